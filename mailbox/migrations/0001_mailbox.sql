@@ -1,0 +1,209 @@
+-- The mailbox's tables: outbox, inbox, parked messages, idempotency keys. The same file in every service's database.
+
+-- Positions are handed out one by one: a cache would let two sessions number their rows against the order of their locks.
+create sequence outbox_pos as bigint cache 1;
+
+-- One event on its way to Kafka. Insert-only: the relay reads it by snapshot difference and it leaves with its leaf.
+create table outbox (
+    -- Before pos on purpose: a writer has its transaction id before its position. Both only ever by default.
+    xid xid8 not null default pg_current_xact_id(),
+    pos bigint not null default nextval('outbox_pos'),
+    event_id uuid not null,
+    -- The Kafka key: the id of what the event is about, as text.
+    key bytea not null,
+    -- Gapless from 1 within a key: the aggregate's count of events said.
+    version bigint not null,
+    -- Its topic and name: event_types.
+    type smallint not null,
+    -- The W3C trace context the event belongs to: trace id, span id, flags.
+    trace bytea,
+    payload bytea not null,
+    -- Becomes ce_time.
+    created_at timestamptz not null default clock_timestamp(),
+    constraint outbox_pkey primary key (pos),
+    constraint outbox_version_positive check (version > 0),
+    constraint outbox_trace_size check (octet_length(trace) = 25),
+    -- Below Kafka's limit with room for headers: what does not fit is refused here, not at the broker.
+    constraint outbox_payload_size check (octet_length(payload) <= 262144)
+) partition by range (pos);
+alter table outbox alter payload set storage external;
+-- The relay's two probes: transactions after a snapshot, and those that were under way in it.
+create index outbox_xid on outbox (xid);
+
+-- One leaf of the outbox, from first_pos to before end_pos. Sealed: no writer can add to it and every row of it is shipped.
+create table outbox_leaf (
+    first_pos bigint not null,
+    end_pos bigint not null,
+    -- Assigned after the sequence passed the end; once no transaction older than it runs, nobody holds a position in the leaf.
+    seal_xid xid8,
+    sealed_at timestamptz,
+    constraint outbox_leaf_pkey primary key (first_pos),
+    constraint outbox_leaf_not_empty check (end_pos > first_pos)
+);
+
+-- What a type number means. Filled and compared by the service at start; a row never changes.
+create table event_types (
+    type smallint not null,
+    topic text not null,
+    name text not null,
+    constraint event_types_pkey primary key (type)
+);
+
+-- Who speaks from this database (ce_source), and its incarnation: one more after each restore from a backup. One row.
+create table outbox_identity (
+    source text not null,
+    incarnation int not null default 1,
+    only_row boolean not null default true,
+    constraint outbox_identity_pkey primary key (only_row),
+    constraint outbox_identity_one_row check (only_row)
+);
+
+-- How far the relay has come: append-only, because an updated row would grow a chain of dead ones under a held snapshot.
+create table relay_tick (
+    tick_id bigint generated always as identity,
+    -- Raised by each leader: a tick of a former one is told apart.
+    epoch bigint not null,
+    -- The cluster this was written in: a dump restored elsewhere starts anew.
+    system_id bigint not null,
+    -- Everything visible in it is in Kafka.
+    snap pg_snapshot not null,
+    -- Everything below it that anybody can see is in Kafka.
+    shipped_pos bigint not null,
+    -- Set while a large difference is shipped in windows: its other snapshot, and the position reached.
+    walk_to pg_snapshot,
+    walk_pos bigint,
+    at timestamptz not null default clock_timestamp(),
+    constraint relay_tick_pkey primary key (tick_id)
+);
+
+-- The ids of messages and commands that have taken effect. UUIDv7, so a partition is a range of ids and of time at once.
+create table inbox (
+    event_id uuid not null,
+    constraint inbox_pkey primary key (event_id)
+) partition by range (event_id);
+
+-- A key that stopped: its first message could not be processed, the others wait behind it.
+create table parked_keys (
+    topic text not null,
+    -- As contracts write it: an id of ours as it is, anything else base64url:…, none for a message without a key.
+    key text not null,
+    -- Groups what failed alike.
+    class text not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint parked_keys_pkey primary key (topic, key)
+);
+
+-- The messages of parked keys, in the order they came.
+create table parked (
+    parked_id bigint generated always as identity,
+    topic text not null,
+    key text not null,
+    "partition" int not null,
+    "offset" bigint not null,
+    message_key bytea,
+    -- Absent when the message has no usable envelope.
+    event_id uuid,
+    event_type text,
+    source text,
+    version bigint,
+    trace bytea,
+    payload bytea,
+    -- Why it could not be processed; absent for those that only queue.
+    reason text,
+    parked_at timestamptz not null default clock_timestamp(),
+    constraint parked_pkey primary key (parked_id),
+    -- A redelivery does not park a message twice.
+    constraint parked_once unique (topic, "partition", "offset"),
+    constraint parked_of_key foreign key (topic, key) references parked_keys (topic, key)
+);
+-- One key's messages in order.
+create index parked_by_key on parked (topic, key, parked_id);
+
+-- What operators did to parked messages, kept for good.
+create table parked_log (
+    entry_id bigint generated always as identity,
+    topic text not null,
+    key text not null,
+    action text not null,
+    event_id uuid,
+    reason text not null,
+    -- What the message held before.
+    payload bytea,
+    at timestamptz not null default clock_timestamp(),
+    constraint parked_log_pkey primary key (entry_id),
+    constraint parked_log_action_known check (action in ('discard', 'replace', 'release'))
+);
+
+-- The first answer to a request that carried an Idempotency-Key.
+create table idempotency_keys (
+    caller text not null,
+    -- Method and path.
+    route text not null,
+    key text not null,
+    -- SHA-256 of the request: the same key with another request is refused.
+    fingerprint bytea not null,
+    status smallint not null,
+    headers jsonb not null,
+    body bytea not null,
+    created_at timestamptz not null default clock_timestamp(),
+    constraint idempotency_keys_pkey primary key (caller, route, key)
+);
+-- The sweep that forgets them after a day.
+create index idempotency_keys_created on idempotency_keys (created_at);
+
+-- Makes the outbox leaf that starts at first_pos, unless it is there. Attaching locks out no writer.
+create function make_outbox_leaf(first_pos bigint, end_pos bigint) returns void
+language plpgsql as $$
+declare
+    leaf text := 'outbox_' || lpad(first_pos::text, 18, '0');
+begin
+    if to_regclass(leaf) is not null then
+        return;
+    end if;
+    execute format('create table %I (like outbox including all) with (autovacuum_enabled = false)', leaf);
+    execute format('alter table outbox attach partition %I for values from (%s) to (%s)', leaf, first_pos, end_pos);
+    insert into outbox_leaf (first_pos, end_pos) values (first_pos, end_pos);
+end
+$$;
+
+-- The smallest UUIDv7 of a moment: what a range of time is as a range of ids.
+create function uuid_from(at timestamptz) returns uuid
+language sql immutable strict
+return (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+
+-- Makes the partition of one week (counted from 1970-01-01) of a table partitioned by a UUIDv7, unless it is there.
+create function make_week(parent text, week int) returns void
+language plpgsql as $$
+declare
+    leaf text := parent || '_w' || week;
+    starts timestamptz := to_timestamp(week::bigint * 604800);
+    ends timestamptz := to_timestamp((week::bigint + 1) * 604800);
+begin
+    if to_regclass(leaf) is not null then
+        return;
+    end if;
+    execute format('create table %I (like %I including all)', leaf, parent);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)',
+        parent, leaf, uuid_from(starts), uuid_from(ends));
+end
+$$;
+
+-- The weeks a table needs now: some behind, for what Kafka and the outbox may still deliver, and two ahead.
+create function make_weeks(parent text, behind int) returns void
+language sql as $$
+select make_week(parent, week)
+from generate_series(
+    floor(extract(epoch from clock_timestamp()) / 604800)::int - behind,
+    floor(extract(epoch from clock_timestamp()) / 604800)::int + 2
+) as week
+$$;
+
+select make_outbox_leaf(n * 4194304 + (n = 0)::int, (n + 1) * 4194304) from generate_series(0, 2) as n;
+-- Kafka keeps 7 days, the outbox 7, and a day: three weeks hold them.
+select make_weeks('inbox', 3);
+
+-- What services write before the relay's first start is not lost: the first tick is this migration's own snapshot.
+insert into relay_tick (epoch, system_id, snap, shipped_pos)
+select 0, system_identifier, pg_current_snapshot(), 0
+from pg_control_system();
