@@ -1,0 +1,128 @@
+//! What a service gives the mailbox: its reading of messages and the shell around its pure domain.
+
+use std::future::Future;
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::message::{Message, Park};
+
+/// A service's answer to messages and commands: the thin shell around its pure `domain`.
+///
+/// The mailbox calls it for a whole batch at once, in one transaction that it owns: admit, `load`, `decide` for each
+/// input in order, `save`, append the outbox, commit, `committed`. All of it may run again from `load` on when the
+/// database asks for it, so nothing here may act outside the transaction before `committed`.
+pub trait Reactor: Send + Sync + 'static {
+    /// What a message, a request, a sweep or a provider's answer means here.
+    type Input: Send + Sync + 'static;
+    /// All rows that one batch touches, locked.
+    type World: Send + 'static;
+
+    /// The topics this service hears.
+    fn hears(&self) -> &'static [&'static str];
+
+    /// What `message` means here: `None` when this service does not care (no inbox row then).
+    fn read(&self, message: &Message) -> Result<Option<Reading<Self::Input>>, Park>;
+
+    /// Locks the roots that exist in the one order of locks, then reads what hangs below them in later statements.
+    fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Self::Input],
+    ) -> impl Future<Output = sqlx::Result<Self::World>> + Send;
+
+    /// The slot that holds the last version heard from this input's source on its aggregate; `None` if there is no
+    /// such row, or the input did not come as an event of one. The mailbox reads and raises it.
+    fn heard<'w>(&self, world: &'w mut Self::World, input: &Self::Input) -> Option<&'w mut i64>;
+
+    /// Applies one input through `domain`: the events to announce and, for a command, its answer. A refused command
+    /// leaves `world` as it was and says no in its answer; only a message that cannot be decided parks.
+    fn decide(
+        &self,
+        world: &mut Self::World,
+        input: &Self::Input,
+        turn: &Turn,
+    ) -> Result<Decided, Park>;
+
+    /// Writes every changed row, with one statement per table.
+    fn save(
+        &self,
+        db: &mut PgConnection,
+        world: &Self::World,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Called after the commit with what was saved: wakes those who wait, hands effects to workers. Must not block.
+    fn committed(&self, _world: Self::World) {}
+}
+
+/// What a message means to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading<I> {
+    pub input: I,
+    /// Whether it must take effect once only. `false` where repetition does no harm (the catalogue): no inbox row.
+    pub once: bool,
+}
+
+impl<I> Reading<I> {
+    /// An event that takes effect once.
+    pub fn once(input: I) -> Self {
+        Self { input, once: true }
+    }
+
+    /// An event that may be applied again and again.
+    pub fn repeatable(input: I) -> Self {
+        Self { input, once: false }
+    }
+}
+
+/// What a decision may know of its moment: the time, and ids that nobody used before.
+#[derive(Debug)]
+pub struct Turn {
+    /// When the batch is decided.
+    pub now: OffsetDateTime,
+}
+
+impl Turn {
+    /// A turn at `now`.
+    pub fn at(now: OffsetDateTime) -> Self {
+        Self { now }
+    }
+
+    /// A new UUIDv7 of this turn; later ones sort later.
+    pub fn new_id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
+
+/// What a decision asks the mailbox to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Events to append to the outbox, in this order.
+    pub announced: Vec<Announced>,
+    /// What a command is told; ignored for messages.
+    pub answer: Answer,
+}
+
+/// One event for the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// From [`Turn::new_id`].
+    pub event_id: Uuid,
+    /// The Kafka key.
+    pub key: Vec<u8>,
+    /// The aggregate's count of events said, this one included.
+    pub version: i64,
+    /// Its number in the table of event types.
+    pub event_type: i16,
+    /// The topic's message, encoded.
+    pub payload: Vec<u8>,
+}
+
+/// What a command is told: an HTTP answer in plain parts, so that it can be kept under an idempotency key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
