@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The command line, one file per command, and what an end-to-end test needs to drive a stack.
+//!
+//! `up`, `down` and `status` own the processes: `supervise` keeps them alive, `plan` says what each
+//! one is started with, `home` is the folder in which a stack is found again. The others are
+//! clients: they read where the stack is from [`Home::stack`] and talk to it as anybody could.
+
+pub mod home;
+pub mod ports;
+
+pub mod down;
+pub mod status;
+pub mod supervise;
+pub mod up;
+
+pub mod audit;
+pub mod demo;
+pub mod load;
+pub mod order;
+pub mod parked;
+pub mod seed;
+pub mod tail;
+
+pub use home::{Home, Stack};
+pub use ports::Ports;

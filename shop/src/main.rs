@@ -1,3 +1,75 @@
-//! Placeholder.
+//! The command line of the shop: reads the words and hands them to the file of that command.
 
-fn main() {}
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shop::{Home, audit, demo, down, load, order, parked, seed, status, supervise, tail, up};
+
+/// Starts the whole shop on this machine, places orders, follows and checks them.
+#[derive(Parser)]
+#[command(name = "shop", version, max_term_width = 100)]
+struct Line {
+    /// The folder of the stack: its data, logs and state.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".shop")]
+    home: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start PostgreSQL, Kafka and the shop: whatever does not run yet.
+    Up(up::Args),
+    /// Stop all of it, and keep the data.
+    Down(down::Args),
+    /// Say what runs, where, and how it is.
+    Status(status::Args),
+    /// Fill the catalogue, the shelves and the customers' accounts.
+    Seed(seed::Args),
+    /// Place orders at the gateway, and follow each to its end over Kafka.
+    Load(load::Args),
+    /// Show the events of the topics, decoded, as they happen.
+    Tail(tail::Args),
+    /// Check every invariant, over all databases and topics.
+    Audit(audit::Args),
+    /// Tell one order's whole story.
+    Order(order::Args),
+    /// List, show, release, discard or replace what was set aside.
+    Parked(parked::Args),
+    /// Place one order of each kind, and show how they go.
+    Demo(demo::Args),
+    #[command(hide = true)]
+    Supervise(supervise::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let line = Line::parse();
+    let ended = match Home::at(&line.home) {
+        Ok(home) => run(line.command, &home).await,
+        Err(error) => Err(error),
+    };
+    ended.unwrap_or_else(|error| {
+        // When standard error is gone, nobody is left to be told.
+        writeln!(std::io::stderr(), "shop: {error:#}").ok();
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(command: Command, home: &Home) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(args, home).await,
+        Command::Down(args) => down::run(args, home).await,
+        Command::Status(args) => status::run(args, home).await,
+        Command::Seed(args) => seed::run(args, home).await,
+        Command::Load(args) => load::run(args, home).await,
+        Command::Tail(args) => tail::run(args, home).await,
+        Command::Audit(args) => audit::run(args, home).await,
+        Command::Order(args) => order::run(args, home).await,
+        Command::Parked(args) => parked::run(args, home).await,
+        Command::Demo(args) => demo::run(args, home).await,
+        Command::Supervise(args) => supervise::run(args, home).await,
+    }
+}

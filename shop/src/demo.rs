@@ -1,0 +1,15 @@
+//! `shop demo`: places one order of each kind and shows how they go.
+
+use std::process::ExitCode;
+
+use crate::Home;
+
+/// What `shop demo` may be told.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+#[expect(clippy::unused_async, reason = "commands are awaited alike")]
+pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("`shop demo` is not here yet (home {})", home.path().display())
+}

@@ -1,0 +1,201 @@
+//! The folder of a stack, and the record in it by which every command finds the stack again.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::Ports;
+
+/// The folder of one stack (`--home`).
+#[derive(Clone, Debug)]
+pub struct Home {
+    path: PathBuf,
+}
+
+/// Whether a stack is on its way up, there, or on its way down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Starting,
+    Ready,
+    Stopping,
+    Stopped,
+    Failed,
+}
+
+/// A process as its supervisor last saw it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Running {
+    pub name: String,
+    pub pid: Option<u32>,
+    pub port: u16,
+    pub restarts: u32,
+}
+
+/// Where a stack is and what runs in it: `stack.json`, written by the supervisor alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stack {
+    pub phase: Phase,
+    pub backend: String,
+    pub base_port: u16,
+    pub supervisor: u32,
+    /// PostgreSQL's data, which may have to lie outside the home.
+    pub data: PathBuf,
+    /// Of every role in PostgreSQL: it keeps other users of this machine out.
+    pub password: String,
+    pub processes: Vec<Running>,
+}
+
+/// A service's database and the role that owns it.
+pub const DATABASES: [(&str, &str); 4] = [
+    ("orders", "order_svc"),
+    ("payments", "payment_svc"),
+    ("stock", "inventory_svc"),
+    ("notify", "notify_svc"),
+];
+
+impl Home {
+    /// The home at `path`, which need not exist yet.
+    pub fn at(path: &Path) -> anyhow::Result<Self> {
+        let path = std::path::absolute(path)
+            .with_context(|| format!("--home {} is not a path", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log of one process.
+    pub fn log(&self, process: &str) -> PathBuf {
+        self.path.join("log").join(format!("{process}.log"))
+    }
+
+    /// Makes the folder and those in it; only its owner may look into a new one.
+    pub fn create(&self) -> anyhow::Result<()> {
+        for folder in [self.path.clone(), self.path.join("log"), self.path.join("run")] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(if folder == self.path { 0o711 } else { 0o700 })
+                .create(&folder)
+                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The stack that was last started here, whether or not it still runs.
+    pub fn last(&self) -> anyhow::Result<Option<Stack>> {
+        let file = self.path.join("stack.json");
+        match fs::read(&file) {
+            Ok(bytes) => Ok(Some(
+                serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{} is not what shop wrote", file.display()))?,
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
+    }
+
+    /// The stack that runs here; else an error that says how to start one.
+    pub fn stack(&self) -> anyhow::Result<Stack> {
+        let last = self.last()?.filter(|_| self.is_supervised());
+        last.with_context(|| {
+            format!("no stack runs in {}: start one with `shop up`", self.path.display())
+        })
+    }
+
+    /// Whether a supervisor holds this home: its lock ends with it, however it ends.
+    pub fn is_supervised(&self) -> bool {
+        let lock = fs::OpenOptions::new().write(true).open(self.path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+    }
+
+    /// Takes the home for the life of the file that it gives back; `None` when another has it.
+    pub fn hold(&self) -> anyhow::Result<Option<fs::File>> {
+        let path = self.path.join("lock");
+        let lock = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+
+    /// Writes the record, whole or not at all.
+    pub fn write(&self, stack: &Stack) -> anyhow::Result<()> {
+        let text = serde_json::to_vec_pretty(stack)?;
+        self.write_private("stack.json", &text)
+    }
+
+    /// Writes a file that only its owner may read, whole or not at all.
+    pub fn write_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let (new, file) = (self.path.join(format!("{name}.new")), self.path.join(name));
+        let write = || {
+            let mut options = fs::OpenOptions::new();
+            let mut open =
+                options.create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+            open.write_all(bytes)?;
+            fs::rename(&new, &file)
+        };
+        write().with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+impl Stack {
+    /// The ports of this stack.
+    pub fn ports(&self) -> anyhow::Result<Ports> {
+        Ports::from(self.base_port).context("the stack's record names an impossible base port")
+    }
+
+    /// The gateway's address: `http://127.0.0.1:8000`.
+    pub fn gateway(&self) -> String {
+        format!("http://127.0.0.1:{}", self.base_port)
+    }
+
+    /// Kafka's bootstrap address.
+    pub fn kafka(&self) -> String {
+        format!("127.0.0.1:{}", self.base_port + 20)
+    }
+
+    /// Where a process answers, without the gateway: `http://127.0.0.1:8001`.
+    pub fn service(&self, name: &str) -> anyhow::Result<String> {
+        let port = self.ports()?.of(name).with_context(|| format!("there is no {name}"))?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Where a process shows its metrics and answers probes: `http://127.0.0.1:9001`.
+    pub fn private(&self, name: &str) -> anyhow::Result<String> {
+        let port = self.ports()?.private(name).with_context(|| format!("there is no {name}"))?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// A database (`orders`, `payments`, `stock`, `notify`), as the service that owns it.
+    pub fn database(&self, name: &str) -> anyhow::Result<String> {
+        let owner = DATABASES.iter().find(|(database, _)| *database == name);
+        let (_, role) = owner.with_context(|| format!("there is no database {name}"))?;
+        Ok(self.database_as(role, name))
+    }
+
+    /// A database, as the server's superuser.
+    pub fn database_as_superuser(&self, name: &str) -> String {
+        self.database_as("postgres", name)
+    }
+
+    fn database_as(&self, role: &str, database: &str) -> String {
+        let port = self.base_port + 10;
+        format!("postgres://{role}:{}@127.0.0.1:{port}/{database}", self.password)
+    }
+
+    /// What runs under a name: its process id, and how often it was started again.
+    pub fn process(&self, name: &str) -> Option<&Running> {
+        self.processes.iter().find(|process| process.name == name)
+    }
+}

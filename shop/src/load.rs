@@ -1,0 +1,19 @@
+//! `shop load`: places orders at the gateway and follows each to its end over Kafka.
+
+use std::process::ExitCode;
+
+use crate::Home;
+
+/// What `shop load` may be told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Say it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+#[expect(clippy::unused_async, reason = "commands are awaited alike")]
+pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("`shop load` is not here yet (home {})", home.path().display())
+}

@@ -1,0 +1,92 @@
+//! Where everything listens: offsets from one base port.
+
+/// The ports of one stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    base: u16,
+}
+
+/// The public ports of the processes, by their offset from the base.
+const OFFSETS: [(&str, u16); 9] = [
+    ("gateway", 0),
+    ("order-svc", 1),
+    ("payment-svc", 2),
+    ("inventory-svc", 3),
+    ("notify-svc", 4),
+    ("outbox-relay", 5),
+    ("postgres", 10),
+    ("kafka", 20),
+    ("simulator", 40),
+];
+
+/// A process's probes and metrics listen this far above its public port.
+const PRIVATE: u16 = 1000;
+
+impl Ports {
+    /// The ports from `base` on; `None` when the highest would not be a port.
+    pub fn from(base: u16) -> Option<Self> {
+        base.checked_add(PRIVATE + 100).filter(|_| base > 0).map(|_| Self { base })
+    }
+
+    /// The base, which is the gateway's port.
+    pub fn base(self) -> u16 {
+        self.base
+    }
+
+    /// Where `process` listens for others; the relay has nothing but its private listener.
+    pub fn of(self, process: &str) -> Option<u16> {
+        let (_, offset) = OFFSETS.iter().find(|(name, _)| *name == process)?;
+        let private = if process == "outbox-relay" { PRIVATE } else { 0 };
+        Some(self.base + offset + private)
+    }
+
+    /// Where `process` answers probes and shows its metrics.
+    pub fn private(self, process: &str) -> Option<u16> {
+        let (_, offset) = OFFSETS.iter().find(|(name, _)| *name == process)?;
+        Some(self.base + offset + PRIVATE)
+    }
+
+    /// PostgreSQL.
+    pub fn postgres(self) -> u16 {
+        self.base + 10
+    }
+
+    /// Kafka, for clients.
+    pub fn kafka(self) -> u16 {
+        self.base + 20
+    }
+
+    /// Kafka's controller.
+    pub fn controller(self) -> u16 {
+        self.base + 21
+    }
+
+    /// Kafka, for a fault proxy: it names the port above as its own, where the proxy then listens.
+    pub fn proxied(self) -> u16 {
+        self.base + 30
+    }
+
+    /// Every port that a stack opens.
+    pub fn all(self) -> Vec<u16> {
+        let services = ["gateway", "order-svc", "payment-svc", "inventory-svc", "notify-svc"];
+        let public = OFFSETS.iter().filter_map(|(name, _)| self.of(name));
+        let private = services.iter().filter_map(|name| self.private(name));
+        public.chain(private).chain([self.controller(), self.proxied()]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_those_of_the_map() {
+        let ports = Ports::from(8000).unwrap();
+        assert_eq!(ports.of("gateway"), Some(8000));
+        assert_eq!(ports.of("notify-svc"), Some(8004));
+        assert_eq!(ports.of("outbox-relay"), Some(9005));
+        assert_eq!(ports.private("order-svc"), Some(9001));
+        assert_eq!(ports.all().len(), 16);
+        assert_eq!(Ports::from(u16::MAX), None);
+    }
+}

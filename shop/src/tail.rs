@@ -1,0 +1,19 @@
+//! `shop tail`: shows the events of the topics, decoded, as they happen.
+
+use std::process::ExitCode;
+
+use crate::Home;
+
+/// What `shop tail` may be told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Say it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+#[expect(clippy::unused_async, reason = "commands are awaited alike")]
+pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("`shop tail` is not here yet (home {})", home.path().display())
+}
