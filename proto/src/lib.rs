@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The published language: what the services of the shop say to one another.
+//!
+//! The `.proto` files under `shop/` are the contract; [`orders`], [`payments`], [`stock`],
+//! [`notifications`] and [`catalogue`] hold the types made from them, one message for each event.
+//! [`Event`] gathers them all and knows each one's number, topic and name. Ids and [`Money`] are
+//! here because they are part of what the services agree on; nothing else is shared.
+
+mod amount;
+mod event;
+mod generated;
+mod ids;
+mod json;
+mod sealed;
+
+pub use amount::{Currency, Money, MoneyError, SumError, UnknownCurrency, WireMoneyError};
+pub use event::{DecodeError, EVENT_TYPES, Event, EventType, Payload, source, topic};
+pub use generated::{
+    catalogue::v1 as catalogue, money::v1 as money, notifications::v1 as notifications,
+    orders::v1 as orders, payments::v1 as payments, stock::v1 as stock,
+};
+pub use ids::{
+    CustomerId, EventId, IdError, NotificationId, OrderId, PaymentId, ReservationId, Sku,
+    WarehouseId,
+};
+pub use sealed::{NotOpened, SealKey, SealKeyError};
