@@ -1,1 +1,20 @@
-//! Placeholder.
+//! PostgreSQL and Kafka as local processes: what `shop up` and the tests start.
+//!
+//! Both are the real thing. A server's files, port and settings come from its `Config`; `prepare`
+//! makes the files and gives the command to run, so that a supervisor may run it as it likes;
+//! `start` runs it under a [`Watchdog`], which ends it when this process ends, however it ends.
+//! Nothing here ever turns `fsync` or `synchronous_commit` off: what is not durable in a test
+//! proves nothing about what is durable elsewhere.
+
+pub mod jars;
+pub mod kafka;
+pub mod machine;
+pub mod postgres;
+pub mod server;
+pub mod testing;
+pub mod topics;
+pub mod watchdog;
+
+pub use kafka::Kafka;
+pub use postgres::Postgres;
+pub use watchdog::Watchdog;

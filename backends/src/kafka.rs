@@ -1,0 +1,256 @@
+//! A Kafka broker of our own: one node, broker and controller at once, on the loopback.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rustix::process::Signal;
+
+use crate::jars::{self, Jars};
+use crate::machine;
+use crate::server::{LOOK, Server, send};
+use crate::{Watchdog, topics};
+
+/// After kill -9 the broker waits for its own old session; that and a busy machine.
+const START_MAX: Duration = Duration::from_mins(1);
+
+/// A controlled shutdown takes one to two seconds.
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// Where a broker lives and what it is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its data; made when it does not exist.
+    pub data: PathBuf,
+    pub log: PathBuf,
+    pub port: u16,
+    pub controller_port: u16,
+    /// A listener that names the port after its own as the broker's: a fault proxy listens there.
+    pub proxied_port: Option<u16>,
+    /// Options for the Java machine.
+    pub java: Vec<String>,
+}
+
+/// What every broker of ours has: quick to notice the end of a session, no topic by accident.
+const SETTINGS: &str = "\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TOXIC:PLAINTEXT
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+controller.quorum.election.timeout.ms=500
+controller.quorum.fetch.timeout.ms=1000
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+num.partitions=12
+num.network.threads=2
+num.io.threads=4
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+log.retention.check.interval.ms=30000
+log.cleaner.dedupe.buffer.size=16777216
+";
+
+/// A Java machine that is quick to start, not quick to run.
+pub fn java_for_tests() -> Vec<String> {
+    ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned).into()
+}
+
+/// A Java machine for figures: the whole compiler, and a heap that does not move.
+pub fn java_for_load(heap: &str) -> Vec<String> {
+    vec![format!("-Xms{heap}"), format!("-Xmx{heap}")]
+}
+
+impl Config {
+    /// Where clients begin.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Fetches the jars, formats the data if there is none, and says what to run.
+    pub fn prepare(&self) -> anyhow::Result<Command> {
+        let jars = jars::fetch()?;
+        let properties = self.format(&jars)?;
+        let mut command = jars.command(&self.java, "kafka.Kafka");
+        command.arg(properties);
+        Ok(command)
+    }
+
+    /// What `kafka.tools.StorageTool` does in 0.7 s of a Java machine.
+    fn format(&self, jars: &Jars) -> anyhow::Result<PathBuf> {
+        let cannot = || format!("cannot write to {}", self.data.display());
+        let logs = self.data.join("logs");
+        let meta = logs.join("meta.properties");
+        if !meta.exists() {
+            fs::create_dir_all(&logs).with_context(cannot)?;
+            fs::copy(jars.bootstrap(), logs.join("bootstrap.checkpoint")).with_context(cannot)?;
+            let (cluster, directory) = (machine::random_word(), machine::random_word());
+            fs::write(
+                &meta,
+                format!("version=1\nnode.id=1\ncluster.id={cluster}\ndirectory.id={directory}\n"),
+            )
+            .with_context(cannot)?;
+        }
+        let (port, controller) = (self.port, self.controller_port);
+        let mut listeners =
+            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{port}");
+        if let Some(proxied) = self.proxied_port {
+            listeners += &format!(",TOXIC://127.0.0.1:{proxied}");
+            advertised += &format!(",TOXIC://127.0.0.1:{}", proxied + 1);
+        }
+        let properties = self.data.join("server.properties");
+        let logs = logs.display();
+        fs::write(
+            &properties,
+            format!(
+                "{SETTINGS}log.dirs={logs}\nlisteners={listeners}\n\
+                 advertised.listeners={advertised}\n\
+                 controller.quorum.voters=1@127.0.0.1:{controller}\n"
+            ),
+        )
+        .with_context(cannot)?;
+        Ok(properties)
+    }
+
+    /// Whether the broker answers; blocks for up to a second where something listens.
+    pub fn answers(&self) -> anyhow::Result<()> {
+        // A client of rdkafka would go on trying behind a port that is closed.
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        drop(TcpStream::connect_timeout(&address, Duration::from_secs(1))?);
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("reconnect.backoff.ms", "20")
+            .create()?;
+        let found = client.fetch_metadata(None, Duration::from_secs(1))?;
+        ensure!(!found.brokers().is_empty(), "the broker has not registered yet");
+        Ok(())
+    }
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Kafka {
+    config: Config,
+    watchdog: Arc<Watchdog>,
+    server: Mutex<Option<Server>>,
+}
+
+impl Kafka {
+    /// Starts a broker and waits until it answers.
+    pub async fn start(config: Config, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
+        let kafka = Self { config, watchdog: Arc::clone(watchdog), server: Mutex::new(None) };
+        kafka.restart().await?;
+        Ok(kafka)
+    }
+
+    /// How it was started.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where clients begin.
+    pub fn bootstrap(&self) -> String {
+        self.config.bootstrap()
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.with(|server| server.as_ref().map(Server::pid))
+    }
+
+    /// kill -9.
+    pub fn kill9(&self) -> anyhow::Result<()> {
+        match self.with(Option::take) {
+            Some(mut server) => server.kill9(),
+            None => Ok(()),
+        }
+    }
+
+    /// A controlled shutdown.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        match self.with(Option::take) {
+            Some(mut server) => server.stop(Signal::TERM, STOP_MAX).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the broker if it runs, starts it on the same port, and waits until it answers.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        self.stop().await?;
+        let config = self.config.clone();
+        let command = tokio::task::spawn_blocking(move || config.prepare()).await??;
+        let under = (&self.watchdog, Signal::KILL);
+        let mut server = Server::spawn("kafka", command, &self.config.log, under)?;
+        let start = Instant::now();
+        loop {
+            server.still_runs()?;
+            let config = self.config.clone();
+            match tokio::task::spawn_blocking(move || config.answers()).await? {
+                Ok(()) => break,
+                Err(error) if start.elapsed() > START_MAX => {
+                    return Err(error.context("Kafka does not answer"));
+                }
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+        self.with(|slot| *slot = Some(server));
+        Ok(())
+    }
+
+    /// Makes topics.
+    pub async fn create_topics(&self, wanted: &[topics::Topic]) -> anyhow::Result<()> {
+        topics::create(&self.bootstrap(), wanted).await
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Option<Server>) -> T) -> T {
+        act(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Runs a broker once and has the Java machine write down the classes it loaded.
+pub(crate) fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
+    let [port, controller_port] = machine::free_ports()?;
+    let config = Config {
+        data: folder.join("scratch"),
+        log: folder.join("archive.log"),
+        port,
+        controller_port,
+        proxied_port: None,
+        java: java_for_tests(),
+    };
+    let properties = config.format(jars)?;
+    let mut options = config.java.clone();
+    options.push(format!("-XX:ArchiveClassesAtExit={}", archive.display()));
+    let mut command = jars.command(&options, "kafka.Kafka");
+    command.arg(properties);
+    let watchdog = Arc::new(Watchdog::start(None)?);
+    let under = (&watchdog, Signal::KILL);
+    let mut server = Server::spawn("kafka", command, &config.log, under)?;
+    let start = Instant::now();
+    while config.answers().is_err() {
+        server.still_runs()?;
+        ensure!(start.elapsed() < START_MAX, "Kafka does not answer");
+        std::thread::sleep(LOOK);
+    }
+    send(server.pid(), Signal::TERM);
+    while server.ended()?.is_none() {
+        ensure!(start.elapsed() < START_MAX * 2, "Kafka does not stop");
+        std::thread::sleep(LOOK);
+    }
+    fs::remove_dir_all(&config.data)?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! What the machine offers: an unprivileged account, programs, ports, a cache and random words.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// The user that PostgreSQL runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Somebody else, because we are root, which PostgreSQL refuses.
+    other: Option<(u32, u32)>,
+}
+
+impl Account {
+    /// Ourselves; `postgres`, or else `nobody`, when we are root.
+    pub fn unprivileged() -> anyhow::Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Self { other: None });
+        }
+        let users = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+        let other = ["postgres", "nobody"].iter().find_map(|user| ids_of(&users, user));
+        let other = other.context("PostgreSQL refuses root, and there is no user `postgres`")?;
+        Ok(Self { other: Some(other) })
+    }
+
+    /// A command that runs as this user, and out of reach of a Ctrl-C meant for us.
+    pub fn command(self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.process_group(0);
+        if let Some((user, group)) = self.other {
+            // Setting the user from root also drops the supplementary groups.
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    /// Makes the file or folder this user's own.
+    pub fn own(self, path: &Path) -> anyhow::Result<()> {
+        if let Some((user, group)) = self.other {
+            chown(path, Some(user), Some(group))
+                .with_context(|| format!("cannot give {} away", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether this user can reach what lies in the folder, as far as the mode bits say.
+    pub fn can_enter(self, folder: &Path) -> bool {
+        let Some((user, group)) = self.other else { return true };
+        folder.ancestors().all(|folder| {
+            fs::metadata(folder).is_ok_and(|found| {
+                let bit = match (found.uid() == user, found.gid() == group) {
+                    (true, _) => 0o100,
+                    (false, true) => 0o010,
+                    (false, false) => 0o001,
+                };
+                found.mode() & bit != 0
+            })
+        })
+    }
+}
+
+fn ids_of(users: &str, name: &str) -> Option<(u32, u32)> {
+    let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// The program of this name on the `PATH`.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// A folder of ours that outlives this checkout, for what is expensive to make.
+pub fn cache() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("shop"))
+}
+
+/// As many free ports of the loopback as asked for, each a different one.
+///
+/// Another process may take one before it is used: whoever uses them tries again with others.
+pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// Sixteen random bytes as 22 characters: a password, or an id as Kafka writes them.
+pub fn random_word() -> String {
+    URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
+}

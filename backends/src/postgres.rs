@@ -1,0 +1,297 @@
+//! A PostgreSQL server of our own: installed binaries, a data directory and a port of its own.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::process::Signal;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::Watchdog;
+use crate::machine::{self, Account};
+use crate::server::{LOOK, Server};
+
+/// Recovery after a crash with 2 GB of WAL took 20 s on a slow disk; this is well above.
+const START_MAX: Duration = Duration::from_mins(1);
+
+/// A fast shutdown writes a checkpoint; on a slow disk that is seconds.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// Where a server lives and what it is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its data directory; made when it does not exist.
+    pub data: PathBuf,
+    pub log: PathBuf,
+    pub port: u16,
+    /// Of the superuser `postgres`, when the data directory is made.
+    pub password: String,
+    /// Settings besides and above those that every server of ours has.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What every server of ours has. Sizes differ and are the caller's.
+const SETTINGS: [(&str, &str); 14] = [
+    ("listen_addresses", "127.0.0.1"),
+    ("unix_socket_directories", ""),
+    ("fsync", "on"),
+    ("synchronous_commit", "on"),
+    ("wal_sync_method", "fdatasync"),
+    ("wal_level", "replica"),
+    ("checkpoint_timeout", "15min"),
+    ("checkpoint_completion_target", "0.9"),
+    ("jit", "off"),
+    ("autovacuum_naptime", "10s"),
+    ("track_wal_io_timing", "on"),
+    ("log_lock_waits", "on"),
+    ("log_line_prefix", "%m [%p] %u@%d "),
+    // The caller waits for each start; a message catalogue in its language would hide the words.
+    ("lc_messages", "C"),
+];
+
+impl Config {
+    /// The address of a database, for a role that has the superuser's password.
+    pub fn url_as(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// The address of a database, for the superuser.
+    pub fn url(&self, database: &str) -> String {
+        self.url_as("postgres", database)
+    }
+
+    /// Makes the data directory if there is none, writes the settings, and says what to run.
+    pub fn prepare(&self) -> anyhow::Result<Command> {
+        let account = Account::unprivileged()?;
+        let binaries = binaries()?;
+        if !self.data.join("PG_VERSION").exists() {
+            self.initialize(account, &binaries)?;
+        }
+        let compression = accepts(account, &binaries, "wal_compression=lz4")
+            .then_some(("wal_compression", "lz4"));
+        let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        // The last one of a name wins in PostgreSQL's file.
+        let settings = SETTINGS.into_iter().chain(compression).chain(own);
+        let lines =
+            settings.map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")));
+        let text: String = lines.chain([format!("port = {}\n", self.port)]).collect();
+        let file = self.data.join("postgresql.conf");
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+
+        let mut command = account.command(binaries.join("postgres"));
+        command.arg("-D").arg(&self.data).current_dir("/");
+        Ok(command)
+    }
+
+    fn initialize(&self, account: Account, binaries: &Path) -> anyhow::Result<()> {
+        // What an interrupted initdb has left would be refused.
+        if self.data.exists() {
+            fs::remove_dir_all(&self.data)
+                .with_context(|| format!("cannot clear {}", self.data.display()))?;
+        }
+        let cannot = || format!("cannot make the folder {}", self.data.display());
+        if let Some(parent) = self.data.parent() {
+            fs::create_dir_all(parent).with_context(cannot)?;
+        }
+        fs::DirBuilder::new().mode(0o700).create(&self.data).with_context(cannot)?;
+        account.own(&self.data)?;
+
+        // Between the two, so that nobody else can read the password: initdb wants a file.
+        let secret = self.data.with_extension("password");
+        fs::write(&secret, "")?;
+        fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        fs::write(&secret, &self.password)?;
+        account.own(&secret)?;
+        let made = account
+            .command(binaries.join("initdb"))
+            .args(["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])
+            .args(["--auth=scram-sha-256", "--pwfile"])
+            .arg(&secret)
+            .arg("--pgdata")
+            .arg(&self.data)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run initdb")?;
+        fs::remove_file(&secret).ok();
+        if !made.status.success() {
+            // Else the next start would take the torso for a data directory.
+            fs::remove_dir_all(&self.data).ok();
+            bail!("initdb failed:\n{}", String::from_utf8_lossy(&made.stderr).trim_end());
+        }
+        Ok(())
+    }
+
+    /// Whether the server answers.
+    pub async fn answers(&self) -> Result<(), sqlx::Error> {
+        PgConnection::connect(&self.url("postgres")).await?.close().await
+    }
+}
+
+/// The folder of the newest installed PostgreSQL.
+fn binaries() -> anyhow::Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())))
+        .map(|(version, path)| (version, path.join("bin")))
+        .filter(|(_, path)| path.join("initdb").is_file())
+        .max();
+    let on_path = || Some(machine::program("initdb")?.canonicalize().ok()?.parent()?.to_owned());
+    newest
+        .map(|(_, path)| path)
+        .or_else(on_path)
+        .context("PostgreSQL is not installed: apt-get install postgresql")
+}
+
+/// Whether this build of the server takes the setting.
+fn accepts(account: Account, binaries: &Path, setting: &str) -> bool {
+    let name = setting.split('=').next().unwrap_or_default();
+    let mut command = account.command(binaries.join("postgres"));
+    command.args(["-C", name, "-c", setting, "-D", "/nonexistent"]).current_dir("/");
+    // It fails for want of a data directory in any case; only its complaint differs.
+    command
+        .output()
+        .is_ok_and(|said| !String::from_utf8_lossy(&said.stderr).contains("invalid value"))
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    config: Config,
+    watchdog: Arc<Watchdog>,
+    server: Mutex<Option<Server>>,
+}
+
+impl Postgres {
+    /// Starts a server and waits until it answers.
+    pub async fn start(config: Config, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
+        let server = Self { config, watchdog: Arc::clone(watchdog), server: Mutex::new(None) };
+        server.restart().await?;
+        Ok(server)
+    }
+
+    /// How it was started.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The address of a database, for the superuser.
+    pub fn url(&self, database: &str) -> String {
+        self.config.url(database)
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.with(|server| server.as_ref().map(Server::pid))
+    }
+
+    /// kill -9 of the postmaster: a crash.
+    pub fn kill9(&self) -> anyhow::Result<()> {
+        match self.with(Option::take) {
+            Some(mut server) => server.kill9(),
+            None => Ok(()),
+        }
+    }
+
+    /// A fast shutdown: sessions are ended, everything is on disk.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        match self.with(Option::take) {
+            Some(mut server) => server.stop(Signal::INT, STOP_MAX).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the server if it runs, starts it on the same port, and waits until it answers.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        self.stop().await?;
+        let start = Instant::now();
+        loop {
+            match self.try_start(start).await {
+                // Backends of a killed server hold on to its shared memory until they notice.
+                Err(error) if start.elapsed() < START_MAX && is_transient(&error) => {
+                    tokio::time::sleep(LOOK * 5).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn try_start(&self, start: Instant) -> anyhow::Result<()> {
+        let config = self.config.clone();
+        let command = tokio::task::spawn_blocking(move || config.prepare()).await??;
+        fs::remove_file(&self.config.log).ok();
+        let under = (&self.watchdog, Signal::QUIT);
+        let mut server = Server::spawn("postgres", command, &self.config.log, under)?;
+        loop {
+            server.still_runs()?;
+            match self.config.answers().await {
+                Ok(()) => break,
+                Err(error) if start.elapsed() > START_MAX => {
+                    return Err(error).context("PostgreSQL does not answer");
+                }
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+        self.with(|slot| *slot = Some(server));
+        Ok(())
+    }
+
+    /// Makes a database.
+    pub async fn create_database(&self, name: &str) -> anyhow::Result<()> {
+        let mut db = PgConnection::connect(&self.url("postgres")).await?;
+        let statement = format!("create database {}", quoted(name));
+        db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
+        Ok(db.close().await?)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Option<Server>) -> T) -> T {
+        act(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn is_transient(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    text.contains("shared memory block") || text.contains("lock file \"postmaster.pid\"")
+}
+
+/// Makes databases and their owners where there are none; the roles' password is the server's.
+pub async fn create_owned(config: &Config, owned: &[(&str, &str)]) -> anyhow::Result<()> {
+    let mut db = PgConnection::connect(&config.url("postgres")).await?;
+    for (database, role) in owned {
+        let role_exists = "select 1 from pg_roles where rolname = $1";
+        if sqlx::query_scalar::<_, i32>(role_exists)
+            .bind(role)
+            .fetch_optional(&mut db)
+            .await?
+            .is_none()
+        {
+            // A service that forgets a transaction must not hold up vacuum and the relay.
+            let statement = format!(
+                "create role {0} login password '{1}'; \
+                 alter role {0} set idle_in_transaction_session_timeout = '5s'",
+                quoted(role),
+                config.password.replace('\'', "''"),
+            );
+            db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
+        }
+        let exists = "select 1 from pg_database where datname = $1";
+        if sqlx::query_scalar::<_, i32>(exists)
+            .bind(database)
+            .fetch_optional(&mut db)
+            .await?
+            .is_none()
+        {
+            let statement = format!("create database {} owner {}", quoted(database), quoted(role));
+            db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
+        }
+    }
+    Ok(db.close().await?)
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,141 @@
+//! One server process of ours: started with a log, signalled, awaited, and never left behind.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Watchdog;
+
+/// How often a condition of a server is looked at again.
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// How much of a log's end is shown when a server does not start.
+const EXCERPT_BYTES: u64 = 4096;
+const EXCERPT_LINES: usize = 15;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    watchdog: Arc<Watchdog>,
+}
+
+impl Server {
+    /// Runs the command, its output appended to `log`; the watchdog ends it with `last` if we end.
+    pub fn spawn(
+        name: &'static str,
+        mut command: Command,
+        log: &Path,
+        (watchdog, last): (&Arc<Watchdog>, Signal),
+    ) -> anyhow::Result<Self> {
+        let out = open_log(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+        watchdog.watch(child.id(), last);
+        Ok(Self { name, child, log: log.to_owned(), watchdog: Arc::clone(watchdog) })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let ended = self.child.try_wait()?;
+        if ended.is_some() {
+            self.watchdog.forget(self.pid());
+        }
+        Ok(ended)
+    }
+
+    /// An error with the end of the log if the server has ended.
+    pub fn still_runs(&mut self) -> anyhow::Result<()> {
+        match self.ended()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended ({status}):\n{}", self.name, excerpt(&self.log)),
+        }
+    }
+
+    /// Asks with `signal`, waits for the end, and kills it if `patience` runs out.
+    pub async fn stop(&mut self, signal: Signal, patience: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        send(self.pid(), signal);
+        while self.ended()?.is_none() {
+            if start.elapsed() > patience {
+                return self.kill9();
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// kill -9, and no sooner back than the process is gone.
+    pub fn kill9(&mut self) -> anyhow::Result<()> {
+        if self.ended()?.is_none() {
+            self.child.kill()?;
+            self.child.wait()?;
+            self.watchdog.forget(self.pid());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill9().ok();
+    }
+}
+
+/// Sends a signal to a process that may just have ended.
+pub fn send(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        kill_process(pid, signal).ok();
+    }
+}
+
+/// Opens a log for appending, with its folder.
+pub fn open_log(log: &Path) -> anyhow::Result<fs::File> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot open the log {}", log.display()))
+}
+
+/// The last lines of a log, indented, with its name.
+pub fn excerpt(log: &Path) -> String {
+    let read = || {
+        let mut file = fs::File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(EXCERPT_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(EXCERPT_LINES)..).unwrap_or_default();
+    let mut out = format!("  {}:", log.display());
+    for line in last {
+        out.push_str("\n  | ");
+        out.push_str(line);
+    }
+    out
+}

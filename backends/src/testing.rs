@@ -1,0 +1,192 @@
+//! What a test takes: a database, topics, or servers that it may break.
+//!
+//! One PostgreSQL and one Kafka serve all tests of a process; each is started by the first test
+//! that asks, and ends with the process. Each test has a database and topics of its own there. A
+//! test that kills or restarts a server takes a private one. The functions panic where a server
+//! cannot be had: a test has nothing better to do.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+
+use crate::topics::Topic;
+use crate::{Kafka, Postgres, Watchdog, kafka, machine, postgres};
+
+/// A folder of this process, which goes when the process ends, and who sees to it.
+struct Place {
+    folder: PathBuf,
+    watchdog: Arc<Watchdog>,
+}
+
+/// Tests share servers and have no common owner: this is the one place with statics.
+static PLACE: OnceLock<Place> = OnceLock::new();
+static POSTGRES: OnceCell<Arc<Postgres>> = OnceCell::const_new();
+static KAFKA: OnceCell<Arc<Kafka>> = OnceCell::const_new();
+
+/// How often another free port is tried when somebody else was quicker.
+const PORTS_TRIED: usize = 3;
+
+/// A database of the test's own, on the server that the tests of this process share.
+#[derive(Clone, Debug)]
+pub struct TestDatabase {
+    name: String,
+    server: Arc<Postgres>,
+}
+
+impl TestDatabase {
+    /// Its address, for the superuser.
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A broker that the tests of this process share.
+#[derive(Clone, Debug)]
+pub struct TestKafka {
+    server: Arc<Kafka>,
+}
+
+impl TestKafka {
+    /// Where clients begin.
+    pub fn bootstrap(&self) -> String {
+        self.server.bootstrap()
+    }
+
+    /// Makes topics of the test's own (name and partitions), and gives back their full names.
+    pub async fn topics<const N: usize>(
+        &self,
+        prefix: &str,
+        wanted: [(&str, i32); N],
+    ) -> [String; N] {
+        create_topics(&self.server, prefix, wanted).await
+    }
+}
+
+/// Makes topics of the test's own on any broker, and gives back their full names.
+pub async fn create_topics<const N: usize>(
+    server: &Kafka,
+    prefix: &str,
+    wanted: [(&str, i32); N],
+) -> [String; N] {
+    let own = machine::random_word();
+    let names = wanted.map(|(name, partitions)| (format!("{prefix}-{own}.{name}"), partitions));
+    let topics: Vec<_> = names
+        .iter()
+        .cloned()
+        .map(|(name, partitions)| Topic { name, partitions, config: [].into() })
+        .collect();
+    had(server.create_topics(&topics).await);
+    names.map(|(name, _)| name)
+}
+
+/// A fresh database on the shared server.
+pub async fn database() -> TestDatabase {
+    let server =
+        Arc::clone(POSTGRES.get_or_init(|| async { Arc::new(private_postgres().await) }).await);
+    let name = format!("t_{}", uuid::Uuid::now_v7().simple());
+    had(server.create_database(&name).await);
+    TestDatabase { name, server }
+}
+
+/// The shared broker.
+pub async fn kafka() -> TestKafka {
+    let server = KAFKA.get_or_init(|| async { Arc::new(private_kafka().await) }).await;
+    TestKafka { server: Arc::clone(server) }
+}
+
+/// A PostgreSQL server of the test's own, which it may kill and restart.
+pub async fn private_postgres() -> Postgres {
+    let place = place();
+    for tried in 1.. {
+        let own = place.folder.join(format!("postgres-{}", machine::random_word()));
+        let [port] = had(machine::free_ports());
+        let settings =
+            [("max_connections", "300"), ("shared_buffers", "128MB"), ("max_wal_size", "1GB")];
+        let config = postgres::Config {
+            log: own.with_extension("log"),
+            data: own,
+            port,
+            password: machine::random_word(),
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        match Postgres::start(config, &place.watchdog).await {
+            Err(error) if tried < PORTS_TRIED && is_taken(&error) => {}
+            started => return had(started),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// A broker of the test's own, which it may kill and restart.
+pub async fn private_kafka() -> Kafka {
+    let place = place();
+    for tried in 1.. {
+        let own = place.folder.join(format!("kafka-{}", machine::random_word()));
+        let [port, controller_port] = had(machine::free_ports());
+        let config = kafka::Config {
+            log: own.with_extension("log"),
+            data: own,
+            port,
+            controller_port,
+            proxied_port: None,
+            java: kafka::java_for_tests(),
+        };
+        match Kafka::start(config, &place.watchdog).await {
+            Err(error) if tried < PORTS_TRIED && is_taken(&error) => {}
+            started => return had(started),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// Looks again and again until `look` says `Ok`; after `within`, panics with what it last saw.
+#[expect(clippy::panic, reason = "this is how a test fails")]
+pub async fn eventually<T, Seen, Looking>(
+    what: &str,
+    within: Duration,
+    mut look: impl FnMut() -> Looking,
+) -> T
+where
+    Seen: Display,
+    Looking: Future<Output = Result<T, Seen>>,
+{
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(seen) if start.elapsed() > within => {
+                panic!("not within {within:?}: {what}; last seen: {seen}")
+            }
+            Err(_) => tokio::time::sleep(pause).await,
+        }
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+fn place() -> &'static Place {
+    PLACE.get_or_init(|| {
+        // PostgreSQL's account must be able to enter, and nobody can guess the name.
+        let folder = std::env::temp_dir().join(format!("shop-test-{}", machine::random_word()));
+        had(std::fs::create_dir(&folder).map_err(Into::into));
+        let watchdog = Arc::new(had(Watchdog::start(Some(&folder))));
+        Place { folder, watchdog }
+    })
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("ddress already in use")
+}
+
+#[expect(clippy::panic, reason = "a test without its servers cannot go on")]
+fn had<T>(result: anyhow::Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error:#}"))
+}

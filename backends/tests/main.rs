@@ -1,0 +1,6 @@
+//! The servers that tests are given: real, apart from one another, and gone afterwards.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod kafka;
+mod postgres;
+mod watchdog;

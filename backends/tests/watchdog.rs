@@ -1,0 +1,54 @@
+//! A process that is killed leaves no server behind.
+
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use backends::Watchdog;
+use backends::server::Server;
+use rustix::process::Signal;
+
+/// Whether a process with this command line runs.
+fn runs(argument: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| line.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()))
+}
+
+#[test]
+fn servers_end_when_the_watchdog_hears_no_more_of_us() {
+    let folder = std::env::temp_dir().join(format!("shop-watchdog-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let watchdog = Watchdog::start(Some(&folder)).unwrap();
+    let mut server = Command::new("sleep").arg("86399.125").process_group(0).spawn().unwrap();
+    let mut other = Command::new("sleep").arg("86399.5").spawn().unwrap();
+    watchdog.watch(server.id(), Signal::QUIT);
+    watchdog.watch(other.id(), Signal::QUIT);
+    watchdog.forget(other.id());
+    let ended = std::thread::spawn(move || server.wait().unwrap());
+
+    // When we are killed, the pipe closes as it does here.
+    drop(watchdog);
+
+    assert_eq!(ended.join().unwrap().signal(), Some(Signal::QUIT.as_raw()));
+    assert!(other.try_wait().unwrap().is_none());
+    assert!(!folder.exists());
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn a_server_that_is_dropped_is_gone() {
+    let folder = std::env::temp_dir().join(format!("shop-dropped-{}", std::process::id()));
+    let watchdog = Arc::new(Watchdog::start(Some(&folder)).unwrap());
+    let mut command = Command::new("sleep");
+    command.arg("86399.25").stdin(Stdio::null());
+    let under = (&watchdog, Signal::KILL);
+    let server = Server::spawn("sleep", command, &folder.join("log"), under).unwrap();
+    assert!(runs("86399.25"));
+
+    drop(server);
+
+    assert!(!runs("86399.25"));
+}
