@@ -121,8 +121,8 @@ impl Money {
         Ok(Self { amount: scaled, currency })
     }
 
-    /// Reads an amount that somebody sent: digits, perhaps a sign and a point; 9,999,999.99 at most.
-    /// Decimals beyond the currency's are refused even where they are zeros.
+    /// Reads an amount that somebody sent: digits, perhaps a minus and a point; 9,999,999.99 at
+    /// most. Decimals beyond the currency's are refused even where they are zeros.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {

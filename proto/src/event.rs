@@ -76,7 +76,9 @@ pub enum Event {
 
 /// Lists every event once, and derives the table, the lookups and the conversions.
 macro_rules! events {
-    ($($topic:ident $variant:ident $module:ident::$oneof:ident { $($number:literal $name:ident)* })*) => {
+    ($(
+        $topic:ident $variant:ident $module:ident::$oneof:ident { $($number:literal $name:ident)* }
+    )*) => {
         /// Every event, in the order of its topic's `oneof`.
         pub const EVENT_TYPES: &[EventType] = &[$($(<$module::$name as Payload>::TYPE,)*)*];
 
@@ -157,16 +159,20 @@ impl Event {
 
     /// The topic's message with this event in it.
     pub fn encode(&self) -> Vec<u8> {
-        match self.clone() {
-            Self::Orders(event) => orders::OrderEvent { event: Some(event) }.encode_to_vec(),
-            Self::Payments(event) => payments::PaymentEvent { event: Some(event) }.encode_to_vec(),
-            Self::Stock(event) => stock::StockEvent { event: Some(event) }.encode_to_vec(),
-            Self::Notifications(event) => {
-                notifications::NotificationEvent { event: Some(event) }.encode_to_vec()
-            }
-            Self::Catalogue(event) => {
-                catalogue::CatalogueEvent { event: Some(event) }.encode_to_vec()
-            }
+        /// A message that has nothing but its `oneof` is written as the `oneof` alone.
+        macro_rules! bytes {
+            ($event:ident) => {{
+                let mut bytes = Vec::with_capacity($event.encoded_len());
+                $event.encode(&mut bytes);
+                bytes
+            }};
+        }
+        match self {
+            Self::Orders(event) => bytes!(event),
+            Self::Payments(event) => bytes!(event),
+            Self::Stock(event) => bytes!(event),
+            Self::Notifications(event) => bytes!(event),
+            Self::Catalogue(event) => bytes!(event),
         }
     }
 

@@ -28,11 +28,15 @@ fn any_money() -> impl Strategy<Value = Money> {
 
 proptest! {
     #[test]
-    fn shares_sum_to_the_whole(whole in any_money(), parts in prop::collection::vec(any::<u32>(), 1..12)) {
+    fn shares_sum_to_the_whole(
+        whole in any_money(),
+        parts in prop::collection::vec(any::<u32>(), 1..12),
+    ) {
         let shares = whole.allocate(&parts);
 
         prop_assert_eq!(shares.len(), parts.len());
-        let sum = shares.iter().try_fold(Money::zero(whole.currency()), |sum, share| sum.plus(*share));
+        let zero = Money::zero(whole.currency());
+        let sum = shares.into_iter().try_fold(zero, Money::plus);
         prop_assert_eq!(sum, Ok(whole));
     }
 
@@ -62,7 +66,8 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
 
         let read = Money::parse(&money.amount_text(), money.currency());
-        let expected = if money.amount().abs() > ASKED_MAX { Err(MoneyError::TooLarge) } else { Ok(money) };
+        let too_large = money.amount().abs() > ASKED_MAX;
+        let expected = if too_large { Err(MoneyError::TooLarge) } else { Ok(money) };
         prop_assert_eq!(read, expected);
     }
 

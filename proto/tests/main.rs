@@ -1,0 +1,7 @@
+//! The published language as others see it: bytes that may not change, and the whole registry.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly, its helpers too")]
+
+mod golden;
+mod readable;
+mod registry;
+mod samples;
