@@ -1,1 +1,26 @@
-//! Placeholder.
+//! What every process of the shop needs, and no business words: one way to be configured, to log,
+//! to reach the database, to speak HTTP, to run named tasks and to stop.
+//!
+//! A process is `fn main() -> ExitCode { chassis::run("order-svc", order_svc::start) }`, where
+//! `start` receives its settings and a [`Chassis`], spawns its tasks and ends in [`Chassis::wait`].
+
+pub mod body;
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod health;
+pub mod http;
+pub mod problem;
+pub mod tasks;
+pub mod trace;
+
+mod admin;
+mod run;
+mod telemetry;
+
+pub use config::{Configured, Secret, Settings};
+pub use health::Health;
+pub use problem::{Code, Problem};
+pub use run::{Chassis, run};
+pub use tasks::{Detached, Tasks};
+pub use trace::TraceParent;

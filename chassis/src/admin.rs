@@ -1,0 +1,65 @@
+//! The private listener: is the process alive, is it ready, what does it count.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    health::{Health, Report},
+    http::{self, Edge},
+};
+
+/// Histograms gather their samples in memory until they are tidied up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    health: Health,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<()> {
+    let edge = Edge::new(health.clone()).uncounted();
+    let site = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state(health)
+        .route("/metrics", get(render).with_state(metrics.clone()));
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            metrics.run_upkeep();
+        }
+    };
+    tokio::select! {
+        ended = http::serve(listener, edge, site, CancellationToken::new()) => ended,
+        () = upkeep => Ok(()),
+    }
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    health_response(&health.readiness().await)
+}
+
+async fn render(State(metrics): State<PrometheusHandle>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics.render()).into_response()
+}
+
+/// A report as its answer: 503 when something is wrong. It is no problem document, because what
+/// asks for it looks at `status`.
+pub(crate) fn health_response(report: &Report) -> Response {
+    let status =
+        if report.problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut response = (status, Json(report)).into_response();
+    response.extensions_mut().insert(http::Finished);
+    response
+}

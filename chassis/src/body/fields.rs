@@ -1,0 +1,328 @@
+//! The fields of a body: each is asked for by name, and every fault is noted with its place.
+
+use std::{borrow::Cow, cell::RefCell, ops::RangeInclusive};
+
+use super::json::Json;
+use crate::problem::{Code, Entry, Problem};
+
+/// The members of one object. Every getter notes what is wrong and then gives `None`.
+pub struct Fields<'a> {
+    members: &'a [(Cow<'a, str>, Json<'a>)],
+    asked: Vec<&'static str>,
+    place: Place<'a>,
+    faults: &'a Faults,
+}
+
+/// Money as it was written: the amount's text, never through a float.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amount {
+    pub text: String,
+    /// Absent for a bare string or number.
+    pub currency: Option<String>,
+}
+
+#[derive(Default)]
+struct Faults(RefCell<Vec<Entry>>);
+
+/// Where an object lies in the body; put into words only for a fault.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Member(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+/// Reads an object; see [`super::read`].
+pub fn read_object<'a, T>(
+    json: &'a Json<'a>,
+    read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+) -> Result<T, Problem> {
+    let Json::Object(members) = json else {
+        return Err(Problem::new(Code::InvalidValue, "the body has to be an object"));
+    };
+    let faults = Faults::default();
+    let value = Fields::read(members, Place::Root, &faults, read);
+    let faults = faults.0.into_inner();
+    match value {
+        Some(value) if faults.is_empty() => Ok(value),
+        _ if faults.is_empty() => Err(Problem::new(Code::InvalidValue, "the body is not valid")),
+        _ => Err(Problem::of(faults)),
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn read<T>(
+        members: &'a [(Cow<'a, str>, Json<'a>)],
+        place: Place<'a>,
+        faults: &'a Faults,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let mut fields = Self { members, asked: Vec::with_capacity(8), place, faults };
+        let value = read(&mut fields);
+        for (name, _) in members {
+            if !fields.asked.iter().any(|asked| asked == name) {
+                fields.refuse(name, Code::UnknownField, "is not known here");
+            }
+        }
+        value
+    }
+
+    /// Notes that the member `name` is not acceptable; an empty name means the object itself.
+    pub fn refuse(&self, name: &str, code: Code, detail: impl Into<Cow<'static, str>>) {
+        match name {
+            "" => self.faults.note(&self.place, code, detail.into()),
+            name => self.faults.note(&Place::Member(&self.place, name), code, detail.into()),
+        }
+    }
+
+    /// Whether the member is there and not null, without asking for it.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(known, value)| known == name && *value != Json::Null)
+    }
+
+    /// The member as it is; null is as good as absent.
+    pub fn json(&mut self, name: &'static str) -> Option<&'a Json<'a>> {
+        self.asked.push(name);
+        let (_, value) = self.members.iter().find(|(known, _)| known == name)?;
+        (*value != Json::Null).then_some(value)
+    }
+
+    fn required(&mut self, name: &'static str) -> Option<&'a Json<'a>> {
+        let value = self.json(name);
+        if value.is_none() {
+            self.refuse(name, Code::MissingField, "is missing");
+        }
+        value
+    }
+
+    /// Text of 1 to `max` characters.
+    pub fn text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let value = self.required(name)?;
+        let text = self.as_text(name, value, max)?;
+        if text.is_empty() {
+            self.refuse(name, Code::InvalidValue, "must not be empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Text of up to `max` characters, or none.
+    pub fn optional_text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let value = self.json(name)?;
+        self.as_text(name, value, max)
+    }
+
+    /// Required text through `parse`, which says what would be right.
+    pub fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, (Code, Cow<'static, str>)>,
+    ) -> Option<T> {
+        // What is parsed has limits of its own; this one only keeps the answer short.
+        let text = self.text(name, 200)?;
+        parse(text).map_err(|(code, detail)| self.refuse(name, code, detail)).ok()
+    }
+
+    /// The same for a member that may be absent.
+    pub fn optional_parsed<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, (Code, Cow<'static, str>)>,
+    ) -> Option<T> {
+        if self.has(name) {
+            return self.parsed(name, parse);
+        }
+        self.asked.push(name);
+        None
+    }
+
+    fn as_text(&self, name: &str, value: &'a Json<'a>, max: usize) -> Option<&'a str> {
+        let wrong = match value {
+            Json::Text(text) if text.contains('\0') => "must not contain the NUL character".into(),
+            Json::Text(text) if text.len() <= max || text.chars().count() <= max => {
+                return Some(text);
+            }
+            Json::Text(_) => format!("has more than {max} characters"),
+            _ => "has to be text".to_owned(),
+        };
+        self.refuse(name, Code::InvalidValue, wrong);
+        None
+    }
+
+    /// A whole number within `range`.
+    pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.required(name)?;
+        self.as_integer(name, value, &range)
+    }
+
+    pub fn optional_integer(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let value = self.json(name)?;
+        self.as_integer(name, value, &range)
+    }
+
+    fn as_integer(&self, name: &str, json: &Json<'_>, range: &RangeInclusive<i64>) -> Option<i64> {
+        let number = match json {
+            Json::Number(text) => text.parse().ok(),
+            _ => None,
+        };
+        let fits: Option<i64> = number.filter(|number| range.contains(number));
+        if fits.is_none() {
+            let (low, high) = (range.start(), range.end());
+            let wrong = format!("has to be a whole number from {low} to {high}");
+            self.refuse(name, Code::InvalidValue, wrong);
+        }
+        fits
+    }
+
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let Json::Flag(flag) = self.required(name)? else {
+            self.refuse(name, Code::InvalidValue, "has to be true or false");
+            return None;
+        };
+        Some(*flag)
+    }
+
+    /// Money: a string, a number, or an object of amount and currency.
+    pub fn amount(&mut self, name: &'static str) -> Option<Amount> {
+        let value = self.required(name)?;
+        self.as_amount(name, value)
+    }
+
+    pub fn optional_amount(&mut self, name: &'static str) -> Option<Amount> {
+        let value = self.json(name)?;
+        self.as_amount(name, value)
+    }
+
+    fn as_amount(&self, name: &'static str, value: &'a Json<'a>) -> Option<Amount> {
+        match value {
+            Json::Number(text) => Some(Amount { text: (*text).to_owned(), currency: None }),
+            Json::Text(text) if !text.contains('\0') && text.len() <= 200 => {
+                Some(Amount { text: text.clone().into_owned(), currency: None })
+            }
+            Json::Object(members) => {
+                let place = Place::Member(&self.place, name);
+                Fields::read(members, place, self.faults, |money| {
+                    let amount = match money.required("amount")? {
+                        Json::Number(text) => Some((*text).to_owned()),
+                        text => money.as_text("amount", text, 200).map(ToOwned::to_owned),
+                    };
+                    let currency = money.optional_text("currency", 200).map(ToOwned::to_owned);
+                    Some(Amount { text: amount?, currency })
+                })
+            }
+            _ => {
+                self.refuse(name, Code::InvalidValue, "has to be an amount such as \"59.98\"");
+                None
+            }
+        }
+    }
+
+    /// An object, read as the body is.
+    pub fn object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.required(name)?;
+        self.as_object(name, value, read)
+    }
+
+    pub fn optional_object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.json(name)?;
+        self.as_object(name, value, read)
+    }
+
+    fn as_object<T>(
+        &self,
+        name: &str,
+        value: &Json<'_>,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let Json::Object(members) = value else {
+            self.refuse(name, Code::InvalidValue, "has to be an object");
+            return None;
+        };
+        Fields::read(members, Place::Member(&self.place, name), self.faults, read)
+    }
+
+    /// A list of 1 to `max` objects.
+    pub fn list<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = match self.required(name)? {
+            Json::List(items) if (1..=max).contains(&items.len()) => items,
+            _ => {
+                let wrong = format!("has to be a list of 1 to {max} objects");
+                self.refuse(name, Code::InvalidValue, wrong);
+                return None;
+            }
+        };
+        let list = Place::Member(&self.place, name);
+        let mut values = Some(Vec::with_capacity(items.len()));
+        for (at, item) in items.iter().enumerate() {
+            let place = Place::Item(&list, at);
+            let value = if let Json::Object(members) = item {
+                Fields::read(members, place, self.faults, &mut read)
+            } else {
+                self.faults.note(&place, Code::InvalidValue, "has to be an object".into());
+                None
+            };
+            values = values.zip(value).map(|(mut values, value)| {
+                values.push(value);
+                values
+            });
+        }
+        values
+    }
+
+    /// An object whose members are all text of up to `max` characters, with names of its own; none
+    /// is as good as an empty one.
+    pub fn texts(&mut self, name: &'static str, max: usize) -> Option<Vec<(String, String)>> {
+        let members = match self.json(name) {
+            None => return Some(Vec::new()),
+            Some(Json::Object(members)) => members,
+            Some(_) => {
+                self.refuse(name, Code::InvalidValue, "has to be an object");
+                return None;
+            }
+        };
+        let place = Place::Member(&self.place, name);
+        let inner = Fields { members, asked: Vec::new(), place, faults: self.faults };
+        let read = members.iter().map(|(key, value)| {
+            let text = inner.as_text(key, value, max)?;
+            Some((key.clone().into_owned(), text.to_owned()))
+        });
+        // Collected before it is judged: every member is looked at.
+        read.collect::<Vec<_>>().into_iter().collect()
+    }
+}
+
+impl Faults {
+    fn note(&self, place: &Place<'_>, code: Code, detail: Cow<'static, str>) {
+        self.0.borrow_mut().push(Entry { pointer: place.pointer(), code, detail });
+    }
+}
+
+impl Place<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Member(of, name) => {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                format!("{}/{name}", of.pointer())
+            }
+            Self::Item(of, at) => format!("{}/{at}", of.pointer()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The one place where the clock is read, and the one form in which instants are written.
+
+use serde::Serializer;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// Now, in UTC, cut to microseconds: what PostgreSQL keeps, so that an instant is the same after a
+/// round trip through the database.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn now() -> OffsetDateTime {
+    micros(OffsetDateTime::now_utc())
+}
+
+/// `at` in UTC as RFC 3339 with exactly six digits and `Z`: `2026-11-20T10:00:00.000000Z`.
+pub fn rfc3339(at: OffsetDateTime) -> String {
+    let at = at.to_offset(UtcOffset::UTC);
+    let mut text = String::with_capacity(27);
+    let year = u32::try_from(at.year()).unwrap_or_default();
+    digits(&mut text, year, 4);
+    for (mark, value) in [
+        ('-', u32::from(u8::from(at.month()))),
+        ('-', u32::from(at.day())),
+        ('T', u32::from(at.hour())),
+        (':', u32::from(at.minute())),
+        (':', u32::from(at.second())),
+    ] {
+        text.push(mark);
+        digits(&mut text, value, 2);
+    }
+    text.push('.');
+    digits(&mut text, at.microsecond(), 6);
+    text.push('Z');
+    text
+}
+
+/// An instant from RFC 3339 text with any offset, cut to microseconds.
+pub fn parse(text: &str) -> Option<OffsetDateTime> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+    (at.year() >= 0).then(|| micros(at))
+}
+
+/// For `#[serde(serialize_with = "chassis::clock::serialize")]`.
+pub fn serialize<S: Serializer>(at: &OffsetDateTime, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(&rfc3339(*at))
+}
+
+/// The same for an instant that may be absent.
+pub fn serialize_option<S: Serializer>(
+    at: &Option<OffsetDateTime>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => serialize(at, out),
+        None => out.serialize_none(),
+    }
+}
+
+fn micros(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_microsecond(at.microsecond()).unwrap_or(at)
+}
+
+fn digits(text: &mut String, value: u32, width: u32) {
+    for place in (0..width).rev() {
+        let digit = value / 10_u32.pow(place) % 10;
+        text.push(char::from_digit(digit, 10).unwrap_or('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_with_six_digits_in_utc() {
+        let at = parse("2026-11-20T12:00:00.5+02:00").unwrap();
+
+        assert_eq!(rfc3339(at), "2026-11-20T10:00:00.500000Z");
+        assert_eq!(parse(&rfc3339(at)), Some(at));
+        assert_eq!(rfc3339(parse("0001-01-01T00:00:00.123456789Z").unwrap()).len(), 27);
+        assert_eq!(parse("yesterday"), None);
+        assert_eq!(parse("0000-01-01T00:00:00+23:00"), None);
+    }
+
+    #[test]
+    fn the_clock_has_microseconds() {
+        assert_eq!(now().nanosecond() % 1_000, 0);
+    }
+}

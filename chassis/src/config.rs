@@ -1,0 +1,291 @@
+//! Settings: one `clap` struct per process, read once, all bad values reported together.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    io::Write as _,
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{
+    Arg, ArgMatches, Command, Parser, ValueEnum,
+    builder::ValueParser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+/// The settings that every process has.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Address to listen on
+    #[arg(long, env = "SHOP_BIND", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+    /// Port of the public listener
+    #[arg(long, env = "SHOP_PORT", default_value = "0")]
+    pub port: u16,
+    /// Port of the private listener (/livez, /readyz, /metrics) [default: port + 1000]
+    #[arg(long, env = "SHOP_ADMIN_PORT")]
+    pub admin_port: Option<u16>,
+    /// What to log: error, warn, info, debug, trace, also by module (info,sqlx=warn)
+    #[arg(long, env = "SHOP_LOG", default_value = "info", value_parser = log_filter)]
+    pub log: String,
+    /// How to write the log
+    #[arg(long, env = "SHOP_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Where to send traces (OTLP over gRPC, such as <http://host:4317>); none are made without it
+    #[arg(long, env = "SHOP_OTLP_ENDPOINT", value_parser = otlp_endpoint)]
+    pub otlp_endpoint: Option<String>,
+    /// How long stopping may take before it is forced
+    #[arg(long, env = "SHOP_DRAIN", default_value = "10s", value_parser = duration)]
+    pub drain: Duration,
+    /// Worker threads
+    #[arg(long, env = "SHOP_THREADS", default_value = "2", value_parser = threads)]
+    pub threads: usize,
+}
+
+impl Settings {
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind, self.port)
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        let port = self.admin_port.unwrap_or(match self.port {
+            0 => 0,
+            port => port.saturating_add(1000),
+        });
+        SocketAddr::new(self.bind, port)
+    }
+}
+
+/// A process's own settings, with `#[command(flatten)] chassis: chassis::Settings` among them.
+pub trait Configured: Parser {
+    /// The public port unless set, such as `"8001"`.
+    const PORT: &'static str;
+
+    fn settings(&self) -> &Settings;
+
+    /// What is wrong with settings that are fine one by one.
+    fn contradictions(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A setting that is never printed. Write `hide_env_values = true` at its `#[arg]`, so that a bad
+/// value is not quoted either.
+#[derive(Clone)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: FromStr> FromStr for Secret<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("(secret)")
+    }
+}
+
+/// A duration with its unit: `250ms`, `2s`, `15m`, `1h`, `7d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and its unit: 250ms, 2s, 15m, 1h or 7d".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// The text of a file, without the line end: for settings that name a file of a secret.
+pub fn secret_file(path: &str) -> Result<Secret<String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(Secret(text.trim_end().to_owned()))
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let wrong = "write a number from 1 to 64";
+    text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(|| wrong.to_owned())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    use tracing_subscriber::EnvFilter;
+
+    let filter = EnvFilter::builder().parse(text).map_err(|error| error.to_string())?;
+    Ok(filter.to_string())
+}
+
+fn otlp_endpoint(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").filter(|host| !host.is_empty());
+    host.map(|_| text.to_owned()).ok_or_else(|| "write http://host:4317".to_owned())
+}
+
+/// The settings from the command line and the environment; otherwise all that is wrong is on
+/// standard error, and the exit code is the answer.
+pub(crate) fn load<C: Configured>(name: &'static str) -> Result<C, ExitCode> {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    read(name, args).map_err(|bad| match bad {
+        Bad::Shown(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            // Nothing is left to do when standard error is closed.
+            drop(error.print());
+            ExitCode::from(code)
+        }
+        Bad::Values(problems) => {
+            let list = problems.iter().fold(String::new(), |list, line| list + "  " + line + "\n");
+            let text = format!("{name}: the settings are not usable\n{list}See {name} --help.\n");
+            drop(std::io::stderr().write_all(text.as_bytes()));
+            ExitCode::from(2)
+        }
+    })
+}
+
+/// What a look at the settings found.
+#[derive(Debug)]
+pub enum Bad {
+    /// Help, version or a command line that cannot be understood at all.
+    Shown(clap::Error),
+    /// Every value that is missing or wrong.
+    Values(Vec<String>),
+}
+
+/// Reads the settings from `args` (the program's name first) and the environment.
+pub fn read<C: Configured>(name: &'static str, mut args: Vec<OsString>) -> Result<C, Bad> {
+    let mut problems = Vec::new();
+    let mut command = C::command()
+        .name(name)
+        .bin_name(name)
+        .mut_arg("port", |port| port.default_value(C::PORT))
+        .args_override_self(true);
+    read_files(&command, &mut args, &mut problems);
+    // clap stops at the first bad value: each one found is noted, its argument made lenient, and
+    // the rest looked at again.
+    let matches = loop {
+        match command.try_get_matches_from_mut(args.clone()) {
+            Ok(matches) => break matches,
+            Err(error) => match note(&command, &error, &mut problems) {
+                Some(ids) => {
+                    for id in ids {
+                        command = command.mut_arg(id, lenient);
+                    }
+                }
+                None => return Err(Bad::Shown(error)),
+            },
+        }
+    };
+    finish(&matches, problems)
+}
+
+fn finish<C: Configured>(matches: &ArgMatches, mut problems: Vec<String>) -> Result<C, Bad> {
+    if !problems.is_empty() {
+        return Err(Bad::Values(problems));
+    }
+    let config = C::from_arg_matches(matches).map_err(Bad::Shown)?;
+    problems.extend(config.contradictions());
+    if problems.is_empty() { Ok(config) } else { Err(Bad::Values(problems)) }
+}
+
+fn lenient(arg: Arg) -> Arg {
+    arg.required(false).value_parser(ValueParser::os_string())
+}
+
+/// Every setting may come from the file that `<VARIABLE>_FILE` names: how secrets are mounted.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn read_files(command: &Command, args: &mut Vec<OsString>, problems: &mut Vec<String>) {
+    for arg in command.get_arguments() {
+        let (Some(variable), Some(long)) = (arg.get_env().and_then(|v| v.to_str()), arg.get_long())
+        else {
+            continue;
+        };
+        let flag = format!("--{long}");
+        let given = args.iter().filter_map(|a| a.to_str()).any(|a| {
+            a.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        });
+        if given || std::env::var_os(variable).is_some() {
+            continue;
+        }
+        let Ok(path) = std::env::var(format!("{variable}_FILE")) else { continue };
+        match secret_file(&path) {
+            Ok(Secret(text)) => args.push(format!("{flag}={text}").into()),
+            Err(wrong) => problems.push(format!("{variable}_FILE: {wrong}")),
+        }
+    }
+}
+
+/// Adds what `error` says of values to `problems`; which arguments those are, or `None` when it is
+/// about something else.
+fn note(command: &Command, error: &clap::Error, problems: &mut Vec<String>) -> Option<Vec<String>> {
+    let named = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(name) => vec![name.clone()],
+        ContextValue::Strings(names) => names.clone(),
+        _ => return None,
+    };
+    let args: Vec<&Arg> = named
+        .iter()
+        .filter_map(|name| command.get_arguments().find(|arg| arg.to_string() == *name))
+        .collect();
+    if args.is_empty() {
+        return None;
+    }
+    for arg in &args {
+        let name = arg.get_env().map_or_else(
+            || format!("--{}", arg.get_id()),
+            |env| format!("{} (--{})", env.to_string_lossy(), arg.get_long().unwrap_or_default()),
+        );
+        problems.push(match error.kind() {
+            ErrorKind::MissingRequiredArgument => format!("{name}: is not set"),
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::InvalidUtf8 => {
+                format!("{name}: {}", bad_value(arg, error))
+            }
+            _ => return None,
+        });
+    }
+    Some(args.iter().map(|arg| arg.get_id().to_string()).collect())
+}
+
+fn bad_value(arg: &Arg, error: &clap::Error) -> String {
+    use std::error::Error;
+
+    let why = error.source().map(ToString::to_string);
+    let choices = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(valid)) => Some(format!("write one of {}", valid.join(", "))),
+        _ => None,
+    };
+    let why = why.or(choices).unwrap_or_else(|| "is not valid".to_owned());
+    match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) if !arg.is_hide_env_values_set() => {
+            format!("{value:?} is not usable: {why}")
+        }
+        // A parser's words may quote what it was given.
+        _ if arg.is_hide_env_values_set() => "the value is not usable".to_owned(),
+        _ => why,
+    }
+}

@@ -1,0 +1,106 @@
+//! Connections to PostgreSQL, and the migrations of its schema.
+//!
+//! A `begin()` that is dropped halfway (its client went away) may leave a transaction open on a
+//! pooled connection: the next borrower's insert would be answered and never committed (sqlx 0.8.4
+//! to 0.9.0). So a connection is rolled back whenever it comes back to the pool.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Mutex;
+
+use crate::health::Health;
+
+/// A request that gets no connection by then is refused as overload.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often start-up tries a database that is not there yet: twice as long each time, to 2 s.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// A pool of at most `max` connections; waits until the database is there.
+pub async fn connect_pool(url: &str, max: u32) -> anyhow::Result<PgPool> {
+    let options = options(url)?;
+    ready(&options).await.close().await.context("could not close the first connection")?;
+    let pool = PgPoolOptions::new()
+        .max_connections(max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip for each borrow buys nothing: a broken connection shows at its first use.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_release(|connection, _| {
+            Box::pin(async move { connection.execute("rollback").await.map(|_| true) })
+        })
+        .connect_lazy_with(options);
+    Ok(pool)
+}
+
+/// Brings the schema up to date. Processes that do so at once wait for one another: the migrator
+/// holds an advisory lock.
+pub async fn migrate(url: &str, migrator: &'static Migrator) -> anyhow::Result<()> {
+    let mut connection = ready(&plain_options(url)?).await;
+    migrator.run(&mut connection).await.context("could not migrate the database")?;
+    connection.close().await.context("could not close the migration's connection")
+}
+
+/// Adds the probe `database` to `health`, on a connection of its own: a pool under load is no sign
+/// of a database that is away.
+pub fn watch(health: &Health, url: &str) -> anyhow::Result<()> {
+    let options = Arc::new(options(url)?);
+    let kept: Arc<Mutex<Option<PgConnection>>> = Arc::default();
+    health.probe("database", move || {
+        let (options, kept) = (Arc::clone(&options), Arc::clone(&kept));
+        async move { look(&options, &kept).await.map_err(|error| error.to_string()) }
+    });
+    Ok(())
+}
+
+async fn look(options: &PgConnectOptions, kept: &Mutex<Option<PgConnection>>) -> sqlx::Result<()> {
+    let mut kept = kept.lock().await;
+    // Taken out while it is used: a look that is dropped halfway leaves no half-used one.
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => options.connect().await?,
+    };
+    connection.ping().await?;
+    *kept = Some(connection);
+    Ok(())
+}
+
+/// A connection as soon as there is one.
+async fn ready(options: &PgConnectOptions) -> PgConnection {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        match options.connect().await {
+            Ok(connection) => return connection,
+            Err(error) => {
+                tracing::info!(error = %error, "waiting for the database");
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF_MAX);
+            }
+        }
+    }
+}
+
+fn plain_options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions = url.parse().context("could not read the database's URL")?;
+    // The rollback of a connection without a transaction is a warning nobody wants.
+    Ok(options.options([("client_min_messages", "error")]))
+}
+
+fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    Ok(plain_options(url)?.options([
+        // Longer than any statement of ours takes, shorter than a caller's patience lasts.
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        // A peer that vanished holds its locks no longer than this.
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ]))
+}

@@ -1,0 +1,16 @@
+//! HTTP as this shop speaks it: the server, what every request meets at the edge, and the small
+//! conventions of contracts (lists, entity tags, preferences, idempotency keys).
+
+mod answers;
+mod cursor;
+mod edge;
+mod headers;
+mod params;
+mod serve;
+
+pub use answers::{answer, etag_of, json, list, raw_json, resource};
+pub use cursor::{read as read_cursor, write as write_cursor};
+pub use edge::{BODY_LIMIT, Edge, Finished, RequestId, Site};
+pub use headers::{IdempotencyKey, Prefer, fingerprint, if_match, not_modified, prefer_wait};
+pub use params::{Page, Params};
+pub use serve::serve;

@@ -1,0 +1,220 @@
+//! What every request meets before and after its handler: a trace and a request id, the body limit,
+//! `/health`, a count, and one shape for whatever goes wrong.
+
+use std::{
+    convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll, time::Instant,
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use metrics::{Counter, Histogram};
+use tower::Service;
+use tracing::{Instrument, Span, field};
+
+use crate::{
+    admin::health_response,
+    health::Health,
+    problem::{self, Code, Problem},
+    telemetry,
+    trace::{TraceParent, random_hex},
+};
+
+/// The largest body taken.
+pub const BODY_LIMIT: usize = 64 * 1024;
+/// Ours are smaller; one of another making is passed on unfinished beyond this.
+const PROBLEM_BYTES_MAX: usize = 1024 * 1024;
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// What answers requests: an [`axum::Router`], or any service that never fails.
+pub trait Site: Clone + Send + Sync + 'static {
+    fn answer(&mut self, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+impl<S> Site for S
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    async fn answer(&mut self, request: Request) -> Response {
+        // A router is always ready, and so is whatever is behind it.
+        match self.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The id of a request, kept or made; among the request's extensions.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
+
+/// An extension of responses that leave the edge as they are: health, and what another service of
+/// ours has finished.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished;
+
+/// The edge of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    health: Health,
+    counts: Option<Counts>,
+}
+
+/// By class of status: the handles are looked up once, not for each request.
+struct Counts {
+    total: [Counter; 5],
+    seconds: [Histogram; 5],
+}
+
+impl Edge {
+    pub fn new(health: Health) -> Self {
+        let class = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+        let counts = Counts {
+            total: class.map(|class| metrics::counter!("http_requests_total", "class" => class)),
+            seconds: class
+                .map(|class| metrics::histogram!("http_request_seconds", "class" => class)),
+        };
+        Self(Arc::new(Inner { health, counts: Some(counts) }))
+    }
+
+    /// For listeners whose requests are no work.
+    #[must_use]
+    pub(crate) fn uncounted(self) -> Self {
+        Self(Arc::new(Inner { health: self.0.health.clone(), counts: None }))
+    }
+
+    /// The whole way of one request.
+    pub async fn answer<S: Site>(&self, site: S, mut request: Request) -> Response {
+        let started = Instant::now();
+        let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let parent = parent.and_then(TraceParent::parse);
+        let span = tracing::debug_span!(
+            target: telemetry::REQUESTS,
+            "http.request",
+            otel.kind = "server",
+            http.request.method = %request.method(),
+            url.path = request.uri().path(),
+            http.response.status_code = field::Empty,
+        );
+        let trace = telemetry::join(&span, parent);
+        let id = request_id(request.headers());
+        request.extensions_mut().insert(trace);
+        request.extensions_mut().insert(RequestId(id.clone()));
+        // Kept for the answers that name it, which are few: a URI's path is cheap to clone.
+        let uri = request.uri().clone();
+
+        let response = if span.is_disabled() {
+            self.within(site, request).await
+        } else {
+            self.within(site, request).instrument(span.clone()).await
+        };
+        let mut response = finish(response, uri.path(), trace).await;
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        response.headers_mut().insert(TRACERESPONSE, trace.header());
+        self.count(&span, response.status(), started);
+        response
+    }
+
+    async fn within<S: Site>(&self, mut site: S, request: Request) -> Response {
+        if request.uri().path() == "/health" {
+            return self.health(request.method()).await;
+        }
+        if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
+            return too_large().into_response();
+        }
+        let mut answer = pin!(site.answer(request));
+        std::future::poll_fn(|context| {
+            // A panic is a bug of one handler; its neighbours go on.
+            let polled =
+                std::panic::catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+            polled.unwrap_or_else(|_| {
+                tracing::error!("a handler panicked");
+                Poll::Ready(Problem::internal().into_response())
+            })
+        })
+        .await
+    }
+
+    async fn health(&self, method: &Method) -> Response {
+        if method == Method::GET || method == Method::HEAD {
+            return health_response(&self.0.health.report().await);
+        }
+        let allow = (header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        ([allow], StatusCode::METHOD_NOT_ALLOWED).into_response()
+    }
+
+    fn count(&self, span: &Span, status: StatusCode, started: Instant) {
+        span.record("http.response.status_code", status.as_u16());
+        let Some(counts) = &self.0.counts else { return };
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        counts.total[class].increment(1);
+        counts.seconds[class].record(started.elapsed());
+    }
+}
+
+pub(crate) fn too_large() -> Problem {
+    Problem::new(Code::BodyTooLarge, "the body is larger than 65536 bytes")
+}
+
+/// The length a request announces.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let fits = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=REQUEST_ID_CHARS_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(X_REQUEST_ID).filter(fits).cloned().unwrap_or_else(|| {
+        HeaderValue::try_from(random_hex()).expect("hexadecimal digits are a header's value")
+    })
+}
+
+/// Gives every failure the shape of a problem, and every problem its request's path and trace.
+async fn finish(response: Response, path: &str, trace: TraceParent) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error())
+        || response.extensions().get::<Finished>().is_some()
+    {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let body = if parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE) {
+        to_bytes(body, PROBLEM_BYTES_MAX).await.unwrap_or_default().to_vec()
+    } else {
+        // Said by a router or an extractor, in words of its own.
+        let problem = Problem::for_status(status, path);
+        parts.headers.insert(header::CONTENT_TYPE, problem::MEDIA_TYPE);
+        for (name, value) in problem.headers() {
+            parts.headers.entry(name).or_insert_with(|| value.clone());
+        }
+        parts.status = problem.status();
+        problem.to_parts().1
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(placed(body, path, trace)))
+}
+
+/// Adds `instance` and `trace_id` before the closing brace.
+fn placed(mut body: Vec<u8>, path: &str, trace: TraceParent) -> Vec<u8> {
+    if body.pop() != Some(b'}') {
+        return body;
+    }
+    body.extend_from_slice(b",\"instance\":");
+    serde_json::to_writer(&mut body, path).expect("text is JSON, and a vector takes it");
+    body.extend_from_slice(b",\"trace_id\":\"");
+    body.extend_from_slice(trace.trace_id().as_bytes());
+    body.extend_from_slice(b"\"}");
+    body
+}

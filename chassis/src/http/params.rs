@@ -1,0 +1,103 @@
+//! Query parameters, read strictly: unknown, repeated or malformed ones are refused.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use crate::problem::{Code, Problem};
+
+const LIMIT_DEFAULT: i64 = 50;
+const LIMIT_MAX: i64 = 200;
+const PARAMS_MAX: usize = 20;
+
+/// The parameters not read yet.
+#[derive(Debug)]
+pub struct Params(Vec<(String, String)>);
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// 1–200.
+    pub limit: i64,
+    pub cursor: Option<String>,
+}
+
+impl Params {
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut params: Vec<(String, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let wrong = || bad(name, "is not well encoded");
+            let name = decode(name).ok_or_else(wrong)?;
+            let value = decode(value).filter(|v| !v.contains('\0')).ok_or_else(wrong)?;
+            if params.len() == PARAMS_MAX || params.iter().any(|(known, _)| *known == name) {
+                return Err(bad(&name, "is given more than once"));
+            }
+            params.push((name, value));
+        }
+        Ok(Self(params))
+    }
+
+    /// Takes one parameter out.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// Takes one parameter through `parse`, which says what would be right.
+    pub fn take_parsed<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        parse(&value).map(Some).map_err(|right| bad(name, right))
+    }
+
+    /// Takes `limit` and `cursor`.
+    pub fn take_page(&mut self) -> Result<Page, Problem> {
+        let limit = self.take_parsed("limit", |text| {
+            let limit: Option<i64> = text.parse().ok();
+            let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+            limit.ok_or("has to be a number from 1 to 200")
+        })?;
+        Ok(Page { limit: limit.unwrap_or(LIMIT_DEFAULT), cursor: self.take("cursor") })
+    }
+
+    /// Refuses what nobody asked for.
+    pub fn finish(self) -> Result<(), Problem> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(bad(name, "is not known here")),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+fn bad(name: &str, wrong: &str) -> Problem {
+    Problem::new(Code::BadParameter, format!("the parameter {name} {wrong}"))
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let pair = [rest.next()?, rest.next()?];
+                if !pair.iter().all(u8::is_ascii_hexdigit) {
+                    return None;
+                }
+                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,100 @@
+//! The server: hyper with the limits that `axum::serve` lacks, and a graceful end.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::edge::{Edge, Site};
+
+/// A request's head has to be there by then, or the connection is cut: slow senders would hold
+/// their connections for good. It is also how long an idle connection is kept, so clients that
+/// pool connections drop idle ones sooner than this.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADERS_MAX: usize = 64;
+/// Holds any head we accept; larger ones are refused by hyper.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Connections at once; more wait in the kernel's queue until one ends.
+const CONNECTIONS_MAX: usize = 8_192;
+/// Out of file handles, say: trying again at once would only burn a core.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// Serves `site` behind `edge` until `stop`, then finishes the requests in hand.
+pub async fn serve<S: Site>(
+    listener: TcpListener,
+    edge: Edge,
+    site: S,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let connections = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let permit = tokio::select! {
+            () = stop.cancelled() => break,
+            permit = Arc::clone(&room).acquire_owned() => permit?,
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = Connection { edge: edge.clone(), stop: stop.clone(), permit };
+                connections.spawn(connection.serve(stream, site.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+    Ok(())
+}
+
+struct Connection {
+    edge: Edge,
+    stop: CancellationToken,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve<S: Site>(self, stream: TcpStream, site: S) {
+        // Without it a small answer may wait for the client's delayed acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection ended at once");
+            return;
+        }
+        let edge = self.edge;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (edge, site) = (edge.clone(), site.clone());
+            async move { Ok::<_, Infallible>(edge.answer(site, request.map(Body::new)).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error = %error, "a connection ended");
+        }
+        drop(self.permit);
+    }
+}

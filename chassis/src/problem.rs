@@ -1,0 +1,213 @@
+//! Problem details (RFC 9457): the one shape of every answer that is not 2xx.
+//!
+//! A [`Problem`] knows neither its request's path nor its trace. `http::Edge` adds `instance` and
+//! `trace_id` to every problem on its way out, so that an answer which was decided elsewhere, or
+//! kept under an idempotency key, gets those of the request that receives it.
+
+use std::{borrow::Cow, fmt};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+mod codes;
+
+pub use codes::Code;
+
+/// The media type of problems.
+pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Why a request was not answered as wished.
+// Boxed: the error half of handlers' results stays one word wide.
+pub struct Problem(Box<Inner>);
+
+struct Inner {
+    code: Code,
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    errors: Vec<Entry>,
+    members: Vec<(&'static str, Value)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What is wrong with one part of the request's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// A JSON pointer, such as `/items/0/quantity`.
+    pub pointer: String,
+    pub code: Code,
+    pub detail: Cow<'static, str>,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            code,
+            status: code.status(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: Vec::new(),
+            headers: Vec::new(),
+        }))
+    }
+
+    /// Several faults of one body: the first decides the code.
+    ///
+    /// # Panics
+    ///
+    /// Without any entry.
+    pub fn of(entries: Vec<Entry>) -> Self {
+        let first = entries.first().expect("a problem has a cause");
+        let name = first.pointer.trim_start_matches('/');
+        let detail = match name {
+            "" => first.detail.clone(),
+            name => format!("{name}: {}", first.detail).into(),
+        };
+        let mut problem = Self::new(first.code, detail);
+        problem.0.errors = entries;
+        problem
+    }
+
+    /// Names the part of the body that is to blame.
+    #[must_use]
+    pub fn at(
+        mut self,
+        pointer: impl Into<String>,
+        code: Code,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.0.errors.push(Entry { pointer: pointer.into(), code, detail: detail.into() });
+        self
+    }
+
+    /// Adds a member of this kind of problem, such as `payment`.
+    #[must_use]
+    pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
+        self.0.members.push((member, value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    pub fn errors(&self) -> &[Entry] {
+        &self.0.errors
+    }
+
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.0.headers
+    }
+
+    /// Status and body, for an answer that is made before its response.
+    pub fn to_parts(&self) -> (u16, Vec<u8>) {
+        (self.0.status.as_u16(), serde_json::to_vec(self).expect("strings and values are JSON"))
+    }
+
+    /// What a bare status of a router or library means here.
+    pub(crate) fn for_status(status: StatusCode, path: &str) -> Self {
+        match status.as_u16() {
+            401 => Self::new(Code::Unauthenticated, "who calls is not known"),
+            403 => Self::new(Code::Forbidden, "the caller may not do this"),
+            404 => Self::new(Code::NotFound, format!("nothing is at {path}")),
+            405 => Self::new(Code::MethodNotAllowed, "the path does not know this method"),
+            413 => Self::new(Code::BodyTooLarge, "the body is larger than 65536 bytes"),
+            415 => Self::new(Code::UnsupportedMediaType, "the body has to be application/json"),
+            422 => Self::new(Code::InvalidValue, "the body is not valid"),
+            429 => Self::new(Code::RateLimited, "too many requests").retry_after(1),
+            502..=504 => Self::new(Code::Overloaded, "no answer at present").retry_after(1),
+            400..=499 => Self::new(Code::BadParameter, "the request is not valid"),
+            _ => Self::internal(),
+        }
+    }
+
+    /// A fault of ours, said without what is inside: the log has that.
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "something went wrong here; the trace id leads to what")
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+
+        let inner = &self.0;
+        let mut map = out.serialize_map(None)?;
+        map.serialize_entry("type", &format_args!("/problems/{}", inner.code.as_str()))?;
+        map.serialize_entry("title", inner.code.title())?;
+        map.serialize_entry("status", &inner.status.as_u16())?;
+        map.serialize_entry("detail", &inner.detail)?;
+        map.serialize_entry("code", &inner.code)?;
+        if !inner.errors.is_empty() {
+            map.serialize_entry("errors", &inner.errors)?;
+        }
+        for (name, value) in &inner.members {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (_, body) = self.to_parts();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.0.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        response.headers_mut().extend(self.0.headers);
+        response
+    }
+}
+
+impl fmt::Debug for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}: {} {:?}", self.0.status, self.0.code, self.0.detail, self.0.errors)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.0.code, self.0.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// A database that is away or exhausted is overload to the caller; anything else is our fault.
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error;
+
+        if let Error::PoolTimedOut | Error::PoolClosed | Error::Io(_) = error {
+            tracing::warn!(error = %error, "the database does not answer");
+            return Self::new(Code::Overloaded, "the database does not answer at present")
+                .retry_after(1);
+        }
+        tracing::error!(error = %error, "a statement failed");
+        Self::internal()
+    }
+}

@@ -1,0 +1,136 @@
+//! The life of a process, from its settings to its exit code.
+
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin,
+    config::{self, Configured, Settings},
+    health::Health,
+    http::{self, Edge, Site},
+    tasks::Tasks,
+    telemetry,
+};
+
+/// After this, whatever still runs on the blocking threads is left behind.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// What a process gets beside its settings.
+pub struct Chassis {
+    pub tasks: Tasks,
+    pub health: Health,
+    pub settings: Settings,
+}
+
+impl Chassis {
+    /// Serves `site` (a [`axum::Router`]) on the public listener, as the task `http`. The port is
+    /// taken at once, so that one in use ends the start.
+    pub async fn serve<S: Site>(&mut self, site: S) -> anyhow::Result<SocketAddr> {
+        let edge = Edge::new(self.health.clone());
+        self.serve_with(edge, site).await
+    }
+
+    /// The same with an edge of its own making.
+    pub async fn serve_with<S: Site>(&mut self, edge: Edge, site: S) -> anyhow::Result<SocketAddr> {
+        let listener = bind(self.settings.address()).await?;
+        let address = listener.local_addr().context("could not read the listener's address")?;
+        tracing::info!("{} listens on http://{address}", self.health.service());
+        self.tasks.spawn("http", |stop| http::serve(listener, edge, site, stop));
+        Ok(address)
+    }
+
+    /// Everything is started: waits for the end, see [`Tasks::wait`].
+    pub async fn wait(self) -> anyhow::Result<()> {
+        self.tasks.wait().await
+    }
+}
+
+/// Reads the settings and runs `start` until the process is asked to stop or a task ends.
+///
+/// The first SIGTERM or SIGINT drains, a second one aborts, and so does the drain's deadline.
+pub fn run<C, F>(name: &'static str, start: impl FnOnce(C, Chassis) -> F) -> ExitCode
+where
+    C: Configured,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let config: C = match config::load(name) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let settings = config.settings().clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.threads)
+        .enable_all()
+        .build()
+        .expect("a runtime needs threads and nothing else");
+    let ended = runtime.block_on(async {
+        let telemetry = telemetry::start(name, &settings).context("could not start telemetry")?;
+        let ended = supervise(name, settings, |chassis| start(config, chassis)).await;
+        if let Err(error) = &ended {
+            tracing::error!("{name} ends: {error:#}");
+        }
+        telemetry.flush().await;
+        ended
+    });
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn supervise<F>(
+    name: &'static str,
+    settings: Settings,
+    start: impl FnOnce(Chassis) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let tasks = Tasks::new(settings.drain);
+    let (stop, waiting) = (tasks.stop_token(), tasks.waiting());
+    let health = Health::new(name, tasks.waiting(), stop.clone());
+    let listener = bind(settings.admin_address()).await?;
+    let metrics = telemetry::install_metrics()?;
+    let admin = admin::serve(listener, health.clone(), metrics);
+    tokio::select! {
+        ended = start(Chassis { tasks, health, settings }) => ended,
+        asked = asked_twice(&stop, &waiting) => asked,
+        // The private listener tells how the drain goes, so it stays to the end.
+        ended = admin => ended.context("the private listener failed"),
+    }
+}
+
+/// Cancels `stop` at the first signal; ends at the second, or at once while nothing is started.
+async fn asked_twice(stop: &CancellationToken, waiting: &AtomicBool) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
+    let asked = async || {
+        let asked = tokio::select! {
+            asked = terminate.recv() => asked,
+            asked = interrupt.recv() => asked,
+        };
+        asked.context("signals ended")
+    };
+    let mut asked = asked;
+    asked().await?;
+    tracing::info!("asked to stop: finishing what is in hand");
+    stop.cancel();
+    if waiting.load(Ordering::Acquire) {
+        asked().await?;
+        anyhow::bail!("asked to stop a second time: aborting what is in hand");
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
+}

@@ -1,0 +1,115 @@
+//! Logs to standard error, metrics for Prometheus, and traces over OTLP when asked for.
+
+use std::{io, time::Duration};
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use opentelemetry::{
+    Context as OtelContext,
+    trace::{
+        SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+    },
+};
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing::{Level, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use crate::{
+    config::{LogFormat, Settings},
+    trace::TraceParent,
+};
+
+/// Spans under this target are made for each request or message: at debug level, and only when
+/// traces are sent, because thousands a second cost more than the requests themselves.
+pub(crate) const REQUESTS: &str = "shop::request";
+/// The same everywhere, so that figures compare: 5 ms to 10 s, with 1 ms and 2.5 ms for what is fast.
+const BUCKETS: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// A collector that is away holds up the end of the process no longer than this.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What has to be flushed at the end.
+pub(crate) struct Telemetry(Option<SdkTracerProvider>);
+
+impl Telemetry {
+    pub(crate) async fn flush(self) {
+        let Some(provider) = self.0 else { return };
+        let flushed =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
+        if let Ok(Err(error)) = flushed.await {
+            tracing::warn!(error = %error, "could not send the last traces");
+        }
+    }
+}
+
+/// Starts the log and, with an endpoint, the export of traces. Call it inside the runtime.
+pub(crate) fn start(name: &'static str, settings: &Settings) -> anyhow::Result<Telemetry> {
+    let filter: EnvFilter = settings.log.parse().context("could not read the log filter")?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.log_format {
+        LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    };
+    let provider = settings.otlp_endpoint.as_deref().map(|to| provider(name, to)).transpose()?;
+    let spans = provider.as_ref().map(|provider| {
+        let wanted = Targets::new().with_default(Level::INFO).with_target(REQUESTS, Level::DEBUG);
+        tracing_opentelemetry::layer().with_tracer(provider.tracer(name)).with_filter(wanted)
+    });
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(spans)
+        .try_init()
+        .context("could not install the log")?;
+    Ok(Telemetry(provider))
+}
+
+fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .context("could not make the exporter of traces")?;
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(Resource::builder().with_service_name(name).build())
+        .build())
+}
+
+/// Makes the process's metrics recorder.
+pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    PrometheusBuilder::new()
+        .set_buckets(&BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .context("could not install the metrics recorder")
+}
+
+/// The trace that `span` belongs to, continuing `parent`. Without an exporter there is no such
+/// span, and the trace is carried on all the same.
+pub(crate) fn join(span: &Span, parent: Option<TraceParent>) -> TraceParent {
+    let alone = || parent.map_or_else(TraceParent::start, TraceParent::child);
+    if span.is_disabled() {
+        return alone();
+    }
+    if let Some(parent) = parent {
+        let remote = SpanContext::new(
+            TraceId::from_bytes(parent.trace()),
+            SpanId::from_bytes(parent.span()),
+            TraceFlags::new(parent.flags()),
+            true,
+            TraceState::default(),
+        );
+        // It fails for a span that nobody exports; that one is then alone.
+        drop(span.set_parent(OtelContext::new().with_remote_span_context(remote)));
+    }
+    let context = span.context();
+    let own = context.span().span_context().clone();
+    if !own.is_valid() {
+        return alone();
+    }
+    let flags = own.trace_flags().to_u8();
+    TraceParent::from_parts(own.trace_id().to_bytes(), own.span_id().to_bytes(), flags)
+}
