@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The inventory service.
+
+pub mod domain;

@@ -1,0 +1,60 @@
+//! What is for sale, and when the world must hear that it changed.
+
+use proto::{Money, Sku};
+
+/// Below this many pieces every change is said: an order that still fits and one that no longer does differ by one.
+const EVERY_PIECE_BELOW: i64 = 100;
+
+/// Above that, a change by this part of what was last said.
+const PART_THAT_MATTERS: i64 = 10;
+
+/// One product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    pub sku: Sku,
+    pub name: String,
+    pub price: Money,
+    /// Counts what was said about it.
+    pub version: i64,
+    /// What could be had when it was last said.
+    pub said_available: i64,
+}
+
+impl Product {
+    /// A product just listed, of which nothing has been said.
+    pub fn listed(sku: Sku, name: String, price: Money) -> Self {
+        Self { sku, name, price, version: 0, said_available: 0 }
+    }
+}
+
+/// Whether `available` pieces is news to those who heard `said`.
+///
+/// A SKU that sells thousands a second would flood its topic otherwise, and what is large need not be known exactly.
+pub fn matters(said: i64, available: i64) -> bool {
+    let moved = available.saturating_sub(said).saturating_abs();
+    moved > 0 && (available < EVERY_PIECE_BELOW || moved.saturating_mul(PART_THAT_MATTERS) >= said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pieces_are_said_one_by_one_many_by_tenths() {
+        let cases = [
+            (0, 0, false),
+            (0, 1, true),
+            (99, 98, true),
+            (100, 99, true),
+            (99, 100, false),
+            (1_000, 901, false),
+            (1_000, 900, true),
+            (1_000, 1_099, false),
+            (1_000, 1_100, true),
+            (50, 5_000, true),
+        ];
+        for (said, available, news) in cases {
+            assert_eq!(matters(said, available), news, "{said} -> {available}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What stock is and what a reservation may become: every rule of this service, without I/O.
+
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod catalogue;
+pub mod decision;
+pub mod stock;
+
+pub use catalogue::Product;
+pub use decision::{Announcement, Decision, Event, Reservation, decide};
+pub use stock::{Allocation, Motion, Refusal, Shelf, Shortage, Stock, Wanted};

@@ -1,0 +1,247 @@
+//! What lies on the shelves, what of it is promised, and where the pieces of an order are taken from.
+
+use std::collections::BTreeMap;
+
+use proto::{Sku, WarehouseId};
+
+/// More pieces than this on one shelf are a typing error.
+pub const ON_HAND_MAX: i64 = 1_000_000_000_000;
+
+/// Pieces of one SKU in one warehouse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shelf {
+    /// Pieces are taken from the lowest number first.
+    pub priority: i32,
+    /// What lies there, promised pieces included.
+    pub on_hand: i64,
+    /// What of it is promised to orders.
+    pub reserved: i64,
+    /// What left it for orders that were confirmed.
+    pub sold: i64,
+}
+
+impl Shelf {
+    /// What can still be promised.
+    pub fn available(&self) -> i64 {
+        self.on_hand.saturating_sub(self.reserved)
+    }
+
+    /// Pieces received or written off: never more than what is not promised.
+    pub fn adjust(mut self, delta: i64) -> Result<Self, Refusal> {
+        let on_hand = self.on_hand.saturating_add(delta);
+        if on_hand < self.reserved {
+            return Err(Refusal::StockReserved { reserved: self.reserved, on_hand: self.on_hand });
+        }
+        if on_hand > ON_HAND_MAX {
+            return Err(Refusal::TooMuch);
+        }
+        self.on_hand = on_hand;
+        Ok(self)
+    }
+
+    fn moved(&mut self, motion: Motion, quantity: u32) {
+        let pieces = i64::from(quantity);
+        let (on_hand, reserved, sold) = match motion {
+            Motion::Hold => (0, pieces, 0),
+            Motion::Release => (0, pieces.saturating_neg(), 0),
+            Motion::Sell => (pieces.saturating_neg(), pieces.saturating_neg(), pieces),
+            Motion::PutBack => (pieces, 0, pieces.saturating_neg()),
+        };
+        self.on_hand = self.on_hand.saturating_add(on_hand);
+        self.reserved = self.reserved.saturating_add(reserved);
+        self.sold = self.sold.saturating_add(sold);
+    }
+}
+
+/// Why a change of stock is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It would leave less than what is promised to orders.
+    #[error("{on_hand} on hand, {reserved} of them reserved")]
+    StockReserved { reserved: i64, on_hand: i64 },
+    /// It would leave more than any shelf holds.
+    #[error("at most {ON_HAND_MAX} pieces on hand")]
+    TooMuch,
+}
+
+/// Pieces of one SKU that an order wants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    pub sku: Sku,
+    pub quantity: u32,
+}
+
+/// Pieces of one SKU in one warehouse that are an order's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Allocation {
+    pub sku: Sku,
+    pub warehouse: WarehouseId,
+    pub quantity: u32,
+}
+
+/// What could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shortage {
+    pub sku: Sku,
+    pub wanted: u32,
+    pub available: u32,
+}
+
+/// How an order's pieces move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Motion {
+    /// Free pieces become promised.
+    Hold,
+    /// Promised pieces become free.
+    Release,
+    /// Promised pieces leave.
+    Sell,
+    /// Sold pieces come back onto the shelf.
+    PutBack,
+}
+
+/// The shelves that a decision may look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stock {
+    shelves: BTreeMap<Sku, BTreeMap<WarehouseId, Shelf>>,
+}
+
+impl Stock {
+    /// Puts a shelf where it belongs, instead of the one that was there.
+    pub fn set(&mut self, sku: Sku, warehouse: WarehouseId, shelf: Shelf) {
+        self.shelves.entry(sku).or_default().insert(warehouse, shelf);
+    }
+
+    /// The shelf of a SKU in a warehouse.
+    pub fn shelf(&self, sku: &Sku, warehouse: &WarehouseId) -> Option<Shelf> {
+        self.shelves.get(sku)?.get(warehouse).copied()
+    }
+
+    /// All shelves, by SKU and warehouse.
+    pub fn shelves(&self) -> impl Iterator<Item = (&Sku, &WarehouseId, &Shelf)> {
+        self.shelves.iter().flat_map(|(sku, of_sku)| {
+            of_sku.iter().map(move |(warehouse, shelf)| (sku, warehouse, shelf))
+        })
+    }
+
+    /// The shelves of one SKU, by warehouse.
+    pub fn of(&self, sku: &Sku) -> impl Iterator<Item = (&WarehouseId, &Shelf)> {
+        self.shelves.get(sku).into_iter().flatten()
+    }
+
+    /// What can be promised of a SKU, over all warehouses.
+    pub fn available(&self, sku: &Sku) -> i64 {
+        self.of(sku).fold(0, |sum, (_, shelf)| sum.saturating_add(shelf.available()))
+    }
+
+    /// Where the pieces of an order would be taken from: all of them, or what is missing.
+    pub fn allocate(&self, wanted: &[Wanted]) -> Result<Vec<Allocation>, Vec<Shortage>> {
+        let mut allocations = Vec::with_capacity(wanted.len());
+        let mut missing = Vec::new();
+        for line in merged(wanted) {
+            let available = self.available(&line.sku);
+            if available < i64::from(line.quantity) {
+                let available = u32::try_from(available).unwrap_or(0);
+                missing.push(Shortage { sku: line.sku, wanted: line.quantity, available });
+            } else {
+                self.take(&line, &mut allocations);
+            }
+        }
+        if missing.is_empty() { Ok(allocations) } else { Err(missing) }
+    }
+
+    /// Moves an order's pieces.
+    pub fn apply(&mut self, motion: Motion, allocations: &[Allocation]) {
+        for allocation in allocations {
+            let of_sku = self.shelves.entry(allocation.sku.clone()).or_default();
+            let shelf = of_sku.entry(allocation.warehouse.clone()).or_default();
+            shelf.moved(motion, allocation.quantity);
+        }
+    }
+
+    /// Splits a line over the warehouses, lowest priority number first.
+    fn take(&self, line: &Wanted, allocations: &mut Vec<Allocation>) {
+        let mut shelves: Vec<_> = self.of(&line.sku).collect();
+        shelves.sort_by_key(|(_, shelf)| shelf.priority);
+        let mut missing = line.quantity;
+        for (warehouse, shelf) in shelves {
+            // What does not fit a u32 is more than the line can want.
+            let there = u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX);
+            let quantity = there.min(missing);
+            if quantity > 0 {
+                let (sku, warehouse) = (line.sku.clone(), warehouse.clone());
+                allocations.push(Allocation { sku, warehouse, quantity });
+                missing = missing.saturating_sub(quantity);
+            }
+        }
+    }
+}
+
+/// A SKU once, with all of its pieces: two lines must not be promised the same ones.
+fn merged(wanted: &[Wanted]) -> Vec<Wanted> {
+    let mut by_sku: Vec<Wanted> = Vec::with_capacity(wanted.len());
+    for line in wanted {
+        match by_sku.iter_mut().find(|known| known.sku == line.sku) {
+            Some(known) => known.quantity = known.quantity.saturating_add(line.quantity),
+            None => by_sku.push(line.clone()),
+        }
+    }
+    by_sku
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sku(text: &str) -> Sku {
+        Sku::parse(text).unwrap()
+    }
+
+    fn warehouse(text: &str) -> WarehouseId {
+        WarehouseId::parse(text).unwrap()
+    }
+
+    fn stock() -> Stock {
+        let mut stock = Stock::default();
+        let shelf = |priority, on_hand| Shelf { priority, on_hand, ..Shelf::default() };
+        stock.set(sku("mug"), warehouse("attic"), shelf(2, 5));
+        stock.set(sku("mug"), warehouse("main"), shelf(1, 3));
+        stock.set(sku("pot"), warehouse("main"), shelf(1, 1));
+        stock
+    }
+
+    fn wanted(lines: &[(&str, u32)]) -> Vec<Wanted> {
+        lines.iter().map(|&(text, quantity)| Wanted { sku: sku(text), quantity }).collect()
+    }
+
+    #[test]
+    fn a_line_is_split_from_the_lowest_priority_number_up() {
+        let allocations = stock().allocate(&wanted(&[("mug", 4)])).unwrap();
+
+        let places: Vec<_> =
+            allocations.iter().map(|a| (a.warehouse.as_str(), a.quantity)).collect();
+        assert_eq!(places, [("main", 3), ("attic", 1)]);
+    }
+
+    #[test]
+    fn all_lines_or_none_and_every_missing_one_is_named() {
+        let missing = stock().allocate(&wanted(&[("mug", 9), ("pot", 1), ("jug", 1)])).unwrap_err();
+
+        let named: Vec<_> = missing.iter().map(|m| (m.sku.as_str(), m.available)).collect();
+        assert_eq!(named, [("mug", 8), ("jug", 0)]);
+    }
+
+    #[test]
+    fn two_lines_of_one_sku_are_not_promised_the_same_pieces() {
+        assert!(stock().allocate(&wanted(&[("pot", 1), ("pot", 1)])).is_err());
+    }
+
+    #[test]
+    fn what_is_reserved_cannot_be_written_off() {
+        let shelf = Shelf { on_hand: 5, reserved: 3, ..Shelf::default() };
+
+        assert_eq!(shelf.adjust(-2).unwrap().on_hand, 3);
+        assert_eq!(shelf.adjust(-3), Err(Refusal::StockReserved { reserved: 3, on_hand: 5 }));
+        assert_eq!(shelf.adjust(i64::MAX), Err(Refusal::TooMuch));
+    }
+}
