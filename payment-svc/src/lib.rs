@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The payment service.
+
+pub mod domain;

@@ -1,0 +1,212 @@
+//! A customer's account and its ledger: every movement has two sides, so money is only ever moved.
+
+use proto::{Currency, CustomerId, Money, OrderId};
+
+use super::{DeclineCode, Refusal};
+
+/// A customer's money here: the balance is what is held and what is available together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    pub customer: CustomerId,
+    pub balance: Money,
+    pub held: Money,
+}
+
+/// Money set aside for one order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    pub amount: Money,
+    pub state: HoldState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HoldState {
+    Held,
+    Released,
+    /// Paid with.
+    Captured,
+}
+
+/// What one order may take from: its customer's account, and what is held there for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Wallet {
+    pub account: Option<Account>,
+    pub hold: Option<Hold>,
+}
+
+/// One line of the ledger: an amount that moved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    pub customer: CustomerId,
+    pub movement: Movement,
+    pub amount: Money,
+    pub order: Option<OrderId>,
+}
+
+/// Every way in which money moves: from one of the ledger's accounts to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Movement {
+    Deposit,
+    Hold,
+    Release,
+    Capture,
+    CaptureHeld,
+    Refund,
+}
+
+impl Movement {
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Capture | Self::CaptureHeld => "capture",
+            Self::Refund => "refund",
+        }
+    }
+
+    /// Where the money comes from.
+    pub fn debit(self) -> &'static str {
+        match self {
+            Self::Deposit => "outside",
+            Self::Hold | Self::Capture => "available",
+            Self::Release | Self::CaptureHeld => "held",
+            Self::Refund => "shop",
+        }
+    }
+
+    /// Where it goes.
+    pub fn credit(self) -> &'static str {
+        match self {
+            Self::Deposit | Self::Release | Self::Refund => "available",
+            Self::Hold => "held",
+            Self::Capture | Self::CaptureHeld => "shop",
+        }
+    }
+}
+
+impl Account {
+    /// An account with nothing in it.
+    pub fn empty(customer: CustomerId, currency: Currency) -> Self {
+        Self { customer, balance: Money::zero(currency), held: Money::zero(currency) }
+    }
+
+    pub fn currency(&self) -> Currency {
+        self.balance.currency()
+    }
+
+    pub fn available(&self) -> Money {
+        self.balance.minus(self.held).expect("no more is held than there is, in one currency")
+    }
+
+    fn entry(&self, movement: Movement, amount: Money, order: Option<OrderId>) -> Entry {
+        Entry { customer: self.customer.clone(), movement, amount, order }
+    }
+
+    fn accepts(&self, amount: Money) -> Result<(), Refusal> {
+        if amount.currency() != self.currency() {
+            return Err(Refusal::OtherCurrency { account: self.currency() });
+        }
+        if amount.is_positive() { Ok(()) } else { Err(Refusal::NotPositive) }
+    }
+
+    /// Money that went out for an order comes back.
+    pub(super) fn refund(&mut self, order: OrderId, amount: Money) -> Entry {
+        self.balance = self.balance.plus(amount).expect("the money came from this account");
+        self.entry(Movement::Refund, amount, Some(order))
+    }
+}
+
+/// Puts money from outside into an account.
+pub fn deposit(mut account: Account, amount: Money) -> Result<(Account, Entry), Refusal> {
+    account.accepts(amount)?;
+    account.balance = account.balance.plus(amount).map_err(|_| Refusal::TooMuch)?;
+    let entry = account.entry(Movement::Deposit, amount, None);
+    Ok((account, entry))
+}
+
+/// Sets money aside for an order. The same again changes nothing and has no entry.
+pub fn hold(
+    wallet: Wallet,
+    order: OrderId,
+    amount: Money,
+) -> Result<(Wallet, Option<Entry>), Refusal> {
+    let mut account = wallet.account.ok_or(Refusal::UnknownAccount)?;
+    account.accepts(amount)?;
+    match wallet.hold {
+        Some(Hold { state: HoldState::Captured, .. }) => return Err(Refusal::HoldCaptured),
+        Some(hold @ Hold { state: HoldState::Held, .. }) => {
+            if hold.amount != amount {
+                return Err(Refusal::HoldExists { held: hold.amount });
+            }
+            return Ok((Wallet { account: Some(account), hold: Some(hold) }, None));
+        }
+        Some(Hold { state: HoldState::Released, .. }) | None => {}
+    }
+    if account.available() < amount {
+        return Err(Refusal::InsufficientFunds { available: account.available() });
+    }
+    account.held = account.held.plus(amount).expect("no more than the balance");
+    let entry = account.entry(Movement::Hold, amount, Some(order));
+    let hold = Some(Hold { amount, state: HoldState::Held });
+    Ok((Wallet { account: Some(account), hold }, Some(entry)))
+}
+
+/// Gives back what is held for an order. A second time changes nothing and has no entry.
+pub fn release(wallet: Wallet, order: OrderId) -> Result<(Wallet, Option<Entry>), Refusal> {
+    let mut account = wallet.account.ok_or(Refusal::UnknownAccount)?;
+    let mut hold = wallet.hold.ok_or(Refusal::NeverHeld)?;
+    let entry = match hold.state {
+        HoldState::Captured => return Err(Refusal::HoldCaptured),
+        HoldState::Released => None,
+        HoldState::Held => {
+            hold.state = HoldState::Released;
+            account.held = account.held.minus(hold.amount).expect("it was held here");
+            Some(account.entry(Movement::Release, hold.amount, Some(order)))
+        }
+    };
+    Ok((Wallet { account: Some(account), hold: Some(hold) }, entry))
+}
+
+/// Pays an order: first from what is held for it, then from what is available. What was held
+/// beyond the amount becomes available. Without enough, nothing changes.
+pub(super) fn capture(
+    wallet: &mut Wallet,
+    order: OrderId,
+    amount: Money,
+) -> Result<Vec<Entry>, DeclineCode> {
+    let account = wallet.account.as_mut().ok_or(DeclineCode::NoAccount)?;
+    if account.currency() != amount.currency() {
+        return Err(DeclineCode::CurrencyMismatch);
+    }
+    let hold = wallet.hold.as_mut().filter(|hold| hold.state == HoldState::Held);
+    let held = hold.as_ref().map_or(Money::zero(amount.currency()), |hold| hold.amount);
+    let sure = "amounts of one account, of one currency and within its balance";
+    let (from_held, surplus, rest) = if held < amount {
+        (held, Money::zero(amount.currency()), amount.minus(held).expect(sure))
+    } else {
+        (amount, held.minus(amount).expect(sure), Money::zero(amount.currency()))
+    };
+    if account.available() < rest {
+        return Err(DeclineCode::InsufficientFunds);
+    }
+    if let Some(hold) = hold {
+        hold.state = HoldState::Captured;
+    }
+    account.held = account.held.minus(held).expect(sure);
+    account.balance = account.balance.minus(amount).expect(sure);
+    let moved = [
+        (Movement::CaptureHeld, from_held),
+        (Movement::Capture, rest),
+        (Movement::Release, surplus),
+    ];
+    let entries = moved
+        .into_iter()
+        .filter(|(_, amount)| amount.is_positive())
+        .map(|(movement, amount)| account.entry(movement, amount, Some(order)))
+        .collect();
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! What may become of an order's money: every rule about charging it and giving it back.
+//!
+//! Due is the newest revision heard reserved. It is charged unless a charge is under way or money
+//! is captured; what becomes due during a charge is charged when that one ends without money. So an
+//! order is captured at most once. A cancel is answered once, when nothing is in flight: money that
+//! arrives late goes back first.
+
+use std::sync::Arc;
+
+use proto::{CustomerId, Money, OrderId};
+
+use super::{
+    Capture, Card, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method,
+    Payment, Refund, Refusal, Standing, Token, Undoing, Wallet, account,
+};
+
+/// What a decision is made from: the order's payment, if there is one, and the wallet of its
+/// customer (for an order not heard of before: of the customer in the event).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct State {
+    pub payment: Option<Payment>,
+    pub wallet: Wallet,
+}
+
+/// A fact: it cannot be refused, only make no difference.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    StockReserved(Due),
+    OrderCancelled,
+    /// The provider's answer to the charge of `revision`.
+    ChargeAnswered {
+        revision: u32,
+        outcome: ChargeOutcome,
+    },
+    /// The provider has given the money of refund `number` back.
+    RefundAnswered {
+        number: u32,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ChargeOutcome {
+    /// `reference` is the provider's name for the charge.
+    Captured {
+        reference: Arc<str>,
+        face: Option<Face>,
+    },
+    Declined {
+        code: DeclineCode,
+        detail: Arc<str>,
+    },
+}
+
+/// The next state, what is said about it, what moved in the ledger, and whom to call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Decision {
+    pub state: State,
+    pub announce: Vec<Announcement>,
+    pub entries: Vec<Entry>,
+    /// At most one call is in flight for an order.
+    pub call: Option<Call>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Announcement {
+    Captured {
+        customer: CustomerId,
+        revision: u32,
+        amount: Money,
+        method: Method,
+    },
+    Declined {
+        customer: CustomerId,
+        revision: u32,
+        amount: Money,
+        code: DeclineCode,
+        detail: Arc<str>,
+    },
+    /// `known`: whether there was anything to pay before the cancel.
+    Voided {
+        known: bool,
+    },
+    Refunded {
+        customer: CustomerId,
+        amount: Money,
+    },
+}
+
+/// Something to ask of the provider until it answers. What is asked names itself by the order and
+/// the operation, never by the try: that name is the idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    pub order: OrderId,
+    pub amount: Money,
+    pub operation: Operation,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Charge { revision: u32, token: Token },
+    Refund { number: u32, reference: Arc<str> },
+}
+
+/// Takes a fact in. Repeated, late and contradicting ones change nothing.
+pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
+    let known = state.payment.is_some();
+    let mut next = Decision::unchanged(state);
+    let mut payment = next.state.payment.take().unwrap_or_else(|| Payment::of(order));
+    match event {
+        Event::StockReserved(due) => reserved(&mut payment, due, &mut next),
+        Event::OrderCancelled => {
+            if payment.undoing == Undoing::NotAsked {
+                payment.undoing = Undoing::Owed;
+            }
+        }
+        Event::ChargeAnswered { revision, outcome } => {
+            charge_answered(&mut payment, revision, outcome, &mut next);
+        }
+        Event::RefundAnswered { number } => refund_answered(&mut payment, number, &mut next),
+    }
+    undo(&mut payment, &mut next);
+    // An answer about an order that is not known leaves no trace.
+    if known || payment.due.is_some() || payment.undoing != Undoing::NotAsked {
+        next.state.payment = Some(payment);
+    }
+    next
+}
+
+/// Pays what is due of a deferred order. While a charge is under way nothing changes: its outcome
+/// is the answer.
+pub fn pay(
+    state: State,
+    instrument: &Instrument,
+    amount: Option<Money>,
+) -> Result<Decision, Refusal> {
+    let mut next = Decision::unchanged(state);
+    let mut payment = next.state.payment.take().ok_or(Refusal::UnknownOrder)?;
+    if payment.undoing != Undoing::NotAsked {
+        return Err(Refusal::Cancelled);
+    }
+    let due = payment.due.clone().ok_or(Refusal::UnknownOrder)?;
+    match &payment.standing {
+        Standing::Captured(_) => return Err(Refusal::AlreadyPaid),
+        Standing::Declined(_) => return Err(Refusal::Declined),
+        Standing::Charging(_) | Standing::Waiting => {}
+    }
+    if amount.is_some_and(|amount| amount != due.amount) {
+        return Err(Refusal::OtherAmount { due: due.amount });
+    }
+    if payment.standing == Standing::Waiting {
+        charge(&mut payment, &due, instrument, &mut next);
+    }
+    next.state.payment = Some(payment);
+    Ok(next)
+}
+
+impl Decision {
+    fn unchanged(state: State) -> Self {
+        Self { state, announce: Vec::new(), entries: Vec::new(), call: None }
+    }
+}
+
+fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {
+    let newer = payment.due.as_ref().is_none_or(|before| before.revision < due.revision);
+    if !newer || payment.undoing != Undoing::NotAsked {
+        return;
+    }
+    payment.due = Some(due);
+    charge_due(payment, next);
+}
+
+/// Charges what is due, unless it is deferred, or was tried, or something is under way or captured.
+/// A deferred revision after a declined one waits anew.
+fn charge_due(payment: &mut Payment, next: &mut Decision) {
+    let Some(due) = payment.due.clone() else { return };
+    match &payment.standing {
+        Standing::Charging(_) | Standing::Captured(_) => return,
+        Standing::Declined(decline) if decline.revision >= due.revision => return,
+        Standing::Declined(_) | Standing::Waiting => {}
+    }
+    match due.instrument.clone() {
+        Some(instrument) => charge(payment, &due, &instrument, next),
+        None => payment.standing = Standing::Waiting,
+    }
+}
+
+fn charge(payment: &mut Payment, due: &Due, instrument: &Instrument, next: &mut Decision) {
+    let Due { revision, amount, .. } = *due;
+    match instrument {
+        Instrument::Card(card) => {
+            let operation = Operation::Charge { revision, token: card.token.clone() };
+            next.call = Some(Call { order: payment.order, amount, operation });
+            payment.standing = Standing::Charging(Charge { revision, amount, card: card.clone() });
+        }
+        Instrument::Wallet => {
+            match account::capture(&mut next.state.wallet, payment.order, amount) {
+                Ok(entries) => {
+                    next.entries.extend(entries);
+                    captured(payment, revision, amount, Means::Wallet, next);
+                }
+                Err(code) => {
+                    let (method, face, detail) = (Method::Wallet, None, "".into());
+                    let decline = Decline { revision, amount, method, face, code, detail };
+                    declined(payment, decline, next);
+                }
+            }
+        }
+    }
+}
+
+fn charge_answered(
+    payment: &mut Payment,
+    revision: u32,
+    outcome: ChargeOutcome,
+    next: &mut Decision,
+) {
+    let amount = match &payment.standing {
+        Standing::Charging(charge) if charge.revision == revision => charge.amount,
+        // An answer to something that is over: told before.
+        Standing::Charging(_)
+        | Standing::Waiting
+        | Standing::Declined(_)
+        | Standing::Captured(_) => return,
+    };
+    let known = payment.face().cloned();
+    match outcome {
+        ChargeOutcome::Captured { reference, face } => {
+            let means = Means::Card { reference, face: known.or(face) };
+            captured(payment, revision, amount, means, next);
+        }
+        ChargeOutcome::Declined { code, detail } => {
+            let (method, face) = (Method::Card, known);
+            declined(payment, Decline { revision, amount, method, face, code, detail }, next);
+            if payment.undoing == Undoing::NotAsked {
+                charge_due(payment, next);
+            }
+        }
+    }
+}
+
+fn captured(
+    payment: &mut Payment,
+    revision: u32,
+    amount: Money,
+    means: Means,
+    next: &mut Decision,
+) {
+    if let Some(customer) = payment.customer().cloned() {
+        let method = means.method();
+        next.announce.push(Announcement::Captured { customer, revision, amount, method });
+    }
+    let refunded = Money::zero(amount.currency());
+    let capture = Capture { revision, amount, means, refunded, refunds: 0, refunding: None };
+    payment.standing = Standing::Captured(capture);
+}
+
+fn declined(payment: &mut Payment, decline: Decline, next: &mut Decision) {
+    if let Some(customer) = payment.customer().cloned() {
+        let Decline { revision, amount, code, .. } = decline;
+        let detail = Arc::clone(&decline.detail);
+        next.announce.push(Announcement::Declined { customer, revision, amount, code, detail });
+    }
+    payment.standing = Standing::Declined(decline);
+}
+
+fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
+    let customer = payment.customer().cloned();
+    let Standing::Captured(capture) = &mut payment.standing else { return };
+    let Some(refund) = capture.refunding.take_if(|refund| refund.number == number) else { return };
+    let Some(customer) = customer else { return };
+    refunded(capture, refund.amount);
+    payment.undoing = Undoing::Refunded;
+    next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
+}
+
+/// Answers a cancel if nothing is in flight, and gives money back first.
+fn undo(payment: &mut Payment, next: &mut Decision) {
+    if payment.undoing != Undoing::Owed {
+        return;
+    }
+    let customer = payment.customer().cloned();
+    let (capture, customer) = match (&mut payment.standing, customer) {
+        (Standing::Charging(_), _) => return,
+        (Standing::Captured(capture), Some(customer)) => (capture, customer),
+        (Standing::Waiting | Standing::Declined(_) | Standing::Captured(_), known) => {
+            payment.undoing = Undoing::Voided;
+            next.announce.push(Announcement::Voided { known: known.is_some() });
+            return;
+        }
+    };
+    if capture.refunding.is_some() {
+        return;
+    }
+    let amount = capture.amount.minus(capture.refunded).expect("a part of the capture");
+    if !amount.is_positive() {
+        payment.undoing = Undoing::Voided;
+        next.announce.push(Announcement::Voided { known: true });
+        return;
+    }
+    capture.refunds = capture.refunds.saturating_add(1);
+    match &capture.means {
+        Means::Card { reference, .. } => {
+            let (number, reference) = (capture.refunds, Arc::clone(reference));
+            let operation = Operation::Refund { number, reference };
+            next.call = Some(Call { order: payment.order, amount, operation });
+            capture.refunding = Some(Refund { number, amount });
+        }
+        Means::Wallet => {
+            let account = next.state.wallet.account.as_mut().expect("an account that paid stays");
+            next.entries.push(account.refund(payment.order, amount));
+            refunded(capture, amount);
+            payment.undoing = Undoing::Refunded;
+            next.announce.push(Announcement::Refunded { customer, amount });
+        }
+    }
+}
+
+fn refunded(capture: &mut Capture, amount: Money) {
+    capture.refunded = capture.refunded.plus(amount).expect("a part of the capture");
+}
+
+impl Call {
+    /// What the provider knows the operation by: the same however often it is asked.
+    pub fn key(&self) -> String {
+        match &self.operation {
+            Operation::Charge { revision, .. } => format!("{}.charge.{revision}", self.order),
+            Operation::Refund { number, .. } => format!("{}.refund.{number}", self.order),
+        }
+    }
+}
+
+impl Card {
+    /// A card of which only the token is known.
+    pub fn of(token: Token) -> Self {
+        Self { token, face: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

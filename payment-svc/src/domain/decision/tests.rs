@@ -1,0 +1,302 @@
+//! The golden table of decisions, and every short sequence of what may happen to an order's money.
+
+use std::{collections::HashSet, fmt::Write};
+
+use proto::Currency;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::Account;
+
+fn order() -> OrderId {
+    OrderId::new(Uuid::from_u128(7))
+}
+
+fn usd(text: &str) -> Money {
+    Money::parse(text, Currency::USD).unwrap()
+}
+
+fn card() -> Instrument {
+    Instrument::Card(Card::of(Token::new("tok")))
+}
+
+fn due(revision: u32, amount: &str, instrument: Option<Instrument>) -> Event {
+    let customer = CustomerId::parse("c-1").unwrap();
+    Event::StockReserved(Due { customer, revision, amount: usd(amount), instrument })
+}
+
+fn taken(revision: u32) -> Event {
+    let outcome = ChargeOutcome::Captured { reference: "ch".into(), face: None };
+    Event::ChargeAnswered { revision, outcome }
+}
+
+fn refused(revision: u32) -> Event {
+    let outcome = ChargeOutcome::Declined { code: DeclineCode::CardDeclined, detail: "no".into() };
+    Event::ChargeAnswered { revision, outcome }
+}
+
+fn rich() -> State {
+    let mut account = Account::empty(CustomerId::parse("c-1").unwrap(), Currency::USD);
+    account.balance = usd("50.00");
+    State { payment: None, wallet: Wallet { account: Some(account), hold: None } }
+}
+
+/// One step: a fact, or a request that may be refused.
+#[derive(Clone)]
+enum Step {
+    Fact(Event),
+    Pay(Instrument),
+}
+
+impl Step {
+    fn take(&self, state: State) -> Result<Decision, Refusal> {
+        match self {
+            Self::Fact(event) => Ok(decide(order(), state, event.clone())),
+            Self::Pay(instrument) => pay(state, instrument, None),
+        }
+    }
+}
+
+fn steps() -> Vec<(&'static str, Step)> {
+    vec![
+        ("reserved 1 wallet 20", Step::Fact(due(1, "20.00", Some(Instrument::Wallet)))),
+        ("reserved 1 wallet 60", Step::Fact(due(1, "60.00", Some(Instrument::Wallet)))),
+        ("reserved 1 card 20", Step::Fact(due(1, "20.00", Some(card())))),
+        ("reserved 1 deferred 20", Step::Fact(due(1, "20.00", None))),
+        ("reserved 2 wallet 30", Step::Fact(due(2, "30.00", Some(Instrument::Wallet)))),
+        ("reserved 2 card 30", Step::Fact(due(2, "30.00", Some(card())))),
+        ("reserved 2 deferred 30", Step::Fact(due(2, "30.00", None))),
+        ("cancelled", Step::Fact(Event::OrderCancelled)),
+        ("charge 1 captured", Step::Fact(taken(1))),
+        ("charge 1 declined", Step::Fact(refused(1))),
+        ("charge 2 captured", Step::Fact(taken(2))),
+        ("charge 2 declined", Step::Fact(refused(2))),
+        ("refund 1 done", Step::Fact(Event::RefundAnswered { number: 1 })),
+        ("pay wallet", Step::Pay(Instrument::Wallet)),
+        ("pay card", Step::Pay(card())),
+    ]
+}
+
+fn after(names: &[&str]) -> State {
+    let steps = steps();
+    names.iter().fold(rich(), |state, name| {
+        let (_, step) = steps.iter().find(|(known, _)| known == name).unwrap();
+        step.take(state).unwrap().state
+    })
+}
+
+/// Every state of the table, by the shortest way that leads there.
+const STATES: [&[&str]; 14] = [
+    &[],
+    &["reserved 1 deferred 20"],
+    &["reserved 1 card 20"],
+    &["reserved 1 card 20", "reserved 2 card 30"],
+    &["reserved 1 card 20", "cancelled"],
+    &["reserved 1 wallet 60"],
+    &["reserved 1 wallet 20"],
+    &["reserved 1 card 20", "charge 1 captured"],
+    &["reserved 1 card 20", "charge 1 declined"],
+    &["reserved 1 card 20", "charge 1 captured", "cancelled"],
+    &["reserved 1 card 20", "charge 1 captured", "cancelled", "refund 1 done"],
+    &["reserved 1 wallet 20", "cancelled"],
+    &["reserved 1 wallet 60", "cancelled"],
+    &["cancelled"],
+];
+
+fn shown(payment: Option<&Payment>) -> String {
+    let Some(payment) = payment else { return "unknown".to_owned() };
+    let standing = match &payment.standing {
+        Standing::Waiting => "waiting".to_owned(),
+        Standing::Charging(charge) => format!("charging {} for {}", charge.amount, charge.revision),
+        Standing::Declined(decline) => {
+            format!("declined {:?} for {}", decline.code, decline.revision)
+        }
+        Standing::Captured(capture) => {
+            let back = if capture.refunding.is_some() { ", refunding" } else { "" };
+            let (means, sum) = (capture.means.method(), capture.amount);
+            format!("{means:?} captured {sum} − {}{back}", capture.refunded)
+        }
+    };
+    let due = payment.due.as_ref().map_or(0, |due| due.revision);
+    match payment.undoing {
+        Undoing::NotAsked => format!("due {due}, {standing}"),
+        Undoing::Owed => format!("due {due}, {standing}, owes an answer"),
+        answered => format!("due {due}, {standing}, {}", format!("{answered:?}").to_lowercase()),
+    }
+}
+
+fn said(announcement: &Announcement) -> String {
+    match announcement {
+        Announcement::Captured { revision, amount, method, .. } => {
+            format!("PaymentCaptured {amount} for {revision} by {method:?}")
+        }
+        Announcement::Declined { revision, amount, code, .. } => {
+            format!("PaymentDeclined {amount} for {revision} {code:?}")
+        }
+        Announcement::Voided { known } => format!("PaymentVoided known={known}"),
+        Announcement::Refunded { amount, .. } => format!("PaymentRefunded {amount}"),
+    }
+}
+
+#[test]
+fn decisions_stand_in_the_golden_table() {
+    let mut table = String::new();
+    for names in STATES {
+        let state = after(names);
+        writeln!(table, "{}", shown(state.payment.as_ref())).unwrap();
+        for (name, step) in steps() {
+            write!(table, "  {name:<22} → ").unwrap();
+            match step.take(state.clone()) {
+                Err(refusal) => writeln!(table, "refused: {refusal}").unwrap(),
+                Ok(decision) if decision.state == state => writeln!(table, "=").unwrap(),
+                Ok(decision) => {
+                    write!(table, "{}", shown(decision.state.payment.as_ref())).unwrap();
+                    for announcement in &decision.announce {
+                        write!(table, " · {}", said(announcement)).unwrap();
+                    }
+                    for entry in &decision.entries {
+                        write!(table, " · entry {:?} {}", entry.movement, entry.amount).unwrap();
+                    }
+                    if let Some(call) = &decision.call {
+                        let key = call.key();
+                        let (_, operation) = key.split_once('.').unwrap();
+                        write!(table, " · call {operation} {}", call.amount).unwrap();
+                    }
+                    writeln!(table).unwrap();
+                }
+            }
+        }
+    }
+    let golden = include_str!("../decision.golden");
+    if table != golden {
+        let new = std::env::temp_dir().join("payment-svc.decision.golden");
+        std::fs::write(&new, &table).unwrap();
+        panic!("the table changed: compare src/domain/decision.golden with {}", new.display());
+    }
+}
+
+/// What has been said and moved on one path.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+struct Told {
+    captures: u32,
+    answers: u32,
+    cancelled: bool,
+    calls: Vec<String>,
+}
+
+fn in_flight(state: &State) -> bool {
+    match state.payment.as_ref().map(|payment| &payment.standing) {
+        Some(Standing::Charging(_)) => true,
+        Some(Standing::Captured(capture)) => capture.refunding.is_some(),
+        Some(Standing::Waiting | Standing::Declined(_)) | None => false,
+    }
+}
+
+/// The money that left the wallet and has not come back.
+fn spent(state: &State) -> Money {
+    match state.payment.as_ref().map(|payment| &payment.standing) {
+        Some(Standing::Captured(capture)) if capture.means == Means::Wallet => {
+            capture.amount.minus(capture.refunded).unwrap()
+        }
+        _ => usd("0"),
+    }
+}
+
+fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
+    told.cancelled |= matches!(step, Step::Fact(Event::OrderCancelled));
+    for announcement in &decision.announce {
+        match announcement {
+            Announcement::Captured { .. } => told.captures += 1,
+            Announcement::Declined { .. } => {}
+            Announcement::Voided { .. } | Announcement::Refunded { .. } => told.answers += 1,
+        }
+    }
+    assert!(told.captures <= 1, "captured twice");
+    let owed = u32::from(told.cancelled && !in_flight(&decision.state));
+    assert_eq!(told.answers, owed, "a cancel is answered once, when nothing is in flight");
+    if let Some(call) = &decision.call {
+        let open = matches!(
+            before.payment.as_ref().map(|payment| &payment.standing),
+            Some(Standing::Charging(_))
+        ) && decision.announce.is_empty();
+        assert!(!open, "two calls in flight");
+        assert!(!told.calls.contains(&call.key()), "a call is made once");
+        told.calls.push(call.key());
+    }
+    let account = decision.state.wallet.account.as_ref().unwrap();
+    let spent = spent(&decision.state);
+    assert_eq!(account.balance.plus(spent).unwrap(), usd("50.00"), "money is conserved");
+    let by_entries =
+        decision.entries.iter().fold(usd("0"), |sum, entry| match entry.movement.credit() {
+            "shop" => sum.plus(entry.amount).unwrap(),
+            _ => sum.minus(entry.amount).unwrap(),
+        });
+    let had = before.wallet.account.as_ref().unwrap().balance;
+    assert_eq!(had.minus(account.balance).unwrap(), by_entries, "the ledger tells every movement");
+    if told.cancelled
+        && !in_flight(&decision.state)
+        && let Some(Standing::Captured(capture)) =
+            decision.state.payment.as_ref().map(|payment| &payment.standing)
+    {
+        assert_eq!(capture.refunded, capture.amount, "money of a cancelled order is kept");
+    }
+}
+
+/// Every sequence of up to seven steps, in any order, with any repetition: paths that meet in one
+/// state, having told the same, go on together.
+#[test]
+fn money_is_taken_once_and_a_cancel_answered_once_however_news_arrives() {
+    let steps = steps();
+    let mut paths = HashSet::from([(rich(), Told::default())]);
+    for _ in 0..7 {
+        let mut next = paths.clone();
+        for (state, told) in &paths {
+            for (_, step) in &steps {
+                let Ok(decision) = step.take(state.clone()) else { continue };
+                let mut told = told.clone();
+                check(state, &mut told, step, &decision);
+                next.insert((decision.state, told));
+            }
+        }
+        paths = next;
+    }
+    assert!(paths.len() > 80, "the sequences reach many states: {}", paths.len());
+}
+
+#[test]
+fn every_step_taken_twice_in_a_row_changes_nothing_the_second_time() {
+    for names in STATES {
+        for (name, step) in steps() {
+            let Ok(first) = step.take(after(names)) else { continue };
+            let Ok(second) = step.take(first.state.clone()) else { continue };
+
+            assert_eq!(second.state, first.state, "{names:?}, then {name}");
+            assert!(
+                second.announce.is_empty() && second.call.is_none() && second.entries.is_empty()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_payment_of_another_amount_is_refused() {
+    let waiting = after(&["reserved 1 deferred 20"]);
+
+    let refused = pay(waiting.clone(), &Instrument::Wallet, Some(usd("19.99")));
+
+    assert_eq!(refused, Err(Refusal::OtherAmount { due: usd("20.00") }));
+    assert!(pay(waiting, &Instrument::Wallet, Some(usd("20.00"))).is_ok());
+    assert_eq!(pay(rich(), &card(), None), Err(Refusal::UnknownOrder));
+}
+
+#[test]
+fn a_payments_id_leads_back_to_its_order() {
+    use super::super::{order_of, payment_id};
+    let order = OrderId::parse("01932c1e-7a55-7b2c-9d11-0f3a5c8e2b71").unwrap();
+
+    let payment = payment_id(order);
+
+    assert_eq!(proto::PaymentId::parse(&payment.to_string()), Ok(payment));
+    assert_ne!(payment.uuid(), order.uuid());
+    assert_eq!(order_of(payment), order);
+}

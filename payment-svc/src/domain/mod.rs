@@ -1,0 +1,23 @@
+//! What may become of an order's money: no I/O in here, and no rules outside.
+
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm
+)]
+
+mod account;
+mod decision;
+mod payment;
+mod refusal;
+
+pub use account::{Account, Entry, Hold, HoldState, Movement, Wallet, deposit, hold, release};
+pub use decision::{
+    Announcement, Call, ChargeOutcome, Decision, Event, Operation, State, decide, pay,
+};
+pub use payment::{
+    Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
+    Refund, Standing, Status, Token, Undoing, order_of, payment_id,
+};
+pub use refusal::Refusal;

@@ -1,0 +1,268 @@
+//! The payment of one order: what is due, how far it has come, and what a cancel still waits for.
+//!
+//! An order has one payment however often it is amended, so money can be captured once. Where the
+//! money stands is a sum type: whatever is charging is not captured, and the reverse.
+
+use std::{fmt, sync::Arc};
+
+use proto::{CustomerId, Money, OrderId, PaymentId};
+use uuid::Uuid;
+
+/// The payment of an order, known or not: the order's id in another guise, so that it needs no
+/// index of its own and cannot be given twice. Time and version bits stay: it is a UUIDv7, too.
+const GUISE: u128 = 0x1f6b_94d2_7c3e_a85b;
+
+/// The id of `order`'s payment.
+pub fn payment_id(order: OrderId) -> PaymentId {
+    PaymentId::new(Uuid::from_u128(order.uuid().as_u128() ^ GUISE))
+}
+
+/// The order that `payment` pays.
+pub fn order_of(payment: PaymentId) -> OrderId {
+    OrderId::new(Uuid::from_u128(payment.uuid().as_u128() ^ GUISE))
+}
+
+/// All that is known about one order's money. Without `due` it is a tombstone: the order was
+/// cancelled before its stock was heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Payment {
+    pub order: OrderId,
+    pub due: Option<Due>,
+    pub standing: Standing,
+    pub undoing: Undoing,
+}
+
+/// The newest revision heard reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Due {
+    pub customer: CustomerId,
+    pub revision: u32,
+    pub amount: Money,
+    /// `None`: deferred, somebody will pay over HTTP.
+    pub instrument: Option<Instrument>,
+}
+
+/// What money is taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Instrument {
+    Wallet,
+    Card(Card),
+}
+
+/// A card as the provider knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Card {
+    pub token: Token,
+    pub face: Option<Face>,
+}
+
+/// What may be shown of a card.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Face {
+    pub brand: Arc<str>,
+    pub last4: Arc<str>,
+}
+
+/// A provider's name for a card: whoever has it can charge it, so it does not print.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the provider and the database.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Where the money stands. At most one of these, whatever was heard in whatever order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Nothing was tried for what is due.
+    Waiting,
+    /// With the provider, also when its answer was lost.
+    Charging(Charge),
+    /// The last try came back without money.
+    Declined(Decline),
+    /// The money is here, or has gone back.
+    Captured(Capture),
+}
+
+/// Money asked of the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Charge {
+    pub revision: u32,
+    pub amount: Money,
+    pub card: Card,
+}
+
+/// Money that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Decline {
+    pub revision: u32,
+    pub amount: Money,
+    pub method: Method,
+    pub face: Option<Face>,
+    pub code: DeclineCode,
+    pub detail: Arc<str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeclineCode {
+    CardDeclined,
+    InsufficientFunds,
+    ExpiredCard,
+    NoAccount,
+    CurrencyMismatch,
+}
+
+/// Money that was taken, and what of it went back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Capture {
+    pub revision: u32,
+    pub amount: Money,
+    pub means: Means,
+    pub refunded: Money,
+    /// Refunds begun so far; numbers them.
+    pub refunds: u32,
+    /// The refund that is with the provider.
+    pub refunding: Option<Refund>,
+}
+
+/// Where the money came from, and so goes back to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Means {
+    Wallet,
+    /// `reference` is the provider's name for its charge.
+    Card {
+        reference: Arc<str>,
+        face: Option<Face>,
+    },
+}
+
+/// Money asked back of the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Refund {
+    pub number: u32,
+    pub amount: Money,
+}
+
+/// What a cancelled order is owed: one answer, when nothing is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Undoing {
+    NotAsked,
+    Owed,
+    Voided,
+    Refunded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Method {
+    Wallet,
+    Card,
+    Deferred,
+}
+
+/// How a payment is described to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    Pending,
+    Processing,
+    Captured,
+    Declined,
+    Refunded,
+    PartiallyRefunded,
+    Voided,
+}
+
+impl Instrument {
+    pub fn method(&self) -> Method {
+        match self {
+            Self::Wallet => Method::Wallet,
+            Self::Card(_) => Method::Card,
+        }
+    }
+}
+
+impl Means {
+    pub fn method(&self) -> Method {
+        match self {
+            Self::Wallet => Method::Wallet,
+            Self::Card { .. } => Method::Card,
+        }
+    }
+}
+
+impl Payment {
+    /// Nothing known yet.
+    pub fn of(order: OrderId) -> Self {
+        Self { order, due: None, standing: Standing::Waiting, undoing: Undoing::NotAsked }
+    }
+
+    pub fn customer(&self) -> Option<&CustomerId> {
+        self.due.as_ref().map(|due| &due.customer)
+    }
+
+    /// What to tell people, derived and never kept.
+    pub fn status(&self) -> Status {
+        match (&self.standing, self.undoing) {
+            (Standing::Waiting, Undoing::NotAsked | Undoing::Owed) => Status::Pending,
+            (Standing::Waiting, Undoing::Voided | Undoing::Refunded) => Status::Voided,
+            (Standing::Charging(_), _) => Status::Processing,
+            (Standing::Declined(_), _) => Status::Declined,
+            (Standing::Captured(capture), _) if capture.refunded.is_zero() => Status::Captured,
+            (Standing::Captured(capture), _) if capture.refunded < capture.amount => {
+                Status::PartiallyRefunded
+            }
+            (Standing::Captured(_), _) => Status::Refunded,
+        }
+    }
+
+    /// What it is, was or will be paid with.
+    pub fn method(&self) -> Method {
+        match &self.standing {
+            Standing::Waiting => {
+                let instrument = self.due.as_ref().and_then(|due| due.instrument.as_ref());
+                instrument.map_or(Method::Deferred, Instrument::method)
+            }
+            Standing::Charging(_) => Method::Card,
+            Standing::Declined(decline) => decline.method,
+            Standing::Captured(capture) => capture.means.method(),
+        }
+    }
+
+    /// The amount that was tried last, else what is due.
+    pub fn amount(&self) -> Option<Money> {
+        match &self.standing {
+            Standing::Waiting => self.due.as_ref().map(|due| due.amount),
+            Standing::Charging(charge) => Some(charge.amount),
+            Standing::Declined(decline) => Some(decline.amount),
+            Standing::Captured(capture) => Some(capture.amount),
+        }
+    }
+
+    /// What may be shown of the card in question.
+    pub fn face(&self) -> Option<&Face> {
+        match &self.standing {
+            Standing::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
+                Instrument::Wallet => None,
+                Instrument::Card(card) => card.face.as_ref(),
+            },
+            Standing::Charging(charge) => charge.card.face.as_ref(),
+            Standing::Declined(decline) => decline.face.as_ref(),
+            Standing::Captured(capture) => match &capture.means {
+                Means::Wallet => None,
+                Means::Card { face, .. } => face.as_ref(),
+            },
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What a person may be told instead of yes.
+
+use proto::Money;
+
+/// The business says no; nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("no stock has been reserved for such an order")]
+    UnknownOrder,
+    #[error("the order is paid already")]
+    AlreadyPaid,
+    #[error("the order is cancelled")]
+    Cancelled,
+    #[error("the payment was declined, and the order ends with it")]
+    Declined,
+    #[error("due are {due}")]
+    OtherAmount { due: Money },
+    #[error("the customer has no account")]
+    UnknownAccount,
+    #[error("the customer has an account already")]
+    AccountExists,
+    #[error("the amount has to be more than nothing")]
+    NotPositive,
+    #[error("the account is in {}", account.code())]
+    OtherCurrency { account: proto::Currency },
+    #[error("the account cannot hold so much")]
+    TooMuch,
+    #[error("insufficient funds: {available} available")]
+    InsufficientFunds { available: Money },
+    #[error("{held} are held for this order already")]
+    HoldExists { held: Money },
+    #[error("what was held for this order has been paid with")]
+    HoldCaptured,
+    #[error("nothing was ever held for this order")]
+    NeverHeld,
+}
