@@ -45,6 +45,12 @@ pub trait Reactor: Send + Sync + 'static {
         turn: &Turn,
     ) -> Result<Decided, Park>;
 
+    /// Called once after the batch's last decision: what is announced for the batch as a whole, such as a product
+    /// that many orders changed.
+    fn closing(&self, _world: &mut Self::World, _turn: &Turn) -> Vec<Announced> {
+        Vec::new()
+    }
+
     /// Writes every changed row, with one statement per table.
     fn save(
         &self,
@@ -125,4 +131,11 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether it is told again under its idempotency key: what was done, or refused for good.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.status, 200..=299 | 402 | 409 | 422)
+    }
 }

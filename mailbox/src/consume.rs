@@ -1,0 +1,346 @@
+//! From Kafka to the batch and back to the offset: at least once in, one change.
+//!
+//! A thread polls the consumer and hands messages over; it never waits for long without polling, so a database that is
+//! away costs no membership. The loop takes whatever has accumulated, settles it, and only then stores the offsets:
+//! what was not committed is delivered again, and the inbox makes the second time harmless.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
+};
+use tokio::{runtime::Handle, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Options,
+    entry::{Entry, Origin},
+    envelope,
+    message::{Message, Park},
+    metrics,
+    reactor::Reactor,
+    settle::Settler,
+};
+
+/// Messages that wait between the thread and the loop: enough to fill the next batches while one commits.
+const HANDED_OVER: usize = 4_000;
+/// How long the thread waits for room before it pauses the partitions and polls on.
+const ROOM: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(100);
+/// Bytes of payload in one batch at most, so that a batch of large messages stays small.
+const BATCH_BYTES: usize = 1_000_000;
+/// More keys than this in a minute, and it is not the messages that are wrong.
+const PARKED_KEYS_A_MINUTE: u64 = 1_000;
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Assigns partitions: one that was never committed starts at its beginning, said so here, because
+/// `auto.offset.reset=earliest` would also silently jump over what retention has removed.
+struct Group;
+
+impl ClientContext for Group {
+    fn stats(&self, statistics: Statistics) {
+        for topic in statistics.topics.values() {
+            for partition in topic.partitions.values().filter(|it| it.consumer_lag >= 0) {
+                metrics::lag(&topic.topic, partition.partition, partition.consumer_lag);
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let done = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            start_positions(consumer, partitions).and_then(|start| {
+                if cooperative {
+                    consumer.incremental_assign(&start)
+                } else {
+                    consumer.assign(&start)
+                }
+            })
+        } else if cooperative {
+            consumer.incremental_unassign(partitions)
+        } else {
+            consumer.unassign()
+        };
+        match done {
+            Ok(()) => tracing::info!(partitions = partitions.count(), ?err, "partitions changed"),
+            Err(error) => tracing::error!(%error, "could not follow a change of partitions"),
+        }
+    }
+}
+
+fn start_positions(
+    consumer: &BaseConsumer<Group>,
+    partitions: &TopicPartitionList,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut committed = consumer.committed_offsets(partitions.clone(), COMMITTED_TIMEOUT)?;
+    let fresh: Vec<(String, i32)> = committed
+        .elements()
+        .iter()
+        .filter(|it| it.offset() == Offset::Invalid)
+        .map(|it| (it.topic().to_owned(), it.partition()))
+        .collect();
+    for (topic, partition) in fresh {
+        committed.set_partition_offset(&topic, partition, Offset::Beginning)?;
+    }
+    Ok(committed)
+}
+
+/// Settings that were measured; what is not named keeps librdkafka's default.
+fn client(options: &Options) -> Result<BaseConsumer<Group>, KafkaError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", &options.kafka)
+        .set("group.id", options.service)
+        .set("client.id", options.service)
+        .set("group.protocol", "classic")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "1000")
+        .set("enable.auto.commit", "true")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.commit.interval.ms", "200")
+        .set("auto.offset.reset", "error")
+        .set("fetch.min.bytes", "1")
+        .set("fetch.wait.max.ms", "100")
+        // The default is a second of silence when the local queue is full.
+        .set("fetch.queue.backoff.ms", "10")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("check.crcs", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("statistics.interval.ms", "5000")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .create_with_context(Group)
+}
+
+/// Consumes until stopped.
+pub(crate) async fn run<R: Reactor>(
+    options: Options,
+    mut settler: Settler<R>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let consumer = Arc::new(client(&options).context("could not make a consumer")?);
+    consumer.subscribe(settler.reactor.hears()).context("could not subscribe")?;
+    let (hand_over, mut taken) = mpsc::channel(HANDED_OVER);
+    let polling = {
+        let (consumer, stop, runtime) = (Arc::clone(&consumer), stop.clone(), Handle::current());
+        tokio::task::spawn_blocking(move || poll(&consumer, &hand_over, &stop, &runtime))
+    };
+    let mut parked = ParkedRate::default();
+    let mut received = Vec::with_capacity(options.batch);
+    loop {
+        let some = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            some = taken.recv_many(&mut received, options.batch) => some,
+        };
+        if some == 0 {
+            break;
+        }
+        // Too many bytes for one batch: the rest is the next one.
+        let mut rest = split_by_bytes(&mut received);
+        let mut next = std::mem::take(&mut received);
+        while !next.is_empty() {
+            if !settle(&mut settler, &consumer, next, &stop, &mut parked).await? {
+                break;
+            }
+            next = std::mem::take(&mut rest);
+            rest = split_by_bytes(&mut next);
+        }
+    }
+    // Either a stop was asked for, or the thread has ended by itself and says why.
+    drop(taken);
+    polling.await.context("the polling thread panicked")?
+}
+
+/// Settles what was received and stores its offsets. `false` when asked to stop before the end.
+async fn settle<R: Reactor>(
+    settler: &mut Settler<R>,
+    consumer: &BaseConsumer<Group>,
+    received: Vec<Received>,
+    stop: &CancellationToken,
+    parked: &mut ParkedRate,
+) -> anyhow::Result<bool> {
+    let offsets = next_offsets(&received);
+    let reactor = Arc::clone(&settler.reactor);
+    let mut entries: Vec<Entry<R::Input>> =
+        received.into_iter().filter_map(|received| entry(&*reactor, received)).collect();
+    if !entries.is_empty() {
+        let settled = settler.settle(&mut entries, stop).await;
+        if settled.stopped {
+            return Ok(false);
+        }
+        parked.add(settled.newly_parked)?;
+    }
+    // A partition that was taken away meanwhile is somebody else's now: not an error.
+    if let Err(error) = consumer.store_offsets(&offsets) {
+        tracing::debug!(%error, "offsets of partitions that moved away were not stored");
+    }
+    Ok(true)
+}
+
+type Received = (Message, Option<Park>);
+
+/// What a message means here; `None` when nobody here cares.
+pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Entry<R::Input>> {
+    let read = match flaw {
+        Some(flaw) => Err(flaw),
+        None => reactor.read(&message),
+    };
+    let id = Some(message.event_id).filter(|id| !id.is_nil());
+    let trace = message.trace;
+    let (id, input, flaw) = match read {
+        Ok(None) => return None,
+        Ok(Some(reading)) => (id.filter(|_| reading.once), Some(reading.input), None),
+        Err(flaw) => (id, None, Some(flaw)),
+    };
+    Some(Entry { id, input, trace, flaw, origin: Origin::Message(message) })
+}
+
+fn split_by_bytes(received: &mut Vec<Received>) -> Vec<Received> {
+    let mut bytes = 0;
+    let fits = received.iter().position(|(message, _)| {
+        bytes += message.payload.len();
+        bytes > BATCH_BYTES
+    });
+    match fits {
+        Some(first_beyond) => received.split_off(first_beyond.max(1)),
+        None => Vec::new(),
+    }
+}
+
+fn next_offsets(received: &[Received]) -> TopicPartitionList {
+    let mut next: HashMap<(&str, i32), i64> = HashMap::new();
+    for (message, _) in received {
+        next.insert((&message.topic, message.partition), message.offset + 1);
+    }
+    let mut list = TopicPartitionList::with_capacity(next.len());
+    for ((topic, partition), offset) in next {
+        // An offset of a message that exists is never out of range.
+        let _added = list.add_partition_offset(topic, partition, Offset::Offset(offset));
+    }
+    list
+}
+
+/// The thread: polls, hands over, and pauses what nobody takes.
+fn poll(
+    consumer: &BaseConsumer<Group>,
+    hand_over: &mpsc::Sender<Received>,
+    stop: &CancellationToken,
+    runtime: &Handle,
+) -> anyhow::Result<()> {
+    let mut topics: HashMap<String, Arc<str>> = HashMap::new();
+    while !stop.is_cancelled() {
+        let Some(polled) = consumer.poll(POLL) else { continue };
+        let raw = match polled {
+            Ok(raw) => raw,
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)) => {
+                bail!(
+                    "messages this service had not read are gone from Kafka, or its offsets are beyond the end"
+                )
+            }
+            Err(KafkaError::MessageConsumptionFatal(code)) => bail!("the consumer is dead: {code}"),
+            Err(error) => {
+                tracing::warn!(%error, "Kafka is not at hand");
+                continue;
+            }
+        };
+        let topic = topics.entry(raw.topic().to_owned()).or_insert_with_key(|it| Arc::from(&**it));
+        let message = envelope::open(&raw, Arc::clone(topic));
+        drop(raw);
+        if !give(consumer, hand_over, message, stop, runtime)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Hands one message over. While nobody takes it the partitions are paused and polling goes on. `false` to stop.
+fn give(
+    consumer: &BaseConsumer<Group>,
+    hand_over: &mpsc::Sender<Received>,
+    message: Received,
+    stop: &CancellationToken,
+    runtime: &Handle,
+) -> anyhow::Result<bool> {
+    let mut waiting = std::collections::VecDeque::from([message]);
+    let mut paused: Option<TopicPartitionList> = None;
+    let mut topics: HashMap<String, Arc<str>> = HashMap::new();
+    while !stop.is_cancelled() {
+        let room = runtime.block_on(async {
+            tokio::select! {
+                () = stop.cancelled() => None,
+                room = tokio::time::timeout(ROOM, hand_over.reserve()) => Some(room),
+            }
+        });
+        match room {
+            None | Some(Ok(Err(_))) => return Ok(false),
+            Some(Ok(Ok(permit))) => {
+                if let Some(message) = waiting.pop_front() {
+                    permit.send(message);
+                }
+                if waiting.is_empty() {
+                    if let Some(partitions) = paused {
+                        consumer.resume(&partitions).context("could not resume partitions")?;
+                    }
+                    return Ok(true);
+                }
+            }
+            Some(Err(_full)) => {
+                let partitions =
+                    consumer.assignment().context("could not tell what is assigned")?;
+                consumer.pause(&partitions).context("could not pause partitions")?;
+                paused = Some(partitions);
+                // What was fetched before the pause may still come; it queues behind.
+                if let Some(Ok(raw)) = consumer.poll(Duration::ZERO) {
+                    let topic = topics
+                        .entry(raw.topic().to_owned())
+                        .or_insert_with_key(|it| Arc::from(&**it));
+                    waiting.push_back(envelope::open(&raw, Arc::clone(topic)));
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// How many keys stopped lately.
+#[derive(Default)]
+struct ParkedRate {
+    since: Option<Instant>,
+    keys: u64,
+}
+
+impl ParkedRate {
+    fn add(&mut self, keys: u64) -> anyhow::Result<()> {
+        if keys == 0 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if self.since.is_none_or(|since| now.duration_since(since) > Duration::from_mins(1)) {
+            self.since = Some(now);
+            self.keys = 0;
+        }
+        self.keys += keys;
+        if self.keys > PARKED_KEYS_A_MINUTE {
+            bail!("{} keys stopped within a minute: it is not the messages", self.keys);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! The inbox: which ids have taken effect. All SQL on it.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+const WEEK: u64 = 604_800;
+/// Kafka keeps 7 days, the outbox 7, and a day: three weeks hold them.
+pub(crate) const WEEKS_BEHIND: i32 = 3;
+/// An id is kept for at least 30 days.
+pub(crate) const WEEKS_KEPT: i32 = 5;
+
+/// Admits ids of which none is expected to be known: meeting one is an error, and cheap otherwise.
+pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- inbox.admit
+        insert into inbox (event_id)
+        select id
+        from unnest($1::uuid[]) as id",
+        sorted
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Admits the ids that are new, and says which.
+pub(crate) async fn admit_new(
+    db: &mut PgConnection,
+    sorted: &[Uuid],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let new = sqlx::query_scalar!(
+        "-- inbox.admit_new
+        insert into inbox (event_id)
+        select id
+        from unnest($1::uuid[]) as id
+        on conflict do nothing
+        returning event_id",
+        sorted
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(new.into_iter().collect())
+}
+
+/// The moment a UUIDv7 was made; `None` for any other id.
+fn made_at(id: Uuid) -> Option<SystemTime> {
+    let (seconds, nanos) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
+}
+
+/// Whether the inbox has a partition for `id`: weeks that are dropped, or not yet made, have none.
+pub(crate) fn in_range(id: Uuid, now: OffsetDateTime) -> bool {
+    let week_of = |at: SystemTime| {
+        at.duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs() / WEEK).ok())
+    };
+    let (Some(made), Some(today)) = (made_at(id).and_then(week_of), week_of(now.into())) else {
+        return false;
+    };
+    made >= today - i64::from(WEEKS_BEHIND) && made <= today + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(seconds: u64) -> Uuid {
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
+    }
+
+    #[test]
+    fn the_range_is_three_weeks_back_and_one_ahead() {
+        let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        let today = 1_800_000_000_u64;
+        assert!(in_range(id_of(today), now));
+        assert!(in_range(id_of(today - 3 * WEEK), now));
+        assert!(!in_range(id_of(today - 4 * WEEK - 1), now));
+        assert!(!in_range(id_of(today + 3 * WEEK), now));
+    }
+
+    #[test]
+    fn an_id_that_carries_no_time_is_out_of_range() {
+        let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        assert!(!in_range(Uuid::new_v4(), now));
+        assert!(!in_range(Uuid::nil(), now));
+    }
+}

@@ -1,0 +1,44 @@
+//! What the mailbox measures: names, labels, and nothing with an id in it.
+
+/// Inputs by what became of them: `result` is applied, duplicate, parked or answered.
+pub(crate) fn reacted(result: &'static str, count: u64) {
+    metrics::counter!("reactions_total", "result" => result).increment(count);
+}
+
+/// Messages that had taken effect before.
+pub(crate) fn duplicates(count: u64) {
+    metrics::counter!("inbox_duplicates_total").increment(count);
+}
+
+/// Messages set aside.
+pub(crate) fn parked(count: u64) {
+    metrics::counter!("messages_parked_total").increment(count);
+}
+
+/// A new message whose version is not above the last one heard of its key.
+pub(crate) fn inversion() {
+    metrics::counter!("inbox_inversions_total").increment(1);
+}
+
+/// A message of a type this build does not know: a service's `read` counts it and skips it.
+pub fn unknown_type() {
+    metrics::counter!("messages_unknown_total").increment(1);
+}
+
+/// One batch: how long it took, and how many were in it. `path` is messages or commands.
+pub(crate) fn batch(path: &'static str, seconds: f64, entries: u32) {
+    metrics::histogram!("reaction_seconds", "path" => path).record(seconds);
+    metrics::histogram!("reaction_batch", "path" => path).record(f64::from(entries));
+}
+
+/// A batch that has to be done again.
+pub(crate) fn retried(verdict: &'static str) {
+    metrics::counter!("batches_retried_total", "why" => verdict).increment(1);
+}
+
+/// How far a partition is behind.
+pub(crate) fn lag(topic: &str, partition: i32, messages: i64) {
+    let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];
+    #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
+    metrics::gauge!("consumer_lag", &labels).set(messages as f64);
+}

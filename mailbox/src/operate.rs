@@ -1,0 +1,222 @@
+//! What operators do to parked keys: release in order, discard the first, replace the first.
+
+use std::sync::Arc;
+
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    batch,
+    consume::entry,
+    message::{Message, Park},
+    parked::{self, ParkedKey, ParkedMessage},
+    reactor::{Reactor, Turn},
+    session::Session,
+    wake::Wake,
+};
+
+/// Messages released in one transaction.
+const PIECE: i64 = 500;
+
+/// Why an operator's wish was not fulfilled.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No such key is parked.
+    #[error("this key is not parked")]
+    NotParked,
+    /// The first message still cannot be processed; those before it were released.
+    #[error("the first message still cannot be processed: {0}")]
+    StillStopped(Park),
+    /// The database refused or did not answer; nothing of the last piece took effect.
+    #[error("the database did not take it")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The operators' side of a mailbox.
+pub(crate) struct Operators<R: Reactor> {
+    pub(crate) reactor: Arc<R>,
+    pub(crate) database_url: String,
+    pub(crate) service: &'static str,
+    pub(crate) wake: Wake,
+    pub(crate) clock: fn() -> OffsetDateTime,
+}
+
+impl<R: Reactor> Operators<R> {
+    /// One session a request: operators are few, and theirs must not be the batches'.
+    fn session(&self) -> sqlx::Result<Session> {
+        Session::new(&self.database_url, &format!("{} operators", self.service))
+    }
+
+    pub(crate) async fn list(&self) -> sqlx::Result<Vec<ParkedKey>> {
+        let mut session = self.session()?;
+        parked::list(session.connection().await?).await
+    }
+
+    pub(crate) async fn messages(
+        &self,
+        topic: &str,
+        key: &str,
+    ) -> Result<Vec<ParkedMessage>, OperatorError> {
+        let mut session = self.session()?;
+        let found = parked::messages(session.connection().await?, topic, key, 1_000).await?;
+        if found.is_empty() { Err(OperatorError::NotParked) } else { Ok(found) }
+    }
+
+    /// Processes a key's messages in order, as if they came now; how many were.
+    pub(crate) async fn release(&self, topic: &str, key: &str) -> Result<u64, OperatorError> {
+        let mut session = self.session()?;
+        let db = session.connection().await?;
+        let mut released = 0;
+        let mut size = PIECE;
+        loop {
+            match self.release_piece(db, topic, key, size).await {
+                Ok(Piece { decided, refused: Some(park), .. }) => {
+                    released += decided;
+                    tracing::warn!(topic, key, released, %park, "a parked key stays parked");
+                    return Err(OperatorError::StillStopped(park));
+                }
+                Ok(Piece { decided, gone, refused: None }) => {
+                    released += decided;
+                    if gone {
+                        tracing::info!(topic, key, released, "a parked key was released");
+                        return Ok(released);
+                    }
+                }
+                // One of the piece is refused by the database: one by one, up to it.
+                Err(OperatorError::Database(error))
+                    if size > 1 && error.as_database_error().is_some() =>
+                {
+                    size = 1;
+                }
+                Err(error) if released > 0 && matches!(error, OperatorError::NotParked) => {
+                    return Ok(released);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn release_piece(
+        &self,
+        db: &mut PgConnection,
+        topic: &str,
+        key: &str,
+        size: i64,
+    ) -> Result<Piece, OperatorError> {
+        let mut tx = db.begin().await?;
+        if !parked::hold(&mut tx, topic, key).await? {
+            return Err(OperatorError::NotParked);
+        }
+        // In a statement after the lock, so that it sees what the lock waited for.
+        let rows = parked::messages(&mut tx, topic, key, size).await?;
+        let reread: Vec<_> = rows.iter().map(|row| message(topic, row)).collect();
+        let mut entries = Vec::new();
+        let mut ids = Vec::new();
+        let mut dropped = Vec::new();
+        for (row, received) in rows.iter().zip(reread) {
+            match entry(&*self.reactor, received) {
+                Some(entry) => {
+                    entries.push(entry);
+                    ids.push(row.parked_id);
+                }
+                // Since it was parked, this service has stopped caring.
+                None => dropped.push(row.parked_id),
+            }
+        }
+        let turn = Turn::at((self.clock)());
+        let (decided, refused, world) =
+            batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
+        let mut over: Vec<i64> = ids.into_iter().take(decided).collect();
+        if refused.is_none() {
+            over.extend(dropped);
+        }
+        let gone = parked::remove(&mut tx, topic, key, &over).await?;
+        if let Some(park) = &refused {
+            parked::explain(&mut tx, topic, key, park).await?;
+        }
+        let place = (topic.to_owned(), key.to_owned());
+        let note = format!("{} messages", over.len());
+        parked::log(&mut tx, &place, "release", &note, None).await?;
+        tx.commit().await?;
+        self.wake.poke();
+        if let Some(world) = world {
+            self.reactor.committed(world);
+        }
+        Ok(Piece { decided: u64::try_from(decided).unwrap_or(u64::MAX), refused, gone })
+    }
+
+    /// Drops a key's first message for good; the others wait for the release.
+    pub(crate) async fn discard(
+        &self,
+        topic: &str,
+        key: &str,
+        reason: &str,
+    ) -> Result<(), OperatorError> {
+        let mut session = self.session()?;
+        let mut tx = session.connection().await?.begin().await?;
+        let first = hold_first(&mut tx, topic, key).await?;
+        let place = (topic.to_owned(), key.to_owned());
+        parked::log(&mut tx, &place, "discard", reason, Some(&first)).await?;
+        parked::remove(&mut tx, topic, key, &[first.parked_id]).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives a key's first message another payload; the old one is kept in the log.
+    pub(crate) async fn replace(
+        &self,
+        topic: &str,
+        key: &str,
+        payload: &[u8],
+        reason: &str,
+    ) -> Result<(), OperatorError> {
+        let mut session = self.session()?;
+        let mut tx = session.connection().await?.begin().await?;
+        let first = hold_first(&mut tx, topic, key).await?;
+        let place = (topic.to_owned(), key.to_owned());
+        parked::log(&mut tx, &place, "replace", reason, Some(&first)).await?;
+        parked::replace(&mut tx, first.parked_id, payload).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+struct Piece {
+    decided: u64,
+    refused: Option<Park>,
+    gone: bool,
+}
+
+async fn hold_first(
+    db: &mut PgConnection,
+    topic: &str,
+    key: &str,
+) -> Result<ParkedMessage, OperatorError> {
+    if !parked::hold(db, topic, key).await? {
+        return Err(OperatorError::NotParked);
+    }
+    parked::messages(db, topic, key, 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
+}
+
+/// The message as it came, or as an operator replaced it.
+fn message(topic: &str, row: &ParkedMessage) -> (Message, Option<Park>) {
+    let message = Message {
+        topic: Arc::from(topic),
+        partition: row.partition,
+        offset: row.offset,
+        key: row.message_key.clone(),
+        event_id: row.event_id.unwrap_or(Uuid::nil()),
+        event_type: row.event_type.clone().unwrap_or_default(),
+        source: row.source.clone().unwrap_or_default(),
+        version: row.version.unwrap_or(0),
+        time: String::new(),
+        trace: row.trace.as_deref().and_then(|trace| trace.try_into().ok()),
+        payload: row.payload.clone().unwrap_or_default(),
+    };
+    let flaw = message.event_type.is_empty().then(|| Park {
+        class: "no_envelope",
+        reason: "the message has no usable header ce_type".to_owned(),
+    });
+    (message, flaw)
+}

@@ -1,0 +1,64 @@
+//! One database session of a loop's own: opened when needed, closed after any doubt.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+
+/// Longer than any batch takes; a batch that runs into it is halved.
+const STATEMENT_TIMEOUT: &str = "15s";
+/// A frozen neighbour that holds a row is gone after its five idle seconds.
+const LOCK_TIMEOUT: &str = "8s";
+/// A database that does not answer at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A session that reconnects by itself.
+pub(crate) struct Session {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+}
+
+impl Session {
+    /// A session of `name`, for batches: plans are made for the values at hand and never scan a table, because a plan
+    /// that was made while a table was small is ruin when it has grown.
+    pub(crate) fn new(url: &str, name: &str) -> sqlx::Result<Self> {
+        let options = PgConnectOptions::from_str(url)?
+            .application_name(name)
+            .options([
+                ("plan_cache_mode", "force_custom_plan"),
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("jit", "off"),
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("lock_timeout", LOCK_TIMEOUT),
+                ("idle_in_transaction_session_timeout", "5s"),
+                ("tcp_keepalives_idle", "5"),
+                ("tcp_keepalives_interval", "2"),
+                ("tcp_user_timeout", "10000"),
+            ])
+            // Batches repeat a fixed set of statements.
+            .statement_cache_capacity(200)
+            .disable_statement_logging();
+        Ok(Self { options, connection: None })
+    }
+
+    /// The open connection, opened now if there is none.
+    pub(crate) async fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        if self.connection.is_none() {
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.options.connect())
+                .await
+                .map_err(|_| sqlx::Error::PoolTimedOut)??;
+            self.connection = Some(opened);
+        }
+        self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Closes the connection: what was under way on it is over, one way or the other.
+    pub(crate) async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Politeness only; the server sees the socket close in any case.
+            let _ended =
+                tokio::time::timeout(Duration::from_millis(200), connection.close_hard()).await;
+        }
+    }
+}

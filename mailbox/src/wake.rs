@@ -1,0 +1,48 @@
+//! Wakes the relay after commits: one NOTIFY for however many, at most one in a millisecond.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{outbox, session::Session};
+
+/// The relay polls in any case: a wake-up more often would cost more than it saves.
+const AT_MOST_EVERY: Duration = Duration::from_millis(1);
+/// A lost wake-up costs one poll interval, so a database that is away is not hurried.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Something was committed. Cheap to clone, cheap to poke.
+#[derive(Clone, Default)]
+pub(crate) struct Wake {
+    something: Arc<Notify>,
+}
+
+impl Wake {
+    pub(crate) fn poke(&self) {
+        self.something.notify_one();
+    }
+
+    /// Passes pokes on until stopped, on a session of its own.
+    pub(crate) async fn run(
+        self,
+        mut session: Session,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = self.something.notified() => {}
+            }
+            let woken = match session.connection().await {
+                Ok(db) => outbox::wake_relay(db).await,
+                Err(error) => Err(error),
+            };
+            if woken.is_err() {
+                session.close().await;
+                tokio::time::sleep(AFTER_FAILURE).await;
+            }
+            tokio::time::sleep(AT_MOST_EVERY).await;
+        }
+    }
+}
