@@ -12,6 +12,10 @@ pub mod status;
 pub mod supervise;
 pub mod up;
 
+pub mod api;
+pub mod follow;
+pub mod terminal;
+
 pub mod audit;
 pub mod demo;
 pub mod load;

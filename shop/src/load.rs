@@ -1,19 +1,246 @@
 //! `shop load`: places orders at the gateway and follows each to its end over Kafka.
 
-use std::process::ExitCode;
+mod book;
+mod cpu;
+mod place;
+mod plan;
+mod report;
+mod wire;
 
-use crate::Home;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use proto::topic;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use self::book::{Ending, Next};
+pub use self::place::Plan;
+use self::place::Run;
+pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
+pub use self::report::{Percentiles, Report};
+use crate::{Home, Stack, follow, seed, terminal};
 
 /// What `shop load` may be told.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// Orders a second, at fixed times, however slow the answers (20 without --concurrency).
+    #[arg(long, value_name = "N", conflicts_with = "concurrency", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: Option<u32>,
+    /// Orders under way at once, each until its end.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub concurrency: Option<u32>,
+    /// How many orders to start.
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub orders: Option<u64>,
+    /// How long to start orders (30s without --orders).
+    #[arg(long, value_parser = chassis::config::duration)]
+    pub duration: Option<Duration>,
+    /// Start orders for so long before anything is counted.
+    #[arg(long, value_parser = chassis::config::duration, default_value = "0s")]
+    pub warmup: Duration,
+    /// How long to wait for the last orders to end.
+    #[arg(long, value_parser = chassis::config::duration, default_value = "30s")]
+    pub grace: Duration,
+    /// Kinds of orders by weight: happy, declined, `out_of_stock`, cancelled.
+    #[arg(long, default_value = "happy=100")]
+    pub mix: Mix,
+    /// Over how many products (all that were seeded).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub skus: Option<u32>,
+    /// How unequally they are wanted: the n-th 1/n^S as often as the first.
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub zipf: f64,
+    /// Where chance starts.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Say it as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
 /// Runs the command.
-#[expect(clippy::unused_async, reason = "commands are awaited alike")]
-pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`shop load` is not here yet (home {})", home.path().display())
+pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let stack = home.stack()?;
+    let json = args.json;
+    let plan = plan_of(&args, &stack, home)?;
+    let driven = tokio::task::spawn_blocking(move || drive(plan, &stack)).await?;
+    let report = driven?;
+    if json {
+        terminal::say(serde_json::to_string(&report)?);
+    } else {
+        report.lines().iter().for_each(terminal::say);
+    }
+    Ok(if report.unfinished == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<Plan> {
+    let seeded = seed::seeded(home)?;
+    anyhow::ensure!(seeded.customers > 0, "nothing to order yet: run `shop seed` first");
+    let pace = match (args.rate, args.concurrency) {
+        (_, Some(concurrency)) => Pace::Closed { concurrency },
+        (rate, None) => Pace::Open { rate: rate.unwrap_or(20) },
+    };
+    let lasting = args.duration.unwrap_or(Duration::from_secs(30));
+    Ok(Plan {
+        gateway: stack.gateway().trim_start_matches("http://").to_owned(),
+        kafka: stack.kafka(),
+        pace,
+        extent: args.orders.map_or(Extent::Lasting(lasting), Extent::Orders),
+        warmup: args.warmup,
+        grace: args.grace,
+        mix: args.mix.clone(),
+        products: Popularity::new(
+            args.skus.unwrap_or(seeded.products).min(seeded.products),
+            args.zipf,
+        ),
+        customers: seeded.customers,
+        seed: args.seed,
+    })
+}
+
+/// Runs a plan to its end, on this thread and one more that listens.
+pub fn drive(plan: Plan, stack: &Stack) -> anyhow::Result<Report> {
+    let endings = listen_from_now(&plan)?;
+    let (cancels, to_cancel) = mpsc::unbounded_channel();
+    let run = Run::new(plan, cancels);
+    let is_listening = AtomicBool::new(true);
+    // One thread places: waking another for every answer would cost more than the answer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| listen(&run, &endings, &is_listening));
+        let report = runtime.block_on(async {
+            let canceller = place::cancel_confirmed(Arc::clone(&run), to_cancel);
+            tokio::select! {
+                report = conduct(&run, stack) => report,
+                () = canceller => unreachable!("the run holds the other end"),
+            }
+        });
+        is_listening.store(false, Ordering::Relaxed);
+        Ok(report)
+    })
+}
+
+/// A consumer of the orders' endings that stands where the topic ends now.
+fn listen_from_now(plan: &Plan) -> anyhow::Result<BaseConsumer> {
+    // At a high rate somebody waits for a full fetch anyway; at a low one every millisecond shows.
+    let is_fast = match plan.pace {
+        Pace::Open { rate } => rate > 1000,
+        Pace::Closed { concurrency } => concurrency > 32,
+    };
+    let fetch = if is_fast {
+        [("fetch.min.bytes", "16384"), ("fetch.wait.max.ms", "10")]
+    } else {
+        [("fetch.min.bytes", "1"), ("fetch.wait.max.ms", "100")]
+    };
+    let consumer = follow::consumer(&plan.kafka, &fetch)?;
+    let bounds = follow::bounds(&consumer, topic::ORDERS).context("cannot follow the orders")?;
+    let highs = bounds.iter().map(|bound| bound.high).collect();
+    follow::assign(&consumer, &[(topic::ORDERS, highs)])?;
+    Ok(consumer)
+}
+
+fn listen(run: &Run, consumer: &BaseConsumer, is_listening: &AtomicBool) {
+    while is_listening.load(Ordering::Relaxed) {
+        let mut message = consumer.poll(Duration::from_millis(20));
+        let mut freed = 0;
+        while let Some(found) = message {
+            if let Some((order, ending)) = found.ok().as_ref().and_then(ending_of) {
+                match run.book().ended(order, ending, Instant::now()) {
+                    Next::Wait => {}
+                    Next::Over => freed += 1,
+                    Next::Cancel => run.cancels.send(order).unwrap_or_default(),
+                }
+            }
+            message = consumer.poll(Duration::ZERO);
+        }
+        run.free(freed);
+    }
+}
+
+/// Which order ended, and how. The first byte of the topic's message is the tag of its one member.
+fn ending_of(message: &BorrowedMessage<'_>) -> Option<(u128, Ending)> {
+    let ending = match message.payload()?.first()? {
+        0x1a => Ending::Confirmed,
+        0x22 => Ending::Cancelled,
+        _ => return None,
+    };
+    Some((Uuid::try_parse_ascii(message.key()?).ok()?.as_u128(), ending))
+}
+
+/// Places, waits for the last endings, and sums up.
+async fn conduct(run: &Arc<Run>, stack: &Stack) -> Report {
+    let began = Instant::now();
+    let before = async {
+        tokio::time::sleep_until(run.counted_from().into()).await;
+        cpu::used(stack)
+    };
+    let placing = async {
+        tokio::select! {
+            () = place::place(run) => {}
+            _ = tokio::signal::ctrl_c() => run.is_over.store(true, Ordering::Relaxed),
+        }
+        run.is_over.store(true, Ordering::Relaxed);
+        let patience = Instant::now() + run.plan.grace;
+        while run.book().waiting() > 0 && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let showing = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            terminal::renew(progress(run, began));
+        }
+    };
+    let before = tokio::select! {
+        (before, ()) = async { tokio::join!(before, placing) } => before,
+        () = showing => unreachable!("it is shown until the end"),
+    };
+    terminal::renew("");
+    let spent = cpu::seconds_between(&before, &cpu::used(stack));
+    let book = run.book();
+    let lasted = book.tally().last_end.map_or(Duration::ZERO, |last| last - run.counted_from());
+    for order in book.missing().take(5) {
+        terminal::note(format_args!("no end yet: shop order {}", Uuid::from_u128(order)));
+    }
+    Report::new(book.tally(), book.unfinished(), lasted, spent)
+}
+
+#[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
+fn progress(run: &Run, began: Instant) -> String {
+    let started = run.started.load(Ordering::Relaxed);
+    let book = run.book();
+    let (tally, seconds) = (book.tally(), began.elapsed().as_secs_f64());
+    let ms = |quantile| tally.end_to_end.value_at_quantile(quantile) as f64 / 1000.0;
+    format!(
+        "{seconds:.0} s: {started} started ({:.0}/s), {} under way, {} confirmed, {} cancelled, {} rejected, \
+         {} errors; end to end p50 {:.1} ms, p99 {:.1} ms",
+        started as f64 / seconds,
+        book.waiting(),
+        tally.confirmed,
+        tally.cancelled,
+        tally.rejected,
+        tally.errors,
+        ms(0.50),
+        ms(0.99),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Event;
+    use proto::orders::{OrderCancelled, OrderConfirmed, OrderPlaced};
+
+    #[test]
+    fn the_first_byte_tells_an_ending() {
+        let first = |event: Event| event.encode()[0];
+        assert_eq!(first(OrderPlaced::default().into()), 0x0a);
+        assert_eq!(first(OrderConfirmed::default().into()), 0x1a);
+        assert_eq!(first(OrderCancelled::default().into()), 0x22);
+    }
 }

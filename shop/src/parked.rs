@@ -1,19 +1,139 @@
 //! `shop parked`: lists, shows, releases, discards or replaces what was set aside.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
 use crate::Home;
+use crate::api::Api;
+use crate::terminal::{self, Paint};
 
 /// What `shop parked` may be told.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Say it as JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// What is to be done with what is parked.
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// The keys that stopped (what happens without a word).
+    List {
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// The messages of one key.
+    Show(Key),
+    /// Hand a key's messages over again, in order.
+    Release(Key),
+    /// Drop the first message of a key, the one that failed.
+    Discard {
+        #[command(flatten)]
+        key: Key,
+        /// Why: it is kept.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Give the first message of a key another payload.
+    Replace {
+        #[command(flatten)]
+        key: Key,
+        /// The new payload, as bytes in a file.
+        #[arg(long)]
+        payload: PathBuf,
+        /// Why: it is kept.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// A key that stopped, as `list` writes it.
+#[derive(Debug, clap::Args)]
+pub struct Key {
+    pub service: String,
+    pub topic: String,
+    pub key: String,
+}
+
+impl Key {
+    fn path(&self) -> String {
+        format!("/v1/parked/{}/{}/{}", self.service, self.topic, self.key)
+    }
 }
 
 /// Runs the command.
-#[expect(clippy::unused_async, reason = "commands are awaited alike")]
-pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`shop parked` is not here yet (home {})", home.path().display())
+pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let api = Api::at(&home.stack()?.gateway())?;
+    let told = match args.action.unwrap_or(Action::List { service: None }) {
+        Action::List { service } => return list(&api, service.as_deref(), args.json).await,
+        Action::Show(key) => api.get(&key.path()).await?.ok()?,
+        Action::Release(key) => {
+            api.post(&format!("{}/release", key.path()), &json!({})).await?.ok()?
+        }
+        Action::Discard { key, reason } => {
+            let body = json!({ "reason": reason });
+            api.post(&format!("{}/discard", key.path()), &body).await?.ok()?
+        }
+        Action::Replace { key, payload, reason } => {
+            let bytes = std::fs::read(&payload)
+                .with_context(|| format!("cannot read {}", payload.display()))?;
+            let body = json!({ "payload": STANDARD.encode(bytes), "reason": reason });
+            api.post(&format!("{}/replace", key.path()), &body).await?.ok()?
+        }
+    };
+    terminal::say(if args.json { told.to_string() } else { format!("{told:#}") });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(api: &Api, service: Option<&str>, as_json: bool) -> anyhow::Result<ExitCode> {
+    let path = service.map_or("/v1/parked".into(), |name| format!("/v1/parked?service={name}"));
+    let keys = api.list(&path).await?;
+    if as_json {
+        terminal::say(json!({ "items": keys }));
+    } else if keys.is_empty() {
+        terminal::say("nothing is parked");
+    } else {
+        let paint = Paint::of_stdout();
+        for key in &keys {
+            terminal::say(line(key, paint));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(key: &Value, paint: Paint) -> String {
+    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let messages = key.get("messages").and_then(Value::as_i64).unwrap_or_default();
+    format!(
+        "{} {} {} {messages} waiting since {}: {}",
+        paint.bold(text("service")),
+        text("topic"),
+        paint.cyan(text("key")),
+        text("since"),
+        paint.red(text("reason")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_key_fits_a_line() {
+        let key = json!({"service": "order-svc", "topic": "shop.stock.v1", "key": "none",
+            "messages": 2, "since": "2026-11-20T10:00:00.000000Z", "reason": "no ce_type"});
+        assert_eq!(
+            line(&key, Paint::plain()),
+            "order-svc shop.stock.v1 none 2 waiting since 2026-11-20T10:00:00.000000Z: no ce_type"
+        );
+    }
 }

@@ -1,0 +1,104 @@
+//! The gateway's HTTP API, as any client sees it: JSON in, JSON or a problem out.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::Method;
+use serde_json::Value;
+
+/// A gateway (or a service, or the simulator) by its address.
+#[derive(Clone, Debug)]
+pub struct Api {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// What came back: any status, its body as JSON (null if it was none).
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Longer than any `Prefer: wait`, so that the server's answer comes before our patience ends.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+impl Api {
+    /// The API at `base`, such as `http://127.0.0.1:8000`.
+    pub fn at(base: &str) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        Ok(Self { base: base.to_owned(), http })
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// All items of a list, page by page.
+    pub async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut cursor = None::<String>;
+        loop {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            let mut page = self.get(&format!("{path}{mark}limit=200{after}")).await?.ok()?;
+            if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
+                items.extend(found);
+            }
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let what = || format!("{method} {}{path}", self.base);
+        let response = request.send().await.with_context(what)?;
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.with_context(what)?;
+        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+    }
+}
+
+impl Answer {
+    /// Whether it went well.
+    pub fn is_ok(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The problem's stable code; empty if there is none.
+    pub fn code(&self) -> &str {
+        self.body.get("code").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The body of what went well; else an error with the problem's own words.
+    pub fn ok(self) -> anyhow::Result<Value> {
+        if self.is_ok() {
+            return Ok(self.body);
+        }
+        let words = ["detail", "title"].iter().find_map(|member| self.body.get(*member)?.as_str());
+        anyhow::bail!("{} {}: {}", self.status, self.code(), words.unwrap_or("no more was said"))
+    }
+}

@@ -1,0 +1,278 @@
+//! The book of orders under way: brings the HTTP answer and the final event of each order together.
+//!
+//! The event may come before the answer, so the order id is entered from whichever side tells it first.
+//! Times run from the *intended* start: what waited because the system was slow has waited.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::plan::Kind;
+
+/// An order that was placed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) intended: Instant,
+    pub(super) kind: Kind,
+    /// Warm-up is followed, and not counted.
+    pub(super) counted: bool,
+}
+
+/// How an order ended, as its event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Confirmed,
+    Cancelled,
+}
+
+/// What is to be done now that a side has told something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The other side is still to come.
+    Wait,
+    /// The order is through.
+    Over,
+    /// Confirmed, and its customer wants to cancel it.
+    Cancel,
+}
+
+/// What has been counted so far.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) accepted: u64,
+    pub(super) rejected: u64,
+    pub(super) confirmed: u64,
+    pub(super) cancelled: u64,
+    pub(super) errors: u64,
+    /// Refusals by their code.
+    pub(super) refusals: BTreeMap<String, u64>,
+    /// Microseconds.
+    pub(super) accept: Histogram<u64>,
+    pub(super) end_to_end: Histogram<u64>,
+    /// When the last final event was read.
+    pub(super) last_end: Option<Instant>,
+}
+
+/// Orders under way, and what is counted about those that are through.
+#[derive(Debug)]
+pub(super) struct Book {
+    halves: HashMap<u128, Half, BuildHasherDefault<ById>>,
+    waiting: u64,
+    waiting_counted: u64,
+    tally: Tally,
+}
+
+/// What one of the two sides has told.
+#[derive(Clone, Copy, Debug)]
+enum Half {
+    Placed(Placed),
+    Ended(Ending, Instant),
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        let histogram =
+            || Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("an hour in three digits");
+        Self {
+            halves: HashMap::default(),
+            waiting: 0,
+            waiting_counted: 0,
+            tally: Tally {
+                accepted: 0,
+                rejected: 0,
+                confirmed: 0,
+                cancelled: 0,
+                errors: 0,
+                refusals: BTreeMap::new(),
+                accept: histogram(),
+                end_to_end: histogram(),
+                last_end: None,
+            },
+        }
+    }
+}
+
+impl Book {
+    /// The gateway took the order.
+    pub(super) fn accepted(&mut self, order: u128, placed: Placed, at: Instant) -> Next {
+        if placed.counted {
+            self.tally.accepted += 1;
+            self.tally.accept.saturating_record(micros(at - placed.intended));
+        }
+        self.waiting += 1;
+        self.waiting_counted += u64::from(placed.counted);
+        match self.halves.insert(order, Half::Placed(placed)) {
+            Some(Half::Ended(ending, at)) => self.settle(order, placed, ending, at),
+            Some(Half::Placed(_)) | None => Next::Wait,
+        }
+    }
+
+    /// The gateway, or who is behind it, said no.
+    pub(super) fn rejected(&mut self, placed: Placed, code: String) {
+        if placed.counted {
+            self.tally.rejected += 1;
+            *self.tally.refusals.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Nobody knows whether the order was taken.
+    pub(super) fn failed(&mut self, placed: Placed) {
+        self.tally.errors += u64::from(placed.counted);
+    }
+
+    /// An ending was read. Orders of others are remembered, for they may be ours before the answer is here.
+    pub(super) fn ended(&mut self, order: u128, ending: Ending, at: Instant) -> Next {
+        match self.halves.get(&order) {
+            Some(Half::Placed(placed)) => self.settle(order, *placed, ending, at),
+            Some(Half::Ended(..)) | None => {
+                self.halves.insert(order, Half::Ended(ending, at));
+                Next::Wait
+            }
+        }
+    }
+
+    fn settle(&mut self, order: u128, placed: Placed, ending: Ending, at: Instant) -> Next {
+        match (placed.kind, ending) {
+            (Kind::CancelledAtOnce, Ending::Confirmed) => return Next::Wait,
+            (Kind::CancelledLater, Ending::Confirmed) => return Next::Cancel,
+            _ => {}
+        }
+        self.halves.remove(&order);
+        self.waiting -= 1;
+        if placed.counted {
+            self.waiting_counted -= 1;
+            self.tally.end_to_end.saturating_record(micros(at - placed.intended));
+            self.tally.last_end = Some(self.tally.last_end.map_or(at, |last| last.max(at)));
+            match ending {
+                Ending::Confirmed => self.tally.confirmed += 1,
+                Ending::Cancelled => self.tally.cancelled += 1,
+            }
+        }
+        Next::Over
+    }
+
+    /// How many accepted orders have not ended yet.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// How many of those that count have not ended yet.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.waiting_counted
+    }
+
+    /// Those that have not ended, by their id.
+    pub(super) fn missing(&self) -> impl Iterator<Item = u128> + '_ {
+        let placed = |(id, half): (&u128, &Half)| matches!(half, Half::Placed(_)).then_some(*id);
+        self.halves.iter().filter_map(placed)
+    }
+
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Order ids are random in their lower half already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ById(u64);
+
+impl Hasher for ById {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, id: u128) {
+        let halves = id ^ (id >> 64).rotate_left(32);
+        self.0 = u64::try_from(halves & u128::from(u64::MAX)).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn an_order(kind: Kind) -> Placed {
+        Placed { intended: Instant::now(), kind, counted: true }
+    }
+
+    #[test]
+    fn it_does_not_matter_which_side_tells_first() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        assert_eq!(book.accepted(1, an_order(Kind::Happy), now), Next::Wait);
+        assert_eq!(book.ended(2, Ending::Confirmed, now), Next::Wait);
+        assert_eq!((book.waiting(), book.unfinished()), (1, 1));
+        assert_eq!(book.ended(1, Ending::Confirmed, now), Next::Over);
+        assert_eq!(book.accepted(2, an_order(Kind::Happy), now), Next::Over);
+        assert_eq!((book.waiting(), book.tally().confirmed, book.tally().accepted), (0, 2, 2));
+    }
+
+    #[test]
+    fn time_runs_from_the_intended_start() {
+        let (mut book, start) = (Book::default(), Instant::now());
+        let placed = Placed { intended: start, kind: Kind::Happy, counted: true };
+        book.accepted(1, placed, start + Duration::from_millis(300));
+        book.ended(1, Ending::Confirmed, start + Duration::from_millis(500));
+        let tally = book.tally();
+        assert!(tally.accept.max().abs_diff(300_000) < 300, "{}", tally.accept.max());
+        assert!(tally.end_to_end.max().abs_diff(500_000) < 500, "{}", tally.end_to_end.max());
+    }
+
+    #[test]
+    fn an_order_to_be_cancelled_is_through_when_it_is_cancelled() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        book.accepted(1, an_order(Kind::CancelledAtOnce), now);
+        book.accepted(2, an_order(Kind::CancelledLater), now);
+        assert_eq!(book.ended(1, Ending::Confirmed, now), Next::Wait);
+        assert_eq!(book.ended(2, Ending::Confirmed, now), Next::Cancel);
+        assert_eq!(book.waiting(), 2);
+        assert_eq!(book.ended(1, Ending::Cancelled, now), Next::Over);
+        assert_eq!(book.ended(2, Ending::Cancelled, now), Next::Over);
+        assert_eq!((book.waiting(), book.tally().cancelled, book.tally().confirmed), (0, 2, 0));
+    }
+
+    #[test]
+    fn both_endings_may_be_read_before_the_answer() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        book.ended(1, Ending::Confirmed, now);
+        assert_eq!(book.accepted(1, an_order(Kind::CancelledLater), now), Next::Cancel);
+        assert_eq!(book.waiting(), 1);
+        book.ended(2, Ending::Confirmed, now);
+        book.ended(2, Ending::Cancelled, now);
+        assert_eq!(book.accepted(2, an_order(Kind::CancelledAtOnce), now), Next::Over);
+    }
+
+    #[test]
+    fn warm_up_is_followed_but_not_counted() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        let placed = Placed { counted: false, ..an_order(Kind::Happy) };
+        book.accepted(1, placed, now);
+        book.failed(placed);
+        book.rejected(placed, "overloaded".into());
+        assert_eq!((book.waiting(), book.unfinished()), (1, 0));
+        book.ended(1, Ending::Confirmed, now);
+        let tally = book.tally();
+        assert_eq!((tally.accepted, tally.confirmed, tally.errors, tally.rejected), (0, 0, 0, 0));
+        assert_eq!(tally.end_to_end.len(), 0);
+    }
+
+    #[test]
+    fn an_order_without_its_ending_is_named() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        book.accepted(7, an_order(Kind::Happy), now);
+        book.ended(8, Ending::Confirmed, now);
+        assert_eq!(book.missing().collect::<Vec<_>>(), [7]);
+        assert_eq!(book.unfinished(), 1);
+    }
+}

@@ -1,0 +1,98 @@
+//! How much processor time each process of the stack has used, from `/proc`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+
+use crate::Stack;
+
+/// Processor time by process, in ticks.
+pub(super) type Ticks = BTreeMap<String, u64>;
+
+/// Linux tells user space its time in hundredths of a second, whatever the kernel's own tick.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// What every process of the stack has used up to now, with its children (PostgreSQL's sessions are some), and
+/// load itself.
+pub(super) fn used(stack: &Stack) -> Ticks {
+    let all = processes();
+    let mut ticks: Ticks = stack
+        .processes
+        .iter()
+        .filter_map(|process| Some((process.name.clone(), tree(&all, process.pid?))))
+        .collect();
+    ticks.insert("load".into(), tree(&all, std::process::id()));
+    ticks
+}
+
+/// The difference in seconds; what was restarted between counts from its new start.
+#[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
+pub(super) fn seconds_between(before: &Ticks, after: &Ticks) -> BTreeMap<String, f64> {
+    let spent = |name: &String, now: u64| {
+        let then = before.get(name).copied().filter(|then| *then <= now).unwrap_or_default();
+        (now - then) as f64 / TICKS_PER_SECOND as f64
+    };
+    after.iter().map(|(name, now)| (name.clone(), spent(name, *now))).collect()
+}
+
+/// A process: its parent, and what it and its reaped children have used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    parent: u32,
+    ticks: u64,
+}
+
+fn processes() -> HashMap<u32, Process> {
+    let Ok(folder) = fs::read_dir("/proc") else { return HashMap::new() };
+    folder
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            Some((pid, parse(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
+        })
+        .collect()
+}
+
+/// Reads a line of `/proc/<pid>/stat`. The name may hold anything, so the fields are counted after its end.
+fn parse(stat: &str) -> Option<Process> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
+    Some(Process { parent: u32::try_from(number(1)?).ok()?, ticks })
+}
+
+/// A process and everything below it.
+fn tree(all: &HashMap<u32, Process>, root: u32) -> u64 {
+    let own = all.get(&root).map_or(0, |process| process.ticks);
+    let children = all.iter().filter(|(_, process)| process.parent == root);
+    own + children.map(|(pid, _)| tree(all, *pid)).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let stat = "42 (a) (b) S 7 42 42 0 -1 4194560 1 2 3 4 10 20 3 4 20 0 1 0 100";
+        assert_eq!(parse(stat), Some(Process { parent: 7, ticks: 37 }));
+    }
+
+    #[test]
+    fn children_count_to_their_parent() {
+        let all = HashMap::from([
+            (1, Process { parent: 0, ticks: 5 }),
+            (2, Process { parent: 1, ticks: 7 }),
+            (3, Process { parent: 2, ticks: 11 }),
+            (4, Process { parent: 0, ticks: 100 }),
+        ]);
+        assert_eq!(tree(&all, 1), 23);
+    }
+
+    #[test]
+    fn a_restarted_process_counts_from_its_start() {
+        let before = Ticks::from([("kafka".into(), 500), ("gateway".into(), 100)]);
+        let after = Ticks::from([("kafka".into(), 750), ("gateway".into(), 30)]);
+        let spent = seconds_between(&before, &after);
+        assert!((spent["kafka"] - 2.5).abs() < 1e-9 && (spent["gateway"] - 0.3).abs() < 1e-9);
+    }
+}

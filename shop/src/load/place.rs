@@ -1,0 +1,284 @@
+//! Places the orders: a few connections on one thread, each with the next order in hand.
+//!
+//! Each connection takes the next number and waits for that number's time, so an idle system is given its
+//! orders evenly, and a slow one finds them waiting, their time already running.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::book::{Book, Next, Placed};
+use super::plan::{Extent, Kind, Mix, Pace, Popularity};
+use super::wire::{self, Connection};
+use crate::seed;
+
+/// Everything a run is told.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The gateway, as `host:port`.
+    pub gateway: String,
+    pub kafka: String,
+    pub pace: Pace,
+    pub extent: Extent,
+    pub warmup: Duration,
+    /// How long to wait for the last endings.
+    pub grace: Duration,
+    pub mix: Mix,
+    pub products: Popularity,
+    pub customers: u32,
+    pub seed: u64,
+}
+
+/// A run under way, shared by those who place, those who listen and those who show.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) plan: Plan,
+    pub(super) book: Mutex<Book>,
+    pub(super) started: AtomicU64,
+    /// Nothing more is to be started.
+    pub(super) is_over: AtomicBool,
+    /// Free places in a closed loop.
+    pub(super) places: Semaphore,
+    /// Orders that are confirmed and whose customer cancels.
+    pub(super) cancels: mpsc::UnboundedSender<u128>,
+    began: Instant,
+    next: AtomicU64,
+}
+
+impl Run {
+    pub(super) fn new(plan: Plan, cancels: mpsc::UnboundedSender<u128>) -> Arc<Self> {
+        let places = match plan.pace {
+            Pace::Closed { concurrency } => concurrency as usize,
+            Pace::Open { .. } => 0,
+        };
+        Arc::new(Self {
+            plan,
+            book: Mutex::default(),
+            started: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            places: Semaphore::new(places),
+            cancels,
+            began: Instant::now(),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// The book; nobody panics while holding it.
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("nobody panics with the book in hand")
+    }
+
+    /// When counting starts.
+    pub(super) fn counted_from(&self) -> Instant {
+        self.began + self.plan.warmup
+    }
+
+    /// Waits until the next order is due: when it was meant to start; `None` when there is none.
+    async fn next_start(&self) -> Option<Instant> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let end = match self.plan.extent {
+            Extent::Orders(orders) if index >= orders => return None,
+            Extent::Orders(_) => None,
+            Extent::Lasting(duration) => Some(self.counted_from() + duration),
+        };
+        let is_late = |at: Instant| end.is_some_and(|end| at >= end);
+        if let Some(after) = self.plan.pace.start_of(index) {
+            let intended = self.began + after;
+            if is_late(intended) {
+                return None;
+            }
+            tokio::time::sleep_until(intended.into()).await;
+            return (!self.is_over.load(Ordering::Relaxed)).then_some(intended);
+        }
+        loop {
+            // Looked at again now and then: places may be lost with orders that never end.
+            let place =
+                tokio::time::timeout(Duration::from_millis(100), self.places.acquire()).await;
+            let now = Instant::now();
+            if self.is_over.load(Ordering::Relaxed) || is_late(now) {
+                return None;
+            }
+            if let Ok(Ok(place)) = place {
+                place.forget();
+                return Some(now);
+            }
+        }
+    }
+
+    /// An order is through, or never was one: its place is free.
+    pub(super) fn free(&self, places: usize) {
+        if places > 0 && matches!(self.plan.pace, Pace::Closed { .. }) {
+            self.places.add_permits(places);
+        }
+    }
+}
+
+/// Places everything the plan asks for; returns when the last answer is in.
+pub(super) async fn place(run: &Arc<Run>) {
+    let mut workers = JoinSet::new();
+    for worker in 0..run.plan.pace.connections() {
+        workers.spawn(work(Arc::clone(run), u64::from(worker)));
+    }
+    while workers.join_next().await.is_some() {}
+}
+
+async fn work(run: Arc<Run>, worker: u64) {
+    let mut rng = StdRng::seed_from_u64(run.plan.seed.wrapping_mul(1_000_003).wrapping_add(worker));
+    let mut connection = Connection::to(&run.plan.gateway);
+    let (mut body, mut request) = (String::with_capacity(256), Vec::with_capacity(512));
+    while let Some(intended) = run.next_start().await {
+        run.started.fetch_add(1, Ordering::Relaxed);
+        let kind = run.plan.mix.pick(rng.random_range(0..run.plan.mix.total()));
+        write_order(&mut body, &run.plan, kind, &mut rng);
+        wire::request(&mut request, "POST /v1/orders", &run.plan.gateway, &body);
+        let counted = intended >= run.counted_from();
+        let placed = Placed { intended, kind, counted };
+        let answer = connection.send(&request).await;
+        let order =
+            answer.as_ref().ok().filter(|reply| reply.status == 201).and_then(|it| it.order);
+        let Some(order) = order else {
+            match answer {
+                Ok(reply) if is_refusal(reply.status) => {
+                    let code = reply.code.unwrap_or_else(|| reply.status.to_string());
+                    run.book().rejected(placed, code);
+                }
+                // A 500 or 504 leaves open what happened, as a broken connection does.
+                Ok(_) | Err(_) => run.book().failed(placed),
+            }
+            run.free(1);
+            pause(&mut rng).await;
+            continue;
+        };
+        let next = run.book().accepted(order.as_u128(), placed, Instant::now());
+        match next {
+            Next::Wait => {}
+            Next::Over => run.free(1),
+            // Who cancels goes on for as long as the run does.
+            Next::Cancel => run.cancels.send(order.as_u128()).unwrap_or_default(),
+        }
+        if kind == Kind::CancelledAtOnce {
+            cancel(&mut connection, &run.plan.gateway, order).await;
+        }
+    }
+}
+
+/// What was certainly not accepted.
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) || status == 503
+}
+
+/// A client that was turned away does not come back within the same millisecond.
+async fn pause(rng: &mut StdRng) {
+    tokio::time::sleep(Duration::from_millis(rng.random_range(1..10))).await;
+}
+
+/// Cancels every order that is named, until nobody names one any more.
+pub(super) async fn cancel_confirmed(run: Arc<Run>, mut orders: mpsc::UnboundedReceiver<u128>) {
+    let mut connection = Connection::to(&run.plan.gateway);
+    while let Some(order) = orders.recv().await {
+        cancel(&mut connection, &run.plan.gateway, Uuid::from_u128(order)).await;
+    }
+}
+
+/// A cancel may be repeated at will, so it is, until it is answered.
+async fn cancel(connection: &mut Connection, host: &str, order: Uuid) {
+    const TRIES: u32 = 20;
+    let mut request = Vec::new();
+    let path = format!("POST /v1/orders/{order}/cancel");
+    wire::request(&mut request, &path, host, r#"{"reason":"changed my mind"}"#);
+    for tried in 0..TRIES {
+        let answer = connection.send(&request).await;
+        if answer.is_ok_and(|reply| reply.status < 500 && reply.status != 429) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(u64::from(50 * (tried + 1)))).await;
+    }
+}
+
+fn write_order(body: &mut String, plan: &Plan, kind: Kind, rng: &mut StdRng) {
+    let customer = seed::customer(rng.random_range(1..=plan.customers));
+    let sku = match kind {
+        Kind::OutOfStock => seed::SOLD_OUT.to_owned(),
+        _ => seed::sku(plan.products.pick(rng.random())),
+    };
+    let payment = match kind {
+        Kind::Declined => r#"{"method":"card","token":"tok_declined"}"#,
+        _ => r#"{"method":"wallet"}"#,
+    };
+    body.clear();
+    write!(
+        body,
+        r#"{{"customer_id":"{customer}","items":[{{"sku":"{sku}","quantity":1}}],"payment":{payment}}}"#
+    )
+    .expect("a string takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_plan(pace: Pace, extent: Extent) -> Plan {
+        Plan {
+            gateway: "127.0.0.1:8000".into(),
+            kafka: "127.0.0.1:8020".into(),
+            pace,
+            extent,
+            warmup: Duration::ZERO,
+            grace: Duration::ZERO,
+            mix: "happy=1".parse().unwrap(),
+            products: Popularity::new(9, 0.0),
+            customers: 3,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_order_is_the_order_it_should_be() {
+        let plan = a_plan(Pace::Open { rate: 1 }, Extent::Orders(1));
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut order = |kind| {
+            let mut body = String::new();
+            write_order(&mut body, &plan, kind, &mut rng);
+            serde_json::from_str::<serde_json::Value>(&body).unwrap()
+        };
+        assert_eq!(order(Kind::Happy)["payment"]["method"], "wallet");
+        assert_eq!(order(Kind::Declined)["payment"]["token"], "tok_declined");
+        assert_eq!(order(Kind::OutOfStock)["items"][0]["sku"], "sold-out");
+        let sku = order(Kind::CancelledLater)["items"][0]["sku"].as_str().unwrap().to_owned();
+        assert!(sku.starts_with("product-0000"));
+    }
+
+    #[tokio::test]
+    async fn an_open_loop_hands_out_every_start_once() {
+        let extent = Extent::Lasting(Duration::from_millis(100));
+        let run = Run::new(a_plan(Pace::Open { rate: 100 }, extent), mpsc::unbounded_channel().0);
+        let mut starts = Vec::new();
+        while let Some(start) = run.next_start().await {
+            starts.push(start);
+        }
+        assert_eq!(starts.len(), 10);
+        assert_eq!(starts[9] - starts[0], Duration::from_millis(90));
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_waits_for_an_order_to_end() {
+        let run = Run::new(
+            a_plan(Pace::Closed { concurrency: 2 }, Extent::Orders(9)),
+            mpsc::unbounded_channel().0,
+        );
+        assert!(run.next_start().await.is_some());
+        assert!(run.next_start().await.is_some());
+        let third = run.next_start();
+        tokio::pin!(third);
+        assert!(futures::poll!(&mut third).is_pending());
+        run.free(1);
+        assert!(third.await.is_some());
+    }
+}

@@ -1,0 +1,181 @@
+//! What is ordered, by whom, and when: everything about a run that is known before it starts.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What becomes of an order, as far as the one who places it has a say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There are goods, there is money.
+    Happy,
+    /// The card is declined.
+    Declined,
+    /// There is nothing left of it.
+    OutOfStock,
+    /// Cancelled by the customer as soon as it is placed.
+    CancelledAtOnce,
+    /// Cancelled by the customer once it is confirmed: the money goes back.
+    CancelledLater,
+}
+
+/// How many of each kind, as weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mix {
+    weights: [(&'static str, u32); 4],
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut weights = [("happy", 0), ("declined", 0), ("out_of_stock", 0), ("cancelled", 0)];
+        for part in text.split(',') {
+            let (name, weight) = part.split_once('=').ok_or("write it as happy=90,declined=10")?;
+            let known = weights.iter_mut().find(|(known, _)| *known == name.trim());
+            let (_, place) = known.ok_or_else(|| format!("there is no kind of order {name}"))?;
+            let number: u16 =
+                weight.trim().parse().map_err(|_| format!("{weight} is no weight"))?;
+            *place = u32::from(number);
+        }
+        let mix = Self { weights };
+        if mix.total() == 0 { Err("nothing is left to order".into()) } else { Ok(mix) }
+    }
+}
+
+impl Mix {
+    /// The sum of the weights.
+    pub fn total(&self) -> u32 {
+        self.weights.iter().map(|(_, weight)| weight).sum()
+    }
+
+    /// The kind that `draw` (below the total) falls on.
+    pub fn pick(&self, draw: u32) -> Kind {
+        let [(_, happy), (_, declined), (_, out_of_stock), _] = self.weights;
+        match draw {
+            draw if draw < happy => Kind::Happy,
+            draw if draw < happy + declined => Kind::Declined,
+            draw if draw < happy + declined + out_of_stock => Kind::OutOfStock,
+            // Half of them before and half after the confirmation, by the draw.
+            draw if draw % 2 == 0 => Kind::CancelledAtOnce,
+            _ => Kind::CancelledLater,
+        }
+    }
+}
+
+/// Which products are wanted how much: the n-th 1/n^s as often as the first.
+#[derive(Clone, Debug)]
+pub struct Popularity {
+    cumulative: Vec<f64>,
+}
+
+impl Popularity {
+    /// `products` many; with `exponent` 0 all alike.
+    #[expect(clippy::float_arithmetic, reason = "a distribution, not money")]
+    pub fn new(products: u32, exponent: f64) -> Self {
+        let mut sum = 0.0;
+        let cumulative = (1..=products.max(1))
+            .map(|n| {
+                sum += f64::from(n).powf(-exponent);
+                sum
+            })
+            .collect();
+        Self { cumulative }
+    }
+
+    /// The product (counted from 1) that `draw`, from 0 to before 1, falls on.
+    #[expect(clippy::float_arithmetic, reason = "a distribution, not money")]
+    pub fn pick(&self, draw: f64) -> u32 {
+        let aim = draw * self.cumulative.last().copied().unwrap_or(1.0);
+        let found = self.cumulative.partition_point(|reached| *reached <= aim);
+        u32::try_from(found.min(self.cumulative.len() - 1)).unwrap_or(u32::MAX - 1) + 1
+    }
+}
+
+/// When orders are placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At fixed times, so many a second, whatever becomes of those before: what is late counts as late.
+    Open { rate: u32 },
+    /// So many under way at once, each until its end.
+    Closed { concurrency: u32 },
+}
+
+impl Pace {
+    /// When the order with this number is to start, in an open loop.
+    pub fn start_of(self, index: u64) -> Option<Duration> {
+        match self {
+            Self::Open { rate } => {
+                let nanos = u128::from(index) * 1_000_000_000 / u128::from(rate.max(1));
+                Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+            }
+            Self::Closed { .. } => None,
+        }
+    }
+
+    /// How many connections it takes: a second's orders, for a connection that waits longer tells little.
+    pub fn connections(self) -> u32 {
+        const MOST: u32 = 256;
+        match self {
+            Self::Open { rate } => rate.clamp(8, MOST),
+            Self::Closed { concurrency } => concurrency.clamp(1, MOST),
+        }
+    }
+}
+
+/// How long orders are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Orders(u64),
+    Lasting(Duration),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_deals_out_its_weights() {
+        let mix: Mix = "happy=90,declined=5,out_of_stock=3,cancelled=2".parse().unwrap();
+        assert_eq!(mix.total(), 100);
+        let count = |kind| (0..100).filter(|draw| mix.pick(*draw) == kind).count();
+        assert_eq!(count(Kind::Happy), 90);
+        assert_eq!(count(Kind::Declined), 5);
+        assert_eq!(count(Kind::OutOfStock), 3);
+        assert_eq!((count(Kind::CancelledAtOnce), count(Kind::CancelledLater)), (1, 1));
+    }
+
+    #[test]
+    fn a_mix_of_nothing_or_of_unknown_kinds_is_refused() {
+        assert!("happy=0".parse::<Mix>().is_err());
+        assert!("merry=1".parse::<Mix>().is_err());
+        assert!("happy".parse::<Mix>().is_err());
+        assert!("happy=-1".parse::<Mix>().is_err());
+    }
+
+    #[test]
+    fn popularity_is_even_without_an_exponent() {
+        let even = Popularity::new(10, 0.0);
+        assert_eq!(even.pick(0.0), 1);
+        assert_eq!(even.pick(0.55), 6);
+        assert_eq!(even.pick(0.999_999), 10);
+        assert_eq!(Popularity::new(1, 1.2).pick(0.999), 1);
+    }
+
+    #[test]
+    fn the_first_product_is_wanted_most() {
+        let skewed = Popularity::new(100, 1.0);
+        // Harmonic: the first of a hundred takes 1 / 5.187.
+        assert_eq!(skewed.pick(0.192), 1);
+        assert_eq!(skewed.pick(0.194), 2);
+        assert_eq!(skewed.pick(0.999_999), 100);
+    }
+
+    #[test]
+    fn an_open_loop_starts_at_fixed_times() {
+        let pace = Pace::Open { rate: 3 };
+        assert_eq!(pace.start_of(0), Some(Duration::ZERO));
+        assert_eq!(pace.start_of(3), Some(Duration::from_secs(1)));
+        assert_eq!(pace.start_of(3_000_000), Some(Duration::from_secs(1_000_000)));
+        assert_eq!(Pace::Closed { concurrency: 4 }.start_of(7), None);
+    }
+}
