@@ -1,0 +1,114 @@
+//! A request on its way into the mailbox, and its answer on the way out.
+
+use std::convert::Infallible;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderName, HeaderValue, Method, header, request::Parts},
+    response::Response,
+};
+use chassis::{Code, Problem, TraceParent, http};
+use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
+use serde::Serialize;
+
+/// Until callers are known, all are this one.
+const CALLER: &str = "anonymous";
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What a command needs to know of its request, besides the body.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    method: Method,
+    path: String,
+    key: Result<Option<String>, Code>,
+    trace: Option<TraceParent>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let key = http::IdempotencyKey::from_request_parts(parts, state).await;
+        Ok(Self {
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            key: key.map(|key| key.0).map_err(|problem| problem.code()),
+            trace: parts.extensions.get::<TraceParent>().copied(),
+        })
+    }
+}
+
+impl Asked {
+    /// Who asks.
+    pub fn caller(&self) -> &'static str {
+        CALLER
+    }
+
+    /// The command for `input`, under the request's idempotency key if it has one; `body` is what the key was sent with.
+    pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
+        let key = self.key.clone().map_err(|code| {
+            Problem::new(
+                code,
+                "an Idempotency-Key has 1 to 255 visible ASCII characters, and there is one",
+            )
+        })?;
+        let key = key.map(|key| mailbox::IdempotencyKey {
+            caller: CALLER.to_owned(),
+            route: format!("{} {}", self.method, self.path),
+            key,
+            fingerprint: http::fingerprint(&self.method, &self.path, body),
+        });
+        Ok(Command { input, key, trace: self.trace.map(TraceParent::to_bytes) })
+    }
+}
+
+/// Hands a command over and turns its end into a response.
+pub async fn submit<R: Reactor>(
+    mailbox: &Mailbox<R>,
+    command: Command<R::Input>,
+) -> Result<Response, Problem> {
+    Ok(outcome(ended(mailbox.submit(command).await)?))
+}
+
+/// The outcome, or the problem of there being none.
+fn ended(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
+    end.map_err(|error| match error {
+        CommandError::Overloaded => {
+            Problem::new(Code::Overloaded, "there is more to do than can be done in time")
+                .retry_after(1)
+        }
+        CommandError::KeyReused => Problem::new(
+            Code::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another request",
+        ),
+        CommandError::Failed => Problem::internal(),
+    })
+}
+
+/// The response that tells an outcome.
+pub fn outcome(outcome: Outcome) -> Response {
+    let Outcome { answer: Answer { status, headers, body }, replayed } = outcome;
+    let mut response = http::answer(status, headers, body);
+    if replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// An answer with a JSON body and, for a single resource, its tag.
+pub fn told(status: u16, body: &impl Serialize, location: Option<String>) -> Answer {
+    let body = serde_json::to_vec(body).expect("what answers are made of is JSON");
+    let mut headers = vec![(header::ETAG.to_string(), http::etag_of(&body))];
+    headers.extend(location.map(|at| (header::LOCATION.to_string(), at)));
+    Answer { status, headers, body }
+}
+
+/// A refusal as an answer, so that it can be kept under an idempotency key.
+pub fn refusal(problem: &Problem) -> Answer {
+    let (status, body) = problem.to_parts();
+    let headers = problem
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+    Answer { status, headers: headers.collect(), body }
+}
