@@ -72,7 +72,7 @@ async fn list<R: Reactor>(
         .map(|key| {
             let ParkedKey { topic, key, messages, class: _, reason, since } = key;
             let order_id = OrderId::parse(&key).is_ok().then(|| key.clone());
-            Key {
+            Stopped {
                 service: desk.service,
                 topic,
                 key,
