@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The simulator's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run("simulator", simulator::start)
+}

@@ -1,0 +1,123 @@
+//! A provider of one test: the process itself, on a port and with a file of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A file that no other test has.
+pub(crate) fn fresh_file() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("simulator");
+    let file = folder.join(format!("{}-{count}.jsonl", std::process::id()));
+    // Numbers of processes come again, and files stay.
+    drop(std::fs::remove_file(&file));
+    file
+}
+
+pub(crate) fn order(number: u32) -> String {
+    Uuid::from_u128(0x0193_2c1e_7b5a_7c3d_8e4f_0000_0000_0000 + u128::from(number)).to_string()
+}
+
+pub(crate) fn a_charge(key: &str, token: &str) -> Value {
+    json!({"idempotency_key": key, "order_id": order(1), "amount": "59.98", "currency": "USD",
+           "token": token})
+}
+
+pub(crate) struct Simulator {
+    process: Child,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Simulator {
+    pub(crate) fn start(file: &Path) -> Self {
+        Self::try_start(file).expect("the simulator starts")
+    }
+
+    /// `None`: it ended without listening.
+    pub(crate) fn try_start(file: &Path) -> Option<Self> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_simulator"))
+            .args(["--port", "0", "--admin-port", "0", "--slow", "300ms", "--ledger"])
+            .arg(file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let url = log.find_map(|line| {
+            let line = line.unwrap();
+            line.contains("listens on").then(|| {
+                let (_, host) = line.split_once("http://").unwrap();
+                let host: String =
+                    host.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+                format!("http://{host}")
+            })
+        });
+        let Some(url) = url else {
+            process.wait().unwrap();
+            return None;
+        };
+        // A full pipe would stop the process.
+        thread::spawn(move || log.for_each(drop));
+        Some(Self { process, url, client: reqwest::Client::new() })
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Response> {
+        self.client.post(format!("{}{path}", self.url)).json(body).send().await
+    }
+
+    pub(crate) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Told {
+        let request = self.client.post(format!("{}{path}", self.url));
+        told(request.header("Idempotency-Key", key).json(body).send().await.unwrap()).await
+    }
+
+    /// The answer to a request that is answered.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Told {
+        told(self.post(path, body).await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Told {
+        told(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // Already gone after `kill`.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+pub(crate) struct Told {
+    pub(crate) status: StatusCode,
+    pub(crate) replayed: bool,
+    pub(crate) body: Value,
+}
+
+impl Told {
+    /// The status and the code of a problem.
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
+    }
+}
+
+async fn told(response: Response) -> Told {
+    let status = response.status();
+    let replayed = response.headers().contains_key("idempotency-replayed");
+    Told { status, replayed, body: response.json().await.unwrap() }
+}

@@ -1,0 +1,7 @@
+//! The provider, through its HTTP and its file.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly, its helpers too")]
+
+mod charges;
+mod file;
+mod harness;
+mod refunds;
