@@ -4,8 +4,15 @@
 //! one is started with, `home` is the folder in which a stack is found again. The others are
 //! clients: they read where the stack is from [`Home::stack`] and talk to it as anybody could.
 
+pub mod health;
 pub mod home;
+pub mod keeper;
+pub mod plan;
 pub mod ports;
+pub mod progress;
+pub mod settings;
+
+pub mod drive;
 
 pub mod down;
 pub mod status;
@@ -14,6 +21,7 @@ pub mod up;
 
 pub mod api;
 pub mod follow;
+pub mod story;
 pub mod terminal;
 
 pub mod audit;
