@@ -1,0 +1,22 @@
+//! What an order is, what it may become and how far it has come: every rule of this service, without I/O.
+
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod card_number;
+pub mod decision;
+pub mod order;
+pub mod placing;
+pub mod saga;
+
+pub use decision::{Announcement, Decision, Event, cancel, decide};
+pub use order::{
+    By, Cancellation, Capture, Decline, DeclineCode, Line, Method, Notified, Order, Payment,
+    Reason, Rejection, Reservation, Shortage, Standing, Status, Stock, Undoing, Undone,
+};
+pub use placing::{Catalogue, Product, Refusal, Request, Wanted, place};
+pub use saga::{Expected, Saga, SagaStatus, Step, StepName, StepState};

@@ -1,0 +1,276 @@
+//! What an order is: what was asked for, what stock and payment have answered, and how it ended.
+//!
+//! Answers are recorded as they come and never rewritten; status, ending and what is still expected follow from
+//! them, so no order of arrival can contradict another.
+
+use std::{fmt, sync::Arc};
+
+use proto::{CustomerId, Money, OrderId, PaymentId, Sku};
+use time::OffsetDateTime;
+
+/// Declares an enum whose values are words on the API and in the database.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$of])* $value,)+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$value,)+];
+
+            /// As it is written.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$value => $word,)+ }
+            }
+
+            /// Reads what [`Self::word`] wrote.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.word() == word)
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// How an order is to be paid.
+    Method {
+        /// From the customer's account here.
+        Wallet "wallet",
+        /// With a card's token.
+        Card "card",
+        /// Not chosen yet: the order waits for a payment.
+        Deferred "deferred",
+    }
+}
+
+words! {
+    /// Where an order stands, for people.
+    Status {
+        Pending "pending",
+        PaymentPending "payment_pending",
+        Paid "paid",
+        Confirmed "confirmed",
+        Cancelled "cancelled",
+    }
+}
+
+words! {
+    /// Why an order was cancelled.
+    Reason {
+        InsufficientInventory "insufficient_inventory",
+        PaymentDeclined "payment_declined",
+        PaymentTimeout "payment_timeout",
+        ReservationExpired "reservation_expired",
+        CustomerRequest "customer_request",
+        StaffRequest "staff_request",
+    }
+}
+
+words! {
+    /// Why a payment was declined.
+    DeclineCode {
+        CardDeclined "card_declined",
+        InsufficientFunds "insufficient_funds",
+        ExpiredCard "expired_card",
+        NoAccount "no_account",
+        CurrencyMismatch "currency_mismatch",
+    }
+}
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Order {
+    pub id: OrderId,
+    pub customer: CustomerId,
+    pub lines: Arc<[Line]>,
+    pub total: Money,
+    pub method: Method,
+    pub note: Arc<str>,
+    pub placed_at: OffsetDateTime,
+    /// When anything of it changed last.
+    pub updated_at: OffsetDateTime,
+    /// Counts what was ordered: 1, then one more for each amendment.
+    pub revision: u32,
+    /// Counts the events said about it.
+    pub version: i64,
+    pub stock: Stock,
+    pub payment: Payment,
+    pub confirmed_at: Option<OffsetDateTime>,
+    pub cancellation: Option<Cancellation>,
+    /// Set when stock is reserved for the present revision: until then it has to be paid.
+    pub pay_by: Option<OffsetDateTime>,
+    /// What became of the confirmation to the customer.
+    pub notified: Option<Notified>,
+}
+
+/// What is bought, and for how much.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// None for a line that needs no stock.
+    pub sku: Option<Sku>,
+    /// The product's name when it was ordered, or the line's own description.
+    pub name: Arc<str>,
+    pub quantity: u32,
+    pub unit_price: Money,
+}
+
+impl Line {
+    pub fn total(&self) -> Money {
+        self.unit_price.times(self.quantity).expect("limits of both keep the product in range")
+    }
+}
+
+/// What inventory has answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stock {
+    /// Of the highest revision reserved: that is what is held.
+    pub reserved: Option<Reservation>,
+    /// Of the highest revision rejected.
+    pub rejected: Option<Rejection>,
+    /// When it said that nothing is held for the cancelled order any more.
+    pub released_at: Option<OffsetDateTime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reservation {
+    pub revision: u32,
+    pub at: OffsetDateTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rejection {
+    pub revision: u32,
+    pub at: OffsetDateTime,
+}
+
+/// What could not be had of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shortage {
+    pub sku: Sku,
+    pub wanted: u32,
+    pub available: u32,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} wanted, {} available", self.wanted, self.sku, self.available)
+    }
+}
+
+/// What payment has answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Payment {
+    /// Known from the first answer on.
+    pub id: Option<PaymentId>,
+    /// An order is captured at most once.
+    pub captured: Option<Capture>,
+    /// Of the highest revision declined.
+    pub declined: Option<Decline>,
+    /// Its one answer to the cancellation.
+    pub undone: Option<Undone>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Capture {
+    pub revision: u32,
+    pub amount: Money,
+    pub at: OffsetDateTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Decline {
+    pub revision: u32,
+    pub code: DeclineCode,
+    pub at: OffsetDateTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Undone {
+    pub how: Undoing,
+    pub at: OffsetDateTime,
+}
+
+/// How the money of a cancelled order was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Undoing {
+    /// None was kept.
+    Voided,
+    Refunded(Money),
+}
+
+/// Why and by whom an order was cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cancellation {
+    pub reason: Reason,
+    /// In words; may be empty.
+    pub detail: Arc<str>,
+    /// Who asked for it, if somebody did.
+    pub by: Option<By>,
+    pub at: OffsetDateTime,
+}
+
+/// The name of a caller.
+pub type By = Arc<str>;
+
+/// What became of the confirmation to the customer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Notified {
+    /// Why it will not be delivered; none if it was sent.
+    pub failure: Option<Arc<str>>,
+    pub at: OffsetDateTime,
+}
+
+/// How an order ended, if it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    Open,
+    Confirmed,
+    Cancelled,
+}
+
+impl Order {
+    pub fn standing(&self) -> Standing {
+        match (&self.cancellation, self.confirmed_at) {
+            (Some(_), _) => Standing::Cancelled,
+            (None, Some(_)) => Standing::Confirmed,
+            (None, None) => Standing::Open,
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        match self.standing() {
+            Standing::Cancelled => Status::Cancelled,
+            Standing::Confirmed => Status::Confirmed,
+            Standing::Open if self.payment.captured.is_some() => Status::Paid,
+            Standing::Open if self.is_reserved() => Status::PaymentPending,
+            Standing::Open => Status::Pending,
+        }
+    }
+
+    /// Whether what is ordered now is held.
+    pub fn is_reserved(&self) -> bool {
+        self.stock.reserved.is_some_and(|held| held.revision == self.revision)
+    }
+
+    /// Whether what is ordered now is paid, exactly.
+    pub fn is_paid(&self) -> bool {
+        let pays =
+            |capture: Capture| capture.revision == self.revision && capture.amount == self.total;
+        self.payment.captured.is_some_and(pays)
+    }
+
+    /// Until when it waits for its money: what is paid or ended waits no more.
+    pub fn deadline(&self) -> Option<OffsetDateTime> {
+        let waits = self.standing() == Standing::Open && self.payment.captured.is_none();
+        self.pay_by.filter(|_| waits)
+    }
+
+    /// Whether someone who waits for an outcome has one.
+    pub fn has_outcome(&self) -> bool {
+        let asks_for_payment =
+            self.method == Method::Deferred && self.status() == Status::PaymentPending;
+        self.standing() != Standing::Open || asks_for_payment
+    }
+}

@@ -1,0 +1,211 @@
+//! How far an order has come: its steps, what is expected next, and since when that is late. Derived from the answers.
+
+use time::{Duration, OffsetDateTime};
+
+use super::{Order, Payment, Standing, Stock, order::words};
+
+/// A healthy shop answers within a second; after a minute somebody should look.
+const ANSWER_WITHIN: Duration = Duration::minutes(1);
+
+words! {
+    /// What an order goes through.
+    StepName {
+        InventoryReserved "inventory_reserved",
+        PaymentProcessed "payment_processed",
+        OrderConfirmed "order_confirmed",
+        NotificationSent "notification_sent",
+    }
+}
+
+words! {
+    /// What became of a step.
+    StepState {
+        Waiting "waiting",
+        Completed "completed",
+        Failed "failed",
+        Compensated "compensated",
+    }
+}
+
+words! {
+    /// How far an order has come as a whole.
+    SagaStatus {
+        Started "started",
+        Completed "completed",
+        Failed "failed",
+        /// Cancelled, and not both sides have taken their part back.
+        Compensating "compensating",
+        Compensated "compensated",
+    }
+}
+
+/// An order, seen as steps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Saga {
+    pub status: SagaStatus,
+    pub steps: [Step; 4],
+    pub expected: Option<Expected>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    pub name: StepName,
+    pub state: StepState,
+    /// When it was completed or failed.
+    pub at: Option<OffsetDateTime>,
+    pub compensated_at: Option<OffsetDateTime>,
+    /// Why it failed.
+    pub detail: Option<String>,
+}
+
+/// What has to happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Expected {
+    /// A waiting step's name, `inventory_released` or `payment_undone`.
+    pub step: &'static str,
+    /// Whose turn it is.
+    pub from: &'static str,
+    pub by: OffsetDateTime,
+}
+
+impl Saga {
+    pub fn of(order: &Order) -> Self {
+        let steps = [stock(order), payment(order), confirmation(order), notification(order)];
+        Self { status: status(order), steps, expected: expected(order) }
+    }
+
+    /// The steps that were completed, whether they were taken back or not.
+    pub fn completed(&self) -> impl Iterator<Item = StepName> {
+        let done = |step: &&Step| match step.state {
+            StepState::Completed | StepState::Compensated => true,
+            StepState::Waiting | StepState::Failed => false,
+        };
+        self.steps.iter().filter(done).map(|step| step.name)
+    }
+
+    pub fn compensated(&self) -> impl Iterator<Item = StepName> {
+        let back = |step: &&Step| step.state == StepState::Compensated;
+        self.steps.iter().filter(back).map(|step| step.name)
+    }
+}
+
+fn status(order: &Order) -> SagaStatus {
+    let Order { stock: Stock { reserved, released_at, .. }, payment, .. } = order;
+    match order.standing() {
+        Standing::Open => SagaStatus::Started,
+        Standing::Confirmed => SagaStatus::Completed,
+        Standing::Cancelled if released_at.is_none() || payment.undone.is_none() => {
+            SagaStatus::Compensating
+        }
+        Standing::Cancelled if reserved.is_some() || payment.captured.is_some() => {
+            SagaStatus::Compensated
+        }
+        Standing::Cancelled => SagaStatus::Failed,
+    }
+}
+
+fn step(name: StepName, state: StepState, at: Option<OffsetDateTime>) -> Step {
+    Step { name, state, at, compensated_at: None, detail: None }
+}
+
+fn stock(order: &Order) -> Step {
+    let name = StepName::InventoryReserved;
+    let Stock { reserved, rejected, released_at } = order.stock;
+    match (reserved, rejected) {
+        (Some(held), _) if released_at.is_some() => Step {
+            compensated_at: released_at,
+            ..step(name, StepState::Compensated, Some(held.at))
+        },
+        (Some(held), _) => step(name, StepState::Completed, Some(held.at)),
+        (None, Some(rejection)) => Step {
+            detail: Some("insufficient_inventory".to_owned()),
+            ..step(name, StepState::Failed, Some(rejection.at))
+        },
+        (None, None) => never(name, released_at),
+    }
+}
+
+fn payment(order: &Order) -> Step {
+    let name = StepName::PaymentProcessed;
+    let Payment { captured, declined, undone, .. } = order.payment;
+    match (captured, declined) {
+        (Some(capture), _) if undone.is_some() => Step {
+            compensated_at: undone.map(|undone| undone.at),
+            ..step(name, StepState::Compensated, Some(capture.at))
+        },
+        (Some(capture), _) => step(name, StepState::Completed, Some(capture.at)),
+        (None, Some(decline)) => Step {
+            detail: Some(decline.code.word().to_owned()),
+            ..step(name, StepState::Failed, Some(decline.at))
+        },
+        (None, None) => never(name, undone.map(|undone| undone.at)),
+    }
+}
+
+fn confirmation(order: &Order) -> Step {
+    match order.confirmed_at {
+        Some(at) => step(StepName::OrderConfirmed, StepState::Completed, Some(at)),
+        None => never(StepName::OrderConfirmed, cancelled_at(order)),
+    }
+}
+
+fn notification(order: &Order) -> Step {
+    let name = StepName::NotificationSent;
+    match (&order.notified, order.confirmed_at) {
+        (Some(notified), _) => Step {
+            detail: notified.failure.as_deref().map(ToOwned::to_owned),
+            ..step(
+                name,
+                if notified.failure.is_some() { StepState::Failed } else { StepState::Completed },
+                Some(notified.at),
+            )
+        },
+        (None, Some(_)) => step(name, StepState::Waiting, None),
+        // Nobody confirms to a customer what was never confirmed.
+        (None, None) => never(name, cancelled_at(order)),
+    }
+}
+
+fn cancelled_at(order: &Order) -> Option<OffsetDateTime> {
+    order.cancellation.as_ref().map(|cancellation| cancellation.at)
+}
+
+/// A step that did not happen: it still may, until it is `over`.
+fn never(name: StepName, over: Option<OffsetDateTime>) -> Step {
+    match over {
+        None => step(name, StepState::Waiting, None),
+        Some(at) => Step {
+            detail: Some("order_cancelled".to_owned()),
+            ..step(name, StepState::Failed, Some(at))
+        },
+    }
+}
+
+fn expected(order: &Order) -> Option<Expected> {
+    let soon = |at: OffsetDateTime| at.saturating_add(ANSWER_WITHIN);
+    let expect = |step, from, by| Some(Expected { step, from, by });
+    let reserving = StepName::InventoryReserved.word();
+    let paying = StepName::PaymentProcessed.word();
+    match order.standing() {
+        Standing::Open if !order.is_reserved() => {
+            expect(reserving, "inventory-svc", soon(order.placed_at))
+        }
+        Standing::Open => {
+            expect(paying, "payment-svc", order.pay_by.unwrap_or(soon(order.placed_at)))
+        }
+        Standing::Confirmed => {
+            let at = order.confirmed_at.filter(|_| order.notified.is_none())?;
+            expect(StepName::NotificationSent.word(), "notify-svc", soon(at))
+        }
+        Standing::Cancelled => {
+            let by = soon(cancelled_at(order)?);
+            if order.stock.released_at.is_none() {
+                expect("inventory_released", "inventory-svc", by)
+            } else if order.payment.undone.is_none() {
+                expect("payment_undone", "payment-svc", by)
+            } else {
+                None
+            }
+        }
+    }
+}
