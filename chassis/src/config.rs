@@ -16,7 +16,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-/// The settings that every process has.
+// The settings that every process has. No doc comment: clap would show it as the process's own.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Address to listen on
@@ -189,9 +189,11 @@ pub fn read<C: Configured>(name: &'static str, mut args: Vec<OsString>) -> Resul
     // clap stops at the first bad value: each one found is noted, its argument made lenient, and
     // the rest looked at again.
     let matches = loop {
-        match command.try_get_matches_from_mut(args.clone()) {
+        // A clone: parsing settles a command, and a settled one may not be changed.
+        let mut settled = command.clone();
+        match settled.try_get_matches_from_mut(args.clone()) {
             Ok(matches) => break matches,
-            Err(error) => match note(&command, &error, &mut problems) {
+            Err(error) => match note(&settled, &error, &mut problems) {
                 Some(ids) => {
                     for id in ids {
                         command = command.mut_arg(id, lenient);

@@ -79,6 +79,8 @@ impl Tasks {
         self.waiting.store(true, Ordering::Release);
         let stop = self.stop_token();
         let early = tokio::select! {
+            // A task that has ended because it was asked to is not early.
+            biased;
             () = stop.cancelled() => None,
             Some(end) = self.running.next() => Some(end),
             Some(end) = self.last.next() => Some(end),

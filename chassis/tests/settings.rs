@@ -1,0 +1,131 @@
+//! Settings: what is wrong is told at once, and secrets are not told at all.
+
+use std::{ffi::OsString, time::Duration};
+
+use chassis::{
+    Configured, Secret, Settings,
+    config::{Bad, LogFormat, duration, read},
+};
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Config {
+    #[command(flatten)]
+    chassis: Settings,
+    /// Where the rows are
+    #[arg(long, env = "SHOP_TEST_DATABASE_URL", hide_env_values = true)]
+    database_url: Secret<String>,
+    /// The key
+    #[arg(long, env = "SHOP_TEST_KEY", hide_env_values = true, value_parser = key)]
+    key: Option<Secret<String>>,
+    /// How long
+    #[arg(long, env = "SHOP_TEST_PATIENCE", default_value = "15m", value_parser = duration)]
+    patience: Duration,
+}
+
+impl Configured for Config {
+    const PORT: &'static str = "8001";
+
+    fn settings(&self) -> &Settings {
+        &self.chassis
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let longer = self.patience < self.chassis.drain;
+        longer.then(|| "patience has to be longer than drain".to_owned()).into_iter().collect()
+    }
+}
+
+fn key(text: &str) -> Result<Secret<String>, String> {
+    Err(format!("{text} is no key"))
+}
+
+fn settings(args: &[&str]) -> Result<Config, Bad> {
+    read("test-svc", ["test-svc"].iter().chain(args).map(OsString::from).collect())
+}
+
+fn wrong(args: &[&str]) -> Vec<String> {
+    match settings(args).unwrap_err() {
+        Bad::Values(problems) => problems,
+        Bad::Shown(error) => vec![error.to_string()],
+    }
+}
+
+#[test]
+fn defaults_are_the_contract() {
+    let config = settings(&["--database-url", "postgres://u:secret@h/d"]).unwrap();
+
+    assert_eq!(config.chassis.address().to_string(), "127.0.0.1:8001");
+    assert_eq!(config.chassis.admin_address().to_string(), "127.0.0.1:9001");
+    assert_eq!(config.chassis.drain, Duration::from_secs(10));
+    assert_eq!(config.chassis.log_format, LogFormat::Text);
+    assert_eq!(config.patience, Duration::from_mins(15));
+    assert_eq!(config.database_url.expose(), "postgres://u:secret@h/d");
+    assert!(!format!("{config:?}").contains("secret@"));
+}
+
+#[test]
+fn every_bad_value_is_reported_together() {
+    let problems = wrong(&[
+        "--port",
+        "80000",
+        "--bind=nowhere",
+        "--log-format",
+        "xml",
+        "--patience",
+        "15",
+        "--drain=1h30",
+        "--threads=0",
+        "--otlp-endpoint=grpc://x",
+        "--key",
+        "hush",
+    ]);
+
+    let text = problems.join("\n");
+    for name in [
+        "SHOP_PORT (--port): \"80000\"",
+        "SHOP_BIND (--bind): \"nowhere\"",
+        "SHOP_LOG_FORMAT (--log-format): \"xml\" is not usable: write one of text, json",
+        "SHOP_TEST_PATIENCE (--patience): \"15\" is not usable: write a number and its unit",
+        "SHOP_DRAIN (--drain)",
+        "SHOP_THREADS (--threads)",
+        "SHOP_OTLP_ENDPOINT (--otlp-endpoint)",
+        "SHOP_TEST_DATABASE_URL (--database-url): is not set",
+        "SHOP_TEST_KEY (--key): the value is not usable",
+    ] {
+        assert!(text.contains(name), "{name} is missing in:\n{text}");
+    }
+    assert_eq!(problems.len(), 9, "{text}");
+    assert!(!text.contains("hush"));
+}
+
+#[test]
+fn contradictions_are_reported() {
+    assert_eq!(
+        wrong(&["--database-url=x", "--patience=1s"]),
+        ["patience has to be longer than drain"]
+    );
+}
+
+#[test]
+fn unknown_arguments_and_help_are_shown() {
+    assert!(matches!(settings(&["--colour=red"]), Err(Bad::Shown(_))));
+    let Err(Bad::Shown(help)) = settings(&["--help"]) else { panic!("help is shown") };
+
+    let help = help.to_string();
+
+    for text in ["--database-url", "SHOP_TEST_DATABASE_URL", "15m", "8001", "SHOP_DRAIN"] {
+        assert!(help.contains(text), "{text} is missing in:\n{help}");
+    }
+}
+
+#[test]
+fn durations_have_units() {
+    assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+    assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+    assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
+    assert_eq!(duration("7d"), Ok(Duration::from_hours(7 * 24)));
+    for wrong in ["", "5", "s", "-1s", "1.5s", "1 s", "1w", "99999999999999999999s"] {
+        assert!(duration(wrong).is_err(), "{wrong}");
+    }
+}
