@@ -105,40 +105,37 @@ impl Config {
             .with_context(cannot)?;
         }
         let (port, controller) = (self.port, self.controller_port);
-        let mut listeners =
-            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
-        let mut advertised = format!("PLAINTEXT://127.0.0.1:{port}");
-        if let Some(proxied) = self.proxied_port {
-            listeners += &format!(",TOXIC://127.0.0.1:{proxied}");
-            advertised += &format!(",TOXIC://127.0.0.1:{}", proxied + 1);
-        }
+        let clients = format!("PLAINTEXT://127.0.0.1:{port}");
+        let toxic = |port| format!(",TOXIC://127.0.0.1:{port}");
+        let (behind, named) =
+            self.proxied_port.map_or_else(Default::default, |port| (toxic(port), toxic(port + 1)));
         let properties = self.data.join("server.properties");
         let logs = logs.display();
         fs::write(
             &properties,
             format!(
-                "{SETTINGS}log.dirs={logs}\nlisteners={listeners}\n\
-                 advertised.listeners={advertised}\n\
+                "{SETTINGS}log.dirs={logs}\nadvertised.listeners={clients}{named}\n\
+                 listeners={clients},CONTROLLER://127.0.0.1:{controller}{behind}\n\
                  controller.quorum.voters=1@127.0.0.1:{controller}\n"
             ),
         )
         .with_context(cannot)?;
         Ok(properties)
     }
+}
 
-    /// Whether the broker answers; blocks for up to a second where something listens.
-    pub fn answers(&self) -> anyhow::Result<()> {
-        // A client of rdkafka would go on trying behind a port that is closed.
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        drop(TcpStream::connect_timeout(&address, Duration::from_secs(1))?);
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.bootstrap())
-            .set("reconnect.backoff.ms", "20")
-            .create()?;
-        let found = client.fetch_metadata(None, Duration::from_secs(1))?;
-        ensure!(!found.brokers().is_empty(), "the broker has not registered yet");
-        Ok(())
-    }
+/// Whether the broker answers; blocks for up to a second where something listens.
+pub fn answers(port: u16) -> anyhow::Result<()> {
+    // A client of rdkafka would go on trying behind a port that is closed.
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    drop(TcpStream::connect_timeout(&address, Duration::from_secs(1))?);
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address.to_string())
+        .set("reconnect.backoff.ms", "20")
+        .create()?;
+    let found = client.fetch_metadata(None, Duration::from_secs(1))?;
+    ensure!(!found.brokers().is_empty(), "the broker has not registered yet");
+    Ok(())
 }
 
 /// A running broker.
@@ -198,8 +195,8 @@ impl Kafka {
         let start = Instant::now();
         loop {
             server.still_runs()?;
-            let config = self.config.clone();
-            match tokio::task::spawn_blocking(move || config.answers()).await? {
+            let port = self.config.port;
+            match tokio::task::spawn_blocking(move || answers(port)).await? {
                 Ok(()) => break,
                 Err(error) if start.elapsed() > START_MAX => {
                     return Err(error.context("Kafka does not answer"));
@@ -241,7 +238,7 @@ pub(crate) fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Res
     let under = (&watchdog, Signal::KILL);
     let mut server = Server::spawn("kafka", command, &config.log, under)?;
     let start = Instant::now();
-    while config.answers().is_err() {
+    while answers(port).is_err() {
         server.still_runs()?;
         ensure!(start.elapsed() < START_MAX, "Kafka does not answer");
         std::thread::sleep(LOOK);

@@ -181,15 +181,16 @@ impl Stack {
     pub fn database(&self, name: &str) -> anyhow::Result<String> {
         let owner = DATABASES.iter().find(|(database, _)| *database == name);
         let (_, role) = owner.with_context(|| format!("there is no database {name}"))?;
-        Ok(self.database_as(role, name))
+        Ok(self.url(role, name))
     }
 
     /// A database, as the server's superuser.
     pub fn database_as_superuser(&self, name: &str) -> String {
-        self.database_as("postgres", name)
+        self.url("postgres", name)
     }
 
-    fn database_as(&self, role: &str, database: &str) -> String {
+    /// A database, as any role.
+    pub fn url(&self, role: &str, database: &str) -> String {
         let port = self.base_port + 10;
         format!("postgres://{role}:{}@127.0.0.1:{port}/{database}", self.password)
     }

@@ -20,6 +20,7 @@ pub mod supervise;
 pub mod up;
 
 pub mod api;
+mod by_id;
 pub mod follow;
 pub mod story;
 pub mod terminal;

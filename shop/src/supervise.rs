@@ -1,15 +1,194 @@
-//! `shop supervise`: keeps the processes of a stack alive.
+//! `shop supervise` (hidden): brings a stack up, keeps its processes alive, and takes it down.
+//!
+//! The foreground `shop up` does the same in its own process. PostgreSQL and Kafka start side by
+//! side, ours as soon as both answer. Going down is the reverse: ours finish what they hold while
+//! both still answer. Whoever holds the home's lock is its supervisor, and writes its record.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Home;
+use anyhow::Context as _;
+use backends::{jars, postgres, topics};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-/// What `shop supervise` may be told.
+use crate::home::{DATABASES, Phase, Running};
+use crate::keeper::Keeper;
+use crate::plan::{OURS, Plan};
+use crate::progress::{Step, say};
+use crate::{Home, up};
+
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What `shop supervise` is told.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The gateway's port; the others are counted from it.
+    #[arg(long)]
+    pub base_port: Option<u16>,
+}
 
-/// Runs the command.
-#[expect(clippy::unused_async, reason = "commands are awaited alike")]
-pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`shop supervise` is not here yet (home {})", home.path().display())
+/// Supervises until it is told to stop; goes on when the terminal is closed.
+pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    supervise(home, args.base_port, Terminal::Gone).await
+}
+
+/// Whether the end of the terminal means something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    Here,
+    Gone,
+}
+
+/// Brings the stack up and keeps it until a signal: all that `shop up` is in the foreground.
+pub async fn supervise(
+    home: &Home,
+    base_port: Option<u16>,
+    terminal: Terminal,
+) -> anyhow::Result<ExitCode> {
+    let held = home.hold()?;
+    let _held = held.with_context(|| format!("{} is taken", home.path().display()))?;
+    let asked = stopped_by_signal(terminal)?;
+    let plan = Plan::of(home, base_port)?;
+    let keeper = Keeper::new(home.clone(), plan.stack.clone(), asked.second.clone())?;
+    let (ours, backends) = (CancellationToken::new(), CancellationToken::new());
+
+    let up = tokio::select! {
+        up = bring_up(&plan, &keeper, &ours, &backends) => up,
+        () = asked.first.cancelled() => Ok(()),
+    };
+    let ended = match up {
+        Ok(()) => {
+            if !asked.first.is_cancelled() {
+                keeper.record(|stack| stack.phase = Phase::Ready);
+                if terminal == Terminal::Here {
+                    up::show(&keeper.stack())?;
+                    say("Ctrl-C stops it all.");
+                }
+            }
+            asked.first.cancelled().await;
+            Phase::Stopped
+        }
+        Err(_) => Phase::Failed,
+    };
+    keeper.record(|stack| stack.phase = Phase::Stopping);
+    let step = Step::begin("down");
+    take_down(&keeper, &ours, &backends).await;
+    step.done("nothing is left running");
+    keeper.record(|stack| stack.phase = ended);
+    up.map(|()| ExitCode::SUCCESS)
+}
+
+async fn bring_up(
+    plan: &Plan,
+    keeper: &Arc<Keeper>,
+    ours: &CancellationToken,
+    backends: &CancellationToken,
+) -> anyhow::Result<()> {
+    let all = Step::begin("all");
+    plan.check_programs()?;
+    plan.check_ports()?;
+    plan.make_seal_key()?;
+    for name in ["postgres", "kafka"].into_iter().chain(OURS) {
+        // A log tells of one run; what was said in an earlier one would confuse.
+        std::fs::remove_file(plan.home.log(name)).ok();
+    }
+    let simulator = async {
+        keeper.keep(plan.run_ours("simulator"), ours.clone());
+        healthy(keeper, plan, "simulator").await
+    };
+    let (postgres, kafka) =
+        (start_postgres(plan, keeper, backends), start_kafka(plan, keeper, backends));
+    tokio::try_join!(simulator, postgres, kafka)?;
+    let rest = OURS.into_iter().filter(|name| *name != "simulator");
+    futures::future::try_join_all(rest.map(|name| async move {
+        keeper.keep(plan.run_ours(name), ours.clone());
+        healthy(keeper, plan, name).await
+    }))
+    .await?;
+    all.done("is up");
+    Ok(())
+}
+
+async fn start_postgres(
+    plan: &Plan,
+    keeper: &Arc<Keeper>,
+    until: &CancellationToken,
+) -> anyhow::Result<()> {
+    let step = Step::begin("postgres");
+    let config = plan.postgres();
+    // The first time apart, so that what is missing is said at once and once.
+    let first = config.clone();
+    tokio::task::spawn_blocking(move || first.prepare()).await??;
+    keeper.keep(plan.run_postgres(), until.clone());
+    keeper.healthy("postgres").await?;
+    postgres::create_owned(&config, &DATABASES).await.context("cannot make the databases")?;
+    step.done(&format!("127.0.0.1:{}, four databases", config.port));
+    Ok(())
+}
+
+async fn start_kafka(
+    plan: &Plan,
+    keeper: &Arc<Keeper>,
+    until: &CancellationToken,
+) -> anyhow::Result<()> {
+    let step = Step::begin("kafka");
+    if !jars::are_ready() {
+        step.note("fetching its jars with Maven: once on this machine, 44 MB");
+    }
+    let config = plan.kafka();
+    let first = config.clone();
+    tokio::task::spawn_blocking(move || first.prepare()).await??;
+    keeper.keep(plan.run_kafka(), until.clone());
+    keeper.healthy("kafka").await?;
+    let topics = topics::of_the_shop()?;
+    topics::create(&config.bootstrap(), &topics).await?;
+    step.done(&format!("127.0.0.1:{}, {} topics", config.port, topics.len()));
+    Ok(())
+}
+
+async fn healthy(keeper: &Keeper, plan: &Plan, name: &'static str) -> anyhow::Result<()> {
+    let step = Step::begin(name);
+    keeper.healthy(name).await?;
+    step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
+    Ok(())
+}
+
+async fn take_down(keeper: &Keeper, ours: &CancellationToken, backends: &CancellationToken) {
+    ours.cancel();
+    let is_ours = |process: &&Running| OURS.contains(&process.name.as_str());
+    while keeper.stack().processes.iter().filter(is_ours).any(|process| process.pid.is_some()) {
+        tokio::time::sleep(LOOK).await;
+    }
+    backends.cancel();
+    keeper.all_ended().await;
+}
+
+/// Set by the first and by the second signal that asks us to stop.
+struct Asked {
+    first: CancellationToken,
+    second: CancellationToken,
+}
+
+fn stopped_by_signal(terminal: Terminal) -> anyhow::Result<Asked> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let asked = Asked { first: CancellationToken::new(), second: CancellationToken::new() };
+    let (first, second) = (asked.first.clone(), asked.second.clone());
+    tokio_util::task::TaskTracker::new().spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => if terminal == Terminal::Gone { continue },
+            }
+            if first.is_cancelled() {
+                second.cancel();
+            }
+            first.cancel();
+        }
+    });
+    Ok(asked)
 }

@@ -1,15 +1,142 @@
-//! `shop up`: starts whatever does not run yet.
+//! `shop up`: starts whatever does not run yet, and comes back when all of it is healthy.
 
-use std::process::ExitCode;
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::Home;
+use anyhow::{Context as _, bail, ensure};
+use backends::server::send;
+use rustix::process::Signal;
+
+use crate::home::Phase;
+use crate::progress::say;
+use crate::supervise::{self, Terminal};
+use crate::{Home, Stack, health};
 
 /// What `shop up` may be told.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Come back when all is healthy, and leave a supervisor behind.
+    #[arg(long)]
+    pub detach: bool,
+    /// Which broker carries the events [default: kafka].
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+    /// The gateway's port; the others are counted from it [default: as before, or 8000].
+    #[arg(long, value_name = "PORT")]
+    pub base_port: Option<u16>,
+}
+
+/// What carries the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// Apache Kafka, which needs Java.
+    Kafka,
+    /// The broker that librdkafka ships, in memory.
+    Embedded,
+}
+
+/// How long a stack that another `shop up` is starting, or has started, may take to be healthy.
+const HEALTHY_MAX: Duration = Duration::from_mins(2);
+
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs the command.
-#[expect(clippy::unused_async, reason = "commands are awaited alike")]
-pub async fn run(_args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`shop up` is not here yet (home {})", home.path().display())
+pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    ensure!(
+        args.backend != Some(Backend::Embedded),
+        "the embedded broker is not here yet; --backend kafka is (with Java 17 and Maven: \
+         apt-get install openjdk-17-jre-headless maven)"
+    );
+    home.create()?;
+    if home.is_supervised() {
+        return already(&args, home).await;
+    }
+    say(&format!("starting the shop in {}, on Apache Kafka", home.path().display()));
+    if !args.detach {
+        return supervise::supervise(home, args.base_port, Terminal::Here).await;
+    }
+    let log = home.log("supervisor");
+    let out = fs::File::create(&log).with_context(|| format!("no log {}", log.display()))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--home").arg(home.path()).arg("supervise").process_group(0);
+    if let Some(port) = args.base_port {
+        command.args(["--base-port", &port.to_string()]);
+    }
+    let supervisor = command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).spawn()?;
+    follow(home, supervisor, fs::File::open(&log)?).await
+}
+
+/// Shows what the supervisor says until the stack is up, or is not going to be.
+async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow::Result<ExitCode> {
+    let pid = supervisor.id();
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        let ended = supervisor.try_wait()?;
+        let at = log.stream_position()?;
+        let mut said = String::new();
+        // A line may be half written, or half a character: the rest comes with the next look.
+        if log.read_to_string(&mut said).is_err() {
+            log.seek(SeekFrom::Start(at))?;
+        }
+        std::io::stderr().write_all(said.as_bytes()).ok();
+        if let Some(ended) = ended {
+            return Ok(if ended.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        let stack = home.last()?.filter(|stack| stack.supervisor == pid);
+        if let Some(stack) = stack.filter(|stack| stack.phase == Phase::Ready) {
+            show(&stack)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            // Once: the supervisor then takes down what there is, and ends.
+            _ = &mut interrupted => send(pid, Signal::TERM),
+        }
+    }
+}
+
+/// A stack that is up stays as it is; one that is on its way up is awaited.
+async fn already(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let start = Instant::now();
+    loop {
+        let stack = home.stack()?;
+        if let Some(port) = args.base_port {
+            let runs = stack.base_port;
+            ensure!(port == runs, "it runs already, from base port {runs}: `shop down` first");
+        }
+        let sick = sick(&stack).await;
+        if stack.phase == Phase::Ready && sick.is_empty() {
+            say(&format!("runs already in {}", home.path().display()));
+            show(&stack)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if start.elapsed() > HEALTHY_MAX {
+            bail!("it runs, but these are not healthy: {}", sick.join(", "));
+        }
+        tokio::time::sleep(LOOK * 4).await;
+    }
+}
+
+async fn sick(stack: &Stack) -> Vec<String> {
+    let mut sick = Vec::new();
+    for process in &stack.processes {
+        if health::check(&process.name, stack).await.is_err() {
+            sick.push(process.name.clone());
+        }
+    }
+    sick
+}
+
+/// Where to go from here, on standard output.
+pub fn show(stack: &Stack) -> anyhow::Result<()> {
+    let ports = stack.ports()?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "gateway   {}", stack.gateway())?;
+    writeln!(out, "kafka     {}", stack.kafka())?;
+    writeln!(out, "postgres  127.0.0.1:{} (orders, payments, stock, notify)", ports.postgres())?;
+    writeln!(out, "data      {}", stack.data.display())?;
+    Ok(())
 }

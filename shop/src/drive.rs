@@ -1,0 +1,157 @@
+//! A stack of a test's own: started in a folder of its own, broken on purpose, gone afterwards.
+//!
+//! It is the real `shop up` in a child process, under a watchdog: it ends when the test process
+//! ends, however that ends.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use backends::server::{excerpt, open_log, send};
+use backends::{Watchdog, machine};
+use rustix::process::Signal;
+
+use crate::home::Phase;
+use crate::{Home, Ports, Stack, health};
+
+/// Bases are tried below the range from which the system takes ports for outgoing connections.
+const BASES: std::ops::Range<u16> = 15_000..31_000;
+
+/// As long as `shop up` itself waits for its slowest process, and some.
+const UP_MAX: Duration = Duration::from_mins(2);
+
+const DOWN_MAX: Duration = Duration::from_mins(1);
+
+const LOOK: Duration = Duration::from_millis(25);
+
+/// A running stack.
+#[derive(Debug)]
+pub struct Driven {
+    home: Home,
+    folder: PathBuf,
+    shop: Child,
+    watchdog: Option<Watchdog>,
+}
+
+impl Driven {
+    /// Starts a stack of the programs in `binaries`, with settings for them (`SHOP_…`), and waits
+    /// until it is healthy.
+    pub async fn start(binaries: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("shop-e2e-{}", machine::random_word()));
+        fs::create_dir(&folder)?;
+        let home = Home::at(&folder.join("home"))?;
+        home.create()?;
+        let out = open_log(&home.log("supervisor"))?;
+        let watchdog = Watchdog::start(Some(&folder))?;
+        let shop = Command::new(binaries.join("shop"))
+            .arg("--home")
+            .arg(home.path())
+            .args(["up", "--base-port", &free_base()?.to_string()])
+            .envs(settings.iter().copied())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("no `shop` in {}", binaries.display()))?;
+        watchdog.watch(shop.id(), Signal::TERM);
+        let mut driven = Self { home, folder, shop, watchdog: Some(watchdog) };
+        driven.up().await?;
+        Ok(driven)
+    }
+
+    async fn up(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while !self.home.last()?.is_some_and(|stack| stack.phase == Phase::Ready) {
+            if self.shop.try_wait()?.is_some() || start.elapsed() > UP_MAX {
+                bail!("the stack does not start:\n{}", excerpt(&self.home.log("supervisor")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Its home, for the commands of `shop`.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Where it is, and what runs in it now.
+    pub fn stack(&self) -> anyhow::Result<Stack> {
+        self.home.stack()
+    }
+
+    /// kill -9 of one process; how often it had been started again until then.
+    pub fn kill9(&self, name: &str) -> anyhow::Result<u32> {
+        let stack = self.stack()?;
+        let process = stack.process(name).with_context(|| format!("there is no {name}"))?;
+        let pid = process.pid.with_context(|| format!("{name} does not run"))?;
+        send(pid, Signal::KILL);
+        Ok(process.restarts)
+    }
+
+    /// Waits until the process was started again, more than `before` times, and is healthy.
+    pub async fn back(&self, name: &str, before: u32, within: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let stack = self.stack()?;
+            let again = stack.process(name).is_some_and(|process| process.restarts > before);
+            let health = health::check(name, &stack).await;
+            match health {
+                Ok(()) if again => return Ok(()),
+                health if start.elapsed() > within => {
+                    let log = excerpt(&self.home.log(name));
+                    bail!("{name} is not back after {within:?}: {health:?}\n{log}");
+                }
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Stops it as Ctrl-C does; nothing of it is left.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        send(self.shop.id(), Signal::INT);
+        let start = Instant::now();
+        while self.shop.try_wait()?.is_none() {
+            if start.elapsed() > DOWN_MAX {
+                bail!("the stack does not stop:\n{}", excerpt(&self.home.log("supervisor")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        if self.shop.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // Its own watchdog ends what it has started.
+            self.shop.kill().ok();
+            self.shop.wait().ok();
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.forget(self.shop.id());
+        }
+        let elsewhere = self.home.last().ok().flatten().map(|stack| stack.data);
+        fs::remove_dir_all(&self.folder).ok();
+        if let Some(data) = elsewhere {
+            fs::remove_dir_all(data).ok();
+        }
+    }
+}
+
+/// A base from which every port of a stack is free.
+fn free_base() -> anyhow::Result<u16> {
+    for _ in 0..200 {
+        let base = rand::random_range(BASES);
+        let ports = Ports::from(base).context("a base that is too high")?;
+        if ports.all().iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        {
+            return Ok(base);
+        }
+    }
+    bail!("no free ports")
+}

@@ -1,0 +1,43 @@
+//! Whether a process of the stack does its work: what it says itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use backends::{kafka, postgres};
+
+use crate::Stack;
+
+/// A process that takes longer to say how it is, is not well.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Fine, or what is wrong.
+pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
+    let ports = stack.ports()?;
+    match name {
+        "postgres" => {
+            let config = postgres::Config {
+                data: stack.data.clone(),
+                log: PathBuf::new(),
+                port: ports.postgres(),
+                password: stack.password.clone(),
+                settings: Vec::new(),
+            };
+            Ok(tokio::time::timeout(ANSWER_MAX, config.answers()).await??)
+        }
+        "kafka" => {
+            let port = ports.kafka();
+            tokio::task::spawn_blocking(move || kafka::answers(port)).await?
+        }
+        _ => {
+            let url = match name {
+                "outbox-relay" => format!("{}/readyz", stack.private(name)?),
+                _ => format!("{}/health", stack.service(name)?),
+            };
+            let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
+            let answer = client.get(&url).send().await.context("no answer")?;
+            ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
+            Ok(())
+        }
+    }
+}

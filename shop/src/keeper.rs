@@ -1,0 +1,193 @@
+//! Keeps processes alive: starts each, starts it again when it ends, and stops it when asked.
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use backends::Watchdog;
+use backends::server::{excerpt, open_log, send};
+use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::home::{Phase, Running};
+use crate::progress::say;
+use crate::{Home, Stack, health};
+
+/// The first pause before a process is started again: short, for most ends are accidents.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause: a process that cannot live shall not keep the machine busy.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Who has lived this long is healthy again, and its next pause the shortest.
+const PAUSE_FORGOTTEN: Duration = Duration::from_secs(20);
+
+/// A process that has ended this often before it was ever healthy will not come up.
+const ENDS_WHILE_STARTING: u32 = 3;
+
+/// The longest start seen was a PostgreSQL with 2 GB to recover, in 20 s.
+const START_MAX: Duration = Duration::from_secs(90);
+
+const LOOK: Duration = Duration::from_millis(25);
+
+/// How to run a process.
+pub struct Spec {
+    pub name: &'static str,
+    /// Makes the command; called before each start.
+    pub command: Box<dyn Fn() -> anyhow::Result<Command> + Send + Sync>,
+    /// What asks it to stop, and how long it may take.
+    pub stop: (Signal, Duration),
+}
+
+/// The processes of one stack, and the record of them in its home.
+pub struct Keeper {
+    home: Home,
+    stack: Mutex<Stack>,
+    last_ends: Mutex<HashMap<&'static str, String>>,
+    watchdog: Watchdog,
+    tasks: TaskTracker,
+    /// Set when nothing shall be waited for any longer.
+    hurry: CancellationToken,
+}
+
+impl Keeper {
+    /// A keeper of the processes in `stack`, none of which runs yet; once `hurry` is set, it kills
+    /// those that take their time to stop.
+    pub fn new(home: Home, stack: Stack, hurry: CancellationToken) -> anyhow::Result<Arc<Self>> {
+        home.write(&stack)?;
+        Ok(Arc::new(Self {
+            home,
+            stack: Mutex::new(stack),
+            last_ends: Mutex::default(),
+            watchdog: Watchdog::start(None)?,
+            tasks: TaskTracker::new(),
+            hurry,
+        }))
+    }
+
+    /// Runs a process until `stop`, again and again.
+    pub fn keep(self: &Arc<Self>, spec: Spec, stop: CancellationToken) {
+        let keeper = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut pause = PAUSE_MIN;
+            loop {
+                let start = Instant::now();
+                let ended = keeper.run(&spec, &stop).await;
+                keeper.record(|stack| running(stack, spec.name).pid = None);
+                if stop.is_cancelled() {
+                    return;
+                }
+                let why = ended.unwrap_or_else(|error| format!("{error:#}"));
+                if start.elapsed() > PAUSE_FORGOTTEN {
+                    pause = PAUSE_MIN;
+                }
+                if keeper.phase() == Phase::Ready {
+                    let name = spec.name;
+                    say(&format!("  {name} ended ({why}); starting it again in {pause:?}"));
+                }
+                lock(&keeper.last_ends).insert(spec.name, why);
+                keeper.record(|stack| running(stack, spec.name).restarts += 1);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
+    }
+
+    /// Runs the process once; comes back when it has ended, by itself or because of `stop`.
+    async fn run(&self, spec: &Spec, stop: &CancellationToken) -> anyhow::Result<String> {
+        let mut command = tokio::task::block_in_place(|| (spec.command)())?;
+        let log = open_log(&self.home.log(spec.name))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+        let pid = child.id().context("it has ended")?;
+        self.watchdog.watch(pid, spec.stop.0);
+        self.record(|stack| running(stack, spec.name).pid = Some(pid));
+        let ended = tokio::select! {
+            ended = child.wait() => ended,
+            () = stop.cancelled() => {
+                send(pid, spec.stop.0);
+                tokio::select! {
+                    ended = child.wait() => ended,
+                    () = self.patience_ends(spec.stop.1) => {
+                        child.start_kill()?;
+                        child.wait().await
+                    }
+                }
+            }
+        };
+        self.watchdog.forget(pid);
+        Ok(ended?.to_string())
+    }
+
+    async fn patience_ends(&self, patience: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(patience) => {}
+            () = self.hurry.cancelled() => {}
+        }
+    }
+
+    /// Waits until the process is healthy; an error says what its log says.
+    pub async fn healthy(&self, name: &'static str) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let stack = self.stack();
+            let Err(error) = health::check(name, &stack).await else { return Ok(()) };
+            let ends = stack.process(name).map_or(0, |process| process.restarts);
+            let log = || {
+                let log = excerpt(&self.home.log(name));
+                format!("{log}\n  (if the data are at fault: `shop down --fresh` forgets them)")
+            };
+            if ends >= ENDS_WHILE_STARTING {
+                let why = lock(&self.last_ends).get(name).cloned().unwrap_or_default();
+                bail!("{name} ended {ends} times, at last with: {why}\n{}", log());
+            }
+            if start.elapsed() > START_MAX {
+                bail!("{name} is not healthy after {START_MAX:?} ({error:#})\n{}", log());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until every kept process has ended.
+    pub async fn all_ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The stack as it is now.
+    pub fn stack(&self) -> Stack {
+        lock(&self.stack).clone()
+    }
+
+    fn phase(&self) -> Phase {
+        lock(&self.stack).phase
+    }
+
+    /// Changes the record, here and in the home.
+    pub fn record(&self, change: impl FnOnce(&mut Stack)) {
+        let mut stack = lock(&self.stack);
+        change(&mut stack);
+        if let Err(error) = self.home.write(&stack) {
+            say(&format!("  {error:#}"));
+        }
+    }
+}
+
+fn running<'a>(stack: &'a mut Stack, name: &str) -> &'a mut Running {
+    let found = stack.processes.iter().position(|process| process.name == name);
+    let at = found.unwrap_or_else(|| {
+        let name = name.to_owned();
+        stack.processes.push(Running { name, pid: None, port: 0, restarts: 0 });
+        stack.processes.len() - 1
+    });
+    &mut stack.processes[at]
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

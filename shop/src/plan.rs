@@ -1,0 +1,210 @@
+//! What runs in a stack: each process with its command, and where its data lies.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use backends::machine::Account;
+use backends::{kafka, machine, postgres};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
+
+use crate::home::{Phase, Running};
+use crate::keeper::Spec;
+use crate::settings::{self, Overrides};
+use crate::{Home, Ports, Stack};
+
+/// Our own processes, in the order in which they are shown.
+pub const OURS: [&str; 7] = [
+    "simulator",
+    "order-svc",
+    "payment-svc",
+    "inventory-svc",
+    "notify-svc",
+    "outbox-relay",
+    "gateway",
+];
+
+/// Longer than a process gives itself to drain.
+const DRAIN_MAX: Duration = Duration::from_secs(15);
+
+/// A fast shutdown of PostgreSQL writes a checkpoint; Kafka hands over and closes its files.
+const BACKEND_STOP_MAX: Duration = Duration::from_secs(30);
+
+/// PostgreSQL's sizes for a stack on somebody's machine.
+const POSTGRES: [(&str, &str); 6] = [
+    ("max_connections", "100"),
+    ("shared_buffers", "512MB"),
+    ("max_wal_size", "2GB"),
+    ("min_wal_size", "512MB"),
+    ("wal_buffers", "64MB"),
+    ("superuser_reserved_connections", "5"),
+];
+
+/// Kafka's heap, fixed, unless `SHOP_KAFKA__HEAP` says otherwise.
+const HEAP: &str = "1g";
+
+/// Everything needed to start the stack.
+pub struct Plan {
+    pub home: Home,
+    pub stack: Stack,
+    pub ports: Ports,
+    pub binaries: PathBuf,
+    pub overrides: Overrides,
+}
+
+impl Plan {
+    /// What runs in `home`, from the base port given, or the one it had before.
+    pub fn of(home: &Home, base_port: Option<u16>) -> anyhow::Result<Self> {
+        let last = home.last()?;
+        let base = base_port.or(last.as_ref().map(|last| last.base_port)).unwrap_or(8000);
+        let ports = Ports::from(base).context("--base-port is too high")?;
+        let known = last.filter(|last| last.data.join("PG_VERSION").exists());
+        let (data, password) = match known {
+            Some(last) => (last.data, last.password),
+            None => (data_folder(home)?, machine::random_word()),
+        };
+        let process = |name: &str| Running {
+            name: name.to_owned(),
+            pid: None,
+            port: ports.of(name).unwrap_or_default(),
+            restarts: 0,
+        };
+        let stack = Stack {
+            phase: Phase::Starting,
+            backend: "kafka".to_owned(),
+            base_port: base,
+            supervisor: std::process::id(),
+            data,
+            password,
+            processes: ["postgres", "kafka"].into_iter().chain(OURS).map(process).collect(),
+        };
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let binaries = program.parent().context("this program lies nowhere")?.to_owned();
+        let overrides = Overrides::from_environment();
+        Ok(Self { home: home.clone(), stack, ports, binaries, overrides })
+    }
+
+    /// An error that says what to build where one of our programs is missing.
+    pub fn check_programs(&self) -> anyhow::Result<()> {
+        let is_missing = |name: &&str| !self.binaries.join(name).is_file();
+        let missing: Vec<_> = OURS.into_iter().filter(is_missing).collect();
+        let folder = self.binaries.display();
+        ensure!(missing.is_empty(), "not in {folder}: {} (cargo build)", missing.join(", "));
+        Ok(())
+    }
+
+    /// An error that says what to do where a port is taken.
+    pub fn check_ports(&self) -> anyhow::Result<()> {
+        let is_taken = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err();
+        let taken: Vec<_> = self.ports.all().into_iter().filter(is_taken).collect();
+        ensure!(
+            taken.is_empty(),
+            "ports in use: {taken:?}. Stop what listens there (`ss -ltnp` names it), or choose \
+             others: shop up --base-port {}",
+            self.ports.base().saturating_add(100)
+        );
+        Ok(())
+    }
+
+    /// PostgreSQL of this stack.
+    pub fn postgres(&self) -> postgres::Config {
+        let sizes = POSTGRES.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let own = self.overrides.of("postgres");
+        let own = own.into_iter().map(|(name, value)| (name.to_lowercase(), value));
+        postgres::Config {
+            data: self.stack.data.clone(),
+            log: self.home.log("postgres"),
+            port: self.ports.postgres(),
+            password: self.stack.password.clone(),
+            settings: sizes.into_iter().chain(own).collect(),
+        }
+    }
+
+    /// Kafka of this stack.
+    pub fn kafka(&self) -> kafka::Config {
+        let heap = self.overrides.get("kafka", "HEAP").unwrap_or_else(|| HEAP.to_owned());
+        let more = self.overrides.get("kafka", "JAVA").unwrap_or_default();
+        let mut java = kafka::java_for_load(&heap);
+        java.extend(more.split_whitespace().map(str::to_owned));
+        kafka::Config {
+            data: self.home.path().join("kafka"),
+            log: self.home.log("kafka"),
+            port: self.ports.kafka(),
+            controller_port: self.ports.controller(),
+            proxied_port: Some(self.ports.proxied()),
+            java,
+        }
+    }
+
+    /// How to run PostgreSQL.
+    pub fn run_postgres(&self) -> Spec {
+        let config = self.postgres();
+        let stop = (Signal::INT, BACKEND_STOP_MAX);
+        Spec { name: "postgres", command: Box::new(move || config.prepare()), stop }
+    }
+
+    /// How to run Kafka.
+    pub fn run_kafka(&self) -> Spec {
+        let config = self.kafka();
+        let stop = (Signal::TERM, BACKEND_STOP_MAX);
+        Spec { name: "kafka", command: Box::new(move || config.prepare()), stop }
+    }
+
+    /// How to run a process of ours.
+    pub fn run_ours(&self, name: &'static str) -> Spec {
+        let program = self.binaries.join(name);
+        let mut settings = settings::of(name, &self.stack, self.ports, self.home.path());
+        let own = self.overrides.of(name);
+        settings.extend(own.into_iter().map(|(name, value)| (format!("SHOP_{name}"), value)));
+        let hidden: Vec<_> = self.overrides.names().map(str::to_owned).collect();
+        let home = self.home.path().to_owned();
+        let command = move || {
+            let mut command = Command::new(&program);
+            // Out of reach of a Ctrl-C, which is for the supervisor: it knows the order.
+            command.process_group(0).current_dir(&home);
+            for name in &hidden {
+                command.env_remove(name);
+            }
+            command.envs(settings.iter().map(|(name, value)| (name, value)));
+            Ok(command)
+        };
+        Spec { name, command: Box::new(command), stop: (Signal::TERM, DRAIN_MAX) }
+    }
+
+    /// The key with which order-svc seals payment details for payment-svc; made once.
+    pub fn make_seal_key(&self) -> anyhow::Result<()> {
+        if self.home.path().join("seal-key").exists() {
+            return Ok(());
+        }
+        let key: [u8; 32] = rand::random();
+        self.home.write_private("seal-key", STANDARD.encode(key).as_bytes())
+    }
+}
+
+/// PostgreSQL's folder: in the home, or where the account that PostgreSQL runs as can get to it.
+fn data_folder(home: &Home) -> anyhow::Result<PathBuf> {
+    if Account::unprivileged()?.can_enter(home.path()) {
+        return Ok(home.path().join("postgres"));
+    }
+    let mut hasher = DefaultHasher::new();
+    home.path().hash(&mut hasher);
+    let folder = Path::new("/var/tmp").join(format!("shop-{:016x}", hasher.finish()));
+    match fs::DirBuilder::new().mode(0o711).create(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot make {}", folder.display()));
+        }
+        _ => {}
+    }
+    // Anybody may make folders there: one of this name must be ours.
+    let owner = fs::symlink_metadata(&folder)?.uid();
+    let ours = rustix::process::geteuid().as_raw() == owner;
+    ensure!(ours, "{} belongs to somebody else", folder.display());
+    Ok(folder.join("postgres"))
+}

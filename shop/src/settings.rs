@@ -1,0 +1,114 @@
+//! The settings each process is started with, and how the caller's environment overrides them.
+//!
+//! A process inherits the environment of `shop up`, so `SHOP_PAYMENT_DEADLINE=2s` reaches all of
+//! them. Above it stands what makes it part of this stack (ports, addresses), and above that what
+//! the caller says for one process alone: `SHOP_ORDER_SVC__PAYMENT_DEADLINE=2s`.
+
+use std::path::Path;
+
+use crate::home::DATABASES;
+use crate::{Ports, Stack};
+
+/// The `SHOP_*` variables of the caller, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    set: Vec<(String, String)>,
+}
+
+impl Overrides {
+    /// Those of this process's environment.
+    pub fn from_environment() -> Self {
+        Self::from_variables(std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }))
+    }
+
+    /// Those among the variables that are for one process.
+    pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Self {
+        let ours = |(name, _): &(String, String)| name.starts_with("SHOP_") && name.contains("__");
+        Self { set: variables.filter(ours).collect() }
+    }
+
+    /// The settings for one process: `PAYMENT_DEADLINE` and its value.
+    pub fn of(&self, process: &str) -> Vec<(String, String)> {
+        let prefix = format!("SHOP_{}__", process.to_uppercase().replace('-', "_"));
+        let own = |(name, value): &(String, String)| {
+            Some((name.strip_prefix(&prefix)?.to_owned(), value.clone()))
+        };
+        self.set.iter().filter_map(own).collect()
+    }
+
+    /// One setting for one process.
+    pub fn get(&self, process: &str, setting: &str) -> Option<String> {
+        self.of(process).into_iter().find(|(name, _)| name == setting).map(|(_, value)| value)
+    }
+
+    /// The names of the variables themselves, which no process is to see.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.set.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// The environment that makes `process` part of the stack.
+pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(String, String)> {
+    let file = |name: &str| home.join(name).display().to_string();
+    let url = |process| ports.of(process).map(|port| format!("http://127.0.0.1:{port}"));
+    let mut settings = vec![("BIND", "127.0.0.1".to_owned())];
+    // The relay has only its private listener, which is a thousand above the port it is told.
+    let relay = process == "outbox-relay";
+    let port = ports.of(process).map(|port| if relay { port - 1000 } else { port });
+    settings.extend(port.map(|port| ("PORT", port.to_string())));
+    if process != "simulator" {
+        settings.push(("KAFKA", stack.kafka()));
+    }
+    let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
+    settings.extend(owned.map(|(database, role)| ("DATABASE_URL", stack.url(role, database))));
+    match process {
+        "order-svc" => settings.push(("SEAL_KEY_FILE", file("seal-key"))),
+        "payment-svc" => {
+            settings.push(("SEAL_KEY_FILE", file("seal-key")));
+            settings.extend(url("simulator").map(|url| ("SIMULATOR_URL", url)));
+        }
+        "notify-svc" => settings.push(("MBOX", file("mail.mbox"))),
+        "simulator" => settings.push(("LEDGER", file("simulator-ledger.jsonl"))),
+        "outbox-relay" => {
+            let all = DATABASES.map(|(name, role)| format!("{name}={}", stack.url(role, name)));
+            settings.push(("DATABASES", all.join(",")));
+        }
+        "gateway" => {
+            let upstreams = [
+                ("ORDER_URL", "order-svc"),
+                ("PAYMENT_URL", "payment-svc"),
+                ("INVENTORY_URL", "inventory-svc"),
+                ("NOTIFY_URL", "notify-svc"),
+            ];
+            for (setting, service) in upstreams {
+                settings.extend(url(service).map(|url| (setting, url)));
+            }
+        }
+        _ => {}
+    }
+    settings.into_iter().map(|(name, value)| (format!("SHOP_{name}"), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_takes_what_is_said_for_it_alone() {
+        let said = [
+            ("SHOP_PAYMENT_DEADLINE", "9s"),
+            ("SHOP_ORDER_SVC__PAYMENT_DEADLINE", "2s"),
+            ("SHOP_KAFKA__HEAP", "256m"),
+            ("PATH", "/bin"),
+        ];
+        let said = said.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let overrides = Overrides::from_variables(said.into_iter());
+
+        assert_eq!(overrides.get("order-svc", "PAYMENT_DEADLINE").as_deref(), Some("2s"));
+        assert_eq!(overrides.get("payment-svc", "PAYMENT_DEADLINE"), None);
+        assert_eq!(overrides.of("kafka"), [("HEAP".to_owned(), "256m".to_owned())]);
+        assert_eq!(overrides.names().count(), 2);
+    }
+}

@@ -1,0 +1,182 @@
+//! `shop up`, `down` and `status`: everything comes up, comes back, and goes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use backends::testing::eventually;
+use shop::drive::Driven;
+use shop::plan::OURS;
+
+/// A folder with `shop` and a stand-in for each of our processes.
+struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    fn new() -> Self {
+        let word = backends::machine::random_word();
+        let folder = std::env::temp_dir().join(format!("shop-programs-{word}"));
+        std::fs::create_dir(&folder).unwrap();
+        let place = |program: &str, name: &str| {
+            let to = folder.join(name);
+            if std::fs::hard_link(program, &to).is_err() {
+                std::fs::copy(program, &to).unwrap();
+            }
+        };
+        place(env!("CARGO_BIN_EXE_shop"), "shop");
+        for name in OURS {
+            place(env!("CARGO_BIN_EXE_stub-svc"), name);
+        }
+        Self { folder }
+    }
+
+    fn shop(&self, home: &Path, words: &[&str]) -> Output {
+        let mut command = Command::new(self.folder.join("shop"));
+        command.arg("--home").arg(home).args(words).env("SHOP_KAFKA__HEAP", "256m");
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+fn said(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}\n{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+fn status(programs: &Programs, home: &Path) -> serde_json::Value {
+    serde_json::from_slice(&programs.shop(home, &["status", "--json"]).stdout).unwrap()
+}
+
+/// Processes that name this folder in their command line or work in it.
+fn left_in(folder: &Path) -> Vec<String> {
+    let line = |pid: &Path| std::fs::read_to_string(pid.join("cmdline")).unwrap_or_default();
+    let works_in = |pid: &Path| std::fs::read_link(pid.join("cwd")).unwrap_or_default();
+    let name = folder.to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes
+        .filter(|pid| line(pid).contains(name) || works_in(pid).starts_with(folder))
+        .map(|pid| line(&pid))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
+    let programs = Programs::new();
+    let settings = [
+        ("SHOP_KAFKA__HEAP", "256m"),
+        ("SHOP_PAYMENT_DEADLINE", "9s"),
+        ("SHOP_ORDER_SVC__PAYMENT_DEADLINE", "2s"),
+    ];
+    let driven = Driven::start(&programs.folder, &settings).await.unwrap();
+    let home = driven.home().clone();
+
+    let log = |name: &str| std::fs::read_to_string(home.log(name)).unwrap();
+    assert!(log("order-svc").contains("SHOP_PAYMENT_DEADLINE=2s\n"));
+    assert!(log("payment-svc").contains("SHOP_PAYMENT_DEADLINE=9s\n"));
+    assert!(!log("payment-svc").contains("__"));
+    assert!(log("order-svc").contains("@127.0.0.1:"));
+
+    for name in ["order-svc", "postgres", "kafka"] {
+        let before = driven.kill9(name).unwrap();
+        driven.back(name, before, Duration::from_secs(40)).await.unwrap();
+    }
+    let status = status(&programs, home.path());
+    let processes = status["processes"].as_array().unwrap();
+    assert_eq!(processes.len(), 9);
+    assert!(processes.iter().all(|process| process["healthy"] == true), "{status:#}");
+    let restarted: u64 =
+        processes.iter().map(|process| process["restarts"].as_u64().unwrap()).sum();
+    assert!(restarted >= 3);
+
+    driven.stop().await.unwrap();
+    assert_eq!(left_in(home.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_detached_stack_is_found_again_and_keeps_its_data() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let base = 14_000 + u16::try_from(std::process::id() % 900).unwrap();
+    let up = ["up", "--detach", "--base-port", &base.to_string()];
+
+    let first = programs.shop(&home, &up);
+    assert!(first.status.success(), "{}", said(&first));
+    assert!(said(&first).contains(&format!("http://127.0.0.1:{base}")), "{}", said(&first));
+    let start = Instant::now();
+    let again = programs.shop(&home, &["up", "--detach"]);
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(start.elapsed() < Duration::from_secs(3), "a stack that is up is left as it is");
+    let data = PathBuf::from(status(&programs, &home)["data"].as_str().unwrap());
+
+    let down = programs.shop(&home, &["down"]);
+    assert!(down.status.success(), "{}", said(&down));
+    assert_eq!(left_in(&home), Vec::<String>::new());
+    assert!(data.join("PG_VERSION").exists());
+    let status = programs.shop(&home, &["status"]);
+    assert!(!status.status.success() && said(&status).contains("shop up"), "{}", said(&status));
+
+    let third = programs.shop(&home, &["up", "--detach"]);
+    assert!(third.status.success(), "{}", said(&third));
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+    assert!(!data.exists());
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_takes_its_processes_along() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let base = 13_000 + u16::try_from(std::process::id() % 900).unwrap();
+    let up = programs.shop(&home, &["up", "--detach", "--base-port", &base.to_string()]);
+    assert!(up.status.success(), "{}", said(&up));
+
+    let supervisor = shop::Home::at(&home).unwrap().stack().unwrap().supervisor;
+    backends::server::send(supervisor, rustix::process::Signal::KILL);
+
+    eventually("everything has ended", Duration::from_secs(10), async || {
+        let left = left_in(&home);
+        if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
+    })
+    .await;
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+}
+
+#[test]
+fn a_process_that_does_not_start_is_shown_with_its_log() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let base = (12_000 + u16::try_from(std::process::id() % 900).unwrap()).to_string();
+    let mut up = Command::new(programs.folder.join("shop"));
+    up.arg("--home").arg(&home).args(["up", "--detach", "--base-port", &base]);
+    up.env("SHOP_NOTIFY_SVC__BROKEN", "1").env("SHOP_KAFKA__HEAP", "256m");
+
+    let output = up.output().unwrap();
+
+    assert!(!output.status.success());
+    assert!(said(&output).contains("notify-svc ended 3 times"), "{}", said(&output));
+    assert!(said(&output).contains("no wheels on this one"), "{}", said(&output));
+    assert_eq!(left_in(&home), Vec::<String>::new());
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().port().to_string();
+
+    let embedded = said(&programs.shop(&home, &["up", "--backend", "embedded"]));
+    assert!(embedded.contains("not here yet"), "{embedded}");
+    let in_use = said(&programs.shop(&home, &["up", "--detach", "--base-port", &taken]));
+    assert!(in_use.contains(&format!("ports in use: [{taken}]")), "{in_use}");
+    assert!(in_use.contains("shop up --base-port"), "{in_use}");
+    std::fs::remove_file(programs.folder.join("gateway")).unwrap();
+    let unbuilt = said(&programs.shop(&home, &["up", "--detach", "--base-port", "11900"]));
+    assert!(unbuilt.contains("gateway") && unbuilt.contains("cargo build"), "{unbuilt}");
+}
