@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The process `outbox-relay`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run("outbox-relay", outbox_relay::start)
+}

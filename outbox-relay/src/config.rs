@@ -1,0 +1,148 @@
+//! Every setting of the relay.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chassis::{Configured, Settings, config::duration};
+
+/// Moves the outboxes of the services' databases to Kafka
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version)]
+pub struct Config {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(flatten)]
+    pub chassis: Settings,
+}
+
+impl Configured for Config {
+    /// The relay has no public listener; the private one is this and a thousand.
+    const PORT: &'static str = "8005";
+
+    fn settings(&self) -> &Settings {
+        &self.chassis
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (index, database) in self.options.databases.iter().enumerate() {
+            if self.options.databases[..index].iter().any(|other| other.label == database.label) {
+                wrong.push(format!("SHOP_DATABASES: {} is there twice", database.label));
+            }
+        }
+        if self.options.poll_hot > self.options.poll_idle {
+            wrong.push("SHOP_POLL_HOT is longer than SHOP_POLL_IDLE".to_owned());
+        }
+        wrong
+    }
+}
+
+/// What the relay's loops need to know.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Kafka's bootstrap servers: host:port,…
+    #[arg(long, env = "SHOP_KAFKA")]
+    pub kafka: String,
+    /// The databases to serve: orders=postgres://…,payments=postgres://…
+    #[arg(
+        long,
+        env = "SHOP_DATABASES",
+        hide_env_values = true,
+        required = true,
+        value_delimiter = ',',
+        value_parser = Database::parse
+    )]
+    pub databases: Vec<Database>,
+    /// Pause between polls while events come
+    #[arg(long, env = "SHOP_POLL_HOT", default_value = "1ms", value_parser = duration)]
+    pub poll_hot: Duration,
+    /// Pause between polls while nothing comes
+    #[arg(long, env = "SHOP_POLL_IDLE", default_value = "50ms", value_parser = duration)]
+    pub poll_idle: Duration,
+    /// How often the cursor is made durable while it moves
+    #[arg(long, env = "SHOP_TICK_EVERY", default_value = "250ms", value_parser = duration)]
+    pub tick_every: Duration,
+    /// How often leaves are sealed and dropped, and old ticks forgotten
+    #[arg(long, env = "SHOP_TIDY_EVERY", default_value = "30s", value_parser = duration)]
+    pub tidy_every: Duration,
+    /// How long shipped events stay in the outbox
+    #[arg(long, env = "SHOP_OUTBOX_RETENTION", default_value = "7d", value_parser = duration)]
+    pub outbox_retention: Duration,
+    /// How large an outbox may become (512MiB, 4GiB) before shipped events leave it earlier
+    #[arg(long, env = "SHOP_OUTBOX_SIZE", default_value = "4GiB", value_parser = size)]
+    pub outbox_size: u64,
+    /// The producer is replaced when nothing is acknowledged for so long though Kafka answers
+    #[arg(long, env = "SHOP_STALLED_AFTER", default_value = "30s", value_parser = duration)]
+    pub stalled_after: Duration,
+}
+
+/// One service's database.
+#[derive(Clone)]
+pub struct Database {
+    /// What metrics and logs call it.
+    pub label: Arc<str>,
+    /// The advisory lock that makes one relay its leader.
+    pub lock: i64,
+    url: Arc<str>,
+}
+
+impl Database {
+    pub fn new(label: &str, url: &str) -> Self {
+        Self { label: label.into(), lock: crate::LOCK, url: url.into() }
+    }
+
+    /// Reads `orders=postgres://…`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "write label=postgres://user@host:port/database".to_owned();
+        let (label, url) = text.split_once('=').ok_or_else(wrong)?;
+        let named =
+            !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if named && url.starts_with("postgres") { Ok(Self::new(label, url)) } else { Err(wrong()) }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Without the address, which may hold a password.
+impl fmt::Debug for Database {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.label)
+    }
+}
+
+/// A number of bytes with its unit: `512MiB`, `4GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "write a number and its unit: 512MiB or 4GiB".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("4GiB"), Ok(4 << 30));
+        assert_eq!(size("512MiB"), Ok(512 << 20));
+        assert!(size("4").is_err());
+        assert!(size("4GB").is_err());
+    }
+
+    #[test]
+    fn a_database_is_a_label_and_an_address() {
+        let database = Database::parse("orders=postgres://me:secret@here:5432/orders").unwrap();
+        assert_eq!(&*database.label, "orders");
+        assert_eq!(format!("{database:?}"), "orders");
+        assert!(Database::parse("postgres://here/orders").is_err());
+    }
+}

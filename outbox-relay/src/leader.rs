@@ -1,0 +1,274 @@
+//! Who ships: one session per database, which holds the lock, runs the polls and writes the ticks.
+//!
+//! A tick says: everything visible in this snapshot is in Kafka. It is inserted, never updated (an
+//! updated row would grow a chain of dead ones under a held snapshot), and only after Kafka has
+//! acknowledged all of it. The cursor in memory is ahead of the ticks, and it dies with the
+//! session: a PostgreSQL that crashed hands the ids of unflushed transactions that were rolled back
+//! out again, below a cursor that has seen them. What a tick was committed with is flushed, so ids
+//! that its snapshot calls finished never come back.
+//!
+//! Two leaders at once (a session that only its client believes in) can duplicate, never lose or
+//! reorder: each ships every difference in order, and every tick that is written is true.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
+
+use crate::{
+    config::Database,
+    envelope::{EventType, Identity},
+};
+
+/// The advisory lock of an outbox's leader ("outbox" in ASCII). Locks are per database.
+pub const LOCK: i64 = 0x6f75_7462_6f78;
+
+/// How often a relay that stands by asks for the lock. A wait for it inside of PostgreSQL would
+/// hold a snapshot.
+const STAND_BY: Duration = Duration::from_millis(250);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Beyond the leaves there are, a poll's bound is this much above the last position.
+const BEYOND: i64 = 4_194_304;
+
+/// What pins the plans (see `poll`), and what ends the session of a leader that is frozen or gone:
+/// a leader polls or pings at least every second, so ten idle seconds mean that it is none.
+pub const SETTINGS: [(&str, &str); 18] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_incremental_sort", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+    ("jit", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("synchronous_commit", "on"),
+    ("statement_timeout", "10min"),
+    ("lock_timeout", "10s"),
+    ("idle_session_timeout", "10s"),
+    ("tcp_keepalives_idle", "3"),
+    ("tcp_keepalives_interval", "1"),
+    ("tcp_keepalives_count", "5"),
+    ("tcp_user_timeout", "10s"),
+];
+
+/// How far a relay has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Everything visible in it is in Kafka.
+    pub(crate) snap: Arc<str>,
+    /// A walk under way: its other snapshot, and the position reached.
+    pub(crate) walk: Option<(Arc<str>, i64)>,
+    /// Everything below it that can be seen in it is in Kafka.
+    pub(crate) shipped_pos: i64,
+}
+
+/// What the poll's text is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The start of the first leaf that is not sealed.
+    pub(crate) low: i64,
+    /// The end of the leaf that the sequence is in.
+    pub(crate) high: i64,
+}
+
+/// Why nobody leads.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoLeader {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Session(#[from] sqlx::Error),
+}
+
+/// The session that leads.
+pub(crate) struct Leader {
+    pub(crate) session: PgConnection,
+    epoch: i64,
+    system_id: i64,
+    /// The snapshot of the last tick that is committed.
+    pub(crate) durable: Arc<str>,
+}
+
+/// Opens a session of the relay's own.
+pub(crate) async fn connect(
+    database: &Database,
+    settings: &[(&str, &str)],
+) -> sqlx::Result<PgConnection> {
+    let options = PgConnectOptions::from_str(database.url())?
+        .application_name("outbox-relay")
+        .ssl_mode(PgSslMode::Prefer)
+        .statement_cache_capacity(16)
+        .options(settings.iter().copied())
+        .disable_statement_logging();
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options));
+    connected.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+impl Leader {
+    /// Waits for the lock, calling `stands_by` while another holds it, and says so in a tick.
+    pub(crate) async fn take(
+        database: &Database,
+        stands_by: impl Fn(),
+    ) -> Result<(Self, Cursor), NoLeader> {
+        let mut session = connect(database, &SETTINGS).await?;
+        loop {
+            let seat = sqlx::query!(
+                r#"-- leader.take
+                select
+                  pg_is_in_recovery() as "is_standby!",
+                  case when pg_is_in_recovery() then false else pg_try_advisory_lock($1) end as "is_held!""#,
+                database.lock,
+            )
+            .fetch_one(&mut session)
+            .await?;
+            if seat.is_standby {
+                let why = "this is a standby: only a primary says what is committed".to_owned();
+                return Err(NoLeader::Refused(why));
+            }
+            if seat.is_held {
+                break;
+            }
+            stands_by();
+            tokio::time::sleep(STAND_BY).await;
+        }
+        let mut leader = Self { session, epoch: 0, system_id: 0, durable: "".into() };
+        let cursor = leader.resume().await?;
+        leader.epoch += 1;
+        leader.tick(&cursor).await?;
+        Ok((leader, cursor))
+    }
+
+    /// The last committed tick.
+    pub(crate) async fn resume(&mut self) -> Result<Cursor, NoLeader> {
+        let last = sqlx::query!(
+            r#"-- leader.resume
+            select
+              epoch,
+              system_id,
+              snap::text as "snap!",
+              shipped_pos,
+              walk_to::text as walk_to,
+              walk_pos,
+              (select system_identifier from pg_control_system()) as "cluster!"
+            from relay_tick
+            order by tick_id desc
+            limit 1"#,
+        )
+        .fetch_one(&mut self.session)
+        .await?;
+        if last.system_id != last.cluster {
+            return Err(NoLeader::Refused(format!(
+                "the last tick was written in cluster {}, this is cluster {}: a restored dump. \
+                 Its transaction ids mean nothing here, so nothing is shipped",
+                last.system_id, last.cluster
+            )));
+        }
+        self.epoch = self.epoch.max(last.epoch);
+        self.system_id = last.system_id;
+        self.durable = last.snap.as_str().into();
+        let walk = last.walk_to.zip(last.walk_pos).map(|(to, pos)| (to.into(), pos));
+        Ok(Cursor { snap: last.snap.into(), walk, shipped_pos: last.shipped_pos })
+    }
+
+    /// Makes a cursor durable. Kafka has acknowledged everything before it.
+    pub(crate) async fn tick(&mut self, cursor: &Cursor) -> sqlx::Result<()> {
+        let (walk_to, walk_pos) = cursor.walk.as_ref().map(|(to, pos)| (&**to, *pos)).unzip();
+        sqlx::query!(
+            "-- leader.tick
+            insert into relay_tick (epoch, system_id, snap, shipped_pos, walk_to, walk_pos)
+            values ($1, $2, $3::text::pg_snapshot, $4, $5::text::pg_snapshot, $6)",
+            self.epoch,
+            self.system_id,
+            &*cursor.snap,
+            cursor.shipped_pos,
+            walk_to,
+            walk_pos,
+        )
+        .execute(&mut self.session)
+        .await?;
+        self.durable = Arc::clone(&cursor.snap);
+        Ok(())
+    }
+
+    /// Ticks older than an hour go, the last never.
+    pub(crate) async fn forget_ticks(&mut self) -> sqlx::Result<()> {
+        sqlx::query!(
+            "-- leader.forget_ticks
+            delete from relay_tick
+            where at < clock_timestamp() - interval '1 hour'
+              and tick_id < (select max(tick_id) from relay_tick)",
+        )
+        .execute(&mut self.session)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps the session from looking idle, and finds out that it is lost.
+    pub(crate) async fn ping(&mut self) -> sqlx::Result<()> {
+        sqlx::query_scalar!(
+            r#"-- leader.ping
+            select 1 as "one!""#
+        )
+        .fetch_one(&mut self.session)
+        .await?;
+        Ok(())
+    }
+
+    /// Who speaks from here, once a service has said so.
+    pub(crate) async fn identity(&mut self) -> sqlx::Result<Option<Identity>> {
+        sqlx::query_as!(
+            Identity,
+            "-- leader.identity
+            select source, incarnation
+            from outbox_identity",
+        )
+        .fetch_optional(&mut self.session)
+        .await
+    }
+
+    /// What the type numbers mean.
+    pub(crate) async fn event_types(&mut self) -> sqlx::Result<Vec<EventType>> {
+        sqlx::query_as!(
+            EventType,
+            r#"-- leader.event_types
+            select type as number, topic, name
+            from event_types"#,
+        )
+        .fetch_all(&mut self.session)
+        .await
+    }
+
+    /// Between which positions rows can be that are not shipped.
+    pub(crate) async fn bounds(&mut self) -> sqlx::Result<Bounds> {
+        let found = sqlx::query!(
+            r#"-- leader.bounds
+            select
+              coalesce(
+                (select min(first_pos) from outbox_leaf where sealed_at is null),
+                (select max(end_pos) from outbox_leaf),
+                1
+              ) as "low!",
+              (
+                select min(end_pos)
+                from outbox_leaf
+                where end_pos > (select last_value from outbox_pos)
+              ) as high,
+              (select last_value from outbox_pos) as "last_value!""#,
+        )
+        .fetch_one(&mut self.session)
+        .await?;
+        let high = found.high.unwrap_or(found.last_value + BEYOND);
+        Ok(Bounds { low: found.low, high: high.max(found.low) })
+    }
+
+    pub(crate) async fn close(self) {
+        // Closing tells PostgreSQL at once that the lock is free; a failure only delays that.
+        drop(self.session.close().await);
+    }
+}

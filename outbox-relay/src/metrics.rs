@@ -1,0 +1,58 @@
+//! The relay's metrics, each with the label `database`.
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// 1 while this process ships the database's outbox.
+pub(crate) const LEADER: &str = "relay_leader";
+/// 1 while a lane has stopped and only a person can help.
+pub(crate) const STOPPED: &str = "relay_stopped";
+/// Producers that were replaced.
+pub(crate) const RESTARTS: &str = "relay_producer_restarts_total";
+
+/// What a lane counts.
+#[derive(Clone)]
+pub(crate) struct Meters {
+    /// Messages that Kafka has acknowledged.
+    pub(crate) published: Counter,
+    pub(crate) ticks: Counter,
+    pub(crate) walks: Counter,
+    /// From a row's `created_at` to the acknowledgement, the oldest row of each batch.
+    pub(crate) lag: Histogram,
+}
+
+impl Meters {
+    pub(crate) fn new(label: &Arc<str>) -> Self {
+        let label = || Arc::clone(label);
+        Self {
+            published: counter!("relay_published_total", "database" => label()),
+            ticks: counter!("relay_ticks_total", "database" => label()),
+            walks: counter!("relay_walks_total", "database" => label()),
+            lag: histogram!("relay_lag_seconds", "database" => label()),
+        }
+    }
+}
+
+/// What a look at the outbox shows.
+#[derive(Clone)]
+pub(crate) struct Gauges {
+    /// Rows behind the last tick, counted up to a bound.
+    pub(crate) pending: Gauge,
+    /// The age of the oldest of them.
+    pub(crate) oldest: Gauge,
+    pub(crate) leaves: Gauge,
+    pub(crate) bytes: Gauge,
+}
+
+impl Gauges {
+    pub(crate) fn new(label: &Arc<str>) -> Self {
+        let label = || Arc::clone(label);
+        Self {
+            pending: gauge!("outbox_pending", "database" => label()),
+            oldest: gauge!("outbox_oldest_seconds", "database" => label()),
+            leaves: gauge!("outbox_leaves", "database" => label()),
+            bytes: gauge!("outbox_bytes", "database" => label()),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Leaves: sealed when nobody can add to them and all of them is shipped, dropped when nobody
+//! needs them any more.
+//!
+//! A writer has its transaction id before its position. So once the sequence has passed a leaf's
+//! end, a transaction id E that is assigned in a later statement is above that of everyone who
+//! holds a position in the leaf. When no transaction below E runs (`pg_snapshot_xmin` of now),
+//! nobody can add to the leaf; when the last durable tick says the same of its snapshot, whatever
+//! they added is in Kafka. `xmax` will not do: a writer that runs can be above it.
+//!
+//! Dropping blocks nobody: the leaf is detached concurrently, in a session of its own that may
+//! wait for as long as somebody reads the outbox, and only then dropped.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Database, Options},
+    leader::connect,
+    metrics::Gauges,
+    status::Status,
+};
+
+/// So many leaves stay behind the one that is written, whatever their age.
+const LEAVES_BEHIND: usize = 2;
+
+/// How often the outbox is looked at for the metrics.
+const OBSERVE: Duration = Duration::from_secs(5);
+
+/// A detach waits for whoever reads the outbox, for as long as it takes.
+const SETTINGS: [(&str, &str); 3] =
+    [("statement_timeout", "0"), ("lock_timeout", "0"), ("jit", "off")];
+
+/// Assigns E to the leaves whose end the sequence passed, as an earlier statement said; true when
+/// a leaf waits to be sealed.
+pub(crate) async fn note_ends(session: &mut PgConnection, last_value: i64) -> sqlx::Result<bool> {
+    let noted = sqlx::query!(
+        "-- retire.note_ends
+        update outbox_leaf
+        set seal_xid = pg_current_xact_id()
+        where seal_xid is null
+          and end_pos <= $1",
+        last_value,
+    );
+    noted.execute(&mut *session).await?;
+    sqlx::query_scalar!(
+        r#"-- retire.awaits_seal
+        select exists (
+          select from outbox_leaf
+          where seal_xid is not null and sealed_at is null
+        ) as "awaits!""#,
+    )
+    .fetch_one(session)
+    .await
+}
+
+/// Seals what can be; true when something was.
+pub(crate) async fn seal(session: &mut PgConnection, durable: &str) -> sqlx::Result<bool> {
+    let sealed = sqlx::query!(
+        "-- retire.seal
+        update outbox_leaf
+        set sealed_at = clock_timestamp()
+        where sealed_at is null
+          and seal_xid <= pg_snapshot_xmin(pg_current_snapshot())
+          and seal_xid <= pg_snapshot_xmin($1::text::pg_snapshot)",
+        durable,
+    );
+    Ok(sealed.execute(session).await?.rows_affected() > 0)
+}
+
+/// A leaf as the dropping sees it.
+#[derive(Clone, Debug)]
+struct Leaf {
+    first_pos: i64,
+    end_pos: i64,
+    bytes: i64,
+    is_attached: bool,
+    is_sealed: bool,
+    is_expired: bool,
+}
+
+impl Leaf {
+    /// As `make_outbox_leaf` names it.
+    fn table(&self) -> String {
+        format!("outbox_{:018}", self.first_pos)
+    }
+}
+
+/// Those that may go: sealed, past retention or beyond the budget, far enough behind. The oldest
+/// first, and none behind one that stays.
+fn droppable(leaves: &[Leaf], last_value: i64, budget: i64) -> Vec<Leaf> {
+    let written = leaves.iter().filter(|leaf| leaf.end_pos <= last_value).count();
+    let behind = (written + 1).saturating_sub(LEAVES_BEHIND);
+    let mut bytes: i64 = leaves.iter().map(|leaf| leaf.bytes).sum();
+    let mut goes = Vec::new();
+    for leaf in leaves.iter().take(behind) {
+        if !leaf.is_sealed || !(leaf.is_expired || bytes > budget) {
+            break;
+        }
+        bytes -= leaf.bytes;
+        goes.push(leaf.clone());
+    }
+    goes
+}
+
+/// Drops leaves and tells the metrics how the outbox fares, while this process leads.
+pub(crate) struct Retire {
+    database: Database,
+    options: Arc<Options>,
+    status: Status,
+    gauges: Gauges,
+}
+
+impl Retire {
+    pub(crate) fn new(database: Database, options: Arc<Options>, status: Status) -> Self {
+        let gauges = Gauges::new(&database.label);
+        Self { database, options, status, gauges }
+    }
+
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        // The two do not wait for one another: a detach may wait for long.
+        let working = async { tokio::join!(self.observing(), self.dropping()) };
+        stop.run_until_cancelled(working).await;
+        Ok(())
+    }
+
+    async fn dropping(&self) {
+        loop {
+            if self.status.leads()
+                && let Err(error) = self.drop_leaves().await
+            {
+                tracing::warn!(database = &*self.database.label, "cannot drop leaves: {error}");
+            }
+            tokio::time::sleep(self.options.tidy_every).await;
+        }
+    }
+
+    async fn observing(&self) {
+        loop {
+            if self.status.leads()
+                && let Err(error) = self.observe().await
+            {
+                tracing::debug!(database = &*self.database.label, "cannot look: {error}");
+            }
+            tokio::time::sleep(OBSERVE).await;
+        }
+    }
+
+    async fn drop_leaves(&self) -> sqlx::Result<()> {
+        let mut session = connect(&self.database, &SETTINGS).await?;
+        finalize(&mut session).await?;
+        let retention = self.options.outbox_retention.as_secs_f64();
+        let leaves = leaves(&mut session, retention).await?;
+        let last_value = last_value(&mut session).await?;
+        let budget = i64::try_from(self.options.outbox_size).unwrap_or(i64::MAX);
+        for leaf in droppable(&leaves, last_value, budget) {
+            if leaf.is_attached {
+                let table = leaf.table();
+                ddl(
+                    &mut session,
+                    format!("alter table outbox detach partition {table} concurrently"),
+                )
+                .await?;
+            }
+            // One call, one transaction: the row goes with the table.
+            let (table, first) = (leaf.table(), leaf.first_pos);
+            let drop = format!(
+                "drop table if exists {table}; delete from outbox_leaf where first_pos = {first}"
+            );
+            ddl(&mut session, drop).await?;
+            tracing::info!(database = &*self.database.label, "dropped {}", leaf.table());
+        }
+        session.close().await
+    }
+
+    async fn observe(&self) -> sqlx::Result<()> {
+        let mut session = connect(&self.database, &SETTINGS).await?;
+        let outbox = look(&mut session).await?;
+        session.close().await?;
+        self.gauges.pending.set(outbox.pending);
+        self.gauges.oldest.set(outbox.oldest);
+        self.gauges.leaves.set(outbox.leaves);
+        self.gauges.bytes.set(outbox.bytes);
+        Ok(())
+    }
+}
+
+/// A detach that was interrupted stays pending and lets no other begin: it is ended first.
+async fn finalize(session: &mut PgConnection) -> sqlx::Result<()> {
+    let pending = sqlx::query_scalar!(
+        r#"-- retire.pending
+        select quote_ident(relname) as "leaf!"
+        from pg_inherits
+        join pg_class on pg_class.oid = inhrelid
+        where inhparent = 'outbox'::regclass
+          and inhdetachpending"#,
+    )
+    .fetch_all(&mut *session)
+    .await?;
+    for leaf in pending {
+        ddl(session, format!("alter table outbox detach partition {leaf} finalize")).await?;
+    }
+    Ok(())
+}
+
+/// Every leaf, the oldest first.
+async fn leaves(session: &mut PgConnection, retention_seconds: f64) -> sqlx::Result<Vec<Leaf>> {
+    sqlx::query_as!(
+        Leaf,
+        r#"-- retire.leaves
+        select
+          first_pos,
+          end_pos,
+          coalesce(pg_total_relation_size(leaf), 0) as "bytes!",
+          exists (select from pg_inherits where inhrelid = leaf) as "is_attached!",
+          sealed_at is not null as "is_sealed!",
+          coalesce(sealed_at < clock_timestamp() - make_interval(secs => $1), false) as "is_expired!"
+        from outbox_leaf, to_regclass('outbox_' || lpad(first_pos::text, 18, '0')) as leaf
+        order by first_pos"#,
+        retention_seconds,
+    )
+    .fetch_all(session)
+    .await
+}
+
+async fn last_value(session: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- retire.last_value
+        select last_value as "last_value!"
+        from outbox_pos"#
+    )
+    .fetch_one(session)
+    .await
+}
+
+/// How the outbox fares, as gauges want it.
+struct Outbox {
+    pending: f64,
+    oldest: f64,
+    leaves: f64,
+    bytes: f64,
+}
+
+/// What is behind the last tick, counted up to a bound that keeps the look cheap.
+async fn look(session: &mut PgConnection) -> sqlx::Result<Outbox> {
+    sqlx::query_as!(
+        Outbox,
+        r#"-- retire.look
+        with
+          tick as (select shipped_pos from relay_tick order by tick_id desc limit 1),
+          behind as (
+            select pos, created_at
+            from outbox
+            where pos >= (select shipped_pos from tick)
+            order by pos
+            limit 100000
+          )
+        select
+          (select count(*) from behind)::float8 as "pending!",
+          coalesce(
+            extract(epoch from clock_timestamp()
+              - (select created_at from behind order by pos limit 1)), 0
+          )::float8 as "oldest!",
+          count(*)::float8 as "leaves!",
+          coalesce(
+            sum(pg_total_relation_size(to_regclass('outbox_' || lpad(first_pos::text, 18, '0')))), 0
+          )::float8 as "bytes!"
+        from outbox_leaf"#,
+    )
+    .fetch_one(session)
+    .await
+}
+
+/// Runs a statement whose names are computed. `detach … concurrently` runs in no transaction.
+async fn ddl(session: &mut PgConnection, text: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(session).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(number: i64, is_sealed: bool, is_expired: bool) -> Leaf {
+        let (first_pos, end_pos) = (number * 100, number * 100 + 100);
+        Leaf { first_pos, end_pos, bytes: 10, is_attached: true, is_sealed, is_expired }
+    }
+
+    fn dropped(leaves: &[Leaf], last_value: i64, budget: i64) -> Vec<i64> {
+        droppable(leaves, last_value, budget).iter().map(|leaf| leaf.first_pos).collect()
+    }
+
+    #[test]
+    fn only_what_is_sealed_and_old_and_behind_goes() {
+        let leaves: Vec<_> = (0..6).map(|n| leaf(n, n < 3, n < 3)).collect();
+
+        assert_eq!(dropped(&leaves, 350, 1000), [0, 100], "two stay behind the one written");
+        assert_eq!(dropped(&leaves, 599, 1000), [0, 100, 200], "what is not sealed stays");
+        assert_eq!(dropped(&leaves, 150, 1000), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_budget_takes_the_oldest_first_and_no_more_than_needed() {
+        let leaves: Vec<_> = (0..6).map(|n| leaf(n, n < 4, false)).collect();
+
+        assert_eq!(dropped(&leaves, 599, 60), [] as [i64; 0]);
+        assert_eq!(dropped(&leaves, 599, 45), [0, 100]);
+        assert_eq!(dropped(&leaves, 599, 0), [0, 100, 200, 300]);
+    }
+
+    #[test]
+    fn nothing_goes_from_behind_one_that_stays() {
+        let leaves =
+            [leaf(0, true, false), leaf(1, true, true), leaf(2, true, true), leaf(3, true, true)];
+
+        assert_eq!(dropped(&leaves, 399, 1000), [] as [i64; 0]);
+    }
+}
