@@ -42,9 +42,9 @@ pub struct Jars {
     class_path: String,
 }
 
-/// Whether there is anything to fetch or make before a broker can start.
-pub fn are_ready() -> bool {
-    java().and_then(|java| folder(&java)).is_ok_and(|folder| folder.join(COMPLETE).exists())
+/// Whether all is there that a broker needs to start; an error where there is no Java.
+pub fn are_ready() -> anyhow::Result<bool> {
+    Ok(folder(&java()?)?.join(COMPLETE).exists())
 }
 
 /// The jars in the cache; fetched first, under a lock, where they are not there.

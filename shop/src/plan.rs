@@ -57,6 +57,8 @@ pub struct Plan {
     pub ports: Ports,
     pub binaries: PathBuf,
     pub overrides: Overrides,
+    /// Whether an earlier supervisor was killed: its processes may still be on their way out.
+    pub after_a_kill: bool,
 }
 
 impl Plan {
@@ -65,6 +67,8 @@ impl Plan {
         let last = home.last()?;
         let base = base_port.or(last.as_ref().map(|last| last.base_port)).unwrap_or(8000);
         let ports = Ports::from(base).context("--base-port is too high")?;
+        let after_a_kill =
+            last.as_ref().is_some_and(|last| !matches!(last.phase, Phase::Stopped | Phase::Failed));
         let known = last.filter(|last| last.data.join("PG_VERSION").exists());
         let (data, password) = match known {
             Some(last) => (last.data, last.password),
@@ -88,7 +92,7 @@ impl Plan {
         let program = std::env::current_exe().context("cannot find this program")?;
         let binaries = program.parent().context("this program lies nowhere")?.to_owned();
         let overrides = Overrides::from_environment();
-        Ok(Self { home: home.clone(), stack, ports, binaries, overrides })
+        Ok(Self { home: home.clone(), stack, ports, binaries, overrides, after_a_kill })
     }
 
     /// An error that says what to build where one of our programs is missing.

@@ -21,6 +21,11 @@ impl Step {
         Self { name, start: Instant::now() }
     }
 
+    /// How long it has taken so far.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// Says that it is done, how long it took, and what came of it.
     pub fn done(self, what: &str) {
         let Self { name, start } = self;

@@ -19,6 +19,9 @@ use crate::plan::{OURS, Plan};
 use crate::progress::{Step, say};
 use crate::{Home, up};
 
+/// The watchdog of a killed supervisor needs three seconds to end what it has left.
+const LEFT_OVER_MAX: Duration = Duration::from_secs(6);
+
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What `shop supervise` is told.
@@ -88,7 +91,11 @@ async fn bring_up(
 ) -> anyhow::Result<()> {
     let all = Step::begin("all");
     plan.check_programs()?;
-    plan.check_ports()?;
+    let patience = if plan.after_a_kill { LEFT_OVER_MAX } else { Duration::ZERO };
+    while let Err(taken) = plan.check_ports() {
+        anyhow::ensure!(all.elapsed() < patience, taken);
+        tokio::time::sleep(LOOK).await;
+    }
     plan.make_seal_key()?;
     for name in ["postgres", "kafka"].into_iter().chain(OURS) {
         // A log tells of one run; what was said in an earlier one would confuse.
@@ -134,7 +141,7 @@ async fn start_kafka(
     until: &CancellationToken,
 ) -> anyhow::Result<()> {
     let step = Step::begin("kafka");
-    if !jars::are_ready() {
+    if !jars::are_ready()? {
         step.note("fetching its jars with Maven: once on this machine, 44 MB");
     }
     let config = plan.kafka();

@@ -138,6 +138,10 @@ async fn a_killed_supervisor_takes_its_processes_along() {
     let supervisor = shop::Home::at(&home).unwrap().stack().unwrap().supervisor;
     backends::server::send(supervisor, rustix::process::Signal::KILL);
 
+    let again = programs.shop(&home, &["up", "--detach"]);
+    assert!(again.status.success(), "{}", said(&again));
+    let supervisor = shop::Home::at(&home).unwrap().stack().unwrap().supervisor;
+    backends::server::send(supervisor, rustix::process::Signal::KILL);
     eventually("everything has ended", Duration::from_secs(10), async || {
         let left = left_in(&home);
         if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
