@@ -78,7 +78,7 @@ impl<S: Sync> FromRequest<S> for JsonBody {
 }
 
 /// The whole body, unless it is too large or too slow.
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+pub async fn collect(body: Body) -> Result<Bytes, Problem> {
     let whole = Limited::new(body, BODY_LIMIT).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),

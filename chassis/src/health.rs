@@ -15,9 +15,19 @@ use tokio_util::sync::CancellationToken;
 
 /// A probe that has not answered by then has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+const HEALTHY: &str = "healthy";
+const UNHEALTHY: &str = "unhealthy";
 
 type Checked = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 type Check = Arc<dyn Fn() -> Checked + Send + Sync>;
+
+#[derive(Clone)]
+struct Probe {
+    name: &'static str,
+    check: Check,
+    /// Whether the process can work although the probe fails.
+    notice: bool,
+}
 
 /// The process's probes. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +37,7 @@ struct Inner {
     service: &'static str,
     started: Arc<AtomicBool>,
     stop: CancellationToken,
-    probes: Mutex<Vec<(&'static str, Check)>>,
+    probes: Mutex<Vec<Probe>>,
 }
 
 /// What the probes said.
@@ -42,7 +52,7 @@ pub struct Report {
 
 impl Report {
     pub fn is_healthy(&self) -> bool {
-        self.problems.is_empty()
+        self.status == HEALTHY
     }
 }
 
@@ -59,8 +69,21 @@ impl Health {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let check: Check = Arc::new(move || Box::pin(check()));
-        self.0.probes.lock().unwrap_or_else(PoisonError::into_inner).push((name, check));
+        self.add(Probe { name, check: Arc::new(move || Box::pin(check())), notice: false });
+    }
+
+    /// A probe of something that the process can do without: it is told, and the process is
+    /// healthy all the same.
+    pub fn notice<F, R>(&self, name: &'static str, check: F)
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.add(Probe { name, check: Arc::new(move || Box::pin(check())), notice: true });
+    }
+
+    fn add(&self, probe: Probe) {
+        self.0.probes.lock().unwrap_or_else(PoisonError::into_inner).push(probe);
     }
 
     pub fn service(&self) -> &'static str {
@@ -71,13 +94,14 @@ impl Health {
     pub async fn report(&self) -> Report {
         let probes = self.0.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut problems = Map::new();
-        for (name, check) in probes {
+        let mut status = HEALTHY;
+        for Probe { name, check, notice } in probes {
             let said = tokio::time::timeout(PROBE_TIMEOUT, check()).await;
             if let Err(wrong) = said.unwrap_or_else(|_| Err("no answer within 2 s".to_owned())) {
                 problems.insert(name.to_owned(), wrong.into());
+                status = if notice { status } else { UNHEALTHY };
             }
         }
-        let status = if problems.is_empty() { "healthy" } else { "unhealthy" };
         Report { status, service: self.0.service, problems }
     }
 
@@ -92,7 +116,7 @@ impl Health {
             Some("starting")
         };
         if let Some(phase) = phase {
-            report.status = "unhealthy";
+            report.status = UNHEALTHY;
             report.problems.insert("process".to_owned(), phase.into());
         }
         report

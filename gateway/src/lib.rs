@@ -1,1 +1,113 @@
-//! Placeholder.
+//! The gateway: the public edge. It owns no data; it knows which service answers what.
+//!
+//! ```text
+//! Owns   the public port, and which service answers which path.
+//! Keeps  A request that may have been received is never sent twice.
+//!        No answer is a hang: every wait has a deadline, every failure a problem.
+//! ```
+
+pub mod circuit;
+pub mod config;
+pub mod forward;
+mod parked;
+mod problems;
+pub mod routes;
+pub mod upstreams;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Request,
+    http::{HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use chassis::{Chassis, Code, Health, Problem, http::Site};
+
+use crate::{
+    config::Config,
+    forward::{Asked, Forwarder},
+    routes::{Found, Service},
+    upstreams::Upstreams,
+};
+
+/// Starts the gateway and waits for its end.
+pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
+    tracing::warn!(
+        "identity is not checked yet: every caller is trusted to do everything, a token is \
+         ignored; do not let strangers reach {}",
+        config.chassis.address()
+    );
+    let gateway = Gateway::new(&config);
+    gateway.watch(&chassis.health);
+    chassis.serve(gateway).await?;
+    chassis.wait().await
+}
+
+/// What answers the public port.
+#[derive(Clone)]
+pub struct Gateway {
+    forwarder: Forwarder,
+}
+
+impl Gateway {
+    pub fn new(config: &Config) -> Self {
+        let upstreams = Arc::new(Upstreams::new(config));
+        Self { forwarder: Forwarder { upstreams, patience: config.upstream_timeout } }
+    }
+
+    /// Tells in `health` which services do not answer. The gateway works while one of them does.
+    pub fn watch(&self, health: &Health) {
+        for service in Service::ALL {
+            let upstreams = Arc::clone(&self.forwarder.upstreams);
+            health.notice(service.name(), move || {
+                let wrong = upstreams.wrong(service).map_or(Ok(()), Err);
+                async move { wrong }
+            });
+        }
+        let upstreams = Arc::clone(&self.forwarder.upstreams);
+        health.probe("services", move || {
+            let none = Service::ALL.into_iter().all(|service| upstreams.wrong(service).is_some());
+            async move { if none { Err("no service answers".to_owned()) } else { Ok(()) } }
+        });
+    }
+
+    async fn route(&self, request: Request) -> Result<Response, Problem> {
+        let path = request.uri().path();
+        if let Some(code) = path.strip_prefix("/problems") {
+            return page(request.method(), code);
+        }
+        match routes::find(request.method().as_str(), path) {
+            Found::Service(service) => {
+                let asked = Asked::read(request).await?;
+                self.forwarder.forward(service, &asked).await
+            }
+            Found::All => parked::list(&self.forwarder, &Asked::read(request).await?).await,
+            Found::NoService(name) => {
+                Err(Problem::new(Code::NotFound, format!("there is no service {name}")))
+            }
+            Found::WrongMethod(allowed) => Err(wrong_method(&allowed)),
+            Found::Nothing => Err(Problem::new(Code::NotFound, format!("nothing is at {path}"))),
+        }
+    }
+}
+
+impl Site for Gateway {
+    async fn answer(&mut self, request: Request) -> Response {
+        self.route(request).await.unwrap_or_else(IntoResponse::into_response)
+    }
+}
+
+fn page(method: &Method, code: &str) -> Result<Response, Problem> {
+    let page = problems::page(code.trim_matches('/'))
+        .ok_or_else(|| Problem::new(Code::NotFound, "there is no such problem"))?;
+    if method != Method::GET && method != Method::HEAD {
+        return Err(wrong_method(&["GET", "HEAD"]));
+    }
+    Ok(page)
+}
+
+fn wrong_method(allowed: &[&str]) -> Problem {
+    let allow = HeaderValue::try_from(allowed.join(", ")).expect("methods are plain words");
+    Problem::new(Code::MethodNotAllowed, "the path does not know this method")
+        .header(header::ALLOW, allow)
+}

@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The gateway's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run("gateway", gateway::start)
+}

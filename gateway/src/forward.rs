@@ -1,0 +1,174 @@
+//! A request on its way to a service, and the answer on its way back.
+//!
+//! A request is rebuilt, not passed on raw: what one side's connection means ends here, and the
+//! length is that of the body which was read.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
+        uri::{Authority, PathAndQuery, Scheme},
+    },
+    response::Response,
+};
+use chassis::{
+    Problem, TraceParent, body,
+    http::{Finished, RequestId, prefer_wait},
+    problem,
+};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+
+use crate::{routes::Service, upstreams::Upstreams};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a service is asked.
+pub struct Asked {
+    pub method: Method,
+    pub path: PathAndQuery,
+    headers: HeaderMap,
+    body: Bytes,
+    /// What the caller asks to wait on top of the usual.
+    wait: Duration,
+}
+
+impl Asked {
+    /// Reads a request whole: bodies are small, and one that was read can be sent to a second
+    /// instance when the first cannot be reached, and costs no service a slow sender's time.
+    pub async fn read(request: Request) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let wait = prefer_wait(&parts.headers).unwrap_or_default();
+        let headers = onward(&parts.headers, &parts.extensions);
+        let body = if length_is_zero(&parts.headers, &parts.method) {
+            Bytes::new()
+        } else {
+            body::collect(body).await?
+        };
+        let path = parts.uri.into_parts().path_and_query;
+        let path = path.unwrap_or(PathAndQuery::from_static("/"));
+        Ok(Self { method: parts.method, path, headers, body, wait })
+    }
+
+    /// The same caller asks for another path.
+    #[must_use]
+    pub fn elsewhere(&self, path: PathAndQuery) -> Self {
+        let (headers, body) = (self.headers.clone(), Bytes::new());
+        Self { method: Method::GET, path, headers, body, wait: self.wait }
+    }
+
+    fn request(&self, to: &Authority) -> hyper::Request<Full<Bytes>> {
+        let mut request = hyper::Request::new(Full::new(self.body.clone()));
+        let mut uri = axum::http::uri::Parts::default();
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = Some(to.clone());
+        uri.path_and_query = Some(self.path.clone());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path are a URI");
+        request.headers_mut().clone_from(&self.headers);
+        let host = HeaderValue::try_from(to.as_str()).expect("an authority is a header's value");
+        request.headers_mut().insert(header::HOST, host);
+        request
+    }
+}
+
+/// Sends requests on, each with its deadline.
+#[derive(Clone)]
+pub struct Forwarder {
+    pub upstreams: Arc<Upstreams>,
+    pub patience: Duration,
+}
+
+impl Forwarder {
+    /// The service's answer, for the caller.
+    pub async fn forward(&self, service: Service, asked: &Asked) -> Result<Response, Problem> {
+        let response = self.ask(service, asked).await?;
+        let (mut parts, body) = response.into_parts();
+        strip(&mut parts.headers);
+        let problem = parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE);
+        if problem {
+            // It has the path and the trace already: they are the same there and here.
+            parts.extensions.insert(Finished);
+        }
+        Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// The service's answer as it comes.
+    pub async fn ask(
+        &self,
+        service: Service,
+        asked: &Asked,
+    ) -> Result<hyper::Response<Incoming>, Problem> {
+        let patience = self.patience + asked.wait;
+        self.upstreams.send(service, patience, |to| asked.request(to)).await
+    }
+}
+
+/// The headers that go on: not those of the connection, and ours for trace and request id.
+fn onward(headers: &HeaderMap, extensions: &axum::http::Extensions) -> HeaderMap {
+    let mut onward = HeaderMap::with_capacity(headers.keys_len() + 4);
+    for (name, value) in headers {
+        if !is_hop(name) && *name != header::HOST && *name != header::CONTENT_LENGTH {
+            onward.append(name.clone(), value.clone());
+        }
+    }
+    drop_named(headers, &mut onward);
+    if let Some(trace) = extensions.get::<TraceParent>() {
+        onward.insert(TRACEPARENT, trace.header());
+    }
+    if let Some(RequestId(id)) = extensions.get() {
+        onward.insert(X_REQUEST_ID, id.clone());
+    }
+    onward
+}
+
+/// Removes what belongs to the service's connection from its answer.
+fn strip(headers: &mut HeaderMap) {
+    if let Some(connection) = headers.remove(header::CONNECTION) {
+        let named = HeaderMap::from_iter([(header::CONNECTION, connection)]);
+        drop_named(&named, headers);
+    }
+    for name in HOPS {
+        headers.remove(name);
+    }
+}
+
+/// Removes the headers that `Connection` names.
+fn drop_named(of: &HeaderMap, from: &mut HeaderMap) {
+    for value in of.get_all(header::CONNECTION) {
+        for name in value.to_str().unwrap_or_default().split(',').map(str::trim) {
+            if let Ok(name) = HeaderName::try_from(name) {
+                from.remove(name);
+            }
+        }
+    }
+}
+
+/// The headers of one connection (RFC 9110 §7.6.1), and `Expect`, which was met here.
+const HOPS: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+fn is_hop(name: &HeaderName) -> bool {
+    HOPS.contains(&name.as_str())
+}
+
+/// Whether nothing has to be read.
+fn length_is_zero(headers: &HeaderMap, method: &Method) -> bool {
+    let announced = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.contains_key(header::CONTENT_LENGTH);
+    !announced && (method == Method::GET || method == Method::HEAD || method == Method::DELETE)
+}
