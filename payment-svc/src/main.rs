@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The payment service's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run(payment_svc::NAME, payment_svc::start)
+}

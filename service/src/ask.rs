@@ -71,7 +71,7 @@ pub async fn submit<R: Reactor>(
 }
 
 /// The outcome, or the problem of there being none.
-fn ended(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
+pub fn ended(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
     end.map_err(|error| match error {
         CommandError::Overloaded => {
             Problem::new(Code::Overloaded, "there is more to do than can be done in time")

@@ -7,6 +7,6 @@ mod ask;
 mod events;
 mod parked;
 
-pub use ask::{Asked, outcome, refusal, submit, told};
+pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
 pub use parked::router as parked;

@@ -2,7 +2,7 @@
 
 use proto::{Currency, CustomerId, Money, OrderId};
 
-use super::{DeclineCode, Refusal};
+use super::{DeclineCode, Refusal, payment::words};
 
 /// A customer's money here: the balance is what is held and what is available together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,12 @@ pub enum HoldState {
     /// Paid with.
     Captured,
 }
+
+words! { HoldState {
+    Held "held"
+    Released "released"
+    Captured "captured"
+} }
 
 /// What one order may take from: its customer's account, and what is held there for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -179,8 +185,8 @@ pub(super) fn capture(
     if account.currency() != amount.currency() {
         return Err(DeclineCode::CurrencyMismatch);
     }
-    let hold = wallet.hold.as_mut().filter(|hold| hold.state == HoldState::Held);
-    let held = hold.as_ref().map_or(Money::zero(amount.currency()), |hold| hold.amount);
+    let reserve = wallet.hold.as_mut().filter(|hold| hold.state == HoldState::Held);
+    let held = reserve.as_ref().map_or(Money::zero(amount.currency()), |hold| hold.amount);
     let sure = "amounts of one account, of one currency and within its balance";
     let (from_held, surplus, rest) = if held < amount {
         (held, Money::zero(amount.currency()), amount.minus(held).expect(sure))
@@ -190,7 +196,7 @@ pub(super) fn capture(
     if account.available() < rest {
         return Err(DeclineCode::InsufficientFunds);
     }
-    if let Some(hold) = hold {
+    if let Some(hold) = reserve {
         hold.state = HoldState::Captured;
     }
     account.held = account.held.minus(held).expect(sure);

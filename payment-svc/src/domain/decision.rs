@@ -10,8 +10,8 @@ use std::sync::Arc;
 use proto::{CustomerId, Money, OrderId};
 
 use super::{
-    Capture, Card, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method,
-    Payment, Refund, Refusal, Standing, Token, Undoing, Wallet, account,
+    Capture, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method, Payment,
+    Refund, Refusal, Standing, Token, Undoing, Wallet, account,
 };
 
 /// What a decision is made from: the order's payment, if there is one, and the wallet of its
@@ -84,6 +84,18 @@ pub enum Announcement {
         customer: CustomerId,
         amount: Money,
     },
+}
+
+impl Announcement {
+    /// In one word, to be counted by.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Captured { .. } => "captured",
+            Self::Declined { .. } => "declined",
+            Self::Voided { .. } => "voided",
+            Self::Refunded { .. } => "refunded",
+        }
+    }
 }
 
 /// Something to ask of the provider until it answers. What is asked names itself by the order and
@@ -326,13 +338,6 @@ impl Call {
             Operation::Charge { revision, .. } => format!("{}.charge.{revision}", self.order),
             Operation::Refund { number, .. } => format!("{}.refund.{number}", self.order),
         }
-    }
-}
-
-impl Card {
-    /// A card of which only the token is known.
-    pub fn of(token: Token) -> Self {
-        Self { token, face: None }
     }
 }
 

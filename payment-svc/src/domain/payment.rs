@@ -184,6 +184,57 @@ pub enum Status {
     Voided,
 }
 
+/// Gives an enum its words: the same in JSON, in the database and in logs.
+macro_rules! words {
+    ($name:ident { $($variant:ident $word:literal)+ }) => {
+        impl $name {
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            pub fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use words;
+
+words! { DeclineCode {
+    CardDeclined "card_declined"
+    InsufficientFunds "insufficient_funds"
+    ExpiredCard "expired_card"
+    NoAccount "no_account"
+    CurrencyMismatch "currency_mismatch"
+} }
+
+words! { Undoing {
+    NotAsked "not_asked"
+    Owed "owed"
+    Voided "voided"
+    Refunded "refunded"
+} }
+
+words! { Method {
+    Wallet "wallet"
+    Card "card"
+    Deferred "deferred"
+} }
+
+words! { Status {
+    Pending "pending"
+    Processing "processing"
+    Captured "captured"
+    Declined "declined"
+    Refunded "refunded"
+    PartiallyRefunded "partially_refunded"
+    Voided "voided"
+} }
+
 impl Instrument {
     pub fn method(&self) -> Method {
         match self {
@@ -210,6 +261,15 @@ impl Payment {
 
     pub fn customer(&self) -> Option<&CustomerId> {
         self.due.as_ref().map(|due| &due.customer)
+    }
+
+    /// Whether the provider owes an answer.
+    pub fn is_in_flight(&self) -> bool {
+        match &self.standing {
+            Standing::Charging(_) => true,
+            Standing::Captured(capture) => capture.refunding.is_some(),
+            Standing::Waiting | Standing::Declined(_) => false,
+        }
     }
 
     /// What to tell people, derived and never kept.

@@ -76,7 +76,7 @@ fn a_hold_takes_no_more_than_is_available() {
 #[test]
 fn a_payment_takes_the_hold_first_and_then_the_difference() {
     use Movement::{Capture, CaptureHeld, Release};
-    let cases: [(&str, &str, &[(Movement, &str)], &str); 4] = [
+    let cases: [(_, _, &[_], _); 4] = [
         ("0", "7.00", &[(Capture, "7.00")], "3.00"),
         ("4.00", "7.00", &[(CaptureHeld, "4.00"), (Capture, "3.00")], "3.00"),
         ("7.00", "7.00", &[(CaptureHeld, "7.00")], "3.00"),

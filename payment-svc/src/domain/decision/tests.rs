@@ -1,12 +1,14 @@
 //! The golden table of decisions, and every short sequence of what may happen to an order's money.
 
+#![expect(clippy::arithmetic_side_effects, reason = "tests count what was told")]
+
 use std::{collections::HashSet, fmt::Write};
 
 use proto::Currency;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::Account;
+use crate::domain::{Account, Card};
 
 fn order() -> OrderId {
     OrderId::new(Uuid::from_u128(7))
@@ -17,7 +19,7 @@ fn usd(text: &str) -> Money {
 }
 
 fn card() -> Instrument {
-    Instrument::Card(Card::of(Token::new("tok")))
+    Instrument::Card(Card { token: Token::new("tok"), face: None })
 }
 
 fn due(revision: u32, amount: &str, instrument: Option<Instrument>) -> Event {
@@ -121,7 +123,9 @@ fn shown(payment: Option<&Payment>) -> String {
     match payment.undoing {
         Undoing::NotAsked => format!("due {due}, {standing}"),
         Undoing::Owed => format!("due {due}, {standing}, owes an answer"),
-        answered => format!("due {due}, {standing}, {}", format!("{answered:?}").to_lowercase()),
+        Undoing::Voided | Undoing::Refunded => {
+            format!("due {due}, {standing}, {}", payment.undoing.as_str())
+        }
     }
 }
 
@@ -185,11 +189,7 @@ struct Told {
 }
 
 fn in_flight(state: &State) -> bool {
-    match state.payment.as_ref().map(|payment| &payment.standing) {
-        Some(Standing::Charging(_)) => true,
-        Some(Standing::Captured(capture)) => capture.refunding.is_some(),
-        Some(Standing::Waiting | Standing::Declined(_)) | None => false,
-    }
+    state.payment.as_ref().is_some_and(Payment::is_in_flight)
 }
 
 /// The money that left the wallet and has not come back.

@@ -1,0 +1,154 @@
+//! Cards as people write them, turned into a provider's tokens at once.
+//!
+//! Card numbers never enter the system. Only the published numbers of test cards are taken, for the
+//! simulator; whoever sends another gets a refusal that does not repeat it.
+
+use time::{Date, Month};
+
+use crate::domain::{Card, Face, Token};
+
+/// Longer ones are nobody's.
+pub(crate) const TOKEN_CHARS_MAX: usize = 200;
+
+/// A test card: its published number, the token it becomes, and what may be shown of it.
+struct TestCard {
+    number: &'static str,
+    token: &'static str,
+}
+
+/// The first of a token's numbers is the card shown for the token alone.
+const TEST_CARDS: [TestCard; 5] = [
+    TestCard { number: "4242424242424242", token: "tok_visa" },
+    TestCard { number: "4111111111111111", token: "tok_visa" },
+    TestCard { number: "4000000000000002", token: "tok_declined" },
+    TestCard { number: "4000000000009995", token: "tok_insufficient" },
+    TestCard { number: "4000000000000069", token: EXPIRED },
+];
+/// Tokens that have no number of their own, and the one whose card they show.
+const ALIASES: [(&str, &str); 2] = [("tok_lost", "tok_visa"), ("tok_slow", "tok_visa")];
+const EXPIRED: &str = "tok_expired";
+
+/// What a card that somebody wrote down is refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// Not the number of a test card.
+    Number,
+    /// Not `MM/YY`.
+    Expiry,
+}
+
+/// The card of a token.
+pub(crate) fn of_token(token: &str) -> Card {
+    Card { token: Token::new(token), face: face(token) }
+}
+
+/// Turns a test card's number into its token. A card that has expired by `today` becomes the token
+/// that is declined for it.
+pub(crate) fn tokenize(number: &str, expiry: &str, today: Date) -> Result<Card, Wrong> {
+    let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+    let known = TEST_CARDS.iter().find(|card| card.number == digits).ok_or(Wrong::Number)?;
+    let last = expires(expiry).ok_or(Wrong::Expiry)?;
+    let expired = last < (today.year(), u8::from(today.month()));
+    let token = if expired { EXPIRED } else { known.token };
+    Ok(Card { token: Token::new(token), face: Some(visa(known.number)) })
+}
+
+/// Whether a card could be charged at all, as far as can be told without trying: else why not.
+pub(crate) fn unusable(card: &Card) -> Option<&'static str> {
+    match card.token.expose() {
+        EXPIRED => Some("expired_card"),
+        _ if card.face.is_none() => Some("card_declined"),
+        _ => None,
+    }
+}
+
+/// Whether a text is a card number, of any card: 13 to 19 digits whose last one checks the others.
+pub(crate) fn is_number(text: &str) -> bool {
+    let digits: Vec<u32> =
+        text.chars().filter(|c| !matches!(c, ' ' | '-')).filter_map(|c| c.to_digit(10)).collect();
+    let only_digits = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-'));
+    let doubled = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| if place % 2 == 1 { doubled(*digit) } else { *digit })
+        .sum();
+    only_digits && (13..=19).contains(&digits.len()) && sum.is_multiple_of(10)
+}
+
+fn face(token: &str) -> Option<Face> {
+    let shown = ALIASES.iter().find(|(alias, _)| *alias == token).map_or(token, |(_, of)| of);
+    TEST_CARDS.iter().find(|card| card.token == shown).map(|card| visa(card.number))
+}
+
+fn visa(number: &str) -> Face {
+    let last4 = number.get(number.len().saturating_sub(4)..).unwrap_or_default();
+    Face { brand: "visa".into(), last4: last4.into() }
+}
+
+/// Year and month of `MM/YY`, the last in which the card is good.
+fn expires(text: &str) -> Option<(i32, u8)> {
+    let (month, year) = text.split_once('/')?;
+    let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !two_digits(month) || !two_digits(year) {
+        return None;
+    }
+    let month: u8 = month.parse().ok()?;
+    Month::try_from(month).ok()?;
+    Some((2000 + year.parse::<i32>().ok()?, month))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn today() -> Date {
+        Date::from_calendar_date(2026, Month::November, 20).unwrap()
+    }
+
+    #[test]
+    fn published_numbers_become_tokens_and_keep_their_last_digits() {
+        let card = tokenize("4111 1111 1111 1111", "12/29", today()).unwrap();
+
+        assert_eq!(card.token.expose(), "tok_visa");
+        assert_eq!(&*card.face.unwrap().last4, "1111");
+        assert_eq!(&*of_token("tok_slow").face.unwrap().last4, "4242");
+        assert_eq!(of_token("tok_nobody_gave").face, None);
+    }
+
+    #[test]
+    fn any_other_number_is_refused() {
+        for number in ["5500005555555559", "4242", "", "4242424242424243"] {
+            assert_eq!(tokenize(number, "12/29", today()), Err(Wrong::Number), "{number}");
+        }
+    }
+
+    #[test]
+    fn card_numbers_are_recognised() {
+        assert!(TEST_CARDS.iter().all(|card| is_number(card.number)));
+        assert!(is_number("5500 0055-5555 5559"));
+        for text in ["tok_visa", "4242424242424241", "4242", "", "123456789012"] {
+            assert!(!is_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_card_is_good_to_the_end_of_its_month() {
+        let token = |expiry| tokenize("4242424242424242", expiry, today()).map(|card| card.token);
+
+        assert_eq!(token("11/26"), Ok(Token::new("tok_visa")));
+        assert_eq!(token("10/26"), Ok(Token::new("tok_expired")));
+        for nonsense in ["13/26", "00/26", "1/26", "12/2029", "1226", "", "+1/26"] {
+            assert_eq!(token(nonsense), Err(Wrong::Expiry), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_charged_is_told_beforehand() {
+        assert_eq!(unusable(&of_token("tok_visa")), None);
+        assert_eq!(unusable(&of_token("tok_declined")), None);
+        assert_eq!(unusable(&of_token("tok_expired")), Some("expired_card"));
+        assert_eq!(unusable(&of_token("tok_nobody_gave")), Some("card_declined"));
+    }
+}

@@ -1,0 +1,61 @@
+//! The settings of this service.
+
+use std::time::Duration;
+
+use chassis::{Configured, Secret, Settings, config::duration};
+use proto::SealKey;
+
+/// Takes and returns money, once.
+#[derive(Clone, clap::Parser)]
+#[command(version, about)]
+pub struct Config {
+    #[command(flatten)]
+    pub chassis: Settings,
+    /// PostgreSQL, as postgres://user:password@host:port/database
+    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret<String>,
+    /// Kafka's bootstrap servers, as host:port,…
+    #[arg(long, env = "SHOP_KAFKA")]
+    pub kafka: String,
+    /// What payment details are sealed with: 32 bytes in base64 [also as a file: `SHOP_SEAL_KEY_FILE`]
+    #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
+    pub seal_key: Secret<SealKey>,
+    /// The payment service provider: where the simulator listens
+    #[arg(long, env = "SHOP_SIMULATOR_URL", default_value = "http://127.0.0.1:8040")]
+    pub simulator_url: String,
+    /// How long the provider may take to answer; after that its answer counts as lost
+    #[arg(long, env = "SHOP_PROVIDER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub provider_timeout: Duration,
+    /// How long a call to the provider belongs to the process that makes it
+    #[arg(long, env = "SHOP_CALL_LEASE", default_value = "45s", value_parser = duration)]
+    pub call_lease: Duration,
+    /// How often calls that nobody makes any more are looked for
+    #[arg(long, env = "SHOP_CALL_SWEEP", default_value = "250ms", value_parser = duration)]
+    pub call_sweep: Duration,
+}
+
+impl Configured for Config {
+    const PORT: &'static str = "8002";
+
+    fn settings(&self) -> &Settings {
+        &self.chassis
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        // Two requests to the provider and a commit fit into a lease, or calls would be made twice.
+        if self.call_lease < self.provider_timeout * 2 + mailbox::COMMAND_DEADLINE {
+            wrong.push(
+                "SHOP_CALL_LEASE has to be at least twice SHOP_PROVIDER_TIMEOUT and 10s".to_owned(),
+            );
+        }
+        if self.call_sweep.is_zero() {
+            wrong.push("SHOP_CALL_SWEEP has to be more than nothing".to_owned());
+        }
+        wrong
+    }
+}
+
+fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
+    SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
+}

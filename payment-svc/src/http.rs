@@ -1,0 +1,43 @@
+//! Payments and accounts over HTTP: looks are answered from the rows, changes go through a batch.
+
+mod accounts;
+mod bodies;
+mod payments;
+
+use axum::{
+    Router,
+    response::Response,
+    routing::{get, post},
+};
+use chassis::Problem;
+use mailbox::Mailbox;
+use sqlx::PgPool;
+
+use crate::{outcomes::Outcomes, reactions::Payments};
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Site {
+    pub pool: PgPool,
+    pub mailbox: Mailbox<Payments>,
+    pub outcomes: Outcomes,
+}
+
+type Answered = Result<Response, Problem>;
+
+/// All routes of this service.
+pub fn router(site: Site) -> Router {
+    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    Router::new()
+        .route("/v1/payments", get(payments::of_order).post(payments::pay))
+        .route("/v1/payments/{id}", get(payments::show))
+        .route("/v1/payment-methods/validate", post(payments::validate))
+        .route("/v1/accounts/{customer}", get(accounts::show).post(accounts::open))
+        .route("/v1/accounts/{customer}/balance", get(accounts::show))
+        .route("/v1/accounts/{customer}/deposit", post(accounts::deposit))
+        .route("/v1/accounts/{customer}/hold", post(accounts::hold))
+        .route("/v1/accounts/{customer}/release", post(accounts::release))
+        .route("/v1/accounts/{customer}/entries", get(accounts::entries))
+        .with_state(site)
+        .merge(parked)
+}

@@ -1,0 +1,130 @@
+//! Accounts of customers and their ledger.
+
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+};
+use chassis::{
+    Code, Problem,
+    body::{Amount, JsonBody},
+    http::{self, Params},
+};
+use proto::{CustomerId, Money};
+use service::Asked;
+use uuid::Uuid;
+
+use super::{Answered, Site, bodies};
+use crate::{
+    reactions::Input,
+    store,
+    views::{AccountView, EntryView},
+};
+
+/// What cursors of the ledger are told apart by.
+const ENTRIES: &str = "entries";
+
+pub(super) async fn open(
+    State(site): State<Site>,
+    Path(customer): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Answered {
+    let customer = named(&customer)?;
+    let currency = body.read_optional(bodies::currency)?;
+    site.change(&asked, &body, Input::OpenAccount { customer, currency }).await
+}
+
+pub(super) async fn show(
+    State(site): State<Site>,
+    Path(customer): Path<String>,
+    headers: HeaderMap,
+) -> Answered {
+    let customer = named(&customer)?;
+    let mut db = site.pool.acquire().await?;
+    let row =
+        store::account(&mut db, &customer).await?.ok_or_else(|| unknown(customer.as_str()))?;
+    Ok(http::resource(&headers, &AccountView::from(&row)))
+}
+
+pub(super) async fn deposit(
+    State(site): State<Site>,
+    Path(customer): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Answered {
+    let customer = named(&customer)?;
+    let amount = body.read(|fields| fields.amount("amount"))?;
+    let amount = site.money_of(&customer, &amount).await?;
+    site.change(&asked, &body, Input::Deposit { customer, amount }).await
+}
+
+pub(super) async fn hold(
+    State(site): State<Site>,
+    Path(customer): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Answered {
+    let customer = named(&customer)?;
+    let (order, amount) = body.read(|fields| {
+        let order = bodies::any_order(fields);
+        let amount = fields.amount("amount");
+        Some((order?, amount?))
+    })?;
+    let amount = site.money_of(&customer, &amount).await?;
+    site.change(&asked, &body, Input::Hold { customer, order, amount }).await
+}
+
+pub(super) async fn release(
+    State(site): State<Site>,
+    Path(customer): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Answered {
+    let customer = named(&customer)?;
+    let order = body.read(bodies::any_order)?;
+    site.change(&asked, &body, Input::Release { customer, order }).await
+}
+
+pub(super) async fn entries(
+    State(site): State<Site>,
+    Path(customer): Path<String>,
+    mut params: Params,
+) -> Answered {
+    let customer = named(&customer)?;
+    let page = params.take_page()?;
+    params.finish()?;
+    let after: Option<Uuid> =
+        page.cursor.map(|cursor| http::read_cursor(ENTRIES, &cursor)).transpose()?;
+    let mut db = site.pool.acquire().await?;
+    let known = store::account_currency(&mut db, &customer).await?;
+    known.ok_or_else(|| unknown(customer.as_str()))?;
+    // One more than asked for tells whether there is another page.
+    let found = store::entries(&mut db, &customer, after, page.limit + 1).await?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let shown = &found[..found.len().min(limit)];
+    let views: Vec<_> = shown.iter().map(EntryView::from).collect();
+    let more = found.len() > limit;
+    let next = shown.last().filter(|_| more).map(|last| http::write_cursor(ENTRIES, &last.id));
+    Ok(http::list(&views, next))
+}
+
+impl Site {
+    async fn change(&self, asked: &Asked, body: &JsonBody, input: Input) -> Answered {
+        service::submit(&self.mailbox, asked.command(input, &body.0)?).await
+    }
+
+    /// An amount in the currency of the customer's account.
+    async fn money_of(&self, customer: &CustomerId, amount: &Amount) -> Result<Money, Problem> {
+        let mut db = self.pool.acquire().await?;
+        let currency = store::account_currency(&mut db, customer).await?;
+        bodies::money(amount, currency.ok_or_else(|| unknown(customer.as_str()))?)
+    }
+}
+
+fn named(customer: &str) -> Result<CustomerId, Problem> {
+    CustomerId::parse(customer).map_err(|_| unknown(customer))
+}
+
+fn unknown(customer: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no account of {customer}"))
+}

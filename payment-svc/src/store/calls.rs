@@ -1,0 +1,153 @@
+//! Calls to the provider that have no answer yet: born leased to the process that decided them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use mailbox::{Trace, wrote};
+use proto::{Currency, Money, OrderId};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::impossible;
+use crate::domain::{Call, Operation, Token};
+
+/// A call, and what the one who makes it needs besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    pub call: Call,
+    pub trace: Option<Trace>,
+    /// How often it was taken up again: above 0, the provider may know of it.
+    pub attempts: i32,
+}
+
+pub(super) async fn begin_calls(
+    db: &mut PgConnection,
+    calls: &BTreeMap<OrderId, CallRow>,
+    lease_ms: i64,
+) -> sqlx::Result<()> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    let orders: Vec<Uuid> = calls.keys().map(|order| order.uuid()).collect();
+    let parts: Vec<_> = calls.values().map(|row| parts(&row.call.operation)).collect();
+    let kinds: Vec<&str> = parts.iter().map(|(kind, ..)| *kind).collect();
+    let numbers: Vec<i32> = parts.iter().map(|(_, number, _)| number.cast_signed()).collect();
+    let subjects: Vec<&str> = parts.iter().map(|(.., subject)| *subject).collect();
+    let amounts: Vec<Decimal> = calls.values().map(|row| row.call.amount.amount()).collect();
+    let currencies: Vec<&str> =
+        calls.values().map(|row| row.call.amount.currency().code()).collect();
+    let traces: Vec<Option<&[u8]>> =
+        calls.values().map(|row| row.trace.as_ref().map(|trace| &trace[..])).collect();
+    // The database's clock, not this machine's: whoever looks at a lease looks at the same clock.
+    let done = sqlx::query!(
+        "-- calls.begin_calls
+        insert into provider_calls
+            (order_id, kind, number, amount, currency, subject, trace, attempts, leased_until)
+        select t.*, 0, clock_timestamp() + $8::bigint * interval '1 millisecond'
+        from unnest($1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[],
+            $7::bytea[]) as t",
+        &orders,
+        &kinds as &[&str],
+        &numbers,
+        &amounts,
+        &currencies as &[&str],
+        &subjects as &[&str],
+        &traces as &[Option<&[u8]>],
+        lease_ms,
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, calls.len())
+}
+
+fn parts(operation: &Operation) -> (&'static str, u32, &str) {
+    match operation {
+        Operation::Charge { revision, token } => ("charge", *revision, token.expose()),
+        Operation::Refund { number, reference } => ("refund", *number, reference),
+    }
+}
+
+/// Removes what has been answered. Two answers may end one call: the row is gone for the second.
+pub(super) async fn end_calls(
+    db: &mut PgConnection,
+    orders: &BTreeSet<OrderId>,
+) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let orders: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+    let done = sqlx::query!(
+        "-- calls.end_calls
+        delete from provider_calls
+        where order_id = any($1)",
+        &orders,
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, orders.len())
+}
+
+/// Takes over calls whose lease has run out, those that wait longest first.
+pub async fn lease_calls(
+    db: &mut PgConnection,
+    lease_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<CallRow>> {
+    let rows = sqlx::query!(
+        "-- calls.lease_calls
+        update provider_calls
+        set leased_until = clock_timestamp() + $1::bigint * interval '1 millisecond',
+            attempts = attempts + 1
+        where order_id in (
+            select order_id
+            from provider_calls
+            where leased_until <= clock_timestamp()
+            order by leased_until
+            limit $2
+            for update skip locked
+        )
+        returning order_id, kind, number, amount, currency, subject, trace, attempts",
+        lease_ms,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let number = row.number.cast_unsigned();
+            let operation = match row.kind.as_str() {
+                "charge" => Operation::Charge { revision: number, token: Token::new(&row.subject) },
+                "refund" => Operation::Refund { number, reference: Arc::from(row.subject) },
+                other => return Err(impossible(other)),
+            };
+            let currency = Currency::parse(&row.currency).map_err(impossible)?;
+            let amount = Money::new(row.amount, currency).map_err(impossible)?;
+            let call = Call { order: OrderId::new(row.order_id), amount, operation };
+            let trace = row.trace.and_then(|trace| trace.try_into().ok());
+            Ok(CallRow { call, trace, attempts: row.attempts })
+        })
+        .collect()
+}
+
+/// Leaves a call alone for a while after its answer was lost. Not if it has made room for another.
+pub async fn postpone_call(db: &mut PgConnection, call: &Call, pause_ms: i64) -> sqlx::Result<()> {
+    let (kind, number, _) = parts(&call.operation);
+    sqlx::query!(
+        "-- calls.postpone_call
+        update provider_calls
+        set leased_until = clock_timestamp() + $4::bigint * interval '1 millisecond'
+        where order_id = $1
+          and kind = $2
+          and number = $3",
+        call.order.uuid(),
+        kind,
+        number.cast_signed(),
+        pause_ms,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Payments: one row for each order, tombstones included.
+
+use mailbox::wrote;
+use proto::OrderId;
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Root, rows::Row};
+
+/// Locks payments in the order of their orders, as every writer does.
+pub(super) async fn lock_payments(
+    db: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<Vec<Root>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "-- payments.lock_payments
+        select
+            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
+            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
+            heard_orders, heard_stock, created_at, updated_at
+        from payments
+        where order_id = any($1)
+        order by order_id
+        for update",
+        orders,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(Root::try_from).collect()
+}
+
+pub async fn payment(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
+    let row = sqlx::query_as!(
+        Row,
+        "-- payments.payment
+        select
+            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
+            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
+            heard_orders, heard_stock, created_at, updated_at
+        from payments
+        where order_id = $1",
+        order.uuid(),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(Root::try_from).transpose()
+}
+
+/// New roots: plainly inserted, so that one who was quicker is noticed.
+pub(super) async fn insert_payments(
+    db: &mut PgConnection,
+    roots: &[(&OrderId, &Root)],
+) -> sqlx::Result<()> {
+    if roots.is_empty() {
+        return Ok(());
+    }
+    let rows = &rows_of(roots);
+    let done = sqlx::query!(
+        "-- payments.insert_payments
+        insert into payments (
+            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
+            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
+            heard_orders, heard_stock, created_at, updated_at
+        )
+        select *
+        from unnest(
+            $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
+            $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
+            $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
+            $25::timestamptz[], $26::timestamptz[]
+        )",
+        &column(rows, |row| row.order_id),
+        &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.revision) as &[Option<i32>],
+        &column(rows, |row| row.due) as &[Option<Decimal>],
+        &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.standing.as_str()) as &[&str],
+        &column(rows, |row| row.tried_revision) as &[Option<i32>],
+        &column(rows, |row| row.tried) as &[Option<Decimal>],
+        &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.reference.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.brand.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.last4.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.decline_code.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.decline_detail.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.refunded) as &[Option<Decimal>],
+        &column(rows, |row| row.refunds) as &[Option<i32>],
+        &column(rows, |row| row.refunding) as &[Option<Decimal>],
+        &column(rows, |row| row.undoing.as_str()) as &[&str],
+        &column(rows, |row| row.version),
+        &column(rows, |row| row.heard_orders),
+        &column(rows, |row| row.heard_stock),
+        &column(rows, |row| row.created_at),
+        &column(rows, |row| row.updated_at),
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, roots.len())
+}
+
+pub(super) async fn update_payments(
+    db: &mut PgConnection,
+    roots: &[(&OrderId, &Root)],
+) -> sqlx::Result<()> {
+    if roots.is_empty() {
+        return Ok(());
+    }
+    let rows = &rows_of(roots);
+    let done = sqlx::query!(
+        "-- payments.update_payments
+        update payments
+        set
+            customer_id = t.customer_id, revision = t.revision, due = t.due,
+            currency = t.currency, instrument = t.instrument, token = t.token,
+            standing = t.standing, tried_revision = t.tried_revision, tried = t.tried,
+            tried_method = t.tried_method, tried_token = t.tried_token, reference = t.reference,
+            brand = t.brand, last4 = t.last4, decline_code = t.decline_code,
+            decline_detail = t.decline_detail, refunded = t.refunded, refunds = t.refunds,
+            refunding = t.refunding, undoing = t.undoing, version = t.version,
+            heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at
+        from unnest(
+            $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
+            $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
+            $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
+            $25::timestamptz[]
+        ) as t (
+            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
+            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
+            heard_orders, heard_stock, updated_at
+        )
+        where payments.order_id = t.order_id",
+        &column(rows, |row| row.order_id),
+        &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.revision) as &[Option<i32>],
+        &column(rows, |row| row.due) as &[Option<Decimal>],
+        &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.standing.as_str()) as &[&str],
+        &column(rows, |row| row.tried_revision) as &[Option<i32>],
+        &column(rows, |row| row.tried) as &[Option<Decimal>],
+        &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.reference.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.brand.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.last4.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.decline_code.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.decline_detail.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.refunded) as &[Option<Decimal>],
+        &column(rows, |row| row.refunds) as &[Option<i32>],
+        &column(rows, |row| row.refunding) as &[Option<Decimal>],
+        &column(rows, |row| row.undoing.as_str()) as &[&str],
+        &column(rows, |row| row.version),
+        &column(rows, |row| row.heard_orders),
+        &column(rows, |row| row.heard_stock),
+        &column(rows, |row| row.updated_at),
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, roots.len())
+}
+
+fn rows_of(roots: &[(&OrderId, &Root)]) -> Vec<Row> {
+    roots.iter().map(|(_, root)| Row::from(*root)).collect()
+}
+
+fn column<'a, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}

@@ -1,0 +1,224 @@
+//! A payment as a row and back: the one place that knows both.
+
+use std::sync::Arc;
+
+use proto::{Currency, CustomerId, Money, OrderId};
+use rust_decimal::Decimal;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Root, impossible};
+use crate::{
+    cards,
+    domain::{
+        Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
+        Refund, Standing, Token, Undoing,
+    },
+};
+
+/// A row of `payments`.
+pub(super) struct Row {
+    pub(super) order_id: Uuid,
+    pub(super) customer_id: Option<String>,
+    pub(super) revision: Option<i32>,
+    pub(super) due: Option<Decimal>,
+    pub(super) currency: Option<String>,
+    pub(super) instrument: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) standing: String,
+    pub(super) tried_revision: Option<i32>,
+    pub(super) tried: Option<Decimal>,
+    pub(super) tried_method: Option<String>,
+    pub(super) tried_token: Option<String>,
+    pub(super) reference: Option<String>,
+    pub(super) brand: Option<String>,
+    pub(super) last4: Option<String>,
+    pub(super) decline_code: Option<String>,
+    pub(super) decline_detail: Option<String>,
+    pub(super) refunded: Option<Decimal>,
+    pub(super) refunds: Option<i32>,
+    pub(super) refunding: Option<Decimal>,
+    pub(super) undoing: String,
+    pub(super) version: i64,
+    pub(super) heard_orders: i64,
+    pub(super) heard_stock: i64,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) updated_at: OffsetDateTime,
+}
+
+impl From<&Root> for Row {
+    fn from(root: &Root) -> Self {
+        let payment = &root.payment;
+        let due = payment.due.as_ref();
+        let mut row = Self {
+            order_id: payment.order.uuid(),
+            customer_id: due.map(|due| due.customer.to_string()),
+            revision: due.map(|due| due.revision.cast_signed()),
+            due: due.map(|due| due.amount.amount()),
+            currency: due.map(|due| due.amount.currency().code().to_owned()),
+            instrument: None,
+            token: None,
+            standing: String::new(),
+            tried_revision: None,
+            tried: None,
+            tried_method: None,
+            tried_token: None,
+            reference: None,
+            brand: payment.face().map(|face| face.brand.to_string()),
+            last4: payment.face().map(|face| face.last4.to_string()),
+            decline_code: None,
+            decline_detail: None,
+            refunded: None,
+            refunds: None,
+            refunding: None,
+            undoing: payment.undoing.as_str().to_owned(),
+            version: root.version,
+            heard_orders: root.heard_orders,
+            heard_stock: root.heard_stock,
+            created_at: root.created_at,
+            updated_at: root.updated_at,
+        };
+        row.set_instrument(payment);
+        row.set_standing(&payment.standing);
+        row
+    }
+}
+
+impl Row {
+    fn set_instrument(&mut self, payment: &Payment) {
+        let instrument = payment.due.as_ref().and_then(|due| due.instrument.as_ref());
+        self.instrument = instrument.map(|instrument| instrument.method().as_str().to_owned());
+        if let Some(Instrument::Card(card)) = instrument {
+            self.token = Some(card.token.expose().to_owned());
+        }
+    }
+
+    fn set_standing(&mut self, standing: &Standing) {
+        let (word, tried) = match standing {
+            Standing::Waiting => ("waiting", None),
+            Standing::Charging(charge) => {
+                self.tried_token = Some(charge.card.token.expose().to_owned());
+                ("charging", Some((charge.revision, charge.amount, Method::Card)))
+            }
+            Standing::Declined(decline) => {
+                self.decline_code = Some(decline.code.as_str().to_owned());
+                self.decline_detail = Some(decline.detail.to_string());
+                ("declined", Some((decline.revision, decline.amount, decline.method)))
+            }
+            Standing::Captured(capture) => {
+                if let Means::Card { reference, .. } = &capture.means {
+                    self.reference = Some(reference.to_string());
+                }
+                self.refunded = Some(capture.refunded.amount());
+                self.refunds = Some(capture.refunds.cast_signed());
+                self.refunding = capture.refunding.as_ref().map(|refund| refund.amount.amount());
+                ("captured", Some((capture.revision, capture.amount, capture.means.method())))
+            }
+        };
+        word.clone_into(&mut self.standing);
+        if let Some((revision, amount, method)) = tried {
+            self.tried_revision = Some(revision.cast_signed());
+            self.tried = Some(amount.amount());
+            self.tried_method = Some(method.as_str().to_owned());
+        }
+    }
+}
+
+impl TryFrom<Row> for Root {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> sqlx::Result<Self> {
+        let order = OrderId::new(row.order_id);
+        let broken = || impossible(format_args!("the payment of {order}"));
+        let undoing = Undoing::parse(&row.undoing).ok_or_else(broken)?;
+        let due = row.due()?;
+        let standing = match (row.standing.as_str(), &due) {
+            ("waiting", _) => Standing::Waiting,
+            (_, Some(due)) => row.standing(due.amount.currency())?.ok_or_else(broken)?,
+            (_, None) => return Err(broken()),
+        };
+        Ok(Self {
+            payment: Payment { order, due, standing, undoing },
+            version: row.version,
+            heard_orders: row.heard_orders,
+            heard_stock: row.heard_stock,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+impl Row {
+    fn due(&self) -> sqlx::Result<Option<Due>> {
+        let (Some(customer), Some(revision), Some(amount), Some(currency)) =
+            (&self.customer_id, self.revision, self.due, &self.currency)
+        else {
+            return Ok(None);
+        };
+        let currency = Currency::parse(currency).map_err(impossible)?;
+        let instrument = match (self.instrument.as_deref().map(Method::parse), &self.token) {
+            (None, _) => None,
+            (Some(Some(Method::Wallet)), _) => Some(Instrument::Wallet),
+            (Some(Some(Method::Card)), Some(token)) => {
+                Some(Instrument::Card(cards::of_token(token)))
+            }
+            _ => return Err(impossible("an instrument without what it needs")),
+        };
+        Ok(Some(Due {
+            customer: CustomerId::parse(customer).map_err(impossible)?,
+            revision: revision.cast_unsigned(),
+            amount: Money::new(amount, currency).map_err(impossible)?,
+            instrument,
+        }))
+    }
+
+    /// Where the money stands, once something was tried.
+    fn standing(&self, currency: Currency) -> sqlx::Result<Option<Standing>> {
+        let money = |amount: Decimal| Money::new(amount, currency).map_err(impossible);
+        let method = self.tried_method.as_deref().and_then(Method::parse);
+        let (Some(revision), Some(tried), Some(method)) = (self.tried_revision, self.tried, method)
+        else {
+            return Ok(None);
+        };
+        let (revision, amount) = (revision.cast_unsigned(), money(tried)?);
+        let face = self.face();
+        match self.standing.as_str() {
+            "charging" => {
+                let Some(token) = &self.tried_token else { return Ok(None) };
+                let card = Card { token: Token::new(token), face };
+                Ok(Some(Standing::Charging(Charge { revision, amount, card })))
+            }
+            "declined" => {
+                let code = self.decline_code.as_deref().and_then(DeclineCode::parse);
+                let Some(code) = code else { return Ok(None) };
+                let detail = Arc::from(self.decline_detail.as_deref().unwrap_or_default());
+                let decline = Decline { revision, amount, method, face, code, detail };
+                Ok(Some(Standing::Declined(decline)))
+            }
+            "captured" => {
+                let means = match (method, &self.reference) {
+                    (Method::Wallet, _) => Means::Wallet,
+                    (Method::Card, Some(reference)) => {
+                        Means::Card { reference: Arc::from(reference.as_str()), face }
+                    }
+                    (Method::Card | Method::Deferred, _) => return Ok(None),
+                };
+                let (Some(refunded), Some(refunds)) = (self.refunded, self.refunds) else {
+                    return Ok(None);
+                };
+                let (refunded, number) = (money(refunded)?, refunds.cast_unsigned());
+                let refunding = self.refunding.map(money).transpose()?;
+                let refunding = refunding.map(|amount| Refund { number, amount });
+                let capture =
+                    Capture { revision, amount, means, refunded, refunds: number, refunding };
+                Ok(Some(Standing::Captured(capture)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn face(&self) -> Option<Face> {
+        let (brand, last4) = (self.brand.as_deref()?, self.last4.as_deref()?);
+        Some(Face { brand: Arc::from(brand), last4: Arc::from(last4) })
+    }
+}

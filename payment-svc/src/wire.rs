@@ -1,0 +1,158 @@
+//! What is said on the topics, and what it means here: the only file that knows the published
+//! language and ours.
+
+use mailbox::{Message, Park};
+use proto::{
+    CustomerId, EventType, Money, OrderId, SealKey,
+    orders::{self, PaymentMethod, order_event},
+    payments,
+    stock::{self, stock_event},
+    topic,
+};
+
+use crate::{
+    cards,
+    domain::{Announcement, DeclineCode, Due, Event, Instrument, Method, payment_id},
+    reactions::{Input, Source},
+};
+
+/// What a message means here: `None` when it is about nothing that this service cares for.
+pub fn read(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
+    let Some(kind) = EventType::named(&message.event_type).filter(|kind| is_heard(kind)) else {
+        return Ok(None);
+    };
+    let event = proto::Event::decode(kind.topic, &message.payload)
+        .map_err(|error| Park::undecodable(error.to_string()))?
+        .filter(|event| event.event_type() == kind);
+    let (order_id, source, event) = match event {
+        Some(proto::Event::Stock(stock_event::Event::StockReserved(reserved))) => {
+            let order = order_id(message, &reserved.order_id)?;
+            (order, Source::Stock, Event::StockReserved(due(order, reserved, key)?))
+        }
+        Some(proto::Event::Orders(order_event::Event::OrderCancelled(cancelled))) => {
+            (order_id(message, &cancelled.order_id)?, Source::Orders, Event::OrderCancelled)
+        }
+        _ => {
+            let reason = format!("it is no {}, though its header says so", kind.name);
+            return Err(Park::undecodable(reason));
+        }
+    };
+    Ok(Some(Input::Heard { order: order_id, source, event, trace: message.trace }))
+}
+
+fn is_heard(kind: &EventType) -> bool {
+    matches!(
+        (kind.topic, kind.name),
+        (topic::STOCK, "StockReserved") | (topic::ORDERS, "OrderCancelled")
+    )
+}
+
+/// The order that a message is about, which has to be the one it is ordered by.
+fn order_id(message: &Message, text: &str) -> Result<OrderId, Park> {
+    let order = OrderId::parse(text)
+        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
+    if message.key.as_deref() != Some(text.as_bytes()) {
+        return Err(Park::undecodable("its key is not its order id"));
+    }
+    Ok(order)
+}
+
+fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<Due, Park> {
+    let terms = reserved.terms.ok_or_else(|| Park::undecodable("it has no terms"))?;
+    let customer = CustomerId::parse(&terms.customer_id)
+        .map_err(|error| Park::undecodable(format!("its customer is {error}")))?;
+    let amount =
+        terms.amount.clone().ok_or_else(|| Park::undecodable("its terms have no amount"))?;
+    let amount = Money::try_from(amount)
+        .map_err(|error| Park::undecodable(format!("its amount: {error}")))?;
+    if !amount.is_positive() {
+        return Err(Park::undecodable("its amount is not more than nothing"));
+    }
+    let instrument = match terms.method() {
+        PaymentMethod::Wallet => Some(Instrument::Wallet),
+        PaymentMethod::Card => Some(Instrument::Card(cards::of_token(&token(order, terms, key)?))),
+        PaymentMethod::Deferred => None,
+        PaymentMethod::Unspecified => {
+            return Err(Park::undecodable("its payment method is not known here"));
+        }
+    };
+    // Beyond this, a revision would not fit its column; no order has been amended so often.
+    let revision = i32::try_from(reserved.revision).ok().filter(|revision| *revision > 0);
+    let revision = revision.ok_or_else(|| Park::undecodable("its revision is out of range"))?;
+    Ok(Due { customer, revision: revision.cast_unsigned(), amount, instrument })
+}
+
+/// A card's sealed details are its token's text.
+fn token(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<String, Park> {
+    let sealed = terms.details.ok_or_else(|| Park::undecodable("a card without its details"))?;
+    let plain = key.open(order, &sealed).map_err(|error| Park {
+        class: "not_opened",
+        reason: format!("its payment details stay closed: {error}"),
+    })?;
+    let token = String::from_utf8(plain).ok();
+    let token = token.filter(|token| {
+        (1..=cards::TOKEN_CHARS_MAX).contains(&token.len()) && !token.contains('\0')
+    });
+    token.ok_or_else(|| Park::undecodable("its payment details are no token"))
+}
+
+/// What is said about an order's money.
+pub fn announce(order: OrderId, announcement: Announcement) -> proto::Event {
+    let order_id = order.to_string();
+    let payment_id = payment_id(order).to_string();
+    match announcement {
+        Announcement::Captured { customer, revision, amount, method } => {
+            payments::PaymentCaptured {
+                order_id,
+                payment_id,
+                customer_id: customer.to_string(),
+                revision,
+                amount: Some(amount.into()),
+                method: published_method(method).into(),
+            }
+            .into()
+        }
+        Announcement::Declined { customer, revision, amount, code, detail } => {
+            payments::PaymentDeclined {
+                order_id,
+                payment_id,
+                customer_id: customer.to_string(),
+                revision,
+                amount: Some(amount.into()),
+                code: published_code(code).into(),
+                detail: detail.to_string(),
+            }
+            .into()
+        }
+        Announcement::Voided { known } => {
+            let payment_id = if known { payment_id } else { String::new() };
+            payments::PaymentVoided { order_id, payment_id }.into()
+        }
+        Announcement::Refunded { customer, amount } => payments::PaymentRefunded {
+            order_id,
+            payment_id,
+            customer_id: customer.to_string(),
+            amount: Some(amount.into()),
+            cause: payments::RefundCause::OrderCancelled.into(),
+        }
+        .into(),
+    }
+}
+
+fn published_method(method: Method) -> PaymentMethod {
+    match method {
+        Method::Wallet => PaymentMethod::Wallet,
+        Method::Card => PaymentMethod::Card,
+        Method::Deferred => PaymentMethod::Deferred,
+    }
+}
+
+fn published_code(code: DeclineCode) -> payments::DeclineCode {
+    match code {
+        DeclineCode::CardDeclined => payments::DeclineCode::CardDeclined,
+        DeclineCode::InsufficientFunds => payments::DeclineCode::InsufficientFunds,
+        DeclineCode::ExpiredCard => payments::DeclineCode::ExpiredCard,
+        DeclineCode::NoAccount => payments::DeclineCode::NoAccount,
+        DeclineCode::CurrencyMismatch => payments::DeclineCode::CurrencyMismatch,
+    }
+}
