@@ -1,3 +1,72 @@
 //! The inventory service.
+//!
+//! ```text
+//! Owns   products, stock, and what of it is promised to orders.
+//! Hears  OrderPlaced OrderConfirmed OrderCancelled
+//! Says   StockReserved StockRejected StockReleased ReservationExpired ProductChanged
+//! Keeps  No piece is promised twice; what is held goes back only when order-svc has ended the order.
+//! ```
 
+pub mod commands;
+pub mod config;
+pub mod deadlines;
 pub mod domain;
+pub mod http;
+pub mod reactions;
+pub mod store;
+pub mod views;
+pub mod wire;
+pub mod world;
+
+use std::sync::Arc;
+
+use chassis::{Chassis, clock, database};
+use mailbox::{Mailbox, Options};
+use time::Duration;
+
+use crate::{config::Config, reactions::Inventory};
+
+/// Its name: consumer group, health, metrics.
+pub const NAME: &str = "inventory-svc";
+/// Who speaks, in the envelope of its events.
+const SOURCE: &str = "/shop/inventory-svc";
+/// Connections for looks; batches have their own.
+const POOL_MAX: u32 = 8;
+
+/// Starts what this service does, and waits for the end.
+pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
+    let url = config.database_url.expose();
+    database::migrate(url, &store::MIGRATOR).await?;
+    database::watch(&chassis.health, url)?;
+    let pool = database::connect_pool(url, POOL_MAX).await?;
+
+    let reactor = Arc::new(Inventory { hold: Duration::try_from(config.reservation_hold)? });
+    let (mailbox, loops) = Mailbox::open(options(&config), reactor).await?;
+    for (name, run) in loops {
+        // Commands stop last: requests in hand wait for their answers.
+        if name == "commands" {
+            chassis.tasks.spawn_last(name, run);
+        } else {
+            chassis.tasks.spawn(name, run);
+        }
+    }
+    let (swept, sweeping) = (pool.clone(), mailbox.clone());
+    chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, stop));
+    chassis.serve(http::router(http::Site { pool, mailbox })).await?;
+    chassis.wait().await
+}
+
+fn options(config: &Config) -> Options {
+    let ours = proto::EVENT_TYPES.iter().filter(|event| event.source() == SOURCE);
+    Options {
+        database_url: config.database_url.expose().clone(),
+        kafka: config.kafka.clone(),
+        service: NAME,
+        source: SOURCE,
+        event_types: ours.map(|event| (event.number, event.topic, event.full_name())).collect(),
+        weekly: &[],
+        clock: clock::now,
+        batch: mailbox::BATCH,
+        command_deadline: mailbox::COMMAND_DEADLINE,
+    }
+}

@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The inventory service's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run(inventory_svc::NAME, inventory_svc::start)
+}

@@ -108,8 +108,8 @@ pub struct Stock {
 
 impl Stock {
     /// Puts a shelf where it belongs, instead of the one that was there.
-    pub fn set(&mut self, sku: Sku, warehouse: WarehouseId, shelf: Shelf) {
-        self.shelves.entry(sku).or_default().insert(warehouse, shelf);
+    pub fn set(&mut self, sku: Sku, warehouse: WarehouseId, there: Shelf) {
+        self.shelves.entry(sku).or_default().insert(warehouse, there);
     }
 
     /// The shelf of a SKU in a warehouse.
@@ -154,8 +154,8 @@ impl Stock {
     pub fn apply(&mut self, motion: Motion, allocations: &[Allocation]) {
         for allocation in allocations {
             let of_sku = self.shelves.entry(allocation.sku.clone()).or_default();
-            let shelf = of_sku.entry(allocation.warehouse.clone()).or_default();
-            shelf.moved(motion, allocation.quantity);
+            let place = of_sku.entry(allocation.warehouse.clone()).or_default();
+            place.moved(motion, allocation.quantity);
         }
     }
 

@@ -1,5 +1,9 @@
 //! The golden table, and every short sequence of events of two orders that want the same pieces.
 
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers; an overflow fails the test")]
+
+use std::fmt::Write as _;
+
 use proto::{Sku, WarehouseId};
 
 use super::*;
@@ -98,9 +102,9 @@ fn table() -> String {
                 Some(Announcement::StockReleased { .. }) => "StockReleased",
                 Some(Announcement::ReservationExpired { .. }) => "ReservationExpired",
             };
-            table += &format!("{name} | {event_name} -> {next} | {moves} | {said}\n");
+            writeln!(table, "{name} | {event_name} -> {next} | {moves} | {said}").unwrap();
         }
-        table += "\n";
+        table.push('\n');
     }
     table
 }
@@ -152,28 +156,22 @@ impl Shop {
             assert!(shelf.reserved <= shelf.on_hand, "oversold: {shelf:?}");
         }
         for (said, cancelled) in self.said.iter().zip(self.cancelled) {
-            self.check_said(said, cancelled);
+            check_said(said, cancelled);
         }
     }
+}
 
-    fn check_said(&self, said: &[Announcement], cancelled: bool) {
-        let count = |which: fn(&Announcement) -> bool| said.iter().filter(|&a| which(a)).count();
-        let released = count(|a| matches!(a, Announcement::StockReleased { .. }));
-        assert_eq!(
-            released,
-            usize::from(cancelled),
-            "StockReleased once for each cancel: {said:?}"
-        );
-        let answers = count(|a| {
-            matches!(a, Announcement::StockReserved { .. } | Announcement::StockRejected { .. })
-        });
-        assert!(answers <= 1, "one answer: {said:?}");
-        assert!(count(|a| matches!(a, Announcement::ReservationExpired { .. })) <= 1, "{said:?}");
-        if let Some(last) =
-            said.iter().position(|a| matches!(a, Announcement::StockReleased { .. }))
-        {
-            assert_eq!(last + 1, said.len(), "nothing after StockReleased: {said:?}");
-        }
+fn check_said(said: &[Announcement], cancelled: bool) {
+    let count = |which: fn(&Announcement) -> bool| said.iter().filter(|&a| which(a)).count();
+    let released = count(|a| matches!(a, Announcement::StockReleased { .. }));
+    assert_eq!(released, usize::from(cancelled), "StockReleased once for each cancel: {said:?}");
+    let answers = count(|a| {
+        matches!(a, Announcement::StockReserved { .. } | Announcement::StockRejected { .. })
+    });
+    assert!(answers <= 1, "one answer: {said:?}");
+    assert!(count(|a| matches!(a, Announcement::ReservationExpired { .. })) <= 1, "{said:?}");
+    if let Some(last) = said.iter().position(|a| matches!(a, Announcement::StockReleased { .. })) {
+        assert_eq!(last + 1, said.len(), "nothing after StockReleased: {said:?}");
     }
 }
 

@@ -1,0 +1,87 @@
+-- What is for sale, where it lies, and what of it is promised to orders.
+--
+-- Ids that people choose sort by bytes (collate "C"), so that the database and the service agree on the order of locks.
+
+-- A product. Whatever changes a SKU, its stock included, locks this row first.
+create table products (
+    sku text collate "C" not null,
+    name text not null,
+    price numeric(19, 4) not null,
+    currency char(3) not null,
+    -- How many times ProductChanged was said about it: the version of the last one.
+    version bigint not null,
+    -- What could be had when it was last said.
+    said_available bigint not null,
+    constraint products_pkey primary key (sku),
+    constraint products_price_positive check (price > 0),
+    constraint products_version_not_negative check (version >= 0)
+) with (fillfactor = 50);
+
+-- A place where stock lies.
+create table warehouses (
+    warehouse_id text collate "C" not null,
+    name text not null,
+    -- Pieces are taken from the lowest number first.
+    priority int not null,
+    constraint warehouses_pkey primary key (warehouse_id)
+);
+
+insert into warehouses (warehouse_id, name, priority)
+values ('main', 'Main warehouse', 1);
+
+-- The pieces of one SKU in one warehouse. Half-empty pages, so that an update stays on its page.
+create table stock (
+    sku text collate "C" not null,
+    warehouse_id text collate "C" not null,
+    -- What lies there, promised pieces included; selling lowers it.
+    on_hand bigint not null,
+    -- What of it is promised to orders.
+    reserved bigint not null,
+    sold bigint not null,
+    constraint stock_pkey primary key (sku, warehouse_id),
+    constraint stock_of_product foreign key (sku) references products (sku),
+    constraint stock_in_warehouse foreign key (warehouse_id) references warehouses (warehouse_id),
+    constraint stock_not_negative check (on_hand >= 0 and reserved >= 0 and sold >= 0),
+    constraint stock_not_oversold check (reserved <= on_hand)
+) with (fillfactor = 50);
+
+-- Pieces received or written off by people: on_hand plus sold is the sum of these.
+create table stock_adjustments (
+    adjustment_id uuid not null,
+    sku text collate "C" not null,
+    warehouse_id text collate "C" not null,
+    delta bigint not null,
+    reason text not null,
+    at timestamptz not null,
+    constraint stock_adjustments_pkey primary key (adjustment_id)
+);
+
+-- What is known of one order: also of one that was rejected, or cancelled before it was heard of.
+create table reservations (
+    -- An order has one reservation, and it bears the order's id: the key is the second lock behind the inbox.
+    reservation_id uuid not null,
+    -- How many events were said about it.
+    version bigint not null,
+    -- The last version heard from order-svc.
+    heard_orders bigint not null,
+    -- Which revision of the order it answers.
+    revision int not null,
+    status text not null,
+    -- Whether it was said that the hold ran out; it goes on being held.
+    expired boolean not null,
+    -- Until when it is held undisturbed; only while it is held.
+    expires_at timestamptz,
+    -- Whose pieces these are, or were: [{"sku", "warehouse", "quantity"}].
+    allocations jsonb not null,
+    constraint reservations_pkey primary key (reservation_id),
+    constraint reservations_status_known check (status in ('rejected', 'held', 'sold', 'released')),
+    constraint reservations_held_until check ((status = 'held') = (expires_at is not null))
+) with (fillfactor = 50);
+
+-- A hold that may run out. The row goes with the hold, so that the table stays as small as what waits.
+create table reservation_waits (
+    expires_at timestamptz not null,
+    reservation_id uuid not null,
+    -- In this order for the sweep, which takes the oldest; whoever ends a hold knows both.
+    constraint reservation_waits_pkey primary key (expires_at, reservation_id)
+);

@@ -1,0 +1,193 @@
+//! What people ask for: products, stock and places, each decided among its batch and answered.
+
+use axum::http::HeaderMap;
+use chassis::{Code, Problem, http};
+use mailbox::{Answer, Turn};
+use proto::{Money, Sku, WarehouseId};
+use serde::Serialize;
+
+use crate::{
+    domain::{Product, Refusal, Shelf, Wanted},
+    views::{AvailabilityView, ProductView, StockView, WarehouseView},
+    world::{Adjustment, Kept, Warehouse, World},
+};
+
+/// A request that goes through a batch.
+#[derive(Clone, Debug)]
+pub enum Request {
+    PutProduct {
+        sku: Sku,
+        name: String,
+        price: Money,
+        headers: HeaderMap,
+    },
+    AdjustStock {
+        sku: Sku,
+        warehouse: WarehouseId,
+        delta: i64,
+        reason: String,
+    },
+    PutWarehouse {
+        id: WarehouseId,
+        warehouse: Warehouse,
+        headers: HeaderMap,
+    },
+    /// Only where an Idempotency-Key asks for the first answer: a look needs no batch.
+    AskAvailability {
+        items: Vec<Wanted>,
+    },
+}
+
+impl Request {
+    /// The SKUs that it is about.
+    pub fn skus(&self) -> Vec<&Sku> {
+        match self {
+            Self::PutProduct { sku, .. } | Self::AdjustStock { sku, .. } => vec![sku],
+            Self::AskAvailability { items } => items.iter().map(|item| &item.sku).collect(),
+            Self::PutWarehouse { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether it needs to know the places.
+    pub fn names_warehouse(&self) -> bool {
+        match self {
+            Self::AdjustStock { .. } | Self::PutWarehouse { .. } => true,
+            Self::PutProduct { .. } | Self::AskAvailability { .. } => false,
+        }
+    }
+}
+
+/// Does what is asked, or says why not.
+pub fn answer(world: &mut World, request: &Request, turn: &Turn) -> Answer {
+    let answered = match request {
+        Request::PutProduct { sku, name, price, headers } => {
+            put_product(world, sku, (name, *price), headers)
+        }
+        Request::AdjustStock { sku, warehouse, delta, reason } => {
+            let adjustment = Adjustment {
+                id: turn.new_id(),
+                sku: sku.clone(),
+                warehouse: warehouse.clone(),
+                delta: *delta,
+                reason: reason.clone(),
+                at: turn.now,
+            };
+            adjust_stock(world, adjustment)
+        }
+        Request::PutWarehouse { id, warehouse, headers } => {
+            put_warehouse(world, id, warehouse, headers)
+        }
+        Request::AskAvailability { items } => {
+            Ok(written(200, &AvailabilityView::new(items, &world.stock)))
+        }
+    };
+    answered.unwrap_or_else(|problem| {
+        let (status, body) = problem.to_parts();
+        Answer { status, body, ..Answer::default() }
+    })
+}
+
+fn put_product(
+    world: &mut World,
+    sku: &Sku,
+    (name, price): (&str, Money),
+    headers: &HeaderMap,
+) -> Result<Answer, Problem> {
+    let available = world.stock.available(sku);
+    let status = if let Some(kept) = world.products.get_mut(sku) {
+        http::if_match(headers, &etag(&ProductView::new(&kept.now, available)))?;
+        if kept.now.name != name || kept.now.price != price {
+            name.clone_into(&mut kept.now.name);
+            kept.now.price = price;
+            // Raised at once, so that the answer tells the version that will be said.
+            kept.now.version += i64::from(world.to_say.insert(sku.clone()));
+        }
+        200
+    } else {
+        http::if_match(headers, "")?;
+        let mut product = Product::listed(sku.clone(), name.to_owned(), price);
+        product.version += 1;
+        world.products.insert(sku.clone(), Kept::new(product));
+        world.to_say.insert(sku.clone());
+        201
+    };
+    let product = world.products.get(sku).map(|kept| &kept.now).ok_or_else(Problem::internal)?;
+    let view = ProductView::new(product, available);
+    let mut answer = resource(status, &view);
+    if status == 201 {
+        answer.headers.push(("location".to_owned(), format!("/v1/products/{sku}")));
+    }
+    Ok(answer)
+}
+
+fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Problem> {
+    let Adjustment { sku, warehouse, delta, .. } = &adjustment;
+    if !world.products.contains_key(sku) {
+        return Err(Problem::new(Code::NotFound, format!("there is no product {sku}")));
+    }
+    let Some(place) = world.warehouses.get(warehouse) else {
+        let wrong = format!("there is no warehouse {warehouse}");
+        return Err(Problem::new(Code::InvalidValue, wrong.clone()).at(
+            "/warehouse",
+            Code::InvalidValue,
+            wrong,
+        ));
+    };
+    let shelf = world
+        .stock
+        .shelf(sku, warehouse)
+        .unwrap_or(Shelf { priority: place.now.priority, ..Shelf::default() });
+    let shelf = shelf.adjust(*delta).map_err(|refusal| refused(refusal, *delta))?;
+    world.stock.set(sku.clone(), warehouse.clone(), shelf);
+    let answer = written(200, &StockView::new(sku, &world.stock));
+    world.adjustments.push(adjustment);
+    Ok(answer)
+}
+
+fn refused(refusal: Refusal, delta: i64) -> Problem {
+    let detail = format!("{delta} is too much: {refusal}");
+    match refusal {
+        Refusal::StockReserved { .. } => Problem::new(Code::StockReserved, detail),
+        Refusal::TooMuch => Problem::new(Code::InvalidValue, detail.clone()).at(
+            "/delta",
+            Code::InvalidValue,
+            detail,
+        ),
+    }
+}
+
+fn put_warehouse(
+    world: &mut World,
+    id: &WarehouseId,
+    warehouse: &Warehouse,
+    headers: &HeaderMap,
+) -> Result<Answer, Problem> {
+    let status = if let Some(kept) = world.warehouses.get_mut(id) {
+        http::if_match(headers, &etag(&WarehouseView::new(id, &kept.now)))?;
+        kept.now = warehouse.clone();
+        200
+    } else {
+        http::if_match(headers, "")?;
+        world.warehouses.insert(id.clone(), Kept::new(warehouse.clone()));
+        201
+    };
+    Ok(resource(status, &WarehouseView::new(id, warehouse)))
+}
+
+fn body(view: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(view).expect("a view has text keys and plain values")
+}
+
+fn etag(view: &impl Serialize) -> String {
+    http::etag_of(&body(view))
+}
+
+fn written(status: u16, view: &impl Serialize) -> Answer {
+    Answer { status, headers: Vec::new(), body: body(view) }
+}
+
+/// A single resource, with its tag.
+fn resource(status: u16, view: &impl Serialize) -> Answer {
+    let body = body(view);
+    Answer { status, headers: vec![("etag".to_owned(), http::etag_of(&body))], body }
+}

@@ -1,0 +1,30 @@
+//! The settings of this service.
+
+use std::time::Duration;
+
+use chassis::{Configured, Secret, Settings, config::duration};
+
+/// Promises stock to orders and takes it back.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version, about)]
+pub struct Config {
+    #[command(flatten)]
+    pub chassis: Settings,
+    /// PostgreSQL, as postgres://user:password@host:port/database
+    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret<String>,
+    /// Kafka's bootstrap servers, as host:port,…
+    #[arg(long, env = "SHOP_KAFKA")]
+    pub kafka: String,
+    /// How long stock is held for an order before it is said that its time is over
+    #[arg(long, env = "SHOP_RESERVATION_HOLD", default_value = "20m", value_parser = duration)]
+    pub reservation_hold: Duration,
+}
+
+impl Configured for Config {
+    const PORT: &'static str = "8003";
+
+    fn settings(&self) -> &Settings {
+        &self.chassis
+    }
+}

@@ -1,0 +1,207 @@
+//! The thin shell around `domain`: loads what a batch touches, lets each input be decided, saves.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
+use mailbox::{Announced, Decided, Message, Park, Reactor, Reading, Turn};
+use proto::{OrderId, Sku, WarehouseId, orders, topic};
+use sqlx::PgConnection;
+use time::Duration;
+
+use crate::{
+    commands::{self, Request},
+    domain::{Event, Reservation, catalogue, decide},
+    store, wire,
+    world::{Kept, Root, World},
+};
+
+/// This service's reactor.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// How long pieces are held before it is said that their time is over.
+    pub hold: Duration,
+}
+
+/// What a message, the sweep or a request means here.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// order-svc said something about an order. The terms are only passed on.
+    Order { order: OrderId, event: Event, terms: Option<Box<orders::Terms>> },
+    /// The sweep found that an order's hold is over.
+    HoldRanOut(OrderId),
+    /// Somebody asks for something.
+    Asked(Request),
+}
+
+impl Input {
+    fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
+            Self::Asked(_) => None,
+        }
+    }
+
+    /// The SKUs that it names itself; those of a reservation come from its row.
+    fn skus(&self) -> Vec<&Sku> {
+        match self {
+            Self::Order { event: Event::OrderPlaced { lines, .. }, .. } => {
+                lines.iter().map(|line| &line.sku).collect()
+            }
+            Self::Order { .. } | Self::HoldRanOut(_) => Vec::new(),
+            Self::Asked(request) => request.skus(),
+        }
+    }
+}
+
+impl Reactor for Inventory {
+    type Input = Input;
+    type World = World;
+
+    fn hears(&self) -> &'static [&'static str] {
+        &[topic::ORDERS]
+    }
+
+    fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
+        Ok(wire::read(message, self.hold)?.map(Reading::once))
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+        let mut world = World::default();
+        load_roots(db, batch, &mut world).await?;
+        load_products(db, batch, &mut world).await?;
+        Ok(world)
+    }
+
+    fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
+        let Input::Order { order, .. } = input else { return None };
+        Some(&mut world.roots.get_mut(order)?.now.heard)
+    }
+
+    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
+        Ok(match input {
+            Input::Order { order, event, terms } => {
+                react(world, *order, event, terms.as_deref(), turn)
+            }
+            Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, turn),
+            Input::Asked(request) => {
+                Decided { announced: Vec::new(), answer: commands::answer(world, request, turn) }
+            }
+        })
+    }
+
+    /// A product is said at most once for a batch, however many of its inputs changed it.
+    fn closing(&self, world: &mut World, turn: &Turn) -> Vec<Announced> {
+        let World { products, stock, to_say, .. } = world;
+        let mut announced = Vec::new();
+        for (sku, Kept { now: product, .. }) in products {
+            let available = stock.available(sku);
+            let certain = to_say.contains(sku);
+            if certain || catalogue::matters(product.said_available, available) {
+                product.version += i64::from(!certain);
+                product.said_available = available;
+                let event = wire::product_changed(product);
+                let key = sku.as_str().as_bytes().to_vec();
+                announced.push(said(turn, key, product.version, &event));
+            }
+        }
+        announced
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+        store::save::world(db, world).await
+    }
+}
+
+/// Applies one event to an order's reservation and to the shelves.
+fn react(
+    world: &mut World,
+    order: OrderId,
+    event: &Event,
+    terms: Option<&orders::Terms>,
+    turn: &Turn,
+) -> Decided {
+    let World { roots, stock, .. } = world;
+    let root = &mut roots.entry(order).or_insert_with(|| Kept::new(Root::default())).now;
+    let decision = decide(mem::take(&mut root.state), event, stock, turn.now);
+    root.state = decision.state;
+    if let Some((motion, allocations)) = decision.motion {
+        stock.apply(motion, &allocations);
+    }
+    let announced = decision.announce.map(|announcement| {
+        root.version += 1;
+        said(turn, order.key(), root.version, &wire::announce(order, announcement, terms))
+    });
+    Decided { announced: announced.into_iter().collect(), ..Decided::default() }
+}
+
+fn said(turn: &Turn, key: Vec<u8>, version: i64, event: &proto::Event) -> Announced {
+    let event_type = event.event_type().number;
+    Announced { event_id: turn.new_id(), key, version, event_type, payload: event.encode() }
+}
+
+async fn load_roots(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    world: &mut World,
+) -> sqlx::Result<()> {
+    let orders: BTreeSet<OrderId> = batch.iter().filter_map(|input| input.order()).collect();
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
+    let found = store::lock_reservations(db, &ids).await?;
+    world.roots = orders.into_iter().map(|order| (order, Kept::new(Root::default()))).collect();
+    world.roots.extend(found.into_iter().map(|(order, root)| (order, Kept::found(root))));
+    Ok(())
+}
+
+async fn load_products(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    world: &mut World,
+) -> sqlx::Result<()> {
+    let mut skus: BTreeSet<&Sku> = batch.iter().flat_map(|input| input.skus()).collect();
+    for Kept { now: root, .. } in world.roots.values() {
+        match &root.state {
+            Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
+                skus.extend(allocations.iter().map(|allocation| &allocation.sku));
+            }
+            // Nothing of theirs can move any more.
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {}
+        }
+    }
+    let skus: Vec<String> = skus.into_iter().map(ToString::to_string).collect();
+    if !skus.is_empty() {
+        let products = store::lock_products(db, &skus).await?;
+        world.products =
+            products.into_iter().map(|row| (row.sku.clone(), Kept::found(row))).collect();
+        let shelves = store::shelves(db, &skus).await?;
+        if is_split(&shelves) {
+            load_warehouses(db, world).await?;
+        }
+        for (sku, warehouse, mut shelf) in shelves {
+            shelf.priority = world.warehouses.get(&warehouse).map_or(0, |kept| kept.now.priority);
+            world.found_shelf(sku, warehouse, shelf);
+        }
+    }
+    let names_one =
+        |input: &&Input| matches!(input, Input::Asked(asked) if asked.names_warehouse());
+    if world.warehouses.is_empty() && batch.iter().any(names_one) {
+        load_warehouses(db, world).await?;
+    }
+    Ok(())
+}
+
+/// Whether some SKU lies in several places, so that their priorities are needed.
+fn is_split(shelves: &[store::PlacedShelf]) -> bool {
+    let mut first: BTreeMap<&Sku, &WarehouseId> = BTreeMap::new();
+    shelves.iter().any(|(sku, warehouse, _)| first.insert(sku, warehouse).is_some())
+}
+
+async fn load_warehouses(db: &mut PgConnection, world: &mut World) -> sqlx::Result<()> {
+    let rows = store::warehouses(db).await?;
+    world.warehouses = rows.into_iter().map(|(id, row)| (id, Kept::found(row))).collect();
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! What is said on the topics, and what it means here: the only file that knows the published language and ours.
+
+use mailbox::{Message, Park};
+use proto::{
+    EventType, OrderId, Sku, catalogue,
+    orders::{self, order_event},
+    stock, topic,
+};
+use time::Duration;
+
+use crate::{
+    domain::{Allocation, Announcement, Event, Product, Wanted},
+    reactions::Input,
+};
+
+/// What a message means here: `None` when it is about nothing that this service cares for.
+pub fn read(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
+    let Some(kind) = EventType::named(&message.event_type).filter(|kind| is_heard(kind)) else {
+        return Ok(None);
+    };
+    let event = proto::Event::decode(topic::ORDERS, &message.payload)
+        .map_err(|error| Park::undecodable(error.to_string()))?
+        .filter(|event| event.event_type() == kind);
+    let Some(proto::Event::Orders(event)) = event else {
+        return Err(Park::undecodable(format!(
+            "it is no {}, though its header says so",
+            kind.name
+        )));
+    };
+    match event {
+        order_event::Event::OrderPlaced(placed) => order_placed(message, placed, hold).map(Some),
+        order_event::Event::OrderConfirmed(orders::OrderConfirmed {
+            order_id, revision, ..
+        }) => about(message, &order_id, Event::OrderConfirmed { revision }).map(Some),
+        order_event::Event::OrderCancelled(orders::OrderCancelled {
+            order_id, revision, ..
+        }) => about(message, &order_id, Event::OrderCancelled { revision }).map(Some),
+        order_event::Event::OrderAwaitingPayment(_)
+        | order_event::Event::OrderAmended(_)
+        | order_event::Event::OrderShipped(_)
+        | order_event::Event::OrderDelivered(_) => Ok(None),
+    }
+}
+
+fn is_heard(kind: &EventType) -> bool {
+    kind.topic == topic::ORDERS
+        && matches!(kind.name, "OrderPlaced" | "OrderConfirmed" | "OrderCancelled")
+}
+
+fn order_placed(
+    message: &Message,
+    placed: orders::OrderPlaced,
+    hold: Duration,
+) -> Result<Input, Park> {
+    // A line without a SKU, a gift wrap say, needs no stock.
+    let lines = placed.lines.iter().filter(|line| !line.sku.is_empty()).map(wanted);
+    let lines = lines.collect::<Result<_, _>>()?;
+    let event = Event::OrderPlaced { revision: placed.revision, lines, hold };
+    let order = order_id(message, &placed.order_id)?;
+    Ok(Input::Order { order, event, terms: placed.terms.map(Box::new) })
+}
+
+fn wanted(line: &orders::Line) -> Result<Wanted, Park> {
+    let sku = Sku::parse(&line.sku)
+        .map_err(|error| Park::undecodable(format!("line {}: {error}", line.line)))?;
+    if line.quantity == 0 {
+        return Err(Park::undecodable(format!("line {} wants no pieces", line.line)));
+    }
+    Ok(Wanted { sku, quantity: line.quantity })
+}
+
+fn about(message: &Message, id: &str, event: Event) -> Result<Input, Park> {
+    Ok(Input::Order { order: order_id(message, id)?, event, terms: None })
+}
+
+/// The order that a message is about, which has to be the one it is ordered by.
+fn order_id(message: &Message, text: &str) -> Result<OrderId, Park> {
+    let order = OrderId::parse(text)
+        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
+    if message.key.as_deref() != Some(text.as_bytes()) {
+        return Err(Park::undecodable("its key is not its order id"));
+    }
+    Ok(order)
+}
+
+/// What is said about an order's stock. The terms are the order's, passed on unread.
+pub fn announce(
+    order: OrderId,
+    announcement: Announcement,
+    terms: Option<&orders::Terms>,
+) -> proto::Event {
+    let order_id = order.to_string();
+    match announcement {
+        Announcement::StockReserved { revision, allocations } => stock::StockReserved {
+            reservation_id: order_id.clone(),
+            order_id,
+            revision,
+            lines: lines(allocations),
+            terms: terms.cloned(),
+        }
+        .into(),
+        Announcement::StockRejected { revision, missing } => {
+            let missing = missing.into_iter().map(|short| stock::Shortage {
+                sku: short.sku.to_string(),
+                wanted: short.wanted,
+                available: short.available,
+            });
+            stock::StockRejected { order_id, revision, missing: missing.collect() }.into()
+        }
+        Announcement::StockReleased { allocations } => {
+            stock::StockReleased { order_id, lines: lines(allocations) }.into()
+        }
+        Announcement::ReservationExpired { revision } => {
+            stock::ReservationExpired { order_id, revision }.into()
+        }
+    }
+}
+
+fn lines(allocations: Vec<Allocation>) -> Vec<stock::Allocation> {
+    let line = |from: Allocation| stock::Allocation {
+        sku: from.sku.to_string(),
+        warehouse: from.warehouse.to_string(),
+        quantity: from.quantity,
+    };
+    allocations.into_iter().map(line).collect()
+}
+
+/// The whole product as it now is.
+pub fn product_changed(product: &Product) -> proto::Event {
+    catalogue::ProductChanged {
+        sku: product.sku.to_string(),
+        name: product.name.clone(),
+        price: Some(product.price.into()),
+        available: product.said_available,
+        version: product.version,
+    }
+    .into()
+}

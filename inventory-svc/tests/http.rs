@@ -1,0 +1,314 @@
+//! Requests and their answers, through the edge and a batch.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use backends::testing::TestDatabase;
+use chassis::{Health, clock, http::Edge};
+use inventory_svc::{
+    http::{Site, router},
+    reactions::Inventory,
+};
+use mailbox::{Mailbox, Options};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shop, a_shop, an_order, inventory};
+
+/// The service's HTTP side, with commands but without Kafka.
+struct Server {
+    shop: Shop,
+    edge: Edge,
+    router: axum::Router,
+    _commands: JoinSet<anyhow::Result<()>>,
+}
+
+struct Told {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    body: Value,
+}
+
+async fn a_server() -> Server {
+    let shop = a_shop().await;
+    let (mailbox, commands) = mailbox_of(&shop.database).await;
+    let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
+    let started = Arc::new(AtomicBool::new(true));
+    let edge = Edge::new(Health::new("inventory-svc", started, CancellationToken::new()));
+    Server { shop, edge, router: router(Site { pool, mailbox }), _commands: commands }
+}
+
+async fn mailbox_of(database: &TestDatabase) -> (Mailbox<Inventory>, JoinSet<anyhow::Result<()>>) {
+    let options = Options {
+        database_url: database.url(),
+        kafka: "127.0.0.1:1".to_owned(),
+        service: inventory_svc::NAME,
+        source: "/shop/inventory-svc",
+        event_types: Vec::new(),
+        weekly: &[],
+        clock: clock::now,
+        batch: 100,
+        command_deadline: mailbox::COMMAND_DEADLINE,
+    };
+    let (mailbox, loops) = Mailbox::open(options, Arc::new(inventory())).await.unwrap();
+    let mut running = JoinSet::new();
+    for (name, run) in loops {
+        if name == "commands" {
+            running.spawn(run(CancellationToken::new()));
+        }
+    }
+    (mailbox, running)
+}
+
+impl Server {
+    async fn send(&self, request: Request<Body>) -> Told {
+        let response = self.edge.answer(self.router.clone(), request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let body =
+            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Told { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn get(&self, path: &str) -> Told {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn write(&self, method: &str, path: &str, key: Option<&str>, body: &Value) -> Told {
+        let mut request =
+            Request::builder().method(method).uri(path).header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Told {
+        self.write("PUT", path, None, &body).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Told {
+        self.write("POST", path, None, &body).await
+    }
+
+    async fn list_mug(&self) -> Told {
+        self.put(
+            "/v1/products/mug",
+            json!({"name": "Blue mug", "price": {"amount": "29.99", "currency": "USD"}}),
+        )
+        .await
+    }
+}
+
+impl Told {
+    fn code(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn a_product_is_listed_changed_and_seen() {
+    let server = a_server().await;
+
+    let listed = server.list_mug().await;
+    assert_eq!(listed.status, 201);
+    assert_eq!(listed.headers["location"], "/v1/products/mug");
+    assert_eq!(
+        listed.body,
+        json!({"sku": "mug", "name": "Blue mug", "price": {"amount": "29.99", "currency": "USD"},
+               "available": 0, "version": 1})
+    );
+
+    let changed = server.put("/v1/products/mug", json!({"name": "Mug", "price": "30"})).await;
+    assert_eq!((changed.status.as_u16(), &changed.body["version"]), (200, &json!(2)));
+    let same = server.put("/v1/products/mug", json!({"name": "Mug", "price": 30})).await;
+    assert_eq!((same.status.as_u16(), &same.body["version"]), (200, &json!(2)));
+
+    let seen = server.get("/v1/products/mug").await;
+    assert_eq!(seen.body, changed.body);
+    assert_eq!(seen.headers["etag"], changed.headers["etag"]);
+    let all = server.get("/v1/products?q=mu&limit=1").await;
+    assert_eq!(all.body, json!({"items": [seen.body], "next_cursor": null}));
+}
+
+#[tokio::test]
+async fn a_stale_change_is_refused_and_an_unchanged_product_not_sent_again() {
+    let server = a_server().await;
+    let etag = server.list_mug().await.headers["etag"].clone();
+    server.post("/v1/products/mug/stock", json!({"warehouse": "main", "delta": 1})).await;
+
+    let body = json!({"name": "Mug", "price": "30"}).to_string();
+    let request = Request::put("/v1/products/mug")
+        .header("content-type", "application/json")
+        .header("if-match", etag)
+        .body(Body::from(body));
+    assert_eq!(server.send(request.unwrap()).await.code(), (412, "stale"));
+
+    let etag = server.get("/v1/products/mug").await.headers["etag"].clone();
+    let request =
+        Request::get("/v1/products/mug").header("if-none-match", etag).body(Body::empty());
+    assert_eq!(server.send(request.unwrap()).await.status, 304);
+}
+
+#[tokio::test]
+async fn stock_comes_and_goes_but_never_below_what_is_reserved() {
+    let mut server = a_server().await;
+    server.list_mug().await;
+    let path = "/v1/products/mug/stock";
+
+    let told =
+        server.post(path, json!({"warehouse": "main", "delta": 50, "reason": "received"})).await;
+    assert_eq!(
+        told.body,
+        json!({"sku": "mug", "on_hand": 50, "reserved": 0, "available": 50, "sold": 0,
+               "warehouses": [{"warehouse": "main", "on_hand": 50, "reserved": 0, "available": 50}]})
+    );
+    let placed = server.shop.placed(an_order(), &[("mug", 20)]);
+    server.shop.hear([placed]).await;
+
+    let told = server.post(path, json!({"warehouse": "main", "delta": -31})).await;
+    assert_eq!(told.code(), (409, "stock_reserved"));
+    let told = server.post(path, json!({"warehouse": "main", "delta": -30})).await;
+    assert_eq!((&told.body["on_hand"], &told.body["available"]), (&json!(20), &json!(0)));
+    assert_eq!(server.get(path).await.body, told.body);
+    let told = server.post(path, json!({"warehouse": "moon", "delta": 1})).await;
+    assert_eq!(told.code(), (422, "invalid_value"));
+    assert_eq!(told.body["errors"][0]["pointer"], "/warehouse");
+    let told =
+        server.post("/v1/products/pot/stock", json!({"warehouse": "main", "delta": 1})).await;
+    assert_eq!(told.code(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_repeated_key_adds_stock_once() {
+    let server = a_server().await;
+    server.list_mug().await;
+    let path = "/v1/products/mug/stock";
+    let body = json!({"warehouse": "main", "delta": 50});
+
+    let first = server.write("POST", path, Some("k-1"), &body).await;
+    let again = server.write("POST", path, Some("k-1"), &body).await;
+    let other =
+        server.write("POST", path, Some("k-1"), &json!({"warehouse": "main", "delta": 1})).await;
+
+    assert_eq!((first.status.as_u16(), &first.body["on_hand"]), (200, &json!(50)));
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    assert_eq!(other.code(), (422, "idempotency_key_reused"));
+}
+
+#[tokio::test]
+async fn a_line_is_split_over_places_by_priority() {
+    let mut server = a_server().await;
+    server.list_mug().await;
+    let told = server.put("/v1/warehouses/attic", json!({"name": "Attic", "priority": 0})).await;
+    assert_eq!(told.status, 201);
+    assert_eq!(told.body, json!({"id": "attic", "name": "Attic", "priority": 0}));
+    for warehouse in ["main", "attic"] {
+        let body = json!({"warehouse": warehouse, "delta": 3});
+        assert_eq!(server.post("/v1/products/mug/stock", body).await.status, 200);
+    }
+
+    let order = an_order();
+    let placed = server.shop.placed(order, &[("mug", 4)]);
+    server.shop.hear([placed]).await;
+
+    let found = server.get(&format!("/v1/reservations?order_id={order}")).await;
+    let reservation = &found.body["items"][0];
+    assert_eq!(reservation["status"], "held");
+    assert_eq!(
+        reservation["items"],
+        json!([{"sku": "mug", "quantity": 3, "warehouse": "attic"},
+               {"sku": "mug", "quantity": 1, "warehouse": "main"}])
+    );
+    let id = reservation["id"].as_str().unwrap();
+    assert_eq!(server.get(&format!("/v1/reservations/{id}")).await.body, *reservation);
+    let found = server.get("/v1/warehouses").await;
+    assert_eq!(found.body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn availability_is_told_for_all_items_together() {
+    let server = a_server().await;
+    server.list_mug().await;
+    server.post("/v1/products/mug/stock", json!({"warehouse": "main", "delta": 3})).await;
+
+    let wanted = json!({"items": [{"sku": "mug", "quantity": 2}, {"sku": "pot", "quantity": 1}]});
+    let told = server.post("/v1/availability", wanted.clone()).await;
+    assert_eq!(
+        told.body,
+        json!({"available": false, "items": [{"sku": "mug", "wanted": 2, "available": 3},
+                                             {"sku": "pot", "wanted": 1, "available": 0}]})
+    );
+    let keyed = server.write("POST", "/v1/availability", Some("k"), &wanted).await;
+    assert_eq!(keyed.body, told.body);
+}
+
+#[tokio::test]
+async fn bad_input_gets_its_code() {
+    let server = a_server().await;
+    server.list_mug().await;
+    let product = "/v1/products/mug";
+
+    for (body, code, pointer) in [
+        (json!({"name": "Mug"}), "missing_field", "/price"),
+        (json!({"name": "Mug", "price": "1.999"}), "too_many_decimals", "/price"),
+        (json!({"name": "Mug", "price": "0"}), "amount_not_positive", "/price"),
+        (json!({"name": "Mug", "price": "1", "x": 1}), "unknown_field", "/x"),
+        (json!({"name": "", "price": "1"}), "invalid_value", "/name"),
+        (
+            json!({"name": "M", "price": {"amount": "1", "currency": "ZZZ"}}),
+            "unknown_currency",
+            "/price",
+        ),
+    ] {
+        let told = server.put(product, body).await;
+        assert_eq!(told.code(), (422, code));
+        assert_eq!(told.body["errors"][0]["pointer"], pointer);
+    }
+    let none = json!({"items": []});
+    assert_eq!(server.post("/v1/availability", none).await.code(), (422, "invalid_value"));
+    for (path, code) in [
+        ("/v1/products/no%20sku", (404, "not_found")),
+        ("/v1/products/pot", (404, "not_found")),
+        ("/v1/products?limit=0", (400, "bad_parameter")),
+        ("/v1/products?cursor=x", (400, "bad_cursor")),
+        ("/v1/reservations", (400, "bad_parameter")),
+        ("/v1/reservations/7", (404, "not_found")),
+        ("/v1/parked?service=nobody", (400, "bad_parameter")),
+        ("/v1/availability", (405, "method_not_allowed")),
+    ] {
+        assert_eq!(server.get(path).await.code(), code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_parked_key_is_listed_shown_dropped_and_released() {
+    let mut server = a_server().await;
+    let order = an_order();
+    let mut poison = server.shop.placed(order, &[("mug", 1)]);
+    poison.payload = vec![0xff];
+    let cancelled = server.shop.cancelled(order);
+    assert_eq!(server.shop.mailbox.hear(vec![poison, cancelled]).await, 1);
+
+    let listed = server.get("/v1/parked?service=inventory-svc").await;
+    let key = &listed.body["items"][0];
+    assert_eq!((&key["messages"], &key["order_id"]), (&json!(2), &json!(order.to_string())));
+    let path = format!("/v1/parked/inventory-svc/shop.orders.v1/{order}");
+    let shown = server.get(&path).await;
+    assert_eq!(shown.body["items"][1]["data"]["order_id"], order.to_string());
+
+    let told = server.post(&format!("{path}/release"), json!({})).await;
+    assert_eq!(told.code().0, 422);
+    let told = server.post(&format!("{path}/discard"), json!({"reason": "poison"})).await;
+    assert_eq!(told.status, 200);
+    let told = server.post(&format!("{path}/release"), json!({})).await;
+    assert_eq!(told.body, json!({"released": 1}));
+    assert_eq!(server.shop.said_of_orders().await, ["StockReleased"]);
+    assert_eq!(server.get(&path).await.code(), (404, "not_found"));
+}

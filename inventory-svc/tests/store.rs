@@ -1,0 +1,112 @@
+//! What the rows themselves refuse, and what the statements find.
+
+use inventory_svc::store::{self, look};
+use proto::Sku;
+use sqlx::Connection;
+use time::Duration;
+
+use super::{a_shop, an_order};
+
+/// The name of the constraint that a statement breaks.
+async fn broken(shop: &mut super::Shop, statement: &'static str) -> String {
+    let error = sqlx::raw_sql(statement).execute(shop.mailbox.db().await).await.unwrap_err();
+    error.as_database_error().unwrap().constraint().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn stock_is_neither_negative_nor_oversold_whatever_the_code_does() {
+    let mut shop = a_shop().await.with_stock("mug", 5).await;
+
+    for (statement, constraint) in [
+        ("update stock set on_hand = -1, reserved = -1", "stock_not_negative"),
+        ("update stock set sold = -1", "stock_not_negative"),
+        ("update stock set reserved = 6", "stock_not_oversold"),
+        ("insert into stock values ('pot', 'main', 1, 0, 0)", "stock_of_product"),
+        ("insert into stock values ('mug', 'moon', 1, 0, 0)", "stock_in_warehouse"),
+        ("update products set price = 0", "products_price_positive"),
+    ] {
+        assert_eq!(broken(&mut shop, statement).await, constraint);
+    }
+}
+
+#[tokio::test]
+async fn a_reservation_is_in_a_state_we_know() {
+    let mut shop = a_shop().await.with_stock("mug", 5).await;
+    let placed = shop.placed(an_order(), &[("mug", 1)]);
+    shop.hear([placed]).await;
+
+    for (statement, constraint) in [
+        ("update reservations set status = 'lost', expires_at = null", "reservations_status_known"),
+        ("update reservations set expires_at = null", "reservations_held_until"),
+        ("insert into reservations select * from reservations", "reservations_pkey"),
+    ] {
+        assert_eq!(broken(&mut shop, statement).await, constraint);
+    }
+}
+
+#[tokio::test]
+async fn a_reservation_survives_its_rows() {
+    let mut shop = a_shop().await.with_stock("mug", 5).await;
+    let order = an_order();
+    let placed = shop.placed(order, &[("mug", 2)]);
+    shop.hear([placed]).await;
+
+    let db = shop.mailbox.db().await;
+    let seen = look::reservation(db, order).await.unwrap().unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let locked = store::lock_reservations(&mut tx, &[order.uuid()]).await.unwrap();
+    tx.rollback().await.unwrap();
+
+    assert_eq!(locked, [(order, seen.clone())]);
+    assert_eq!((seen.version, seen.heard), (1, 1));
+}
+
+#[tokio::test]
+async fn products_are_locked_in_the_order_of_their_bytes() {
+    let mut shop = a_shop().await;
+    for sku in ["b", "B", "a-1", "a.1", "a1"] {
+        shop = shop.with_stock(sku, 1).await;
+    }
+
+    let skus = ["a1", "b", "a.1", "B", "a-1"].map(ToOwned::to_owned);
+    let locked = store::lock_products(shop.mailbox.db().await, &skus).await.unwrap();
+
+    let locked: Vec<_> = locked.into_iter().map(|product| product.sku).collect();
+    assert!(locked.is_sorted(), "the database and we sort alike: {locked:?}");
+    assert_eq!(locked.len(), 5);
+}
+
+#[tokio::test]
+async fn the_sweep_finds_the_oldest_first_and_no_more_than_it_may() {
+    let mut shop = a_shop().await.with_stock("mug", 50).await;
+    let orders = [an_order(), an_order(), an_order()];
+    for order in orders {
+        let placed = shop.placed(order, &[("mug", 1)]);
+        shop.hear([placed]).await;
+    }
+
+    let now = chassis::clock::now();
+    let db = shop.mailbox.db().await;
+    assert_eq!(look::past_expiry(db, now, 10).await.unwrap(), []);
+    let later = now + Duration::minutes(21);
+    assert_eq!(look::past_expiry(db, later, 2).await.unwrap(), orders[..2]);
+}
+
+#[tokio::test]
+async fn products_are_found_by_sku_and_by_name_page_by_page() {
+    let mut shop = a_shop().await;
+    for sku in ["mug-1", "mug-2", "pot-1"] {
+        shop = shop.with_stock(sku, 3).await;
+    }
+
+    let db = shop.mailbox.db().await;
+    let names = |found: Vec<look::Listed>| -> Vec<String> {
+        found.into_iter().map(|(product, _)| product.sku.to_string()).collect()
+    };
+    let found = look::products(db, Some("A MUG"), None, 10).await.unwrap();
+    assert_eq!(names(found), ["mug-1", "mug-2"]);
+    let found = look::products(db, None, Some("mug-1"), 1).await.unwrap();
+    assert_eq!(names(found), ["mug-2"]);
+    let one = look::product(db, &Sku::parse("pot-1").unwrap()).await.unwrap().unwrap();
+    assert_eq!(one.1, 3);
+}
