@@ -3,13 +3,13 @@
 //! The event may come before the answer, so the order id is entered from whichever side tells it first.
 //! Times run from the *intended* start: what waited because the system was slow has waited.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use super::plan::Kind;
+use crate::by_id::ById;
 
 /// An order that was placed.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub(super) struct Tally {
 /// Orders under way, and what is counted about those that are through.
 #[derive(Debug)]
 pub(super) struct Book {
-    halves: HashMap<u128, Half, BuildHasherDefault<ById>>,
+    halves: ById<Half>,
     waiting: u64,
     waiting_counted: u64,
     tally: Tally,
@@ -76,7 +76,7 @@ impl Default for Book {
         let histogram =
             || Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("an hour in three digits");
         Self {
-            halves: HashMap::default(),
+            halves: ById::default(),
             waiting: 0,
             waiting_counted: 0,
             tally: Tally {
@@ -176,27 +176,6 @@ impl Book {
 
 fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Order ids are random in their lower half already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ById(u64);
-
-impl Hasher for ById {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, id: u128) {
-        let halves = id ^ (id >> 64).rotate_left(32);
-        self.0 = u64::try_from(halves & u128::from(u64::MAX)).unwrap_or_default();
-    }
 }
 
 #[cfg(test)]

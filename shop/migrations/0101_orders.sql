@@ -1,0 +1,1 @@
+../../order-svc/migrations/0101_orders.sql

@@ -1,0 +1,1 @@
+../../payment-svc/migrations/0101_payments.sql

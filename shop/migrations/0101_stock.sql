@@ -1,0 +1,1 @@
+../../inventory-svc/migrations/0101_stock.sql

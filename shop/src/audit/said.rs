@@ -1,0 +1,227 @@
+//! What was said on one topic: the outbox rows that are kept, and the messages in Kafka, held against each other.
+//!
+//! The outbox is read first, in one snapshot with the relay's last tick, and Kafka up to an end that was asked
+//! for afterwards. So whatever that tick calls shipped must be found, and nothing is wrong only because time went by.
+//! Of each event one number is kept, a hash of id and payload: a million orders say five million events.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use uuid::Uuid;
+
+use super::check::{Checks, Promise};
+use crate::by_id::ById;
+
+/// An event as its outbox row or its message tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) version: i64,
+    pub(super) id: Uuid,
+    pub(super) payload: &'a [u8],
+}
+
+/// Where a message lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) partition: i32,
+    /// Retention has removed the beginning of this partition.
+    pub(super) is_trimmed: bool,
+}
+
+/// All that was said on one topic.
+#[derive(Debug)]
+pub(super) struct Said {
+    topic: &'static str,
+    /// Only the last event of a key is sure to be there.
+    is_compacted: bool,
+    chains: ById<Chain>,
+    /// Keys that are no ids, by the number that stands for them.
+    names: HashMap<u128, String>,
+}
+
+/// The events of one key.
+#[derive(Debug, Default)]
+struct Chain {
+    /// The version that `hashes` begin with; 0 while there are none.
+    first: i64,
+    hashes: Vec<u64>,
+    /// The highest version that has surely been shipped.
+    shipped: i64,
+    /// Whether that was so long ago that retention may have removed it from Kafka.
+    may_be_gone: bool,
+    /// The version that Kafka has to tell next; 0 while it has told none.
+    next: i64,
+    partition: i32,
+}
+
+impl Said {
+    pub(super) fn on(topic: &'static str, is_compacted: bool) -> Self {
+        Self { topic, is_compacted, chains: ById::default(), names: HashMap::new() }
+    }
+
+    /// A row of the outbox; rows come in the order of their positions.
+    pub(super) fn row(&mut self, event: Event<'_>, shipped: Shipped, checks: &mut Checks) {
+        let number = self.number(event.key);
+        let chain = self.chains.entry(number).or_default();
+        let expected = if chain.first == 0 { event.version } else { chain.end() };
+        checks.looked(Promise::VersionsAgree, 1);
+        if event.version != expected {
+            let (topic, name) = (self.topic, text(event.key));
+            checks.broken(Promise::VersionsAgree, || {
+                format!(
+                    "the outbox of {topic} goes from version {} of {name} to {}",
+                    expected - 1,
+                    event.version
+                )
+            });
+            return;
+        }
+        if chain.first == 0 {
+            chain.first = event.version;
+        }
+        chain.hashes.push(hash(event));
+        if shipped != Shipped::NotYet {
+            chain.shipped = event.version;
+            chain.may_be_gone = shipped == Shipped::LongAgo;
+            checks.looked(Promise::OutboxInKafka, 1);
+        }
+    }
+
+    /// A message of the topic; messages come in the order of their offsets. True if it is there for the first time.
+    pub(super) fn message(&mut self, event: Event<'_>, place: Place, checks: &mut Checks) -> bool {
+        let number = self.number(event.key);
+        let (topic, is_compacted) = (self.topic, self.is_compacted);
+        let chain = self.chains.entry(number).or_default();
+        let name = || format!("version {} of {} on {topic}", event.version, text(event.key));
+        checks.looked(Promise::VersionsGapFree, 1);
+        if chain.next == 0 {
+            chain.partition = place.partition;
+            checks.looked(Promise::OnePartitionAKey, 1);
+            let may_start_late = is_compacted || place.is_trimmed;
+            chain.next = if may_start_late { event.version } else { 1 };
+        } else if chain.partition != place.partition {
+            let other = chain.partition;
+            checks.broken(Promise::OnePartitionAKey, || {
+                format!("{} is on {}, others of its key on {other}", name(), place.partition)
+            });
+        }
+        chain.compare(event, checks, name);
+        if event.version < chain.next {
+            return false;
+        }
+        if event.version > chain.next && !is_compacted {
+            chain.report_gap(event.version, checks, name);
+        }
+        chain.next = event.version + 1;
+        true
+    }
+
+    /// After the last message: what was shipped and is nowhere.
+    pub(super) fn finish(&self, checks: &mut Checks) {
+        for (number, chain) in &self.chains {
+            let reached = if chain.next == 0 { chain.first } else { chain.next };
+            let lost = chain.shipped + 1 - reached;
+            let is_excused = chain.may_be_gone && chain.next == 0;
+            if chain.shipped > 0 && lost > 0 && !is_excused {
+                checks.broken(Promise::OutboxInKafka, || {
+                    let key = self.names.get(number).cloned();
+                    let key = key.unwrap_or_else(|| Uuid::from_u128(*number).to_string());
+                    format!("version {reached} of {key} is not on {}", self.topic)
+                });
+            }
+        }
+    }
+
+    /// The highest version in the outbox, and the highest in Kafka.
+    pub(super) fn reached(&self, key: u128) -> Reached {
+        self.chains.get(&key).map_or_else(Reached::default, |chain| Reached {
+            outbox: if chain.first == 0 { 0 } else { chain.end() - 1 },
+            kafka: (chain.next - 1).max(0),
+        })
+    }
+
+    /// The number that stands for a key: an id's own.
+    fn number(&mut self, key: &[u8]) -> u128 {
+        if let Ok(id) = Uuid::try_parse_ascii(key) {
+            return id.as_u128();
+        }
+        let number = number_of_name(key);
+        self.names.entry(number).or_insert_with(|| text(key));
+        number
+    }
+}
+
+/// Two hashes side by side: names are few, and 128 bits are many.
+pub(super) fn number_of_name(name: &[u8]) -> u128 {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, name).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
+}
+
+/// Whether an outbox row has reached Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shipped {
+    NotYet,
+    Yes,
+    /// And Kafka may have forgotten it by now.
+    LongAgo,
+}
+
+/// How far a key has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    pub(super) outbox: i64,
+    pub(super) kafka: i64,
+}
+
+impl Chain {
+    fn end(&self) -> i64 {
+        self.first + i64::try_from(self.hashes.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Holds an event against what is known of its version: its outbox row, or the message that came first.
+    fn compare(&mut self, event: Event<'_>, checks: &mut Checks, name: impl Fn() -> String) {
+        let (hash, at) = (hash(event), usize::try_from(event.version - self.first));
+        if self.first == 0 {
+            self.first = event.version;
+            self.hashes.push(hash);
+        } else if let Some(known) = at.ok().and_then(|at| self.hashes.get(at)) {
+            checks.looked(Promise::DuplicatesIdentical, 1);
+            if *known != hash {
+                checks.broken(Promise::DuplicatesIdentical, || {
+                    format!("{} is not what was said first, event {}", name(), event.id)
+                });
+            }
+        } else if event.version == self.end() {
+            self.hashes.push(hash);
+        }
+    }
+
+    fn report_gap(&self, version: i64, checks: &mut Checks, name: impl Fn() -> String) {
+        let missing = self.next;
+        checks.broken(Promise::VersionsGapFree, || format!("{} follows {}", name(), missing - 1));
+        if missing >= self.first && missing <= self.shipped.min(version) {
+            checks.broken(Promise::OutboxInKafka, || {
+                format!("version {missing} is missing before {}", name())
+            });
+        }
+    }
+}
+
+fn hash(event: Event<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    event.id.hash(&mut hasher);
+    event.payload.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn text(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

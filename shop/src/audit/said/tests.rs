@@ -1,0 +1,129 @@
+//! Every way in which topic and outbox can disagree is planted, and found by the check that names it.
+
+use super::*;
+
+const KEY: &[u8] = b"01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f";
+const THERE: Place = Place { partition: 3, is_trimmed: false };
+
+struct Topic {
+    said: Said,
+    checks: Checks,
+}
+
+impl Topic {
+    fn new() -> Self {
+        Self { said: Said::on("shop.orders.v1", false), checks: Checks::default() }
+    }
+
+    fn row(mut self, version: i64, shipped: Shipped) -> Self {
+        self.said.row(event(version), shipped, &mut self.checks);
+        self
+    }
+
+    fn message(self, version: i64) -> Self {
+        self.message_at(event(version), THERE)
+    }
+
+    fn message_at(mut self, event: Event<'_>, place: Place) -> Self {
+        self.said.message(event, place, &mut self.checks);
+        self
+    }
+
+    fn broken(mut self) -> Vec<Promise> {
+        self.said.finish(&mut self.checks);
+        Promise::ALL.into_iter().filter(|promise| !self.checks.get(*promise).ok).collect()
+    }
+}
+
+fn event(version: i64) -> Event<'static> {
+    let id = Uuid::from_u128(u128::try_from(version).unwrap());
+    Event { key: KEY, version, id, payload: b"content" }
+}
+
+#[test]
+fn what_was_said_and_shipped_in_order_is_well() {
+    let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).row(3, Shipped::NotYet);
+    let topic = topic.message(1).message(2);
+    let key = Uuid::try_parse_ascii(KEY).unwrap().as_u128();
+    assert_eq!(topic.said.reached(key), Reached { outbox: 3, kafka: 2 });
+    assert_eq!(topic.broken(), []);
+}
+
+#[test]
+fn redelivered_runs_are_no_gap() {
+    let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes);
+    assert_eq!(topic.message(1).message(2).message(1).message(2).broken(), []);
+}
+
+#[test]
+fn an_event_that_was_shipped_and_is_nowhere_is_found() {
+    assert_eq!(Topic::new().row(1, Shipped::Yes).broken(), [Promise::OutboxInKafka]);
+    let last = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).message(1);
+    assert_eq!(last.broken(), [Promise::OutboxInKafka]);
+}
+
+#[test]
+fn what_is_not_shipped_yet_is_not_missed() {
+    assert_eq!(Topic::new().row(1, Shipped::NotYet).broken(), []);
+}
+
+#[test]
+fn what_retention_removed_is_not_missed() {
+    assert_eq!(Topic::new().row(1, Shipped::LongAgo).broken(), []);
+    let trimmed = Place { is_trimmed: true, ..THERE };
+    let rest = Topic::new().row(1, Shipped::LongAgo).row(2, Shipped::LongAgo);
+    assert_eq!(rest.message_at(event(2), trimmed).broken(), []);
+}
+
+#[test]
+fn a_gap_is_found_and_an_event_in_it_is_lost() {
+    let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).row(3, Shipped::Yes);
+    let broken = topic.message(1).message(3).broken();
+    assert_eq!(broken, [Promise::OutboxInKafka, Promise::VersionsGapFree]);
+}
+
+#[test]
+fn a_key_that_does_not_begin_with_its_first_event_is_found() {
+    assert_eq!(Topic::new().message(2).broken(), [Promise::VersionsGapFree]);
+}
+
+#[test]
+fn another_content_under_the_same_version_is_found() {
+    let other = Event { payload: b"other", ..event(1) };
+    let broken = Topic::new().row(1, Shipped::Yes).message_at(other, THERE).broken();
+    assert_eq!(broken, [Promise::DuplicatesIdentical]);
+    let broken = Topic::new().message(1).message_at(other, THERE).broken();
+    assert_eq!(broken, [Promise::DuplicatesIdentical]);
+    let other = Event { id: Uuid::from_u128(99), ..event(1) };
+    let broken = Topic::new().message(1).message_at(other, THERE).broken();
+    assert_eq!(broken, [Promise::DuplicatesIdentical]);
+}
+
+#[test]
+fn a_key_on_two_partitions_is_found() {
+    let elsewhere = Place { partition: 4, ..THERE };
+    let broken = Topic::new().message(1).message_at(event(2), elsewhere).broken();
+    assert_eq!(broken, [Promise::OnePartitionAKey]);
+}
+
+#[test]
+fn an_outbox_that_jumps_is_found() {
+    let broken = Topic::new().row(1, Shipped::NotYet).row(3, Shipped::NotYet).broken();
+    assert_eq!(broken, [Promise::VersionsAgree]);
+}
+
+#[test]
+fn compaction_leaves_gaps_but_not_before_the_last() {
+    let compacted =
+        || Topic { said: Said::on("shop.catalogue.v1", true), checks: Checks::default() };
+    let sku = |version| Event { key: b"mug", ..event(version) };
+    let said = |mut topic: Topic| {
+        for version in 1..=3 {
+            topic.said.row(sku(version), Shipped::Yes, &mut topic.checks);
+        }
+        topic
+    };
+    assert_eq!(said(compacted()).message_at(sku(1), THERE).message_at(sku(3), THERE).broken(), []);
+    let last_lost = said(compacted()).message_at(sku(1), THERE);
+    assert_eq!(last_lost.broken(), [Promise::OutboxInKafka]);
+}

@@ -1,0 +1,49 @@
+//! Every statement of the audit, a file for each service's database.
+//!
+//! `shop/migrations` holds links to the migrations of all services, so the compiler checks these statements against
+//! the tables as they are, and a service that changes its tables finds the audit that no longer fits. Each
+//! database is read in one snapshot: its states, its outbox and the relay's last tick are of the same moment.
+
+pub(super) mod mailbox;
+pub(super) mod notices;
+pub(super) mod orders;
+pub(super) mod payments;
+pub(super) mod stock;
+
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::check::Counted;
+use super::facts::Orders;
+
+/// A transaction that sees one moment, and can change nothing.
+pub(super) async fn snapshot(db: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+    db.begin_with("begin isolation level repeatable read read only").await
+}
+
+/// The orders to read: all, or those that are looked at again.
+pub(super) type Which<'a> = Option<&'a [Uuid]>;
+
+/// Is given each order and its state's count of events.
+pub(super) type Each<'a> = dyn FnMut(u128, i64) + Send + 'a;
+
+/// A count from PostgreSQL.
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// A version, which never is negative.
+fn version(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn counted(checked: i64, wrong: i64, first: Option<String>) -> Counted {
+    Counted { checked: count(checked), wrong: count(wrong), first }
+}
+
+/// Forgets what the database said of these orders: those that are gone must not be remembered.
+fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut super::facts::Facts)) {
+    for order in which.unwrap_or_default() {
+        clear(orders.of(order.as_u128()));
+    }
+}
