@@ -178,7 +178,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
         Ok(())
     }
 
-    /// Sets aside the messages of keys that stopped, and those that say themselves that they cannot be processed.
+    /// Sets aside the messages of keys that stopped before.
     async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         let messages: Vec<(usize, Place)> = self
             .live()
@@ -192,8 +192,6 @@ impl<'a, R: Reactor> Batch<'a, R> {
         for (index, place) in messages {
             if self.stopped.contains(&place) {
                 self.fates[index] = Fate::Parked;
-            } else if let Some(flaw) = &self.entries[index].flaw {
-                self.stop(index, place, flaw.clone());
             }
         }
         Ok(())
@@ -212,47 +210,69 @@ impl<'a, R: Reactor> Batch<'a, R> {
         let entries = self.entries;
         let inputs: Vec<&R::Input> =
             self.live().filter_map(|place| entries[place].input.as_ref()).collect();
-        if inputs.is_empty() {
-            return Ok(None);
-        }
-        let mut world = self.reactor.load(&mut *db, &inputs).await?;
+        let mut world = match inputs.is_empty() {
+            true => None,
+            false => Some(self.reactor.load(&mut *db, &inputs).await?),
+        };
         for index in 0..entries.len() {
-            if self.fates[index] == Fate::Live {
-                self.decide_one(index, &mut world);
+            if self.fates[index] == Fate::Live
+                && !self.stops(index, world.as_mut())
+                && let (Some(world), Some(input)) = (world.as_mut(), &entries[index].input)
+            {
+                self.decide_one(index, world, input);
             }
         }
-        let closing = self.reactor.closing(&mut world, self.turn);
-        self.announced.extend(closing.into_iter().map(|event| (event, None)));
-        self.reactor.save(db, &world).await?;
-        Ok(Some(world))
+        if let Some(world) = &mut world {
+            let closing = self.reactor.closing(world, self.turn);
+            self.announced.extend(closing.into_iter().map(|event| (event, None)));
+            self.reactor.save(db, world).await?;
+        }
+        Ok(world)
     }
 
-    fn decide_one(&mut self, index: usize, world: &mut R::World) {
+    /// Whether a message is not to be decided: its key stopped earlier in this batch, or it stops its key itself, or
+    /// the inbox has forgotten its time and its version says that it was heard.
+    fn stops(&mut self, index: usize, world: Option<&mut R::World>) -> bool {
         let entry = &self.entries[index];
-        let Some(input) = &entry.input else { return };
-        if let Some(message) = entry.message() {
-            let place = parked::place(message);
-            if self.stopped.contains(&place) {
-                self.fates[index] = Fate::Parked;
-                return;
-            }
-            let heard = self.reactor.heard(world, input).map_or(0, |slot| *slot);
-            let known_range = entry.id.is_none_or(|id| inbox::in_range(id, self.turn.now));
-            if message.version <= heard {
-                if !known_range {
-                    self.fates[index] = Fate::Duplicate;
-                    return;
+        let Some(message) = entry.message() else { return false };
+        let place = parked::place(message);
+        if self.stopped.contains(&place) {
+            self.fates[index] = Fate::Parked;
+            return true;
+        }
+        if let Some(flaw) = &entry.flaw {
+            self.stop(index, place, flaw.clone());
+            return true;
+        }
+        let heard = match (world, &entry.input) {
+            (Some(world), Some(input)) => self.reactor.heard(world, input).map_or(0, |slot| *slot),
+            _ => 0,
+        };
+        let in_range = entry.id.is_none_or(|id| inbox::in_range(id, self.turn.now));
+        match (in_range, message.version <= heard) {
+            (true, repeated) => {
+                if repeated {
+                    metrics::inversion();
                 }
-                metrics::inversion();
-            } else if !known_range {
+                false
+            }
+            (false, true) => {
+                self.fates[index] = Fate::Duplicate;
+                true
+            }
+            (false, false) => {
                 let reason = format!(
                     "its id {} is outside the inbox's range and its version {} is above {heard}, the last one heard",
                     message.event_id, message.version
                 );
                 self.stop(index, place, Park { class: "out_of_range", reason });
-                return;
+                true
             }
         }
+    }
+
+    fn decide_one(&mut self, index: usize, world: &mut R::World, input: &R::Input) {
+        let entry = &self.entries[index];
         match (self.reactor.decide(world, input, self.turn), entry.message()) {
             (Ok(decided), message) => {
                 self.announced.extend(decided.announced.into_iter().map(|e| (e, entry.trace)));
@@ -335,47 +355,4 @@ fn known<I>(entry: &Entry<I>) -> Fate {
         // A commit whose end was never heard did happen: the answer of that attempt holds.
         Some(waiting) => Fate::Answered(waiting.told.clone().ok_or(CommandError::Failed)),
     }
-}
-
-/// Decides parked messages that an operator lets go, within a transaction that holds their key. How many of them,
-/// from the first, were decided; the rest stay parked, for the reason given.
-pub(crate) async fn release<R: Reactor>(
-    reactor: &R,
-    db: &mut PgConnection,
-    entries: &[Entry<R::Input>],
-    turn: &Turn,
-) -> sqlx::Result<(usize, Option<Park>, Option<R::World>)> {
-    let readable = entries.iter().position(|entry| entry.flaw.is_some()).unwrap_or(entries.len());
-    let inputs: Vec<&R::Input> =
-        entries[..readable].iter().filter_map(|entry| entry.input.as_ref()).collect();
-    let mut refused = entries.get(readable).and_then(|entry| entry.flaw.clone());
-    if inputs.is_empty() {
-        return Ok((0, refused, None));
-    }
-    let mut announced = Vec::new();
-    let mut decided = 0;
-    let mut world = reactor.load(&mut *db, &inputs).await?;
-    for entry in &entries[..readable] {
-        if let (Some(input), Some(message)) = (&entry.input, entry.message()) {
-            match reactor.decide(&mut world, input, turn) {
-                Ok(decision) => {
-                    announced.extend(decision.announced.into_iter().map(|e| (e, entry.trace)));
-                    if let Some(slot) = reactor.heard(&mut world, input) {
-                        *slot = message.version.max(*slot);
-                    }
-                }
-                Err(park) => {
-                    refused = Some(park);
-                    break;
-                }
-            }
-        }
-        decided += 1;
-    }
-    announced.extend(reactor.closing(&mut world, turn).into_iter().map(|event| (event, None)));
-    reactor.save(&mut *db, &world).await?;
-    if !announced.is_empty() {
-        outbox::append(db, &announced).await?;
-    }
-    Ok((decided, refused, Some(world)))
 }

@@ -7,9 +7,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    batch,
     consume::entry,
+    entry::Entry,
     message::{Message, Park},
+    outbox,
     parked::{self, ParkedKey, ParkedMessage},
     reactor::{Reactor, Turn},
     session::Session,
@@ -126,7 +127,7 @@ impl<R: Reactor> Operators<R> {
         }
         let turn = Turn::at((self.clock)());
         let (decided, refused, world) =
-            batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
+            decide_parked(&*self.reactor, &mut tx, &entries, &turn).await?;
         let mut over: Vec<i64> = ids.into_iter().take(decided).collect();
         if refused.is_none() {
             over.extend(dropped);
@@ -219,4 +220,47 @@ fn message(topic: &str, row: &ParkedMessage) -> (Message, Option<Park>) {
         reason: "the message has no usable header ce_type".to_owned(),
     });
     (message, flaw)
+}
+
+/// Decides parked messages that an operator lets go, within a transaction that holds their key. How many of them,
+/// from the first, were decided; the rest stay parked, for the reason given.
+async fn decide_parked<R: Reactor>(
+    reactor: &R,
+    db: &mut PgConnection,
+    entries: &[Entry<R::Input>],
+    turn: &Turn,
+) -> sqlx::Result<(usize, Option<Park>, Option<R::World>)> {
+    let readable = entries.iter().position(|entry| entry.flaw.is_some()).unwrap_or(entries.len());
+    let inputs: Vec<&R::Input> =
+        entries[..readable].iter().filter_map(|entry| entry.input.as_ref()).collect();
+    let mut refused = entries.get(readable).and_then(|entry| entry.flaw.clone());
+    if inputs.is_empty() {
+        return Ok((0, refused, None));
+    }
+    let mut announced = Vec::new();
+    let mut decided = 0;
+    let mut world = reactor.load(&mut *db, &inputs).await?;
+    for entry in &entries[..readable] {
+        if let (Some(input), Some(message)) = (&entry.input, entry.message()) {
+            match reactor.decide(&mut world, input, turn) {
+                Ok(decision) => {
+                    announced.extend(decision.announced.into_iter().map(|e| (e, entry.trace)));
+                    if let Some(slot) = reactor.heard(&mut world, input) {
+                        *slot = message.version.max(*slot);
+                    }
+                }
+                Err(park) => {
+                    refused = Some(park);
+                    break;
+                }
+            }
+        }
+        decided += 1;
+    }
+    announced.extend(reactor.closing(&mut world, turn).into_iter().map(|event| (event, None)));
+    reactor.save(&mut *db, &world).await?;
+    if !announced.is_empty() {
+        outbox::append(db, &announced).await?;
+    }
+    Ok((decided, refused, Some(world)))
 }

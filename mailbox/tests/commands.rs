@@ -1,0 +1,197 @@
+//! Commands: one effect each, the same answer again under the same key, and no answer lost with its client.
+
+use std::{sync::Arc, time::Duration};
+
+use mailbox::{Command, CommandError, IdempotencyKey, Mailbox, testing::Fixture};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    operators::options,
+    proxy::Proxy,
+    toy::{Add, Toy, ask, clock, prepare, toy, words},
+};
+
+fn key(name: &str, request: u8) -> IdempotencyKey {
+    IdempotencyKey {
+        caller: "anonymous".to_owned(),
+        route: "POST /toys".to_owned(),
+        key: name.to_owned(),
+        fingerprint: [request; 32],
+    }
+}
+
+#[tokio::test]
+async fn the_first_answer_is_told_again() {
+    let mut toy = toy().await;
+    let first = toy.tell_keyed(ask("a", "1"), Some(key("k", 1))).await.unwrap();
+    let again = toy.tell_keyed(ask("a", "1"), Some(key("k", 1))).await.unwrap();
+
+    assert!(!first.replayed && again.replayed);
+    assert_eq!(first.answer, again.answer);
+    assert_eq!(words(&mut toy, "a").await, ["1"]);
+    let reused = toy.tell_keyed(ask("a", "other"), Some(key("k", 2))).await;
+    assert_eq!(reused, Err(CommandError::KeyReused));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_kept_leaves_its_key_free() {
+    let mut toy = toy().await;
+    assert_eq!(
+        toy.tell_keyed(ask("a", "busy"), Some(key("k", 1))).await.unwrap().answer.status,
+        425
+    );
+    let second = toy.tell_keyed(ask("a", "1"), Some(key("k", 1))).await.unwrap();
+    assert!(!second.replayed);
+    assert_eq!(words(&mut toy, "a").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_key_is_forgotten_after_a_day() {
+    let mut toy = toy().await;
+    toy.tell_keyed(ask("a", "1"), Some(key("k", 1))).await.unwrap();
+    sqlx::raw_sql("update idempotency_keys set created_at = created_at - interval '25 hours'")
+        .execute(toy.db().await)
+        .await
+        .unwrap();
+    let second = toy.tell_keyed(ask("a", "2"), Some(key("k", 2))).await.unwrap();
+    assert!(!second.replayed);
+    assert_eq!(words(&mut toy, "a").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_alone_fails_alone() {
+    let (url, mailbox, stop, loops) = running().await;
+    let told = |word: &'static str| {
+        let mailbox = mailbox.clone();
+        async move { mailbox.submit(Command::new(ask("a", word))).await }
+    };
+    let (fine, cursed, other) = tokio::join!(told("fine"), told("cursed"), told("other"));
+
+    assert_eq!(fine.unwrap().answer.status, 201);
+    assert_eq!(cursed, Err(CommandError::Failed));
+    assert_eq!(other.unwrap().answer.status, 201);
+    let mut toy = Fixture::new(&url, Arc::new(Toy), clock);
+    assert_eq!(words(&mut toy, "a").await.len(), 2);
+    assert!(toy.dump().await["parked_keys"].is_empty());
+    stop.cancel();
+    loops.join_all().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_commit_is_found_out() {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let proxy = Proxy::before(&database.url()).await;
+    let mut toy = Fixture::new(&proxy.url, Arc::new(Toy), clock);
+    toy.tell(ask("a", "warm")).await;
+
+    proxy.lose_commits(1);
+    let answer = toy.tell(ask("a", "1")).await;
+
+    assert_eq!(proxy.still_armed(), 0, "the fault was met");
+    assert_eq!(answer.body, b"1 2", "the answer of the commit that did happen");
+    assert_eq!(words(&mut toy, "a").await, ["warm", "1"]);
+    proxy.lose_commits(1);
+    toy.hear(vec![crate::toy::hear("b", 1, "heard")]).await;
+    assert_eq!(words(&mut toy, "b").await, ["heard"]);
+}
+
+/// hyper drops a handler when its client goes away; a command must not be dropped with it, nor take a neighbour along.
+#[tokio::test]
+async fn clients_that_go_away_lose_nobody_an_acknowledged_command() {
+    let (url, mailbox, stop, loops) = running().await;
+    let mut asked = JoinSet::new();
+    for client in 0..400_u64 {
+        let mailbox = mailbox.clone();
+        asked.spawn(async move {
+            let command = Command::new(ask(&format!("k{}", client % 7), &format!("w{client}")));
+            let patience = if client % 3 == 0 {
+                Duration::from_micros(client * 7)
+            } else {
+                Duration::from_mins(1)
+            };
+            let told = tokio::time::timeout(patience, mailbox.submit(command)).await;
+            told.is_ok_and(|told| told.is_ok()).then_some(format!("w{client}"))
+        });
+    }
+    let acknowledged: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
+    assert!(acknowledged.len() >= 266);
+
+    let mut toy = Fixture::new(&url, Arc::new(Toy), clock);
+    let effects: Vec<String> =
+        sqlx::query_scalar("select word from effects").fetch_all(toy.db().await).await.unwrap();
+    let distinct: std::collections::HashSet<&String> = effects.iter().collect();
+    assert_eq!(distinct.len(), effects.len(), "each took effect once");
+    assert!(
+        acknowledged.iter().all(|word| distinct.contains(word)),
+        "and none that was acknowledged is missing"
+    );
+    stop.cancel();
+    loops.join_all().await;
+}
+
+#[tokio::test]
+async fn fifty_identical_requests_are_one() {
+    let (url, mailbox, stop, loops) = running().await;
+    let mut asked = JoinSet::new();
+    for _ in 0..50 {
+        let mailbox = mailbox.clone();
+        let command = Command { input: ask("a", "1"), key: Some(key("k", 1)), trace: None };
+        asked.spawn(async move { mailbox.submit(command).await.unwrap() });
+    }
+    let told = asked.join_all().await;
+    assert_eq!(told.iter().filter(|outcome| !outcome.replayed).count(), 1);
+    assert!(told.iter().all(|outcome| outcome.answer == told[0].answer));
+    let mut toy = Fixture::new(&url, Arc::new(Toy), clock);
+    assert_eq!(words(&mut toy, "a").await, ["1"]);
+    stop.cancel();
+    loops.join_all().await;
+}
+
+/// A mailbox whose command loop runs, without Kafka.
+async fn running() -> (String, Mailbox<Toy>, CancellationToken, JoinSet<anyhow::Result<()>>) {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let options = options(database.url(), "127.0.0.1:1".to_owned());
+    let (mailbox, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    for (name, run) in loops {
+        if name != "messages" {
+            running.spawn(run(stop.clone()));
+        }
+    }
+    (database.url(), mailbox, stop, running)
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_overloaded_at_the_deadline() {
+    let server = backends::testing::private_postgres().await;
+    server.create_database("toy").await.unwrap();
+    let url = server.url("toy");
+    prepare(&url).await;
+    let mut options = options(url, "127.0.0.1:1".to_owned());
+    options.command_deadline = Duration::from_millis(500);
+    let (mailbox, loops) = Mailbox::<Toy>::open(options, Arc::new(Toy)).await.unwrap();
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    for (_, run) in loops.into_iter().filter(|(name, _)| *name == "commands") {
+        running.spawn(run(stop.clone()));
+    }
+    let add: Add = ask("a", "1");
+    assert_eq!(mailbox.submit(Command::new(add)).await.unwrap().answer.status, 201);
+
+    server.kill9().unwrap();
+
+    // A session may outlive its server by a moment.
+    backends::testing::eventually("the database to be missed", Duration::from_secs(10), || async {
+        match mailbox.submit(Command::new(ask("a", "2"))).await {
+            Err(CommandError::Overloaded) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    stop.cancel();
+    running.join_all().await;
+}

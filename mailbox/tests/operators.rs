@@ -1,0 +1,112 @@
+//! Operators: a parked key goes on where it stopped, in order, with the ids it came with.
+
+use std::sync::Arc;
+
+use mailbox::{Mailbox, Message, OperatorError, Options, testing::Fixture};
+
+use crate::toy::{TOPIC, Toy, clock, hear, prepare, words};
+
+pub(crate) fn options(database_url: String, kafka: String) -> Options {
+    Options {
+        database_url,
+        kafka,
+        service: "toy-svc",
+        source: "/toy",
+        event_types: vec![(1, TOPIC, "toy.v1.Added".to_owned())],
+        weekly: &[],
+        clock,
+        batch: 100,
+        command_deadline: mailbox::COMMAND_DEADLINE,
+    }
+}
+
+async fn desk() -> (Fixture<Toy>, Mailbox<Toy>) {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
+    let options = options(database.url(), "127.0.0.1:1".to_owned());
+    let (mailbox, _loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
+    (toy, mailbox)
+}
+
+fn poison(key: &str, version: i64) -> Message {
+    let mut message = hear(key, version, "");
+    message.payload = vec![0xff];
+    message
+}
+
+#[tokio::test]
+async fn discard_and_release_go_on_in_order() {
+    let (mut toy, mailbox) = desk().await;
+    let mut batch = vec![hear("a", 1, "1"), poison("a", 2)];
+    batch.extend((3..=1_203).map(|version| hear("a", version, &version.to_string())));
+    toy.hear(batch).await;
+
+    let keys = mailbox.parked().await.unwrap();
+    assert_eq!((keys.len(), keys[0].messages), (1, 1_202));
+    assert!(matches!(mailbox.release(TOPIC, "a").await, Err(OperatorError::StillStopped(_))));
+    assert_eq!(words(&mut toy, "a").await, ["1"], "nothing overtakes the first");
+
+    mailbox.discard(TOPIC, "a", "it was a test").await.unwrap();
+    assert_eq!(mailbox.parked().await.unwrap()[0].messages, 1_201, "only the first is dropped");
+    assert_eq!(mailbox.release(TOPIC, "a").await.unwrap(), 1_201);
+
+    let expected: Vec<String> =
+        std::iter::once(1).chain(3..=1_203).map(|version: i64| version.to_string()).collect();
+    assert_eq!(words(&mut toy, "a").await, expected);
+    assert!(mailbox.parked().await.unwrap().is_empty());
+    assert!(toy.dump().await["parked_log"].iter().any(|row| row.contains("it was a test")));
+    toy.hear(vec![hear("a", 1_204, "on")]).await;
+    assert_eq!(words(&mut toy, "a").await.last().unwrap(), "on");
+}
+
+#[tokio::test]
+async fn a_replaced_message_takes_effect_under_its_own_id() {
+    let (mut toy, mailbox) = desk().await;
+    let first = poison("a", 1);
+    toy.hear(vec![first.clone(), hear("a", 2, "2")]).await;
+
+    mailbox.replace(TOPIC, "a", b"mended", "the sender's bug").await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a").await.unwrap(), 2);
+
+    assert_eq!(words(&mut toy, "a").await, ["mended", "2"]);
+    toy.hear(vec![first]).await;
+    assert_eq!(words(&mut toy, "a").await, ["mended", "2"], "its redelivery is a duplicate");
+}
+
+#[tokio::test]
+async fn a_second_poison_stops_the_release_where_it_is() {
+    let (mut toy, mailbox) = desk().await;
+    toy.hear(vec![poison("a", 1), hear("a", 2, "2"), poison("a", 3), hear("a", 4, "4")]).await;
+
+    mailbox.discard(TOPIC, "a", "first").await.unwrap();
+    assert!(matches!(mailbox.release(TOPIC, "a").await, Err(OperatorError::StillStopped(_))));
+    assert_eq!(words(&mut toy, "a").await, ["2"]);
+    assert_eq!(mailbox.parked_messages(TOPIC, "a").await.unwrap().len(), 2);
+
+    mailbox.discard(TOPIC, "a", "second").await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a").await.unwrap(), 1);
+    assert_eq!(words(&mut toy, "a").await, ["2", "4"]);
+}
+
+#[tokio::test]
+async fn a_message_the_database_refused_is_released_up_to_it() {
+    let (mut toy, mailbox) = desk().await;
+    toy.hear(vec![poison("a", 1)]).await;
+    toy.hear(vec![hear("a", 2, "2"), hear("a", 3, "cursed"), hear("a", 4, "4")]).await;
+    mailbox.discard(TOPIC, "a", "poison").await.unwrap();
+
+    assert!(matches!(mailbox.release(TOPIC, "a").await, Err(OperatorError::Database(_))));
+    assert_eq!(words(&mut toy, "a").await, ["2"]);
+    mailbox.replace(TOPIC, "a", b"blessed", "mended").await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a").await.unwrap(), 2);
+    assert_eq!(words(&mut toy, "a").await, ["2", "blessed", "4"]);
+}
+
+#[tokio::test]
+async fn what_is_not_parked_cannot_be_released() {
+    let (_toy, mailbox) = desk().await;
+    assert!(matches!(mailbox.release(TOPIC, "a").await, Err(OperatorError::NotParked)));
+    assert!(matches!(mailbox.discard(TOPIC, "a", "").await, Err(OperatorError::NotParked)));
+    assert!(matches!(mailbox.parked_messages(TOPIC, "a").await, Err(OperatorError::NotParked)));
+}

@@ -1,0 +1,181 @@
+//! A toy service: counters by key, each input an effect that is written down.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mailbox::{
+    Announced, Answer, Decided, Message, Park, Reactor, Reading, Turn, testing::Fixture, wrote,
+};
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+
+pub(crate) const TOPIC: &str = "toy.v1";
+const SAID: i16 = 1;
+
+const TABLES: &str = "
+    create table counters (
+        key text primary key,
+        total bigint not null,
+        said bigint not null,
+        heard bigint not null
+    );
+    create table effects (
+        effect_id bigint generated always as identity primary key,
+        key text not null,
+        word text not null,
+        constraint effects_not_cursed check (word <> 'cursed')
+    );";
+
+/// Adds one to a counter and remembers the word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Add {
+    pub(crate) key: String,
+    pub(crate) word: String,
+    heard: bool,
+}
+
+pub(crate) struct Toy;
+
+#[derive(Default)]
+pub(crate) struct World {
+    counters: BTreeMap<String, Counter>,
+    effects: Vec<(String, String)>,
+}
+
+#[derive(Clone, Default)]
+struct Counter {
+    total: i64,
+    said: i64,
+    heard: i64,
+    is_new: bool,
+}
+
+pub(crate) fn clock() -> OffsetDateTime {
+    #[expect(clippy::disallowed_methods, reason = "the test's one clock")]
+    OffsetDateTime::now_utc()
+}
+
+/// Says `word` about `key` by a request.
+pub(crate) fn ask(key: &str, word: &str) -> Add {
+    Add { key: key.to_owned(), word: word.to_owned(), heard: false }
+}
+
+/// Says `word` about `key` by a message, the `version`th of its key.
+pub(crate) fn hear(key: &str, version: i64, word: &str) -> Message {
+    mailbox::testing::message(TOPIC, key, "toy.v1.Added", version, word.as_bytes().to_vec())
+}
+
+/// A database with the mailbox's tables and the toy's.
+pub(crate) async fn prepare(url: &str) {
+    let mut db = PgConnection::connect(url).await.unwrap();
+    sqlx::migrate!("./migrations").run(&mut db).await.unwrap();
+    sqlx::raw_sql(TABLES).execute(&mut db).await.unwrap();
+}
+
+pub(crate) async fn toy() -> Fixture<Toy> {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    Fixture::new(&database.url(), Arc::new(Toy), clock)
+}
+
+/// The words of a key, in the order they took effect.
+pub(crate) async fn words(fixture: &mut Fixture<Toy>, key: &str) -> Vec<String> {
+    sqlx::query_scalar("select word from effects where key = $1 order by effect_id")
+        .bind(key.to_owned())
+        .fetch_all(fixture.db().await)
+        .await
+        .unwrap()
+}
+
+impl Reactor for Toy {
+    type Input = Add;
+    type World = World;
+
+    fn hears(&self) -> &'static [&'static str] {
+        &[TOPIC]
+    }
+
+    fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
+        let word = String::from_utf8(message.payload.clone())
+            .map_err(|_| Park::undecodable("it is not text"))?;
+        if word == "ignored" {
+            return Ok(None);
+        }
+        let key = String::from_utf8_lossy(message.key.as_deref().unwrap_or_default()).into_owned();
+        Ok(Some(Reading::once(Add { key, word, heard: true })))
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Add]) -> sqlx::Result<World> {
+        let keys: Vec<String> = batch.iter().map(|add| add.key.clone()).collect();
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+            "select key, total, said, heard from counters where key = any($1) order by key for update",
+        )
+        .bind(keys)
+        .fetch_all(db)
+        .await?;
+        let counters = rows
+            .into_iter()
+            .map(|(key, total, said, heard)| (key, Counter { total, said, heard, is_new: false }));
+        Ok(World { counters: counters.collect(), effects: Vec::new() })
+    }
+
+    fn heard<'w>(&self, world: &'w mut World, input: &Add) -> Option<&'w mut i64> {
+        input.heard.then_some(&mut world.counters.get_mut(&input.key)?.heard)
+    }
+
+    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Decided, Park> {
+        if add.word == "undecidable" {
+            return Err(Park { class: "undecidable", reason: "nobody can decide this".to_owned() });
+        }
+        if add.word == "busy" {
+            let answer = Answer { status: 425, headers: Vec::new(), body: Vec::new() };
+            return Ok(Decided { announced: Vec::new(), answer });
+        }
+        let counter = world
+            .counters
+            .entry(add.key.clone())
+            .or_insert_with(|| Counter { is_new: true, ..Counter::default() });
+        counter.total += 1;
+        counter.said += 1;
+        world.effects.push((add.key.clone(), add.word.clone()));
+        let announced = Announced {
+            event_id: turn.new_id(),
+            key: add.key.clone().into_bytes(),
+            version: counter.said,
+            event_type: SAID,
+            payload: add.word.clone().into_bytes(),
+        };
+        let body = format!("{} {}", add.word, counter.total).into_bytes();
+        let headers = vec![("location".to_owned(), format!("/{}", add.key))];
+        Ok(Decided { announced: vec![announced], answer: Answer { status: 201, headers, body } })
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+        for is_new in [true, false] {
+            let rows: Vec<_> =
+                world.counters.iter().filter(|(_, it)| it.is_new == is_new).collect();
+            let statement = if is_new {
+                "insert into counters (key, total, said, heard)
+                 select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])"
+            } else {
+                "update counters c set total = n.total, said = n.said, heard = n.heard
+                 from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) as n (key, total, said, heard)
+                 where c.key = n.key"
+            };
+            let done = sqlx::query_as::<_, ()>(statement)
+                .bind(rows.iter().map(|(key, _)| (*key).clone()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|(_, it)| it.total).collect::<Vec<_>>())
+                .bind(rows.iter().map(|(_, it)| it.said).collect::<Vec<_>>())
+                .bind(rows.iter().map(|(_, it)| it.heard).collect::<Vec<_>>());
+            sqlx::Executor::execute(&mut *db, done)
+                .await
+                .and_then(|done| wrote(&done, rows.len()))?;
+        }
+        let (keys, words): (Vec<_>, Vec<_>) = world.effects.iter().cloned().unzip();
+        let insert = sqlx::query_as::<_, ()>(
+            "insert into effects (key, word)
+             select key, word from unnest($1::text[], $2::text[]) with ordinality as e (key, word, place)
+             order by place",
+        );
+        sqlx::Executor::execute(&mut *db, insert.bind(keys).bind(words)).await.map(drop)
+    }
+}
