@@ -1,0 +1,181 @@
+//! PostgreSQL, Kafka and the relay's own process, and what they cost.
+
+use std::{fs, process::Stdio, sync::Arc, time::Duration};
+
+use backends::{Kafka, Postgres, Watchdog, kafka, machine, postgres, testing};
+use rand::Rng;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::process::{Child, Command};
+
+const MIGRATION: &str = include_str!("../../../mailbox/migrations/0001_mailbox.sql");
+
+/// Clock ticks a second in `/proc`: Linux has had a hundred for ever.
+const TICKS: u64 = 100;
+
+pub(crate) struct Servers {
+    postgres: Postgres,
+    kafka: Kafka,
+}
+
+impl Servers {
+    pub(crate) async fn start() -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("relay-bench-{}", rand::rng().random::<u32>()));
+        fs::create_dir(&folder).unwrap();
+        let watchdog = Arc::new(Watchdog::start(Some(&folder)).unwrap());
+        let [port, broker, controller] = machine::free_ports().unwrap();
+        let settings =
+            [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("wal_buffers", "64MB")];
+        let postgres = postgres::Config {
+            data: folder.join("postgres"),
+            log: folder.join("postgres.log"),
+            port,
+            password: "bench".to_owned(),
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        let kafka = kafka::Config {
+            data: folder.join("kafka"),
+            log: folder.join("kafka.log"),
+            port: broker,
+            controller_port: controller,
+            proxied_port: None,
+            java: kafka::java_for_load("1g"),
+        };
+        let postgres = Postgres::start(postgres, &watchdog).await.unwrap();
+        let kafka = Kafka::start(kafka, &watchdog).await.unwrap();
+        Self { postgres, kafka }
+    }
+
+    pub(crate) fn kafka(&self) -> String {
+        self.kafka.bootstrap()
+    }
+
+    pub(crate) async fn stage(&self, name: &str) -> Stage {
+        self.postgres.create_database(name).await.unwrap();
+        let [topic] = testing::create_topics(&self.kafka, "bench", [(name, 12)]).await;
+        let stage = Stage { name: name.to_owned(), url: self.postgres.url(name), topic };
+        let mut session = stage.session().await;
+        run(&mut session, MIGRATION).await;
+        let about = format!(
+            "insert into outbox_identity (source) values ('/shop/order-svc');
+             insert into event_types values (1, '{}', 'OrderPlaced')",
+            stage.topic
+        );
+        run(&mut session, &about).await;
+        stage
+    }
+
+    /// The CPU time of all of PostgreSQL's processes that still run.
+    pub(crate) fn postgres_cpu(&self) -> Duration {
+        let postmaster = self.postgres.pid().unwrap();
+        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let children = fs::read_to_string(children).unwrap_or_default();
+        children.split_whitespace().map(|pid| cpu_of(pid.parse().unwrap())).sum()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.kafka.stop().await.unwrap();
+        self.postgres.stop().await.unwrap();
+    }
+}
+
+/// A database with an outbox, and its topic.
+pub(crate) struct Stage {
+    name: String,
+    url: String,
+    pub(crate) topic: String,
+}
+
+impl Stage {
+    pub(crate) async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    /// Writes a backlog: 250 bytes, a trace, a thousand keys.
+    pub(crate) async fn fill(&self, events: u64) {
+        let mut session = self.session().await;
+        for from in (0..events).step_by(100_000) {
+            let to = (from + 100_000).min(events) - 1;
+            let text = format!(
+                "insert into outbox (event_id, key, version, type, trace, payload)
+                 select gen_random_uuid(), ('0190d5a4-7a3b-7c21-8d5e-' || lpad((n % 1000)::text, 12, '0'))::bytea,
+                   n / 1000 + 1, 1, decode(repeat('ab', 25), 'hex'), substr(noise, 1 + (n % 1000)::int, 250)
+                 from generate_series({from}, {to}) as n,
+                   (select string_agg(sha256(k::text::bytea), ''::bytea) as noise from generate_series(1, 40) as k) as noise"
+            );
+            run(&mut session, &text).await;
+        }
+        run(&mut session, "checkpoint").await;
+    }
+
+    /// A transaction that stays open, with an id and an event of its own, until it is dropped.
+    pub(crate) async fn hold(&self) -> PgConnection {
+        let mut session = self.session().await;
+        run(
+            &mut session,
+            "begin;
+             insert into outbox (event_id, key, version, type, payload)
+             values (gen_random_uuid(), 'held', 1, 1, 'held')",
+        )
+        .await;
+        session
+    }
+}
+
+pub(crate) async fn run(session: &mut PgConnection, text: &str) {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(session).await.unwrap();
+}
+
+/// The relay, as it is built for use.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(kafka: &str, stages: &[&Stage]) -> Self {
+        let databases: Vec<_> =
+            stages.iter().map(|stage| format!("{}={}", stage.name, stage.url)).collect();
+        let child = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
+            .args(["--port", "0", "--kafka", kafka, "--databases", &databases.join(",")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id().unwrap()
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_of(self.pid())
+    }
+
+    /// In MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.0.kill().await.unwrap();
+    }
+}
+
+/// User and system time of a process.
+fn cpu_of(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks: u64 =
+        fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS)
+}

@@ -1,0 +1,66 @@
+//! Kafka refuses, or is away: nothing is lost and nothing overtakes.
+
+use std::time::Duration;
+
+use backends::testing;
+use rdkafka::{mocking::MockCluster, types::RDKafkaApiKey, types::RDKafkaRespErr};
+use sqlx::{Connection, PgConnection};
+
+use crate::stage::{Reader, Running, options, prepare, say};
+
+/// With ticks an hour apart, only a start from the first tick explains that events come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_delivery_starts_again_from_the_last_tick() {
+    let kafka = MockCluster::new(1).unwrap();
+    kafka.create_topic("refused", 1, 1).unwrap();
+    let database = testing::database().await;
+    prepare(&database.url(), "refused").await;
+    let databases = [("refused", &*database.url())];
+    let relay =
+        Running::start(&options(&kafka.bootstrap_servers(), &databases, &["--tick-every", "1h"]));
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let mut reader = Reader::new(&kafka.bootstrap_servers(), &["refused"], 1);
+    for version in 1..=100 {
+        say(&mut session, "key", version).await;
+    }
+    reader.read(100).await;
+
+    // As many as may be in flight at once: unlike a broker, the mock would take those behind.
+    let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    kafka.request_errors(RDKafkaApiKey::Produce, &[refusal; 5]);
+    for version in 101..=200 {
+        say(&mut session, "key", version).await;
+    }
+
+    reader.read(200).await;
+    reader.drain().await;
+    assert!(reader.repeats >= 100, "only {} came again", reader.repeats);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_away_is_waited_for() {
+    let kafka = testing::private_kafka().await;
+    let [topic] = testing::create_topics(&kafka, "away", [("events", 3)]).await;
+    let database = testing::database().await;
+    prepare(&database.url(), &topic).await;
+    let databases = [("away", &*database.url())];
+    let relay =
+        Running::start(&options(&kafka.bootstrap(), &databases, &["--stalled-after", "2s"]));
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let mut reader = Reader::new(&kafka.bootstrap(), &[&topic], 3);
+    say(&mut session, "key", 1).await;
+    reader.read(1).await;
+
+    kafka.kill9().unwrap();
+    for version in 2..=500 {
+        say(&mut session, "key", version).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    kafka.restart().await.unwrap();
+
+    reader.read(500).await;
+    reader.drain().await;
+    relay.leads().await;
+    relay.stop().await;
+}

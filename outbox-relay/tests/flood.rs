@@ -1,0 +1,80 @@
+//! A poll that meets a million rows becomes a walk: constant memory, and it goes on where it was.
+
+use std::{fs, process::Stdio};
+
+use tokio::process::{Child, Command};
+
+use crate::stage::{Stage, number, run, until};
+
+/// The process itself: its memory is nobody else's.
+fn process(stage: &Stage) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
+        .args(["--port", "0", "--kafka", &stage.kafka, "--tick-every", "20ms"])
+        .args(["--databases", &format!("flood={}", stage.url())])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The most memory that a process has had, in MiB.
+fn peak_memory(process: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_rows_are_walked_in_constant_memory_and_across_a_kill() {
+    let stage = Stage::new().await;
+    let mut session = stage.session().await;
+    run(
+        &mut session,
+        "insert into outbox (event_id, key, version, type, trace, payload)
+         select gen_random_uuid(), (n % 1000)::text::bytea, n / 1000 + 1, 1,
+           decode(repeat('ab', 25), 'hex'), decode(repeat('cd', 250), 'hex')
+         from generate_series(0, 999999) as n",
+    )
+    .await;
+
+    let mut first = process(&stage);
+    let inside = "(select max(walk_pos) from relay_tick) >= 100000";
+    until(&mut session, "a tick inside of the walk", &format!("coalesce({inside}, false)")).await;
+    first.kill().await.unwrap();
+    let last = "select coalesce(walk_pos, 0) from relay_tick order by tick_id desc limit 1";
+    let reached = number(&mut session, last).await;
+    assert!(reached > 0, "the walk was over before the kill");
+
+    let second = process(&stage);
+    let mut reader = stage.reader();
+    reader.read(1_000_000).await;
+
+    let peak = peak_memory(&second);
+    assert!(peak < 80, "the relay has had {peak} MiB");
+    reader.drain().await;
+    assert!(reader.repeats < 100_000, "{} events came again", reader.repeats);
+    let whole = "(select walk_to is null from relay_tick order by tick_id desc limit 1)";
+    until(&mut session, "a tick without a walk", whole).await;
+}
+
+/// A few large events are a flood, too: bytes count as well as rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_events_are_walked() {
+    let stage = Stage::new().await;
+    let mut session = stage.session().await;
+    run(
+        &mut session,
+        "insert into outbox (event_id, key, version, type, payload)
+         select gen_random_uuid(), 'key', n, 1, decode(repeat('cd', 262144), 'hex')
+         from generate_series(1, 100) as n",
+    )
+    .await;
+
+    let relay = stage.relay(&["--tick-every", "1ms"]);
+
+    stage.reader().read(100).await;
+    let inside = "(select count(walk_pos) from relay_tick) > 0";
+    until(&mut session, "a tick inside of a walk", inside).await;
+    relay.stop().await;
+}
