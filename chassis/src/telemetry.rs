@@ -26,7 +26,7 @@ use crate::{
 /// Spans under this target are made for each request or message: at debug level, and only when
 /// traces are sent, because thousands a second cost more than the requests themselves.
 pub(crate) const REQUESTS: &str = "shop::request";
-/// The same everywhere, so that figures compare: 5 ms to 10 s, with 1 ms and 2.5 ms for what is fast.
+/// The same everywhere, so that figures compare: 5 ms to 10 s, and two more for what is fast.
 const BUCKETS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// A collector that is away holds up the end of the process no longer than this.

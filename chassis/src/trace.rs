@@ -20,7 +20,7 @@ pub struct TraceParent {
 impl TraceParent {
     /// The start of a new trace.
     pub fn start() -> Self {
-        // Zero ids are invalid; with random bits they do not happen, and the first bit rules it out.
+        // Zero ids are invalid. Random bits hardly make one, and the first bit rules it out.
         let mut trace: [u8; 16] = rand::random();
         trace[0] |= 0x80;
         Self { trace, span: span_id(), flags: 1 }

@@ -86,8 +86,8 @@ fn a_body_that_is_no_object_is_invalid() {
 
 #[test]
 fn every_fault_is_told_with_its_place_and_the_first_decides() {
-    let body = r#"{"note":"too long","items":[{"sku":"a","quantity":0},7,{"quantity":1.5,"x/y~z":1}],
-        "colour":"red"}"#;
+    let body = r#"{"note":"too long","colour":"red",
+        "items":[{"sku":"a","quantity":0},7,{"quantity":1.5,"x/y~z":1}]}"#;
 
     assert_eq!(
         faults(body),

@@ -96,7 +96,8 @@ async fn a_problem_has_the_shape_of_the_contract() {
     assert_ne!(traceresponse, parent);
     assert_eq!(
         read(response).await,
-        json!({"type":"/problems/insufficient_inventory","title":"Insufficient inventory","status":409,
+        json!({"type":"/problems/insufficient_inventory","title":"Insufficient inventory",
+            "status":409,
             "detail":"insufficient inventory: 1000 of product-789 wanted, 12 available",
             "instance":"/v1/orders","code":"insufficient_inventory",
             "trace_id":"4bf92f3577b34da6a3ce929d0e0e4736",

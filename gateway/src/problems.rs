@@ -28,7 +28,7 @@ pub(crate) fn page(code: &str) -> Option<Response> {
         ("Problems", index())
     } else {
         let code = Code::parse(code)?;
-        (code.title(), one(code))
+        (code.title(), one(code)?)
     };
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
@@ -44,16 +44,16 @@ fn index() -> String {
     })
 }
 
-fn one(code: Code) -> String {
-    let Text { cause, fix, detail } = texts::of(code);
+fn one(code: Code) -> Option<String> {
+    let Text { cause, fix, detail } = texts::of(code)?;
     let status = code.status();
     let example = serde_json::to_string_pretty(&Problem::new(code, detail)).unwrap_or_default();
     let example = escape(&example);
-    format!(
+    Some(format!(
         "<p><code>{code}</code>, {status}</p><h2>Cause</h2><p>{cause}</p>\
          <h2>What to do</h2><p>{fix}</p><h2>Example</h2><pre>{example}</pre>\
          <p><a href=\"/problems\">All problems</a></p>"
-    )
+    ))
 }
 
 fn escape(text: &str) -> String {
