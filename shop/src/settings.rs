@@ -74,6 +74,8 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         "outbox-relay" => {
             let all = DATABASES.map(|(name, role)| format!("{name}={}", stack.url(role, name)));
             settings.push(("DATABASES", all.join(",")));
+            // A stack on somebody's machine stays under 20 GB.
+            settings.push(("OUTBOX_SIZE", "1GiB".to_owned()));
         }
         "gateway" => {
             let upstreams = [
