@@ -47,3 +47,6 @@ fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut super::fact
         clear(orders.of(order.as_u128()));
     }
 }
+
+#[cfg(test)]
+mod tests;
