@@ -14,6 +14,7 @@ use proto::{Event, OrderId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+const CURSOR: &str = "parked";
 const REASON_CHARS_MAX: usize = 200;
 /// A payload of the outbox's largest size, as base64.
 const PAYLOAD_CHARS_MAX: usize = 60_000;
@@ -59,31 +60,22 @@ async fn list<R: Reactor>(
 ) -> Result<Response, Problem> {
     let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let wanted = params.take("service");
+    let page = params.take_page()?;
     params.finish()?;
     if wanted.is_some_and(|wanted| wanted != desk.service) {
         return Err(Problem::new(Code::BadParameter, format!("this is {}", desk.service)));
     }
-    let keys: Vec<Stopped> = desk
-        .mailbox
-        .parked()
-        .await
-        .map_err(problem)?
-        .into_iter()
-        .map(|key| {
-            let ParkedKey { topic, key, messages, class: _, reason, since } = key;
-            let order_id = OrderId::parse(&key).is_ok().then(|| key.clone());
-            Stopped {
-                service: desk.service,
-                topic,
-                key,
-                messages,
-                since: rfc3339(since),
-                reason,
-                order_id,
-            }
-        })
-        .collect();
-    Ok(http::list(&keys, None))
+    // Keys that stopped are few: a page is a place in the one list of them.
+    let from = match page.cursor {
+        Some(cursor) => http::read_cursor::<usize>(CURSOR, &cursor)?,
+        None => 0,
+    };
+    let all = desk.mailbox.parked().await.map_err(problem)?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let next = (from + limit < all.len()).then(|| http::write_cursor(CURSOR, &(from + limit)));
+    let keys: Vec<Stopped> =
+        all.into_iter().skip(from).take(limit).map(|key| desk.stopped(key)).collect();
+    Ok(http::list(&keys, next))
 }
 
 async fn show<R: Reactor>(
@@ -153,6 +145,20 @@ async fn replace<R: Reactor>(
 }
 
 impl<R: Reactor> Desk<R> {
+    fn stopped(&self, key: ParkedKey) -> Stopped {
+        let ParkedKey { topic, key, messages, class: _, reason, since } = key;
+        let order_id = OrderId::parse(&key).is_ok().then(|| key.clone());
+        Stopped {
+            service: self.service,
+            topic,
+            key,
+            messages,
+            since: rfc3339(since),
+            reason,
+            order_id,
+        }
+    }
+
     fn place(
         &self,
         (service, topic, key): (String, String, String),

@@ -1,0 +1,57 @@
+# Every command a person or CI may run. `make` alone lists them.
+#   make up RELEASE=1     the stack on which figures are taken
+#   make down FRESH=1     forgets the data, too
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo up down status check test e2e bench prepare fmt
+
+PROFILE := $(if $(RELEASE),release,debug)
+CARGO_PROFILE := $(if $(RELEASE),--release,)
+SHOP := target/$(PROFILE)/shop
+HOME_DIR := .shop
+PROGRAMS := -p shop -p order-svc -p payment-svc -p inventory-svc -p notify-svc -p gateway -p outbox-relay -p simulator
+
+help: ## list targets
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 10
+
+setup: ## install what is missing (apt where it may be used; otherwise it says what to install)
+	@deploy/setup
+
+build: setup
+	@cargo build --quiet --locked $(CARGO_PROFILE) $(PROGRAMS)
+
+demo: build ## build, start everything, place orders of every kind, show them move
+	@$(SHOP) --home $(HOME_DIR) demo
+
+up: build ## start PostgreSQL, Kafka and the shop, and leave them running
+	@$(SHOP) --home $(HOME_DIR) up --detach
+
+down: build ## stop them (FRESH=1 forgets the data)
+	@$(SHOP) --home $(HOME_DIR) down $(if $(FRESH),--fresh,)
+
+status: build ## what runs, and where
+	@$(SHOP) --home $(HOME_DIR) status
+
+check: setup ## format, lints, tidy, .sqlx, events, dependencies: no network services
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked -p e2e --test tidy
+	cd proto && npm ci --silent --no-fund --no-audit && npm run --silent lint
+	cargo run --quiet --locked -p backends --example with-postgres -- deploy/prepare --check
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+
+test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
+	cargo test --locked --workspace
+
+e2e: build ## only the whole shop, with outages
+	cargo test --locked -p e2e --test main
+
+bench: setup ## the benchmarks, with their ratios
+	@deploy/bench
+
+prepare: setup ## refresh .sqlx
+	cargo run --quiet --locked -p backends --example with-postgres -- deploy/prepare
+
+fmt: ## format everything
+	cargo fmt --all
