@@ -38,7 +38,7 @@ check: setup ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked -p e2e --test tidy
 	cd proto && npm ci --silent --no-fund --no-audit && npm run --silent lint
-	cargo run --quiet --locked -p backends --example with-postgres -- deploy/prepare --check
+	cargo run --quiet --locked -p backends --bin with-postgres -- deploy/prepare --check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
@@ -51,7 +51,7 @@ bench: setup ## the benchmarks, with their ratios
 	@deploy/bench
 
 prepare: setup ## refresh .sqlx
-	cargo run --quiet --locked -p backends --example with-postgres -- deploy/prepare
+	cargo run --quiet --locked -p backends --bin with-postgres -- deploy/prepare
 
 fmt: ## format everything
 	cargo fmt --all
