@@ -210,14 +210,15 @@ impl<'a, R: Reactor> Batch<'a, R> {
         let entries = self.entries;
         let inputs: Vec<&R::Input> =
             self.live().filter_map(|place| entries[place].input.as_ref()).collect();
-        let mut world = match inputs.is_empty() {
-            true => None,
-            false => Some(self.reactor.load(&mut *db, &inputs).await?),
+        let mut world = if inputs.is_empty() {
+            None
+        } else {
+            Some(self.reactor.load(&mut *db, &inputs).await?)
         };
-        for index in 0..entries.len() {
+        for (index, entry) in entries.iter().enumerate() {
             if self.fates[index] == Fate::Live
                 && !self.stops(index, world.as_mut())
-                && let (Some(world), Some(input)) = (world.as_mut(), &entries[index].input)
+                && let (Some(world), Some(input)) = (world.as_mut(), &entry.input)
             {
                 self.decide_one(index, world, input);
             }
