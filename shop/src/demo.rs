@@ -7,17 +7,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use proto::topic;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::api::{Answer, Api};
 use crate::follow::{self, Seen};
 use crate::terminal::{self, Paint};
-use crate::{Home, Stack, audit, seed, story};
+use crate::{Home, Stack, audit, down, seed, story, up};
 
 /// What `shop demo` may be told.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The gateway's port; the others are counted from it [default: as before, or 8000].
+    #[arg(long, value_name = "PORT")]
+    pub base_port: Option<u16>,
     /// End after the tour.
     #[arg(long)]
     pub once: bool,
@@ -26,11 +30,30 @@ pub struct Args {
 /// No order of the tour takes so long by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the command: the tour, the audit, and then until Ctrl-C.
+/// Runs the command: a stack if none runs yet, the tour, the audit, and then until Ctrl-C. What was started for
+/// the demo goes with it.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let was_there = home.is_supervised();
+    let up = up::Args { detach: true, backend: None, base_port: args.base_port };
+    if up::run(up, home).await? != ExitCode::SUCCESS {
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut terminated = signal(SignalKind::terminate())?;
+    let shown = tokio::select! {
+        shown = show(&args, home) => shown,
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+        _ = terminated.recv() => Ok(ExitCode::SUCCESS),
+    };
+    if !was_there {
+        down::run(down::Args { fresh: false }, home).await?;
+    }
+    shown
+}
+
+async fn show(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
     let stack = home.stack()?;
     let paint = Paint::of_stdout();
-    terminal::say(paint.bold("filling the shop"));
+    terminal::say(paint.bold("\nfilling the shop"));
     seed::run(seed::Args { products: 50, customers: 100, stock: 1_000_000 }, home).await?;
     let topics = [topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS];
     let events = follow::live(&stack.kafka(), &topics)?;
@@ -42,7 +65,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     say_where(&stack, paint)?;
     if !args.once {
         terminal::say("\nThe shop goes on. Ctrl-C ends it.");
-        tokio::signal::ctrl_c().await?;
+        std::future::pending::<()>().await;
     }
     Ok(audited)
 }
