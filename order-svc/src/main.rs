@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The order service's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run(order_svc::NAME, order_svc::start)
+}

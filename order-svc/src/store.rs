@@ -7,7 +7,9 @@ mod orders;
 mod pressure;
 mod products;
 
-pub use deadlines::{Deadline, add as add_deadlines, due as due_deadlines, remove as remove_deadlines};
+pub use deadlines::{
+    Deadline, add as add_deadlines, due as due_deadlines, remove as remove_deadlines,
+};
 pub use history::{Kept, append as append_history, of_order as history};
 pub use lists::{Filter, ids as list_ids};
 pub use orders::{Heard, Stored, find, find_all, insert, lock, update};

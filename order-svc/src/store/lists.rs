@@ -69,11 +69,7 @@ async fn of_customer(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec
     .await
 }
 
-async fn of_all(
-    db: &mut PgConnection,
-    filter: &Filter,
-    floor: Uuid,
-) -> sqlx::Result<Vec<Uuid>> {
+async fn of_all(db: &mut PgConnection, filter: &Filter, floor: Uuid) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- orders.of_all
         select order_id

@@ -74,8 +74,10 @@ pub async fn find(db: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Sto
 
 /// Adds new orders, sorted by id: as they were placed, before any answer.
 pub async fn insert(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<()> {
-    let of = |take: fn(&Stored) -> Uuid| orders.iter().map(|stored| take(stored)).collect::<Vec<_>>();
-    let texts = |take: fn(&Order) -> &str| orders.iter().map(|s| take(&s.order)).collect::<Vec<_>>();
+    let of =
+        |take: fn(&Stored) -> Uuid| orders.iter().map(|stored| take(stored)).collect::<Vec<_>>();
+    let texts =
+        |take: fn(&Order) -> &str| orders.iter().map(|s| take(&s.order)).collect::<Vec<_>>();
     let lines: Vec<Json<Vec<LineRow>>> = orders.iter().map(|s| lines_row(&s.order)).collect();
     let totals: Vec<Decimal> = orders.iter().map(|s| s.order.total.amount()).collect();
     let traces: Vec<Option<&[u8]>> =
@@ -107,11 +109,20 @@ pub async fn insert(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<(
 }
 
 /// Writes what may change of orders, sorted by id.
-#[expect(clippy::too_many_lines, reason = "one statement with a column for each thing that changes")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one statement with a column for each thing that changes"
+)]
 pub async fn update(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<()> {
     macro_rules! column {
         ($order:ident => $value:expr) => {
-            &orders.iter().map(|stored| { let $order = &stored.order; $value }).collect::<Vec<_>>()
+            &orders
+                .iter()
+                .map(|stored| {
+                    let $order = &stored.order;
+                    $value
+                })
+                .collect::<Vec<_>>()
         };
         (stored $stored:ident => $value:expr) => {
             &orders.iter().map(|$stored| $value).collect::<Vec<_>>()
@@ -280,10 +291,9 @@ impl Row {
         let stock = self.stock()?;
         let payment = self.payment(currency)?;
         let cancellation = self.cancellation()?;
-        let notified = self.notified_at.map(|at| Notified {
-            failure: self.notify_failure.as_deref().map(Arc::from),
-            at,
-        });
+        let notified = self
+            .notified_at
+            .map(|at| Notified { failure: self.notify_failure.as_deref().map(Arc::from), at });
         let line = |row: LineRow| {
             Ok(Line {
                 sku: row.sku,
@@ -318,10 +328,14 @@ impl Row {
         let rejected = self.rejected_revision.zip(self.rejected_at);
         Ok(Stock {
             reserved: reserved
-                .map(|(number, at)| Ok::<_, sqlx::Error>(Reservation { revision: revision(number)?, at }))
+                .map(|(number, at)| {
+                    Ok::<_, sqlx::Error>(Reservation { revision: revision(number)?, at })
+                })
                 .transpose()?,
             rejected: rejected
-                .map(|(number, at)| Ok::<_, sqlx::Error>(Rejection { revision: revision(number)?, at }))
+                .map(|(number, at)| {
+                    Ok::<_, sqlx::Error>(Rejection { revision: revision(number)?, at })
+                })
                 .transpose()?,
             released_at: self.released_at,
         })

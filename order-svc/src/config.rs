@@ -1,0 +1,52 @@
+//! The settings of this service.
+
+use std::time::Duration;
+
+use chassis::{Configured, Secret, Settings, config::duration};
+use proto::SealKey;
+
+/// Takes orders and decides how they end.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version, about)]
+pub struct Config {
+    #[command(flatten)]
+    pub chassis: Settings,
+    /// PostgreSQL, as postgres://user:password@host:port/database
+    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret<String>,
+    /// Kafka's bootstrap servers, as host:port,…
+    #[arg(long, env = "SHOP_KAFKA")]
+    pub kafka: String,
+    /// What payment details are sealed with: 32 bytes in base64 [also as a file: `SHOP_SEAL_KEY_FILE`]
+    #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
+    pub seal_key: Secret<SealKey>,
+    /// How long an order may wait for its payment once its stock is reserved
+    #[arg(long, env = "SHOP_PAYMENT_DEADLINE", default_value = "15m", value_parser = duration)]
+    pub payment_deadline: Duration,
+    /// How often orders whose time is over are looked for
+    #[arg(long, env = "SHOP_DEADLINE_SWEEP", default_value = "1s", value_parser = duration)]
+    pub deadline_sweep: Duration,
+    /// How old orders without any answer may get before new ones are refused
+    #[arg(long, env = "SHOP_ANSWER_DEADLINE", default_value = "15m", value_parser = duration)]
+    pub answer_deadline: Duration,
+}
+
+impl Configured for Config {
+    const PORT: &'static str = "8001";
+
+    fn settings(&self) -> &Settings {
+        &self.chassis
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.deadline_sweep.is_zero() {
+            wrong.push("SHOP_DEADLINE_SWEEP has to be more than nothing".to_owned());
+        }
+        wrong
+    }
+}
+
+fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
+    SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
+}

@@ -1,0 +1,167 @@
+//! Orders over HTTP: looks are answered from the rows, wishes go through a batch.
+
+mod bodies;
+mod lists;
+mod placing;
+pub(crate) mod refusals;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderMap, header},
+    response::Response,
+    routing::{get, post},
+};
+use chassis::{
+    Code, Problem,
+    body::JsonBody,
+    http::{self, Params, Prefer},
+};
+use mailbox::Mailbox;
+use proto::{OrderId, SealKey};
+use service::Asked;
+use sqlx::PgPool;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    domain::Order,
+    pressure::Pressure,
+    reactions::{Cancelling, Input, Orders},
+    store::{self, Stored},
+    views::{EventView, OrderView, SagaView, StatusView},
+    waiters::Waiters,
+};
+
+/// How often a waiting request looks by itself: what it waits for may happen in another instance.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Site {
+    pub pool: PgPool,
+    pub mailbox: Mailbox<Orders>,
+    pub waiters: Waiters,
+    pub pressure: Pressure,
+    pub seal_key: SealKey,
+}
+
+type Answered = Result<Response, Problem>;
+
+/// All routes of this service.
+pub fn router(site: Site) -> Router {
+    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    Router::new()
+        .route("/v1/orders", get(lists::orders).post(placing::place))
+        .route("/v1/orders/{id}", get(order).delete(delete))
+        .route("/v1/orders/{id}/cancel", post(cancel))
+        .route("/v1/orders/{id}/status", get(status))
+        .route("/v1/orders/{id}/events", get(events))
+        .route("/v1/orders/{id}/saga", get(saga))
+        .route("/v1/customers/{id}/orders", get(lists::of_customer))
+        .with_state(site)
+        .merge(parked)
+}
+
+async fn order(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    prefer: Prefer,
+    headers: HeaderMap,
+) -> Answered {
+    let id = order_id(&id)?;
+    let stored = match prefer.0 {
+        Some(wait) => site.outcome(id, wait).await?,
+        None => site.find(id).await?,
+    };
+    let mut response = http::resource(&headers, &OrderView::new(&stored.order));
+    response.headers_mut().extend(prefer.applied());
+    Ok(response)
+}
+
+async fn status(State(site): State<Site>, Path(id): Path<String>, headers: HeaderMap) -> Answered {
+    let stored = site.find(order_id(&id)?).await?;
+    Ok(http::resource(&headers, &StatusView::new(&stored.order)))
+}
+
+async fn saga(State(site): State<Site>, Path(id): Path<String>) -> Answered {
+    let stored = site.find(order_id(&id)?).await?;
+    let view = SagaView::new(&stored, chassis::clock::now());
+    Ok(http::json(axum::http::StatusCode::OK, &view))
+}
+
+async fn events(State(site): State<Site>, Path(id): Path<String>, mut params: Params) -> Answered {
+    let id = order_id(&id)?;
+    let page = params.take_page()?;
+    params.finish()?;
+    let after = page.cursor.map(|cursor| http::read_cursor("events", &cursor)).transpose()?;
+    let order = site.find(id).await?.order;
+    let mut db = site.pool.acquire().await?;
+    let rows = store::history(&mut db, id, after.unwrap_or(0), page.limit).await?;
+    let next = i64::from(rows.last().map_or(0, |row| row.seq)) - i64::from(after.unwrap_or(0));
+    let more = rows.last().filter(|_| next == page.limit);
+    let items: Vec<_> = rows.iter().filter_map(|row| EventView::new(&order, row)).collect();
+    Ok(http::list(&items, more.map(|row| http::write_cursor("events", &row.seq))))
+}
+
+async fn delete(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    asked: Asked,
+    headers: HeaderMap,
+) -> Answered {
+    let tags = headers.get_all(header::IF_MATCH).iter();
+    let conditions = tags.map(|tag| (header::IF_MATCH, tag.clone())).collect();
+    let order = order_id(&id)?;
+    let cancelling = Cancelling { order, by: asked.caller().into(), text: "".into(), conditions };
+    // Only a POST's first answer is kept.
+    let mut command = asked.command(Input::Cancel(cancelling), b"")?;
+    command.key = None;
+    service::submit(&site.mailbox, command).await
+}
+
+async fn cancel(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Answered {
+    let order = order_id(&id)?;
+    let text: Arc<str> = body.read_optional(bodies::reason)?;
+    let conditions = HeaderMap::new();
+    let cancelling = Cancelling { order, by: asked.caller().into(), text, conditions };
+    let command = asked.command(Input::Cancel(cancelling), &body.0)?;
+    service::submit(&site.mailbox, command).await
+}
+
+impl Site {
+    async fn find(&self, id: OrderId) -> Result<Stored, Problem> {
+        let mut db = self.pool.acquire().await?;
+        store::find(&mut db, id).await?.ok_or_else(|| no_order(&id.to_string()))
+    }
+
+    /// The order once it has an outcome, or as it is after `wait`.
+    async fn outcome(&self, id: OrderId, wait: Duration) -> Result<Stored, Problem> {
+        let deadline = Instant::now() + wait;
+        let waiting = self.waiters.wait(id);
+        loop {
+            let change = waiting.next();
+            let stored = self.find(id).await?;
+            if Order::has_outcome(&stored.order) || Instant::now() >= deadline {
+                return Ok(stored);
+            }
+            // Either way the next look tells.
+            let until = deadline.min(Instant::now() + LOOK_EVERY);
+            drop(timeout_at(until, change).await);
+        }
+    }
+}
+
+fn order_id(text: &str) -> Result<OrderId, Problem> {
+    OrderId::parse(text).map_err(|_| no_order(text))
+}
+
+fn no_order(id: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no order {id}"))
+}

@@ -1,0 +1,71 @@
+//! Why an order is not accepted, as a problem that clients can act on.
+
+use chassis::{Code, Problem};
+use serde_json::json;
+
+use crate::domain::Refusal;
+
+/// Whether the catalogue here may merely not have heard yet what would accept the order.
+pub(crate) fn may_be_behind(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::UnknownProduct(_)
+        | Refusal::OtherCurrency(_)
+        | Refusal::PriceChanged(_)
+        | Refusal::InsufficientInventory(_)
+        | Refusal::TooMuch => true,
+    }
+}
+
+pub(crate) fn problem(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::UnknownProduct(lines) => {
+            let names: Vec<_> = lines.iter().map(|(_, sku)| sku.as_str()).collect();
+            let problem =
+                Problem::new(Code::UnknownProduct, format!("unknown: {}", names.join(", ")));
+            lines.iter().fold(problem, |problem, (line, sku)| {
+                let detail = format!("{sku} is not in the catalogue");
+                problem.at(product(*line), Code::UnknownProduct, detail)
+            })
+        }
+        Refusal::OtherCurrency(lines) => {
+            let problem = Problem::new(Code::InvalidValue, "a product is sold in another currency");
+            lines.iter().fold(problem, |problem, (line, currency)| {
+                problem.at(product(*line), Code::InvalidValue, format!("is sold in {currency}"))
+            })
+        }
+        Refusal::PriceChanged(lines) => {
+            let each = |(_, it): &(usize, crate::domain::PriceChange)| {
+                format!("{} costs {}, not {}", it.sku, it.price, it.seen)
+            };
+            let details: Vec<_> = lines.iter().map(each).collect();
+            let problem = Problem::new(Code::PriceChanged, details.join("; "));
+            let problem = lines.iter().fold(problem, |problem, (line, it)| {
+                let pointer = format!("/items/{line}/unit_price");
+                problem.at(pointer, Code::PriceChanged, format!("is {} now", it.price))
+            });
+            let prices: Vec<_> = lines
+                .iter()
+                .map(|(_, it)| json!({"sku": it.sku, "unit_price": it.seen, "price": it.price}))
+                .collect();
+            problem.with("prices", prices)
+        }
+        Refusal::TooMuch => {
+            let detail = "the order comes to more than 9999999.99";
+            Problem::new(Code::InvalidValue, detail).at("/items", Code::InvalidValue, detail)
+        }
+        Refusal::InsufficientInventory(lines) => {
+            let details: Vec<_> = lines.iter().map(|(_, it)| it.to_string()).collect();
+            let detail = format!("insufficient inventory: {}", details.join("; "));
+            let problem = Problem::new(Code::InsufficientInventory, detail);
+            lines.iter().fold(problem, |problem, (line, it)| {
+                let pointer = format!("/items/{line}/quantity");
+                let detail = format!("{} available", it.available);
+                problem.at(pointer, Code::InsufficientInventory, detail)
+            })
+        }
+    }
+}
+
+fn product(line: usize) -> String {
+    format!("/items/{line}/sku")
+}

@@ -1,0 +1,50 @@
+//! What this service counts.
+
+use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+use time::Duration;
+
+/// How an order ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Confirmed,
+    /// With the reason's word.
+    Cancelled(&'static str),
+}
+
+/// The handles, looked up once.
+pub struct Metrics {
+    placed: Counter,
+    settle: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { placed: counter!("orders_placed_total"), settle: histogram!("order_settle_seconds") }
+    }
+}
+
+impl Metrics {
+    pub fn placed(&self, orders: u64) {
+        self.placed.increment(orders);
+    }
+
+    /// An order ended so, this long after it was placed.
+    pub fn ended(&self, ending: Ending, after: Duration) {
+        let label = match ending {
+            Ending::Confirmed => "confirmed",
+            Ending::Cancelled(reason) => reason,
+        };
+        counter!("order_endings_total", "ending" => label).increment(1);
+        self.settle.record(after.as_seconds_f64());
+    }
+}
+
+/// Tells the exporter what the numbers mean.
+pub fn describe() {
+    describe_counter!("orders_placed_total", "Orders accepted");
+    describe_counter!(
+        "order_endings_total",
+        "Orders ended: confirmed, or the reason of the cancellation"
+    );
+    describe_histogram!("order_settle_seconds", Unit::Seconds, "From placed to an ending");
+}

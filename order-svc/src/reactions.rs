@@ -1,0 +1,235 @@
+//! The thin shell: what messages and commands mean, and the rows they touch.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::http::HeaderMap;
+use chassis::{Code, Problem, http};
+use mailbox::{Answer, Decided, Message, Park, Reactor, Reading, Turn};
+use proto::{Event as Wire, OrderId, Sku, orders::Sealed, topic};
+use sqlx::PgConnection;
+use time::Duration;
+use uuid::Uuid;
+
+use crate::{
+    domain::{By, Catalogue, Event, Order, Product, Request, Wanted, cancel, decide, place},
+    http::refusals,
+    metrics::Metrics,
+    store,
+    views::OrderView,
+    waiters::Waiters,
+    wire::{self, Heard, Source},
+    world::{News, World},
+};
+
+/// The status that asks the handler to look again: never told to a client, and not kept under a key.
+pub const LOOK_AGAIN: u16 = 425;
+
+/// The order service's reactor.
+#[derive(Default)]
+pub struct Orders {
+    /// How long an order may wait for its payment once its stock is reserved.
+    pub pay_within: Duration,
+    pub waiters: Waiters,
+    pub metrics: Metrics,
+}
+
+/// What this service decides about.
+#[derive(Debug)]
+pub enum Input {
+    /// Somebody places an order.
+    Place(Placing),
+    /// Somebody cancels one.
+    Cancel(Cancelling),
+    /// An event about an order.
+    Heard(Box<Fact>),
+    /// A product as it now is.
+    Told(Sku, Product),
+    /// The sweep found an order whose time to pay is over.
+    DeadlinePassed(OrderId),
+}
+
+#[derive(Clone, Debug)]
+pub struct Placing {
+    pub request: Arc<Request>,
+    /// A card's details, for payment-svc alone.
+    pub details: Option<Sealed>,
+    pub trace_id: Option<[u8; 16]>,
+    /// What the catalogue refuses is final; otherwise it may merely be behind.
+    pub is_last_look: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cancelling {
+    pub order: OrderId,
+    pub by: By,
+    pub text: Arc<str>,
+    /// The state that the caller wants to cancel, as `If-Match` names it.
+    pub conditions: HeaderMap,
+}
+
+#[derive(Debug)]
+pub struct Fact {
+    order: OrderId,
+    source: Source,
+    event: Event,
+    wire: Wire,
+    event_id: Uuid,
+    version: i64,
+}
+
+impl Reactor for Orders {
+    type Input = Input;
+    type World = World;
+
+    fn hears(&self) -> &'static [&'static str] {
+        &[topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS, topic::CATALOGUE]
+    }
+
+    fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
+        Ok(wire::read(message, self.pay_within)?.map(|heard| match heard {
+            Heard::Order { order, source, event, kept } => {
+                let (event_id, version) = (message.event_id, message.version);
+                let fact = Fact { order, source, event, wire: kept, event_id, version };
+                Reading::once(Input::Heard(Box::new(fact)))
+            }
+            // The highest version wins, however often it comes.
+            Heard::Product { sku, product } => Reading::repeatable(Input::Told(sku, product)),
+        }))
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+        let (mut orders, mut skus) = (BTreeSet::new(), BTreeSet::new());
+        for input in batch {
+            match input {
+                Input::Place(placing) => skus.extend(wanted(&placing.request)),
+                Input::Cancel(Cancelling { order, .. }) | Input::DeadlinePassed(order) => {
+                    orders.insert(order.uuid());
+                }
+                Input::Heard(fact) => {
+                    orders.insert(fact.order.uuid());
+                }
+                Input::Told(..) => {}
+            }
+        }
+        let ids: Vec<Uuid> = orders.into_iter().collect();
+        let skus: Vec<&str> = skus.into_iter().collect();
+        let found = if ids.is_empty() { Vec::new() } else { store::lock(db, &ids).await? };
+        let known =
+            if skus.is_empty() { Catalogue::new() } else { store::products(db, &skus).await? };
+        Ok(World::new(found, known))
+    }
+
+    fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
+        let Input::Heard(fact) = input else { return None };
+        let heard = world.heard(fact.order)?;
+        Some(match fact.source {
+            Source::Stock => &mut heard.stock,
+            Source::Payments => &mut heard.payments,
+            Source::Notifications => &mut heard.notifications,
+        })
+    }
+
+    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
+        Ok(match input {
+            Input::Place(placing) => placed(world, placing, turn),
+            Input::Cancel(cancelling) => cancelled(world, cancelling, turn),
+            Input::Heard(fact) => heard(world, fact, turn)?,
+            Input::Told(sku, product) => {
+                world.tell(sku, product);
+                Decided::default()
+            }
+            Input::DeadlinePassed(id) => match world.order(*id) {
+                Some(order) => {
+                    let decision = decide(order, &Event::DeadlinePassed, turn.now);
+                    // Paid or ended since the sweep looked.
+                    if decision.announce.is_none() {
+                        return Ok(Decided::default());
+                    }
+                    Decided { announced: world.apply(decision, turn), ..Decided::default() }
+                }
+                None => Decided::default(),
+            },
+        })
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+        world.save(db).await
+    }
+
+    fn committed(&self, world: World) {
+        self.waiters.wake(world.changed());
+        if world.placed() > 0 {
+            self.metrics.placed(world.placed());
+        }
+        for (ending, after) in world.endings() {
+            self.metrics.ended(*ending, *after);
+        }
+    }
+}
+
+/// The SKUs that a request names.
+pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
+    request.lines.iter().filter_map(|line| match line {
+        Wanted::Product { sku, .. } => Some(sku.as_str()),
+        Wanted::Extra { .. } => None,
+    })
+}
+
+fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
+    let Placing { request, details, trace_id, is_last_look } = placing;
+    match place(request, &world.catalogue, turn.now) {
+        Ok(decision) => {
+            let at = Some(format!("/v1/orders/{}", request.id));
+            let answer = service::told(201, &OrderView::new(&decision.order), at);
+            Decided { announced: world.place(decision, details.as_ref(), *trace_id, turn), answer }
+        }
+        Err(refusal) if !is_last_look && refusals::may_be_behind(&refusal) => {
+            let answer = Answer { status: LOOK_AGAIN, ..Answer::default() };
+            Decided { answer, ..Decided::default() }
+        }
+        Err(refusal) => refused(&refusals::problem(&refusal)),
+    }
+}
+
+fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Decided {
+    let Cancelling { order: id, by, text, conditions } = cancelling;
+    let Some(order) = world.order(*id) else {
+        return refused(&Problem::new(Code::NotFound, format!("there is no order {id}")));
+    };
+    if let Err(stale) = http::if_match(conditions, &etag(order)) {
+        return refused(&stale);
+    }
+    let decision = cancel(order, Arc::clone(by), Arc::clone(text), turn.now);
+    let answer = service::told(200, &OrderView::new(&decision.order), None);
+    let announced =
+        if decision.announce.is_some() { world.apply(decision, turn) } else { Vec::new() };
+    Decided { announced, answer }
+}
+
+fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Decided, Park> {
+    let Some(order) = world.order(fact.order) else {
+        let reason = format!("there is no order {}", fact.order);
+        return Err(Park { class: "unknown_order", reason });
+    };
+    let currency = order.total.currency();
+    if let Event::PaymentCaptured { amount, .. } | Event::PaymentRefunded { amount } = &fact.event
+        && amount.currency() != currency
+    {
+        let reason = format!("{amount} for an order in {currency}");
+        return Err(Park { class: "other_currency", reason });
+    }
+    let decision = decide(order, &fact.event, turn.now);
+    let news = News { event_id: fact.event_id, version: fact.version, event: &fact.wire };
+    world.note(fact.order, &news, turn.now);
+    Ok(Decided { announced: world.apply(decision, turn), ..Decided::default() })
+}
+
+fn refused(problem: &Problem) -> Decided {
+    Decided { answer: service::refusal(problem), ..Decided::default() }
+}
+
+/// What names an order's present state.
+fn etag(order: &Order) -> String {
+    let body = serde_json::to_vec(&OrderView::new(order)).expect("an order's view is JSON");
+    http::etag_of(&body)
+}

@@ -1,0 +1,217 @@
+//! How orders are shown.
+
+use chassis::clock::{rfc3339, serialize, serialize_option};
+use proto::{Money, OrderId};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{Cancellation, Line, Order, Saga, SagaStatus, Step},
+    store::{Kept, Stored},
+    wire,
+};
+
+/// An order.
+#[derive(Debug, Serialize)]
+pub struct OrderView<'a> {
+    id: OrderId,
+    customer_id: &'a str,
+    status: &'static str,
+    revision: u32,
+    version: i64,
+    items: Vec<LineView<'a>>,
+    total_amount: Money,
+    payment: PaymentView,
+    cancellation: Option<CancellationView<'a>>,
+    /// Always null until orders can be shipped.
+    shipment: Option<()>,
+    note: &'a str,
+    #[serde(serialize_with = "serialize")]
+    created_at: OffsetDateTime,
+    #[serde(serialize_with = "serialize")]
+    updated_at: OffsetDateTime,
+}
+
+#[derive(Debug, Serialize)]
+struct LineView<'a> {
+    line: usize,
+    sku: Option<&'a str>,
+    name: &'a str,
+    quantity: u32,
+    unit_price: Money,
+    total: Money,
+}
+
+#[derive(Debug, Serialize)]
+struct PaymentView {
+    method: &'static str,
+    payment_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CancellationView<'a> {
+    reason: &'static str,
+    detail: &'a str,
+    by: Option<&'a str>,
+    at: String,
+}
+
+impl<'a> OrderView<'a> {
+    pub fn new(order: &'a Order) -> Self {
+        let line = |(number, line): (usize, &'a Line)| LineView {
+            line: number,
+            sku: line.sku.as_ref().map(proto::Sku::as_str),
+            name: &line.name,
+            quantity: line.quantity,
+            unit_price: line.unit_price,
+            total: line.total(),
+        };
+        let cancellation = |it: &'a Cancellation| CancellationView {
+            reason: it.reason.word(),
+            detail: &it.detail,
+            by: it.by.as_deref(),
+            at: rfc3339(it.at),
+        };
+        Self {
+            id: order.id,
+            customer_id: order.customer.as_str(),
+            status: order.status().word(),
+            revision: order.revision,
+            version: order.version,
+            items: (1..).zip(order.lines.iter()).map(line).collect(),
+            total_amount: order.total,
+            payment: PaymentView {
+                method: order.method.word(),
+                payment_id: order.payment.id.map(|id| id.to_string()),
+            },
+            cancellation: order.cancellation.as_ref().map(cancellation),
+            shipment: None,
+            note: &order.note,
+            created_at: order.placed_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+/// Only where an order stands.
+#[derive(Debug, Serialize)]
+pub struct StatusView {
+    id: OrderId,
+    status: &'static str,
+    revision: u32,
+    #[serde(serialize_with = "serialize")]
+    updated_at: OffsetDateTime,
+}
+
+impl StatusView {
+    pub fn new(order: &Order) -> Self {
+        Self {
+            id: order.id,
+            status: order.status().word(),
+            revision: order.revision,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+/// One event of an order's history.
+#[derive(Debug, Serialize)]
+pub struct EventView {
+    id: String,
+    #[serde(rename = "type")]
+    name: String,
+    source: &'static str,
+    version: i64,
+    #[serde(serialize_with = "serialize")]
+    at: OffsetDateTime,
+    data: Value,
+}
+
+impl EventView {
+    /// `None`: a type that this build does not know.
+    pub fn new(order: &Order, kept: &Kept) -> Option<Self> {
+        let event_type = proto::EventType::numbered(kept.event_type)?;
+        let event = wire::recalled(order, event_type.topic, &kept.payload);
+        Some(Self {
+            id: kept.event_id.to_string(),
+            name: event_type.full_name(),
+            source: event_type.source(),
+            version: kept.version,
+            at: kept.at,
+            data: event.map_or(Value::Null, |event| event.to_json()),
+        })
+    }
+}
+
+/// An order, seen as steps.
+#[derive(Debug, Serialize)]
+pub struct SagaView {
+    order_id: OrderId,
+    status: &'static str,
+    steps: Vec<StepView>,
+    completed_steps: Vec<&'static str>,
+    compensated_steps: Vec<&'static str>,
+    expected: Option<ExpectedView>,
+    #[serde(serialize_with = "serialize")]
+    started_at: OffsetDateTime,
+    #[serde(serialize_with = "serialize")]
+    updated_at: OffsetDateTime,
+    trace_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepView {
+    step: &'static str,
+    state: &'static str,
+    #[serde(serialize_with = "serialize_option", skip_serializing_if = "Option::is_none")]
+    at: Option<OffsetDateTime>,
+    #[serde(serialize_with = "serialize_option", skip_serializing_if = "Option::is_none")]
+    compensated_at: Option<OffsetDateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExpectedView {
+    step: &'static str,
+    from: &'static str,
+    #[serde(serialize_with = "serialize")]
+    by: OffsetDateTime,
+    late: bool,
+}
+
+impl SagaView {
+    pub fn new(stored: &Stored, now: OffsetDateTime) -> Self {
+        let order = &stored.order;
+        let saga = Saga::of(order);
+        let (completed, compensated) = (saga.completed(), saga.compensated());
+        Self {
+            order_id: order.id,
+            status: SagaStatus::word(saga.status),
+            completed_steps: completed.map(|name| name.word()).collect(),
+            compensated_steps: compensated.map(|name| name.word()).collect(),
+            expected: saga.expected.map(|it| ExpectedView {
+                step: it.step,
+                from: it.from,
+                by: it.by,
+                late: it.by < now,
+            }),
+            started_at: order.placed_at,
+            updated_at: order.updated_at,
+            trace_id: stored.trace_id.as_ref().map(hexadecimal),
+            steps: saga.steps.into_iter().map(StepView::from).collect(),
+        }
+    }
+}
+
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        let Step { name, state, at, compensated_at, detail } = step;
+        Self { step: name.word(), state: state.word(), at, compensated_at, detail }
+    }
+}
+
+fn hexadecimal(bytes: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
+}

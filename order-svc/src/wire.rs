@@ -1,0 +1,299 @@
+//! The published events and the domain's own: what is heard, what is said, and what of both the history keeps.
+
+use mailbox::{Message, Park};
+use proto::{
+    Event as Wire, Money, OrderId, PaymentId, Sku,
+    catalogue::catalogue_event::Event as Catalogue,
+    notifications::notification_event::Event as Notification,
+    orders::{
+        CancelReason, OrderAwaitingPayment, OrderCancelled, OrderConfirmed, OrderPlaced,
+        PaymentMethod, Sealed, Terms, order_event::Event as Said,
+    },
+    payments::{DeclineCode as WireDecline, RefundCause, payment_event::Event as Payment},
+    stock::{Shortage as WireShortage, stock_event::Event as Stock},
+};
+use time::Duration;
+
+use crate::domain::{
+    Announcement, DeclineCode, Event, Line, Method, Order, Product, Reason, Shortage,
+};
+
+/// The notification that is a step of an order; the others are only history.
+const CONFIRMATION: &str = "order_confirmation";
+
+/// What a message means to this service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// Something about an order, and what its history keeps of it.
+    Order { order: OrderId, source: Source, event: Event, kept: Wire },
+    /// A product as it now is.
+    Product { sku: Sku, product: Product },
+}
+
+/// Who said it: versions are counted for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Stock,
+    Payments,
+    Notifications,
+}
+
+/// Reads a message; `pay_within` is how long an order may wait for its payment from now on.
+pub fn read(message: &Message, pay_within: Duration) -> Result<Option<Heard>, Park> {
+    let Some(wire) = service::decode(message)? else { return Ok(None) };
+    let (order, source, event) = match &wire {
+        // What we said ourselves is no news.
+        Wire::Orders(_) => return Ok(None),
+        Wire::Catalogue(Catalogue::ProductChanged(told)) => return product(told).map(Some),
+        Wire::Stock(stock) => {
+            let (order, event) = stock_event(stock, pay_within)?;
+            (order, Source::Stock, event)
+        }
+        Wire::Payments(payment) => {
+            let (order, event) = payment_event(payment)?;
+            (order, Source::Payments, event)
+        }
+        Wire::Notifications(notification) => {
+            let (order, event) = notification_event(notification)?;
+            (order, Source::Notifications, event)
+        }
+    };
+    if message.key.as_deref() != Some(order.key().as_slice()) {
+        return Err(Park::undecodable(format!("it is about order {order}, its key is not")));
+    }
+    Ok(Some(Heard::Order { order, source, event, kept: wire }))
+}
+
+fn stock_event(stock: &Stock, pay_within: Duration) -> Result<(OrderId, Event), Park> {
+    Ok(match stock {
+        Stock::StockReserved(it) => {
+            (order(&it.order_id)?, Event::StockReserved { revision: it.revision, pay_within })
+        }
+        Stock::StockRejected(it) => {
+            let missing = it.missing.iter().map(shortage).collect::<Result<_, _>>()?;
+            (order(&it.order_id)?, Event::StockRejected { revision: it.revision, missing })
+        }
+        Stock::StockReleased(it) => (order(&it.order_id)?, Event::StockReleased),
+        Stock::ReservationExpired(it) => {
+            (order(&it.order_id)?, Event::ReservationExpired { revision: it.revision })
+        }
+    })
+}
+
+fn payment_event(payment: &Payment) -> Result<(OrderId, Event), Park> {
+    Ok(match payment {
+        Payment::PaymentCaptured(it) => {
+            let (revision, payment) = (it.revision, payment_id(&it.payment_id)?);
+            let amount = money(it.amount.as_ref())?;
+            (order(&it.order_id)?, Event::PaymentCaptured { revision, payment, amount })
+        }
+        Payment::PaymentDeclined(it) => {
+            let (revision, payment) = (it.revision, payment_id(&it.payment_id)?);
+            let code = match it.code() {
+                WireDecline::Unspecified => {
+                    return Err(Park::undecodable("a decline without a code"));
+                }
+                WireDecline::CardDeclined => DeclineCode::CardDeclined,
+                WireDecline::InsufficientFunds => DeclineCode::InsufficientFunds,
+                WireDecline::ExpiredCard => DeclineCode::ExpiredCard,
+                WireDecline::NoAccount => DeclineCode::NoAccount,
+                WireDecline::CurrencyMismatch => DeclineCode::CurrencyMismatch,
+            };
+            (order(&it.order_id)?, Event::PaymentDeclined { revision, payment, code })
+        }
+        Payment::PaymentVoided(it) => (order(&it.order_id)?, Event::PaymentVoided),
+        Payment::PaymentRefunded(it) => {
+            let event = match it.cause() {
+                RefundCause::Unspecified => {
+                    return Err(Park::undecodable("a refund without a cause"));
+                }
+                RefundCause::OrderCancelled => {
+                    Event::PaymentRefunded { amount: money(it.amount.as_ref())? }
+                }
+                RefundCause::Staff => Event::Noted,
+            };
+            (order(&it.order_id)?, event)
+        }
+    })
+}
+
+fn notification_event(notification: &Notification) -> Result<(OrderId, Event), Park> {
+    let (id, template, failure) = match notification {
+        Notification::NotificationSent(it) => (&it.order_id, &it.template, None),
+        Notification::NotificationFailed(it) => {
+            (&it.order_id, &it.template, Some(it.failure.as_str().into()))
+        }
+    };
+    let event =
+        if template == CONFIRMATION { Event::ConfirmationSent { failure } } else { Event::Noted };
+    Ok((order(id)?, event))
+}
+
+fn product(told: &proto::catalogue::ProductChanged) -> Result<Heard, Park> {
+    let product = Product {
+        name: told.name.as_str().into(),
+        price: money(told.price.as_ref())?,
+        available: told.available,
+        version: told.version,
+    };
+    Ok(Heard::Product { sku: sku(&told.sku)?, product })
+}
+
+fn shortage(missing: &WireShortage) -> Result<Shortage, Park> {
+    let WireShortage { sku: name, wanted, available } = missing;
+    Ok(Shortage { sku: sku(name)?, wanted: *wanted, available: *available })
+}
+
+fn order(text: &str) -> Result<OrderId, Park> {
+    OrderId::parse(text).map_err(|wrong| Park::undecodable(format!("order {text:?} is {wrong}")))
+}
+
+fn payment_id(text: &str) -> Result<PaymentId, Park> {
+    PaymentId::parse(text)
+        .map_err(|wrong| Park::undecodable(format!("payment {text:?} is {wrong}")))
+}
+
+fn sku(text: &str) -> Result<Sku, Park> {
+    Sku::parse(text).map_err(|wrong| Park::undecodable(format!("SKU {text:?} is {wrong}")))
+}
+
+fn money(wire: Option<&proto::money::Money>) -> Result<Money, Park> {
+    let wire = wire.ok_or_else(|| Park::undecodable("an amount is missing"))?;
+    Money::try_from(wire.clone())
+        .map_err(|wrong| Park::undecodable(format!("an amount is no money: {wrong}")))
+}
+
+/// The event that announces what was decided; `details` are the sealed ones of a card.
+pub fn said(order: &Order, announcement: Announcement, details: Option<&Sealed>) -> Wire {
+    let (order_id, customer_id) = (order.id.to_string(), order.customer.to_string());
+    let (revision, total) = (order.revision, Some(order.total.into()));
+    match announcement {
+        Announcement::Placed => OrderPlaced {
+            terms: Some(Terms {
+                customer_id: customer_id.clone(),
+                amount: total.clone(),
+                method: method(order.method).into(),
+                details: details.cloned(),
+            }),
+            order_id,
+            customer_id,
+            revision,
+            lines: lines(&order.lines),
+            total,
+            note: order.note.as_ref().to_owned(),
+        }
+        .into(),
+        Announcement::AwaitingPayment => {
+            let pay_by = order.pay_by.map(chassis::clock::rfc3339).unwrap_or_default();
+            OrderAwaitingPayment { order_id, customer_id, revision, amount: total, pay_by }.into()
+        }
+        Announcement::Confirmed => {
+            let lines = lines(&order.lines);
+            OrderConfirmed { order_id, customer_id, revision, total, lines }.into()
+        }
+        Announcement::Cancelled => {
+            let cancellation = order.cancellation.as_ref();
+            let reason = cancellation.map_or(CancelReason::Unspecified, |it| reason(it.reason));
+            let by = cancellation.and_then(|it| it.by.as_deref()).unwrap_or_default().to_owned();
+            let detail = cancellation.map(|it| it.detail.as_ref().to_owned()).unwrap_or_default();
+            let reason = reason.into();
+            OrderCancelled { order_id, customer_id, revision, reason, detail, by, total }.into()
+        }
+    }
+}
+
+fn lines(lines: &[Line]) -> Vec<proto::orders::Line> {
+    let line = |(number, line): (u32, &Line)| proto::orders::Line {
+        line: number,
+        sku: line.sku.as_ref().map(ToString::to_string).unwrap_or_default(),
+        name: line.name.as_ref().to_owned(),
+        quantity: line.quantity,
+        unit_price: Some(line.unit_price.into()),
+    };
+    (1..).zip(lines).map(line).collect()
+}
+
+fn method(method: Method) -> PaymentMethod {
+    match method {
+        Method::Wallet => PaymentMethod::Wallet,
+        Method::Card => PaymentMethod::Card,
+        Method::Deferred => PaymentMethod::Deferred,
+    }
+}
+
+fn reason(reason: Reason) -> CancelReason {
+    match reason {
+        Reason::InsufficientInventory => CancelReason::InsufficientInventory,
+        Reason::PaymentDeclined => CancelReason::PaymentDeclined,
+        Reason::PaymentTimeout => CancelReason::PaymentTimeout,
+        Reason::ReservationExpired => CancelReason::ReservationExpired,
+        Reason::CustomerRequest => CancelReason::CustomerRequest,
+        Reason::StaffRequest => CancelReason::StaffRequest,
+    }
+}
+
+/// What an order's history keeps of an event: nothing that the order itself knows, and nothing that only payment needs.
+pub fn kept(mut event: Wire) -> Vec<u8> {
+    let (order_id, customer_id) = ids(&mut event);
+    order_id.clear();
+    if let Some(customer_id) = customer_id {
+        customer_id.clear();
+    }
+    match &mut event {
+        Wire::Stock(Stock::StockReserved(it)) => it.terms = None,
+        Wire::Orders(Said::OrderPlaced(it)) => {
+            it.terms =
+                it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
+        }
+        _ => {}
+    }
+    event.encode()
+}
+
+/// An event of `order`'s history as it was, but for what only payment needs. `None`: a later build has kept it.
+pub fn recalled(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
+    let mut event = Wire::decode(topic, payload).ok().flatten()?;
+    let (order_id, customer_id) = ids(&mut event);
+    *order_id = order.id.to_string();
+    if let Some(customer_id) = customer_id {
+        *customer_id = order.customer.to_string();
+    }
+    if let Wire::Orders(Said::OrderPlaced(it)) = &mut event {
+        let (customer_id, amount) = (order.customer.to_string(), it.total.clone());
+        it.terms = it.terms.take().map(|terms| Terms { customer_id, amount, ..terms });
+    }
+    Some(event)
+}
+
+/// Where an event names its order and its customer.
+fn ids(event: &mut Wire) -> (&mut String, Option<&mut String>) {
+    match event {
+        Wire::Orders(event) => match event {
+            Said::OrderPlaced(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Said::OrderAwaitingPayment(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Said::OrderConfirmed(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Said::OrderCancelled(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Said::OrderAmended(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Said::OrderShipped(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Said::OrderDelivered(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+        },
+        Wire::Payments(event) => match event {
+            Payment::PaymentCaptured(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Payment::PaymentDeclined(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Payment::PaymentVoided(it) => (&mut it.order_id, None),
+            Payment::PaymentRefunded(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+        },
+        Wire::Stock(event) => match event {
+            Stock::StockReserved(it) => (&mut it.order_id, None),
+            Stock::StockRejected(it) => (&mut it.order_id, None),
+            Stock::StockReleased(it) => (&mut it.order_id, None),
+            Stock::ReservationExpired(it) => (&mut it.order_id, None),
+        },
+        Wire::Notifications(event) => match event {
+            Notification::NotificationSent(it) => (&mut it.order_id, None),
+            Notification::NotificationFailed(it) => (&mut it.order_id, None),
+        },
+        // Not about an order: its key is the SKU, and no history keeps it.
+        Wire::Catalogue(Catalogue::ProductChanged(it)) => (&mut it.sku, None),
+    }
+}

@@ -1,0 +1,272 @@
+//! The order service on a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
+
+mod http;
+mod reactions;
+mod refusals;
+mod store;
+
+use std::{collections::HashMap, sync::Arc};
+
+use backends::testing::{TestDatabase, database};
+use mailbox::{
+    Answer, Message,
+    testing::{Fixture, message},
+};
+use order_svc::{
+    domain::{Method, Request, Wanted},
+    metrics::Metrics,
+    reactions::{Cancelling, Input, Orders, Placing},
+    store::{MIGRATOR, Stored},
+    waiters::Waiters,
+};
+use proto::{
+    Currency, CustomerId, Event, Money, OrderId, Sku, catalogue, money, orders, payments, stock,
+    topic,
+};
+use sqlx::{AssertSqlSafe, PgConnection};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+const PAYMENT: &str = "01932c1e-7b5a-7c3d-8e4f-0123456789ac";
+
+/// A shop of one test: its database, and a mailbox without Kafka.
+struct Shop {
+    database: TestDatabase,
+    mailbox: Fixture<Orders>,
+    waiters: Waiters,
+    /// Versions said so far, by topic and key.
+    versions: HashMap<(&'static str, String), i64>,
+}
+
+async fn a_shop() -> Shop {
+    let database = database().await;
+    chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
+    let waiters = Waiters::default();
+    let reactor = Arc::new(reactor(&waiters));
+    let mailbox = Fixture::new(&database.url(), reactor, now);
+    let mut shop = Shop { database, mailbox, waiters, versions: HashMap::new() };
+    shop.list("mug", "29.99", 5).await;
+    shop
+}
+
+fn reactor(waiters: &Waiters) -> Orders {
+    Orders {
+        pay_within: Duration::minutes(15),
+        waiters: waiters.clone(),
+        metrics: Metrics::default(),
+    }
+}
+
+fn now() -> OffsetDateTime {
+    chassis::clock::now()
+}
+
+fn later() -> OffsetDateTime {
+    now() + Duration::minutes(16)
+}
+
+impl Shop {
+    /// The same shop after every deadline of today.
+    fn after_the_deadlines(mut self) -> Self {
+        let reactor = Arc::new(reactor(&self.waiters));
+        self.mailbox = Fixture::new(&self.database.url(), reactor, later);
+        self
+    }
+
+    /// Inventory tells a product.
+    async fn list(&mut self, sku: &str, price: &str, available: i64) {
+        let told = self.told(sku, price, available);
+        assert_eq!(self.mailbox.hear(vec![told]).await, 0);
+    }
+
+    fn told(&mut self, sku: &str, price: &str, available: i64) -> Message {
+        let version = self.next(topic::CATALOGUE, sku);
+        let event: Event = catalogue::ProductChanged {
+            sku: sku.to_owned(),
+            name: format!("a {sku}"),
+            price: Some(usd(price).into()),
+            available,
+            version,
+        }
+        .into();
+        message(topic::CATALOGUE, sku, &event.event_type().full_name(), version, event.encode())
+    }
+
+    fn next(&mut self, topic: &'static str, key: &str) -> i64 {
+        let version = self.versions.entry((topic, key.to_owned())).or_default();
+        *version += 1;
+        *version
+    }
+
+    /// Places an order of two mugs.
+    async fn place(&mut self, method: Method) -> OrderId {
+        let id = an_id();
+        assert_eq!(self.tell(asked(id, method)).await.status, 201);
+        id
+    }
+
+    async fn tell(&mut self, input: Input) -> Answer {
+        self.mailbox.tell(input).await
+    }
+
+    async fn cancel(&mut self, order: OrderId) -> Answer {
+        let (by, text) = ("anonymous".into(), "changed my mind".into());
+        let conditions = axum::http::HeaderMap::new();
+        self.tell(Input::Cancel(Cancelling { order, by, text, conditions })).await
+    }
+
+    /// Hears messages as one batch; nothing may be parked.
+    async fn hear<const N: usize>(&mut self, messages: [Message; N]) {
+        assert_eq!(self.mailbox.hear(messages.into()).await, 0, "something was parked");
+    }
+
+    /// A message about an order, in its place after the others of its topic.
+    fn said(&mut self, order: OrderId, event: impl Into<Event>) -> Message {
+        let event = event.into();
+        let (topic, key) = (event.topic(), order.to_string());
+        let version = self.next(topic, &key);
+        let mut message =
+            message(topic, &key, &event.event_type().full_name(), version, event.encode());
+        message.offset = i64::try_from(message.event_id.as_u128() & 0xffff_ffff_ffff).unwrap();
+        message
+    }
+
+    fn reserved(&mut self, order: OrderId) -> Message {
+        let details = orders::Sealed { key_id: "k1".to_owned(), ..Default::default() };
+        let terms = orders::Terms { details: Some(details), ..Default::default() };
+        let reserved = stock::StockReserved {
+            order_id: order.to_string(),
+            reservation_id: PAYMENT.to_owned(),
+            revision: 1,
+            lines: vec![],
+            terms: Some(terms),
+        };
+        self.said(order, reserved)
+    }
+
+    fn rejected(&mut self, order: OrderId) -> Message {
+        let missing = vec![stock::Shortage { sku: "mug".to_owned(), wanted: 2, available: 1 }];
+        self.said(order, stock::StockRejected { order_id: order.to_string(), revision: 1, missing })
+    }
+
+    fn released(&mut self, order: OrderId) -> Message {
+        self.said(order, stock::StockReleased { order_id: order.to_string(), lines: vec![] })
+    }
+
+    fn captured(&mut self, order: OrderId) -> Message {
+        let captured = payments::PaymentCaptured {
+            order_id: order.to_string(),
+            payment_id: PAYMENT.to_owned(),
+            customer_id: "customer-456".to_owned(),
+            revision: 1,
+            amount: Some(usd("59.98").into()),
+            method: orders::PaymentMethod::Card.into(),
+        };
+        self.said(order, captured)
+    }
+
+    fn declined(&mut self, order: OrderId) -> Message {
+        let declined = payments::PaymentDeclined {
+            order_id: order.to_string(),
+            payment_id: PAYMENT.to_owned(),
+            revision: 1,
+            amount: Some(usd("59.98").into()),
+            code: payments::DeclineCode::CardDeclined.into(),
+            ..Default::default()
+        };
+        self.said(order, declined)
+    }
+
+    fn refunded(&mut self, order: OrderId) -> Message {
+        let refunded = payments::PaymentRefunded {
+            order_id: order.to_string(),
+            payment_id: PAYMENT.to_owned(),
+            amount: Some(usd("59.98").into()),
+            cause: payments::RefundCause::OrderCancelled.into(),
+            ..Default::default()
+        };
+        self.said(order, refunded)
+    }
+
+    fn notified(&mut self, order: OrderId) -> Message {
+        let sent = proto::notifications::NotificationSent {
+            order_id: order.to_string(),
+            template: "order_confirmation".to_owned(),
+            channel: "email".to_owned(),
+            ..Default::default()
+        };
+        self.said(order, sent)
+    }
+
+    async fn db(&mut self) -> &mut PgConnection {
+        self.mailbox.db().await
+    }
+
+    async fn order(&mut self, id: OrderId) -> Stored {
+        order_svc::store::find(self.db().await, id).await.unwrap().unwrap()
+    }
+
+    async fn status(&mut self, id: OrderId) -> &'static str {
+        self.order(id).await.order.status().word()
+    }
+
+    /// What was said about an order, by name.
+    async fn names(&mut self, id: OrderId) -> Vec<&'static str> {
+        let appended = self.mailbox.outbox().await;
+        let ours: Vec<_> = appended.iter().filter(|row| row.key == id.to_string()).collect();
+        let versions: Vec<i64> = ours.iter().map(|row| row.version).collect();
+        assert!(versions.iter().copied().eq(1..=i64::try_from(versions.len()).unwrap()));
+        ours.iter().map(|row| proto::EventType::numbered(row.event_type).unwrap().name).collect()
+    }
+
+    async fn count(&mut self, table: &'static str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}")))
+            .fetch_one(self.db().await)
+            .await
+            .unwrap()
+    }
+}
+
+fn an_id() -> OrderId {
+    OrderId::new(Uuid::now_v7())
+}
+
+fn usd(text: &str) -> Money {
+    Money::parse(text, Currency::USD).unwrap()
+}
+
+fn request(id: OrderId, method: Method) -> Request {
+    Request {
+        id,
+        customer: CustomerId::parse("customer-456").unwrap(),
+        currency: Currency::USD,
+        lines: vec![Wanted::Product {
+            sku: Sku::parse("mug").unwrap(),
+            quantity: 2,
+            seen: Some(usd("29.99")),
+        }],
+        method,
+        note: "leave at the door".into(),
+    }
+}
+
+/// Two mugs.
+fn asked(id: OrderId, method: Method) -> Input {
+    let details = (method == Method::Card).then(|| orders::Sealed {
+        key_id: "k1".to_owned(),
+        nonce: vec![1; 12],
+        ciphertext: vec![2; 24],
+    });
+    Input::Place(Placing {
+        request: Arc::new(request(id, method)),
+        details,
+        trace_id: Some([7; 16]),
+        is_last_look: true,
+    })
+}
+
+fn dollars(units: i64, nanos: i32) -> money::Money {
+    money::Money { currency_code: "USD".to_owned(), units, nanos }
+}

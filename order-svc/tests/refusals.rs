@@ -1,0 +1,149 @@
+//! What is refused, with which code, and in which order.
+
+use std::time::Duration;
+
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+
+use super::http::{Server, a_server, two_mugs};
+
+fn with(pointer: &str, value: Value) -> Value {
+    let mut body = two_mugs();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    body.pointer_mut(parent).unwrap()[name] = value;
+    body
+}
+
+async fn refuses(server: &Server, body: &Value, status: u16, code: &str, pointer: &str) {
+    let told = server.post("/v1/orders", body).await;
+    assert_eq!(told.code(), (status, code), "{body} got {}", told.body);
+    assert_eq!(told.header("content-type"), "application/problem+json");
+    let found: Vec<_> = told.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(found, [pointer], "{body}");
+}
+
+#[tokio::test]
+async fn each_fault_of_a_body_has_its_code_and_its_place() {
+    let server = a_server().await;
+    let long = "x".repeat(501);
+    let many: Vec<Value> =
+        (0..101).map(|n| json!({"sku": format!("s{n}"), "quantity": 1})).collect();
+    for (body, code, pointer) in [
+        (with("/customer_id", Value::Null), "missing_field", "/customer_id"),
+        (with("/customer_id", json!("a b")), "invalid_value", "/customer_id"),
+        (with("/currency", json!("ABC")), "unknown_currency", "/currency"),
+        (with("/colour", json!("blue")), "unknown_field", "/colour"),
+        (with("/note", json!(long)), "invalid_value", "/note"),
+        (with("/note", json!("4111 1111 1111 1111")), "card_number_refused", "/note"),
+        (with("/items", json!([])), "invalid_value", "/items"),
+        (with("/items", json!(many)), "invalid_value", "/items"),
+        (with("/items", json!([{"quantity": 1}])), "missing_field", "/items/0/sku"),
+        (with("/items", json!([{"sku": "mug"}])), "missing_field", "/items/0/quantity"),
+        (with("/items/0/quantity", json!(0)), "invalid_value", "/items/0/quantity"),
+        (with("/items/0/quantity", json!(10_001)), "invalid_value", "/items/0/quantity"),
+        (with("/items/0/quantity", json!(1.5)), "invalid_value", "/items/0/quantity"),
+        (with("/items/0/product_id", json!("mug")), "invalid_value", "/items/0/sku"),
+        (with("/items/0/unit_price", json!("0")), "amount_not_positive", "/items/0/unit_price"),
+        (with("/items/0/unit_price", json!("-1")), "amount_not_positive", "/items/0/unit_price"),
+        (with("/items/0/unit_price", json!("1.000")), "too_many_decimals", "/items/0/unit_price"),
+        (with("/items/0/unit_price", json!("1e2")), "invalid_value", "/items/0/unit_price"),
+        (
+            with("/items/0/unit_price", json!({"amount": "1", "currency": "EUR"})),
+            "invalid_value",
+            "/items/0/unit_price",
+        ),
+        (
+            with(
+                "/items",
+                json!([{"sku": "mug", "quantity": 1}, {"product_id": "mug", "quantity": 1}]),
+            ),
+            "duplicate_line",
+            "/items/1/product_id",
+        ),
+        (
+            with("/items", json!([{"description": "gift wrap", "quantity": 1}])),
+            "missing_field",
+            "/items/0/unit_price",
+        ),
+        (with("/payment", json!({"method": "cash"})), "unknown_payment_method", "/payment/method"),
+        (with("/payment", json!({"method": "card"})), "missing_field", "/payment/token"),
+        (
+            with("/payment", json!({"method": "wallet", "token": "x"})),
+            "invalid_value",
+            "/payment/token",
+        ),
+        (
+            with("/payment/token", json!("4242424242424242")),
+            "card_number_refused",
+            "/payment/token",
+        ),
+    ] {
+        refuses(&server, &body, 422, code, pointer).await;
+    }
+    let told = server
+        .post(
+            "/v1/orders",
+            &json!({"customer_id": "a b", "items": [{"sku": "mug", "quantity": 0}]}),
+        )
+        .await;
+    assert_eq!(told.body["errors"].as_array().unwrap().len(), 2, "all faults are told at once");
+    assert!(
+        !server
+            .post("/v1/orders", &with("/note", json!("4111111111111111")))
+            .await
+            .body
+            .to_string()
+            .contains("4111")
+    );
+}
+
+#[tokio::test]
+async fn what_the_catalogue_refuses_is_told_in_order_and_kept() {
+    let server = a_server().await;
+    let price = with("/items/0/unit_price", json!("19.99"));
+    let many = with("/items/0/quantity", json!(1000));
+    let mut unknown = price.clone();
+    unknown["items"][0]["sku"] = json!("jug");
+    let mut dear_and_many = price.clone();
+    dear_and_many["items"][0]["quantity"] = json!(1000);
+
+    refuses(&server, &unknown, 422, "unknown_product", "/items/0/sku").await;
+    refuses(&server, &dear_and_many, 409, "price_changed", "/items/0/unit_price").await;
+    refuses(&server, &many, 409, "insufficient_inventory", "/items/0/quantity").await;
+    let mut yen = two_mugs();
+    yen["currency"] = json!("JPY");
+    yen["items"][0]["unit_price"] = Value::Null;
+    refuses(&server, &yen, 422, "invalid_value", "/items/0/sku").await;
+
+    let key = [("idempotency-key", "abc")];
+    let first = server.ask("POST", "/v1/orders", &key, Some(&many)).await;
+    let detail = first.body["detail"].as_str().unwrap();
+    assert_eq!(detail, "insufficient inventory: 1000 of mug wanted, 5 available");
+    let again = server.ask("POST", "/v1/orders", &key, Some(&many)).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (first.status, "true"));
+}
+
+#[tokio::test]
+async fn a_product_just_listed_can_be_ordered_at_once() {
+    let Server { mut shop, edge, router, commands: _commands } = a_server().await;
+    let mut body = two_mugs();
+    body["items"][0]["sku"] = json!("pot");
+    let request = Request::post("/v1/orders")
+        .header("content-type", "application/json")
+        .header("idempotency-key", "abc")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+
+    let listing = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        shop.list("pot", "29.99", 5).await;
+    };
+    let (answer, ()) = tokio::join!(edge.answer(router, request), listing);
+
+    assert_eq!(answer.status(), 201, "it was listed while the catalogue was looked at again");
+}
