@@ -78,13 +78,10 @@ pub fn answer(world: &mut World, request: &Request, turn: &Turn) -> Answer {
             put_warehouse(world, id, warehouse, headers)
         }
         Request::AskAvailability { items } => {
-            Ok(written(200, &AvailabilityView::new(items, &world.stock)))
+            Ok(service::told(200, &AvailabilityView::new(items, &world.stock), None))
         }
     };
-    answered.unwrap_or_else(|problem| {
-        let (status, body) = problem.to_parts();
-        Answer { status, body, ..Answer::default() }
-    })
+    answered.unwrap_or_else(|problem| service::refusal(&problem))
 }
 
 fn put_product(
@@ -112,12 +109,8 @@ fn put_product(
         201
     };
     let product = world.products.get(sku).map(|kept| &kept.now).ok_or_else(Problem::internal)?;
-    let view = ProductView::new(product, available);
-    let mut answer = resource(status, &view);
-    if status == 201 {
-        answer.headers.push(("location".to_owned(), format!("/v1/products/{sku}")));
-    }
-    Ok(answer)
+    let location = (status == 201).then(|| format!("/v1/products/{sku}"));
+    Ok(service::told(status, &ProductView::new(product, available), location))
 }
 
 fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Problem> {
@@ -139,7 +132,7 @@ fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Pro
         .unwrap_or(Shelf { priority: place.now.priority, ..Shelf::default() });
     let shelf = shelf.adjust(*delta).map_err(|refusal| refused(refusal, *delta))?;
     world.stock.set(sku.clone(), warehouse.clone(), shelf);
-    let answer = written(200, &StockView::new(sku, &world.stock));
+    let answer = service::told(200, &StockView::new(sku, &world.stock), None);
     world.adjustments.push(adjustment);
     Ok(answer)
 }
@@ -171,23 +164,10 @@ fn put_warehouse(
         world.warehouses.insert(id.clone(), Kept::new(warehouse.clone()));
         201
     };
-    Ok(resource(status, &WarehouseView::new(id, warehouse)))
+    Ok(service::told(status, &WarehouseView::new(id, warehouse), None))
 }
 
-fn body(view: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(view).expect("a view has text keys and plain values")
-}
-
+/// The tag that a look at `view` would carry.
 fn etag(view: &impl Serialize) -> String {
-    http::etag_of(&body(view))
-}
-
-fn written(status: u16, view: &impl Serialize) -> Answer {
-    Answer { status, headers: Vec::new(), body: body(view) }
-}
-
-/// A single resource, with its tag.
-fn resource(status: u16, view: &impl Serialize) -> Answer {
-    let body = body(view);
-    Answer { status, headers: vec![("etag".to_owned(), http::etag_of(&body))], body }
+    http::etag_of(&serde_json::to_vec(view).expect("a view has text keys and plain values"))
 }

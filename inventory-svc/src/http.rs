@@ -1,13 +1,11 @@
 //! Products, stock, places and reservations over HTTP: looks are answered from the rows, changes go through a batch.
 
 mod bodies;
-mod handover;
-mod parked;
 
 use axum::{
     Router,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::Response,
     routing::{get, post, put},
 };
@@ -18,9 +16,9 @@ use chassis::{
 };
 use mailbox::Mailbox;
 use proto::{OrderId, Sku, WarehouseId};
+use service::Asked;
 use sqlx::PgPool;
 
-use self::handover::Call;
 use crate::{
     commands::Request,
     domain::{Shelf, Stock},
@@ -38,9 +36,15 @@ pub struct Site {
 
 type Answered = Result<Response, Problem>;
 
+impl Site {
+    async fn submit(&self, asked: &Asked, request: Request, body: &JsonBody) -> Answered {
+        service::submit(&self.mailbox, asked.command(Input::Asked(request), &body.0)?).await
+    }
+}
+
 /// All routes of this service.
 pub fn router(site: Site) -> Router {
-    let parked = parked::router(crate::NAME, site.mailbox.clone());
+    let parked = service::parked(site.mailbox.clone(), crate::NAME);
     Router::new()
         .route("/v1/products", get(list_products))
         .route("/v1/products/{sku}", get(get_product).put(put_product))
@@ -84,13 +88,14 @@ async fn get_product(
 async fn put_product(
     State(site): State<Site>,
     Path(sku): Path<String>,
-    call: Call,
+    headers: HeaderMap,
+    asked: Asked,
     body: JsonBody,
 ) -> Answered {
     let sku = known_sku(&sku)?;
     let (name, price) = body.read(bodies::product)?;
-    let request = Request::PutProduct { sku, name, price, headers: call.conditions() };
-    call.hand_over(&site.mailbox, &[], Input::Asked(request)).await
+    let request = Request::PutProduct { sku, name, price, headers };
+    site.submit(&asked, request, &body).await
 }
 
 async fn get_stock(
@@ -108,13 +113,13 @@ async fn get_stock(
 async fn adjust_stock(
     State(site): State<Site>,
     Path(sku): Path<String>,
-    call: Call,
+    asked: Asked,
     body: JsonBody,
 ) -> Answered {
     let sku = known_sku(&sku)?;
     let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
     let request = Request::AdjustStock { sku, warehouse, delta, reason };
-    call.hand_over(&site.mailbox, &body.0, Input::Asked(request)).await
+    site.submit(&asked, request, &body).await
 }
 
 async fn list_warehouses(State(site): State<Site>, mut params: Params) -> Answered {
@@ -133,25 +138,27 @@ async fn list_warehouses(State(site): State<Site>, mut params: Params) -> Answer
 async fn put_warehouse(
     State(site): State<Site>,
     Path(id): Path<String>,
-    call: Call,
+    headers: HeaderMap,
+    asked: Asked,
     body: JsonBody,
 ) -> Answered {
     let id = WarehouseId::parse(&id).map_err(|_| not_found(format!("no warehouse {id}")))?;
     let warehouse = body.read(bodies::warehouse)?;
-    let request = Request::PutWarehouse { id, warehouse, headers: call.conditions() };
-    call.hand_over(&site.mailbox, &[], Input::Asked(request)).await
+    let request = Request::PutWarehouse { id, warehouse, headers };
+    site.submit(&asked, request, &body).await
 }
 
-async fn availability(State(site): State<Site>, call: Call, body: JsonBody) -> Answered {
+async fn availability(State(site): State<Site>, asked: Asked, body: JsonBody) -> Answered {
     let items = body.read(bodies::items)?;
-    if call.has_key() {
-        let request = Request::AskAvailability { items };
-        return call.hand_over(&site.mailbox, &body.0, Input::Asked(request)).await;
+    let request = Request::AskAvailability { items: items.clone() };
+    let command = asked.command(Input::Asked(request), &body.0)?;
+    if command.key.is_some() {
+        return service::submit(&site.mailbox, command).await;
     }
     let skus: Vec<String> = items.iter().map(|item| item.sku.to_string()).collect();
     let mut db = site.pool.acquire().await?;
     let stock = stock_of(store::shelves(&mut db, &skus).await?);
-    Ok(http::json(axum::http::StatusCode::OK, &AvailabilityView::new(&items, &stock)))
+    Ok(http::json(StatusCode::OK, &AvailabilityView::new(&items, &stock)))
 }
 
 async fn list_reservations(State(site): State<Site>, mut params: Params) -> Answered {

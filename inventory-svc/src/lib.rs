@@ -20,16 +20,15 @@ pub mod world;
 
 use std::sync::Arc;
 
-use chassis::{Chassis, clock, database};
-use mailbox::{Mailbox, Options};
+use chassis::{Chassis, database};
+use mailbox::Mailbox;
+use proto::topic;
 use time::Duration;
 
 use crate::{config::Config, reactions::Inventory};
 
 /// Its name: consumer group, health, metrics.
 pub const NAME: &str = "inventory-svc";
-/// Who speaks, in the envelope of its events.
-const SOURCE: &str = "/shop/inventory-svc";
 /// Connections for looks; batches have their own.
 const POOL_MAX: u32 = 8;
 
@@ -41,7 +40,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let pool = database::connect_pool(url, POOL_MAX).await?;
 
     let reactor = Arc::new(Inventory { hold: Duration::try_from(config.reservation_hold)? });
-    let (mailbox, loops) = Mailbox::open(options(&config), reactor).await?;
+    let options = service::options(NAME, &[topic::STOCK, topic::CATALOGUE], url, &config.kafka);
+    let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     for (name, run) in loops {
         // Commands stop last: requests in hand wait for their answers.
         if name == "commands" {
@@ -54,19 +54,4 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, stop));
     chassis.serve(http::router(http::Site { pool, mailbox })).await?;
     chassis.wait().await
-}
-
-fn options(config: &Config) -> Options {
-    let ours = proto::EVENT_TYPES.iter().filter(|event| event.source() == SOURCE);
-    Options {
-        database_url: config.database_url.expose().clone(),
-        kafka: config.kafka.clone(),
-        service: NAME,
-        source: SOURCE,
-        event_types: ours.map(|event| (event.number, event.topic, event.full_name())).collect(),
-        weekly: &[],
-        clock: clock::now,
-        batch: mailbox::BATCH,
-        command_deadline: mailbox::COMMAND_DEADLINE,
-    }
 }

@@ -103,7 +103,7 @@ impl Reactor for Inventory {
                 product.said_available = available;
                 let event = wire::product_changed(product);
                 let key = sku.as_str().as_bytes().to_vec();
-                announced.push(said(turn, key, product.version, &event));
+                announced.push(service::announce(turn, key, product.version, event));
             }
         }
         announced
@@ -131,14 +131,10 @@ fn react(
     }
     let announced = decision.announce.map(|announcement| {
         root.version += 1;
-        said(turn, order.key(), root.version, &wire::announce(order, announcement, terms))
+        let event = wire::announce(order, announcement, terms);
+        service::announce(turn, order.key(), root.version, event)
     });
     Decided { announced: announced.into_iter().collect(), ..Decided::default() }
-}
-
-fn said(turn: &Turn, key: Vec<u8>, version: i64, event: &proto::Event) -> Announced {
-    let event_type = event.event_type().number;
-    Announced { event_id: turn.new_id(), key, version, event_type, payload: event.encode() }
 }
 
 async fn load_roots(

@@ -2,9 +2,9 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    EventType, OrderId, Sku, catalogue,
+    OrderId, Sku, catalogue,
     orders::{self, order_event},
-    stock, topic,
+    stock,
 };
 use time::Duration;
 
@@ -15,18 +15,7 @@ use crate::{
 
 /// What a message means here: `None` when it is about nothing that this service cares for.
 pub fn read(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
-    let Some(kind) = EventType::named(&message.event_type).filter(|kind| is_heard(kind)) else {
-        return Ok(None);
-    };
-    let event = proto::Event::decode(topic::ORDERS, &message.payload)
-        .map_err(|error| Park::undecodable(error.to_string()))?
-        .filter(|event| event.event_type() == kind);
-    let Some(proto::Event::Orders(event)) = event else {
-        return Err(Park::undecodable(format!(
-            "it is no {}, though its header says so",
-            kind.name
-        )));
-    };
+    let Some(proto::Event::Orders(event)) = service::decode(message)? else { return Ok(None) };
     match event {
         order_event::Event::OrderPlaced(placed) => order_placed(message, placed, hold).map(Some),
         order_event::Event::OrderConfirmed(orders::OrderConfirmed {
@@ -40,11 +29,6 @@ pub fn read(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
         | order_event::Event::OrderShipped(_)
         | order_event::Event::OrderDelivered(_) => Ok(None),
     }
-}
-
-fn is_heard(kind: &EventType) -> bool {
-    kind.topic == topic::ORDERS
-        && matches!(kind.name, "OrderPlaced" | "OrderConfirmed" | "OrderCancelled")
 }
 
 fn order_placed(

@@ -7,12 +7,13 @@ use axum::{
     http::{Request, StatusCode},
 };
 use backends::testing::TestDatabase;
-use chassis::{Health, clock, http::Edge};
+use chassis::{Health, http::Edge};
 use inventory_svc::{
     http::{Site, router},
     reactions::Inventory,
 };
-use mailbox::{Mailbox, Options};
+use mailbox::Mailbox;
+use proto::topic;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -43,17 +44,8 @@ async fn a_server() -> Server {
 }
 
 async fn mailbox_of(database: &TestDatabase) -> (Mailbox<Inventory>, JoinSet<anyhow::Result<()>>) {
-    let options = Options {
-        database_url: database.url(),
-        kafka: "127.0.0.1:1".to_owned(),
-        service: inventory_svc::NAME,
-        source: "/shop/inventory-svc",
-        event_types: Vec::new(),
-        weekly: &[],
-        clock: clock::now,
-        batch: 100,
-        command_deadline: mailbox::COMMAND_DEADLINE,
-    };
+    let topics = [topic::STOCK, topic::CATALOGUE];
+    let options = service::options(inventory_svc::NAME, &topics, &database.url(), "127.0.0.1:1");
     let (mailbox, loops) = Mailbox::open(options, Arc::new(inventory())).await.unwrap();
     let mut running = JoinSet::new();
     for (name, run) in loops {
