@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::Options, envelope::Kind, poll::Row};
 
-/// What all lanes together may have in flight: two or three windows of small events. With their
+/// What all lanes together may have in flight: two windows of small events. With their
 /// headers librdkafka holds about three times this.
-const IN_FLIGHT_MAX: usize = 12 << 20;
+const IN_FLIGHT_MAX: usize = 8 << 20;
 
 /// What a message costs beside key and payload, in that account.
 const MESSAGE_COST: usize = 700;

@@ -78,7 +78,7 @@ select gen_random_uuid(), $1, n, 1, decode(repeat('ab', 25), 'hex'), $2
 from generate_series(1, $3) as n",
     )
     .bind(format!("0190d5a4-7a3b-7c21-8d5e-{key:012}").into_bytes())
-    .bind([0xcd; 250].as_slice())
+    .bind([0xcd_u8; 250].as_slice())
     .bind(i64::try_from(BATCH).unwrap())
     .execute(session)
     .await

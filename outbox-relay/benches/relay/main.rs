@@ -1,7 +1,7 @@
 //! The relay's figures, on real PostgreSQL and real Kafka on this machine.
 //!
 //! ```text
-//! cargo bench -p outbox-relay -- [drain] [live] [held] [idle] [--events 1000000] [--rate 5000]
+//! cargo bench -p outbox-relay --bench relay -- [drain] [live] [held] [idle] [--events 1000000] [--rate 5000]
 //!                                [--seconds 20] [--hold 60] [--no-notify]
 //! ```
 //!
