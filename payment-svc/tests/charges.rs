@@ -1,0 +1,200 @@
+//! Calls to a provider that loses answers, is away, and to one that dies in between.
+
+use std::time::Duration;
+
+use backends::testing::eventually;
+use mailbox::{Command, Mailbox};
+use payment_svc::{
+    charges::{Charges, Limits},
+    domain::{Card, Due, Event, Instrument, Status, Token},
+    outcomes::Outcomes,
+    reactions::{Input, Payments, Source},
+    store,
+};
+use proto::OrderId;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shop, a_shop, an_order, customer, mailbox_of, payments,
+    stub::{Stub, Trouble},
+    usd,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+const SWEEP: Duration = Duration::from_millis(20);
+
+/// The service as far as it calls its provider, on a shop's database.
+struct Running {
+    mailbox: Mailbox<Payments>,
+    stub: Stub,
+    tasks: JoinSet<anyhow::Result<()>>,
+    ending: CancellationToken,
+}
+
+async fn running(shop: &Shop, stub: Stub, lease: Duration) -> Running {
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap();
+    let (reactor, calls) = payments(&Outcomes::default(), lease_ms);
+    let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
+    let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
+    let limits = Limits { lease, sweep: SWEEP };
+    let charges = Charges::new(stub.clone(), mailbox.clone(), pool, calls, limits);
+    let ending = CancellationToken::new();
+    tasks.spawn(charges.run(ending.clone()));
+    Running { mailbox, stub, tasks, ending }
+}
+
+impl Running {
+    async fn hear(&self, order: OrderId, event: Event) {
+        let input = Input::Heard { order, source: Source::Stock, event, trace: None };
+        self.mailbox.submit(Command::new(input)).await.unwrap();
+    }
+
+    async fn reserved(&self, order: OrderId, token: &str) {
+        let card = Card { token: Token::new(token), face: None };
+        let instrument = Some(Instrument::Card(card));
+        let due = Due { customer: customer("c-1"), revision: 1, amount: usd("20.00"), instrument };
+        self.hear(order, Event::StockReserved(due)).await;
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.stub
+            .book()
+            .asked
+            .iter()
+            .map(|asked| asked.split(' ').next().unwrap().to_owned())
+            .collect()
+    }
+}
+
+async fn becomes(shop: &mut Shop, order: OrderId, wanted: Status) {
+    let url = shop.database.url();
+    let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
+    eventually("the payment's status", SOON, || async move {
+        let mut db = pool.acquire().await.unwrap();
+        let root = store::payment(&mut db, order).await.unwrap().unwrap();
+        let status = root.payment.status();
+        if status == wanted { Ok(()) } else { Err(status.as_str()) }
+    })
+    .await;
+    assert_eq!(shop.count("provider_calls").await, i64::from(wanted == Status::Processing));
+}
+
+#[tokio::test]
+async fn a_call_is_made_at_once_and_its_answer_recorded() {
+    let mut shop = a_shop().await;
+    let service = running(&shop, Stub::default(), Duration::from_secs(30)).await;
+    let (paid, refused) = (an_order(), an_order());
+
+    service.reserved(paid, "tok_visa").await;
+    service.reserved(refused, "tok_declined").await;
+
+    becomes(&mut shop, paid, Status::Captured).await;
+    becomes(&mut shop, refused, Status::Declined).await;
+    assert_eq!(service.asked(), ["charge", "charge"], "nobody looks up what is asked first");
+    assert_eq!(shop.count("outbox").await, 2);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_never_a_decline() {
+    let mut shop = a_shop().await;
+    let stub = Stub::with(&[Trouble::Lost, Trouble::Away, Trouble::Lost]);
+    let service = running(&shop, stub, Duration::from_secs(30)).await;
+    let order = an_order();
+
+    service.reserved(order, "tok_visa").await;
+
+    becomes(&mut shop, order, Status::Captured).await;
+    assert_eq!(service.asked(), ["charge", "look", "look", "look"]);
+    assert_eq!(service.stub.book().charges.len(), 1);
+    assert_eq!(shop.told().await, [("PaymentCaptured", 1)]);
+}
+
+#[tokio::test]
+async fn a_charge_that_never_arrived_is_made_after_a_look() {
+    let mut shop = a_shop().await;
+    let service = running(&shop, Stub::with(&[Trouble::Away]), Duration::from_secs(30)).await;
+    let order = an_order();
+
+    service.reserved(order, "tok_visa").await;
+
+    becomes(&mut shop, order, Status::Captured).await;
+    assert_eq!(service.asked(), ["charge", "look", "charge"]);
+}
+
+#[tokio::test]
+async fn a_process_killed_between_capture_and_record_leaves_the_answer_to_the_next() {
+    let mut shop = a_shop().await;
+    let order = an_order();
+    let mut killed =
+        running(&shop, Stub::with(&[Trouble::Silent]), Duration::from_millis(300)).await;
+    killed.reserved(order, "tok_visa").await;
+    let stub = killed.stub.clone();
+    eventually("the charge at the provider", SOON, || async {
+        if stub.book().charges.is_empty() { Err("nothing") } else { Ok(()) }
+    })
+    .await;
+    killed.tasks.shutdown().await;
+    assert_eq!(shop.count("outbox").await, 0);
+
+    let next = running(&shop, stub, Duration::from_secs(30)).await;
+
+    becomes(&mut shop, order, Status::Captured).await;
+    assert_eq!(next.asked(), ["charge", "look"]);
+    assert_eq!(next.stub.book().charges.len(), 1, "captured once");
+}
+
+#[tokio::test]
+async fn money_captured_for_a_cancelled_order_goes_back_however_often_that_takes() {
+    let mut shop = a_shop().await;
+    let troubles = [Trouble::Lost, Trouble::Away, Trouble::Lost, Trouble::Lost];
+    let service = running(&shop, Stub::with(&troubles), Duration::from_secs(30)).await;
+    let order = an_order();
+
+    service.reserved(order, "tok_visa").await;
+    service.hear(order, Event::OrderCancelled).await;
+
+    becomes(&mut shop, order, Status::Refunded).await;
+    let refunds = service.stub.book().refunds.clone();
+    let key = format!("{order}.charge.1");
+    assert_eq!(refunds.into_iter().collect::<Vec<_>>(), [(format!("{order}.refund.1"), key)]);
+    assert_eq!(shop.told().await, [("PaymentCaptured", 1), ("PaymentRefunded", 2)]);
+}
+
+#[tokio::test]
+async fn one_that_never_answers_does_not_hold_up_the_others() {
+    let mut shop = a_shop().await;
+    let service = running(&shop, Stub::with(&[Trouble::Silent]), Duration::from_secs(30)).await;
+    let (stuck, others) = (an_order(), [an_order(), an_order(), an_order()]);
+
+    service.reserved(stuck, "tok_visa").await;
+    for order in others {
+        service.reserved(order, "tok_visa").await;
+    }
+
+    for order in others {
+        let url = shop.database.url();
+        let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
+        eventually("a capture", SOON, || async move {
+            let mut db = pool.acquire().await.unwrap();
+            let root = store::payment(&mut db, order).await.unwrap().unwrap();
+            if root.payment.status() == Status::Captured { Ok(()) } else { Err("not yet") }
+        })
+        .await;
+    }
+    becomes(&mut shop, stuck, Status::Processing).await;
+}
+
+#[tokio::test]
+async fn stopping_finishes_the_calls_in_hand() {
+    let mut shop = a_shop().await;
+    let mut service = running(&shop, Stub::default(), Duration::from_secs(30)).await;
+    let order = an_order();
+    service.reserved(order, "tok_visa").await;
+    becomes(&mut shop, order, Status::Captured).await;
+
+    service.ending.cancel();
+
+    let ended = service.tasks.join_next().await.unwrap().unwrap();
+    assert!(ended.is_ok());
+}

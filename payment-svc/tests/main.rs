@@ -1,0 +1,208 @@
+//! The payment service on a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a panic is the report")]
+
+mod charges;
+mod http;
+mod provider;
+mod reactions;
+mod store;
+mod stub;
+
+use std::sync::Arc;
+
+use backends::testing::{TestDatabase, database};
+use chassis::clock;
+use mailbox::{
+    Answer, Mailbox, Message, Options,
+    testing::{Appended, Fixture, message},
+};
+use payment_svc::{
+    outcomes::Outcomes,
+    reactions::{Input, Payments},
+    store::{CallRow, MIGRATOR},
+};
+use proto::{
+    Currency, CustomerId, Event, Money, OrderId, SealKey,
+    orders::{self, PaymentMethod},
+    payments::payment_event,
+    stock, topic,
+};
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// 32 bytes that everybody may know.
+const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const LEASE_MS: i64 = 30_000;
+
+/// A shop of one test: its database, and a mailbox without Kafka.
+struct Shop {
+    database: TestDatabase,
+    mailbox: Fixture<Payments>,
+    /// Calls that committed batches began.
+    calls: mpsc::Receiver<CallRow>,
+    /// Events heard of any order so far.
+    heard: i64,
+}
+
+async fn a_shop() -> Shop {
+    let database = database().await;
+    chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
+    let (reactor, calls) = payments(&Outcomes::default(), LEASE_MS);
+    let mailbox = Fixture::new(&database.url(), Arc::new(reactor), clock::now);
+    Shop { database, mailbox, calls, heard: 0 }
+}
+
+fn payments(outcomes: &Outcomes, lease_ms: i64) -> (Payments, mpsc::Receiver<CallRow>) {
+    let (begun, calls) = mpsc::channel(1_000);
+    let seal_key = seal_key();
+    (Payments { seal_key, lease_ms, begun, outcomes: outcomes.clone() }, calls)
+}
+
+/// The way in for commands, without Kafka.
+async fn mailbox_of(
+    database: &TestDatabase,
+    reactor: Payments,
+) -> (Mailbox<Payments>, JoinSet<anyhow::Result<()>>) {
+    let url = database.url();
+    let options: Options =
+        service::options(payment_svc::NAME, &[topic::PAYMENTS], &url, "127.0.0.1:1");
+    let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor)).await.unwrap();
+    let mut running = JoinSet::new();
+    for (name, run) in loops {
+        if name == "commands" {
+            running.spawn(run(CancellationToken::new()));
+        }
+    }
+    (mailbox, running)
+}
+
+impl Shop {
+    /// A customer with money.
+    async fn with_account(mut self, name: &str, money: &str) -> Self {
+        let input = Input::OpenAccount { customer: customer(name), currency: Currency::USD };
+        assert_eq!(self.tell(input).await.status, 201);
+        let input = Input::Deposit { customer: customer(name), amount: usd(money) };
+        assert_eq!(self.tell(input).await.status, 201);
+        self
+    }
+
+    async fn tell(&mut self, input: Input) -> Answer {
+        self.mailbox.tell(input).await
+    }
+
+    /// Hears messages as one batch; nothing may be parked.
+    async fn hear(&mut self, messages: impl Into<Vec<Message>>) {
+        assert_eq!(self.mailbox.hear(messages.into()).await, 0, "something was parked");
+    }
+
+    fn said(&mut self, order: OrderId, event: impl Into<Event>) -> Message {
+        self.heard += 1;
+        let event = event.into();
+        let kind = event.event_type();
+        let key = order.to_string();
+        message(kind.topic, &key, &kind.full_name(), self.heard, event.encode())
+    }
+
+    fn reserved(&mut self, order: OrderId, terms: orders::Terms) -> Message {
+        self.reserved_again(order, 1, terms)
+    }
+
+    fn reserved_again(&mut self, order: OrderId, revision: u32, terms: orders::Terms) -> Message {
+        let order_id = order.to_string();
+        let terms = Some(terms);
+        self.said(order, stock::StockReserved { order_id, revision, terms, ..Default::default() })
+    }
+
+    fn cancelled(&mut self, order: OrderId) -> Message {
+        let order_id = order.to_string();
+        self.said(order, orders::OrderCancelled { order_id, revision: 1, ..Default::default() })
+    }
+
+    /// What was said, in order.
+    async fn outbox(&mut self) -> Vec<payment_event::Event> {
+        let event = |row: &Appended| match Event::decode(topic::PAYMENTS, &row.payload) {
+            Ok(Some(Event::Payments(event))) => event,
+            other => panic!("not about payments: {other:?}"),
+        };
+        self.mailbox.outbox().await.iter().map(event).collect()
+    }
+
+    /// What was said, by name, with the versions.
+    async fn told(&mut self) -> Vec<(&'static str, i64)> {
+        let told = |row: Appended| {
+            let kind = proto::EventType::numbered(row.event_type).unwrap();
+            (kind.name, row.version)
+        };
+        self.mailbox.outbox().await.into_iter().map(told).collect()
+    }
+
+    async fn balance(&mut self, name: &str) -> (Money, Money) {
+        let row =
+            payment_svc::store::account(self.mailbox.db().await, &customer(name)).await.unwrap();
+        let account = row.unwrap().account;
+        (account.available(), account.held)
+    }
+
+    async fn count(&mut self, table: &'static str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}")))
+            .fetch_one(self.mailbox.db().await)
+            .await
+            .unwrap()
+    }
+
+    /// Kind, debit, credit and amount of a customer's entries.
+    async fn ledger(&mut self, name: &str) -> Vec<String> {
+        let db = self.mailbox.db().await;
+        let entries = payment_svc::store::entries(db, &customer(name), None, 100).await.unwrap();
+        entries
+            .iter()
+            .map(|e| format!("{} {}→{} {}", e.kind, e.debit, e.credit, e.amount.amount_text()))
+            .collect()
+    }
+}
+
+fn seal_key() -> SealKey {
+    SealKey::parse(SEAL_KEY).unwrap()
+}
+
+fn an_order() -> OrderId {
+    OrderId::new(Uuid::now_v7())
+}
+
+fn customer(name: &str) -> CustomerId {
+    CustomerId::parse(name).unwrap()
+}
+
+fn usd(text: &str) -> Money {
+    Money::parse(text, Currency::USD).unwrap()
+}
+
+fn terms(name: &str, amount: &str, method: PaymentMethod) -> orders::Terms {
+    orders::Terms {
+        customer_id: name.to_owned(),
+        amount: Some(usd(amount).into()),
+        method: method.into(),
+        details: None,
+    }
+}
+
+fn by_wallet(name: &str, amount: &str) -> orders::Terms {
+    terms(name, amount, PaymentMethod::Wallet)
+}
+
+fn deferred(name: &str, amount: &str) -> orders::Terms {
+    terms(name, amount, PaymentMethod::Deferred)
+}
+
+fn by_card(order: OrderId, token: &str, amount: &str) -> orders::Terms {
+    let details = Some(seal_key().seal(order, token.as_bytes()));
+    orders::Terms { details, ..terms("c-1", amount, PaymentMethod::Card) }
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap()
+}
