@@ -64,19 +64,41 @@ pub struct Args {
     pub json: bool,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            concurrency: None,
+            orders: None,
+            duration: None,
+            warmup: Duration::ZERO,
+            grace: Duration::from_secs(30),
+            mix: Mix::happy(),
+            skus: None,
+            zipf: 0.0,
+            seed: 1,
+            json: false,
+        }
+    }
+}
+
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let stack = home.stack()?;
     let json = args.json;
-    let plan = plan_of(&args, &stack, home)?;
-    let driven = tokio::task::spawn_blocking(move || drive(plan, &stack)).await?;
-    let report = driven?;
+    let report = load(args, home).await?;
     if json {
         terminal::say(serde_json::to_string(&report)?);
     } else {
         report.lines().iter().for_each(terminal::say);
     }
     Ok(if report.unfinished == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Places the orders that `args` ask for, and follows them to their end.
+pub async fn load(args: Args, home: &Home) -> anyhow::Result<Report> {
+    let stack = home.stack()?;
+    let plan = plan_of(&args, &stack, home)?;
+    tokio::task::spawn_blocking(move || drive(plan, &stack)).await?
 }
 
 fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<Plan> {
