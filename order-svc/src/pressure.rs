@@ -27,7 +27,7 @@ const UNANSWERED_MAX: usize = 1_000;
 /// Orders looked at in one go; more than are placed in a second.
 const PIECE: i64 = 20_000;
 /// How far before its deadline a first look begins: older ones are found when there are enough younger ones.
-const FIRST_LOOK: Duration = Duration::from_secs(3600);
+const FIRST_LOOK: Duration = Duration::from_hours(1);
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Whether new orders are refused at present. Cheap to clone.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
 use mailbox::{Answer, Decided, Message, Park, Reactor, Reading, Turn};
-use proto::{Event as Wire, OrderId, Sku, orders::Sealed, topic};
+use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::{
     store,
     views::OrderView,
     waiters::Waiters,
-    wire::{self, Heard, Source},
+    wire::{self, About, Heard, Source},
     world::{News, World},
 };
 
@@ -41,7 +41,7 @@ pub enum Input {
     /// Somebody cancels one.
     Cancel(Cancelling),
     /// An event about an order.
-    Heard(Box<Fact>),
+    Heard(Fact),
     /// A product as it now is.
     Told(Sku, Product),
     /// The sweep found an order whose time to pay is over.
@@ -67,12 +67,10 @@ pub struct Cancelling {
     pub conditions: HeaderMap,
 }
 
+/// An event about an order, with what its history needs.
 #[derive(Debug)]
 pub struct Fact {
-    order: OrderId,
-    source: Source,
-    event: Event,
-    wire: Wire,
+    about: Box<About>,
     event_id: Uuid,
     version: i64,
 }
@@ -87,10 +85,9 @@ impl Reactor for Orders {
 
     fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
         Ok(wire::read(message, self.pay_within)?.map(|heard| match heard {
-            Heard::Order { order, source, event, kept } => {
+            Heard::Order(about) => {
                 let (event_id, version) = (message.event_id, message.version);
-                let fact = Fact { order, source, event, wire: kept, event_id, version };
-                Reading::once(Input::Heard(Box::new(fact)))
+                Reading::once(Input::Heard(Fact { about, event_id, version }))
             }
             // The highest version wins, however often it comes.
             Heard::Product { sku, product } => Reading::repeatable(Input::Told(sku, product)),
@@ -106,7 +103,7 @@ impl Reactor for Orders {
                     orders.insert(order.uuid());
                 }
                 Input::Heard(fact) => {
-                    orders.insert(fact.order.uuid());
+                    orders.insert(fact.about.order.uuid());
                 }
                 Input::Told(..) => {}
             }
@@ -121,8 +118,8 @@ impl Reactor for Orders {
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
         let Input::Heard(fact) = input else { return None };
-        let heard = world.heard(fact.order)?;
-        Some(match fact.source {
+        let heard = world.heard(fact.about.order)?;
+        Some(match fact.about.source {
             Source::Stock => &mut heard.stock,
             Source::Payments => &mut heard.payments,
             Source::Notifications => &mut heard.notifications,
@@ -207,20 +204,21 @@ fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Decided
 }
 
 fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Decided, Park> {
-    let Some(order) = world.order(fact.order) else {
-        let reason = format!("there is no order {}", fact.order);
+    let Some(order) = world.order(fact.about.order) else {
+        let reason = format!("there is no order {}", fact.about.order);
         return Err(Park { class: "unknown_order", reason });
     };
     let currency = order.total.currency();
-    if let Event::PaymentCaptured { amount, .. } | Event::PaymentRefunded { amount } = &fact.event
+    if let Event::PaymentCaptured { amount, .. } | Event::PaymentRefunded { amount } =
+        &fact.about.event
         && amount.currency() != currency
     {
         let reason = format!("{amount} for an order in {currency}");
         return Err(Park { class: "other_currency", reason });
     }
-    let decision = decide(order, &fact.event, turn.now);
-    let news = News { event_id: fact.event_id, version: fact.version, event: &fact.wire };
-    world.note(fact.order, &news, turn.now);
+    let decision = decide(order, &fact.about.event, turn.now);
+    let news = News { event_id: fact.event_id, version: fact.version, event: &fact.about.wire };
+    world.note(fact.about.order, &news, turn.now);
     Ok(Decided { announced: world.apply(decision, turn), ..Decided::default() })
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Cancellation, Line, Order, Saga, SagaStatus, Step},
+    domain::{Cancellation, Line, Order, Saga, SagaStatus, Step, StepName},
     store::{Kept, Stored},
     wire,
 };
@@ -189,8 +189,8 @@ impl SagaView {
         Self {
             order_id: order.id,
             status: SagaStatus::word(saga.status),
-            completed_steps: completed.map(|name| name.word()).collect(),
-            compensated_steps: compensated.map(|name| name.word()).collect(),
+            completed_steps: completed.map(StepName::word).collect(),
+            compensated_steps: compensated.map(StepName::word).collect(),
             expected: saga.expected.map(|it| ExpectedView {
                 step: it.step,
                 from: it.from,

@@ -24,10 +24,20 @@ const CONFIRMATION: &str = "order_confirmation";
 /// What a message means to this service.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
-    /// Something about an order, and what its history keeps of it.
-    Order { order: OrderId, source: Source, event: Event, kept: Wire },
+    /// Something about an order.
+    Order(Box<About>),
     /// A product as it now is.
     Product { sku: Sku, product: Product },
+}
+
+/// Something that was said about an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct About {
+    pub order: OrderId,
+    pub source: Source,
+    pub event: Event,
+    /// As it was said.
+    pub wire: Wire,
 }
 
 /// Who said it: versions are counted for each.
@@ -61,7 +71,7 @@ pub fn read(message: &Message, pay_within: Duration) -> Result<Option<Heard>, Pa
     if message.key.as_deref() != Some(order.key().as_slice()) {
         return Err(Park::undecodable(format!("it is about order {order}, its key is not")));
     }
-    Ok(Some(Heard::Order { order, source, event, kept: wire }))
+    Ok(Some(Heard::Order(Box::new(About { order, source, event, wire }))))
 }
 
 fn stock_event(stock: &Stock, pay_within: Duration) -> Result<(OrderId, Event), Park> {

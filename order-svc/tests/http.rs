@@ -15,6 +15,7 @@ use order_svc::{
     domain::Method,
     http::{Site, router},
     pressure::Pressure,
+    reactions::Orders,
 };
 use proto::{SealKey, topic};
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// The service's HTTP side, with commands but without Kafka.
 pub(crate) struct Server {
     pub(crate) shop: Shop,
+    pub(crate) mailbox: Mailbox<Orders>,
     pub(crate) edge: Edge,
     pub(crate) router: axum::Router,
     pub(crate) commands: JoinSet<anyhow::Result<()>>,
@@ -54,10 +56,10 @@ pub(crate) async fn a_server() -> Server {
     let pool = chassis::database::connect_pool(&url, 8).await.unwrap();
     let seal_key = SealKey::parse(SEAL_KEY).unwrap();
     let (waiters, pressure) = (shop.waiters.clone(), Pressure::default());
-    let router = router(Site { pool, mailbox, waiters, pressure, seal_key });
+    let router = router(Site { pool, mailbox: mailbox.clone(), waiters, pressure, seal_key });
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new("order-svc", started, CancellationToken::new()));
-    Server { shop, edge, router, commands }
+    Server { shop, mailbox, edge, router, commands }
 }
 
 impl Server {
@@ -205,14 +207,15 @@ async fn a_request_may_wait_for_the_outcome() {
     let answers = [server.shop.reserved(id), server.shop.captured(id)];
     let started = Instant::now();
     let (edge, router, path) = (server.edge.clone(), server.router.clone(), at.clone());
-    let waiting = tokio::task::spawn(async move {
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move {
         let request = Request::get(path).header("prefer", "wait=20").body(Body::empty()).unwrap();
         let response = edge.answer(router, request).await;
         serde_json::from_slice::<Value>(&to_bytes(response.into_body(), usize::MAX).await.unwrap())
             .unwrap()
     });
     server.shop.hear(answers).await;
-    assert_eq!(waiting.await.unwrap()["status"], "confirmed");
+    assert_eq!(waiting.join_next().await.unwrap().unwrap()["status"], "confirmed");
     assert!(started.elapsed() < Duration::from_secs(10));
     let applied = server.ask("GET", &at, &prefer, None).await;
     assert_eq!(applied.header("preference-applied"), "wait=20");

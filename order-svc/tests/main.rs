@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
+mod deadlines;
 mod http;
+mod pressure;
 mod reactions;
 mod refusals;
 mod store;

@@ -19,6 +19,13 @@ fn an_order(method: Method) -> Stored {
     Stored { order, trace_id: Some([9; 16]), heard: Heard::default(), events: 1 }
 }
 
+/// So many more orders that nobody has answered.
+pub(crate) async fn insert_orders(shop: &mut Shop, count: usize) {
+    let mut orders: Vec<Stored> = (0..count).map(|_| an_order(Method::Wallet)).collect();
+    orders.sort_by_key(|stored| stored.order.id);
+    store::insert(shop.db().await, &orders.iter().collect::<Vec<_>>()).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_order_is_read_as_it_was_written() {
     let mut shop = a_shop().await;

@@ -67,7 +67,7 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
             None => item.refuse("sku", Code::MissingField, "is missing"),
             Some(name) => item.refuse(name, Code::InvalidValue, "is one name too many"),
         }
-        price(item, currency);
+        price(item, currency).ok();
         return None;
     };
     if name == "description" {
@@ -75,7 +75,7 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
         if !item.has("unit_price") {
             item.refuse("unit_price", Code::MissingField, "is missing");
         }
-        let unit_price = price(item, currency)?;
+        let unit_price = price(item, currency).ok()?;
         let (description, quantity) = (description?, u32::try_from(quantity?).ok()?);
         if description.is_empty() {
             item.refuse(name, Code::InvalidValue, "must not be empty");
@@ -86,17 +86,20 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
     let sku = item.parsed(name, |text| {
         Sku::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
     });
-    let seen = price(item, currency)?;
+    let seen = price(item, currency).ok()?;
     Some(Wanted::Product { sku: sku?, quantity: u32::try_from(quantity?).ok()?, seen })
 }
 
-/// A line's price, if it has one; no outer value when it is wrong.
-fn price(item: &mut Fields<'_>, currency: Currency) -> Option<Option<Money>> {
+/// A fault has been noted.
+struct Noted;
+
+/// A line's price, if it has one.
+fn price(item: &mut Fields<'_>, currency: Currency) -> Result<Option<Money>, Noted> {
     let given = item.has("unit_price");
     match item.optional_amount("unit_price") {
-        Some(amount) => money(item, "unit_price", &amount, currency).map(Some),
-        None if given => None,
-        None => Some(None),
+        Some(amount) => money(item, "unit_price", &amount, currency).map(Some).ok_or(Noted),
+        None if given => Err(Noted),
+        None => Ok(None),
     }
 }
 
