@@ -1,0 +1,76 @@
+//! Model check: the three services' own `decide` functions, composed with everything that may
+//! happen between them.
+//!
+//! Topics interleave at will, messages come again, a provider's answers are lost, customers cancel
+//! and pay at any moment, clocks run out, and a rival wants the same pieces. Every state that can
+//! be reached is visited, so a promise that stands here stands for every interleaving of these
+//! orders. A table of mutants shows that each promise can fall.
+
+#![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
+#![expect(clippy::print_stdout, reason = "how much was explored belongs into the test's output")]
+
+mod covers;
+mod mutants;
+mod promises;
+mod rules;
+mod scenes;
+mod shop;
+mod steps;
+mod wire;
+mod world;
+
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use self::{mutants::MUTANTS, rules::Rules, scenes::SCENES, shop::Shop};
+
+/// The machine that this has to be quick on has two.
+const THREADS: usize = 2;
+
+#[test]
+fn every_promise_stands_however_an_order_is_told() {
+    for scene in SCENES {
+        let start = Instant::now();
+
+        let shop = Shop::open(scene, Rules::ours()).covering();
+        let checker = shop.checker().threads(THREADS).spawn_bfs().join();
+
+        println!(
+            "{:<10} {:>9} states, {:>9} steps, depth {:>2}, {:>5.1} s",
+            scene.name,
+            checker.unique_state_count(),
+            checker.state_count(),
+            checker.max_depth(),
+            start.elapsed().as_secs_f64(),
+        );
+        checker.assert_properties();
+    }
+}
+
+#[test]
+fn every_mutant_breaks_the_promise_it_must() {
+    let mut survivors = Vec::new();
+    for mutant in MUTANTS {
+        let start = Instant::now();
+
+        let shop = Shop::open(mutant.scene, mutant.rules);
+        let fallen = HasDiscoveries::AllOf([mutant.breaks].into());
+        let builder = shop.checker().threads(THREADS).finish_when(fallen);
+        let checker = builder.spawn_bfs().join();
+
+        let found = checker.discovery(mutant.breaks);
+        println!(
+            "{:<55} {:<52} {:>8} states, {:>2} steps to it, {:>4.1} s",
+            mutant.name,
+            mutant.breaks,
+            checker.unique_state_count(),
+            found.as_ref().map_or(0, |path| path.clone().into_actions().len()),
+            start.elapsed().as_secs_f64(),
+        );
+        if found.is_none() {
+            survivors.push((mutant.name, mutant.breaks));
+        }
+    }
+    assert!(survivors.is_empty(), "mutants that broke nothing: {survivors:#?}");
+}

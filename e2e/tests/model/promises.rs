@@ -1,0 +1,193 @@
+//! What has to be true of every state that can be reached, or of every one in which nothing is left
+//! to happen.
+
+use inventory_svc::domain::{self as inventory, Reservation};
+use order_svc::domain::{self as orders, Saga, SagaStatus, Standing};
+use payment_svc::domain as payments;
+use proto::{Currency, Money};
+
+use crate::{
+    shop::{Shop, dollars},
+    world::{Life, Route, World},
+};
+
+type Promise = fn(&Shop, &World) -> bool;
+
+/// Each by its name.
+pub(crate) const PROMISES: &[(&str, Promise)] = &[
+    ("stock is never oversold", |_, world| {
+        let sound =
+            |shelf: &inventory::Shelf| 0 <= shelf.reserved && shelf.reserved <= shelf.on_hand;
+        world.stock.shelves().all(|(_, _, shelf)| sound(shelf))
+    }),
+    ("pieces are conserved", pieces_are_conserved),
+    ("held pieces go back only when the order has ended", |_, world| {
+        world.lives.iter().all(|life| {
+            let ended = has_said(life, orders::Announcement::Cancelled);
+            ended || reserved(life) == 0 || life.pieces() > 0
+        })
+    }),
+    ("an order is captured at most once", |_, world| {
+        world.lives.iter().all(|life| life.captures() <= 1)
+    }),
+    ("no more money goes back than came", |_, world| {
+        world.lives.iter().all(|life| !life.net().is_negative())
+    }),
+    ("money is conserved", |shop, world| {
+        let accounts = world.accounts.iter().zip(shop.scene.accounts).enumerate();
+        accounts.into_iter().all(|(place, (account, first))| {
+            let of_account = shop.scene.orders.iter().zip(&world.lives);
+            let paid = of_account
+                .filter(|(wish, _)| wish.account == place)
+                .fold(nothing(), |sum, (_, life)| sum.plus(life.net_of_account()).unwrap());
+            !account.balance.is_negative() && account.balance.plus(paid) == Ok(dollars(*first))
+        })
+    }),
+    ("the provider has one call in hand", |_, world| {
+        world.lives.iter().all(|life| life.calls.len() <= 1)
+    }),
+    ("confirmed only if stock and payment said yes", |_, world| {
+        world.lives.iter().all(|life| {
+            let yes = reserved(life) > 0 && captured(life) > 0;
+            yes || !has_said(life, orders::Announcement::Confirmed)
+        })
+    }),
+    ("an order ends once", |_, world| {
+        use orders::Announcement::{AwaitingPayment, Cancelled, Confirmed, Placed};
+        world.lives.iter().all(|life| match life.said.orders.as_slice() {
+            [] | [Placed] => true,
+            [Placed, AwaitingPayment, rest @ ..] | [Placed, rest @ ..] => {
+                matches!(rest, [] | [Confirmed | Cancelled] | [Confirmed, Cancelled])
+            }
+            [AwaitingPayment | Cancelled | Confirmed, ..] => false,
+        })
+    }),
+    ("a clock never ends what is paid", |_, world| world.lives.iter().all(|life| !life.ended_paid)),
+    ("a cancel is answered at most once by each side", |_, world| {
+        world.lives.iter().all(|life| {
+            let cancels = usize::from(has_said(life, orders::Announcement::Cancelled));
+            released(life) <= cancels && undone(life) <= cancels
+        })
+    }),
+    ("versions have no gap", |_, world| {
+        world.lives.iter().all(|life| {
+            let version = life.order.as_ref().map_or(0, |order| order.version);
+            usize::try_from(version) == Ok(life.said.orders.len())
+        })
+    }),
+    ("history has every event once", |_, world| {
+        world.lives.iter().all(|life| {
+            [Route::StockToOrder, Route::PaymentsToOrder]
+                .into_iter()
+                .all(|route| life.history[route.place()] == life.readers[route.place()].position)
+        })
+    }),
+    ("every order ends", |_, world| at_rest(world, |life| life.standing() != Some(Standing::Open))),
+    ("a confirmed order has its pieces and its money, no other", |shop, world| {
+        world.lives.iter().enumerate().all(|(at, life)| {
+            let order = &shop.placed[at];
+            let wanted: u32 = order.lines.iter().map(|line| line.quantity).sum();
+            let sold = matches!(life.reservation, Reservation::Sold { .. });
+            let all = sold && life.pieces() == i64::from(wanted);
+            let any = life.pieces() > 0 || !life.net().is_zero();
+            !world.is_quiet()
+                || match life.standing() {
+                    Some(Standing::Confirmed) => all && life.net() == order.total,
+                    Some(Standing::Cancelled | Standing::Open) | None => !any,
+                }
+        })
+    }),
+    ("a cancelled order keeps nothing", |_, world| {
+        at_rest(world, |life| {
+            let nothing = life.pieces() == 0 && life.net().is_zero();
+            nothing || life.standing() != Some(Standing::Cancelled)
+        })
+    }),
+    ("both sides answer every cancel", |_, world| {
+        at_rest(world, |life| {
+            let cancels = usize::from(has_said(life, orders::Announcement::Cancelled));
+            released(life) == cancels && undone(life) == cancels
+        })
+    }),
+    ("no saga is stuck", |_, world| at_rest(world, is_over)),
+    ("payment said what the ledgers hold", |_, world| {
+        at_rest(world, |life| captured(life) == life.captures())
+    }),
+];
+
+/// Whether `holds` for every order, once nothing is left to happen.
+fn at_rest(world: &World, holds: fn(&Life) -> bool) -> bool {
+    !world.is_quiet() || world.lives.iter().all(|life| holds(life))
+}
+
+fn pieces_are_conserved(shop: &Shop, world: &World) -> bool {
+    let stock = shop.stock();
+    let shelves = world.stock.shelves().zip(stock.shelves());
+    let kept = shelves
+        .into_iter()
+        .all(|((_, _, now), (_, _, first))| now.on_hand + now.sold == first.on_hand);
+    let (mut held, mut sold) = (0, 0);
+    for life in &world.lives {
+        match life.reservation {
+            Reservation::Held { .. } => held += life.pieces(),
+            Reservation::Sold { .. } => sold += life.pieces(),
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {}
+        }
+    }
+    let promised: i64 = world.stock.shelves().map(|(_, _, shelf)| shelf.reserved).sum();
+    let gone: i64 = world.stock.shelves().map(|(_, _, shelf)| shelf.sold).sum();
+    kept && promised == held && gone == sold
+}
+
+/// Whether the saga is where the events say it must be, seen from outside of order-svc.
+fn is_over(life: &Life) -> bool {
+    let Some(order) = &life.order else { return true };
+    let anything = reserved(life) > 0 || captured(life) > 0;
+    let due = match order.standing() {
+        Standing::Open => return false,
+        Standing::Confirmed => SagaStatus::Completed,
+        Standing::Cancelled if anything => SagaStatus::Compensated,
+        Standing::Cancelled => SagaStatus::Failed,
+    };
+    Saga::of(order).status == due
+}
+
+pub(crate) fn has_said(life: &Life, what: orders::Announcement) -> bool {
+    life.said.orders.contains(&what)
+}
+
+pub(crate) fn reserved(life: &Life) -> usize {
+    let reserved = |said: &&inventory::Announcement| {
+        matches!(said, inventory::Announcement::StockReserved { .. })
+    };
+    life.said.stock.iter().filter(reserved).count()
+}
+
+fn released(life: &Life) -> usize {
+    let released = |said: &&inventory::Announcement| {
+        matches!(said, inventory::Announcement::StockReleased { .. })
+    };
+    life.said.stock.iter().filter(released).count()
+}
+
+pub(crate) fn captured(life: &Life) -> usize {
+    let captured =
+        |said: &&payments::Announcement| matches!(said, payments::Announcement::Captured { .. });
+    life.said.payments.iter().filter(captured).count()
+}
+
+pub(crate) fn refunded(life: &Life) -> usize {
+    let refunded =
+        |said: &&payments::Announcement| matches!(said, payments::Announcement::Refunded { .. });
+    life.said.payments.iter().filter(refunded).count()
+}
+
+fn undone(life: &Life) -> usize {
+    let voided =
+        |said: &&payments::Announcement| matches!(said, payments::Announcement::Voided { .. });
+    refunded(life) + life.said.payments.iter().filter(voided).count()
+}
+
+fn nothing() -> Money {
+    Money::zero(Currency::USD)
+}

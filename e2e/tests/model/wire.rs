@@ -1,0 +1,83 @@
+//! What the others hear in what one service says: the published events' part, told without bytes.
+
+use inventory_svc::domain as inventory;
+use order_svc::domain::{self as orders, Order};
+use payment_svc::domain::{self as payments, Card, Due, Instrument, Token};
+use time::Duration;
+
+/// A token that the provider knows.
+pub(crate) fn card() -> Instrument {
+    Instrument::Card(Card { token: Token::new("tok"), face: None })
+}
+
+pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<inventory::Event> {
+    let revision = order.revision;
+    match said {
+        orders::Announcement::Placed => {
+            let wanted = order.lines.iter().filter_map(|line| {
+                Some(inventory::Wanted { sku: line.sku.clone()?, quantity: line.quantity })
+            });
+            let lines = wanted.collect();
+            Some(inventory::Event::OrderPlaced { revision, lines, hold: Duration::ZERO })
+        }
+        orders::Announcement::Confirmed => Some(inventory::Event::OrderConfirmed { revision }),
+        orders::Announcement::Cancelled => Some(inventory::Event::OrderCancelled { revision }),
+        orders::Announcement::AwaitingPayment => None,
+    }
+}
+
+pub(crate) fn to_payment(said: orders::Announcement) -> Option<payments::Event> {
+    (said == orders::Announcement::Cancelled).then_some(payments::Event::OrderCancelled)
+}
+
+/// The terms travel with the reservation: payment needs no other memory.
+pub(crate) fn terms_to_payment(
+    said: &inventory::Announcement,
+    order: &Order,
+) -> Option<payments::Event> {
+    let inventory::Announcement::StockReserved { revision, .. } = *said else { return None };
+    let instrument = match order.method {
+        orders::Method::Wallet => Some(Instrument::Wallet),
+        orders::Method::Card => Some(card()),
+        orders::Method::Deferred => None,
+    };
+    let (customer, amount) = (order.customer.clone(), order.total);
+    Some(payments::Event::StockReserved(Due { customer, revision, amount, instrument }))
+}
+
+pub(crate) fn stock_to_order(said: &inventory::Announcement) -> orders::Event {
+    match said {
+        inventory::Announcement::StockReserved { revision, .. } => {
+            orders::Event::StockReserved { revision: *revision, pay_within: Duration::ZERO }
+        }
+        inventory::Announcement::StockRejected { revision, missing } => {
+            let missing = missing.iter().map(|short| orders::Shortage {
+                sku: short.sku.clone(),
+                wanted: short.wanted,
+                available: short.available,
+            });
+            orders::Event::StockRejected { revision: *revision, missing: missing.collect() }
+        }
+        inventory::Announcement::StockReleased { .. } => orders::Event::StockReleased,
+        inventory::Announcement::ReservationExpired { revision } => {
+            orders::Event::ReservationExpired { revision: *revision }
+        }
+    }
+}
+
+pub(crate) fn payment_to_order(said: &payments::Announcement, order: &Order) -> orders::Event {
+    let payment = payments::payment_id(order.id);
+    match said {
+        payments::Announcement::Captured { revision, amount, .. } => {
+            orders::Event::PaymentCaptured { revision: *revision, payment, amount: *amount }
+        }
+        payments::Announcement::Declined { revision, code, .. } => {
+            let code = orders::DeclineCode::parse(code.as_str()).unwrap();
+            orders::Event::PaymentDeclined { revision: *revision, payment, code }
+        }
+        payments::Announcement::Voided { .. } => orders::Event::PaymentVoided,
+        payments::Announcement::Refunded { amount, .. } => {
+            orders::Event::PaymentRefunded { amount: *amount }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Tidy: the rules of the house that Clippy cannot see, each with a proof that it can be broken.
+
+#![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
+
+#[path = "tidy/diagram.rs"]
+mod diagram;
+#[path = "tidy/workspace.rs"]
+mod workspace;
+
+use std::collections::BTreeSet;
+
+use proto::{EVENT_TYPES, topic};
+
+use self::workspace::{File, code, is_test, keys, places, rust, workspace};
+
+/// What is wrong, a sentence each.
+type Rule = fn(&[File]) -> Vec<String>;
+
+const SERVICES: [&str; 4] = ["order-svc", "payment-svc", "inventory-svc", "notify-svc"];
+const LINES_MAX: usize = 400;
+/// Names that say nothing about what is inside.
+const VAGUE: [&str; 5] = ["utils", "common", "helpers", "types", "misc"];
+
+/// Processes to test against.
+const TESTS_MAY_KNOW: [&str; 2] = ["backends", "simulator"];
+/// Each crate, and those of ours that it may know; e2e knows everything.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("mailbox", &[]),
+    ("chassis", &[]),
+    ("backends", &[]),
+    ("service", &["proto", "mailbox", "chassis"]),
+    ("order-svc", &["proto", "mailbox", "chassis", "service"]),
+    ("payment-svc", &["proto", "mailbox", "chassis", "service"]),
+    ("inventory-svc", &["proto", "mailbox", "chassis", "service"]),
+    ("notify-svc", &["proto", "mailbox", "chassis", "service"]),
+    ("gateway", &["proto", "chassis"]),
+    ("outbox-relay", &["mailbox", "chassis"]),
+    ("simulator", &["proto", "chassis"]),
+    ("shop", &["proto", "chassis", "backends"]),
+];
+
+/// What `domain/` may build on: plain values, and the words that services share.
+const DOMAIN_MAY_USE: [&str; 6] = ["std", "thiserror", "time", "proto", "rust_decimal", "uuid"];
+const DOMAIN_SEES: [&str; 3] = ["super", "self", "crate::domain"];
+/// What of the standard library is not a plain value.
+const OUTSIDE: [&str; 6] = ["std::fs", "std::io", "std::net", "std::env", "std::process", "async "];
+
+/// Where SQL is besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and seats,
+/// and three that set a database up or back: roles and databases, a fixture, a connection returned
+/// in the middle of something.
+const SQL_MAY_BE_IN: [&str; 13] = [
+    "mailbox/src/outbox.rs",
+    "mailbox/src/inbox.rs",
+    "mailbox/src/parked.rs",
+    "mailbox/src/idempotency.rs",
+    "mailbox/src/leaves.rs",
+    "outbox-relay/src/poll.rs",
+    "outbox-relay/src/walk.rs",
+    "outbox-relay/src/leader.rs",
+    "outbox-relay/src/retire.rs",
+    "mailbox/src/testing.rs",
+    "backends/src/postgres.rs",
+    "chassis/src/database.rs",
+    "e2e/tests/tidy.rs",
+];
+const SQL: [&str; 9] = [
+    "query!(",
+    "query_as!(",
+    "query_scalar!(",
+    "query_as(",
+    "query_scalar(",
+    "raw_sql(",
+    "sqlx::query",
+    "QueryBuilder",
+    ".execute(\"",
+];
+
+const PRODUCERS: [&str; 4] =
+    ["FutureProducer", "ThreadedProducer", "BaseProducer", "ProducerContext"];
+
+#[test]
+fn every_file_opens_with_its_job() {
+    holds(opens_with_its_job, &[("a/src/x.rs", "use std::fmt;\n")]);
+}
+
+fn opens_with_its_job(files: &[File]) -> Vec<String> {
+    let silent = rust(files).filter(|file| !file.text.starts_with("//! "));
+    silent.map(|file| format!("{} does not open with a `//!` sentence", file.path)).collect()
+}
+
+#[test]
+fn no_file_is_long() {
+    let long = "//! Long.\n".repeat(LINES_MAX + 1);
+    holds(is_short, &[("a/src/x.rs", &long)]);
+}
+
+fn is_short(files: &[File]) -> Vec<String> {
+    let lines = rust(files).map(|file| (file, file.text.lines().count()));
+    let long = lines.filter(|(_, lines)| *lines > LINES_MAX);
+    long.map(|(file, lines)| format!("{} has {lines} lines", file.path)).collect()
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    holds(says_what_is_inside, &[("a/src/utils.rs", "")]);
+    holds(says_what_is_inside, &[("a/src/common/mod.rs", "")]);
+}
+
+fn says_what_is_inside(files: &[File]) -> Vec<String> {
+    let vague = |file: &&File| {
+        file.path.split('/').any(|part| VAGUE.contains(&part.trim_end_matches(".rs")))
+    };
+    rust(files).filter(vague).map(|file| format!("{} could hold anything", file.path)).collect()
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let path = "a-svc/src/domain/x.rs";
+    let root = ("Cargo.toml", "[workspace.dependencies]\nsqlx = \"0.9\"\n");
+    holds(domain_is_pure, &[(path, "use sqlx::PgPool;\n")]);
+    holds(domain_is_pure, &[(path, "use crate::store;\n")]);
+    holds(domain_is_pure, &[(path, "let now = std::fs::read(path);\n")]);
+    holds(domain_is_pure, &[root, (path, "fn f(db: &sqlx::PgPool) {}\n")]);
+}
+
+fn domain_is_pure(files: &[File]) -> Vec<String> {
+    let root = files.iter().find(|file| file.path == "Cargo.toml");
+    let known = root.map(|root| keys(&root.text, "workspace.dependencies")).unwrap_or_default();
+    let foreign = known.iter().map(|name| name.replace('-', "_"));
+    let foreign: Vec<_> = foreign.filter(|name| !DOMAIN_MAY_USE.contains(&name.as_str())).collect();
+    let mut wrong = Vec::new();
+    for file in rust(files).filter(|file| file.path.contains("/src/domain/") && !is_test(file)) {
+        for line in code(file).lines() {
+            let used = line.trim_start().trim_start_matches("pub ").strip_prefix("use ");
+            let fits = |used: &str| {
+                let root = used.split("::").next().unwrap_or_default();
+                // An enum's variants: `use Status::{Open, Closed}`.
+                let is_type = root.starts_with(char::is_uppercase);
+                let inside = is_type || DOMAIN_SEES.iter().any(|seen| used.starts_with(seen));
+                inside || DOMAIN_MAY_USE.contains(&root) || is_module_beside(files, file, root)
+            };
+            let outside = OUTSIDE.iter().any(|word| line.contains(word))
+                || foreign.iter().any(|name| calls_into(line, name));
+            if outside || used.is_some_and(|used| !fits(used)) {
+                wrong.push(format!("{} is not pure: {}", file.path, line.trim()));
+            }
+        }
+    }
+    wrong
+}
+
+fn calls_into(line: &str, name: &str) -> bool {
+    places(line, name).any(|at| line[at + name.len()..].starts_with("::"))
+}
+
+/// `pub use decision::…` in `domain/mod.rs`: a file of the same folder.
+fn is_module_beside(files: &[File], file: &File, name: &str) -> bool {
+    let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    files.iter().any(|other| other.path == format!("{folder}/{name}.rs"))
+}
+
+#[test]
+fn crates_know_only_whom_they_may() {
+    let service = "[dependencies]\npayment-svc.workspace = true\n";
+    holds(knows_whom_it_may, &[("order-svc/Cargo.toml", service)]);
+    holds(
+        knows_whom_it_may,
+        &[("mailbox/Cargo.toml", "[dependencies]\nchassis.workspace = true\n")],
+    );
+    holds(
+        knows_whom_it_may,
+        &[("chassis/Cargo.toml", "[dependencies]\nbackends.workspace = true\n")],
+    );
+    holds(knows_whom_it_may, &[("stranger/Cargo.toml", "[dependencies]\n")]);
+}
+
+fn knows_whom_it_may(files: &[File]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let manifests =
+        files.iter().filter_map(|file| Some((file, file.path.strip_suffix("/Cargo.toml")?)));
+    for (file, name) in manifests.filter(|(_, name)| *name != "e2e") {
+        let Some((_, may)) = MAY_KNOW.iter().find(|(known, _)| *known == name) else {
+            wrong.push(format!("{name} is not in the picture of who may know whom"));
+            continue;
+        };
+        let ours = |name: &String| MAY_KNOW.iter().any(|(known, _)| known == name);
+        let in_tests = keys(&file.text, "dev-dependencies")
+            .into_iter()
+            .filter(|name| !TESTS_MAY_KNOW.contains(&name.as_str()));
+        let known = keys(&file.text, "dependencies").into_iter().chain(in_tests);
+        let stray = known.filter(ours).filter(|known| !may.contains(&known.as_str()));
+        wrong.extend(stray.map(|known| format!("{name} must not know {known}")));
+    }
+    wrong
+}
+
+#[test]
+fn sql_is_in_its_rooms() {
+    holds(sql_in_its_rooms, &[("order-svc/src/http.rs", "sqlx::query!(\"select 1\")")]);
+    holds(sql_in_its_rooms, &[("mailbox/src/batch.rs", "db.execute(\"commit\")")]);
+}
+
+fn sql_in_its_rooms(files: &[File]) -> Vec<String> {
+    let may = |path: &str| {
+        let store = path.ends_with("/store.rs") || path.contains("/store/");
+        store || SQL_MAY_BE_IN.contains(&path)
+    };
+    let stray = rust(files).filter(|file| !is_test(file) && !may(&file.path));
+    let stray = stray.filter(|file| SQL.iter().any(|mark| code(file).contains(mark)));
+    stray.map(|file| format!("{} has SQL outside of store.rs", file.path)).collect()
+}
+
+#[test]
+fn only_the_mailbox_begins_a_transaction() {
+    holds(begins_nothing, &[("order-svc/src/http.rs", "let tx = pool.begin().await?;")]);
+}
+
+fn begins_nothing(files: &[File]) -> Vec<String> {
+    let others =
+        rust(files).filter(|file| !is_test(file) && !file.path.starts_with("mailbox/src/"));
+    let begin = others.filter(|file| code(file).contains(".begin()"));
+    let why = "a begin that is dropped half-way loses what the connection's next user commits";
+    begin.map(|file| format!("{} begins a transaction: {why}", file.path)).collect()
+}
+
+#[test]
+fn only_the_relay_makes_a_producer() {
+    holds(makes_no_producer, &[("shop/src/tail.rs", "let producer: FutureProducer = x;")]);
+}
+
+fn makes_no_producer(files: &[File]) -> Vec<String> {
+    let others =
+        rust(files).filter(|file| !is_test(file) && !file.path.starts_with("outbox-relay/"));
+    let makes = others
+        .filter(|file| PRODUCERS.iter().any(|name| places(&code(file), name).next().is_some()));
+    makes.map(|file| format!("{} makes a Kafka producer", file.path)).collect()
+}
+
+#[test]
+fn every_card_says_what_the_code_does() {
+    let lines = ["Owns   x.", "Hears  StockReserved", "       StockRejected", "Says   OrderPlaced"];
+    let lines = lines.map(|line| format!("//! {line}\n")).concat();
+    let card = format!("//! A card.\n//! ```text\n{lines}//! Keeps  y.\n//! ```\n");
+    let wire = "Stock::StockReserved(it) => 1, Stock::StockReleased(_) => Ok(None), OrderPlaced {}";
+    let heard = [("order-svc/src/lib.rs", card.as_str()), ("order-svc/src/wire.rs", wire)];
+    holds(card_is_true, &heard);
+    let said = "StockReserved(it) StockRejected(it) OrderPlaced {} OrderConfirmed {}";
+    holds(
+        card_is_true,
+        &[("order-svc/src/lib.rs", card.as_str()), ("order-svc/src/wire.rs", said)],
+    );
+    holds(card_is_true, &[("order-svc/src/lib.rs", "//! No card.\n")]);
+}
+
+fn card_is_true(files: &[File]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let cards = SERVICES.iter().filter_map(|service| {
+        let path = format!("{service}/src/lib.rs");
+        Some((service, files.iter().find(|file| file.path == path)?))
+    });
+    for (service, lib) in cards {
+        let lines = ["Owns", "Hears", "Says", "Keeps"].map(|word| card_line(&lib.text, word));
+        if lines.iter().any(BTreeSet::is_empty) {
+            wrong.push(format!("{service} has no card: Owns, Hears, Says, Keeps"));
+            continue;
+        }
+        let (said, heard) = events(files, service);
+        for (what, card, code) in [("Hears", &lines[1], &heard), ("Says", &lines[2], &said)] {
+            let stale = card.difference(code).map(|event| format!("{event} is only on the card"));
+            let new = code.difference(card).map(|event| format!("{event} is not on the card"));
+            wrong.extend(stale.chain(new).map(|why| format!("{service}, {what}: {why}")));
+        }
+    }
+    wrong
+}
+
+/// The words of one line of a card, which may go on below itself.
+fn card_line(text: &str, word: &str) -> BTreeSet<String> {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let from = lines.skip_while(|line| !line.trim_start().starts_with(word));
+    let (first, rest) = (from.clone().take(1), from.skip(1));
+    let more = rest.take_while(|line| line.starts_with("       "));
+    first
+        .chain(more)
+        .flat_map(str::split_whitespace)
+        .filter(|part| *part != word)
+        .map(Into::into)
+        .collect()
+}
+
+/// The events that a service's `wire.rs` and `reactions.rs` say and hear. What is matched only to
+/// be passed over is neither.
+fn events(files: &[File], service: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let rooms = ["wire", "reactions"].map(|room| format!("{service}/src/{room}"));
+    let is_room = |file: &&File| rooms.iter().any(|room| file.path.starts_with(room.as_str()));
+    let text: String = rust(files).filter(is_room).map(code).collect();
+    let ours = format!("/shop/{service}");
+    let (said, heard): (Vec<_>, Vec<_>) =
+        EVENT_TYPES.iter().partition(|event| event.source() == ours);
+    let found = |of: Vec<&proto::EventType>, counts: fn(&str, &str) -> bool| {
+        let names = of.iter().map(|event| event.name);
+        let there = names.filter(|name| {
+            places(&text, name).any(|at| counts(&text[..at], &text[at + name.len()..]))
+        });
+        there.map(Into::into).collect()
+    };
+    // What is said is made; what is heard is matched, and not only to be passed over.
+    (found(said, |_, after| after.starts_with(" {")), found(heard, is_heard))
+}
+
+/// Whether an event's name stands for hearing it: neither in `(_) … => Ok(None)`, nor for a
+/// reason of the same name.
+fn is_heard(before: &str, after: &str) -> bool {
+    let arm = after.split_once("=>").map_or("", |(_, arm)| arm.trim_start());
+    let nothing = ["Ok(None)", "return Ok(None)"].iter().any(|none| arm.starts_with(none));
+    let passed_over = after.starts_with("(_)") && nothing;
+    !passed_over && !before.ends_with("Reason::")
+}
+
+#[test]
+fn topics_are_the_same_in_code_and_deployment() {
+    let list = |names: &str| format!(r#"{{"topics": [{names}]}}"#);
+    holds(topics_agree, &[("deploy/topics.json", &list(r#"{"name": "shop.orders.v1"}"#))]);
+    let all = topic::ALL.map(|name| format!(r#"{{"name": "{name}"}}"#)).join(",");
+    let more = list(&format!(r#"{all}, {{"name": "shop.more.v1"}}"#));
+    holds(topics_agree, &[("deploy/topics.json", &more)]);
+    let stray = ("shop/src/tail.rs", "let name = \"shop.other.v1\";");
+    holds(topics_agree, &[("deploy/topics.json", &list(&all)), stray]);
+}
+
+fn topics_agree(files: &[File]) -> Vec<String> {
+    let Some(list) = files.iter().find(|file| file.path == "deploy/topics.json") else {
+        return vec!["deploy/topics.json is missing".to_owned()];
+    };
+    let list: serde_json::Value = serde_json::from_str(&list.text).unwrap();
+    let listed = list["topics"].as_array().unwrap().iter();
+    let listed: BTreeSet<_> = listed.filter_map(|topic| topic["name"].as_str()).collect();
+    let known: BTreeSet<_> = topic::ALL.into_iter().collect();
+    let differ = listed.symmetric_difference(&known);
+    let mut wrong: Vec<_> = differ
+        .map(|name| format!("{name} is not both in proto and in deploy/topics.json"))
+        .collect();
+    for file in rust(files).filter(|file| !is_test(file)) {
+        let text = code(file);
+        for quoted in
+            text.split('"').filter(|quoted| quoted.starts_with("shop.") && !quoted.contains('{'))
+        {
+            let name: Vec<_> = quoted.split('.').take(3).collect();
+            if name.len() == 3
+                && name[2].starts_with('v')
+                && !known.contains(name.join(".").as_str())
+            {
+                wrong.push(format!("{} names {quoted}, which is no topic", file.path));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn the_picture_of_an_order_is_drawn_from_its_table() {
+    let table = "order-svc/src/domain/decision.golden";
+    let row = |to| (table, format!("placed | Rejected -> {to} x (compensating) | OrderCancelled"));
+    let (path, text) = row("lost");
+    holds(picture_is_drawn, &[(path, &text), ("ARCHITECTURE.md", "pending --> cancelled")]);
+}
+
+fn picture_is_drawn(files: &[File]) -> Vec<String> {
+    let text =
+        |name: &str| files.iter().find(|file| file.path.ends_with(name)).map(|file| &file.text);
+    let Some(golden) = text("order-svc/src/domain/decision.golden") else {
+        return vec!["order-svc has no decision.golden".to_owned()];
+    };
+    let drawn = diagram::diagram(golden);
+    let is_there = text("ARCHITECTURE.md").is_some_and(|page| page.contains(&drawn));
+    if is_there {
+        Vec::new()
+    } else {
+        vec![format!("ARCHITECTURE.md lacks this picture:\n{drawn}")]
+    }
+}
+
+/// A rule holds in the workspace, and is broken by these files.
+fn holds(rule: Rule, broken_by: &[(&str, &str)]) {
+    let file =
+        |(path, text): &(&str, &str)| File { path: (*path).to_owned(), text: (*text).to_owned() };
+    let broken: Vec<_> = broken_by.iter().map(file).collect();
+    assert!(!rule(&broken).is_empty(), "the rule cannot see what is wrong with {broken_by:?}");
+
+    let wrong = rule(&workspace());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}

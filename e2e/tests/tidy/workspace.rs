@@ -1,0 +1,74 @@
+//! The files of the workspace as text, and what the rules look for in them.
+
+use std::{ffi::OsStr, fs, path::Path};
+
+/// Other files that a rule looks into.
+const READ: [&str; 4] = ["Cargo.toml", "topics.json", "decision.golden", "ARCHITECTURE.md"];
+
+/// A file of the workspace, by its path from the root.
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+pub(crate) fn workspace() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    collect(root, root, &mut files);
+    assert!(files.len() > 100, "only {} files under {}", files.len(), root.display());
+    files
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if entry.file_type().unwrap().is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                collect(root, &path, files);
+            }
+        } else if is_rust(&name) || READ.contains(&name.as_str()) {
+            let text = fs::read_to_string(&path).unwrap();
+            files.push(File { path: path.strip_prefix(root).unwrap().display().to_string(), text });
+        }
+    }
+}
+
+pub(crate) fn rust(files: &[File]) -> impl Iterator<Item = &File> {
+    files.iter().filter(|file| is_rust(&file.path))
+}
+
+fn is_rust(path: &str) -> bool {
+    Path::new(path).extension() == Some(OsStr::new("rs"))
+}
+
+pub(crate) fn is_test(file: &File) -> bool {
+    let path = &file.path;
+    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
+}
+
+/// A file's text without comments and without its unit tests.
+pub(crate) fn code(file: &File) -> String {
+    let shipped = file.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines = shipped.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The keys of one table of a manifest: `name = …` and `name.workspace = …`.
+pub(crate) fn keys(manifest: &str, table: &str) -> Vec<String> {
+    let table = format!("[{table}]");
+    let lines = manifest.lines().skip_while(|line| *line != table).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    let keys = lines.filter_map(|line| line.split(['=', '.']).next().map(str::trim));
+    keys.filter(|key| !key.is_empty() && !key.starts_with('#')).map(Into::into).collect()
+}
+
+/// Where a word stands as a word of its own.
+pub(crate) fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).map(|(at, _)| at).filter(move |at| {
+        let before = text[..*at].chars().next_back().is_some_and(is_part);
+        let after = text[*at + word.len()..].chars().next().is_some_and(is_part);
+        !before && !after
+    })
+}
