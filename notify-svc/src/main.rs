@@ -1,3 +1,7 @@
-//! Placeholder.
+//! The notification service's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run(notify_svc::NAME, notify_svc::start)
+}

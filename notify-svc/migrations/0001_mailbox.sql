@@ -1,0 +1,1 @@
+../../mailbox/migrations/0001_mailbox.sql

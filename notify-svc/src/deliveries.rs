@@ -1,0 +1,147 @@
+//! Outside effects: one worker appends many mails in one write, then has them recorded in one batch.
+//!
+//! A delivery is a row before it is attempted, leased to the process that queued it. What is written and not recorded,
+//! because the process died in between, is written again when its lease is over, under the same message id: at least
+//! once, and a reader can tell.
+
+use std::time::Duration;
+
+use chassis::clock;
+use futures::future::join_all;
+use mailbox::{Command, Mailbox, Trace};
+use proto::{NotificationId, OrderId};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{Standing, Template},
+    mbox::{self, Mail, Mbox},
+    reactions::{Input, Notify},
+    store::look,
+    templates::{Fields, render},
+    world::Notification,
+};
+
+/// Batches that may wait for the worker: seconds of its work. Beyond that, the sweep finds them.
+pub const WAITING_MAX: usize = 64;
+/// Mails in one write: as many as the batches hold that record them.
+const MAILS_MAX: usize = 500;
+/// How often the sweep looks for leases that are over.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// Before a record is tried again that the database did not take.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// One delivery in hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: NotificationId,
+    pub order: OrderId,
+    pub to: String,
+    pub template: Template,
+    pub fields: Fields,
+    pub attempts: i32,
+    pub trace: Option<Trace>,
+}
+
+impl Job {
+    /// The first attempt at a notification that was just queued.
+    pub fn first(notification: Notification) -> Option<Self> {
+        let Notification { id, order, template, to, fields, standing, trace, .. } = notification;
+        match standing {
+            Standing::Queued => {
+                Some(Self { id, order, to: to?, template, fields, attempts: 1, trace })
+            }
+            Standing::Sent | Standing::Failed(_) => None,
+        }
+    }
+}
+
+/// Delivers what comes in until it is asked to stop.
+pub async fn deliver(
+    mut jobs: mpsc::Receiver<Vec<Job>>,
+    mut mbox: Mbox,
+    mailbox: Mailbox<Notify>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let first = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            first = jobs.recv() => first,
+        };
+        let Some(mut batch) = first else { return Ok(()) };
+        while batch.len() < MAILS_MAX {
+            let Ok(more) = jobs.try_recv() else { break };
+            batch.extend(more);
+        }
+        if let Err(error) = append(&mut mbox, &batch).await {
+            // Their leases run out, and the sweep brings them again.
+            tracing::error!(%error, mails = batch.len(), "could not write mails");
+            continue;
+        }
+        record(&mailbox, batch, &stop).await;
+    }
+}
+
+async fn append(mbox: &mut Mbox, batch: &[Job]) -> std::io::Result<()> {
+    let now = clock::now();
+    let mut mails = Vec::with_capacity(batch.len() * 640);
+    for job in batch {
+        let text = render(job.template, &job.fields);
+        let id = job.id.to_string();
+        let mail = Mail { id: &id, to: &job.to, subject: &text.subject, text: &text.text };
+        mbox::write(&mut mails, mail, now);
+    }
+    mbox.append(&mails).await
+}
+
+/// Has mails recorded as sent; they are, so this is tried for as long as it takes.
+async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &CancellationToken) {
+    loop {
+        let records = batch.iter().map(|job| {
+            let Job { id, order, attempts, trace, .. } = job;
+            let input = Input::Delivered { order: *order, id: *id, attempts: *attempts };
+            mailbox.submit(Command { input, key: None, trace: *trace })
+        });
+        let recorded = join_all(records).await;
+        let mut recorded = recorded.into_iter().map(|end| end.is_ok());
+        batch.retain(|_| !recorded.next().unwrap_or(false));
+        if batch.is_empty() {
+            return;
+        }
+        tracing::warn!(mails = batch.len(), "could not record mails as sent yet");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(BACKOFF) => {}
+        }
+    }
+}
+
+/// Takes on deliveries whose lease is over, until it is asked to stop.
+pub async fn sweep(
+    pool: PgPool,
+    jobs: mpsc::Sender<Vec<Job>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+        // No more than the worker has room for: what is taken on here has a lease again.
+        let Ok(room) = jobs.reserve().await else { return Ok(()) };
+        match take_on(&pool).await {
+            Ok(left_over) if left_over.is_empty() => {}
+            Ok(left_over) => {
+                tracing::info!(mails = left_over.len(), "took on deliveries that were left over");
+                room.send(left_over);
+            }
+            Err(error) => tracing::warn!(%error, "could not look for deliveries left over"),
+        }
+    }
+}
+
+async fn take_on(pool: &PgPool) -> sqlx::Result<Vec<Job>> {
+    let limit = i64::try_from(MAILS_MAX).unwrap_or(i64::MAX);
+    look::take_on(&mut *pool.acquire().await?, clock::now(), limit).await
+}

@@ -1,0 +1,83 @@
+//! What the customer of an order has been told, and what became of it.
+
+use proto::NotificationId;
+
+/// Which text a customer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Template {
+    OrderConfirmation,
+    PaymentDue,
+    OrderCancelled,
+    PaymentRefunded,
+}
+
+impl Template {
+    pub const ALL: [Self; 4] =
+        [Self::OrderConfirmation, Self::PaymentDue, Self::OrderCancelled, Self::PaymentRefunded];
+
+    /// As it is written: `order_confirmation`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrderConfirmation => "order_confirmation",
+            Self::PaymentDue => "payment_due",
+            Self::OrderCancelled => "order_cancelled",
+            Self::PaymentRefunded => "payment_refunded",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|template| template.name() == name)
+    }
+}
+
+/// One thing that a customer is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct News {
+    pub template: Template,
+    /// Tells it from others of its kind: the order's revision, or the event's version where an order has several.
+    pub about: i64,
+}
+
+/// Why a notification will not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// Nobody knows where the customer can be reached.
+    NoAddress,
+}
+
+impl Failure {
+    /// As it is written: `no_address`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
+/// How far a notification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    Queued,
+    Sent,
+    Failed(Failure),
+}
+
+/// A piece of news and its notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Told {
+    pub news: News,
+    pub id: NotificationId,
+    pub standing: Standing,
+}
+
+/// What the customer of one order has been told, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Notice {
+    pub told: Vec<Told>,
+}
+
+impl Notice {
+    pub fn has_told(&self, news: News) -> bool {
+        self.told.iter().any(|told| told.news == news)
+    }
+}

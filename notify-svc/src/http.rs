@@ -1,0 +1,137 @@
+//! Notifications and contacts over HTTP.
+
+use std::borrow::Cow;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+    routing::{get, put},
+};
+use chassis::{
+    Code, Problem,
+    body::{Fields, JsonBody},
+    http::{self, Params},
+};
+use mailbox::Mailbox;
+use proto::{CustomerId, NotificationId, OrderId};
+use service::Asked;
+use sqlx::PgPool;
+
+use crate::{
+    reactions::{Input, Notify},
+    store::look,
+    views::NotificationView,
+    world::Contact,
+};
+
+/// Characters of an address.
+const TEXT_MAX: usize = 200;
+/// Characters of a language tag (RFC 5646 recommends room for 35).
+const LANGUAGE_MAX: usize = 35;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Site {
+    pub pool: PgPool,
+    pub mailbox: Mailbox<Notify>,
+}
+
+type Answered = Result<Response, Problem>;
+
+/// All routes of this service.
+pub fn router(site: Site) -> Router {
+    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    Router::new()
+        .route("/v1/notifications", get(list_notifications))
+        .route("/v1/notifications/{id}", get(get_notification))
+        .route("/v1/customers/{id}/contact", put(put_contact))
+        .with_state(site)
+        .merge(parked)
+}
+
+async fn list_notifications(State(site): State<Site>, mut params: Params) -> Answered {
+    let order = params.take_parsed("order_id", |text| {
+        OrderId::parse(text).map_err(|_| "has to be the id of an order")
+    })?;
+    params.take_page()?;
+    params.finish()?;
+    let Some(order) = order else {
+        return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));
+    };
+    let mut db = site.pool.acquire().await?;
+    let found = look::of_order(&mut db, order).await?;
+    // An order has a handful of them, so there is never a next page.
+    let views: Vec<_> = found.iter().map(NotificationView::new).collect();
+    Ok(http::list(&views, None))
+}
+
+async fn get_notification(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answered {
+    let unknown = || Problem::new(Code::NotFound, format!("there is no notification {id}"));
+    let known = NotificationId::parse(&id).map_err(|_| unknown())?;
+    let mut db = site.pool.acquire().await?;
+    let found = look::notifications(&mut db, &[known.uuid()]).await?;
+    let kept = found.first().ok_or_else(unknown)?;
+    Ok(http::resource(&headers, &NotificationView::new(kept)))
+}
+
+async fn put_contact(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    asked: Asked,
+    body: JsonBody,
+) -> Answered {
+    let customer = CustomerId::parse(&id)
+        .map_err(|_| Problem::new(Code::NotFound, format!("there is no customer {id}")))?;
+    let contact = body.read(contact)?;
+    let input = Input::PutContact { customer, contact, headers };
+    service::submit(&site.mailbox, asked.command(input, &body.0)?).await
+}
+
+/// `{"email","phone","push_token","language"}`, each of which may be absent.
+fn contact(fields: &mut Fields<'_>) -> Option<Contact> {
+    let has_email = fields.has("email");
+    let email = fields.optional_parsed("email", parse_email);
+    let text = |text: Option<&str>| text.filter(|it| !it.is_empty()).map(ToOwned::to_owned);
+    let phone = text(fields.optional_text("phone", TEXT_MAX));
+    let push_token = text(fields.optional_text("push_token", TEXT_MAX));
+    let language = text(fields.optional_text("language", LANGUAGE_MAX));
+    (has_email == email.is_some()).then_some(Contact { email, phone, push_token, language })
+}
+
+/// Enough to write it into a mail's header; whether it exists, only a mail can tell.
+fn parse_email(text: &str) -> Result<String, (Code, Cow<'static, str>)> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "<>,;:\"()[]\\".contains(c);
+    match text.split_once('@') {
+        Some((name, place))
+            if !name.is_empty()
+                && !place.is_empty()
+                && !place.contains('@')
+                && !text.contains(odd) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err((Code::InvalidValue, "is no e-mail address".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_forge_a_header_is_no_address() {
+        for address in ["a@b.example", "müller+x@straße.example"] {
+            assert!(parse_email(address).is_ok(), "{address}");
+        }
+        for address in ["", "a", "@b", "a@", "a@b@c", "a@b\r\nBcc: c@d", "a b@c", "<a@b>"] {
+            assert!(parse_email(address).is_err(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Every SQL statement of this service: here what a batch locks and reads, in `save` what it writes, in `look` what
+//! requests and deliveries look at.
+//!
+//! Order of locks: notices by order id, contacts by customer, deliveries.
+
+pub mod look;
+pub mod save;
+
+use proto::{CustomerId, NotificationId, OrderId};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    domain::{Failure, News, Notice, Standing, Template, Told},
+    world::{Contact, Root},
+};
+
+/// The schema's history.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// A piece of news as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Piece {
+    template: String,
+    about: i64,
+    id: NotificationId,
+    standing: String,
+}
+
+impl Piece {
+    fn new(Told { news, id, standing }: Told) -> Self {
+        let standing = match standing {
+            Standing::Queued => "queued",
+            Standing::Sent => "sent",
+            Standing::Failed(failure) => failure.name(),
+        };
+        let template = news.template.name().to_owned();
+        Self { template, about: news.about, id, standing: standing.to_owned() }
+    }
+
+    fn told(self) -> sqlx::Result<Told> {
+        let template = parse_template(&self.template)?;
+        let standing = match self.standing.as_str() {
+            "queued" => Standing::Queued,
+            "sent" => Standing::Sent,
+            "no_address" => Standing::Failed(Failure::NoAddress),
+            other => return Err(invalid(format!("no notification is {other}"))),
+        };
+        Ok(Told { news: News { template, about: self.about }, id: self.id, standing })
+    }
+}
+
+fn parse_template(name: &str) -> sqlx::Result<Template> {
+    Template::named(name).ok_or_else(|| invalid(format!("there is no template {name}")))
+}
+
+/// A row that is no valid state: said at load, not as a surprise later.
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+/// Locks the notices that exist, in the order of their ids.
+pub async fn lock_notices(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+) -> sqlx::Result<Vec<(OrderId, Root)>> {
+    let rows = sqlx::query!(
+        r#"-- store.lock_notices
+        select order_id, version, heard_orders, heard_payments, told as "told: Json<Vec<Piece>>"
+        from notices
+        where order_id = any($1)
+        order by order_id
+        for update"#,
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let told = row.told.0.into_iter().map(Piece::told).collect::<sqlx::Result<_>>()?;
+            let root = Root {
+                version: row.version,
+                heard_orders: row.heard_orders,
+                heard_payments: row.heard_payments,
+                notice: Notice { told },
+            };
+            Ok((OrderId::new(row.order_id), root))
+        })
+        .collect()
+}
+
+struct ContactRow {
+    customer_id: String,
+    email: Option<String>,
+    phone: Option<String>,
+    push_token: Option<String>,
+    language: Option<String>,
+}
+
+impl TryFrom<ContactRow> for (CustomerId, Contact) {
+    type Error = sqlx::Error;
+
+    fn try_from(row: ContactRow) -> sqlx::Result<Self> {
+        let ContactRow { customer_id, email, phone, push_token, language } = row;
+        let customer = CustomerId::parse(&customer_id).map_err(invalid)?;
+        Ok((customer, Contact { email, phone, push_token, language }))
+    }
+}
+
+/// Where customers can be reached.
+pub async fn contacts(
+    db: &mut PgConnection,
+    customers: &[String],
+) -> sqlx::Result<Vec<(CustomerId, Contact)>> {
+    let rows = sqlx::query_as!(
+        ContactRow,
+        "-- store.contacts
+        select customer_id, email, phone, push_token, language
+        from contacts
+        where customer_id = any($1)",
+        customers
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The same for contacts that are to change, locked in the order of their customers.
+pub async fn lock_contacts(
+    db: &mut PgConnection,
+    customers: &[String],
+) -> sqlx::Result<Vec<(CustomerId, Contact)>> {
+    let rows = sqlx::query_as!(
+        ContactRow,
+        "-- store.lock_contacts
+        select customer_id, email, phone, push_token, language
+        from contacts
+        where customer_id = any($1)
+        order by customer_id
+        for update",
+        customers
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}

@@ -1,0 +1,143 @@
+//! What is said on the topics, and what it means here: the only file that knows the published language and ours.
+
+use mailbox::{Message, Park};
+use proto::{
+    CustomerId, Money, OrderId, money, notifications,
+    orders::{self, CancelReason, order_event},
+    payments::payment_event,
+};
+
+use crate::{
+    domain::{Announcement, News, Template},
+    reactions::{Happened, Input, Source},
+    templates::Fields,
+};
+
+/// The only way to reach people so far.
+pub const CHANNEL: &str = "email";
+
+/// What a message means here: `None` when it is nothing that a customer is told.
+pub fn read(message: &Message) -> Result<Option<Input>, Park> {
+    let Some(event) = service::decode(message)? else { return Ok(None) };
+    let happened = match event {
+        proto::Event::Orders(event) => match event {
+            order_event::Event::OrderConfirmed(said) => {
+                let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
+                let fields = [("total", amount(said.total)?), ("items", items)];
+                about(message, &said.order_id, &said.customer_id)?
+                    .of(Source::Orders, Template::OrderConfirmation, said.revision.into())
+                    .with(fields)
+            }
+            order_event::Event::OrderAwaitingPayment(said) => {
+                let fields = [("amount", amount(said.amount)?), ("pay_by", said.pay_by)];
+                about(message, &said.order_id, &said.customer_id)?
+                    .of(Source::Orders, Template::PaymentDue, said.revision.into())
+                    .with(fields)
+            }
+            order_event::Event::OrderCancelled(said) => {
+                let fields = [
+                    ("reason", reason(said.reason()).to_owned()),
+                    ("total", amount(said.total)?),
+                    ("detail", said.detail),
+                ];
+                about(message, &said.order_id, &said.customer_id)?
+                    .of(Source::Orders, Template::OrderCancelled, said.revision.into())
+                    .with(fields)
+            }
+            order_event::Event::OrderPlaced(_)
+            | order_event::Event::OrderAmended(_)
+            | order_event::Event::OrderShipped(_)
+            | order_event::Event::OrderDelivered(_) => return Ok(None),
+        },
+        proto::Event::Payments(payment_event::Event::PaymentRefunded(said)) => {
+            about(message, &said.order_id, &said.customer_id)?
+                // An order's money may go back in parts, each of which is news.
+                .of(Source::Payments, Template::PaymentRefunded, message.version)
+                .with([("amount", amount(said.amount)?)])
+        }
+        proto::Event::Payments(_)
+        | proto::Event::Stock(_)
+        | proto::Event::Notifications(_)
+        | proto::Event::Catalogue(_) => return Ok(None),
+    };
+    Ok(Some(Input::Happened(Box::new(happened))))
+}
+
+/// Whom a message is about.
+struct About {
+    order: OrderId,
+    customer: CustomerId,
+    trace: Option<mailbox::Trace>,
+}
+
+fn about(message: &Message, order: &str, customer: &str) -> Result<About, Park> {
+    if message.key.as_deref() != Some(order.as_bytes()) {
+        return Err(Park::undecodable("its key is not its order id"));
+    }
+    let order = OrderId::parse(order)
+        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
+    let customer = CustomerId::parse(customer)
+        .map_err(|error| Park::undecodable(format!("its customer id is {error}")))?;
+    Ok(About { order, customer, trace: message.trace })
+}
+
+impl About {
+    fn of(self, source: Source, template: Template, about: i64) -> Happened {
+        let Self { order, customer, trace } = self;
+        let fields = Fields::from([("order_id".to_owned(), order.to_string())]);
+        Happened { order, source, customer, news: News { template, about }, fields, trace }
+    }
+}
+
+impl Happened {
+    fn with<const N: usize>(mut self, fields: [(&str, String); N]) -> Self {
+        self.fields.extend(fields.map(|(name, text)| (name.to_owned(), text)));
+        self
+    }
+}
+
+fn amount(wire: Option<money::Money>) -> Result<String, Park> {
+    let money = wire.ok_or_else(|| Park::undecodable("an amount is missing"))?;
+    let money = Money::try_from(money).map_err(|error| Park::undecodable(error.to_string()))?;
+    Ok(money.to_string())
+}
+
+fn item(line: &orders::Line) -> Result<String, Park> {
+    Ok(format!("{} × {}, {} each\n", line.quantity, line.name, amount(line.unit_price.clone())?))
+}
+
+fn reason(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::InsufficientInventory => "not everything was in stock",
+        CancelReason::PaymentDeclined => "the payment was declined",
+        CancelReason::PaymentTimeout => "it was not paid in time",
+        CancelReason::ReservationExpired => "it could not be held any longer",
+        CancelReason::CustomerRequest => "you asked for it",
+        CancelReason::StaffRequest => "we had to do so",
+        CancelReason::Unspecified => "for another reason",
+    }
+}
+
+/// What is said about an order's notification.
+pub fn announce(order: OrderId, announcement: Announcement) -> proto::Event {
+    let (order_id, channel) = (order.to_string(), CHANNEL.to_owned());
+    match announcement {
+        Announcement::NotificationSent { id, template } => notifications::NotificationSent {
+            order_id,
+            notification_id: id.to_string(),
+            channel,
+            template: template.name().to_owned(),
+        }
+        .into(),
+        Announcement::NotificationFailed { id, template, failure } => {
+            notifications::NotificationFailed {
+                order_id,
+                notification_id: id.to_string(),
+                channel,
+                template: template.name().to_owned(),
+                failure: failure.name().to_owned(),
+            }
+            .into()
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! From a queued notification to a mail in the file and its record.
+
+use std::{path::PathBuf, time::Duration};
+
+use backends::testing::eventually;
+use notify_svc::{deliveries, mbox::Mbox};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Shop, a_shop, an_order};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn a_file() -> PathBuf {
+    std::env::temp_dir().join(format!("notify-{}.mbox", Uuid::now_v7()))
+}
+
+async fn all_sent(shop: &mut Shop, wanted: usize) {
+    let shop = tokio::sync::Mutex::new(shop);
+    eventually("all are recorded as sent", SOON, async || {
+        let said = shop.lock().await.said_of_orders().await.len();
+        if said == wanted { Ok(()) } else { Err(format!("{said} said")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mails_are_written_once_each_and_recorded() {
+    let mut shop = a_shop().await.with_contact().await;
+    let (mailbox, _running) = shop.running().await;
+    let path = a_file();
+    let (_closed, replacement) = mpsc::channel(1);
+    let jobs = std::mem::replace(&mut shop.jobs, replacement);
+    let stop = CancellationToken::new();
+    let working = tokio::task::spawn(deliveries::deliver(
+        jobs,
+        Mbox::new(path.clone()),
+        mailbox,
+        stop.clone(),
+    ));
+
+    let orders = [an_order(), an_order(), an_order()];
+    for order in orders {
+        let confirmed = shop.confirmed(order);
+        shop.hear([confirmed]).await;
+    }
+    all_sent(&mut shop, orders.len()).await;
+
+    let mails = std::fs::read_to_string(&path).unwrap();
+    for order in orders {
+        let subject = format!("Subject: Your order {order} is confirmed\n");
+        assert_eq!(mails.matches(&subject).count(), 1, "{mails}");
+    }
+    assert_eq!(mails.matches("\nTo: jane@shop.example\n").count(), orders.len());
+    assert_eq!(shop.count("deliveries").await, 0);
+    stop.cancel();
+    working.await.unwrap().unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_torn_mail_does_not_swallow_the_next_one() {
+    let path = a_file();
+    std::fs::write(&path, "From shop@shop.invalid Mon Nov  2 09:05:00 2026\nTo: ja").unwrap();
+    let mut mbox = Mbox::new(path.clone());
+
+    mbox.append(b"From next\n\n").await.unwrap();
+    mbox.append(b"From last\n\n").await.unwrap();
+
+    let mails = std::fs::read_to_string(&path).unwrap();
+    assert!(mails.ends_with("To: ja\n\nFrom next\n\nFrom last\n\n"), "{mails}");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_stays_for_the_sweep() {
+    let mut shop = a_shop().await.with_contact().await;
+    let (mailbox, _running) = shop.running().await;
+    let confirmed = shop.confirmed(an_order());
+    shop.hear([confirmed]).await;
+    let left = shop.handed();
+    let (hand, jobs) = mpsc::channel(2);
+    hand.send(left).await.unwrap();
+    drop(hand);
+
+    let nowhere = Mbox::new("/nowhere/at/all.mbox".into());
+    deliveries::deliver(jobs, nowhere, mailbox, CancellationToken::new()).await.unwrap();
+
+    assert_eq!(shop.count("deliveries").await, 1);
+    assert!(shop.said_of_orders().await.is_empty());
+}

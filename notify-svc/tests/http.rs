@@ -1,0 +1,119 @@
+//! Requests and their answers, through the edge and a batch.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use chassis::{Health, http::Edge};
+use notify_svc::http::{Site, router};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shop, a_shop, an_order};
+
+/// The service's HTTP side, with commands but without Kafka.
+struct Server {
+    shop: Shop,
+    edge: Edge,
+    router: axum::Router,
+    _running: JoinSet<anyhow::Result<()>>,
+}
+
+async fn a_server() -> Server {
+    let shop = a_shop().await;
+    let (mailbox, running) = shop.running().await;
+    let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
+    let started = Arc::new(AtomicBool::new(true));
+    let edge = Edge::new(Health::new(notify_svc::NAME, started, CancellationToken::new()));
+    Server { shop, edge, router: router(Site { pool, mailbox }), _running: running }
+}
+
+impl Server {
+    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let request =
+            Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
+        let response = self.edge.answer(self.router.clone(), request.body(body).unwrap()).await;
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.send("GET", path, None).await
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_was_put_is_where_the_mail_goes() {
+    let mut server = a_server().await;
+    let order = an_order();
+    let body = json!({"email": "jane@shop.example", "language": "en"});
+
+    let (status, told) = server.send("PUT", "/v1/customers/customer-456/contact", Some(body)).await;
+    let confirmed = server.shop.confirmed(order);
+    server.shop.hear([confirmed]).await;
+
+    assert_eq!(status, 200);
+    assert_eq!(
+        told,
+        json!({"customer_id": "customer-456", "email": "jane@shop.example", "phone": null,
+               "push_token": null, "language": "en"})
+    );
+    let (_, list) = server.get(&format!("/v1/notifications?order_id={order}")).await;
+    let item = &list["items"][0];
+    assert_eq!(item["to"], "j***@shop.example");
+    assert_eq!(
+        (&item["status"], &item["template"]),
+        (&json!("queued"), &json!("order_confirmation"))
+    );
+    assert_eq!((&item["channel"], &item["attempts"]), (&json!("email"), &json!(0)));
+    let id = item["id"].as_str().unwrap();
+    assert_eq!(
+        server.get(&format!("/v1/notifications/{id}")).await,
+        (StatusCode::OK, item.clone())
+    );
+}
+
+#[tokio::test]
+async fn a_customer_nobody_can_reach_is_told_so_by_the_notification() {
+    let mut server = a_server().await;
+    let order = an_order();
+
+    let confirmed = server.shop.confirmed(order);
+    server.shop.hear([confirmed]).await;
+
+    let (_, list) = server.get(&format!("/v1/notifications?order_id={order}")).await;
+    let item = &list["items"][0];
+    assert_eq!((&item["status"], &item["failure"]), (&json!("failed"), &json!("no_address")));
+    assert_eq!(item["to"], Value::Null);
+}
+
+#[tokio::test]
+async fn bad_input_gets_its_code() {
+    let server = a_server().await;
+    let path = "/v1/customers/customer-456/contact";
+
+    for (body, code) in [
+        (json!({"email": "nobody"}), "invalid_value"),
+        (json!({"email": 7}), "invalid_value"),
+        (json!({"fax": "1"}), "unknown_field"),
+        (json!([]), "invalid_value"),
+    ] {
+        let (status, told) = server.send("PUT", path, Some(body)).await;
+        assert_eq!((status.as_u16(), &told["code"]), (422, &json!(code)));
+    }
+    for (path, wanted) in [
+        ("/v1/notifications", (400, "bad_parameter")),
+        ("/v1/notifications?order_id=7", (400, "bad_parameter")),
+        ("/v1/notifications/7", (404, "not_found")),
+        ("/v1/notifications/01932c1e-0000-7000-8000-000000000000", (404, "not_found")),
+        ("/v1/parked/notify-svc/shop.orders.v1/none", (404, "not_found")),
+    ] {
+        let (status, told) = server.get(path).await;
+        assert_eq!((status.as_u16(), told["code"].as_str().unwrap()), wanted, "{path}");
+    }
+}

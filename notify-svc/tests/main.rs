@@ -1,0 +1,167 @@
+//! The notification service on a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
+
+mod deliveries;
+mod http;
+mod reactions;
+mod store;
+
+use std::sync::Arc;
+
+use backends::testing::{TestDatabase, database};
+use chassis::clock;
+use mailbox::{
+    Mailbox, Message,
+    testing::{Fixture, message},
+};
+use notify_svc::{
+    deliveries::{Job, WAITING_MAX},
+    reactions::{Input, Notify},
+    store::MIGRATOR,
+    world::Contact,
+};
+use proto::{CustomerId, Event, OrderId, money, orders, payments, topic};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const CUSTOMER: &str = "customer-456";
+
+/// A shop of one test: its database, and a mailbox without Kafka.
+struct Shop {
+    database: TestDatabase,
+    mailbox: Fixture<Notify>,
+    reactor: Arc<Notify>,
+    /// What the reactor hands to its worker.
+    jobs: mpsc::Receiver<Vec<Job>>,
+    /// Events heard so far.
+    heard: i64,
+}
+
+async fn a_shop() -> Shop {
+    let database = database().await;
+    chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
+    let (handed, jobs) = mpsc::channel(WAITING_MAX);
+    let reactor = Arc::new(Notify { jobs: handed });
+    let mailbox = Fixture::new(&database.url(), Arc::clone(&reactor), clock::now);
+    Shop { database, mailbox, reactor, jobs, heard: 0 }
+}
+
+impl Shop {
+    async fn with_contact(mut self) -> Self {
+        let email = Some("jane@shop.example".to_owned());
+        let input = Input::PutContact {
+            customer: CustomerId::parse(CUSTOMER).unwrap(),
+            contact: Contact { email, ..Contact::default() },
+            headers: axum::http::HeaderMap::new(),
+        };
+        assert_eq!(self.mailbox.tell(input).await.status, 200);
+        self
+    }
+
+    /// Hears messages as one batch; nothing may be parked.
+    async fn hear(&mut self, messages: impl Into<Vec<Message>>) {
+        assert_eq!(self.mailbox.hear(messages.into()).await, 0, "something was parked");
+    }
+
+    fn said(&mut self, order: OrderId, event: impl Into<Event>) -> Message {
+        self.heard += 1;
+        let event = event.into();
+        let name = event.event_type().full_name();
+        message(event.topic(), &order.to_string(), &name, self.heard, event.encode())
+    }
+
+    fn confirmed(&mut self, order: OrderId) -> Message {
+        let line = orders::Line {
+            line: 1,
+            sku: "mug".to_owned(),
+            name: "Blue mug".to_owned(),
+            quantity: 2,
+            unit_price: Some(dollars(30)),
+        };
+        let confirmed = orders::OrderConfirmed {
+            order_id: order.to_string(),
+            customer_id: CUSTOMER.to_owned(),
+            revision: 1,
+            total: Some(dollars(60)),
+            lines: vec![line],
+        };
+        self.said(order, confirmed)
+    }
+
+    fn cancelled(&mut self, order: OrderId) -> Message {
+        let cancelled = orders::OrderCancelled {
+            order_id: order.to_string(),
+            customer_id: CUSTOMER.to_owned(),
+            revision: 1,
+            reason: orders::CancelReason::CustomerRequest.into(),
+            total: Some(dollars(60)),
+            ..orders::OrderCancelled::default()
+        };
+        self.said(order, cancelled)
+    }
+
+    fn awaiting_payment(&mut self, order: OrderId, revision: u32) -> Message {
+        let awaiting = orders::OrderAwaitingPayment {
+            order_id: order.to_string(),
+            customer_id: CUSTOMER.to_owned(),
+            revision,
+            amount: Some(dollars(60)),
+            pay_by: "2026-11-20T10:15:00.000000Z".to_owned(),
+        };
+        self.said(order, awaiting)
+    }
+
+    fn refunded(&mut self, order: OrderId) -> Message {
+        let refunded = payments::PaymentRefunded {
+            order_id: order.to_string(),
+            customer_id: CUSTOMER.to_owned(),
+            amount: Some(dollars(60)),
+            cause: payments::RefundCause::OrderCancelled.into(),
+            ..payments::PaymentRefunded::default()
+        };
+        self.said(order, refunded)
+    }
+
+    /// What was handed to the worker so far.
+    fn handed(&mut self) -> Vec<Job> {
+        std::iter::from_fn(|| self.jobs.try_recv().ok()).flatten().collect()
+    }
+
+    /// What was said, by name.
+    async fn said_of_orders(&mut self) -> Vec<&'static str> {
+        let rows = self.mailbox.outbox().await;
+        rows.iter().map(|row| proto::EventType::numbered(row.event_type).unwrap().name).collect()
+    }
+
+    async fn count(&mut self, table: &'static str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")))
+            .fetch_one(self.mailbox.db().await)
+            .await
+            .unwrap()
+    }
+
+    /// A mailbox whose commands run, without Kafka.
+    async fn running(&self) -> (Mailbox<Notify>, JoinSet<anyhow::Result<()>>) {
+        let url = self.database.url();
+        let options =
+            service::options(notify_svc::NAME, &[topic::NOTIFICATIONS], &url, "127.0.0.1:1");
+        let (mailbox, loops) = Mailbox::open(options, Arc::clone(&self.reactor)).await.unwrap();
+        let mut running = JoinSet::new();
+        for (name, run) in loops {
+            if name == "commands" {
+                running.spawn(run(CancellationToken::new()));
+            }
+        }
+        (mailbox, running)
+    }
+}
+
+fn an_order() -> OrderId {
+    OrderId::new(Uuid::now_v7())
+}
+
+fn dollars(units: i64) -> money::Money {
+    money::Money { currency_code: "USD".to_owned(), units, nanos: 0 }
+}
