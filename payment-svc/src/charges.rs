@@ -6,14 +6,20 @@
 //! same key, until there is one. A recorded answer removes the row in the transaction that says what
 //! became of the money, so nothing is forgotten between the two.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use mailbox::{Command, Mailbox};
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +35,9 @@ use crate::{
 const IN_FLIGHT_MAX: usize = 128;
 /// Pauses after lost answers: twice as long each time.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_mins(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long calls in hand may take once the process is asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// How calls are leased and looked for.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +59,8 @@ struct Caller<P> {
     provider: P,
     mailbox: Mailbox<Payments>,
     pool: PgPool,
+    /// Whether the last answer was lost: said once, not for every call.
+    is_silent: AtomicBool,
 }
 
 impl<P: Provider> Charges<P> {
@@ -61,7 +71,8 @@ impl<P: Provider> Charges<P> {
         begun: mpsc::Receiver<CallRow>,
         limits: Limits,
     ) -> Self {
-        Self { caller: Arc::new(Caller { provider, mailbox, pool }), begun, limits }
+        let is_silent = AtomicBool::new(false);
+        Self { caller: Arc::new(Caller { provider, mailbox, pool, is_silent }), begun, limits }
     }
 
     /// Makes calls until `stop`, and finishes those under way.
@@ -83,8 +94,11 @@ impl<P: Provider> Charges<P> {
                 }
             }
         }
-        // A call that panicked has its row, and is made again.
-        while asking.join_next().await.is_some() {}
+        // What does not end in time, or panicked, has its row and is asked again.
+        let ended = async { while asking.join_next().await.is_some() {} };
+        if timeout(GRACE, ended).await.is_err() {
+            tracing::info!("calls to the provider are left to whoever sweeps next");
+        }
         Ok(())
     }
 
@@ -114,6 +128,9 @@ impl<P: Provider> Caller<P> {
         match self.ask(&row).await {
             Ok(event) => {
                 metrics::call(kind, "answered");
+                if self.is_silent.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the provider answers again");
+                }
                 let input = Input::Answered { order, event, trace: row.trace };
                 let command = Command { input, key: None, trace: row.trace };
                 // Not recorded in time: the provider tells it again when the lease has run out.
@@ -123,7 +140,9 @@ impl<P: Provider> Caller<P> {
             }
             Err(Unknown(why)) => {
                 metrics::call(kind, "unknown");
-                tracing::info!(order.id = %order, why, "no answer to a {kind}: it is asked again");
+                if !self.is_silent.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(order.id = %order, why, "no answer to a {kind}: it is asked again");
+                }
                 self.postpone(&row).await;
             }
         }

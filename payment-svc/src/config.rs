@@ -24,10 +24,10 @@ pub struct Config {
     #[arg(long, env = "SHOP_SIMULATOR_URL", default_value = "http://127.0.0.1:8040")]
     pub simulator_url: String,
     /// How long the provider may take to answer; after that its answer counts as lost
-    #[arg(long, env = "SHOP_PROVIDER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "SHOP_PROVIDER_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub provider_timeout: Duration,
     /// How long a call to the provider belongs to the process that makes it
-    #[arg(long, env = "SHOP_CALL_LEASE", default_value = "45s", value_parser = duration)]
+    #[arg(long, env = "SHOP_CALL_LEASE", default_value = "20s", value_parser = duration)]
     pub call_lease: Duration,
     /// How often calls that nobody makes any more are looked for
     #[arg(long, env = "SHOP_CALL_SWEEP", default_value = "250ms", value_parser = duration)]

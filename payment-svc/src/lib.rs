@@ -8,6 +8,7 @@
 //! ```
 
 pub mod charges;
+pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod http;

@@ -1,16 +1,17 @@
 //! The thin shell around `domain`: loads what a batch touches, lets each input be decided, saves.
 
 use mailbox::{Announced, Answer, Decided, Message, Park, Reactor, Reading, Trace, Turn};
-use proto::{Currency, CustomerId, Money, OrderId, SealKey, topic};
+use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use crate::{
-    domain::{self, Account, Decision, Entry, Event, Instrument, Payment, Refusal, State, Wallet},
+    commands::{self, Request},
+    domain::{self, Decision, Entry, Event, Instrument, Payment, State, Wallet},
     metrics,
     outcomes::Outcomes,
     store::{self, CallRow, EntryRow, Wanted, World},
-    views, wire,
+    wire,
 };
 
 /// This service's reactor.
@@ -27,42 +28,11 @@ pub struct Payments {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Somebody said something about an order.
-    Heard {
-        order: OrderId,
-        source: Source,
-        event: Event,
-        trace: Option<Trace>,
-    },
+    Heard { order: OrderId, source: Source, event: Event, trace: Option<Trace> },
     /// The provider answered.
-    Answered {
-        order: OrderId,
-        event: Event,
-        trace: Option<Trace>,
-    },
-    /// Somebody pays what is due.
-    Pay {
-        order: OrderId,
-        instrument: Instrument,
-        amount: Option<Money>,
-        trace: Option<Trace>,
-    },
-    OpenAccount {
-        customer: CustomerId,
-        currency: Currency,
-    },
-    Deposit {
-        customer: CustomerId,
-        amount: Money,
-    },
-    Hold {
-        customer: CustomerId,
-        order: OrderId,
-        amount: Money,
-    },
-    Release {
-        customer: CustomerId,
-        order: OrderId,
-    },
+    Answered { order: OrderId, event: Event, trace: Option<Trace> },
+    /// Somebody asks for something.
+    Asked(Request, Option<Trace>),
 }
 
 /// Who said it.
@@ -102,21 +72,13 @@ impl Reactor for Payments {
     }
 
     fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
-        let decided = match input {
+        Ok(match input {
             Input::Heard { order, event, trace, .. } | Input::Answered { order, event, trace } => {
-                Ok(react(world, *order, event, *trace, turn))
+                let announced = react(world, *order, event, *trace, turn);
+                Decided { announced, answer: Answer::default() }
             }
-            Input::Pay { order, instrument, amount, trace } => {
-                pay(world, *order, (instrument, *amount), *trace, turn)
-            }
-            Input::OpenAccount { customer, currency } => {
-                open_account(world, customer, *currency, turn)
-            }
-            Input::Deposit { customer, amount } => deposit(world, customer, *amount, turn),
-            Input::Hold { customer, order, amount } => hold(world, customer, *order, *amount, turn),
-            Input::Release { customer, order } => release(world, customer, *order, turn),
-        };
-        Ok(decided.unwrap_or_else(|refusal| told(views::refused(&refusal))))
+            Input::Asked(request, trace) => commands::execute(world, request, *trace, turn),
+        })
     }
 
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
@@ -148,14 +110,7 @@ fn want(wanted: &mut Wanted, input: &Input) {
                 wanted.customers.insert(due.customer.clone());
             }
         }
-        Input::Pay { order, .. } => _ = wanted.orders.insert(*order),
-        Input::OpenAccount { customer, .. } | Input::Deposit { customer, .. } => {
-            wanted.customers.insert(customer.clone());
-        }
-        Input::Hold { customer, order, .. } | Input::Release { customer, order } => {
-            wanted.customers.insert(customer.clone());
-            wanted.holds.insert((customer.clone(), *order));
-        }
+        Input::Asked(request, _) => request.want(wanted),
     }
 }
 
@@ -165,41 +120,26 @@ fn react(
     event: &Event,
     trace: Option<Trace>,
     turn: &Turn,
-) -> Decided {
-    let state = state(world, order, event);
-    let decision = domain::decide(order, state, event.clone());
-    let announced = keep(world, order, decision, trace, turn);
-    Decided { announced, answer: Answer::default() }
-}
-
-fn pay(
-    world: &mut World,
-    order: OrderId,
-    (instrument, amount): (&Instrument, Option<Money>),
-    trace: Option<Trace>,
-    turn: &Turn,
-) -> Result<Decided, Refusal> {
-    let state = state(world, order, &Event::OrderCancelled);
-    let decision = domain::pay(state, instrument, amount)?;
-    let announced = keep(world, order, decision, trace, turn);
-    let root = world.root(order).ok_or(Refusal::UnknownOrder)?;
-    Ok(Decided { announced, answer: views::outcome(root) })
-}
-
-/// What a decision about an order is made from.
-fn state(world: &World, order: OrderId, event: &Event) -> State {
-    let payment = world.root(order).map(|root| root.payment.clone());
+) -> Vec<Announced> {
     let heard = match event {
         Event::StockReserved(due) => Some(&due.customer),
         Event::OrderCancelled | Event::ChargeAnswered { .. } | Event::RefundAnswered { .. } => None,
     };
-    let customer = payment.as_ref().and_then(|payment| payment.customer()).or(heard);
+    let state = state(world, order, heard);
+    let decision = domain::decide(order, state, event.clone());
+    keep(world, order, decision, trace, turn)
+}
+
+/// What a decision about an order is made from: `customer` is whose it is, if that is not known.
+pub(crate) fn state(world: &World, order: OrderId, customer: Option<&CustomerId>) -> State {
+    let payment = world.root(order).map(|root| root.payment.clone());
+    let customer = payment.as_ref().and_then(Payment::customer).or(customer);
     let wallet = customer.map_or_else(Wallet::default, |customer| world.wallet(customer, order));
     State { payment, wallet }
 }
 
 /// Keeps a decision, and gives the events that tell it.
-fn keep(
+pub(crate) fn keep(
     world: &mut World,
     order: OrderId,
     decision: Decision,
@@ -230,76 +170,8 @@ fn keep(
         .collect()
 }
 
-fn add_entry(world: &mut World, entry: Entry, turn: &Turn) -> uuid::Uuid {
+pub(crate) fn add_entry(world: &mut World, entry: Entry, turn: &Turn) -> uuid::Uuid {
     let id = turn.new_id();
     world.add_entry(EntryRow { id, entry, at: turn.now });
     id
-}
-
-fn open_account(
-    world: &mut World,
-    customer: &CustomerId,
-    currency: Currency,
-    turn: &Turn,
-) -> Result<Decided, Refusal> {
-    if world.account(customer).is_some() {
-        return Err(Refusal::AccountExists);
-    }
-    world.open_account(Account::empty(customer.clone(), currency), turn.now);
-    let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
-    Ok(told(views::account_opened(row)))
-}
-
-fn deposit(
-    world: &mut World,
-    customer: &CustomerId,
-    amount: Money,
-    turn: &Turn,
-) -> Result<Decided, Refusal> {
-    let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
-    let (account, entry) = domain::deposit(row.account.clone(), amount)?;
-    world.put_account(account);
-    let id = add_entry(world, entry, turn);
-    let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
-    Ok(told(views::deposited(id, row)))
-}
-
-fn hold(
-    world: &mut World,
-    customer: &CustomerId,
-    order: OrderId,
-    amount: Money,
-    turn: &Turn,
-) -> Result<Decided, Refusal> {
-    let held = domain::hold(world.wallet(customer, order), order, amount)?;
-    let status = if held.1.is_some() { 201 } else { 200 };
-    keep_hold(world, customer, order, held, turn).map(|row| told(views::held(status, order, row)))
-}
-
-fn release(
-    world: &mut World,
-    customer: &CustomerId,
-    order: OrderId,
-    turn: &Turn,
-) -> Result<Decided, Refusal> {
-    let released = domain::release(world.wallet(customer, order), order)?;
-    keep_hold(world, customer, order, released, turn).map(|row| told(views::held(200, order, row)))
-}
-
-fn keep_hold<'w>(
-    world: &'w mut World,
-    customer: &CustomerId,
-    order: OrderId,
-    (wallet, entry): (Wallet, Option<Entry>),
-    turn: &Turn,
-) -> Result<&'w store::AccountRow, Refusal> {
-    world.put_wallet(order, wallet);
-    if let Some(entry) = entry {
-        add_entry(world, entry, turn);
-    }
-    world.account(customer).ok_or(Refusal::UnknownAccount)
-}
-
-fn told(answer: Answer) -> Decided {
-    Decided { announced: Vec::new(), answer }
 }

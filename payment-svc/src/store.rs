@@ -160,9 +160,10 @@ impl World {
         root.version
     }
 
-    pub fn open_account(&mut self, account: Account, created_at: OffsetDateTime) {
+    pub fn open_account(&mut self, account: Account, created_at: OffsetDateTime) -> &AccountRow {
         let slot = Slot::new(AccountRow { account, created_at });
-        self.accounts.insert(slot.row.account.customer.clone(), slot);
+        let customer = slot.row.account.customer.clone();
+        &self.accounts.entry(customer).insert_entry(slot).into_mut().row
     }
 
     /// Keeps what was decided about a wallet.

@@ -18,6 +18,7 @@ use mailbox::{
     testing::{Appended, Fixture, message},
 };
 use payment_svc::{
+    commands::Request,
     outcomes::Outcomes,
     reactions::{Input, Payments},
     store::{CallRow, MIGRATOR},
@@ -83,11 +84,15 @@ async fn mailbox_of(
 impl Shop {
     /// A customer with money.
     async fn with_account(mut self, name: &str, money: &str) -> Self {
-        let input = Input::OpenAccount { customer: customer(name), currency: Currency::USD };
-        assert_eq!(self.tell(input).await.status, 201);
-        let input = Input::Deposit { customer: customer(name), amount: usd(money) };
-        assert_eq!(self.tell(input).await.status, 201);
+        let request = Request::OpenAccount { customer: customer(name), currency: Currency::USD };
+        assert_eq!(self.ask(request).await.status, 201);
+        let request = Request::Deposit { customer: customer(name), amount: usd(money) };
+        assert_eq!(self.ask(request).await.status, 201);
         self
+    }
+
+    async fn ask(&mut self, request: Request) -> Answer {
+        self.tell(Input::Asked(request, None)).await
     }
 
     async fn tell(&mut self, input: Input) -> Answer {

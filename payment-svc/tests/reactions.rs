@@ -2,6 +2,7 @@
 
 use mailbox::testing::{reacts_once, reacts_whole};
 use payment_svc::{
+    commands::Request,
     domain::{ChargeOutcome, DeclineCode, Event, Instrument, Operation, payment_id},
     reactions::Input,
 };
@@ -210,12 +211,12 @@ async fn a_deferred_order_waits_and_is_paid_on_request() {
     shop.hear([reserved]).await;
     assert_eq!(shop.told().await, []);
 
-    let pay = Input::Pay { order, instrument: Instrument::Wallet, amount: None, trace: None };
-    let paid = shop.tell(pay.clone()).await;
+    let pay = Request::Pay { order, instrument: Instrument::Wallet, amount: None };
+    let paid = shop.ask(pay.clone()).await;
 
     assert_eq!((paid.status, &body(&paid)["status"]), (201, &"captured".into()));
     assert_eq!(shop.told().await, [("PaymentCaptured", 1)]);
-    let again = shop.tell(pay).await;
+    let again = shop.ask(pay).await;
     assert_eq!((again.status, &body(&again)["code"]), (409, &"already_paid".into()));
 }
 
@@ -223,9 +224,9 @@ async fn a_deferred_order_waits_and_is_paid_on_request() {
 async fn what_is_held_for_an_order_pays_it_first() {
     let mut shop = a_shop().await.with_account("c-1", "50.00").await;
     let order = an_order();
-    let hold = Input::Hold { customer: customer("c-1"), order, amount: usd("40.00") };
-    assert_eq!(shop.tell(hold.clone()).await.status, 201);
-    assert_eq!(shop.tell(hold).await.status, 200);
+    let hold = Request::Hold { customer: customer("c-1"), order, amount: usd("40.00") };
+    assert_eq!(shop.ask(hold.clone()).await.status, 201);
+    assert_eq!(shop.ask(hold).await.status, 200);
     let refused = shop.reserved(an_order(), by_wallet("c-1", "20.00"));
     shop.hear([refused]).await;
 
@@ -238,8 +239,8 @@ async fn what_is_held_for_an_order_pays_it_first() {
         shop.ledger("c-1").await[1..],
         ["hold available→held 40.00", "capture held→shop 40.00", "capture available→shop 5.00"]
     );
-    let release = Input::Release { customer: customer("c-1"), order };
-    assert_eq!(shop.tell(release).await.status, 409);
+    let release = Request::Release { customer: customer("c-1"), order };
+    assert_eq!(shop.ask(release).await.status, 409);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Statements, constraints, and states that come back from their rows as they went in.
 
 use payment_svc::{
+    commands::Request,
     domain::{ChargeOutcome, DeclineCode, Event, Face, Instrument},
     reactions::Input,
     store,
@@ -130,7 +131,7 @@ async fn a_wallet_that_pays_a_deferred_order_is_locked_though_the_request_does_n
     let reserved = shop.reserved(order, deferred("c-1", "20.00"));
     shop.hear([reserved]).await;
 
-    let pay = Input::Pay { order, instrument: Instrument::Wallet, amount: None, trace: None };
+    let pay = Request::Pay { order, instrument: Instrument::Wallet, amount: None };
 
-    assert_eq!(shop.tell(pay).await.status, 201);
+    assert_eq!(shop.ask(pay).await.status, 201);
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Answered, Site, bodies};
 use crate::{
+    commands::Request,
     reactions::Input,
     store,
     views::{AccountView, EntryView},
@@ -31,7 +32,7 @@ pub(super) async fn open(
 ) -> Answered {
     let customer = named(&customer)?;
     let currency = body.read_optional(bodies::currency)?;
-    site.change(&asked, &body, Input::OpenAccount { customer, currency }).await
+    site.change(&asked, &body, Request::OpenAccount { customer, currency }).await
 }
 
 pub(super) async fn show(
@@ -55,7 +56,7 @@ pub(super) async fn deposit(
     let customer = named(&customer)?;
     let amount = body.read(|fields| fields.amount("amount"))?;
     let amount = site.money_of(&customer, &amount).await?;
-    site.change(&asked, &body, Input::Deposit { customer, amount }).await
+    site.change(&asked, &body, Request::Deposit { customer, amount }).await
 }
 
 pub(super) async fn hold(
@@ -71,7 +72,7 @@ pub(super) async fn hold(
         Some((order?, amount?))
     })?;
     let amount = site.money_of(&customer, &amount).await?;
-    site.change(&asked, &body, Input::Hold { customer, order, amount }).await
+    site.change(&asked, &body, Request::Hold { customer, order, amount }).await
 }
 
 pub(super) async fn release(
@@ -82,7 +83,7 @@ pub(super) async fn release(
 ) -> Answered {
     let customer = named(&customer)?;
     let order = body.read(bodies::any_order)?;
-    site.change(&asked, &body, Input::Release { customer, order }).await
+    site.change(&asked, &body, Request::Release { customer, order }).await
 }
 
 pub(super) async fn entries(
@@ -109,8 +110,9 @@ pub(super) async fn entries(
 }
 
 impl Site {
-    async fn change(&self, asked: &Asked, body: &JsonBody, input: Input) -> Answered {
-        service::submit(&self.mailbox, asked.command(input, &body.0)?).await
+    async fn change(&self, asked: &Asked, body: &JsonBody, request: Request) -> Answered {
+        let command = asked.command(Input::Asked(request, None), &body.0)?;
+        service::submit(&self.mailbox, command).await
     }
 
     /// An amount in the currency of the customer's account.

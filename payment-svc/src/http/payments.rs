@@ -20,6 +20,7 @@ use service::Asked;
 use super::{Answered, Site, bodies};
 use crate::{
     cards,
+    commands::Request,
     domain::{Instrument, order_of},
     reactions::Input,
     store::{self, Root},
@@ -46,9 +47,8 @@ pub(super) async fn pay(
         (Some(amount), Some(due)) => Some(bodies::money(amount, due.amount.currency())?),
         (None, _) | (_, None) => None,
     };
-    let trace = Some(trace.to_bytes());
-    let input = Input::Pay { order, instrument: wanted.instrument, amount, trace };
-    let command = asked.command(input, &body.0)?;
+    let request = Request::Pay { order, instrument: wanted.instrument, amount };
+    let command = asked.command(Input::Asked(request, Some(trace.to_bytes())), &body.0)?;
     let mut outcome = service::ended(site.mailbox.submit(command).await)?;
     // Still open, also when it was so the first time: whoever asks waits and is told how it ended.
     if outcome.answer.status == StatusCode::ACCEPTED {

@@ -70,7 +70,7 @@ fn parts(operation: &Operation) -> (&'static str, u32, &str) {
     }
 }
 
-/// Removes what has been answered. Two answers may end one call: the row is gone for the second.
+/// Removes what has been answered: the root's lock and its state let only one answer end a call.
 pub(super) async fn end_calls(
     db: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
