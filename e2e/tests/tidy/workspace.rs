@@ -44,7 +44,9 @@ fn is_rust(path: &str) -> bool {
 
 pub(crate) fn is_test(file: &File) -> bool {
     let path = &file.path;
-    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
+    let beside = path.contains("/tests/") || path.contains("/benches/");
+    // Of e2e everything is.
+    beside || path.ends_with("/tests.rs") || path.starts_with("e2e/")
 }
 
 /// A file's text without comments and without its unit tests.
