@@ -1,8 +1,9 @@
 //! When new orders are refused: what is accepted must still reach somebody.
 //!
-//! Two measures, looked at once a second. The relay: events that wait to be shipped. The others: orders that stock has
-//! not answered for long. One such order is not a backlog but a key that is parked somewhere, which this service
-//! cannot see; so it takes as many as would stop a consumer, too.
+//! Two measures, looked at once a second. The relay: events that wait to be shipped. The others:
+//! orders that stock has not answered for long. One such order is not a backlog but a key that is
+//! parked somewhere, which this service cannot see; so it takes as many as would stop a consumer,
+//! too.
 
 use std::{
     sync::{
@@ -22,11 +23,13 @@ use crate::store;
 
 /// Events that may wait for the relay: some minutes of the highest rate, some hundred megabytes.
 const BACKLOG_MAX: i64 = 1_000_000;
-/// Old orders without an answer. A consumer that parks more keys a minute than this stops: then it is not the orders.
+/// Old orders without an answer. A consumer that parks more keys a minute than this stops: then it
+/// is not the orders.
 const UNANSWERED_MAX: usize = 1_000;
 /// Orders looked at in one go; more than are placed in a second.
 const PIECE: i64 = 20_000;
-/// How far before its deadline a first look begins: older ones are found when there are enough younger ones.
+/// How far before its deadline a first look begins: older ones are found when there are enough
+/// younger ones.
 const FIRST_LOOK: Duration = Duration::from_hours(1);
 const EVERY: Duration = Duration::from_secs(1);
 

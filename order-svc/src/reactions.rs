@@ -21,7 +21,8 @@ use crate::{
     world::{News, World},
 };
 
-/// The status that asks the handler to look again: never told to a client, and not kept under a key.
+/// The status that asks the handler to look again: never told to a client, and not kept under a
+/// key.
 pub const LOOK_AGAIN: u16 = 425;
 
 /// The order service's reactor.

@@ -1,4 +1,5 @@
-//! Every SQL statement of this service: orders with their history, what waits, and the catalogue as it was told.
+//! Every SQL statement of this service: orders with their history, what waits, and the catalogue as
+//! it was told.
 
 mod deadlines;
 mod history;

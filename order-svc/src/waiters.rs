@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 /// Who waits for which order. Cheap to clone.
 ///
-/// A wake-up is only a hint: an order may change in another instance, so whoever waits looks again now and then.
+/// A wake-up is only a hint: an order may change in another instance, so whoever waits looks again
+/// now and then.
 #[derive(Clone, Default)]
 pub struct Waiters(Arc<Mutex<HashMap<OrderId, Bell>>>);
 
@@ -51,7 +52,8 @@ impl Waiters {
 }
 
 impl Waiting {
-    /// What ends at the next change. Take it before looking at the order, so that no change slips in between.
+    /// What ends at the next change. Take it before looking at the order, so that no change slips
+    /// in between.
     pub fn next(&self) -> impl Future<Output = ()> + '_ {
         self.notify.notified()
     }

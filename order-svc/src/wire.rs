@@ -1,4 +1,5 @@
-//! The published events and the domain's own: what is heard, what is said, and what of both the history keeps.
+//! The published events and the domain's own: what is heard, what is said, and what of both the
+//! history keeps.
 
 use mailbox::{Message, Park};
 use proto::{
@@ -242,7 +243,8 @@ fn reason(reason: Reason) -> CancelReason {
     }
 }
 
-/// What an order's history keeps of an event: nothing that the order itself knows, and nothing that only payment needs.
+/// What an order's history keeps of an event: nothing that the order itself knows, and nothing that
+/// only payment needs.
 pub fn kept(mut event: Wire) -> Vec<u8> {
     let (order_id, customer_id) = ids(&mut event);
     order_id.clear();
@@ -260,7 +262,8 @@ pub fn kept(mut event: Wire) -> Vec<u8> {
     event.encode()
 }
 
-/// An event of `order`'s history as it was, but for what only payment needs. `None`: a later build has kept it.
+/// An event of `order`'s history as it was, but for what only payment needs. `None`: a later build
+/// has kept it.
 pub fn recalled(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
     let mut event = Wire::decode(topic, payload).ok().flatten()?;
     let (order_id, customer_id) = ids(&mut event);

@@ -1,4 +1,5 @@
-//! What one batch touches: orders and their history, deadlines, and the products that orders are checked against.
+//! What one batch touches: orders and their history, deadlines, and the products that orders are
+//! checked against.
 
 use std::collections::{BTreeMap, HashMap};
 

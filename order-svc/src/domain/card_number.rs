@@ -3,7 +3,8 @@
 /// Digits of a card number.
 const DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
-/// Whether `text` holds what may be a card number: 13 to 19 digits, perhaps in groups, whose check digit is right.
+/// Whether `text` holds what may be a card number: 13 to 19 digits, perhaps in groups, whose check
+/// digit is right.
 pub fn is_in(text: &str) -> bool {
     let mut digits = Vec::new();
     let mut separated = false;

@@ -1,8 +1,8 @@
 //! How an order ends: every rule about what an order may become.
 //!
-//! Stock and payment answer on different topics, so their order is not ours to choose. Each answer is recorded, and
-//! the ending follows from the answers: a late or contradicting one changes nothing that was announced. What is
-//! paid is never ended by a clock.
+//! Stock and payment answer on different topics, so their order is not ours to choose. Each answer
+//! is recorded, and the ending follows from the answers: a late or contradicting one changes
+//! nothing that was announced. What is paid is never ended by a clock.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! What an order is, what it may become and how far it has come: every rule of this service, without I/O.
+//! What an order is, what it may become and how far it has come: every rule of this service,
+//! without I/O.
 
 #![deny(
     clippy::arithmetic_side_effects,

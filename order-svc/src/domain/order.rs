@@ -1,7 +1,7 @@
 //! What an order is: what was asked for, what stock and payment have answered, and how it ended.
 //!
-//! Answers are recorded as they come and never rewritten; status, ending and what is still expected follow from
-//! them, so no order of arrival can contradict another.
+//! Answers are recorded as they come and never rewritten; status, ending and what is still expected
+//! follow from them, so no order of arrival can contradict another.
 
 use std::{fmt, sync::Arc};
 

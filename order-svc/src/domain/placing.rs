@@ -1,7 +1,8 @@
 //! Whether an order can be accepted: against the catalogue as this service knows it.
 //!
-//! The catalogue may be a moment behind, and inventory alone promises stock: what is accepted here may still be
-//! rejected there. Refusals are looked for in one order: product, its currency, price, quantity.
+//! The catalogue may be a moment behind, and inventory alone promises stock: what is accepted here
+//! may still be rejected there. Refusals are looked for in one order: product, its currency, price,
+//! quantity.
 
 use std::{collections::BTreeMap, sync::Arc};
 

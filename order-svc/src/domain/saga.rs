@@ -1,4 +1,5 @@
-//! How far an order has come: its steps, what is expected next, and since when that is late. Derived from the answers.
+//! How far an order has come: its steps, what is expected next, and since when that is late.
+//! Derived from the answers.
 
 use time::{Duration, OffsetDateTime};
 

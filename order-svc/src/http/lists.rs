@@ -20,7 +20,8 @@ use crate::{
     views::OrderView,
 };
 
-/// An order's id is made when its request comes, and its time when it is decided: at most this much later.
+/// An order's id is made when its request comes, and its time when it is decided: at most this much
+/// later.
 const DECIDED_WITHIN: Duration = Duration::minutes(1);
 
 pub(super) async fn orders(State(site): State<Site>, mut params: Params) -> Answered {

@@ -57,7 +57,8 @@ pub(super) async fn place(
 }
 
 impl Site {
-    /// Looks again while the catalogue may merely be behind; only what the last look refuses is told, and kept.
+    /// Looks again while the catalogue may merely be behind; only what the last look refuses is
+    /// told, and kept.
     async fn place(&self, command: Command<Placing>) -> Result<Outcome, Problem> {
         let mut outcome = self.try_to_place(command.clone()).await?;
         for pause in LOOKS {

@@ -1,4 +1,5 @@
-//! Lists of orders, newest first: only ids are looked for, the orders themselves are then read by their keys.
+//! Lists of orders, newest first: only ids are looked for, the orders themselves are then read by
+//! their keys.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -20,7 +21,8 @@ pub struct Filter {
     pub limit: i64,
 }
 
-/// How many orders one page looks through at most, so that a rare status cannot make it read them all.
+/// How many orders one page looks through at most, so that a rare status cannot make it read them
+/// all.
 const WINDOW: i64 = 20_000;
 
 /// A page's ids, and where the next page begins.

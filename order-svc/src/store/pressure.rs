@@ -10,8 +10,8 @@ pub struct Unanswered {
     pub waits: bool,
 }
 
-/// How many events wait for the relay, counted up to `limit`. Positions that a rolled-back transaction burnt are no
-/// events, so they are only a reason to count.
+/// How many events wait for the relay, counted up to `limit`. Positions that a rolled-back
+/// transaction burnt are no events, so they are only a reason to count.
 pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
     let at_most = sqlx::query!(
         r#"-- pressure.positions

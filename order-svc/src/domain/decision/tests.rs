@@ -210,8 +210,8 @@ fn check(path: &Path) {
     assert!(!open || waits, "an open order expects something");
 }
 
-/// Every sequence of up to eight inputs, in any order, with any repetition: those that lead to the same state with the
-/// same past go on as one.
+/// Every sequence of up to eight inputs, in any order, with any repetition: those that lead to the
+/// same state with the same past go on as one.
 #[test]
 fn an_order_ends_at_most_once_however_its_answers_arrive() {
     for method in [Method::Card, Method::Deferred] {
