@@ -2,47 +2,100 @@
 
 use std::time::Duration;
 
-use e2e::Shop;
-use serde_json::json;
-use shop::load::{self, Report};
+use backends::testing::eventually;
+use e2e::{Placed, Product, Shop, WITHIN, alone_in_the_shop};
+use serde_json::Value;
+use shop::{load, seed};
 
-/// Every process of a stack.
-const PROCESSES: [&str; 9] = [
-    "gateway",
-    "order-svc",
-    "payment-svc",
-    "inventory-svc",
-    "notify-svc",
-    "outbox-relay",
-    "simulator",
-    "kafka",
-    "postgres",
-];
+#[test]
+fn a_killed_gateway_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "gateway").await);
+}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_killed_no_order_is_lost() {
-    let shop = Shop::open(&[("SHOP_PAYMENT_DEADLINE", "10s"), ("SHOP_DEADLINE_SWEEP", "250ms")]).await.unwrap();
-    let unpaid = shop.place(1, 1, json!({"method": "deferred"})).await.unwrap();
-    for process in PROCESSES {
-        let loading = load::load(some_load(), shop.driven().home());
-        let killing = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let before = shop.driven().kill9(process).unwrap();
-            shop.driven().back(process, before, Duration::from_secs(60)).await.unwrap();
-        };
-        let (report, ()) = tokio::join!(loading, killing);
-        let report = report.unwrap();
-        assert_eq!(report.unfinished, 0, "{process}: {report:?}");
-        assert!(ended(&report) > 0, "{process}: nothing was ordered: {report:?}");
+#[test]
+fn a_killed_order_svc_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "order-svc").await);
+}
+
+#[test]
+fn a_killed_payment_svc_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "payment-svc").await);
+}
+
+#[test]
+fn a_killed_inventory_svc_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "inventory-svc").await);
+}
+
+#[test]
+fn a_killed_notify_svc_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "notify-svc").await);
+}
+
+#[test]
+fn a_killed_relay_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "outbox-relay").await);
+}
+
+#[test]
+fn a_killed_simulator_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "simulator").await);
+}
+
+#[test]
+fn a_killed_kafka_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "kafka").await);
+}
+
+#[test]
+fn a_killed_postgres_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "postgres").await);
+}
+
+/// Card orders that are accepted before the process is killed, so that it is killed in the middle of something.
+const BEFORE: usize = 10;
+/// And after it is back.
+const AFTER: usize = 10;
+
+/// Places orders from accounts at a steady rate and card orders one after another, kills the process among them, and
+/// follows all that was accepted to its end.
+async fn killed(shop: &Shop, process: &str) {
+    let all = seed::Args { products: 20, customers: 20, stock: 100_000 };
+    seed::run(all, shop.home()).await.unwrap();
+    let mug = shop.lists("5.00", 100_000).await;
+    let loading = load::load(some_load(), shop.home());
+
+    let by_card = async {
+        let mut orders = Vec::new();
+        while orders.len() < BEFORE {
+            orders.extend(try_to_order(shop, &mug).await);
+        }
+        let mut killing = std::pin::pin!(shop.kill(process));
+        loop {
+            tokio::select! {
+                () = &mut killing => break,
+                order = try_to_order(shop, &mug) => orders.extend(order),
+            }
+        }
+        let wanted = orders.len() + AFTER;
+        while orders.len() < wanted {
+            orders.extend(try_to_order(shop, &mug).await);
+        }
+        orders
+    };
+    let (report, orders) = tokio::join!(loading, by_card);
+
+    let report = report.unwrap();
+    assert_eq!(report.unfinished, 0, "{process}: {report:?}");
+    assert!(report.confirmed > 0 && report.cancelled > 0, "{process}: {report:?}");
+    for order in orders {
+        ended(shop, &order).await;
     }
-    let cancelled = shop.expect(&unpaid, "cancelled").await.unwrap();
-    assert_eq!(cancelled["cancellation"]["reason"], "payment_timeout");
-    shop.close().await.unwrap();
 }
 
 fn some_load() -> load::Args {
     load::Args {
-        rate: Some(60),
+        rate: Some(50),
         duration: Some(Duration::from_secs(6)),
         grace: Duration::from_secs(90),
         mix: "happy=80,declined=8,out_of_stock=4,cancelled=8".parse().unwrap(),
@@ -50,6 +103,22 @@ fn some_load() -> load::Args {
     }
 }
 
-fn ended(report: &Report) -> u64 {
-    report.confirmed + report.cancelled
+/// An order, if it was accepted: while something is away, a refusal or no answer is no fault.
+async fn try_to_order(shop: &Shop, mug: &Product) -> Option<Placed> {
+    let wanted = shop.a_stranger().wants(1, mug).by_card("tok_visa");
+    let answer = shop.ordering(&wanted).send().await;
+    // One at a time, and not as fast as can be: what is away needs the machine to come back.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let answer = answer.ok()?;
+    assert!(answer.status == 201 || answer.status >= 500 || answer.status == 429, "{answer}");
+    (answer.status == 201).then(|| Placed::of(answer.body))
+}
+
+/// An order with goods and a good card is confirmed, however long it takes; only a deadline may end it otherwise.
+async fn ended(shop: &Shop, order: &Placed) -> Value {
+    eventually(&format!("{} is confirmed", order.id), 2 * WITHIN, async || {
+        let told = shop.get(&order.path("")).send().await?;
+        if told.body["status"] == "confirmed" { Ok(told.body) } else { Err(told.to_string()) }
+    })
+    .await
 }

@@ -1,63 +1,188 @@
-//! A message that does not decode, put on a topic by hand: it stops its own key, nothing else, until it is dropped.
+//! Messages that do not decode, put on a topic by hand: each stops its own key, nothing else, until it is dropped.
 
 use std::time::Duration;
 
-use e2e::{Placed, Shop, eventually};
+use e2e::{Placed, Shop, in_the_shop};
+use proto::topic;
 use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
+use shop::follow;
 
-const TOPIC: &str = "shop.stock.v1";
+/// Who hears what inventory-svc says of an order.
+const HEAR_STOCK: [&str; 2] = ["order-svc", "payment-svc"];
+/// Who hears what order-svc says.
+const HEAR_ORDERS: [&str; 3] = ["inventory-svc", "payment-svc", "notify-svc"];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_poisoned_message_stops_its_own_order_only() {
-    let shop = Shop::open(&[]).await.unwrap();
-    let order = shop.place(1, 1, json!({"method": "deferred"})).await.unwrap();
-    shop.expect(&order, "payment_pending").await.unwrap();
+#[test]
+fn a_poisoned_message_stops_its_own_order_only() {
+    in_the_shop(async |shop| {
+        let order = an_order_that_waits(shop).await;
 
-    poison(&shop, &order).await;
-    for service in ["order-svc", "payment-svc"] {
-        parked(&shop, service, &order, 1).await;
-    }
-    let other = shop.place(2, 2, json!({"method": "wallet"})).await.unwrap();
-    shop.expect(&other, "confirmed").await.unwrap();
+        poison(shop, topic::STOCK, &order, OwnedHeaders::new()).await;
 
-    // What comes after it waits behind it.
-    let cancel = format!("/v1/orders/{}/cancel", order.id);
-    shop.api.post(&cancel, &json!({})).await.unwrap().ok().unwrap();
-    parked(&shop, "order-svc", &order, 2).await;
-    let saga = shop.api.get(&format!("/v1/orders/{}/saga", order.id)).await.unwrap().ok().unwrap();
-    assert_eq!(saga["status"], "compensating", "{saga}");
+        for service in HEAR_STOCK {
+            let key = parked(shop, service, topic::STOCK, &order, 1).await;
+            assert_eq!((&key["order_id"], &key["key"]), (&json!(order.id), &json!(order.id)));
+            assert!(!key["reason"].as_str().unwrap().is_empty() && key["since"].is_string());
+        }
+        let mug = shop.lists("5.00", 5).await;
+        let other = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;
+        shop.expect(&other, "confirmed").await;
+        // What comes after it waits behind it.
+        shop.delete(&order.path("")).await.with(200);
+        parked(shop, "order-svc", topic::STOCK, &order, 2).await;
+        assert_eq!(shop.get(&order.path("/saga")).await.with(200)["status"], "compensating");
 
-    for service in ["order-svc", "payment-svc"] {
-        let path = format!("/v1/parked/{service}/{TOPIC}/{}", order.id);
-        let messages = shop.api.get(&path).await.unwrap().ok().unwrap();
-        assert!(messages.to_string().contains("offset"), "{messages}");
-        let reason = json!({"reason": "put there by hand"});
-        shop.api.post(&format!("{path}/discard"), &reason).await.unwrap().ok().unwrap();
-        let released = shop.api.post(&format!("{path}/release"), &json!({})).await.unwrap();
-        // A key whose only message was discarded has nothing left to release.
-        assert!(released.is_ok() || released.status == 404, "{released:?}");
-    }
-    shop.expect_saga(&order, "compensated").await.unwrap();
-    assert!(shop.api.list("/v1/parked").await.unwrap().is_empty());
-    shop.close().await.unwrap();
+        for service in HEAR_STOCK {
+            discard_and_release(shop, service, topic::STOCK, &order).await;
+        }
+        shop.saga(&order, "compensated").await;
+    });
 }
 
-async fn poison(shop: &Shop, order: &Placed) {
-    let kafka = shop.driven().stack().unwrap().kafka();
+#[test]
+fn a_poisoned_order_goes_on_in_order_once_the_message_is_dropped() {
+    in_the_shop(async |shop| {
+        let order = an_order_that_waits(shop).await;
+        poison(shop, topic::ORDERS, &order, OwnedHeaders::new()).await;
+        for service in HEAR_ORDERS {
+            parked(shop, service, topic::ORDERS, &order, 1).await;
+        }
+
+        // Neither stock nor money may be given back: the cancellation waits behind the poison.
+        shop.delete(&order.path("")).await.with(200);
+        for service in HEAR_ORDERS {
+            parked(shop, service, topic::ORDERS, &order, 2).await;
+        }
+        assert_eq!(shop.the("reservations", &order, "held").await["order_id"], order.id);
+
+        for service in HEAR_ORDERS {
+            discard_and_release(shop, service, topic::ORDERS, &order).await;
+        }
+        shop.saga(&order, "compensated").await;
+        shop.the("reservations", &order, "released").await;
+        shop.notification(&order, "order_cancelled", "failed").await;
+    });
+}
+
+#[test]
+fn a_replaced_message_is_heard_in_its_place() {
+    in_the_shop(async |shop| {
+        let order = an_order_that_waits(shop).await;
+        let kafka = shop.stack().kafka();
+        let reserved = said(&kafka, topic::STOCK, &order).await;
+        // It calls itself what the message before it was, and its bytes are broken.
+        let value = |value: &'static str| Some(value);
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "ce_id", value: Some(&uuid::Uuid::now_v7().to_string()) })
+            .insert(Header { key: "ce_type", value: value("shop.stock.v1.StockReserved") })
+            .insert(Header { key: "ce_source", value: value("/shop/inventory-svc") });
+        poison(shop, topic::STOCK, &order, headers).await;
+        for service in HEAR_STOCK {
+            parked(shop, service, topic::STOCK, &order, 1).await;
+        }
+        shop.delete(&order.path("")).await.with(200);
+        parked(shop, "order-svc", topic::STOCK, &order, 2).await;
+
+        for service in HEAR_STOCK {
+            let place = format!("/v1/parked/{service}/{}/{}", topic::STOCK, order.id);
+            shop.post(&format!("{place}/release"), &json!({})).await.refused(422, "invalid_value");
+            let body = json!({"payload": base64(&reserved), "reason": "the bytes that were meant"});
+            shop.post(&format!("{place}/replace"), &body).await.with(200);
+            let messages = shop.get(&place).await.with(200);
+            assert!(messages["items"][0]["data"].to_string().contains(&order.id), "{messages}");
+            shop.post(&format!("{place}/release"), &json!({})).await.with(200);
+        }
+        shop.saga(&order, "compensated").await;
+    });
+}
+
+#[test]
+fn operators_are_told_what_they_may_not_do() {
+    in_the_shop(async |shop| {
+        let nothing = "/v1/parked/order-svc/shop.stock.v1/01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f";
+        shop.get(nothing).await.refused(404, "not_found");
+        shop.post(&format!("{nothing}/release"), &json!({})).await.refused(404, "not_found");
+        let reason = json!({"reason": "none"});
+        shop.post(&format!("{nothing}/discard"), &reason).await.refused(404, "not_found");
+        shop.get("/v1/parked?service=nobody").await.refused(400, "bad_parameter");
+        shop.get("/v1/parked?service=order-svc").await.with(200);
+    });
+}
+
+async fn an_order_that_waits(shop: &Shop) -> Placed {
+    let mug = shop.lists("5.00", 5).await;
+    let order = shop.place(shop.a_stranger().wants(1, &mug)).await;
+    shop.expect(&order, "payment_pending").await;
+    // Everything that is said about it by itself has been heard.
+    shop.notification(&order, "payment_due", "failed").await;
+    order
+}
+
+async fn poison(shop: &Shop, topic: &str, order: &Placed, headers: OwnedHeaders) {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", kafka).set("partitioner", "murmur2_random");
+    config.set("bootstrap.servers", shop.stack().kafka()).set("partitioner", "murmur2_random");
     let producer: FutureProducer = config.create().unwrap();
-    let record = FutureRecord::to(TOPIC).key(&order.id).payload(b"\xff\xff\xff".as_slice());
-    producer.send(record, Duration::from_secs(10)).await.unwrap();
+    let record = FutureRecord::to(topic).key(&order.id).payload(b"\xff\xff\xff".as_slice());
+    producer.send(record.headers(headers), Duration::from_secs(10)).await.unwrap();
 }
 
-async fn parked(shop: &Shop, service: &str, order: &Placed, messages: u64) {
-    let look = async || {
-        let keys = shop.api.list(&format!("/v1/parked?service={service}")).await.map_err(|it| it.to_string())?;
-        let is_it = |key: &&Value| key["key"] == order.id.as_str() && key["messages"] == messages;
-        keys.iter().find(is_it).map(drop).ok_or_else(|| format!("{keys:?}"))
+/// Waits until so many messages of the order are parked there.
+async fn parked(shop: &Shop, service: &str, topic: &str, order: &Placed, messages: u64) -> Value {
+    let find = |list: &Value| {
+        let mut keys = list["items"].as_array()?.iter();
+        keys.find(|key| {
+            key["service"] == service
+                && key["topic"] == topic
+                && key["key"] == order.id.as_str()
+                && key["messages"] == messages
+        })
+        .cloned()
     };
-    eventually(&format!("{messages} messages parked at {service}"), look).await.unwrap();
+    let what = format!("{messages} parked of {} at {service}", order.id);
+    let list = shop.until("/v1/parked?limit=200", &what, |list| find(list).is_some()).await;
+    find(&list).unwrap()
+}
+
+async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &Placed) {
+    let place = format!("/v1/parked/{service}/{topic}/{}", order.id);
+    let messages = shop.get(&place).await.with(200);
+    let messages = messages["items"].as_array().unwrap();
+    assert!(messages[0]["data"].is_null(), "{messages:?}");
+    assert!(messages[1..].iter().all(|message| message["data"].is_object()), "{messages:?}");
+    shop.post(&format!("{place}/discard"), &json!({"reason": "put there by hand"})).await.with(200);
+    let released = shop.post(&format!("{place}/release"), &json!({})).await;
+    // A key whose only message was dropped has nothing left to release.
+    assert!(
+        released.status == 200 || (released.status == 404 && messages.len() == 1),
+        "{released}"
+    );
+}
+
+/// The bytes of the first message about the order on a topic.
+async fn said(kafka: &str, topic: &'static str, order: &Placed) -> Vec<u8> {
+    let (kafka, id) = (kafka.to_owned(), order.id.clone());
+    tokio::task::spawn_blocking(move || {
+        use rdkafka::Message as _;
+        let consumer = follow::consumer(&kafka, &[]).unwrap();
+        let bounds = follow::bounds(&consumer, topic).unwrap();
+        let from = bounds.iter().map(|bound| bound.low).collect();
+        follow::assign(&consumer, &[(topic, from)]).unwrap();
+        loop {
+            if let Some(Ok(message)) = consumer.poll(Duration::from_secs(1))
+                && message.key() == Some(id.as_bytes())
+            {
+                return message.payload().unwrap().to_vec();
+            }
+        }
+    })
+    .await
+    .unwrap()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(bytes)
 }

@@ -1,0 +1,108 @@
+//! One request, as any client could send it, and all of its answer.
+
+use std::pin::Pin;
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// A request that is sent when it is awaited.
+#[derive(Debug)]
+#[must_use = "it is sent when it is awaited"]
+pub struct Ask {
+    what: String,
+    request: reqwest::RequestBuilder,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Told {
+    what: String,
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// As text.
+    pub text: String,
+    /// As JSON; null if it is none.
+    pub body: Value,
+}
+
+impl Ask {
+    pub(crate) fn new(client: &reqwest::Client, method: &str, url: &str) -> Self {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        Self { what: format!("{method} {url}"), request: client.request(method, url) }
+    }
+
+    /// With a body of JSON.
+    pub fn json(mut self, body: &Value) -> Self {
+        self.what = format!("{} {body}", self.what);
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// With a body that calls itself JSON.
+    pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let shown: String = String::from_utf8_lossy(&body).chars().take(200).collect();
+        self.what = format!("{} {shown}", self.what);
+        self.request = self.request.header("content-type", "application/json").body(body);
+        self
+    }
+
+    /// With a header more.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.what = format!("{} [{name}: {value}]", self.what);
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// Sends it; an error where no answer came.
+    pub async fn send(self) -> Result<Told, String> {
+        let Self { what, request } = self;
+        let answer = request.send().await.map_err(|error| format!("{what}: {error:?}"))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().await.map_err(|error| format!("{what}: {error:?}"))?;
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Told { what, status, headers, text, body })
+    }
+}
+
+impl IntoFuture for Ask {
+    type Output = Told;
+    type IntoFuture = Pin<Box<dyn Future<Output = Told> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.send().await.unwrap_or_else(|error| panic!("{error}")) })
+    }
+}
+
+impl Told {
+    /// The body, after a look at the status.
+    #[track_caller]
+    pub fn with(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self}");
+        self.body
+    }
+
+    /// The body of a refusal, after a look at what it says.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status, self.code()), (status, code), "{self}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self}");
+        self.body
+    }
+
+    /// A problem's code; empty if there is none.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// A header; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}\n  -> {} {}", self.what, self.status, self.text)
+    }
+}

@@ -1,0 +1,28 @@
+//! The shop's programs, as the same build makes them that made the tests.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use shop::plan::OURS;
+
+/// Builds what is not fresh, once a test run, and tells where it lies: a test of yesterday's programs proves nothing.
+pub(crate) fn programs() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).clone()
+}
+
+fn build() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    // A test lies in target/<profile>/deps.
+    let folder = test.parent().unwrap().parent().unwrap().to_owned();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "-p", "shop"]);
+    cargo.args(OURS.iter().flat_map(|name| ["-p", name]));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+    assert!(built.success(), "the shop's programs do not build");
+    folder
+}

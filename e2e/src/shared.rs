@@ -1,0 +1,72 @@
+//! The shop that the tests share, and what must hold whenever it falls quiet.
+//!
+//! It starts with the first test and ends with the process. Tests visit it side by side; one that breaks it has it
+//! for itself. All run on one runtime: a connection of an earlier test stays good.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, RwLock};
+
+use crate::Shop;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+static SHOP: OnceCell<Shop> = OnceCell::const_new();
+/// Held by all who visit; for writing by one who wants to be alone. It is fair: that one's turn comes.
+static DOOR: RwLock<()> = RwLock::const_new(());
+static VISITORS: AtomicUsize = AtomicUsize::new(0);
+
+/// A visit, which ends however the test does.
+struct Visit;
+
+impl Visit {
+    fn begin() -> Self {
+        VISITORS.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        VISITORS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn the_shop() -> &'static Shop {
+    SHOP.get_or_init(|| Shop::open(&[])).await
+}
+
+/// Runs a test in the shop, beside others; the last to leave looks whether all is well.
+pub fn in_the_shop(test: impl AsyncFnOnce(&Shop)) {
+    RUNTIME.block_on(async {
+        let _open = DOOR.read().await;
+        let shop = the_shop().await;
+        let visit = Visit::begin();
+        test(shop).await;
+        drop(visit);
+        if VISITORS.load(Ordering::SeqCst) == 0 {
+            shop.is_well().await;
+        }
+    });
+}
+
+/// Runs a test that nobody else must be there for.
+pub fn alone_in_the_shop(test: impl AsyncFnOnce(&Shop)) {
+    RUNTIME.block_on(async {
+        let _closed = DOOR.write().await;
+        let shop = the_shop().await;
+        test(shop).await;
+        shop.is_well().await;
+    });
+}
+
+/// Runs a test in a shop with other settings, which is gone afterwards.
+pub fn in_a_shop_of_its_own(settings: &[(&str, &str)], test: impl AsyncFnOnce(&Shop)) {
+    RUNTIME.block_on(async {
+        let shop = Shop::open(settings).await;
+        test(&shop).await;
+        shop.is_well().await;
+        shop.close().await;
+    });
+}

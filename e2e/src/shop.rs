@@ -1,0 +1,275 @@
+//! A running shop: what its customers and operators do, and what they see.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backends::testing::eventually;
+use serde_json::{Value, json};
+use shop::drive::Driven;
+use shop::plan::OURS;
+use shop::{Home, Stack, audit};
+
+use crate::{AnOrder, Ask, Customer, Product, programs};
+
+/// No order of a test takes longer, on a machine that does other things besides.
+pub const WITHIN: Duration = Duration::from_secs(30);
+
+/// Sizes of servers that share a machine with others.
+const SMALL: [(&str, &str); 3] = [
+    ("SHOP_KAFKA__HEAP", "384m"),
+    ("SHOP_POSTGRES__SHARED_BUFFERS", "128MB"),
+    ("SHOP_DEADLINE_SWEEP", "250ms"),
+];
+
+/// A real stack.
+#[derive(Debug)]
+pub struct Shop {
+    driven: Driven,
+    client: reqwest::Client,
+    gateway: String,
+    named: AtomicU32,
+}
+
+/// An order that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub id: String,
+    /// As the answer told it.
+    pub body: Value,
+}
+
+/// What lies where a product is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shelf {
+    pub on_hand: i64,
+    pub reserved: i64,
+    pub sold: i64,
+}
+
+/// What is in an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purse {
+    pub balance: String,
+    pub held: String,
+    pub available: String,
+}
+
+impl Shop {
+    /// Starts one, with settings for its processes.
+    pub async fn open(settings: &[(&str, &str)]) -> Self {
+        let settings = [&SMALL, settings].concat();
+        let driven = Driven::start(&programs::programs(), &settings).await;
+        let driven = driven.unwrap_or_else(|error| panic!("{error:#}"));
+        let gateway = driven.stack().unwrap().gateway();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(45)).build().unwrap();
+        Self { driven, client, gateway, named: AtomicU32::new(0) }
+    }
+
+    /// Takes it down.
+    pub async fn close(self) {
+        self.driven.stop().await.unwrap();
+    }
+
+    /// Where the stack keeps its files.
+    pub fn home(&self) -> &Home {
+        self.driven.home()
+    }
+
+    /// The processes that run now, and their addresses.
+    pub fn stack(&self) -> Stack {
+        self.driven.stack().unwrap()
+    }
+
+    /// kill -9, and the wait until the process was started again and is healthy.
+    pub async fn kill(&self, process: &str) {
+        let before = self.driven.kill9(process).unwrap();
+        self.driven.back(process, before, Duration::from_mins(1)).await.unwrap();
+    }
+
+    /// What a process has logged.
+    pub fn log(&self, process: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.home().log(process)).unwrap()).into_owned()
+    }
+
+    pub fn get(&self, path: &str) -> Ask {
+        self.ask("GET", path)
+    }
+
+    pub fn delete(&self, path: &str) -> Ask {
+        self.ask("DELETE", path)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Ask {
+        self.ask("POST", path).json(body)
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Ask {
+        self.ask("PUT", path).json(body)
+    }
+
+    /// Any request, to the gateway.
+    pub fn ask(&self, method: &str, path: &str) -> Ask {
+        Ask::new(&self.client, method, &format!("{}{path}", self.gateway))
+    }
+
+    /// Any request, to any address.
+    pub fn ask_at(&self, method: &str, url: &str) -> Ask {
+        Ask::new(&self.client, method, url)
+    }
+
+    /// A word that no other test uses.
+    pub fn a_name(&self, kind: &str) -> String {
+        format!("{kind}-{}", self.named.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// A new product at this price (in USD), with so many pieces of it.
+    pub async fn lists(&self, price: &str, pieces: i64) -> Product {
+        let sku = self.a_name("mug");
+        let body = json!({ "name": "Blue mug", "price": { "amount": price, "currency": "USD" } });
+        self.put(&format!("/v1/products/{sku}"), &body).await.with(201);
+        if pieces > 0 {
+            let body = json!({ "warehouse": "main", "delta": pieces, "reason": "received" });
+            self.post(&format!("/v1/products/{sku}/stock"), &body).await.with(200);
+        }
+        Product { sku }
+    }
+
+    /// A new customer with an address and so much money (in USD).
+    pub async fn welcomes(&self, money: &str) -> Customer {
+        let customer = self.a_stranger();
+        let account = format!("/v1/accounts/{}", customer.id);
+        self.post(&account, &json!({ "currency": "USD" })).await.with(201);
+        self.post(&format!("{account}/deposit"), &json!({ "amount": money })).await.with(201);
+        let contact = json!({ "email": format!("{}@example.com", customer.id), "language": "en" });
+        self.put(&format!("/v1/customers/{}/contact", customer.id), &contact).await.with(200);
+        customer
+    }
+
+    /// Somebody without account and address.
+    pub fn a_stranger(&self) -> Customer {
+        Customer { id: self.a_name("customer") }
+    }
+
+    /// The request that places an order.
+    pub fn ordering(&self, order: &AnOrder) -> Ask {
+        self.post("/v1/orders", &order.body)
+    }
+
+    /// Places an order that has to be accepted.
+    pub async fn place(&self, order: AnOrder) -> Placed {
+        Placed::of(self.ordering(&order).await.with(201))
+    }
+
+    /// The request that pays a deferred order.
+    pub fn paying(&self, order: &Placed, method: &Value) -> Ask {
+        self.post("/v1/payments", &json!({ "order_id": order.id, "payment_method": method }))
+    }
+
+    /// Waits until the order has this status; gives it back.
+    pub async fn expect(&self, order: &Placed, status: &str) -> Value {
+        self.until(&order.path(""), status, |order| order["status"] == status).await
+    }
+
+    /// Waits until the order's saga has this status; gives it back.
+    pub async fn saga(&self, order: &Placed, status: &str) -> Value {
+        self.until(&order.path("/saga"), status, |saga| saga["status"] == status).await
+    }
+
+    /// Waits until what lies at `path` is as it is wanted.
+    pub async fn until(&self, path: &str, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("{path}: {what}"), WITHIN, async || {
+            let told = self.get(path).send().await?;
+            if told.status == 200 && is_it(&told.body) {
+                Ok(told.body)
+            } else {
+                Err(told.to_string())
+            }
+        })
+        .await
+    }
+
+    /// The one item of `/v1/{what}?order_id=`, once it is as it is wanted.
+    pub async fn the(&self, what: &str, order: &Placed, status: &str) -> Value {
+        let path = format!("/v1/{what}?order_id={}", order.id);
+        let is_it = |list: &Value| {
+            let items = list["items"].as_array();
+            items.is_some_and(|items| items.len() == 1 && items[0]["status"] == status)
+        };
+        self.until(&path, &format!("one, {status}"), is_it).await["items"][0].take()
+    }
+
+    /// The order's notification by this template, once it has this status.
+    pub async fn notification(&self, order: &Placed, template: &str, status: &str) -> Value {
+        let path = format!("/v1/notifications?order_id={}", order.id);
+        let find = |list: &Value| {
+            let items = list["items"].as_array()?.iter();
+            items
+                .filter(|item| item["template"] == template && item["status"] == status)
+                .next_back()
+                .cloned()
+        };
+        let list = self.until(&path, template, |list| find(list).is_some()).await;
+        find(&list).unwrap()
+    }
+
+    /// What lies on the product's shelves.
+    pub async fn shelf(&self, product: &Product) -> Shelf {
+        let stock = self.get(&format!("/v1/products/{}/stock", product.sku)).await.with(200);
+        Shelf::of(&stock)
+    }
+
+    /// Waits until the product's shelves look so.
+    pub async fn expect_shelf(&self, product: &Product, on_hand: i64, reserved: i64, sold: i64) {
+        let wanted = Shelf { on_hand, reserved, sold };
+        let path = format!("/v1/products/{}/stock", product.sku);
+        self.until(&path, &format!("{wanted:?}"), |stock| Shelf::of(stock) == wanted).await;
+    }
+
+    /// What is in the customer's account.
+    pub async fn purse(&self, customer: &Customer) -> Purse {
+        let account = self.get(&format!("/v1/accounts/{}", customer.id)).await.with(200);
+        let amount = |member: &str| account[member]["amount"].as_str().unwrap().to_owned();
+        Purse { balance: amount("balance"), held: amount("held"), available: amount("available") }
+    }
+
+    /// Waits until everything has come to its end; then nothing may be broken, parked or have panicked.
+    pub async fn is_well(&self) {
+        let stack = self.stack();
+        eventually("a clean audit", WITHIN, async || {
+            let report = audit::audit(&stack).await.map_err(|error| format!("{error:#}"))?;
+            let broken: Vec<_> = report.checks.iter().filter(|check| !check.ok).collect();
+            if report.ok && report.in_flight == 0 {
+                return Ok(());
+            }
+            Err(format!("{} in flight, broken: {broken:#?}", report.in_flight))
+        })
+        .await;
+        assert_eq!(self.get("/v1/parked").await.with(200)["items"], json!([]));
+        for process in OURS {
+            let log = self.log(process);
+            let panicked = log.lines().find(|line| line.contains("panicked at"));
+            assert_eq!(panicked, None, "{process} panicked");
+        }
+    }
+}
+
+impl Placed {
+    /// From the answer to `POST /v1/orders`.
+    pub fn of(body: Value) -> Self {
+        Self { id: body["id"].as_str().unwrap().to_owned(), body }
+    }
+
+    /// Its path, or one below.
+    pub fn path(&self, below: &str) -> String {
+        format!("/v1/orders/{}{below}", self.id)
+    }
+}
+
+impl Shelf {
+    fn of(stock: &Value) -> Self {
+        let number = |member: &str| stock[member].as_i64().unwrap();
+        let (on_hand, reserved, sold) = (number("on_hand"), number("reserved"), number("sold"));
+        assert_eq!(number("available"), on_hand - reserved, "{stock}");
+        Self { on_hand, reserved, sold }
+    }
+}

@@ -1,0 +1,28 @@
+//! Orders of every kind, from the customer's order to its end, over HTTP alone.
+
+mod cancelled;
+mod edge;
+mod late;
+mod paid;
+mod paid_later;
+mod refused;
+mod shown;
+
+use e2e::{Placed, Shop};
+use serde_json::Value;
+
+/// `inventory_reserved completed`, and so on.
+fn steps(saga: &Value) -> Vec<String> {
+    let word = |step: &Value, member: &str| step[member].as_str().unwrap().to_owned();
+    let steps = saga["steps"].as_array().unwrap().iter();
+    steps.map(|step| format!("{} {}", word(step, "step"), word(step, "state"))).collect()
+}
+
+/// The short names of an order's events, as its history tells them.
+async fn events(shop: &Shop, order: &Placed) -> Vec<String> {
+    let list = shop.get(&order.path("/events")).await.with(200);
+    let events = list["items"].as_array().unwrap().iter();
+    events
+        .map(|event| event["type"].as_str().unwrap().rsplit('.').next().unwrap().to_owned())
+        .collect()
+}
