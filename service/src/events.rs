@@ -7,7 +7,7 @@ use proto::{EVENT_TYPES, Event};
 pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka: &str) -> Options {
     let said = EVENT_TYPES.iter().filter(|it| topics.contains(&it.topic));
     let event_types: Vec<_> =
-        said.clone().map(|it| (it.number, it.topic, it.full_name())).collect();
+        said.clone().map(|it| (it.number, it.topic, it.name.to_owned())).collect();
     let source = said.map(proto::EventType::source).next().expect("every service says something");
     Options {
         database_url: database_url.to_owned(),
