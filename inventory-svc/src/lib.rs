@@ -12,6 +12,7 @@ pub mod config;
 pub mod deadlines;
 pub mod domain;
 pub mod http;
+pub mod metrics;
 pub mod reactions;
 pub mod store;
 pub mod views;
@@ -34,6 +35,7 @@ const POOL_MAX: u32 = 8;
 
 /// Starts what this service does, and waits for the end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
+    metrics::describe();
     let url = config.database_url.expose();
     database::migrate(url, &store::MIGRATOR).await?;
     database::watch(&chassis.health, url)?;

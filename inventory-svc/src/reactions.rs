@@ -13,7 +13,7 @@ use time::Duration;
 use crate::{
     commands::{self, Request},
     domain::{Event, Reservation, catalogue, decide},
-    store, wire,
+    metrics, store, wire,
     world::{Kept, Root, World},
 };
 
@@ -93,7 +93,7 @@ impl Reactor for Inventory {
 
     /// A product is said at most once for a batch, however many of its inputs changed it.
     fn closing(&self, world: &mut World, turn: &Turn) -> Vec<Announced> {
-        let World { products, stock, to_say, .. } = world;
+        let World { products, stock, to_say, said, .. } = world;
         let mut announced = Vec::new();
         for (sku, Kept { now: product, .. }) in products {
             let available = stock.available(sku);
@@ -102,11 +102,16 @@ impl Reactor for Inventory {
                 product.version += i64::from(!certain);
                 product.said_available = available;
                 let event = wire::product_changed(product);
+                *said.entry(event.event_type().name).or_default() += 1;
                 let key = sku.as_str().as_bytes().to_vec();
                 announced.push(service::announce(turn, key, product.version, event));
             }
         }
         announced
+    }
+
+    fn committed(&self, world: World) {
+        metrics::said(&world.said);
     }
 
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
@@ -122,7 +127,7 @@ fn react(
     terms: Option<&orders::Terms>,
     turn: &Turn,
 ) -> Decided {
-    let World { roots, stock, .. } = world;
+    let World { roots, stock, said, .. } = world;
     let root = &mut roots.entry(order).or_insert_with(|| Kept::new(Root::default())).now;
     let decision = decide(mem::take(&mut root.state), event, stock, turn.now);
     root.state = decision.state;
@@ -132,6 +137,7 @@ fn react(
     let announced = decision.announce.map(|announcement| {
         root.version += 1;
         let event = wire::announce(order, announcement, terms);
+        *said.entry(event.event_type().name).or_default() += 1;
         service::announce(turn, order.key(), root.version, event)
     });
     Decided { announced: announced.into_iter().collect(), ..Decided::default() }

@@ -95,6 +95,8 @@ pub struct World {
     pub adjustments: Vec<Adjustment>,
     /// Products of which it is certain that they are said at the end of the batch: their version is raised already.
     pub to_say: BTreeSet<Sku>,
+    /// How often each event was said.
+    pub said: BTreeMap<&'static str, u64>,
 }
 
 impl World {

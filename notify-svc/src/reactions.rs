@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::{
     deliveries::Job,
     domain::{Event, News, Standing, decide},
-    store,
+    metrics, store,
     templates::Fields,
     views::ContactView,
     wire,
@@ -131,6 +131,7 @@ impl Reactor for Notify {
 
     /// What was queued goes to the worker at once; its rows were born leased to this process.
     fn committed(&self, world: World) {
+        metrics::notifications(&world);
         let queued = world.notifications.into_iter().filter_map(Job::first);
         let jobs: Vec<Job> = queued.collect();
         if !jobs.is_empty() && self.jobs.try_send(jobs).is_err() {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use backends::testing::eventually;
 use notify_svc::{deliveries, mbox::Mbox};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,13 +32,9 @@ async fn mails_are_written_once_each_and_recorded() {
     let path = a_file();
     let (_closed, replacement) = mpsc::channel(1);
     let jobs = std::mem::replace(&mut shop.jobs, replacement);
-    let stop = CancellationToken::new();
-    let working = tokio::task::spawn(deliveries::deliver(
-        jobs,
-        Mbox::new(path.clone()),
-        mailbox,
-        stop.clone(),
-    ));
+    let ended = CancellationToken::new();
+    let mut working = JoinSet::new();
+    working.spawn(deliveries::deliver(jobs, Mbox::new(path.clone()), mailbox, ended.clone()));
 
     let orders = [an_order(), an_order(), an_order()];
     for order in orders {
@@ -54,8 +50,8 @@ async fn mails_are_written_once_each_and_recorded() {
     }
     assert_eq!(mails.matches("\nTo: jane@shop.example\n").count(), orders.len());
     assert_eq!(shop.count("deliveries").await, 0);
-    stop.cancel();
-    working.await.unwrap().unwrap();
+    ended.cancel();
+    working.join_next().await.unwrap().unwrap().unwrap();
     std::fs::remove_file(path).unwrap();
 }
 
