@@ -1,4 +1,5 @@
-//! Products, stock, places and reservations over HTTP: looks are answered from the rows, changes go through a batch.
+//! Products, stock, places and reservations over HTTP: looks are answered from the rows, changes go
+//! through a batch.
 
 mod bodies;
 
@@ -191,7 +192,8 @@ async fn get_reservation(
     Ok(http::resource(&headers, &view))
 }
 
-/// The rows of a page, of which one more than the limit was asked for, and where the next one begins.
+/// The rows of a page, of which one more than the limit was asked for, and where the next one
+/// begins.
 fn paged<T>(found: &[T], limit: i64, place: impl Fn(&T) -> String) -> (&[T], Option<String>) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let shown = &found[..found.len().min(limit)];

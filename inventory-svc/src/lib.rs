@@ -4,7 +4,7 @@
 //! Owns   products, stock, and what of it is promised to orders.
 //! Hears  OrderPlaced OrderConfirmed OrderCancelled
 //! Says   StockReserved StockRejected StockReleased ReservationExpired ProductChanged
-//! Keeps  No piece is promised twice; what is held goes back only when order-svc has ended the order.
+//! Keeps  No piece is promised twice; what is held goes back only when its order has ended.
 //! ```
 
 pub mod commands;

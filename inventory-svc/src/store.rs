@@ -1,8 +1,9 @@
-//! Every SQL statement of this service: here what a batch locks and reads, in `save` what it writes, in `look` what
-//! only looks.
+//! Every SQL statement of this service: here what a batch locks and reads, in `save` what it
+//! writes, in `look` what only looks.
 //!
-//! Order of locks: reservations by id, products by SKU. A SKU's product row guards its stock: whoever changes stock
-//! has locked the product before, so the stock itself is read without locks, one statement later.
+//! Order of locks: reservations by id, products by SKU. A SKU's product row guards its stock:
+//! whoever changes stock has locked the product before, so the stock itself is read without locks,
+//! one statement later.
 
 pub mod look;
 pub mod save;
@@ -118,8 +119,8 @@ pub async fn lock_reservations(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Locks the products that exist, in SKU order: two batches that want the same ones in different orders would wait
-/// for each other otherwise.
+/// Locks the products that exist, in SKU order: two batches that want the same ones in different
+/// orders would wait for each other otherwise.
 pub async fn lock_products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Product>> {
     let rows = sqlx::query_as!(
         ProductRow,

@@ -1,4 +1,5 @@
-//! All rows that one batch touches: what they were when they were locked, and what they have become since.
+//! All rows that one batch touches: what they were when they were locked, and what they have become
+//! since.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,7 +94,8 @@ pub struct World {
     /// Only where a request may name one.
     pub warehouses: BTreeMap<WarehouseId, Kept<Warehouse>>,
     pub adjustments: Vec<Adjustment>,
-    /// Products of which it is certain that they are said at the end of the batch: their version is raised already.
+    /// Products of which it is certain that they are said at the end of the batch: their version is
+    /// raised already.
     pub to_say: BTreeSet<Sku>,
     /// How often each event was said.
     pub said: BTreeMap<&'static str, u64>,

@@ -157,7 +157,9 @@ async fn stock_comes_and_goes_but_never_below_what_is_reserved() {
     assert_eq!(
         told.body,
         json!({"sku": "mug", "on_hand": 50, "reserved": 0, "available": 50, "sold": 0,
-               "warehouses": [{"warehouse": "main", "on_hand": 50, "reserved": 0, "available": 50}]})
+        "warehouses": [
+            {"warehouse": "main", "on_hand": 50, "reserved": 0, "available": 50}
+        ]})
     );
     let placed = server.shop.placed(an_order(), &[("mug", 20)]);
     server.shop.hear([placed]).await;

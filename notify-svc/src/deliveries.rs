@@ -1,8 +1,9 @@
-//! Outside effects: one worker appends many mails in one write, then has them recorded in one batch.
+//! Outside effects: one worker appends many mails in one write, then has them recorded in one
+//! batch.
 //!
-//! A delivery is a row before it is attempted, leased to the process that queued it. What is written and not recorded,
-//! because the process died in between, is written again when its lease is over, under the same message id: at least
-//! once, and a reader can tell.
+//! A delivery is a row before it is attempted, leased to the process that queued it. What is
+//! written and not recorded, because the process died in between, is written again when its lease
+//! is over, under the same message id: at least once, and a reader can tell.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The mbox file: many mails in one write, durable before anybody says that they were sent.
 //!
-//! The form is mboxrd: a line of a text that looks like the start of a mail (`From `, with any number of `>` before
-//! it) gets one more `>`, which a reader takes away. A write that was torn by a crash ends in the middle of a mail;
-//! the next one begins on a line of its own.
+//! The form is mboxrd: a line of a text that looks like the start of a mail (`From `, with any
+//! number of `>` before it) gets one more `>`, which a reader takes away. A write that was torn by
+//! a crash ends in the middle of a mail; the next one begins on a line of its own.
 
 use std::{io::SeekFrom, path::PathBuf};
 
@@ -23,7 +23,8 @@ const CTIME: &[BorrowedFormatItem<'_>] = format_description!(
 );
 /// The date of a mail's header (RFC 5322).
 const MAIL_DATE: &[BorrowedFormatItem<'_>] = format_description!(
-    "[weekday repr:short], [day padding:none] [month repr:short] [year] [hour]:[minute]:[second] +0000"
+    "[weekday repr:short], [day padding:none] [month repr:short] [year] \
+     [hour]:[minute]:[second] +0000"
 );
 
 /// One mail.
@@ -49,7 +50,8 @@ impl Mbox {
         Self { path, file: None }
     }
 
-    /// Appends all of `mails`, as [`write`] wrote them, in one write, and waits until they are on disk.
+    /// Appends all of `mails`, as [`write`] wrote them, in one write, and waits until they are on
+    /// disk.
     pub async fn append(&mut self, mails: &[u8]) -> std::io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,

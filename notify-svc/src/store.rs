@@ -1,5 +1,5 @@
-//! Every SQL statement of this service: here what a batch locks and reads, in `save` what it writes, in `look` what
-//! requests and deliveries look at.
+//! Every SQL statement of this service: here what a batch locks and reads, in `save` what it
+//! writes, in `look` what requests and deliveries look at.
 //!
 //! Order of locks: notices by order id, contacts by customer, deliveries.
 

@@ -1,4 +1,5 @@
-//! What is said on the topics, and what it means here: the only file that knows the published language and ours.
+//! What is said on the topics, and what it means here: the only file that knows the published
+//! language and ours.
 
 use mailbox::{Message, Park};
 use proto::{

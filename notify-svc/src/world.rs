@@ -1,4 +1,5 @@
-//! All rows that one batch touches: what they were when they were locked, and what they have become since.
+//! All rows that one batch touches: what they were when they were locked, and what they have become
+//! since.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,8 @@
 
 use proto::{Money, Sku};
 
-/// Below this many pieces every change is said: an order that still fits and one that no longer does differ by one.
+/// Below this many pieces every change is said: an order that still fits and one that no longer
+/// does differ by one.
 const EVERY_PIECE_BELOW: i64 = 100;
 
 /// Above that, a change by this part of what was last said.
@@ -29,7 +30,8 @@ impl Product {
 
 /// Whether `available` pieces is news to those who heard `said`.
 ///
-/// A SKU that sells thousands a second would flood its topic otherwise, and what is large need not be known exactly.
+/// A SKU that sells thousands a second would flood its topic otherwise, and what is large need not
+/// be known exactly.
 pub fn matters(said: i64, available: i64) -> bool {
     let moved = available.saturating_sub(said).saturating_abs();
     moved > 0 && (available < EVERY_PIECE_BELOW || moved.saturating_mul(PART_THAT_MATTERS) >= said)

@@ -1,8 +1,8 @@
 //! What an order's reservation may become: every rule about promising stock and taking it back.
 //!
-//! Only order-svc says how an order ended, and what is held is given back only when it has said so: a hold that runs
-//! out is announced and goes on being held. A cancel that arrives before the order it cancels leaves a released
-//! reservation behind, which the order then finds and leaves alone.
+//! Only order-svc says how an order ended, and what is held is given back only when it has said so:
+//! a hold that runs out is announced and goes on being held. A cancel that arrives before the order
+//! it cancels leaves a released reservation behind, which the order then finds and leaves alone.
 
 use time::{Duration, OffsetDateTime};
 
@@ -93,7 +93,8 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
             let announce = Some(Announcement::ReservationExpired { revision });
             Decision { state, motion: None, announce }
         }
-        // The first answer stands: a repeated order, or one that was cancelled before it came, changes nothing.
+        // The first answer stands: a repeated order, or one that was cancelled before it came,
+        // changes nothing.
         (
             state @ (Rejected { .. } | Held { .. } | Sold { .. } | Released { .. }),
             Event::OrderPlaced { .. },

@@ -1,4 +1,5 @@
-//! What lies on the shelves, what of it is promised, and where the pieces of an order are taken from.
+//! What lies on the shelves, what of it is promised, and where the pieces of an order are taken
+//! from.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What a batch writes: one statement for each table and kind of change, arrays in the order of keys.
+//! What a batch writes: one statement for each table and kind of change, arrays in the order of
+//! keys.
 
 use mailbox::wrote;
 use proto::{OrderId, Sku, WarehouseId};
@@ -104,7 +105,8 @@ async fn insert_reservations(db: &mut PgConnection, rows: Rows) -> sqlx::Result<
     let done = sqlx::query!(
         "-- save.insert_reservations
         insert into reservations
-            (reservation_id, version, heard_orders, revision, status, expired, expires_at, allocations)
+            (reservation_id, version, heard_orders, revision, status, expired, expires_at,
+             allocations)
         select *
         from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $6::bool[],
             $7::timestamptz[], $8::jsonb[])",

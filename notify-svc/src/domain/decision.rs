@@ -7,7 +7,8 @@ use crate::domain::notice::{Failure, News, Notice, Standing, Template, Told};
 /// What a notice hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Something that the customer is to be told, under this id, where the customer can be reached or not.
+    /// Something that the customer is to be told, under this id, where the customer can be reached
+    /// or not.
     Happened { news: News, id: NotificationId, reachable: bool },
     /// A notification was handed over for delivery.
     Delivered { id: NotificationId },
@@ -20,7 +21,8 @@ pub enum Announcement {
     NotificationFailed { id: NotificationId, template: Template, failure: Failure },
 }
 
-/// A notice's next state, and what is said. A notification that changed is the one that `touched` names.
+/// A notice's next state, and what is said. A notification that changed is the one that `touched`
+/// names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: Notice,

@@ -34,7 +34,8 @@ impl Template {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct News {
     pub template: Template,
-    /// Tells it from others of its kind: the order's revision, or the event's version where an order has several.
+    /// Tells it from others of its kind: the order's revision, or the event's version where an
+    /// order has several.
     pub about: i64,
 }
 

@@ -29,8 +29,8 @@ pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
     sqlx::query_as!(
         Kept,
         "-- look.notifications
-        select notification_id, order_id, customer_id, template, recipient, status, attempts, provider_id, failure,
-            created_at, sent_at
+        select notification_id, order_id, customer_id, template, recipient, status, attempts,
+            provider_id, failure, created_at, sent_at
         from notifications
         where notification_id = any($1)
         order by notification_id",
@@ -40,11 +40,15 @@ pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
     .await
 }
 
-/// The notifications of an order. Its notice leads to them, so that they need no index of their own.
+/// The notifications of an order. Its notice leads to them, so that they need no index of their
+/// own.
 pub async fn of_order(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec<Kept>> {
     let ids: Option<Vec<Uuid>> = sqlx::query_scalar!(
         r#"-- look.of_order
-        select array(select (told.piece ->> 'id')::uuid from jsonb_array_elements(told) as told (piece)) as "ids!"
+        select array(
+            select (told.piece ->> 'id')::uuid
+            from jsonb_array_elements(told) as told (piece)
+        ) as "ids!"
         from notices
         where order_id = $1"#,
         order.uuid()
@@ -57,7 +61,8 @@ pub async fn of_order(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec
     }
 }
 
-/// Takes on deliveries whose lease is over: the process that had them is gone, or could not deliver them.
+/// Takes on deliveries whose lease is over: the process that had them is gone, or could not deliver
+/// them.
 pub async fn take_on(
     db: &mut PgConnection,
     now: OffsetDateTime,
@@ -91,8 +96,8 @@ pub async fn take_on(
     let attempts: Vec<i32> = leased.iter().map(|row| row.attempts).collect();
     let rows = sqlx::query!(
         r#"-- look.jobs
-        select n.notification_id, n.order_id, n.template, n.recipient, n.fields as "fields: Json<Fields>",
-            u.attempts as "attempts!"
+        select n.notification_id, n.order_id, n.template, n.recipient,
+            n.fields as "fields: Json<Fields>", u.attempts as "attempts!"
         from unnest($1::uuid[], $2::int[]) as u (id, attempts)
         join notifications n on n.notification_id = u.id
         order by n.notification_id"#,

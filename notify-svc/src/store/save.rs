@@ -1,4 +1,5 @@
-//! What a batch writes: one statement for each table and kind of change, arrays in the order of keys.
+//! What a batch writes: one statement for each table and kind of change, arrays in the order of
+//! keys.
 
 use mailbox::wrote;
 use proto::OrderId;
@@ -155,11 +156,11 @@ async fn insert_notifications(db: &mut PgConnection, made: &[Notification]) -> s
     let done = sqlx::query!(
         "-- save.insert_notifications
         insert into notifications
-            (notification_id, order_id, customer_id, template, recipient, fields, status, failure, created_at,
-             channel, attempts)
+            (notification_id, order_id, customer_id, template, recipient, fields, status, failure,
+             created_at, channel, attempts)
         select u.*, $10, 0
-        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::text[],
-            $8::text[], $9::timestamptz[]) as u",
+        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[],
+            $7::text[], $8::text[], $9::timestamptz[]) as u",
         &ids,
         &orders,
         &customers,
