@@ -57,7 +57,8 @@ async fn show(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
     seed::run(seed::Args { products: 50, customers: 100, stock: 1_000_000 }, home).await?;
     let topics = [topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS];
     let events = follow::live(&stack.kafka(), &topics)?;
-    let mut tour = Tour { api: Api::at(&stack.gateway())?, events, early: VecDeque::new(), paint };
+    let mut tour =
+        Tour { api: Api::at(&stack.gateway())?, events, early: VecDeque::new(), last: None, paint };
     tour.all().await?;
 
     terminal::say(paint.bold("\nshop audit"));
@@ -93,6 +94,8 @@ struct Tour {
     events: mpsc::UnboundedReceiver<Seen>,
     /// Read already, of an order that is looked at next.
     early: VecDeque<Seen>,
+    /// When something last happened to the order that is shown.
+    last: Option<Instant>,
     paint: Paint,
 }
 
@@ -119,6 +122,7 @@ impl Tour {
         let body =
             json!({"order_id": order, "payment_method": {"type": "card", "token": "tok_visa"}});
         terminal::say("  POST /v1/payments");
+        self.last = Some(Instant::now());
         self.api.post("/v1/payments", &body).await?.ok().context("the payment was not taken")?;
         self.show(&order, &[is_notified(CONFIRMATION)]).await?;
 
@@ -126,6 +130,7 @@ impl Tour {
         let order = self.place(5, 33, json!({"method": "wallet"})).await?;
         self.show(&order, &[is_said("OrderConfirmed")]).await?;
         terminal::say(format_args!("  POST /v1/orders/{order}/cancel"));
+        self.last = Some(Instant::now());
         let body = json!({"reason": "changed my mind"});
         self.api.post(&format!("/v1/orders/{order}/cancel"), &body).await?.ok()?;
         self.show(&order, &[is_said("PaymentRefunded"), is_said("StockReleased")]).await
@@ -140,11 +145,15 @@ impl Tour {
                 "payment": {"method": "wallet"}})
         };
         let (first, second) = (body(6), body(7));
+        let began = Instant::now();
         let answers =
             tokio::join!(self.api.post("/v1/orders", &first), self.api.post("/v1/orders", &second));
         for answer in [answers.0?, answers.1?] {
             match self.placed(answer)? {
-                Some(order) => self.show(&order, &ENDED).await?,
+                Some(order) => {
+                    self.last = Some(began);
+                    self.show(&order, &ENDED).await?;
+                }
                 None => terminal::say("  (the second was so late that the catalogue knew)"),
             }
         }
@@ -159,9 +168,15 @@ impl Tour {
         terminal::say(self.paint.bold(format_args!("\n{words}")));
     }
 
-    async fn place(&self, customer: u32, product: u32, payment: Value) -> anyhow::Result<String> {
+    async fn place(
+        &mut self,
+        customer: u32,
+        product: u32,
+        payment: Value,
+    ) -> anyhow::Result<String> {
         let body = json!({"customer_id": seed::customer(customer),
             "items": [{"sku": seed::sku(product), "quantity": 2}], "payment": payment});
+        self.last = Some(Instant::now());
         let answer = self.api.post("/v1/orders", &body).await?;
         self.placed(answer)?.context("the order was refused")
     }
@@ -184,7 +199,7 @@ impl Tour {
     /// Shows what is said about an order, until one of each kind of `last` has been.
     async fn show(&mut self, order: &str, last: &[Sign]) -> anyhow::Result<()> {
         let mut missing: Vec<&Sign> = last.iter().collect();
-        let (mut before, until) = (Instant::now(), Instant::now() + PATIENCE);
+        let until = Instant::now() + PATIENCE;
         while !missing.is_empty() {
             let waited = tokio::time::timeout_at(until.into(), self.next_of(order)).await;
             let event = waited.ok().flatten().with_context(|| {
@@ -194,7 +209,9 @@ impl Tour {
                     PATIENCE.as_secs()
                 )
             })?;
-            let took = std::mem::replace(&mut before, Instant::now()).elapsed();
+            let before = *self.last.get_or_insert(event.read_at);
+            let took = event.read_at.saturating_duration_since(before);
+            self.last = Some(event.read_at);
             let content = event.content();
             terminal::say(self.line(&event, &content, took));
             missing.retain(|(name, template)| {

@@ -3,7 +3,7 @@
 //! "From the end" is never left to the broker: the client resolves it some time after it was asked, and
 //! what happens in between would be missed. The high watermarks are read first and assigned as offsets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proto::{Event, topic};
@@ -38,6 +38,8 @@ pub struct Seen {
     pub version: Option<i64>,
     /// `ce_time`, as it was written.
     pub time: String,
+    /// When it was read here.
+    pub read_at: Instant,
     pub payload: Vec<u8>,
 }
 
@@ -148,6 +150,7 @@ pub fn seen(message: &BorrowedMessage<'_>) -> Seen {
         full_name: header("ce_type").to_owned(),
         version: header("ce_version").parse().ok(),
         time: header("ce_time").to_owned(),
+        read_at: Instant::now(),
         payload: message.payload().unwrap_or_default().to_owned(),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -43,6 +43,8 @@ pub const LAST_PIECE: &str = "last-piece";
 
 /// Enough that the gateway is busy, few enough that nothing waits long.
 const AT_ONCE: usize = 32;
+/// From listing a product to its first order, on a machine that is just starting everything.
+const KNOWN_MAX: Duration = Duration::from_secs(30);
 /// Below half of it, an account is filled up. As much as one deposit may bring, about.
 const MONEY: u32 = 9_000_000;
 
@@ -112,6 +114,11 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
         "{} products, {listed} of them new or filled up",
         args.products + 2
     ));
+    // Products are listed in order, about: when the last ones are known, all are.
+    let last = (1..=args.products).rev().take(AT_ONCE).map(sku);
+    for sku in last.chain([SOLD_OUT.into(), LAST_PIECE.into()]) {
+        until_it_can_be_ordered(api, &sku).await?;
+    }
 
     let rich = futures::stream::iter(1..=args.customers)
         .map(|n| customer_with_money(api, customer(n)))
@@ -120,6 +127,29 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
         .await?;
     terminal::note(format_args!("{} customers, {rich} of them given money", args.customers));
     Ok(())
+}
+
+/// Waits until order-svc knows a product: it reads the catalogue from its topic, and has just begun, perhaps. An order
+/// at a price that nothing has is refused for the price as soon as the product is known.
+async fn until_it_can_be_ordered(api: &Api, sku: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let body = json!({
+        "customer_id": customer(1),
+        "items": [{ "sku": sku, "quantity": 1, "unit_price": { "amount": "0.01", "currency": "USD" } }],
+    });
+    loop {
+        let answer = api.post("/v1/orders", &body).await?;
+        if answer.code() == "price_changed" {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            answer.code() == "unknown_product" && began.elapsed() < KNOWN_MAX,
+            "{sku} cannot be ordered after {:?}: {} {}",
+            began.elapsed(),
+            answer.status,
+            answer.body
+        );
+    }
 }
 
 /// A product to be listed.

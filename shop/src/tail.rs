@@ -92,6 +92,7 @@ mod tests {
             full_name: "shop.stock.v1.StockRejected".into(),
             version: Some(1),
             time: "2026-11-20T10:00:00.123456Z".into(),
+            read_at: std::time::Instant::now(),
             payload: Vec::new(),
         }
     }

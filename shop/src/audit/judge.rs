@@ -48,14 +48,13 @@ pub(super) enum Judged {
 }
 
 /// The promises that are looked at in every settled order.
-pub(super) const PER_ORDER: [Promise; 10] = [
+pub(super) const PER_ORDER: [Promise; 9] = [
     Promise::VersionsAgree,
     Promise::EndingsSaidOnce,
     Promise::HistoryAgrees,
     Promise::NothingMissed,
     Promise::StockAgrees,
     Promise::MoneyAgrees,
-    Promise::ProviderAgrees,
     Promise::CompensatedOnce,
     Promise::CustomersTold,
     Promise::NothingStuck,

@@ -20,6 +20,7 @@ use super::said::{Event, Place, Said, Shipped, number_of_name};
 use super::store::{self, Each, Which};
 use super::topics::Topic;
 use crate::api::Api;
+use crate::by_id::ById;
 use crate::{Stack, follow, terminal};
 
 /// Reads everything there is, database by database, each with its topics right after it.
@@ -277,29 +278,35 @@ fn catalogued(stack: &Stack, said: &mut Said, checks: &mut Checks) -> anyhow::Re
 async fn provider(stack: &Stack, orders: &mut Orders, checks: &mut Checks) -> anyhow::Result<()> {
     let ledger = Api::at(&stack.service("simulator")?)?.get("/ledger").await?.ok()?;
     let items = ledger.get("items").and_then(Value::as_array).context("the ledger is no list")?;
+    let mut all = ById::<Provider>::default();
     for item in items {
         let order = item.get("order_id").and_then(Value::as_str).unwrap_or_default();
         let order = Uuid::try_parse(order).context("the ledger names an order that is none")?;
-        checks.looked(Promise::ProviderAgrees, 1);
         let captures = item.get("captures").and_then(Value::as_u64).unwrap_or_default();
-        orders.of(order.as_u128()).provider = Provider {
-            captures: u32::try_from(captures).unwrap_or(u32::MAX),
-            captured: amount(item, "captured")?,
-            refunded: amount(item, "refunded")?,
-        };
+        // One item for each currency.
+        let sum = all.entry(order.as_u128()).or_default();
+        sum.captures += u32::try_from(captures)?;
+        sum.captured += amount(item, "captured")?;
+        sum.refunded += amount(item, "refunded")?;
+    }
+    checks.looked(Promise::ProviderAgrees, u64::try_from(all.len())?);
+    for (order, sum) in all {
+        orders.of(order).provider = sum;
     }
     Ok(())
 }
 
-/// A money object's amount in ten-thousandths.
+/// An amount in ten-thousandths.
 fn amount(item: &Value, member: &str) -> anyhow::Result<i64> {
-    let text = item.get(member).and_then(|money| money.get("amount")?.as_str());
+    let text = item.get(member).and_then(Value::as_str);
     let amount: Decimal = text.context("the ledger tells no amount")?.parse()?;
     (amount * Decimal::from(10_000)).to_i64().context("the ledger tells an impossible amount")
 }
 
-/// The envelope, if it is one of ours.
+/// The envelope, if it is one of ours: of a type that is said on this topic.
 fn event_of<'a>(message: &'a BorrowedMessage<'_>) -> Option<Event<'a>> {
+    EventType::named(follow::header(message, "ce_type")?)
+        .filter(|kind| kind.topic == message.topic())?;
     Some(Event {
         key: message.key()?,
         version: follow::header(message, "ce_version")?.parse().ok().filter(|it| *it > 0)?,
