@@ -44,14 +44,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let reactor = Arc::new(Inventory { hold: Duration::try_from(config.reservation_hold)? });
     let options = service::options(NAME, &[topic::STOCK, topic::CATALOGUE], url, &config.kafka);
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    for (name, run) in loops {
-        // Commands stop last: requests in hand wait for their answers.
-        if name == "commands" {
-            chassis.tasks.spawn_last(name, run);
-        } else {
-            chassis.tasks.spawn(name, run);
-        }
-    }
+    service::spawn(&mut chassis, &mailbox, loops);
     let (swept, sweeping) = (pool.clone(), mailbox.clone());
     chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, stop));
     chassis.serve(http::router(http::Site { pool, mailbox })).await?;

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, RDKafkaErrorCode},
     types::RDKafkaRespErr,
@@ -25,7 +26,7 @@ use crate::{
     entry::{Entry, Origin},
     envelope,
     message::{Message, Park},
-    metrics,
+    nearness::Nearness,
     reactor::Reactor,
     settle::Settler,
 };
@@ -43,15 +44,19 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Assigns partitions: one that was never committed starts at its beginning, said so here, because
 /// `auto.offset.reset=earliest` would also silently jump over what retention has removed.
-struct Group;
+struct Group(Arc<Nearness>);
 
 impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+
     fn stats(&self, statistics: Statistics) {
-        for topic in statistics.topics.values() {
-            for partition in topic.partitions.values().filter(|it| it.consumer_lag >= 0) {
-                metrics::lag(&topic.topic, partition.partition, partition.consumer_lag);
-            }
-        }
+        self.0.stats(statistics);
     }
 }
 
@@ -101,7 +106,7 @@ fn start_positions(
 }
 
 /// Settings that were measured; what is not named keeps librdkafka's default.
-fn client(options: &Options) -> Result<BaseConsumer<Group>, KafkaError> {
+fn client(options: &Options, near: Arc<Nearness>) -> Result<BaseConsumer<Group>, KafkaError> {
     ClientConfig::new()
         .set("bootstrap.servers", &options.kafka)
         .set("group.id", options.service)
@@ -126,21 +131,23 @@ fn client(options: &Options) -> Result<BaseConsumer<Group>, KafkaError> {
         .set("statistics.interval.ms", "5000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
-        .create_with_context(Group)
+        .create_with_context(Group(near))
 }
 
 /// Consumes until stopped.
 pub(crate) async fn run<R: Reactor>(
     options: Options,
     mut settler: Settler<R>,
+    near: Arc<Nearness>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer = Arc::new(client(&options).context("could not make a consumer")?);
+    let consumer =
+        Arc::new(client(&options, Arc::clone(&near)).context("could not make a consumer")?);
     consumer.subscribe(settler.reactor.hears()).context("could not subscribe")?;
     let (hand_over, mut taken) = mpsc::channel(HANDED_OVER);
     let polling = {
         let (consumer, stop, runtime) = (Arc::clone(&consumer), stop.clone(), Handle::current());
-        tokio::task::spawn_blocking(move || poll(&consumer, &hand_over, &stop, &runtime))
+        tokio::task::spawn_blocking(move || poll(&consumer, &near, &hand_over, &stop, &runtime))
     };
     let mut parked = ParkedRate::default();
     let mut received = Vec::with_capacity(options.batch);
@@ -241,6 +248,7 @@ fn next_offsets(received: &[Received]) -> TopicPartitionList {
 /// The thread: polls, hands over, and pauses what nobody takes.
 fn poll(
     consumer: &BaseConsumer<Group>,
+    near: &Nearness,
     hand_over: &mpsc::Sender<Received>,
     stop: &CancellationToken,
     runtime: &Handle,
@@ -257,10 +265,11 @@ fn poll(
             }
             Err(KafkaError::MessageConsumptionFatal(code)) => bail!("the consumer is dead: {code}"),
             Err(error) => {
-                tracing::warn!(%error, "Kafka is not at hand");
+                tracing::debug!(%error, "nothing from Kafka");
                 continue;
             }
         };
+        near.found();
         let topic = topics.entry(raw.topic().to_owned()).or_insert_with_key(|it| Arc::from(&**it));
         let message = envelope::open(&raw, Arc::clone(topic));
         drop(raw);

@@ -19,6 +19,7 @@ mod inbox;
 mod leaves;
 mod message;
 pub mod metrics;
+mod nearness;
 mod operate;
 mod outbox;
 mod parked;
@@ -36,7 +37,8 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Commands, operate::Operators, session::Session, settle::Settler, wake::Wake,
+    commands::Commands, nearness::Nearness, operate::Operators, session::Session, settle::Settler,
+    wake::Wake,
 };
 
 pub use message::{Message, Park, Trace};
@@ -54,8 +56,8 @@ pub struct Options {
     pub service: &'static str,
     /// Who speaks: `ce_source`, such as `/shop/order-svc`.
     pub source: &'static str,
-    /// Every event type that may be appended: number, topic, full name (`ce_type`).
-    pub event_types: Vec<(i16, &'static str, String)>,
+    /// Every event type that may be appended: number, topic, name (`OrderPlaced`).
+    pub event_types: Vec<(i16, &'static str, &'static str)>,
     /// Tables besides the inbox that are partitioned by weeks of a UUIDv7: the sweep makes their weeks ahead.
     pub weekly: &'static [&'static str],
     /// The one clock of the process.
@@ -129,11 +131,16 @@ pub type Loop = (
 pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
+    kafka: Arc<Nearness>,
 }
 
 impl<R: Reactor> Clone for Mailbox<R> {
     fn clone(&self) -> Self {
-        Self { commands: self.commands.clone(), operators: Arc::clone(&self.operators) }
+        Self {
+            commands: self.commands.clone(),
+            operators: Arc::clone(&self.operators),
+            kafka: Arc::clone(&self.kafka),
+        }
     }
 }
 
@@ -145,13 +152,8 @@ impl<R: Reactor> Mailbox<R> {
             Session::new(&options.database_url, &format!("{} {what}", options.service))
                 .context("the database's address cannot be read")
         };
-        let types: Vec<(i16, &str, &str)> = options
-            .event_types
-            .iter()
-            .map(|(number, topic, name)| (*number, *topic, name.as_str()))
-            .collect();
         let mut first = session("start")?;
-        outbox::register(first.connection().await?, options.source, &types).await?;
+        outbox::register(first.connection().await?, options.source, &options.event_types).await?;
         first.close().await;
 
         let wake = Wake::default();
@@ -178,21 +180,31 @@ impl<R: Reactor> Mailbox<R> {
             clock: options.clock,
         };
         let limit = options.batch;
+        let kafka = Arc::new(Nearness::default());
+        let near = Arc::clone(&kafka);
         let loops: Vec<Loop> = vec![
             (
                 "commands",
                 Box::new(move |stop| Box::pin(commands::run(requests, taken, limit, stop))),
             ),
-            ("messages", Box::new(move |stop| Box::pin(consume::run(options, messages, stop)))),
+            (
+                "messages",
+                Box::new(move |stop| Box::pin(consume::run(options, messages, near, stop))),
+            ),
             ("sweep", Box::new(move |stop| Box::pin(leaves::sweep(sweeping, weekly, stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        Ok((Self { commands, operators: Arc::new(operators) }, loops))
+        Ok((Self { commands, operators: Arc::new(operators), kafka }, loops))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
     pub async fn submit(&self, command: Command<R::Input>) -> Result<Outcome, CommandError> {
         self.commands.submit(command).await
+    }
+
+    /// Whether a broker answers. Without one, commands are taken and events wait in the outbox.
+    pub fn is_kafka_near(&self) -> bool {
+        self.kafka.is_near()
     }
 
     /// The keys that stopped, the oldest first.

@@ -12,7 +12,7 @@ pub(crate) fn options(database_url: String, kafka: String) -> Options {
         kafka,
         service: "toy-svc",
         source: "/toy",
-        event_types: vec![(1, TOPIC, "toy.v1.Added".to_owned())],
+        event_types: vec![(1, TOPIC, "Added")],
         weekly: &[],
         clock,
         batch: 100,

@@ -46,14 +46,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let reactor = Arc::new(Notify { jobs: jobs.clone() });
     let options = service::options(NAME, &[topic::NOTIFICATIONS], url, &config.kafka);
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    for (name, run) in loops {
-        // Commands stop last: what was delivered is still to be recorded.
-        if name == "commands" {
-            chassis.tasks.spawn_last(name, run);
-        } else {
-            chassis.tasks.spawn(name, run);
-        }
-    }
+    service::spawn(&mut chassis, &mailbox, loops);
     let (mbox, recording) = (Mbox::new(config.mbox), mailbox.clone());
     chassis.tasks.spawn("deliveries", |stop| deliveries::deliver(waiting, mbox, recording, stop));
     let swept = pool.clone();

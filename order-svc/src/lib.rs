@@ -58,14 +58,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         ..service::options(NAME, &[topic::ORDERS], url, &config.kafka)
     };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    for (name, run) in loops {
-        // Commands stop last: requests in hand wait for their answers.
-        if name == "commands" {
-            chassis.tasks.spawn_last(name, run);
-        } else {
-            chassis.tasks.spawn(name, run);
-        }
-    }
+    service::spawn(&mut chassis, &mailbox, loops);
     let (swept, sweeping, every) = (pool.clone(), mailbox.clone(), config.deadline_sweep);
     chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, every, stop));
     let pressure = Pressure::default();

@@ -62,14 +62,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     });
     let options = service::options(NAME, &[topic::PAYMENTS], url, &config.kafka);
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    for (name, run) in loops {
-        // Commands stop last: requests and providers' answers in hand wait for their commit.
-        if name == "commands" {
-            chassis.tasks.spawn_last(name, run);
-        } else {
-            chassis.tasks.spawn(name, run);
-        }
-    }
+    service::spawn(&mut chassis, &mailbox, loops);
     let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;
     let limits = Limits { lease: config.call_lease, sweep: config.call_sweep };
     let charges = Charges::new(provider, mailbox.clone(), pool.clone(), calls, limits);

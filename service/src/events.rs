@@ -6,8 +6,7 @@ use proto::{EVENT_TYPES, Event};
 /// A mailbox's options for a service that says what is on `topics`.
 pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka: &str) -> Options {
     let said = EVENT_TYPES.iter().filter(|it| topics.contains(&it.topic));
-    let event_types: Vec<_> =
-        said.clone().map(|it| (it.number, it.topic, it.name.to_owned())).collect();
+    let event_types: Vec<_> = said.clone().map(|it| (it.number, it.topic, it.name)).collect();
     let source = said.map(proto::EventType::source).next().expect("every service says something");
     Options {
         database_url: database_url.to_owned(),

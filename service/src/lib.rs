@@ -7,20 +7,27 @@ mod ask;
 mod events;
 mod parked;
 
-use chassis::Tasks;
-use mailbox::Loop;
+use chassis::Chassis;
+use mailbox::{Loop, Mailbox, Reactor};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
 pub use parked::router as parked;
 
-/// Spawns a mailbox's loops. Commands and the wake-up end last: what was accepted over HTTP is still committed and told
-/// to the relay.
-pub fn spawn(tasks: &mut Tasks, loops: Vec<Loop>) {
+/// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on without it. Commands and
+/// the wake-up end last: what was accepted over HTTP is still committed and told to the relay.
+pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec<Loop>) {
+    let seen = mailbox.clone();
+    chassis.health.notice("kafka", move || {
+        let near = seen.is_kafka_near();
+        async move {
+            near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
+        }
+    });
     for (name, run) in loops {
         match name {
-            "commands" | "wake-up" => tasks.spawn_last(name, run),
-            _ => tasks.spawn(name, run),
+            "commands" | "wake-up" => chassis.tasks.spawn_last(name, run),
+            _ => chassis.tasks.spawn(name, run),
         }
     }
 }
