@@ -18,7 +18,7 @@ pub(crate) struct Meters {
     pub(crate) published: Counter,
     pub(crate) ticks: Counter,
     pub(crate) walks: Counter,
-    /// From a row's `created_at` to the acknowledgement, the oldest row of each batch.
+    /// From a row's `created_at` to the acknowledgement, the oldest row of each poll.
     pub(crate) lag: Histogram,
 }
 

@@ -45,8 +45,8 @@ struct Mark {
     cursor: Cursor,
     rows: u32,
     read_at: Instant,
-    /// How old the oldest row was when it was read.
-    age: Duration,
+    /// How old the oldest row of a poll was when it was read.
+    age: Option<Duration>,
 }
 
 /// One stretch of shipping: from a tick, with one producer, until something ends it.
@@ -93,7 +93,7 @@ impl Ship<'_> {
             Ok(never) => match never {},
             Err(halt) => halt,
         };
-        if matches!(halt, Halt::Stop | Halt::UnknownType(_)) {
+        if matches!(halt, Halt::Stop | Halt::UnknownType(_) | Halt::Refused(_)) {
             match tokio::time::timeout(FINISH, self.finish(&mut progress)).await {
                 Ok(Err(error)) => tracing::warn!("could not write a last tick: {error:?}"),
                 Ok(Ok(())) => {}
@@ -156,7 +156,7 @@ impl Ship<'_> {
         now.read.shipped_pos = now.read.shipped_pos.max(sending.last_pos + 1);
         let rows = sending.rows;
         let age = micros(head.clock - sending.oldest);
-        now.mark(sending, age);
+        now.mark(sending, Some(age));
         now.found_at = Instant::now();
         Ok(rows)
     }
@@ -186,7 +186,7 @@ impl Ship<'_> {
                 now.read.shipped_pos = now.read.shipped_pos.max(sending.last_pos + 1);
                 now.read.walk = Some((Arc::clone(&to), sending.last_pos));
                 after = Some(sending.last_pos);
-                now.mark(sending, Duration::ZERO);
+                now.mark(sending, None);
             }
             if !more {
                 break;
@@ -299,7 +299,7 @@ impl Progress {
     }
 
     /// Remembers what was just sent, and where that leads.
-    fn mark(&mut self, sending: Sending<'_>, age: Duration) {
+    fn mark(&mut self, sending: Sending<'_>, age: Option<Duration>) {
         let (rows, receipt) = sending.close();
         let cursor = self.read.clone();
         self.marks.push_back(Mark { receipt, cursor, rows, read_at: Instant::now(), age });
@@ -322,7 +322,9 @@ impl Progress {
             }
             if let Some(mark) = self.marks.pop_front() {
                 meters.published.increment(u64::from(mark.rows));
-                meters.lag.record(mark.age + mark.read_at.elapsed());
+                if let Some(age) = mark.age {
+                    meters.lag.record(age + mark.read_at.elapsed());
+                }
                 self.acknowledged = mark.cursor;
                 self.moved = true;
             }
