@@ -110,13 +110,10 @@ impl Story {
     }
 
     fn step(&self, step: &Value, paint: Paint) -> String {
-        let after = self.after(text(step, "at"));
-        let detail = text(step, "detail");
-        format!(
-            "  {:<18} {} {after} {detail}",
-            text(step, "step"),
-            mood(text(step, "state"), paint)
-        )
+        let [name, state, detail] = ["step", "state", "detail"].map(|member| text(step, member));
+        let room = " ".repeat("compensated".len().saturating_sub(state.len()));
+        let (state, after) = (mood(state, paint), self.after(text(step, "at")));
+        format!("  {name:<18} {state}{room} {after} {detail}")
     }
 
     fn event(&self, event: &Value, paint: Paint) -> String {
@@ -234,7 +231,7 @@ mod tests {
         for part in [
             "order o  confirmed  59.98 USD  revision 1, version 2",
             "2 × Blue mug (mug), 59.98 USD",
-            "inventory_reserved completed +12.3 ms",
+            "inventory_reserved completed   +12.3 ms",
             "+23.4 ms order-svc      OrderConfirmed       v2 59.98 USD",
             "payment p  captured  59.98 USD by card, refunded 0.00 USD",
         ] {
