@@ -116,9 +116,11 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
     ));
     // Products are listed in order, about: when the last ones are known, all are.
     let last = (1..=args.products).rev().take(AT_ONCE).map(sku);
-    for sku in last.chain([SOLD_OUT.into(), LAST_PIECE.into()]) {
-        until_it_can_be_ordered(api, &sku).await?;
-    }
+    futures::stream::iter(last.chain([SOLD_OUT.into(), LAST_PIECE.into()]))
+        .map(|sku| until_it_can_be_ordered(api, sku))
+        .buffer_unordered(AT_ONCE + 2)
+        .try_for_each(|()| async { Ok(()) })
+        .await?;
 
     let rich = futures::stream::iter(1..=args.customers)
         .map(|n| customer_with_money(api, customer(n)))
@@ -131,7 +133,7 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
 
 /// Waits until order-svc knows a product: it reads the catalogue from its topic, and has just begun, perhaps. An order
 /// at a price that nothing has is refused for the price as soon as the product is known.
-async fn until_it_can_be_ordered(api: &Api, sku: &str) -> anyhow::Result<()> {
+async fn until_it_can_be_ordered(api: &Api, sku: String) -> anyhow::Result<()> {
     let began = Instant::now();
     let body = json!({
         "customer_id": customer(1),
