@@ -97,12 +97,14 @@ impl Run {
             tokio::time::sleep_until(intended.into()).await;
             return (!self.is_over.load(Ordering::Relaxed)).then_some(intended);
         }
+        let waits_since = Instant::now();
         loop {
-            // Looked at again now and then: places may be lost with orders that never end.
+            // Looked at again now and then: places may be lost with orders that never end, even all of them.
             let place =
                 tokio::time::timeout(Duration::from_millis(100), self.places.acquire()).await;
             let now = Instant::now();
-            if self.is_over.load(Ordering::Relaxed) || is_late(now) {
+            let is_lost = place.is_err() && now - waits_since > self.plan.grace;
+            if self.is_over.load(Ordering::Relaxed) || is_late(now) || is_lost {
                 return None;
             }
             if let Ok(Ok(place)) = place {
@@ -231,7 +233,7 @@ mod tests {
             pace,
             extent,
             warmup: Duration::ZERO,
-            grace: Duration::ZERO,
+            grace: Duration::from_millis(200),
             mix: "happy=1".parse().unwrap(),
             products: Popularity::new(9, 0.0),
             customers: 3,
@@ -265,6 +267,14 @@ mod tests {
         }
         assert_eq!(starts.len(), 10);
         assert_eq!(starts[9] - starts[0], Duration::from_millis(90));
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_ends_when_its_orders_never_do() {
+        let pace = Pace::Closed { concurrency: 1 };
+        let run = Run::new(a_plan(pace, Extent::Orders(9)), mpsc::unbounded_channel().0);
+        assert!(run.next_start().await.is_some());
+        assert_eq!(run.next_start().await, None);
     }
 
     #[tokio::test]
