@@ -4,7 +4,6 @@
 //! for itself. All run on one runtime: a connection of an earlier test stays good.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, RwLock};
@@ -15,23 +14,6 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static SHOP: OnceCell<Shop> = OnceCell::const_new();
 /// Held by all who visit; for writing by one who wants to be alone. It is fair: that one's turn comes.
 static DOOR: RwLock<()> = RwLock::const_new(());
-static VISITORS: AtomicUsize = AtomicUsize::new(0);
-
-/// A visit, which ends however the test does.
-struct Visit;
-
-impl Visit {
-    fn begin() -> Self {
-        VISITORS.fetch_add(1, Ordering::SeqCst);
-        Self
-    }
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        VISITORS.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 async fn the_shop() -> &'static Shop {
     SHOP.get_or_init(|| Shop::open(&[])).await
@@ -40,12 +22,12 @@ async fn the_shop() -> &'static Shop {
 /// Runs a test in the shop, beside others; the last to leave looks whether all is well.
 pub fn in_the_shop(test: impl AsyncFnOnce(&Shop)) {
     RUNTIME.block_on(async {
-        let _open = DOOR.read().await;
+        let open = DOOR.read().await;
         let shop = the_shop().await;
-        let visit = Visit::begin();
         test(shop).await;
-        drop(visit);
-        if VISITORS.load(Ordering::SeqCst) == 0 {
+        drop(open);
+        // Whoever leaves while others are there leaves it to them.
+        if let Ok(_closed) = DOOR.try_write() {
             shop.is_well().await;
         }
     });
