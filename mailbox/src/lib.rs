@@ -43,7 +43,7 @@ use crate::{
 
 pub use message::{Message, Park, Trace};
 pub use operate::OperatorError;
-pub use parked::{ParkedKey, ParkedMessage, key_text};
+pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
 pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
@@ -236,10 +236,10 @@ impl<R: Reactor> Mailbox<R> {
         &self,
         topic: &str,
         key: &str,
-        payload: &[u8],
+        mended: Mended<'_>,
         reason: &str,
     ) -> Result<(), OperatorError> {
-        self.operators.replace(topic, key, payload, reason).await
+        self.operators.replace(topic, key, mended, reason).await
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     entry::Entry,
     message::{Message, Park},
     outbox,
-    parked::{self, ParkedKey, ParkedMessage},
+    parked::{self, Mended, ParkedKey, ParkedMessage},
     reactor::{Reactor, Turn},
     session::Session,
     wake::Wake,
@@ -169,7 +169,7 @@ impl<R: Reactor> Operators<R> {
         &self,
         topic: &str,
         key: &str,
-        payload: &[u8],
+        mended: Mended<'_>,
         reason: &str,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
@@ -177,7 +177,7 @@ impl<R: Reactor> Operators<R> {
         let first = hold_first(&mut tx, topic, key).await?;
         let place = (topic.to_owned(), key.to_owned());
         parked::log(&mut tx, &place, "replace", reason, Some(&first)).await?;
-        parked::replace(&mut tx, first.parked_id, payload).await?;
+        parked::replace(&mut tx, first.parked_id, mended).await?;
         tx.commit().await?;
         Ok(())
     }

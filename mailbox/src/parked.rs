@@ -232,19 +232,28 @@ pub(crate) async fn remove(
     Ok(gone.rows_affected() == 1)
 }
 
+/// What an operator puts in a message's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mended<'a> {
+    pub payload: &'a [u8],
+    /// What it is, for a message that came without a name of its own.
+    pub event_type: Option<&'a str>,
+}
+
 /// Puts another payload into a message.
 pub(crate) async fn replace(
     db: &mut PgConnection,
     parked_id: i64,
-    payload: &[u8],
+    mended: Mended<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "-- parked.replace
         update parked
-        set payload = $2
+        set payload = $2, event_type = coalesce(event_type, $3)
         where parked_id = $1",
         parked_id,
-        payload
+        mended.payload,
+        mended.event_type
     )
     .execute(db)
     .await

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mailbox::{Mailbox, Message, OperatorError, Options, testing::Fixture};
+use mailbox::{Mailbox, Mended, Message, OperatorError, Options, testing::Fixture};
 
 use crate::toy::{TOPIC, Toy, clock, hear, prepare, words};
 
@@ -66,7 +66,7 @@ async fn a_replaced_message_takes_effect_under_its_own_id() {
     let first = poison("a", 1);
     toy.hear(vec![first.clone(), hear("a", 2, "2")]).await;
 
-    mailbox.replace(TOPIC, "a", b"mended", "the sender's bug").await.unwrap();
+    mailbox.replace(TOPIC, "a", mended(b"mended"), "the sender's bug").await.unwrap();
     assert_eq!(mailbox.release(TOPIC, "a").await.unwrap(), 2);
 
     assert_eq!(words(&mut toy, "a").await, ["mended", "2"]);
@@ -98,7 +98,7 @@ async fn a_message_the_database_refused_is_released_up_to_it() {
 
     assert!(matches!(mailbox.release(TOPIC, "a").await, Err(OperatorError::Database(_))));
     assert_eq!(words(&mut toy, "a").await, ["2"]);
-    mailbox.replace(TOPIC, "a", b"blessed", "mended").await.unwrap();
+    mailbox.replace(TOPIC, "a", mended(b"blessed"), "mended").await.unwrap();
     assert_eq!(mailbox.release(TOPIC, "a").await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["2", "blessed", "4"]);
 }
@@ -109,4 +109,8 @@ async fn what_is_not_parked_cannot_be_released() {
     assert!(matches!(mailbox.release(TOPIC, "a").await, Err(OperatorError::NotParked)));
     assert!(matches!(mailbox.discard(TOPIC, "a", "").await, Err(OperatorError::NotParked)));
     assert!(matches!(mailbox.parked_messages(TOPIC, "a").await, Err(OperatorError::NotParked)));
+}
+
+fn mended(payload: &[u8]) -> Mended<'_> {
+    Mended { payload, event_type: None }
 }

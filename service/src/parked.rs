@@ -9,7 +9,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
-use mailbox::{Mailbox, OperatorError, ParkedKey, ParkedMessage, Reactor};
+use mailbox::{Mailbox, Mended, OperatorError, ParkedKey, ParkedMessage, Reactor};
 use proto::{Event, OrderId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -140,7 +140,11 @@ async fn replace<R: Reactor>(
         let reason = fields.text("reason", REASON_CHARS_MAX);
         Some((payload??, reason?.to_owned()))
     })?;
-    desk.mailbox.replace(&topic, &key, &payload, &reason).await.map_err(problem)?;
+    // A message without headers is named after what it says now.
+    let named = Event::decode(&topic, &payload).ok().flatten();
+    let event_type = named.map(|event| event.event_type().full_name());
+    let mended = Mended { payload: &payload, event_type: event_type.as_deref() };
+    desk.mailbox.replace(&topic, &key, mended, &reason).await.map_err(problem)?;
     Ok(http::json(StatusCode::OK, &json!({ "replaced": 1 })))
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use e2e::{Placed, Shop, in_the_shop};
 use proto::topic;
 use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use shop::follow;
@@ -20,7 +19,7 @@ fn a_poisoned_message_stops_its_own_order_only() {
     in_the_shop(async |shop| {
         let order = an_order_that_waits(shop).await;
 
-        poison(shop, topic::STOCK, &order, OwnedHeaders::new()).await;
+        poison(shop, topic::STOCK, &order).await;
 
         for service in HEAR_STOCK {
             let key = parked(shop, service, topic::STOCK, &order, 1).await;
@@ -46,7 +45,7 @@ fn a_poisoned_message_stops_its_own_order_only() {
 fn a_poisoned_order_goes_on_in_order_once_the_message_is_dropped() {
     in_the_shop(async |shop| {
         let order = an_order_that_waits(shop).await;
-        poison(shop, topic::ORDERS, &order, OwnedHeaders::new()).await;
+        poison(shop, topic::ORDERS, &order).await;
         for service in HEAR_ORDERS {
             parked(shop, service, topic::ORDERS, &order, 1).await;
         }
@@ -73,13 +72,7 @@ fn a_replaced_message_is_heard_in_its_place() {
         let order = an_order_that_waits(shop).await;
         let kafka = shop.stack().kafka();
         let reserved = said(&kafka, topic::STOCK, &order).await;
-        // It calls itself what the message before it was, and its bytes are broken.
-        let value = |value: &'static str| Some(value);
-        let headers = OwnedHeaders::new()
-            .insert(Header { key: "ce_id", value: Some(&uuid::Uuid::now_v7().to_string()) })
-            .insert(Header { key: "ce_type", value: value("shop.stock.v1.StockReserved") })
-            .insert(Header { key: "ce_source", value: value("/shop/inventory-svc") });
-        poison(shop, topic::STOCK, &order, headers).await;
+        poison(shop, topic::STOCK, &order).await;
         for service in HEAR_STOCK {
             parked(shop, service, topic::STOCK, &order, 1).await;
         }
@@ -121,12 +114,12 @@ async fn an_order_that_waits(shop: &Shop) -> Placed {
     order
 }
 
-async fn poison(shop: &Shop, topic: &str, order: &Placed, headers: OwnedHeaders) {
+async fn poison(shop: &Shop, topic: &str, order: &Placed) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", shop.stack().kafka()).set("partitioner", "murmur2_random");
     let producer: FutureProducer = config.create().unwrap();
     let record = FutureRecord::to(topic).key(&order.id).payload(b"\xff\xff\xff".as_slice());
-    producer.send(record.headers(headers), Duration::from_secs(10)).await.unwrap();
+    producer.send(record, Duration::from_secs(10)).await.unwrap();
 }
 
 /// Waits until so many messages of the order are parked there.
