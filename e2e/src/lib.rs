@@ -1,9 +1,10 @@
 //! Drives the whole shop as its customers and operators do, breaks it, and checks what must hold.
 //!
-//! A [`Shop`] is a real stack. Most tests visit one and the same ([`in_the_shop`]), each with products and customers
-//! of its own; one that breaks processes is [`alone_in_the_shop`]. Nothing sleeps for a guess: what is to come is
-//! awaited, and what was last seen is told when it does not come. Whenever a shop falls quiet, nothing may be under
-//! way for ever, nothing parked, nobody panicked, and `shop audit` has to be clean, whatever the test looked at.
+//! A [`Shop`] is a real stack. Most tests visit one and the same ([`in_the_shop`]), each with
+//! products and customers of its own; one that breaks processes is [`alone_in_the_shop`]. Nothing
+//! sleeps for a guess: what is to come is awaited, and what was last seen is told when it does not
+//! come. Whenever a shop falls quiet, nothing may be under way for ever, nothing parked, nobody
+//! panicked, and `shop audit` has to be clean, whatever the test looked at.
 
 #![expect(
     clippy::unwrap_used,

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use shop::plan::OURS;
 
-/// Builds what is not fresh, once a test run, and tells where it lies: a test of yesterday's programs proves nothing.
+/// Builds what is not fresh, once a test run, and tells where it lies: a test of yesterday's
+/// programs proves nothing.
 pub(crate) fn programs() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).clone()

@@ -1,7 +1,7 @@
 //! The shop that the tests share, and what must hold whenever it falls quiet.
 //!
-//! It starts with the first test and ends with the process. Tests visit it side by side; one that breaks it has it
-//! for itself. All run on one runtime: a connection of an earlier test stays good.
+//! It starts with the first test and ends with the process. Tests visit it side by side; one that
+//! breaks it has it for itself. All run on one runtime: a connection of an earlier test stays good.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,8 @@ use crate::Shop;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static SHOP: OnceCell<Shop> = OnceCell::const_new();
-/// Held by all who visit; for writing by one who wants to be alone. It is fair: that one's turn comes.
+/// Held by all who visit; for writing by one who wants to be alone. It is fair: that one's turn
+/// comes.
 static DOOR: RwLock<()> = RwLock::const_new(());
 
 async fn the_shop() -> &'static Shop {

@@ -67,7 +67,8 @@ impl Shop {
         shop
     }
 
-    /// A first order, all the way: healthy processes may still be waiting for their part of the topics.
+    /// A first order, all the way: healthy processes may still be waiting for their part of the
+    /// topics.
     async fn awakes(&self) {
         let mug = self.lists("1.00", 1).await;
         let wanted = self.a_stranger().wants(1, &mug).by_card("tok_visa");
@@ -216,11 +217,9 @@ impl Shop {
     pub async fn notification(&self, order: &Placed, template: &str, status: &str) -> Value {
         let path = format!("/v1/notifications?order_id={}", order.id);
         let find = |list: &Value| {
-            let items = list["items"].as_array()?.iter();
-            items
-                .filter(|item| item["template"] == template && item["status"] == status)
-                .next_back()
-                .cloned()
+            let mut items = list["items"].as_array()?.iter();
+            let is_it = |item: &&Value| item["template"] == template && item["status"] == status;
+            items.rfind(is_it).cloned()
         };
         let list = self.until(&path, template, |list| find(list).is_some()).await;
         find(&list).unwrap()

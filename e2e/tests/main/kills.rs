@@ -52,13 +52,14 @@ fn a_killed_postgres_loses_no_order() {
     alone_in_the_shop(async |shop| killed(shop, "postgres").await);
 }
 
-/// Card orders that are accepted before the process is killed, so that it is killed in the middle of something.
+/// Card orders that are accepted before the process is killed, so that it is killed in the middle
+/// of something.
 const BEFORE: usize = 10;
 /// And after it is back.
 const AFTER: usize = 10;
 
-/// Places orders from accounts at a steady rate and card orders one after another, kills the process among them, and
-/// follows all that was accepted to its end.
+/// Places orders from accounts at a steady rate and card orders one after another, kills the
+/// process among them, and follows all that was accepted to its end.
 async fn killed(shop: &Shop, process: &str) {
     let all = seed::Args { products: 20, customers: 20, stock: 100_000 };
     seed::run(all, shop.home()).await.unwrap();
@@ -114,7 +115,8 @@ async fn try_to_order(shop: &Shop, mug: &Product) -> Option<Placed> {
     (answer.status == 201).then(|| Placed::of(answer.body))
 }
 
-/// An order with goods and a good card is confirmed, however long it takes; only a deadline may end it otherwise.
+/// An order with goods and a good card is confirmed, however long it takes; only a deadline may end
+/// it otherwise.
 async fn ended(shop: &Shop, order: &Placed) -> Value {
     eventually(&format!("{} is confirmed", order.id), 2 * WITHIN, async || {
         let told = shop.get(&order.path("")).send().await?;

@@ -1,4 +1,5 @@
-//! Messages that do not decode, put on a topic by hand: each stops its own key, nothing else, until it is dropped.
+//! Messages that do not decode, put on a topic by hand: each stops its own key, nothing else, until
+//! it is dropped.
 
 use std::time::Duration;
 

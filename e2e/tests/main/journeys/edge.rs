@@ -1,4 +1,5 @@
-//! What HTTP promises besides: repetitions, tags, traces, and a catalogue that is never too far behind.
+//! What HTTP promises besides: repetitions, tags, traces, and a catalogue that is never too far
+//! behind.
 
 use e2e::in_the_shop;
 use serde_json::json;
