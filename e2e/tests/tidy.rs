@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
 
+#[path = "tidy/dependencies.rs"]
+mod dependencies;
 #[path = "tidy/diagram.rs"]
 mod diagram;
 #[path = "tidy/workspace.rs"]

@@ -3,7 +3,8 @@
 use std::{ffi::OsStr, fs, path::Path};
 
 /// Other files that a rule looks into.
-const READ: [&str; 4] = ["Cargo.toml", "topics.json", "decision.golden", "ARCHITECTURE.md"];
+const READ: [&str; 5] =
+    ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden", "ARCHITECTURE.md"];
 
 /// A file of the workspace, by its path from the root.
 pub(crate) struct File {
