@@ -70,9 +70,28 @@ pub struct Options {
     /// How large an outbox may become (512MiB, 4GiB) before shipped events leave it earlier
     #[arg(long, env = "SHOP_OUTBOX_SIZE", default_value = "4GiB", value_parser = size)]
     pub outbox_size: u64,
+    /// How requests to Kafka are compressed: worth its CPU where network or disk are scarce
+    #[arg(long, env = "SHOP_COMPRESSION", default_value = "none")]
+    pub compression: Compression,
     /// The producer is replaced when nothing is acknowledged for so long though Kafka answers
     #[arg(long, env = "SHOP_STALLED_AFTER", default_value = "30s", value_parser = duration)]
     pub stalled_after: Duration,
+}
+
+/// librdkafka's own words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compression {
+    None,
+    Lz4,
+}
+
+impl Compression {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lz4 => "lz4",
+        }
+    }
 }
 
 /// One service's database.

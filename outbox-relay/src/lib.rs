@@ -18,6 +18,7 @@ mod lane;
 mod leader;
 mod metrics;
 mod poll;
+mod progress;
 mod publish;
 mod retire;
 mod ship;
@@ -32,7 +33,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, Database, Options};
+pub use config::{Compression, Config, Database, Options};
 pub use leader::{LOCK, SETTINGS};
 pub use publish::Publisher;
 pub use status::{State, Status};

@@ -50,6 +50,8 @@ const LET_GO: Duration = Duration::from_secs(2);
 struct Ledger {
     in_flight: AtomicUsize,
     acknowledged: AtomicU64,
+    /// Messages acknowledged in the last second.
+    rate: AtomicU64,
     failure: OnceLock<String>,
     broken: CancellationToken,
 }
@@ -98,9 +100,20 @@ impl ProducerContext for Callbacks {
     }
 }
 
+/// How a batch goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// At once.
+    Poll,
+    /// With its neighbours, in large requests: a broker's work is per request, and a request of a
+    /// producer that never waits carries a handful of events.
+    Walk,
+}
+
 /// What was sent of one poll or window. Each message holds it until Kafka has acknowledged it, so
 /// it is dropped, and thereby done, with the last one.
 pub(crate) struct Batch {
+    way: Way,
     ledger: Arc<Ledger>,
     weight: AtomicUsize,
     done: Arc<AtomicBool>,
@@ -126,24 +139,25 @@ impl Receipt {
     }
 }
 
-/// One producer, from its making to its first failure.
+/// One producer, from its making to its first failure; two to librdkafka, because how long it may
+/// wait for company is a producer's setting. Nothing is sent the one way before all that went the
+/// other is acknowledged.
 pub(crate) struct Generation {
-    producer: ThreadedProducer<Callbacks>,
+    polls: ThreadedProducer<Callbacks>,
+    walks: ThreadedProducer<Callbacks>,
     ledger: Arc<Ledger>,
 }
 
 impl Generation {
-    fn create(kafka: &str) -> KafkaResult<Self> {
+    fn create(options: &Options) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
         config
-            .set("bootstrap.servers", kafka)
+            .set("bootstrap.servers", &options.kafka)
             .set("client.id", "outbox-relay")
             .set("enable.idempotence", "true")
             .set("enable.gapless.guarantee", "true")
             .set("acks", "all")
             .set("max.in.flight", "5")
-            // What a poll finds is the batch: waiting for more only adds latency.
-            .set("linger.ms", "0")
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
             // Above what `IN_FLIGHT_MAX` lets all lanes have in flight: the queue is never full.
@@ -151,7 +165,7 @@ impl Generation {
             .set("queue.buffering.max.kbytes", "1048576")
             // A producer of any other language puts a key into the same partition.
             .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
+            .set("compression.type", options.compression.word())
             .set("message.timeout.ms", "0")
             .set("socket.keepalive.enable", "true")
             // A Kafka that was away is found again soon.
@@ -161,18 +175,26 @@ impl Generation {
         let ledger = Arc::new(Ledger {
             in_flight: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
             failure: OnceLock::new(),
             broken: CancellationToken::new(),
         });
-        let callbacks = Callbacks(Arc::clone(&ledger));
-        let producer = ThreadedProducer::from_config_and_context(&config, callbacks)?;
-        Ok(Self { producer, ledger })
+        let mut producer = |linger: &str| {
+            let callbacks = Callbacks(Arc::clone(&ledger));
+            let config = config.set("linger.ms", linger);
+            ThreadedProducer::from_config_and_context(config, callbacks)
+        };
+        // What a poll finds is the batch: waiting for more only adds latency. A walk's windows
+        // follow each other, and 20 ms are some hundred events a partition.
+        let (polls, walks) = (producer("0")?, producer("20")?);
+        Ok(Self { polls, walks, ledger })
     }
 
     /// Opens a batch; `wake` is notified when it is done.
-    pub(crate) fn batch(&self, wake: &Arc<Notify>) -> (Arc<Batch>, Receipt) {
+    pub(crate) fn batch(&self, way: Way, wake: &Arc<Notify>) -> (Arc<Batch>, Receipt) {
         let done = Arc::new(AtomicBool::new(false));
         let batch = Arc::new(Batch {
+            way,
             ledger: Arc::clone(&self.ledger),
             weight: AtomicUsize::new(0),
             done: Arc::clone(&done),
@@ -192,7 +214,11 @@ impl Generation {
             .key(row.key)
             .payload(row.payload)
             .headers(kind.headers(row));
-        self.producer.send(record).map_err(|(error, _)| error)?;
+        let producer = match batch.way {
+            Way::Poll => &self.polls,
+            Way::Walk => &self.walks,
+        };
+        producer.send(record).map_err(|(error, _)| error)?;
         Ok(row.key.len() + row.payload.len() + MESSAGE_COST)
     }
 
@@ -205,6 +231,11 @@ impl Generation {
     /// Whether there is room for another batch. One without anything in flight need not ask.
     pub(crate) fn has_room(&self) -> bool {
         self.ledger.in_flight.load(Ordering::Relaxed) < IN_FLIGHT_MAX
+    }
+
+    /// How many events a second all lanes together had acknowledged of late.
+    pub(crate) fn rate(&self) -> u64 {
+        self.ledger.rate.load(Ordering::Relaxed)
     }
 
     /// Ends when the producer is broken.
@@ -224,7 +255,7 @@ impl Generation {
         let generation = Arc::clone(self);
         let look = move || {
             // All topics: asking for one by name would make it, with the broker's defaults.
-            let found = generation.producer.client().fetch_metadata(None, METADATA_TIMEOUT)?;
+            let found = generation.polls.client().fetch_metadata(None, METADATA_TIMEOUT)?;
             let there = |name: &str| {
                 found
                     .topics()
@@ -258,15 +289,13 @@ impl Publisher {
 
 /// Makes producers, one after the other.
 pub(crate) struct Factory {
-    kafka: String,
-    stalled_after: Duration,
+    options: Arc<Options>,
     current: watch::Sender<Option<Arc<Generation>>>,
 }
 
-pub(crate) fn open(options: &Options) -> (Factory, Publisher) {
+pub(crate) fn open(options: &Arc<Options>) -> (Factory, Publisher) {
     let (current, publisher) = watch::channel(None);
-    let factory =
-        Factory { kafka: options.kafka.clone(), stalled_after: options.stalled_after, current };
+    let factory = Factory { options: Arc::clone(options), current };
     (factory, Publisher(publisher))
 }
 
@@ -276,7 +305,7 @@ impl Factory {
         let mut pause = PAUSE.0;
         while !stop.is_cancelled() {
             let born = Instant::now();
-            let generation = Arc::new(Generation::create(&self.kafka)?);
+            let generation = Arc::new(Generation::create(&self.options)?);
             self.current.send_replace(Some(Arc::clone(&generation)));
             tokio::select! {
                 () = generation.broken() => {}
@@ -297,20 +326,22 @@ impl Factory {
 
     /// Breaks a producer that gets nothing acknowledged although Kafka answers.
     async fn watch(&self, generation: &Arc<Generation>) {
-        let ledger = &generation.ledger;
-        let mut since = (Instant::now(), 0);
+        let (ledger, stalled_after) = (&generation.ledger, self.options.stalled_after);
+        let (mut since, mut before) = ((Instant::now(), 0), 0);
         loop {
-            tokio::time::sleep(self.stalled_after.min(Duration::from_secs(1))).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             let acknowledged = ledger.acknowledged.load(Ordering::Relaxed);
+            ledger.rate.store(acknowledged - before, Ordering::Relaxed);
+            before = acknowledged;
             if acknowledged != since.1 || ledger.in_flight.load(Ordering::Relaxed) == 0 {
                 since = (Instant::now(), acknowledged);
                 continue;
             }
-            if since.0.elapsed() < self.stalled_after {
+            if since.0.elapsed() < stalled_after {
                 continue;
             }
             if generation.missing(Vec::new()).await.is_ok() {
-                ledger.fail(format!("nothing acknowledged for {:?}", self.stalled_after));
+                ledger.fail(format!("nothing acknowledged for {stalled_after:?}"));
             } else {
                 tracing::warn!("Kafka is away; what is in flight waits");
                 since.0 = Instant::now();
@@ -324,7 +355,9 @@ async fn let_go(generation: Arc<Generation>) {
     if !generation.is_broken() {
         generation.ledger.broken.cancel();
     }
-    generation.producer.purge(PurgeConfig::default().queue().inflight());
+    for producer in [&generation.polls, &generation.walks] {
+        producer.purge(PurgeConfig::default().queue().inflight());
+    }
     let start = Instant::now();
     while Arc::strong_count(&generation) > 1 && start.elapsed() < LET_GO {
         tokio::time::sleep(Duration::from_millis(5)).await;

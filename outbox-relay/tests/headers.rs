@@ -7,14 +7,14 @@ use crate::stage::{Stage, number, run};
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_those_of_the_contract() {
     let stage = Stage::new().await;
-    let relay = stage.relay(&[]);
     let mut session = stage.session().await;
+    run(&mut session, "update outbox_identity set incarnation = 3").await;
+    let relay = stage.relay(&["--compression", "lz4"]);
     let id = "0190d5a4-7a3b-7c21-8d5e-0123456789ab";
     run(
         &mut session,
         &format!(
-            "update outbox_identity set incarnation = 3;
-             insert into outbox (event_id, key, version, type, trace, payload, created_at)
+            "insert into outbox (event_id, key, version, type, trace, payload, created_at)
              values ('{id}', 'order-1', 12345, 1, decode(repeat('ab', 16) || repeat('cd', 8) || '01', 'hex'),
                      '\\x00ff10', '2026-11-21 09:39:13.000007+00')"
         ),

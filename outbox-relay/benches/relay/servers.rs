@@ -68,9 +68,15 @@ impl Servers {
     /// The CPU time of all of PostgreSQL's processes that still run.
     pub(crate) fn postgres_cpu(&self) -> Duration {
         let postmaster = self.postgres.pid().unwrap();
-        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
-        let children = fs::read_to_string(children).unwrap_or_default();
-        children.split_whitespace().map(|pid| cpu_of(pid.parse().unwrap())).sum()
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| field(*pid, 1).is_some_and(|parent| parent == u64::from(postmaster)))
+            .map(cpu_of)
+            .sum()
+    }
+
+    pub(crate) fn kafka_cpu(&self) -> Duration {
+        cpu_of(self.kafka.pid().unwrap())
     }
 
     pub(crate) async fn stop(self) {
@@ -106,6 +112,7 @@ impl Stage {
             run(&mut session, &text).await;
         }
         run(&mut session, "checkpoint").await;
+        session.close().await.unwrap();
     }
 
     /// A transaction that stays open, with an id and an event of its own, until it is dropped.
@@ -171,11 +178,19 @@ impl Process {
     }
 }
 
+/// The benchmark's own: what the consumer costs.
+pub(crate) fn own_cpu() -> Duration {
+    cpu_of(std::process::id())
+}
+
 /// User and system time of a process.
 fn cpu_of(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = stat.rsplit(") ").next().unwrap_or_default();
-    let ticks: u64 =
-        fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks = field(pid, 11).unwrap_or_default() + field(pid, 12).unwrap_or_default();
     Duration::from_millis(ticks * 1000 / TICKS)
+}
+
+/// A field of `/proc/<pid>/stat`, counted from the one behind the name.
+fn field(pid: u32, index: usize) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.split(' ').nth(index)?.parse().ok()
 }
