@@ -185,8 +185,8 @@ impl Generation {
             ThreadedProducer::from_config_and_context(config, callbacks)
         };
         // What a poll finds is the batch: waiting for more only adds latency. A walk's windows
-        // follow each other, and 20 ms are some hundred events a partition.
-        let (polls, walks) = (producer("0")?, producer("20")?);
+        // follow each other: 8 ms are a hundred events a partition; 50 ms starve it for room.
+        let (polls, walks) = (producer("0")?, producer("8")?);
         Ok(Self { polls, walks, ledger })
     }
 

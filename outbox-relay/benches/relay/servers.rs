@@ -113,6 +113,8 @@ impl Stage {
         }
         run(&mut session, "checkpoint").await;
         session.close().await.unwrap();
+        // Its backend is to be gone before anybody counts.
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 
     /// A transaction that stays open, with an id and an event of its own, until it is dropped.
