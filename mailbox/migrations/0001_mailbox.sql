@@ -183,7 +183,8 @@ begin
     if to_regclass(leaf) is not null then
         return;
     end if;
-    execute format('create table %I (like %I including all)', leaf, parent);
+    -- Rows are only ever added: there is nothing to vacuum before the partition goes, or is frozen in time.
+    execute format('create table %I (like %I including all) with (autovacuum_enabled = false)', leaf, parent);
     execute format('alter table %I attach partition %I for values from (%L) to (%L)',
         parent, leaf, uuid_from(starts), uuid_from(ends));
 end

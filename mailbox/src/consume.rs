@@ -82,7 +82,10 @@ impl ConsumerContext for Group {
             consumer.unassign()
         };
         match done {
-            Ok(()) => tracing::info!(partitions = partitions.count(), ?err, "partitions changed"),
+            Ok(()) => {
+                self.0.joined();
+                tracing::info!(partitions = partitions.count(), ?err, "partitions changed");
+            }
             Err(error) => tracing::error!(%error, "could not follow a change of partitions"),
         }
     }

@@ -207,6 +207,11 @@ impl<R: Reactor> Mailbox<R> {
         self.kafka.is_near()
     }
 
+    /// Whether messages are heard, or will be as soon as Kafka is back; not so at first, while the group makes room.
+    pub fn has_joined(&self) -> bool {
+        self.kafka.has_joined()
+    }
+
     /// The keys that stopped, the oldest first.
     pub async fn parked(&self) -> Result<Vec<ParkedKey>, OperatorError> {
         Ok(self.operators.list().await?)

@@ -11,28 +11,41 @@ use rdkafka::{
 use crate::metrics;
 
 /// Near until shown otherwise.
-pub(crate) struct Nearness(AtomicBool);
+pub(crate) struct Nearness {
+    near: AtomicBool,
+    /// Whether this consumer has been given its partitions, ever.
+    joined: AtomicBool,
+}
 
 impl Default for Nearness {
     fn default() -> Self {
-        Self(AtomicBool::new(true))
+        Self { near: AtomicBool::new(true), joined: AtomicBool::new(false) }
     }
 }
 
 impl Nearness {
     pub(crate) fn is_near(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.near.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages are heard, or will be as soon as Kafka is back.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed) || !self.is_near()
+    }
+
+    pub(crate) fn joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
     }
 
     /// A broker has answered.
     pub(crate) fn found(&self) {
-        if !self.0.swap(true, Ordering::Relaxed) {
+        if !self.near.swap(true, Ordering::Relaxed) {
             tracing::info!("Kafka is back");
         }
     }
 
     fn lost(&self, reason: &str) {
-        if self.0.swap(false, Ordering::Relaxed) {
+        if self.near.swap(false, Ordering::Relaxed) {
             tracing::warn!(reason, "Kafka is away; it is tried again and again");
         }
     }

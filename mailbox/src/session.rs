@@ -18,13 +18,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session of `name`, for batches: plans are made for the values at hand and never scan a table, because a plan
-    /// that was made while a table was small is ruin when it has grown.
+    /// A session of `name`, for batches: each statement is planned once, and a plan that scans a table or hashes is
+    /// out of the question. So a plan made while a table was small is the plan for a large one, too; planning anew for
+    /// each batch costs more than a small batch itself.
     pub(crate) fn new(url: &str, name: &str) -> sqlx::Result<Self> {
         let options = PgConnectOptions::from_str(url)?
             .application_name(name)
             .options([
-                ("plan_cache_mode", "force_custom_plan"),
+                ("plan_cache_mode", "force_generic_plan"),
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),

@@ -24,6 +24,11 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
             near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
         }
     });
+    let joining = mailbox.clone();
+    chassis.health.probe("messages", move || {
+        let joined = joining.has_joined();
+        async move { joined.then_some(()).ok_or_else(|| "joining the consumer group".to_owned()) }
+    });
     for (name, run) in loops {
         match name {
             "commands" | "wake-up" => chassis.tasks.spawn_last(name, run),
