@@ -35,9 +35,8 @@ pub struct Config {
 }
 
 /// What every server of ours has. Sizes differ and are the caller's.
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("listen_addresses", "127.0.0.1"),
-    ("unix_socket_directories", ""),
     ("fsync", "on"),
     ("synchronous_commit", "on"),
     ("wal_sync_method", "fdatasync"),
@@ -54,6 +53,17 @@ const SETTINGS: [(&str, &str); 15] = [
     // The caller waits for each start; a message catalogue in its language would hide the words.
     ("lc_messages", "C"),
 ];
+
+/// A socket's whole path has room for 107 bytes.
+const SOCKET_FOLDER_MAX: usize = 80;
+
+/// Where a server with this data directory has its socket, which costs less than a port; none where the path is too
+/// long for one, or would have to be escaped in an address.
+pub fn socket_folder(data: &Path) -> Option<&Path> {
+    let path = data.to_str()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    (path.len() <= SOCKET_FOLDER_MAX && path.bytes().all(is_plain)).then_some(data)
+}
 
 impl Config {
     /// The address of a database, for a role that has the superuser's password.
@@ -77,7 +87,9 @@ impl Config {
             .then_some(("wal_compression", "lz4"));
         let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         // The last one of a name wins in PostgreSQL's file.
-        let settings = SETTINGS.into_iter().chain(compression).chain(own);
+        let socket = socket_folder(&self.data).and_then(Path::to_str).unwrap_or_default();
+        let socket = [("unix_socket_directories", socket)];
+        let settings = SETTINGS.into_iter().chain(socket).chain(compression).chain(own);
         let lines =
             settings.map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")));
         let text: String = lines.chain([format!("port = {}\n", self.port)]).collect();

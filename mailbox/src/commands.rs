@@ -13,6 +13,7 @@ use crate::{
     Command, CommandError, Outcome,
     entry::{Entry, Origin, Waiting},
     idempotency,
+    pace::Pace,
     reactor::Reactor,
     settle::Settler,
 };
@@ -72,7 +73,9 @@ pub(crate) async fn run<R: Reactor>(
 ) -> anyhow::Result<()> {
     let mut waiting: VecDeque<Entry<R::Input>> = VecDeque::new();
     let mut received = Vec::with_capacity(limit);
+    let mut pace = Pace::new();
     loop {
+        pace.keep().await;
         if waiting.is_empty() {
             tokio::select! {
                 biased;
@@ -89,6 +92,7 @@ pub(crate) async fn run<R: Reactor>(
         waiting.extend(received.drain(..));
         let mut batch = take_batch(&mut waiting, limit);
         if !batch.is_empty() {
+            pace.start();
             let settled = settler.settle(&mut batch, &stop).await;
             if settled.stopped {
                 return Ok(());

@@ -27,6 +27,7 @@ use crate::{
     envelope,
     message::{Message, Park},
     nearness::Nearness,
+    pace::Pace,
     reactor::Reactor,
     settle::Settler,
 };
@@ -154,7 +155,9 @@ pub(crate) async fn run<R: Reactor>(
     };
     let mut parked = ParkedRate::default();
     let mut received = Vec::with_capacity(options.batch);
+    let mut pace = Pace::new();
     loop {
+        pace.keep().await;
         let some = tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -163,6 +166,7 @@ pub(crate) async fn run<R: Reactor>(
         if some == 0 {
             break;
         }
+        pace.start();
         // Too many bytes for one batch: the rest is the next one.
         let mut rest = split_by_bytes(&mut received);
         let mut next = std::mem::take(&mut received);

@@ -22,6 +22,7 @@ pub mod metrics;
 mod nearness;
 mod operate;
 mod outbox;
+mod pace;
 mod parked;
 mod reactor;
 mod session;

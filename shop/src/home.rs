@@ -189,6 +189,15 @@ impl Stack {
         self.url("postgres", name)
     }
 
+    /// The same for a process on this machine: by the server's socket where it has one.
+    pub fn local_url(&self, role: &str, database: &str) -> String {
+        let url = self.url(role, database);
+        match backends::postgres::socket_folder(&self.data) {
+            Some(folder) => format!("{url}?host={}", folder.display()),
+            None => url,
+        }
+    }
+
     /// A database, as any role.
     pub fn url(&self, role: &str, database: &str) -> String {
         let port = self.base_port + 10;

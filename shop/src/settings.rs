@@ -53,7 +53,12 @@ impl Overrides {
 pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(String, String)> {
     let file = |name: &str| home.join(name).display().to_string();
     let url = |process| ports.of(process).map(|port| format!("http://127.0.0.1:{port}"));
-    let mut settings = vec![("BIND", "127.0.0.1".to_owned())];
+    // One of many processes on few cores; wake-ups make hurried polling unnecessary.
+    let mut settings = vec![
+        ("BIND", "127.0.0.1".to_owned()),
+        ("THREADS", "1".to_owned()),
+        ("POLL_HOT", "5ms".to_owned()),
+    ];
     // The relay has only its private listener, which is a thousand above the port it is told.
     let relay = process == "outbox-relay";
     let port = ports.of(process).map(|port| if relay { port - 1000 } else { port });
@@ -62,7 +67,8 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         settings.push(("KAFKA", stack.kafka()));
     }
     let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
-    settings.extend(owned.map(|(database, role)| ("DATABASE_URL", stack.url(role, database))));
+    settings
+        .extend(owned.map(|(database, role)| ("DATABASE_URL", stack.local_url(role, database))));
     match process {
         "order-svc" => settings.push(("SEAL_KEY_FILE", file("seal-key"))),
         "payment-svc" => {
@@ -72,7 +78,8 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         "notify-svc" => settings.push(("MBOX", file("mail.mbox"))),
         "simulator" => settings.push(("LEDGER", file("simulator-ledger.jsonl"))),
         "outbox-relay" => {
-            let all = DATABASES.map(|(name, role)| format!("{name}={}", stack.url(role, name)));
+            let all =
+                DATABASES.map(|(name, role)| format!("{name}={}", stack.local_url(role, name)));
             settings.push(("DATABASES", all.join(",")));
             // A stack on somebody's machine stays under 20 GB.
             settings.push(("OUTBOX_SIZE", "1GiB".to_owned()));
