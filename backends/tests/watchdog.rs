@@ -3,6 +3,7 @@
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backends::Watchdog;
 use backends::server::Server;
@@ -46,7 +47,12 @@ fn a_server_that_is_dropped_is_gone() {
     command.arg("86399.25").stdin(Stdio::null());
     let under = (&watchdog, Signal::KILL);
     let server = Server::spawn("sleep", command, &folder.join("log"), under).unwrap();
-    assert!(runs("86399.25"));
+    // Between the start of a process and its command line showing there is a moment.
+    let started = Instant::now();
+    while !runs("86399.25") {
+        assert!(started.elapsed() < Duration::from_secs(10), "it does not run");
+        std::thread::yield_now();
+    }
 
     drop(server);
 
