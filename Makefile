@@ -37,7 +37,7 @@ check: setup ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked -p e2e --test tidy
-	cd proto && npm ci --silent --no-fund --no-audit && npm run --silent lint
+	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint
 	cargo run --quiet --locked -p backends --bin with-postgres -- deploy/prepare --check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 

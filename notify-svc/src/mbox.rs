@@ -50,7 +50,7 @@ impl Mbox {
         Self { path, file: None }
     }
 
-    /// Appends all of `mails`, as [`write`] wrote them, in one write, and waits until they are on
+    /// Appends all of `mails`, as [`write()`] wrote them, in one write, and waits until they are on
     /// disk.
     pub async fn append(&mut self, mails: &[u8]) -> std::io::Result<()> {
         let mut file = match self.file.take() {
