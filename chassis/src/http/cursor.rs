@@ -11,7 +11,7 @@ pub fn write(kind: &str, place: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(place)
 }
 
-/// The place in a cursor that [`write`] made for the same list.
+/// The place in a cursor that [`write()`] made for the same list.
 pub fn read<T: DeserializeOwned>(kind: &str, cursor: &str) -> Result<T, Problem> {
     URL_SAFE_NO_PAD
         .decode(cursor)
