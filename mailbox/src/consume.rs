@@ -5,7 +5,7 @@
 //! what was not committed is delivered again, and the inbox makes the second time harmless.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
     types::RDKafkaRespErr,
 };
 use tokio::{runtime::Handle, sync::mpsc};
@@ -151,7 +152,16 @@ pub(crate) async fn run<R: Reactor>(
     let (hand_over, mut taken) = mpsc::channel(HANDED_OVER);
     let polling = {
         let (consumer, stop, runtime) = (Arc::clone(&consumer), stop.clone(), Handle::current());
-        tokio::task::spawn_blocking(move || poll(&consumer, &near, &hand_over, &stop, &runtime))
+        tokio::task::spawn_blocking(move || {
+            let polling = Polling {
+                consumer: &consumer,
+                hand_over: &hand_over,
+                stop: &stop,
+                runtime: &runtime,
+                topics: HashMap::new(),
+            };
+            polling.run(&near)
+        })
     };
     let mut parked = ParkedRate::default();
     let mut received = Vec::with_capacity(options.batch);
@@ -252,88 +262,95 @@ fn next_offsets(received: &[Received]) -> TopicPartitionList {
     list
 }
 
-/// The thread: polls, hands over, and pauses what nobody takes.
-fn poll(
-    consumer: &BaseConsumer<Group>,
-    near: &Nearness,
-    hand_over: &mpsc::Sender<Received>,
-    stop: &CancellationToken,
-    runtime: &Handle,
-) -> anyhow::Result<()> {
-    let mut topics: HashMap<String, Arc<str>> = HashMap::new();
-    while !stop.is_cancelled() {
-        let Some(polled) = consumer.poll(POLL) else { continue };
-        let raw = match polled {
-            Ok(raw) => raw,
-            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)) => {
-                bail!(
-                    "messages this service had not read are gone from Kafka, or its offsets are beyond the end"
-                )
-            }
-            Err(KafkaError::MessageConsumptionFatal(code)) => bail!("the consumer is dead: {code}"),
-            Err(error) => {
-                tracing::debug!(%error, "nothing from Kafka");
-                continue;
-            }
-        };
-        near.found();
-        let topic = topics.entry(raw.topic().to_owned()).or_insert_with_key(|it| Arc::from(&**it));
-        let message = envelope::open(&raw, Arc::clone(topic));
-        drop(raw);
-        if !give(consumer, hand_over, message, stop, runtime)? {
-            break;
-        }
-    }
-    Ok(())
+/// The polling thread's side of the hand-over.
+struct Polling<'a> {
+    consumer: &'a BaseConsumer<Group>,
+    hand_over: &'a mpsc::Sender<Received>,
+    stop: &'a CancellationToken,
+    runtime: &'a Handle,
+    /// Names of topics, so that messages share them.
+    topics: HashMap<String, Arc<str>>,
 }
 
-/// Hands one message over. While nobody takes it the partitions are paused and polling goes on. `false` to stop.
-fn give(
-    consumer: &BaseConsumer<Group>,
-    hand_over: &mpsc::Sender<Received>,
-    message: Received,
-    stop: &CancellationToken,
-    runtime: &Handle,
-) -> anyhow::Result<bool> {
-    let mut waiting = std::collections::VecDeque::from([message]);
-    let mut paused: Option<TopicPartitionList> = None;
-    let mut topics: HashMap<String, Arc<str>> = HashMap::new();
-    while !stop.is_cancelled() {
-        let room = runtime.block_on(async {
-            tokio::select! {
-                () = stop.cancelled() => None,
-                room = tokio::time::timeout(ROOM, hand_over.reserve()) => Some(room),
-            }
-        });
-        match room {
-            None | Some(Ok(Err(_))) => return Ok(false),
-            Some(Ok(Ok(permit))) => {
-                if let Some(message) = waiting.pop_front() {
-                    permit.send(message);
+impl Polling<'_> {
+    /// Polls, hands over, and pauses what nobody takes.
+    fn run(mut self, near: &Nearness) -> anyhow::Result<()> {
+        while !self.stop.is_cancelled() {
+            let Some(polled) = self.consumer.poll(POLL) else { continue };
+            let raw = match polled {
+                Ok(raw) => raw,
+                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset)) => {
+                    bail!(
+                        "messages this service had not read are gone from Kafka, or its offsets are beyond the end"
+                    )
                 }
-                if waiting.is_empty() {
-                    if let Some(partitions) = paused {
-                        consumer.resume(&partitions).context("could not resume partitions")?;
+                Err(KafkaError::MessageConsumptionFatal(code)) => {
+                    bail!("the consumer is dead: {code}")
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "nothing from Kafka");
+                    continue;
+                }
+            };
+            near.found();
+            let message = self.open(&raw);
+            drop(raw);
+            if !self.give(message)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, raw: &BorrowedMessage<'_>) -> Received {
+        if let Some(known) = self.topics.get(raw.topic()) {
+            return envelope::open(raw, Arc::clone(known));
+        }
+        let topic: Arc<str> = Arc::from(raw.topic());
+        self.topics.insert(raw.topic().to_owned(), Arc::clone(&topic));
+        envelope::open(raw, topic)
+    }
+
+    /// Hands one message over. While nobody takes it the partitions are paused and polling goes on. `false` to stop.
+    fn give(&mut self, message: Received) -> anyhow::Result<bool> {
+        let mut waiting = VecDeque::from([message]);
+        let mut paused: Option<TopicPartitionList> = None;
+        while !self.stop.is_cancelled() {
+            let room = self.runtime.block_on(async {
+                tokio::select! {
+                    () = self.stop.cancelled() => None,
+                    room = tokio::time::timeout(ROOM, self.hand_over.reserve()) => Some(room),
+                }
+            });
+            match room {
+                None | Some(Ok(Err(_))) => return Ok(false),
+                Some(Ok(Ok(permit))) => {
+                    if let Some(message) = waiting.pop_front() {
+                        permit.send(message);
                     }
-                    return Ok(true);
+                    if waiting.is_empty() {
+                        if let Some(partitions) = paused {
+                            self.consumer
+                                .resume(&partitions)
+                                .context("could not resume partitions")?;
+                        }
+                        return Ok(true);
+                    }
                 }
-            }
-            Some(Err(_full)) => {
-                let partitions =
-                    consumer.assignment().context("could not tell what is assigned")?;
-                consumer.pause(&partitions).context("could not pause partitions")?;
-                paused = Some(partitions);
-                // What was fetched before the pause may still come; it queues behind.
-                if let Some(Ok(raw)) = consumer.poll(Duration::ZERO) {
-                    let topic = topics
-                        .entry(raw.topic().to_owned())
-                        .or_insert_with_key(|it| Arc::from(&**it));
-                    waiting.push_back(envelope::open(&raw, Arc::clone(topic)));
+                Some(Err(_full)) => {
+                    let partitions =
+                        self.consumer.assignment().context("could not tell what is assigned")?;
+                    self.consumer.pause(&partitions).context("could not pause partitions")?;
+                    paused = Some(partitions);
+                    // What was fetched before the pause may still come; it queues behind.
+                    if let Some(Ok(raw)) = self.consumer.poll(Duration::ZERO) {
+                        waiting.push_back(self.open(&raw));
+                    }
                 }
             }
         }
+        Ok(false)
     }
-    Ok(false)
 }
 
 /// How many keys stopped lately.
