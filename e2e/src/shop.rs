@@ -11,8 +11,9 @@ use shop::{Home, Stack, audit};
 
 use crate::{AnOrder, Ask, Customer, Product, programs};
 
-/// No order of a test takes longer, on a machine that does other things besides.
-pub const WITHIN: Duration = Duration::from_secs(30);
+/// No order of a test takes longer, on a machine that does other things besides: what a killed
+/// process had in its hands waits for its lease, of up to 20 s, first.
+pub const WITHIN: Duration = Duration::from_secs(60);
 
 /// Sizes of servers that share a machine with others.
 const SMALL: [(&str, &str); 3] = [

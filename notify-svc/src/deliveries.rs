@@ -29,7 +29,7 @@ pub const WAITING_MAX: usize = 64;
 /// Mails in one write: as many as the batches hold that record them.
 const MAILS_MAX: usize = 500;
 /// How often the sweep looks for leases that are over.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Before a record is tried again that the database did not take.
 const BACKOFF: Duration = Duration::from_millis(500);
 

@@ -118,7 +118,7 @@ async fn try_to_order(shop: &Shop, mug: &Product) -> Option<Placed> {
 /// An order with goods and a good card is confirmed, however long it takes; only a deadline may end
 /// it otherwise.
 async fn ended(shop: &Shop, order: &Placed) -> Value {
-    eventually(&format!("{} is confirmed", order.id), 2 * WITHIN, async || {
+    eventually(&format!("{} is confirmed", order.id), WITHIN, async || {
         let told = shop.get(&order.path("")).send().await?;
         if told.body["status"] == "confirmed" { Ok(told.body) } else { Err(told.to_string()) }
     })
