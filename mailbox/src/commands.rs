@@ -86,13 +86,17 @@ pub(crate) async fn run<R: Reactor>(
                 }
                 () = stop.cancelled() => taken.close(),
             }
-        } else if let Ok(entry) = taken.try_recv() {
-            received.push(entry);
+        } else {
+            while received.len() < limit
+                && let Ok(entry) = taken.try_recv()
+            {
+                received.push(entry);
+            }
         }
         waiting.extend(received.drain(..));
         let mut batch = take_batch(&mut waiting, limit);
         if !batch.is_empty() {
-            pace.start();
+            pace.start(batch.len());
             let settled = settler.settle(&mut batch, &stop).await;
             if settled.stopped {
                 return Ok(());

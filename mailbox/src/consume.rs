@@ -127,8 +127,8 @@ fn client(options: &Options, near: Arc<Nearness>) -> Result<BaseConsumer<Group>,
         .set("fetch.min.bytes", "1")
         .set("fetch.wait.max.ms", "100")
         // The default is a second of silence when the local queue is full.
-        .set("fetch.queue.backoff.ms", "10")
-        .set("queued.min.messages", "20000")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.min.messages", "500")
         .set("queued.max.messages.kbytes", "16384")
         .set("check.crcs", "false")
         .set("allow.auto.create.topics", "false")
@@ -176,7 +176,7 @@ pub(crate) async fn run<R: Reactor>(
         if some == 0 {
             break;
         }
-        pace.start();
+        pace.start(some);
         // Too many bytes for one batch: the rest is the next one.
         let mut rest = split_by_bytes(&mut received);
         let mut next = std::mem::take(&mut received);

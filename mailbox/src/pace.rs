@@ -10,6 +10,10 @@ use tokio::time::Instant;
 /// Four hops of it are far below what a person notices, and a batch of one takes about half of it.
 const EVERY: Duration = Duration::from_millis(6);
 
+/// What each of a batch adds: where hundreds come, larger batches are worth more than milliseconds.
+const EACH: Duration = Duration::from_micros(100);
+const CROWD_MAX: u32 = 250;
+
 /// When a loop may start its next batch.
 pub(crate) struct Pace {
     next: Instant,
@@ -27,8 +31,9 @@ impl Pace {
         }
     }
 
-    /// A batch starts now.
-    pub(crate) fn start(&mut self) {
-        self.next = Instant::now() + EVERY;
+    /// A batch of so many starts now.
+    pub(crate) fn start(&mut self, size: usize) {
+        let crowd = u32::try_from(size).unwrap_or(u32::MAX).min(CROWD_MAX);
+        self.next = Instant::now() + EVERY + EACH * crowd;
     }
 }

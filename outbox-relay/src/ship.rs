@@ -45,7 +45,7 @@ enum Until {
 /// The least pause between polls at a rate of events over all lanes. Kafka's work is per request:
 /// on a machine that is busy, larger batches are worth more than milliseconds.
 fn pace(rate: u64) -> Duration {
-    Duration::from_millis((rate.saturating_sub(6_000) / 800).min(20))
+    Duration::from_millis((rate.saturating_sub(6_000) / 200).min(40))
 }
 
 /// One stretch of shipping: from a tick, with one producer, until something ends it.
