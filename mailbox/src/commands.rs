@@ -96,7 +96,7 @@ pub(crate) async fn run<R: Reactor>(
         waiting.extend(received.drain(..));
         let mut batch = take_batch(&mut waiting, limit);
         if !batch.is_empty() {
-            pace.start(batch.len());
+            pace.start();
             let settled = settler.settle(&mut batch, &stop).await;
             if settled.stopped {
                 return Ok(());

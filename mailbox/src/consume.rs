@@ -176,7 +176,7 @@ pub(crate) async fn run<R: Reactor>(
         if some == 0 {
             break;
         }
-        pace.start(some);
+        pace.start();
         // Too many bytes for one batch: the rest is the next one.
         let mut rest = split_by_bytes(&mut received);
         let mut next = std::mem::take(&mut received);

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::message::Park;
+
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -48,6 +50,11 @@ pub(crate) fn judge(error: &sqlx::Error) -> Verdict {
             _ => Verdict::Suspect { at_once: false },
         },
     }
+}
+
+/// Why a message is set aside that the database refuses.
+pub(crate) fn park(error: &sqlx::Error) -> Park {
+    Park { class: "refused_by_database", reason: format!("the database refuses it: {error}") }
 }
 
 /// What makes two failures the same: SQLSTATE and constraint, or the kind of error.

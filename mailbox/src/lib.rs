@@ -6,7 +6,8 @@
 //! least once out.
 //!
 //! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle` (what happens when it
-//! fails), `consume` and `commands` (the two ways in), `parked` and `operate` (what stopped), `leaves` (the sweep).
+//! fails), `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka), `parked` and
+//! `operate` (what stopped), `leaves` (the sweep).
 
 mod batch;
 mod commands;
@@ -43,7 +44,7 @@ use crate::{
 };
 
 pub use message::{Message, Park, Trace};
-pub use operate::OperatorError;
+pub use operate::{Once, OperatorError};
 pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
 pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
 
@@ -214,27 +215,38 @@ impl<R: Reactor> Mailbox<R> {
     }
 
     /// The keys that stopped, the oldest first.
-    pub async fn parked(&self) -> Result<Vec<ParkedKey>, OperatorError> {
-        Ok(self.operators.list().await?)
+    pub async fn parked(&self) -> sqlx::Result<Vec<ParkedKey>> {
+        self.operators.list().await
     }
 
-    /// A parked key's messages, the first first.
+    /// A parked key's messages, the first first; none where nothing is parked.
     pub async fn parked_messages(
         &self,
         topic: &str,
         key: &str,
-    ) -> Result<Vec<ParkedMessage>, OperatorError> {
+    ) -> sqlx::Result<Vec<ParkedMessage>> {
         self.operators.messages(topic, key).await
     }
 
     /// Processes a parked key's messages in order, with the ids they came with; says how many.
-    pub async fn release(&self, topic: &str, key: &str) -> Result<u64, OperatorError> {
-        self.operators.release(topic, key).await
+    pub async fn release(
+        &self,
+        topic: &str,
+        key: &str,
+        once: Option<Once<'_>>,
+    ) -> Result<u64, OperatorError> {
+        self.operators.release(topic, key, once).await
     }
 
     /// Drops a parked key's first message for good, with a reason that is kept.
-    pub async fn discard(&self, topic: &str, key: &str, reason: &str) -> Result<(), OperatorError> {
-        self.operators.discard(topic, key, reason).await
+    pub async fn discard(
+        &self,
+        topic: &str,
+        key: &str,
+        reason: &str,
+        once: Option<Once<'_>>,
+    ) -> Result<(), OperatorError> {
+        self.operators.discard(topic, key, reason, once).await
     }
 
     /// Gives a parked key's first message another payload; the old one is kept in the log.
@@ -244,8 +256,9 @@ impl<R: Reactor> Mailbox<R> {
         key: &str,
         mended: Mended<'_>,
         reason: &str,
+        once: Option<Once<'_>>,
     ) -> Result<(), OperatorError> {
-        self.operators.replace(topic, key, mended, reason).await
+        self.operators.replace(topic, key, mended, reason, once).await
     }
 }
 

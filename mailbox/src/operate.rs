@@ -7,12 +7,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
+    IdempotencyKey,
     consume::entry,
     entry::Entry,
+    fault::{self, Verdict},
+    idempotency,
     message::{Message, Park},
     outbox,
     parked::{self, Mended, ParkedKey, ParkedMessage},
-    reactor::{Reactor, Turn},
+    reactor::{Answer, Reactor, Turn},
     session::Session,
     wake::Wake,
 };
@@ -29,9 +32,23 @@ pub enum OperatorError {
     /// The first message still cannot be processed; those before it were released.
     #[error("the first message still cannot be processed: {0}")]
     StillStopped(Park),
+    /// The request was answered before, so.
+    #[error("the request was answered before")]
+    Answered(Answer),
+    /// The same idempotency key came with another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// The database refused or did not answer; nothing of the last piece took effect.
     #[error("the database did not take it")]
     Database(#[from] sqlx::Error),
+}
+
+/// A request that takes effect once, however often it comes: what it came to is kept under its key.
+#[derive(Clone, Copy)]
+pub struct Once<'a> {
+    pub key: &'a IdempotencyKey,
+    /// The answer to be told again: to how many messages something was done, or why it was not.
+    pub tell: fn(Result<u64, &Park>) -> Answer,
 }
 
 /// The operators' side of a mailbox.
@@ -58,20 +75,25 @@ impl<R: Reactor> Operators<R> {
         &self,
         topic: &str,
         key: &str,
-    ) -> Result<Vec<ParkedMessage>, OperatorError> {
+    ) -> sqlx::Result<Vec<ParkedMessage>> {
         let mut session = self.session()?;
-        let found = parked::messages(session.connection().await?, topic, key, 1_000).await?;
-        if found.is_empty() { Err(OperatorError::NotParked) } else { Ok(found) }
+        parked::messages(session.connection().await?, topic, key, 1_000).await
     }
 
     /// Processes a key's messages in order, as if they came now; how many were.
-    pub(crate) async fn release(&self, topic: &str, key: &str) -> Result<u64, OperatorError> {
+    pub(crate) async fn release(
+        &self,
+        topic: &str,
+        key: &str,
+        once: Option<Once<'_>>,
+    ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
         let db = session.connection().await?;
         let mut released = 0;
         let mut size = PIECE;
         loop {
-            match self.release_piece(db, topic, key, size).await {
+            let wanted = Wanted { topic, key, size, released, once };
+            match self.release_piece(db, wanted).await {
                 Ok(Piece { decided, refused: Some(park), .. }) => {
                     released += decided;
                     tracing::warn!(topic, key, released, %park, "a parked key stays parked");
@@ -85,10 +107,12 @@ impl<R: Reactor> Operators<R> {
                     }
                 }
                 // One of the piece is refused by the database: one by one, up to it.
-                Err(OperatorError::Database(error))
-                    if size > 1 && error.as_database_error().is_some() =>
-                {
-                    size = 1;
+                Err(OperatorError::Database(error)) if is_refusal(&error) && size > 1 => size = 1,
+                Err(OperatorError::Database(error)) if is_refusal(&error) => {
+                    let park = fault::park(&error);
+                    tracing::warn!(topic, key, released, %park, "a parked key stays parked");
+                    self.explain(db, wanted, &park).await?;
+                    return Err(OperatorError::StillStopped(park));
                 }
                 Err(error) if released > 0 && matches!(error, OperatorError::NotParked) => {
                     return Ok(released);
@@ -101,11 +125,11 @@ impl<R: Reactor> Operators<R> {
     async fn release_piece(
         &self,
         db: &mut PgConnection,
-        topic: &str,
-        key: &str,
-        size: i64,
+        wanted: Wanted<'_>,
     ) -> Result<Piece, OperatorError> {
+        let Wanted { topic, key, size, released, once } = wanted;
         let mut tx = db.begin().await?;
+        claim(&mut tx, once).await?;
         if !parked::hold(&mut tx, topic, key).await? {
             return Err(OperatorError::NotParked);
         }
@@ -139,12 +163,36 @@ impl<R: Reactor> Operators<R> {
         let place = (topic.to_owned(), key.to_owned());
         let note = format!("{} messages", over.len());
         parked::log(&mut tx, &place, "release", &note, None).await?;
+        let decided = u64::try_from(decided).unwrap_or(u64::MAX);
+        match &refused {
+            Some(park) => keep(&mut tx, once, Err(park)).await?,
+            None if gone => keep(&mut tx, once, Ok(released + decided)).await?,
+            // There is more of it: the last piece is the one that answers.
+            None => forget(&mut tx, once).await?,
+        }
         tx.commit().await?;
         self.wake.poke();
         if let Some(world) = world {
             self.reactor.committed(world);
         }
-        Ok(Piece { decided: u64::try_from(decided).unwrap_or(u64::MAX), refused, gone })
+        Ok(Piece { decided, refused, gone })
+    }
+
+    /// Says of a key why it stays parked, after a transaction that was refused.
+    async fn explain(
+        &self,
+        db: &mut PgConnection,
+        Wanted { topic, key, once, .. }: Wanted<'_>,
+        park: &Park,
+    ) -> Result<(), OperatorError> {
+        let mut tx = db.begin().await?;
+        claim(&mut tx, once).await?;
+        if !parked::hold(&mut tx, topic, key).await? {
+            return Err(OperatorError::NotParked);
+        }
+        parked::explain(&mut tx, topic, key, park).await?;
+        keep(&mut tx, once, Err(park)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Drops a key's first message for good; the others wait for the release.
@@ -153,13 +201,16 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         reason: &str,
+        once: Option<Once<'_>>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
+        claim(&mut tx, once).await?;
         let first = hold_first(&mut tx, topic, key).await?;
         let place = (topic.to_owned(), key.to_owned());
         parked::log(&mut tx, &place, "discard", reason, Some(&first)).await?;
         parked::remove(&mut tx, topic, key, &[first.parked_id]).await?;
+        keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -171,22 +222,70 @@ impl<R: Reactor> Operators<R> {
         key: &str,
         mended: Mended<'_>,
         reason: &str,
+        once: Option<Once<'_>>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
+        claim(&mut tx, once).await?;
         let first = hold_first(&mut tx, topic, key).await?;
         let place = (topic.to_owned(), key.to_owned());
         parked::log(&mut tx, &place, "replace", reason, Some(&first)).await?;
         parked::replace(&mut tx, first.parked_id, mended).await?;
+        keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// A piece of a release.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    topic: &'a str,
+    key: &'a str,
+    size: i64,
+    /// Messages of the pieces before.
+    released: u64,
+    once: Option<Once<'a>>,
 }
 
 struct Piece {
     decided: u64,
     refused: Option<Park>,
     gone: bool,
+}
+
+/// Whether the database would say the same again: one message is to blame.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    matches!(fault::judge(error), Verdict::Suspect { .. } | Verdict::Collision | Verdict::Halve)
+}
+
+/// Claims the request's key until the transaction ends; an answer given before is the end of it.
+async fn claim(db: &mut PgConnection, once: Option<Once<'_>>) -> Result<(), OperatorError> {
+    let Some(Once { key, .. }) = once else { return Ok(()) };
+    if !idempotency::claim(db, &[key]).await?.is_empty() {
+        return Ok(());
+    }
+    let kept = idempotency::kept(db, &[key]).await?.into_values().next();
+    let kept = kept.ok_or(sqlx::Error::RowNotFound)?;
+    Err(if kept.fingerprint == key.fingerprint {
+        OperatorError::Answered(kept.answer)
+    } else {
+        OperatorError::KeyReused
+    })
+}
+
+async fn keep(
+    db: &mut PgConnection,
+    once: Option<Once<'_>>,
+    end: Result<u64, &Park>,
+) -> sqlx::Result<()> {
+    let Some(Once { key, tell }) = once else { return Ok(()) };
+    idempotency::keep(db, &[(key, &tell(end))]).await
+}
+
+async fn forget(db: &mut PgConnection, once: Option<Once<'_>>) -> sqlx::Result<()> {
+    let Some(Once { key, .. }) = once else { return Ok(()) };
+    idempotency::forget(db, &[key]).await
 }
 
 async fn hold_first(

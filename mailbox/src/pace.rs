@@ -7,33 +7,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Four hops of it are far below what a person notices, and a batch of one takes about half of it.
-const EVERY: Duration = Duration::from_millis(6);
-
-/// What each of a batch adds: where hundreds come, larger batches are worth more than milliseconds.
-const EACH: Duration = Duration::from_micros(100);
-const CROWD_MAX: u32 = 250;
+/// At least this long from start to start. Four hops of it are far below what a person notices, and a batch of one
+/// takes about half of it.
+const EVERY_MIN: Duration = Duration::from_millis(6);
+/// And at most this long, if the loop rests as long as it works.
+const EVERY_MAX: Duration = Duration::from_millis(40);
 
 /// When a loop may start its next batch.
 pub(crate) struct Pace {
-    next: Instant,
+    started: Instant,
 }
 
 impl Pace {
     pub(crate) fn new() -> Self {
-        Self { next: Instant::now() }
+        Self { started: Instant::now() }
     }
 
-    /// Waits if the last batch was started a moment ago.
+    /// Waits if the last batch was started a moment ago: the longer it took, the more there is to do for everybody, and
+    /// the more company is worth waiting for.
     pub(crate) async fn keep(&self) {
-        if self.next > Instant::now() {
-            tokio::time::sleep_until(self.next).await;
-        }
+        let every = (self.started.elapsed() * 2).clamp(EVERY_MIN, EVERY_MAX);
+        tokio::time::sleep_until(self.started + every).await;
     }
 
-    /// A batch of so many starts now.
-    pub(crate) fn start(&mut self, size: usize) {
-        let crowd = u32::try_from(size).unwrap_or(u32::MAX).min(CROWD_MAX);
-        self.next = Instant::now() + EVERY + EACH * crowd;
+    /// A batch starts now.
+    pub(crate) fn start(&mut self) {
+        self.started = Instant::now();
     }
 }

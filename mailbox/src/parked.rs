@@ -67,6 +67,8 @@ pub(crate) async fn lock(db: &mut PgConnection, places: &[&Place]) -> sqlx::Resu
         select p.topic, p.key
         from unnest($1::text[], $2::text[]) as k (topic, key)
         join parked_keys p on p.topic = k.topic and p.key = k.key
+        -- Nearly always nothing is parked, and then no key has to be looked up.
+        where exists (select from parked_keys)
         order by p.topic, p.key
         for share of p",
         &topics,

@@ -14,9 +14,7 @@ use crate::{
     batch::{self, Broken, Done, Pass},
     entry::{Entry, Fate, Origin},
     fault::{self, Verdict},
-    leaves,
-    message::Park,
-    metrics,
+    leaves, metrics,
     reactor::{Reactor, Turn},
     session::Session,
     wake::Wake,
@@ -230,10 +228,7 @@ fn give_up<I>(entry: &mut Entry<I>, error: &sqlx::Error) {
     entry.answer(Err(CommandError::Failed));
     if entry.message().is_some() {
         entry.input = None;
-        entry.flaw = Some(Park {
-            class: "refused_by_database",
-            reason: format!("the database refuses it: {error}"),
-        });
+        entry.flaw = Some(fault::park(error));
     }
 }
 

@@ -46,19 +46,23 @@ impl Asked {
 
     /// The command for `input`, under the request's idempotency key if it has one; `body` is what the key was sent with.
     pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
+        Ok(Command { input, key: self.key(body)?, trace: self.trace.map(TraceParent::to_bytes) })
+    }
+
+    /// The request's idempotency key, if it has one, with what it was sent with.
+    pub fn key(&self, body: &[u8]) -> Result<Option<mailbox::IdempotencyKey>, Problem> {
         let key = self.key.clone().map_err(|code| {
             Problem::new(
                 code,
                 "an Idempotency-Key has 1 to 255 visible ASCII characters, and there is one",
             )
         })?;
-        let key = key.map(|key| mailbox::IdempotencyKey {
+        Ok(key.map(|key| mailbox::IdempotencyKey {
             caller: CALLER.to_owned(),
             route: format!("{} {}", self.method, self.path),
             key,
             fingerprint: http::fingerprint(&self.method, &self.path, body),
-        });
-        Ok(Command { input, key, trace: self.trace.map(TraceParent::to_bytes) })
+        }))
     }
 }
 
@@ -77,12 +81,14 @@ pub fn ended(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
             Problem::new(Code::Overloaded, "there is more to do than can be done in time")
                 .retry_after(1)
         }
-        CommandError::KeyReused => Problem::new(
-            Code::IdempotencyKeyReused,
-            "this Idempotency-Key was used for another request",
-        ),
+        CommandError::KeyReused => key_reused(),
         CommandError::Failed => Problem::internal(),
     })
+}
+
+/// The problem of an idempotency key that came with another request before.
+pub(crate) fn key_reused() -> Problem {
+    Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request")
 }
 
 /// The response that tells an outcome.

@@ -1,18 +1,24 @@
 //! Parked keys over HTTP: what stopped, what is in it, and an operator's three answers to it.
 
+use std::error::Error;
+
 use axum::{
     Router,
     extract::{Path, RawQuery, State},
-    http::StatusCode,
     response::Response,
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
-use mailbox::{Mailbox, Mended, OperatorError, ParkedKey, ParkedMessage, Reactor};
+use mailbox::{
+    Answer, IdempotencyKey, Mailbox, Mended, Once, OperatorError, Outcome, Park, ParkedKey,
+    ParkedMessage, Reactor,
+};
 use proto::{Event, OrderId};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::ask::{Asked, key_reused, outcome, refusal, told};
 
 const CURSOR: &str = "parked";
 const REASON_CHARS_MAX: usize = 200;
@@ -70,7 +76,7 @@ async fn list<R: Reactor>(
         Some(cursor) => http::read_cursor::<usize>(CURSOR, &cursor)?,
         None => 0,
     };
-    let all = desk.mailbox.parked().await.map_err(problem)?;
+    let all = desk.mailbox.parked().await.map_err(|error| unanswered(&error))?;
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let next = (from + limit < all.len()).then(|| http::write_cursor(CURSOR, &(from + limit)));
     let keys: Vec<Stopped> =
@@ -83,7 +89,11 @@ async fn show<R: Reactor>(
     Path(place): Place,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let messages = desk.mailbox.parked_messages(&topic, &key).await.map_err(problem)?;
+    let messages = desk.mailbox.parked_messages(&topic, &key).await;
+    let messages = messages.map_err(|error| unanswered(&error))?;
+    if messages.is_empty() {
+        return Err(not_parked());
+    }
     let items: Vec<Value> = messages.iter().map(|message| view(&topic, message)).collect();
     Ok(http::list(&items, None))
 }
@@ -106,26 +116,34 @@ fn view(topic: &str, message: &ParkedMessage) -> Value {
 async fn release<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): Place,
+    asked: Asked,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let released = desk.mailbox.release(&topic, &key).await.map_err(problem)?;
-    Ok(http::json(StatusCode::OK, &json!({ "released": released })))
+    body.read_optional(|_nothing| Some(()))?;
+    let asked = asked.key(&body.0)?;
+    let once = once(asked.as_ref(), released);
+    respond(desk.mailbox.release(&topic, &key, once).await, released)
 }
 
 async fn discard<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): Place,
+    asked: Asked,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
     let reason = body.read(|fields| Some(fields.text("reason", REASON_CHARS_MAX)?.to_owned()))?;
-    desk.mailbox.discard(&topic, &key, &reason).await.map_err(problem)?;
-    Ok(http::json(StatusCode::OK, &json!({ "discarded": 1 })))
+    let asked = asked.key(&body.0)?;
+    let once = once(asked.as_ref(), discarded);
+    let end = desk.mailbox.discard(&topic, &key, &reason, once).await;
+    respond(end.map(|()| 1), discarded)
 }
 
 async fn replace<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): Place,
+    asked: Asked,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
@@ -144,8 +162,51 @@ async fn replace<R: Reactor>(
     let named = Event::decode(&topic, &payload).ok().flatten();
     let event_type = named.map(|event| event.event_type().full_name());
     let mended = Mended { payload: &payload, event_type: event_type.as_deref() };
-    desk.mailbox.replace(&topic, &key, mended, &reason).await.map_err(problem)?;
-    Ok(http::json(StatusCode::OK, &json!({ "replaced": 1 })))
+    let asked = asked.key(&body.0)?;
+    let once = once(asked.as_ref(), replaced);
+    let end = desk.mailbox.replace(&topic, &key, mended, &reason, once).await;
+    respond(end.map(|()| 1), replaced)
+}
+
+/// The answer to a wish: to how many messages something was done, or why it was not.
+type Tell = fn(Result<u64, &Park>) -> Answer;
+
+fn released(end: Result<u64, &Park>) -> Answer {
+    tell("released", end)
+}
+
+fn discarded(end: Result<u64, &Park>) -> Answer {
+    tell("discarded", end)
+}
+
+fn replaced(end: Result<u64, &Park>) -> Answer {
+    tell("replaced", end)
+}
+
+fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
+    match end {
+        Ok(messages) => told(200, &json!({ what: messages }), None),
+        Err(park) => refusal(&Problem::new(
+            Code::InvalidValue,
+            format!("the key's first message still cannot be processed: {park}"),
+        )),
+    }
+}
+
+fn once(key: Option<&IdempotencyKey>, tell: Tell) -> Option<Once<'_>> {
+    key.map(|key| Once { key, tell })
+}
+
+fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {
+    let first = |answer| outcome(Outcome { answer, replayed: false });
+    match end {
+        Ok(messages) => Ok(first(tell(Ok(messages)))),
+        Err(OperatorError::StillStopped(park)) => Ok(first(tell(Err(&park)))),
+        Err(OperatorError::Answered(answer)) => Ok(outcome(Outcome { answer, replayed: true })),
+        Err(OperatorError::KeyReused) => Err(key_reused()),
+        Err(OperatorError::NotParked) => Err(not_parked()),
+        Err(OperatorError::Database(error)) => Err(unanswered(&error)),
+    }
 }
 
 impl<R: Reactor> Desk<R> {
@@ -167,24 +228,15 @@ impl<R: Reactor> Desk<R> {
         &self,
         (service, topic, key): (String, String, String),
     ) -> Result<(String, String), Problem> {
-        if service == self.service {
-            Ok((topic, key))
-        } else {
-            Err(problem(OperatorError::NotParked))
-        }
+        if service == self.service { Ok((topic, key)) } else { Err(not_parked()) }
     }
 }
 
-fn problem(error: OperatorError) -> Problem {
-    match error {
-        OperatorError::NotParked => Problem::new(Code::NotFound, "this key is not parked"),
-        OperatorError::StillStopped(park) => Problem::new(
-            Code::InvalidValue,
-            format!("the key's first message still cannot be processed: {park}"),
-        ),
-        OperatorError::Database(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "an operator's wish failed");
-            Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
-        }
-    }
+fn not_parked() -> Problem {
+    Problem::new(Code::NotFound, "this key is not parked")
+}
+
+fn unanswered(error: &(dyn Error + 'static)) -> Problem {
+    tracing::error!(error, "an operator's wish failed");
+    Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
 }

@@ -146,7 +146,14 @@ async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &Pl
     let messages = messages["items"].as_array().unwrap();
     assert!(messages[0]["data"].is_null(), "{messages:?}");
     assert!(messages[1..].iter().all(|message| message["data"].is_object()), "{messages:?}");
-    shop.post(&format!("{place}/discard"), &json!({"reason": "put there by hand"})).await.with(200);
+    let reason = json!({"reason": "put there by hand"});
+    let discard = async || {
+        let once = shop.post(&format!("{place}/discard"), &reason).header("Idempotency-Key", "once");
+        once.await
+    };
+    discard().await.with(200);
+    let again = discard().await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{again}");
     let released = shop.post(&format!("{place}/release"), &json!({})).await;
     // A key whose only message was dropped has nothing left to release.
     assert!(
