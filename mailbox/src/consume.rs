@@ -19,7 +19,10 @@ use rdkafka::{
     message::BorrowedMessage,
     types::RDKafkaRespErr,
 };
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{self, error::TrySendError},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -313,6 +316,11 @@ impl Polling<'_> {
 
     /// Hands one message over. While nobody takes it the partitions are paused and polling goes on. `false` to stop.
     fn give(&mut self, message: Received) -> anyhow::Result<bool> {
+        let message = match self.hand_over.try_send(message) {
+            Ok(()) => return Ok(true),
+            Err(TrySendError::Closed(_)) => return Ok(false),
+            Err(TrySendError::Full(message)) => message,
+        };
         let mut waiting = VecDeque::from([message]);
         let mut paused: Option<TopicPartitionList> = None;
         while !self.stop.is_cancelled() {

@@ -148,7 +148,8 @@ async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &Pl
     assert!(messages[1..].iter().all(|message| message["data"].is_object()), "{messages:?}");
     let reason = json!({"reason": "put there by hand"});
     let discard = async || {
-        let once = shop.post(&format!("{place}/discard"), &reason).header("Idempotency-Key", "once");
+        let once =
+            shop.post(&format!("{place}/discard"), &reason).header("Idempotency-Key", "once");
         once.await
     };
     discard().await.with(200);
