@@ -1,6 +1,7 @@
 # Every command a person or CI may run. `make` alone lists them.
 #   make up RELEASE=1     the stack on which figures are taken
 #   make down FRESH=1     forgets the data, too
+#   make demo BASE_PORT=9500, or up, where 8000 and what follows is taken
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,6 +11,7 @@ PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
 SHOP := target/$(PROFILE)/shop
 HOME_DIR := .shop
+AT := $(if $(BASE_PORT),--base-port $(BASE_PORT),)
 PROGRAMS := -p shop -p order-svc -p payment-svc -p inventory-svc -p notify-svc -p gateway -p outbox-relay -p simulator
 
 help: ## list targets
@@ -19,13 +21,14 @@ setup: ## install what is missing (apt where it may be used; otherwise it says w
 	@deploy/setup
 
 build: setup
-	@cargo build --quiet --locked $(CARGO_PROFILE) $(PROGRAMS)
+	@test -x $(SHOP) || echo "building everything: 5 to 10 minutes the first time, 3 GB in target/"
+	@cargo build $(if $(wildcard $(SHOP)),--quiet,) --locked $(CARGO_PROFILE) $(PROGRAMS)
 
 demo: build ## build, start everything, place orders of every kind, show them move
-	@$(SHOP) --home $(HOME_DIR) demo
+	@$(SHOP) --home $(HOME_DIR) demo $(AT)
 
 up: build ## start PostgreSQL, Kafka and the shop, and leave them running
-	@$(SHOP) --home $(HOME_DIR) up --detach
+	@$(SHOP) --home $(HOME_DIR) up --detach $(AT)
 
 down: build ## stop them (FRESH=1 forgets the data)
 	@$(SHOP) --home $(HOME_DIR) down $(if $(FRESH),--fresh,)

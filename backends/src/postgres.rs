@@ -57,8 +57,8 @@ const SETTINGS: [(&str, &str); 14] = [
 /// A socket's whole path has room for 107 bytes.
 const SOCKET_FOLDER_MAX: usize = 80;
 
-/// Where a server with this data directory has its socket, which costs less than a port; none where the path is too
-/// long for one, or would have to be escaped in an address.
+/// Where a server with this data directory has its socket, which costs less than a port; none where
+/// the path is too long for one, or would have to be escaped in an address.
 pub fn socket_folder(data: &Path) -> Option<&Path> {
     let path = data.to_str()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);

@@ -11,6 +11,8 @@ mod serve;
 pub use answers::{answer, etag_of, json, list, raw_json, resource};
 pub use cursor::{read as read_cursor, write as write_cursor};
 pub use edge::{BODY_LIMIT, Edge, Finished, RequestId, Site};
-pub use headers::{IdempotencyKey, Prefer, fingerprint, if_match, not_modified, prefer_wait};
+pub use headers::{
+    IdempotencyKey, Prefer, fingerprint, if_match, if_nothing_matches, not_modified, prefer_wait,
+};
 pub use params::{Page, Params};
 pub use serve::serve;

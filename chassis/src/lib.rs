@@ -25,6 +25,7 @@ pub use run::{Chassis, run};
 pub use tasks::{Detached, Tasks};
 pub use trace::TraceParent;
 
-/// Decoding and deciding make and drop many small values: the system's allocator took a tenth of all time for them.
+/// Decoding and deciding make and drop many small values: the system's allocator took a tenth of
+/// all time for them.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

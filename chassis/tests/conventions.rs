@@ -8,7 +8,7 @@ use axum::{
 };
 use chassis::{
     Code,
-    http::{self, Page, Params, Prefer, fingerprint, if_match, prefer_wait},
+    http::{self, Page, Params, Prefer, fingerprint, if_match, if_nothing_matches, prefer_wait},
 };
 use serde_json::json;
 
@@ -43,6 +43,10 @@ fn a_change_of_something_stale_is_refused() {
     assert!(stale("*").is_ok());
     assert_eq!(stale("\"b\"").unwrap_err().code(), Code::Stale);
     assert_eq!(stale("W/\"a\"").unwrap_err().code(), Code::Stale);
+
+    let absent = |value: &str| if_nothing_matches(&headers(header::IF_MATCH, value));
+    assert!(if_nothing_matches(&HeaderMap::new()).is_ok());
+    assert_eq!(absent("*").unwrap_err().code(), Code::Stale, "nothing is there to match");
 }
 
 #[test]

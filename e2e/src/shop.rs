@@ -13,7 +13,7 @@ use crate::{AnOrder, Ask, Customer, Product, programs};
 
 /// No order of a test takes longer, on a machine that does other things besides: what a killed
 /// process had in its hands waits for its lease, of up to 20 s, first.
-pub const WITHIN: Duration = Duration::from_secs(60);
+pub const WITHIN: Duration = Duration::from_mins(1);
 
 /// Sizes of servers that share a machine with others.
 const SMALL: [(&str, &str); 3] = [

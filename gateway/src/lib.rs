@@ -73,7 +73,9 @@ impl Gateway {
 
     async fn route(&self, request: Request) -> Result<Response, Problem> {
         let path = request.uri().path();
-        if let Some(code) = path.strip_prefix("/problems") {
+        if let Some(code) = path.strip_prefix("/problems")
+            && (code.is_empty() || code.starts_with('/'))
+        {
             return page(request.method(), code);
         }
         match routes::find(request.method().as_str(), path) {

@@ -101,7 +101,7 @@ fn put_product(
         }
         200
     } else {
-        http::if_match(headers, "")?;
+        http::if_nothing_matches(headers)?;
         let mut product = Product::listed(sku.clone(), name.to_owned(), price);
         product.version += 1;
         world.products.insert(sku.clone(), Kept::new(product));
@@ -160,7 +160,7 @@ fn put_warehouse(
         kept.now = warehouse.clone();
         200
     } else {
-        http::if_match(headers, "")?;
+        http::if_nothing_matches(headers)?;
         world.warehouses.insert(id.clone(), Kept::new(warehouse.clone()));
         201
     };

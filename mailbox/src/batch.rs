@@ -1,7 +1,9 @@
-//! One attempt at a batch: one transaction that admits, loads, decides, saves and appends, and nothing else.
+//! One attempt at a batch: one transaction that admits, loads, decides, saves and appends, and
+//! nothing else.
 //!
-//! The order of statements is the order of locks: inbox ids, idempotency keys, parked keys, then whatever the service
-//! loads. Everybody who writes goes through here, so nobody meets anybody else's locks the other way round.
+//! The order of statements is the order of locks: inbox ids, idempotency keys, parked keys, then
+//! whatever the service loads. Everybody who writes goes through here, so nobody meets anybody
+//! else's locks the other way round.
 
 use std::collections::{HashMap, HashSet};
 
@@ -231,8 +233,8 @@ impl<'a, R: Reactor> Batch<'a, R> {
         Ok(world)
     }
 
-    /// Whether a message is not to be decided: its key stopped earlier in this batch, or it stops its key itself, or
-    /// the inbox has forgotten its time and its version says that it was heard.
+    /// Whether a message is not to be decided: its key stopped earlier in this batch, or it stops
+    /// its key itself, or the inbox has forgotten its time and its version says that it was heard.
     fn stops(&mut self, index: usize, world: Option<&mut R::World>) -> bool {
         let entry = &self.entries[index];
         let Some(message) = entry.message() else { return false };
@@ -339,7 +341,8 @@ impl<'a, R: Reactor> Batch<'a, R> {
     }
 }
 
-/// A command whose client was told that it is too late is left out, unless a commit of it may have happened.
+/// A command whose client was told that it is too late is left out, unless a commit of it may have
+/// happened.
 fn first_fate<I>(entry: &Entry<I>) -> Fate {
     match entry.waiting() {
         Some(waiting) if waiting.reply.is_none() && waiting.told.is_none() => {
@@ -354,6 +357,6 @@ fn known<I>(entry: &Entry<I>) -> Fate {
     match entry.waiting() {
         None => Fate::Duplicate,
         // A commit whose end was never heard did happen: the answer of that attempt holds.
-        Some(waiting) => Fate::Answered(waiting.told.clone().ok_or(CommandError::Failed)),
+        Some(waiting) => Fate::Answered(waiting.told.clone().unwrap_or(Err(CommandError::Failed))),
     }
 }

@@ -105,7 +105,8 @@ pub(crate) async fn run<R: Reactor>(
     }
 }
 
-/// The next batch: one request of each idempotency key, so that the second finds the first one's answer.
+/// The next batch: one request of each idempotency key, so that the second finds the first one's
+/// answer.
 fn take_batch<I>(waiting: &mut VecDeque<Entry<I>>, limit: usize) -> Vec<Entry<I>> {
     let mut names = HashSet::new();
     let (mut batch, mut later) = (Vec::new(), VecDeque::new());

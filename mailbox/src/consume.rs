@@ -1,13 +1,14 @@
 //! From Kafka to the batch and back to the offset: at least once in, one change.
 //!
-//! A thread polls the consumer and hands messages over; it never waits for long without polling, so a database that is
-//! away costs no membership. The loop takes whatever has accumulated, settles it, and only then stores the offsets:
-//! what was not committed is delivered again, and the inbox makes the second time harmless.
+//! A thread polls the consumer and hands messages over; it never waits for long without polling, so
+//! a database that is away costs no membership. The loop takes whatever has accumulated, settles
+//! it, and only then stores the offsets: what was not committed is delivered again, and the inbox
+//! makes the second time harmless.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -28,23 +29,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Options,
     entry::{Entry, Origin},
-    envelope,
+    envelope, flood,
     message::{Message, Park},
     nearness::Nearness,
     pace::Pace,
     reactor::Reactor,
-    settle::Settler,
+    settle::{Settled, Settler},
 };
 
-/// Messages that wait between the thread and the loop: enough to fill the next batches while one commits.
+/// Messages that wait between the thread and the loop: enough to fill the next batches while one
+/// commits.
 const HANDED_OVER: usize = 4_000;
 /// How long the thread waits for room before it pauses the partitions and polls on.
 const ROOM: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(100);
 /// Bytes of payload in one batch at most, so that a batch of large messages stays small.
 const BATCH_BYTES: usize = 1_000_000;
-/// More keys than this in a minute, and it is not the messages that are wrong.
-const PARKED_KEYS_A_MINUTE: u64 = 1_000;
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Assigns partitions: one that was never committed starts at its beginning, said so here, because
@@ -73,7 +73,8 @@ impl ConsumerContext for Group {
         partitions: &mut TopicPartitionList,
     ) {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let done = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        let is_assigned = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let done = if is_assigned {
             start_positions(consumer, partitions).and_then(|start| {
                 if cooperative {
                     consumer.incremental_assign(&start)
@@ -89,7 +90,8 @@ impl ConsumerContext for Group {
         match done {
             Ok(()) => {
                 self.0.joined();
-                tracing::info!(partitions = partitions.count(), ?err, "partitions changed");
+                let change = if is_assigned { "assigned" } else { "revoked" };
+                tracing::info!(partitions = partitions.count(), "partitions {change}");
             }
             Err(error) => tracing::error!(%error, "could not follow a change of partitions"),
         }
@@ -166,9 +168,9 @@ pub(crate) async fn run<R: Reactor>(
             polling.run(&near)
         })
     };
-    let mut parked = ParkedRate::default();
     let mut received = Vec::with_capacity(options.batch);
     let mut pace = Pace::new();
+    flood::sit_out(&mut settler, &stop).await;
     loop {
         pace.keep().await;
         let some = tokio::select! {
@@ -184,7 +186,7 @@ pub(crate) async fn run<R: Reactor>(
         let mut rest = split_by_bytes(&mut received);
         let mut next = std::mem::take(&mut received);
         while !next.is_empty() {
-            if !settle(&mut settler, &consumer, next, &stop, &mut parked).await? {
+            if !settle(&mut settler, &consumer, next, &stop).await {
                 break;
             }
             next = std::mem::take(&mut rest);
@@ -202,24 +204,26 @@ async fn settle<R: Reactor>(
     consumer: &BaseConsumer<Group>,
     received: Vec<Received>,
     stop: &CancellationToken,
-    parked: &mut ParkedRate,
-) -> anyhow::Result<bool> {
+) -> bool {
     let offsets = next_offsets(&received);
     let reactor = Arc::clone(&settler.reactor);
     let mut entries: Vec<Entry<R::Input>> =
         received.into_iter().filter_map(|received| entry(&*reactor, received)).collect();
+    let mut settled = Settled::default();
     if !entries.is_empty() {
-        let settled = settler.settle(&mut entries, stop).await;
+        settled = settler.settle(&mut entries, stop).await;
         if settled.stopped {
-            return Ok(false);
+            return false;
         }
-        parked.add(settled.newly_parked)?;
     }
     // A partition that was taken away meanwhile is somebody else's now: not an error.
     if let Err(error) = consumer.store_offsets(&offsets) {
         tracing::debug!(%error, "offsets of partitions that moved away were not stored");
     }
-    Ok(true)
+    if settled.newly_parked > 0 {
+        flood::sit_out(settler, stop).await;
+    }
+    true
 }
 
 type Received = (Message, Option<Park>);
@@ -314,7 +318,8 @@ impl Polling<'_> {
         envelope::open(raw, topic)
     }
 
-    /// Hands one message over. While nobody takes it the partitions are paused and polling goes on. `false` to stop.
+    /// Hands one message over. While nobody takes it the partitions are paused and polling goes on.
+    /// `false` to stop.
     fn give(&mut self, message: Received) -> anyhow::Result<bool> {
         let message = match self.hand_over.try_send(message) {
             Ok(()) => return Ok(true),
@@ -358,30 +363,5 @@ impl Polling<'_> {
             }
         }
         Ok(false)
-    }
-}
-
-/// How many keys stopped lately.
-#[derive(Default)]
-struct ParkedRate {
-    since: Option<Instant>,
-    keys: u64,
-}
-
-impl ParkedRate {
-    fn add(&mut self, keys: u64) -> anyhow::Result<()> {
-        if keys == 0 {
-            return Ok(());
-        }
-        let now = Instant::now();
-        if self.since.is_none_or(|since| now.duration_since(since) > Duration::from_mins(1)) {
-            self.since = Some(now);
-            self.keys = 0;
-        }
-        self.keys += keys;
-        if self.keys > PARKED_KEYS_A_MINUTE {
-            bail!("{} keys stopped within a minute: it is not the messages", self.keys);
-        }
-        Ok(())
     }
 }

@@ -32,8 +32,9 @@ pub(crate) struct Waiting {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) reply: Option<oneshot::Sender<Result<Outcome, CommandError>>>,
     pub(crate) deadline: Instant,
-    /// The answer of a commit whose end was never heard: it holds if the id turns out to be admitted.
-    pub(crate) told: Option<Outcome>,
+    /// The answer of a commit whose end was never heard: it holds if the id turns out to be
+    /// admitted.
+    pub(crate) told: Option<Result<Outcome, CommandError>>,
 }
 
 /// What became of an entry in one attempt.

@@ -41,7 +41,8 @@ pub(crate) fn judge(error: &sqlx::Error) -> Verdict {
         // A row without a partition has the code of a check that failed, but names no constraint.
         "23514" if database.constraint().is_none() => Verdict::MissingPartition,
         "57014" => Verdict::Halve,
-        // 25P03 is the server ending a session that idled in a transaction; 3D000 a database not made yet.
+        // 25P03 is the server ending a session that idled in a transaction; 3D000 a database not
+        // made yet.
         "55P03" | "25006" | "25P03" | "3D000" => Verdict::Wait,
         code => match code.get(..2).unwrap_or_default() {
             "08" | "40" | "53" | "57" | "58" => Verdict::Wait,

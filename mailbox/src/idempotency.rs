@@ -19,7 +19,8 @@ pub(crate) fn name(key: &IdempotencyKey) -> Name {
     (key.caller.clone(), key.route.clone(), key.key.clone())
 }
 
-/// Claims the keys that nobody has used within a day, and says which. Waits for whoever is just using one.
+/// Claims the keys that nobody has used within a day, and says which. Waits for whoever is just
+/// using one.
 pub(crate) async fn claim(
     db: &mut PgConnection,
     keys: &[&IdempotencyKey],

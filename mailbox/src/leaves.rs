@@ -1,4 +1,5 @@
-//! The sweep: leaves and partitions are there before they are needed, and go when nothing needs them.
+//! The sweep: leaves and partitions are there before they are needed, and go when nothing needs
+//! them.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::{idempotency, inbox, session::Session};
 const LEAF: i64 = 4_194_304;
 /// Leaves ahead of the position in use, whatever the rate.
 const LEAVES_AHEAD: i64 = 3;
-/// And enough for half an hour at the rate of the last sweep, so that a stopped relay or sweep stops no sale.
+/// And enough for half an hour at the rate of the last sweep, so that a stopped relay or sweep
+/// stops no sale.
 const AHEAD: Duration = Duration::from_mins(30);
 const EVERY: Duration = Duration::from_secs(10);
 /// One sweeper a database: any number of services' instances may try.

@@ -1,13 +1,14 @@
 //! Transactional outbox and inbox: the delivery guarantee, once for all services.
 //!
-//! A service implements [`Reactor`]; [`Mailbox`] owns the transaction around it. Messages from Kafka and commands from
-//! HTTP, sweeps and providers' answers take one path: in batches, each batch one transaction, admitted by id, decided
-//! in order, saved with one statement per table, its events appended to the outbox. At least once in, one change, at
-//! least once out.
+//! A service implements [`Reactor`]; [`Mailbox`] owns the transaction around it. Messages from
+//! Kafka and commands from HTTP, sweeps and providers' answers take one path: in batches, each
+//! batch one transaction, admitted by id, decided in order, saved with one statement per table, its
+//! events appended to the outbox. At least once in, one change, at least once out.
 //!
-//! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle` (what happens when it
-//! fails), `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka), `parked` and
-//! `operate` (what stopped), `leaves` (the sweep).
+//! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle`
+//! (what happens when it fails), `consume` and `commands` (the two ways in; `pace` between batches,
+//! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
+//! `leaves` (the sweep).
 
 mod batch;
 mod commands;
@@ -15,6 +16,7 @@ mod consume;
 mod entry;
 mod envelope;
 mod fault;
+mod flood;
 mod idempotency;
 mod inbox;
 mod leaves;
@@ -45,6 +47,7 @@ use crate::{
 
 pub use message::{Message, Park, Trace};
 pub use operate::{Once, OperatorError};
+pub use outbox::backlog;
 pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
 pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
 
@@ -60,7 +63,8 @@ pub struct Options {
     pub source: &'static str,
     /// Every event type that may be appended: number, topic, name (`OrderPlaced`).
     pub event_types: Vec<(i16, &'static str, &'static str)>,
-    /// Tables besides the inbox that are partitioned by weeks of a UUIDv7: the sweep makes their weeks ahead.
+    /// Tables besides the inbox that are partitioned by weeks of a UUIDv7: the sweep makes their
+    /// weeks ahead.
     pub weekly: &'static [&'static str],
     /// The one clock of the process.
     pub clock: fn() -> OffsetDateTime,
@@ -112,7 +116,8 @@ pub struct Outcome {
 /// Why a command has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// Not committed before its deadline; whether it will be is unknown, and a repetition with the same key tells.
+    /// Not committed before its deadline; whether it will be is unknown, and a repetition with the
+    /// same key tells.
     #[error("no answer before the deadline")]
     Overloaded,
     /// The same idempotency key came with another request.
@@ -147,8 +152,8 @@ impl<R: Reactor> Clone for Mailbox<R> {
 }
 
 impl<R: Reactor> Mailbox<R> {
-    /// Registers who speaks, then gives the mailbox and its loops, which the service spawns: consume, commands, sweep,
-    /// wake-up. The migrations have run before.
+    /// Registers who speaks, then gives the mailbox and its loops, which the service spawns:
+    /// consume, commands, sweep, wake-up. The migrations have run before.
     pub async fn open(options: Options, reactor: Arc<R>) -> anyhow::Result<(Self, Vec<Loop>)> {
         let session = |what: &str| {
             Session::new(&options.database_url, &format!("{} {what}", options.service))
@@ -209,7 +214,8 @@ impl<R: Reactor> Mailbox<R> {
         self.kafka.is_near()
     }
 
-    /// Whether messages are heard, or will be as soon as Kafka is back; not so at first, while the group makes room.
+    /// Whether messages are heard, or will be as soon as Kafka is back; not so at first, while the
+    /// group makes room.
     pub fn has_joined(&self) -> bool {
         self.kafka.has_joined()
     }
@@ -229,13 +235,14 @@ impl<R: Reactor> Mailbox<R> {
     }
 
     /// Processes a parked key's messages in order, with the ids they came with; says how many.
+    /// Dropping the future leaves the pieces that were committed released.
     pub async fn release(
         &self,
         topic: &str,
         key: &str,
-        once: Option<Once<'_>>,
+        once: Option<Once>,
     ) -> Result<u64, OperatorError> {
-        self.operators.release(topic, key, once).await
+        self.operators.release(topic, key, once.as_ref()).await
     }
 
     /// Drops a parked key's first message for good, with a reason that is kept.
@@ -244,9 +251,9 @@ impl<R: Reactor> Mailbox<R> {
         topic: &str,
         key: &str,
         reason: &str,
-        once: Option<Once<'_>>,
+        once: Option<Once>,
     ) -> Result<(), OperatorError> {
-        self.operators.discard(topic, key, reason, once).await
+        self.operators.discard(topic, key, reason, once.as_ref()).await
     }
 
     /// Gives a parked key's first message another payload; the old one is kept in the log.
@@ -255,14 +262,14 @@ impl<R: Reactor> Mailbox<R> {
         topic: &str,
         key: &str,
         mended: Mended<'_>,
-        reason: &str,
-        once: Option<Once<'_>>,
+        once: Option<Once>,
     ) -> Result<(), OperatorError> {
-        self.operators.replace(topic, key, mended, reason, once).await
+        self.operators.replace(topic, key, mended, once.as_ref()).await
     }
 }
 
-/// Says that a statement wrote as many rows as it was given; any other number is a bug that must not commit.
+/// Says that a statement wrote as many rows as it was given; any other number is a bug that must
+/// not commit.
 pub fn wrote(done: &sqlx::postgres::PgQueryResult, rows: usize) -> sqlx::Result<()> {
     if usize::try_from(done.rows_affected()) == Ok(rows) {
         Ok(())

@@ -33,7 +33,8 @@ pub struct Message {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Park {
-    /// Groups what failed alike: `undecodable`, `no_envelope`, `out_of_range`, `refused_by_database`, …
+    /// Groups what failed alike: `undecodable`, `no_envelope`, `out_of_range`,
+    /// `refused_by_database`, …
     pub class: &'static str,
     /// In words, for the operator.
     pub reason: String,

@@ -1,4 +1,5 @@
-//! Whether Kafka is at hand: told once when it goes and once when it is back, not for each attempt to reach it.
+//! Whether Kafka is at hand: told once when it goes and once when it is back, not for each attempt
+//! to reach it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

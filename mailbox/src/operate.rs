@@ -44,9 +44,9 @@ pub enum OperatorError {
 }
 
 /// A request that takes effect once, however often it comes: what it came to is kept under its key.
-#[derive(Clone, Copy)]
-pub struct Once<'a> {
-    pub key: &'a IdempotencyKey,
+#[derive(Clone)]
+pub struct Once {
+    pub key: IdempotencyKey,
     /// The answer to be told again: to how many messages something was done, or why it was not.
     pub tell: fn(Result<u64, &Park>) -> Answer,
 }
@@ -85,7 +85,7 @@ impl<R: Reactor> Operators<R> {
         &self,
         topic: &str,
         key: &str,
-        once: Option<Once<'_>>,
+        once: Option<&Once>,
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
         let db = session.connection().await?;
@@ -106,8 +106,8 @@ impl<R: Reactor> Operators<R> {
                         return Ok(released);
                     }
                 }
-                // One of the piece is refused by the database: one by one, up to it.
-                Err(OperatorError::Database(error)) if is_refusal(&error) && size > 1 => size = 1,
+                // One of the piece is to blame: one by one, up to it.
+                Err(OperatorError::Database(error)) if size > 1 && is_about_one(&error) => size = 1,
                 Err(OperatorError::Database(error)) if is_refusal(&error) => {
                     let park = fault::park(&error);
                     tracing::warn!(topic, key, released, %park, "a parked key stays parked");
@@ -201,7 +201,7 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         reason: &str,
-        once: Option<Once<'_>>,
+        once: Option<&Once>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
@@ -221,15 +221,14 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         mended: Mended<'_>,
-        reason: &str,
-        once: Option<Once<'_>>,
+        once: Option<&Once>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
         claim(&mut tx, once).await?;
         let first = hold_first(&mut tx, topic, key).await?;
         let place = (topic.to_owned(), key.to_owned());
-        parked::log(&mut tx, &place, "replace", reason, Some(&first)).await?;
+        parked::log(&mut tx, &place, "replace", mended.reason, Some(&first)).await?;
         parked::replace(&mut tx, first.parked_id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
@@ -245,7 +244,7 @@ struct Wanted<'a> {
     size: i64,
     /// Messages of the pieces before.
     released: u64,
-    once: Option<Once<'a>>,
+    once: Option<&'a Once>,
 }
 
 struct Piece {
@@ -254,13 +253,18 @@ struct Piece {
     gone: bool,
 }
 
-/// Whether the database would say the same again: one message is to blame.
+/// Whether fewer messages in a piece would help.
+fn is_about_one(error: &sqlx::Error) -> bool {
+    !matches!(fault::judge(error), Verdict::Wait | Verdict::Stall)
+}
+
+/// Whether the database would say the same again.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    matches!(fault::judge(error), Verdict::Suspect { .. } | Verdict::Collision | Verdict::Halve)
+    matches!(fault::judge(error), Verdict::Suspect { .. })
 }
 
 /// Claims the request's key until the transaction ends; an answer given before is the end of it.
-async fn claim(db: &mut PgConnection, once: Option<Once<'_>>) -> Result<(), OperatorError> {
+async fn claim(db: &mut PgConnection, once: Option<&Once>) -> Result<(), OperatorError> {
     let Some(Once { key, .. }) = once else { return Ok(()) };
     if !idempotency::claim(db, &[key]).await?.is_empty() {
         return Ok(());
@@ -276,14 +280,14 @@ async fn claim(db: &mut PgConnection, once: Option<Once<'_>>) -> Result<(), Oper
 
 async fn keep(
     db: &mut PgConnection,
-    once: Option<Once<'_>>,
+    once: Option<&Once>,
     end: Result<u64, &Park>,
 ) -> sqlx::Result<()> {
     let Some(Once { key, tell }) = once else { return Ok(()) };
     idempotency::keep(db, &[(key, &tell(end))]).await
 }
 
-async fn forget(db: &mut PgConnection, once: Option<Once<'_>>) -> sqlx::Result<()> {
+async fn forget(db: &mut PgConnection, once: Option<&Once>) -> sqlx::Result<()> {
     let Some(Once { key, .. }) = once else { return Ok(()) };
     idempotency::forget(db, &[key]).await
 }
@@ -321,8 +325,8 @@ fn message(topic: &str, row: &ParkedMessage) -> (Message, Option<Park>) {
     (message, flaw)
 }
 
-/// Decides parked messages that an operator lets go, within a transaction that holds their key. How many of them,
-/// from the first, were decided; the rest stay parked, for the reason given.
+/// Decides parked messages that an operator lets go, within a transaction that holds their key. How
+/// many of them, from the first, were decided; the rest stay parked, for the reason given.
 async fn decide_parked<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,

@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use crate::{message::Trace, reactor::Announced};
 
-/// Appends events in the order given: for one key that is the order of its versions, because the writer holds the
-/// lock on the key's root.
+/// Appends events in the order given: for one key that is the order of its versions, because the
+/// writer holds the lock on the key's root.
 pub(crate) async fn append(
     db: &mut PgConnection,
     events: &[(Announced, Option<Trace>)],
@@ -49,8 +49,8 @@ struct Columns<'a> {
     payloads: Vec<&'a [u8]>,
 }
 
-/// Tells a listening relay that something was committed. Only ever in a transaction of its own: a NOTIFY in a business
-/// transaction would make all commits wait for one another.
+/// Tells a listening relay that something was committed. Only ever in a transaction of its own: a
+/// NOTIFY in a business transaction would make all commits wait for one another.
 pub(crate) async fn wake_relay(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "-- outbox.wake_relay
@@ -61,7 +61,34 @@ pub(crate) async fn wake_relay(db: &mut PgConnection) -> sqlx::Result<()> {
     .map(drop)
 }
 
-/// Writes down who speaks and what the type numbers mean, before the first event; refuses what was written otherwise.
+/// How many events wait for the relay, counted up to `limit`. Positions that a rolled-back
+/// transaction burnt are no events, so they are only a reason to count.
+pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
+    let at_most = sqlx::query!(
+        r#"-- outbox.positions
+        select s.last_value - t.shipped_pos as "waiting!", t.shipped_pos
+        from outbox_pos s, relay_tick t
+        order by t.tick_id desc
+        limit 1"#
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if at_most.waiting < limit {
+        return Ok(at_most.waiting);
+    }
+    sqlx::query_scalar!(
+        r#"-- outbox.backlog
+        select count(*) as "count!"
+        from (select 1 from outbox where pos >= $1 limit $2) as waiting"#,
+        at_most.shipped_pos,
+        limit
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Writes down who speaks and what the type numbers mean, before the first event; refuses what was
+/// written otherwise.
 pub(crate) async fn register(
     db: &mut PgConnection,
     source: &str,

@@ -1,14 +1,15 @@
 //! Pace: a busy loop starts a batch every few milliseconds, an idle one at once.
 //!
-//! A batch of one costs nearly as much as a batch of ten. Without a pace, a few hundred orders a second already keep
-//! two cores busy with batches of one, and everybody waits for everybody: pausing makes each of them quicker.
+//! A batch of one costs nearly as much as a batch of ten. Without a pace, a few hundred orders a
+//! second already keep two cores busy with batches of one, and everybody waits for everybody:
+//! pausing makes each of them quicker.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// At least this long from start to start. Four hops of it are far below what a person notices, and a batch of one
-/// takes about half of it.
+/// At least this long from start to start. Four hops of it are far below what a person notices, and
+/// a batch of one takes about half of it.
 const EVERY_MIN: Duration = Duration::from_millis(6);
 /// And at most this long, if the loop rests as long as it works.
 const EVERY_MAX: Duration = Duration::from_millis(40);
@@ -23,15 +24,41 @@ impl Pace {
         Self { started: Instant::now() }
     }
 
-    /// Waits if the last batch was started a moment ago: the longer it took, the more there is to do for everybody, and
-    /// the more company is worth waiting for.
+    /// Waits if the last batch was started a moment ago: the longer it took, the more there is to
+    /// do for everybody, and the more company is worth waiting for.
     pub(crate) async fn keep(&self) {
-        let every = (self.started.elapsed() * 2).clamp(EVERY_MIN, EVERY_MAX);
-        tokio::time::sleep_until(self.started + every).await;
+        tokio::time::sleep_until(self.started + every(self.started.elapsed())).await;
     }
 
     /// A batch starts now.
     pub(crate) fn start(&mut self) {
         self.started = Instant::now();
+    }
+}
+
+/// From start to start, after a batch that took so long.
+fn every(took: Duration) -> Duration {
+    (took * 2).clamp(EVERY_MIN, EVERY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_rests_as_long_as_it_worked_within_bounds() {
+        for (took, milliseconds) in [(0, 6), (2, 6), (5, 10), (19, 38), (20, 40), (300, 40)] {
+            assert_eq!(every(Duration::from_millis(took)), Duration::from_millis(milliseconds));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_loop_starts_at_once() {
+        let mut pace = Pace::new();
+        pace.start();
+        tokio::time::advance(EVERY_MAX).await;
+        let before = Instant::now();
+        pace.keep().await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
     }
 }

@@ -41,7 +41,8 @@ pub struct ParkedMessage {
     pub parked_at: OffsetDateTime,
 }
 
-/// How a Kafka key is written: an id of ours as it is, anything else `base64url:…`, none at all `none`.
+/// How a Kafka key is written: an id of ours as it is, anything else `base64url:…`, none at all
+/// `none`.
 pub fn key_text(key: Option<&[u8]>) -> String {
     let Some(key) = key else { return "none".to_owned() };
     let ours = (1..=64).contains(&key.len())
@@ -79,8 +80,8 @@ pub(crate) async fn lock(db: &mut PgConnection, places: &[&Place]) -> sqlx::Resu
     Ok(rows.into_iter().map(|row| (row.topic, row.key)).collect())
 }
 
-/// Parks keys that are not parked yet, and keeps all of these from being released before this transaction ends.
-/// Says how many were new.
+/// Parks keys that are not parked yet, and keeps all of these from being released before this
+/// transaction ends. Says how many were new.
 pub(crate) async fn park_keys(
     db: &mut PgConnection,
     keys: &[(&Place, &Park)],
@@ -163,6 +164,23 @@ pub(crate) async fn list(db: &mut PgConnection) -> sqlx::Result<Vec<ParkedKey>> 
     .await
 }
 
+/// How many keys have stopped within the last minute, counted up to `limit`.
+pub(crate) async fn lately(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- parked.lately
+        select count(*) as "count!"
+        from (
+            select 1
+            from parked_keys
+            where since > clock_timestamp() - interval '1 minute'
+            limit $1
+        ) as lately"#,
+        limit
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// One key's messages in order, at most `limit`.
 pub(crate) async fn messages(
     db: &mut PgConnection,
@@ -188,7 +206,8 @@ pub(crate) async fn messages(
     .await
 }
 
-/// Takes a key for one operator alone: nothing is added to it meanwhile. `false` if it is not parked.
+/// Takes a key for one operator alone: nothing is added to it meanwhile. `false` if it is not
+/// parked.
 pub(crate) async fn hold(db: &mut PgConnection, topic: &str, key: &str) -> sqlx::Result<bool> {
     let held = sqlx::query_scalar!(
         "-- parked.hold
@@ -240,6 +259,8 @@ pub struct Mended<'a> {
     pub payload: &'a [u8],
     /// What it is, for a message that came without a name of its own.
     pub event_type: Option<&'a str>,
+    /// Why, for the log.
+    pub reason: &'a str,
 }
 
 /// Puts another payload into a message.

@@ -10,9 +10,10 @@ use crate::message::{Message, Park};
 
 /// A service's answer to messages and commands: the thin shell around its pure `domain`.
 ///
-/// The mailbox calls it for a whole batch at once, in one transaction that it owns: admit, `load`, `decide` for each
-/// input in order, `save`, append the outbox, commit, `committed`. All of it may run again from `load` on when the
-/// database asks for it, so nothing here may act outside the transaction before `committed`.
+/// The mailbox calls it for a whole batch at once, in one transaction that it owns: admit, `load`,
+/// `decide` for each input in order, `save`, append the outbox, commit, `committed`. All of it may
+/// run again from `load` on when the database asks for it, so nothing here may act outside the
+/// transaction before `committed`.
 pub trait Reactor: Send + Sync + 'static {
     /// What a message, a request, a sweep or a provider's answer means here.
     type Input: Send + Sync + 'static;
@@ -25,19 +26,22 @@ pub trait Reactor: Send + Sync + 'static {
     /// What `message` means here: `None` when this service does not care (no inbox row then).
     fn read(&self, message: &Message) -> Result<Option<Reading<Self::Input>>, Park>;
 
-    /// Locks the roots that exist in the one order of locks, then reads what hangs below them in later statements.
+    /// Locks the roots that exist in the one order of locks, then reads what hangs below them in
+    /// later statements.
     fn load(
         &self,
         db: &mut PgConnection,
         batch: &[&Self::Input],
     ) -> impl Future<Output = sqlx::Result<Self::World>> + Send;
 
-    /// The slot that holds the last version heard from this input's source on its aggregate; `None` if there is no
-    /// such row, or the input did not come as an event of one. The mailbox reads and raises it.
+    /// The slot that holds the last version heard from this input's source on its aggregate; `None`
+    /// if there is no such row, or the input did not come as an event of one. The mailbox reads and
+    /// raises it.
     fn heard<'w>(&self, world: &'w mut Self::World, input: &Self::Input) -> Option<&'w mut i64>;
 
-    /// Applies one input through `domain`: the events to announce and, for a command, its answer. A refused command
-    /// leaves `world` as it was and says no in its answer; only a message that cannot be decided parks.
+    /// Applies one input through `domain`: the events to announce and, for a command, its answer. A
+    /// refused command leaves `world` as it was and says no in its answer; only a message that
+    /// cannot be decided parks.
     fn decide(
         &self,
         world: &mut Self::World,
@@ -45,8 +49,8 @@ pub trait Reactor: Send + Sync + 'static {
         turn: &Turn,
     ) -> Result<Decided, Park>;
 
-    /// Called once after the batch's last decision: what is announced for the batch as a whole, such as a product
-    /// that many orders changed.
+    /// Called once after the batch's last decision: what is announced for the batch as a whole,
+    /// such as a product that many orders changed.
     fn closing(&self, _world: &mut Self::World, _turn: &Turn) -> Vec<Announced> {
         Vec::new()
     }
@@ -58,7 +62,8 @@ pub trait Reactor: Send + Sync + 'static {
         world: &Self::World,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Called after the commit with what was saved: wakes those who wait, hands effects to workers. Must not block.
+    /// Called after the commit with what was saved: wakes those who wait, hands effects to workers.
+    /// Must not block.
     fn committed(&self, _world: Self::World) {}
 }
 
@@ -66,7 +71,8 @@ pub trait Reactor: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading<I> {
     pub input: I,
-    /// Whether it must take effect once only. `false` where repetition does no harm (the catalogue): no inbox row.
+    /// Whether it must take effect once only. `false` where repetition does no harm (the
+    /// catalogue): no inbox row.
     pub once: bool,
 }
 
@@ -125,7 +131,8 @@ pub struct Announced {
     pub payload: Vec<u8>,
 }
 
-/// What a command is told: an HTTP answer in plain parts, so that it can be kept under an idempotency key.
+/// What a command is told: an HTTP answer in plain parts, so that it can be kept under an
+/// idempotency key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,

@@ -18,9 +18,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session of `name`, for batches: each statement is planned once, and a plan that scans a table or hashes is
-    /// out of the question. So a plan made while a table was small is the plan for a large one, too; planning anew for
-    /// each batch costs more than a small batch itself.
+    /// A session of `name`, for batches: each statement is planned once, and a plan that scans a
+    /// table or hashes is out of the question. So a plan made while a table was small is the plan
+    /// for a large one, too; planning anew for each batch costs more than a small batch itself.
     pub(crate) fn new(url: &str, name: &str) -> sqlx::Result<Self> {
         let options = PgConnectOptions::from_str(url)?
             .application_name(name)

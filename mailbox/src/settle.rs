@@ -1,4 +1,5 @@
-//! Settling a batch: attempt it, and after a failure wait, try with care, halve, or set aside the one that fails.
+//! Settling a batch: attempt it, and after a failure wait, try with care, halve, or set aside the
+//! one that fails.
 
 use std::{
     ops::Range,
@@ -213,12 +214,13 @@ fn expire_commands<I>(entries: &mut [Entry<I>]) {
     }
 }
 
-/// A commit may have happened although its answer was lost: its fates hold if the ids turn out to be admitted.
+/// A commit may have happened although its answer was lost: its fates hold if the ids turn out to
+/// be admitted.
 fn remember<I>(entries: &mut [Entry<I>], broken: &Broken) {
     let Some(fates) = &broken.unsure else { return };
     for (entry, fate) in entries.iter_mut().zip(fates) {
-        if let (Origin::Command(waiting), Fate::Answered(Ok(outcome))) = (&mut entry.origin, fate) {
-            waiting.told = Some(outcome.clone());
+        if let (Origin::Command(waiting), Fate::Answered(end)) = (&mut entry.origin, fate) {
+            waiting.told = Some(end.clone());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a service's tests share: a mailbox without Kafka, and the two promises every reaction keeps.
+//! What a service's tests share: a mailbox without Kafka, and the two promises every reaction
+//! keeps.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -179,7 +180,8 @@ pub async fn reacts_once<R: Reactor>(fixture: &mut Fixture<R>, message: Message)
     assert_eq!(after, fixture.dump().await, "a repetition within a batch changed something");
 }
 
-/// Fails each writing statement of a reaction in turn, table by table: nothing of it stays. Then it is let through.
+/// Fails each writing statement of a reaction in turn, table by table: nothing of it stays. Then it
+/// is let through.
 pub async fn reacts_whole<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;
     let setup = "create or replace function fail_here() returns trigger language plpgsql as

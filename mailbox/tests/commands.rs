@@ -1,4 +1,5 @@
-//! Commands: one effect each, the same answer again under the same key, and no answer lost with its client.
+//! Commands: one effect each, the same answer again under the same key, and no answer lost with its
+//! client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -97,7 +98,8 @@ async fn a_lost_answer_to_a_commit_is_found_out() {
     assert_eq!(words(&mut toy, "b").await, ["heard"]);
 }
 
-/// hyper drops a handler when its client goes away; a command must not be dropped with it, nor take a neighbour along.
+/// hyper drops a handler when its client goes away; a command must not be dropped with it, nor take
+/// a neighbour along.
 #[tokio::test]
 async fn clients_that_go_away_lose_nobody_an_acknowledged_command() {
     let (url, mailbox, stop, loops) = running().await;

@@ -1,4 +1,5 @@
-//! The hammer: everything at once, with the database pulling the rug; afterwards the books must be exact.
+//! The hammer: everything at once, with the database pulling the rug; afterwards the books must be
+//! exact.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -101,7 +102,8 @@ async fn open(options: mailbox::Options) -> (Mailbox<Toy>, Vec<mailbox::Loop>) {
     }
 }
 
-/// Delivers the whole script in batches of random sizes, going back now and then, as a consumer after a rebalance does.
+/// Delivers the whole script in batches of random sizes, going back now and then, as a consumer
+/// after a rebalance does.
 async fn consume(url: String, script: Arc<Vec<Message>>, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut toy = Fixture::new(&url, Arc::new(Toy), clock);
@@ -141,10 +143,11 @@ async fn request(mailbox: Mailbox<Toy>, client: usize) -> Vec<String> {
 }
 
 async fn until_released(mailbox: &Mailbox<Toy>, key: &str) {
-    // Without a key of its own, one that was lost with its connection would drop a sound message the second time.
+    // Without a key of its own, one that was lost with its connection would drop a sound message
+    // the second time.
     let wish = a_key(key, 1);
     loop {
-        match mailbox.discard(TOPIC, key, "the hammer's own", under(&wish)).await {
+        match mailbox.discard(TOPIC, key, "the hammer's own", Some(under(&wish))).await {
             Ok(()) | Err(OperatorError::Answered(_)) => break,
             Err(_) => tokio::task::yield_now().await,
         }

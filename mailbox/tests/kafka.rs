@@ -1,14 +1,20 @@
-//! The consume loop on a real Kafka: offsets follow commits, a poison stops its key, a restart goes on.
+//! The consume loop on a real Kafka: offsets follow commits, a poison stops its key, a restart goes
+//! on.
 
 use std::{sync::Arc, time::Duration};
 
-use backends::testing::eventually;
+use backends::{
+    Kafka,
+    testing::{TestDatabase, eventually},
+};
+use futures::future::join_all;
 use mailbox::{Mailbox, testing::Fixture};
 use rdkafka::{
     ClientConfig,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -93,15 +99,21 @@ async fn until_words(toy: &mut Fixture<Toy>, key: &str, count: usize) -> Vec<Str
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_arrive_once_in_order_across_a_restart_and_around_a_poison() {
+/// A Kafka of its own, since the toy's topic has one name, and a database.
+async fn a_stage() -> (Kafka, TestDatabase) {
     let server = backends::testing::private_kafka().await;
     let topic =
         backends::topics::Topic { name: TOPIC.to_owned(), partitions: 3, config: [].into() };
     server.create_topics(&[topic]).await.unwrap();
-    let kafka = server.bootstrap();
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
+    (server, database)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_arrive_once_in_order_across_a_restart_and_around_a_poison() {
+    let (server, database) = a_stage().await;
+    let kafka = server.bootstrap();
     let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
     let sender = Sender::new(&kafka);
 
@@ -143,4 +155,42 @@ async fn messages_arrive_once_in_order_across_a_restart_and_around_a_poison() {
         .await
         .unwrap();
     assert!(traced >= 101, "consequences stay in the trace of their cause: {traced}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_poison_stops_the_consumer_until_it_is_over() {
+    let (server, database) = a_stage().await;
+    let kafka = server.bootstrap();
+    let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
+    let sender = Sender::new(&kafka);
+    let stopped = "select count(*) from parked_keys";
+
+    let keys: Vec<String> = (0..1_300).map(|key| format!("poisoned-{key}")).collect();
+    join_all(keys.iter().map(|key| sender.send(key, 1, b"no envelope", false))).await;
+    let first = start(&database.url(), &kafka).await;
+    eventually("too many keys to have stopped", PATIENCE, async || {
+        let mut db =
+            PgConnection::connect(&database.url()).await.map_err(|error| error.to_string())?;
+        let keys: i64 = sqlx::query_scalar(stopped).fetch_one(&mut db).await.unwrap();
+        if keys > 1_000 { Ok(()) } else { Err(keys.to_string()) }
+    })
+    .await;
+    sender.send("a", 1, b"behind", true).await;
+    first.end().await;
+    let second = start(&database.url(), &kafka).await;
+    let mailbox = second.mailbox.clone();
+    eventually("the group to be joined again", PATIENCE, async || {
+        if mailbox.has_joined() { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+
+    let db = toy.db().await;
+    let keys: i64 = sqlx::query_scalar(stopped).fetch_one(&mut *db).await.unwrap();
+    assert!(keys <= 1_100, "a restart goes on where it is not over: {keys}");
+    let over = "update parked_keys set since = since - interval '1 minute'";
+    sqlx::raw_sql(over).execute(&mut *db).await.unwrap();
+    until_words(&mut toy, "a", 1).await;
+    let keys: i64 = sqlx::query_scalar(stopped).fetch_one(toy.db().await).await.unwrap();
+    assert_eq!(keys, 1_300);
+    second.end().await;
 }

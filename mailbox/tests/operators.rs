@@ -69,7 +69,7 @@ async fn a_replaced_message_takes_effect_under_its_own_id() {
     let first = poison("a", 1);
     toy.hear(vec![first.clone(), hear("a", 2, "2")]).await;
 
-    mailbox.replace(TOPIC, "a", mended(b"mended"), "the sender's bug", None).await.unwrap();
+    mailbox.replace(TOPIC, "a", mended(b"mended"), None).await.unwrap();
     assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
 
     assert_eq!(words(&mut toy, "a").await, ["mended", "2"]);
@@ -105,7 +105,7 @@ async fn a_message_the_database_refused_is_released_up_to_it() {
     assert_eq!(park.class, "refused_by_database");
     assert_eq!(mailbox.parked().await.unwrap()[0].reason, park.reason);
     assert_eq!(words(&mut toy, "a").await, ["2"]);
-    mailbox.replace(TOPIC, "a", mended(b"blessed"), "mended", None).await.unwrap();
+    mailbox.replace(TOPIC, "a", mended(b"blessed"), None).await.unwrap();
     assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["2", "blessed", "4"]);
 }
@@ -124,18 +124,18 @@ async fn a_wish_that_is_repeated_under_its_key_is_fulfilled_once() {
     toy.hear(vec![poison("a", 1), hear("a", 2, "2"), poison("a", 3), hear("a", 4, "4")]).await;
 
     let (first, again) = (a_key("discard", 1), a_key("discard", 2));
-    mailbox.discard(TOPIC, "a", "poison", under(&first)).await.unwrap();
-    let repeated = mailbox.discard(TOPIC, "a", "poison", under(&first)).await;
+    mailbox.discard(TOPIC, "a", "poison", Some(under(&first))).await.unwrap();
+    let repeated = mailbox.discard(TOPIC, "a", "poison", Some(under(&first))).await;
     assert!(matches!(repeated, Err(OperatorError::Answered(answer)) if answer.body == b"Ok(1)"));
-    let other = mailbox.discard(TOPIC, "a", "another", under(&again)).await;
+    let other = mailbox.discard(TOPIC, "a", "another", Some(under(&again))).await;
     assert!(matches!(other, Err(OperatorError::KeyReused)));
     assert_eq!(mailbox.parked().await.unwrap()[0].messages, 3, "one was dropped");
 
     let stopped = a_key("release", 1);
-    let end = mailbox.release(TOPIC, "a", under(&stopped)).await;
+    let end = mailbox.release(TOPIC, "a", Some(under(&stopped))).await;
     assert!(matches!(end, Err(OperatorError::StillStopped(_))));
-    mailbox.replace(TOPIC, "a", mended(b"3"), "mended", None).await.unwrap();
-    let repeated = mailbox.release(TOPIC, "a", under(&stopped)).await;
+    mailbox.replace(TOPIC, "a", mended(b"3"), None).await.unwrap();
+    let repeated = mailbox.release(TOPIC, "a", Some(under(&stopped))).await;
     assert!(matches!(repeated, Err(OperatorError::Answered(_))), "a refusal is told again, too");
     assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["2", "3", "4"]);
@@ -149,8 +149,8 @@ async fn a_release_in_pieces_is_answered_by_its_last() {
     mailbox.discard(TOPIC, "a", "poison", None).await.unwrap();
 
     let key = a_key("release", 1);
-    assert_eq!(mailbox.release(TOPIC, "a", under(&key)).await.unwrap(), 1_201);
-    let repeated = mailbox.release(TOPIC, "a", under(&key)).await;
+    assert_eq!(mailbox.release(TOPIC, "a", Some(under(&key))).await.unwrap(), 1_201);
+    let repeated = mailbox.release(TOPIC, "a", Some(under(&key))).await;
     assert!(matches!(repeated, Err(OperatorError::Answered(it)) if it.body == b"Ok(1201)"));
 }
 
@@ -165,15 +165,15 @@ pub(crate) fn a_key(wish: &str, body: u8) -> IdempotencyKey {
 }
 
 /// The answers of this test tell what came of it as it is.
-pub(crate) fn under(key: &IdempotencyKey) -> Option<Once<'_>> {
+pub(crate) fn under(key: &IdempotencyKey) -> Once {
     let tell = |end: Result<u64, &Park>| Answer {
         status: 200,
         headers: Vec::new(),
         body: format!("{end:?}").into_bytes(),
     };
-    Some(Once { key, tell })
+    Once { key: key.clone(), tell }
 }
 
 fn mended(payload: &[u8]) -> Mended<'_> {
-    Mended { payload, event_type: None }
+    Mended { payload, event_type: None, reason: "the sender's bug" }
 }

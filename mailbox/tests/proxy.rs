@@ -73,6 +73,7 @@ async fn forward(client: TcpStream, server: TcpStream, armed: &AtomicU32) {
             }
         }
     };
-    // Whichever side ends first ends both: after a lost COMMIT the client is cut before it hears of it.
+    // Whichever side ends first ends both: after a lost COMMIT the client is cut before it hears of
+    // it.
     tokio::select! { ended = up => drop(ended), ended = down => drop(ended) }
 }

@@ -12,7 +12,10 @@ use futures::future::join_all;
 use mailbox::{Command, Mailbox, Trace};
 use proto::{NotificationId, OrderId};
 use sqlx::PgPool;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,22 +61,33 @@ impl Job {
     }
 }
 
-/// Delivers what comes in until it is asked to stop.
+/// Delivers what is queued here, and what others left over, until it is asked to stop.
 pub async fn deliver(
     mut jobs: mpsc::Receiver<Vec<Job>>,
     mut mbox: Mbox,
     mailbox: Mailbox<Notify>,
+    pool: PgPool,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut sweep = interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let first = tokio::select! {
+        // With nothing in hand, so that no lease of ours can be among those that are over.
+        let is_idle = jobs.is_empty();
+        let mut batch = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            first = jobs.recv() => first,
+            first = jobs.recv() => match first {
+                Some(first) => first,
+                None => return Ok(()),
+            },
+            _ = sweep.tick(), if is_idle => left_over(&pool).await,
         };
-        let Some(mut batch) = first else { return Ok(()) };
         while batch.len() < MAILS_MAX {
             let Ok(more) = jobs.try_recv() else { break };
             batch.extend(more);
+        }
+        if batch.is_empty() {
+            continue;
         }
         if let Err(error) = append(&mut mbox, &batch).await {
             // Their leases run out, and the sweep brings them again.
@@ -118,26 +132,18 @@ async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &Cancellat
     }
 }
 
-/// Takes on deliveries whose lease is over, until it is asked to stop.
-pub async fn sweep(
-    pool: PgPool,
-    jobs: mpsc::Sender<Vec<Job>>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
-        }
-        // No more than the worker has room for: what is taken on here has a lease again.
-        let Ok(room) = jobs.reserve().await else { return Ok(()) };
-        match take_on(&pool).await {
-            Ok(left_over) if left_over.is_empty() => {}
-            Ok(left_over) => {
-                tracing::info!(mails = left_over.len(), "took on deliveries that were left over");
-                room.send(left_over);
+/// Takes on deliveries whose lease is over.
+async fn left_over(pool: &PgPool) -> Vec<Job> {
+    match take_on(pool).await {
+        Ok(jobs) => {
+            if !jobs.is_empty() {
+                tracing::info!(mails = jobs.len(), "took on deliveries that were left over");
             }
-            Err(error) => tracing::warn!(%error, "could not look for deliveries left over"),
+            jobs
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not look for deliveries left over");
+            Vec::new()
         }
     }
 }

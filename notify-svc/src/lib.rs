@@ -43,14 +43,14 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let pool = database::connect_pool(url, POOL_MAX).await?;
 
     let (jobs, waiting) = mpsc::channel(deliveries::WAITING_MAX);
-    let reactor = Arc::new(Notify { jobs: jobs.clone() });
+    let reactor = Arc::new(Notify { jobs });
     let options = service::options(NAME, &[topic::NOTIFICATIONS], url, &config.kafka);
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
-    let (mbox, recording) = (Mbox::new(config.mbox), mailbox.clone());
-    chassis.tasks.spawn("deliveries", |stop| deliveries::deliver(waiting, mbox, recording, stop));
-    let swept = pool.clone();
-    chassis.tasks.spawn("left-overs", |stop| deliveries::sweep(swept, jobs, stop));
+    let (mbox, recording, swept) = (Mbox::new(config.mbox), mailbox.clone(), pool.clone());
+    chassis
+        .tasks
+        .spawn("deliveries", |stop| deliveries::deliver(waiting, mbox, recording, swept, stop));
     chassis.serve(http::router(http::Site { pool, mailbox })).await?;
     chassis.wait().await
 }

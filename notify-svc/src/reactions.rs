@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, mem};
 
 use axum::http::HeaderMap;
+use chassis::http;
 use mailbox::{Announced, Answer, Decided, Message, Park, Reactor, Reading, Trace, Turn};
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
@@ -199,9 +200,11 @@ fn put_contact(
     contact: &Contact,
     headers: &HeaderMap,
 ) -> Answer {
-    let known = world.contacts.get(customer);
-    let tag = known.map_or_else(String::new, |known| ContactView::new(customer, known).etag());
-    if let Err(stale) = chassis::http::if_match(headers, &tag) {
+    let checked = match world.contacts.get(customer) {
+        Some(known) => http::if_match(headers, &ContactView::new(customer, known).etag()),
+        None => http::if_nothing_matches(headers),
+    };
+    if let Err(stale) = checked {
         return service::refusal(&stale);
     }
     let answer = service::told(200, &ContactView::new(customer, contact), None);

@@ -3,7 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use backends::testing::eventually;
-use notify_svc::{deliveries, mbox::Mbox};
+use mailbox::Mailbox;
+use notify_svc::{
+    deliveries::{self, Job},
+    mbox::Mbox,
+    reactions::Notify,
+};
+use sqlx::PgPool;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -14,6 +20,17 @@ const SOON: Duration = Duration::from_secs(20);
 
 fn a_file() -> PathBuf {
     std::env::temp_dir().join(format!("notify-{}.mbox", Uuid::now_v7()))
+}
+
+fn deliver(
+    jobs: mpsc::Receiver<Vec<Job>>,
+    path: PathBuf,
+    mailbox: Mailbox<Notify>,
+    shop: &Shop,
+    ended: CancellationToken,
+) -> impl Future<Output = anyhow::Result<()>> + use<> {
+    let pool = PgPool::connect_lazy(&shop.database.url()).unwrap();
+    deliveries::deliver(jobs, Mbox::new(path), mailbox, pool, ended)
 }
 
 async fn all_sent(shop: &mut Shop, wanted: usize) {
@@ -34,7 +51,7 @@ async fn mails_are_written_once_each_and_recorded() {
     let jobs = std::mem::replace(&mut shop.jobs, replacement);
     let ended = CancellationToken::new();
     let mut working = JoinSet::new();
-    working.spawn(deliveries::deliver(jobs, Mbox::new(path.clone()), mailbox, ended.clone()));
+    working.spawn(deliver(jobs, path.clone(), mailbox, &shop, ended.clone()));
 
     let orders = [an_order(), an_order(), an_order()];
     for order in orders {
@@ -50,6 +67,31 @@ async fn mails_are_written_once_each_and_recorded() {
     }
     assert_eq!(mails.matches("\nTo: jane@shop.example\n").count(), orders.len());
     assert_eq!(shop.count("deliveries").await, 0);
+    ended.cancel();
+    working.join_next().await.unwrap().unwrap().unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_dead_process_had_in_hand_is_delivered_when_its_lease_is_over() {
+    let mut shop = a_shop().await.with_contact().await;
+    let (mailbox, _running) = shop.running().await;
+    let order = an_order();
+    let confirmed = shop.confirmed(order);
+    shop.hear([confirmed]).await;
+    drop(shop.handed());
+    let path = a_file();
+    let (_idle, jobs) = mpsc::channel(1);
+    let ended = CancellationToken::new();
+    let mut working = JoinSet::new();
+    working.spawn(deliver(jobs, path.clone(), mailbox, &shop, ended.clone()));
+
+    let over = "update deliveries set leased_until = clock_timestamp()";
+    sqlx::raw_sql(over).execute(shop.mailbox.db().await).await.unwrap();
+    all_sent(&mut shop, 1).await;
+
+    let mails = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(mails.matches(&format!("Your order {order}")).count(), 1, "{mails}");
     ended.cancel();
     working.join_next().await.unwrap().unwrap().unwrap();
     std::fs::remove_file(path).unwrap();
@@ -80,8 +122,8 @@ async fn what_cannot_be_written_stays_for_the_sweep() {
     hand.send(left).await.unwrap();
     drop(hand);
 
-    let nowhere = Mbox::new("/nowhere/at/all.mbox".into());
-    deliveries::deliver(jobs, nowhere, mailbox, CancellationToken::new()).await.unwrap();
+    let nowhere = PathBuf::from("/nowhere/at/all.mbox");
+    deliver(jobs, nowhere, mailbox, &shop, CancellationToken::new()).await.unwrap();
 
     assert_eq!(shop.count("deliveries").await, 1);
     assert!(shop.said_of_orders().await.is_empty());

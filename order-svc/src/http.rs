@@ -98,11 +98,13 @@ async fn events(State(site): State<Site>, Path(id): Path<String>, mut params: Pa
     let after = page.cursor.map(|cursor| http::read_cursor("events", &cursor)).transpose()?;
     let order = site.find(id).await?.order;
     let mut db = site.pool.acquire().await?;
-    let rows = store::history(&mut db, id, after.unwrap_or(0), page.limit).await?;
-    let next = i64::from(rows.last().map_or(0, |row| row.seq)) - i64::from(after.unwrap_or(0));
-    let more = rows.last().filter(|_| next == page.limit);
+    let mut rows = store::history(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
+    let shown = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let more = rows.len() > shown;
+    rows.truncate(shown);
+    let last = rows.last().filter(|_| more);
     let items: Vec<_> = rows.iter().filter_map(|row| EventView::new(&order, row)).collect();
-    Ok(http::list(&items, more.map(|row| http::write_cursor("events", &row.seq))))
+    Ok(http::list(&items, last.map(|row| http::write_cursor("events", &row.seq))))
 }
 
 async fn delete(

@@ -93,7 +93,7 @@ struct Gauge {
 impl Gauge {
     async fn measure(&mut self, pool: &PgPool, before: OffsetDateTime) -> sqlx::Result<bool> {
         let mut db = pool.acquire().await?;
-        self.backlog = store::backlog(&mut db, BACKLOG_MAX).await?;
+        self.backlog = mailbox::backlog(&mut db, BACKLOG_MAX).await?;
         self.look_again(&mut db).await?;
         self.walk(&mut db, before).await?;
         Ok(self.backlog >= BACKLOG_MAX || self.unanswered.len() > UNANSWERED_MAX)

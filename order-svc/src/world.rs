@@ -92,7 +92,8 @@ impl World {
 
     /// Writes down what an order heard.
     pub fn note(&mut self, id: OrderId, news: &News<'_>, at: OffsetDateTime) {
-        // What an operator made of a message without headers has no place in what its source counts.
+        // What an operator made of a message without headers has no place in what its source
+        // counts.
         if news.version == 0 {
             return;
         }

@@ -180,8 +180,8 @@ async fn what_waits_is_counted() {
     let reserved = shop.reserved(answered);
     shop.hear([reserved]).await;
 
-    assert_eq!(store::backlog(shop.db().await, 1_000_000).await.unwrap(), 2);
-    assert_eq!(store::backlog(shop.db().await, 1).await.unwrap(), 1);
+    assert_eq!(mailbox::backlog(shop.db().await, 1_000_000).await.unwrap(), 2);
+    assert_eq!(mailbox::backlog(shop.db().await, 1).await.unwrap(), 1);
     let walk = store::unanswered(shop.db().await, Uuid::nil(), Uuid::max(), 10).await.unwrap();
     let found: Vec<_> = walk.iter().map(|order| (order.order_id, order.waits)).collect();
     assert_eq!(found, [(waits.uuid(), true), (answered.uuid(), false)]);

@@ -24,8 +24,15 @@ use crate::{
     retire, walk,
 };
 
-/// A poll that finds more than this is followed by the next one at once.
-const BUSY: u32 = 500;
+/// A poll that finds more than this is followed by the next one at once; more than a pace collects.
+const BUSY: u32 = 1_000;
+
+/// Up to this rate of events a second over all lanes, nobody waits.
+const UNPACED: u64 = 6_000;
+/// A millisecond more for so many events a second more.
+const STEP: u64 = 200;
+/// At 14,000 events a second: about twelve events a request to one of four topics' partitions.
+const PACE_MAX: u64 = 40;
 
 /// While it waits for Kafka, the session is shown to be alive this often.
 const PING: Duration = Duration::from_secs(1);
@@ -45,7 +52,7 @@ enum Until {
 /// The least pause between polls at a rate of events over all lanes. Kafka's work is per request:
 /// on a machine that is busy, larger batches are worth more than milliseconds.
 fn pace(rate: u64) -> Duration {
-    Duration::from_millis((rate.saturating_sub(6_000) / 200).min(40))
+    Duration::from_millis((rate.saturating_sub(UNPACED) / STEP).min(PACE_MAX))
 }
 
 /// One stretch of shipping: from a tick, with one producer, until something ends it.
@@ -253,5 +260,19 @@ impl Ship<'_> {
             self.tick(now).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_keep_a_distance_once_there_is_much_to_ship() {
+        for (rate, milliseconds) in
+            [(0, 0), (6_199, 0), (6_200, 1), (10_000, 20), (14_000, 40), (90_000, 40)]
+        {
+            assert_eq!(pace(rate), Duration::from_millis(milliseconds), "{rate} events/s");
+        }
     }
 }

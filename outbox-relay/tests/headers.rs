@@ -78,7 +78,8 @@ async fn keys_go_to_the_partitions_that_java_would_choose() {
     let reader = stage.reader();
     let message = reader.message().await;
 
-    // Utils.toPositive(Utils.murmur2("21")) = 1173551340 in Kafka's own tests (-973932308 as an int).
+    // Utils.toPositive(Utils.murmur2("21")) = 1173551340 in Kafka's own tests (-973932308 as an
+    // int).
     assert_eq!(message.partition(), 1_173_551_340 % 3);
     assert_eq!(number(&mut session, "select count(*) from outbox").await, 1);
     relay.stop().await;

@@ -1,10 +1,10 @@
 //! Calls to the provider: leased rows, asked outside of any transaction, answered as inputs.
 //!
 //! A call is born with its row leased to this process, and handed over here after the commit; what
-//! was left behind by a process that died or by an answer that was lost, the sweep takes up when its
-//! lease has run out. A lost answer is unknown, never a decline: it is asked for again, with the
-//! same key, until there is one. A recorded answer removes the row in the transaction that says what
-//! became of the money, so nothing is forgotten between the two.
+//! was left behind by a process that died or by an answer that was lost, the sweep takes up when
+//! its lease has run out. A lost answer is unknown, never a decline: it is asked for again, with
+//! the same key, until there is one. A recorded answer removes the row in the transaction that says
+//! what became of the money, so nothing is forgotten between the two.
 
 use std::{
     sync::{

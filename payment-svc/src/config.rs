@@ -17,7 +17,8 @@ pub struct Config {
     /// Kafka's bootstrap servers, as host:port,…
     #[arg(long, env = "SHOP_KAFKA")]
     pub kafka: String,
-    /// What payment details are sealed with: 32 bytes in base64 [also as a file: `SHOP_SEAL_KEY_FILE`]
+    /// What payment details are sealed with: 32 bytes in base64 [also as a file:
+    /// `SHOP_SEAL_KEY_FILE`]
     #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
     pub seal_key: Secret<SealKey>,
     /// The payment service provider: where the simulator listens

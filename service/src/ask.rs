@@ -44,7 +44,8 @@ impl Asked {
         CALLER
     }
 
-    /// The command for `input`, under the request's idempotency key if it has one; `body` is what the key was sent with.
+    /// The command for `input`, under the request's idempotency key if it has one; `body` is what
+    /// the key was sent with.
     pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
         Ok(Command { input, key: self.key(body)?, trace: self.trace.map(TraceParent::to_bytes) })
     }

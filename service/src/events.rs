@@ -21,8 +21,8 @@ pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka
     }
 }
 
-/// What a message says. `None`: an event that this build does not know, skipped and counted, so that a newer
-/// neighbour's words stop nobody.
+/// What a message says. `None`: an event that this build does not know, skipped and counted, so
+/// that a newer neighbour's words stop nobody.
 pub fn decode(message: &Message) -> Result<Option<Event>, Park> {
     match Event::decode(&message.topic, &message.payload) {
         Ok(None) => {

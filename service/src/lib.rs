@@ -1,7 +1,8 @@
-//! What the four services' edges share: a mailbox behind HTTP, and a mailbox's messages read as events.
+//! What the four services' edges share: a mailbox behind HTTP, and a mailbox's messages read as
+//! events.
 //!
-//! The mailbox knows no HTTP and the chassis no mailbox; here they meet, so that a request becomes a command, and its
-//! answer a response, in the same way everywhere.
+//! The mailbox knows no HTTP and the chassis no mailbox; here they meet, so that a request becomes
+//! a command, and its answer a response, in the same way everywhere.
 
 mod ask;
 mod events;
@@ -14,8 +15,9 @@ pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
 pub use parked::router as parked;
 
-/// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on without it. Commands and
-/// the wake-up end last: what was accepted over HTTP is still committed and told to the relay.
+/// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on
+/// without it. Commands and the wake-up end last: what was accepted over HTTP is still committed
+/// and told to the relay.
 pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec<Loop>) {
     let seen = mailbox.clone();
     chassis.health.notice("kafka", move || {

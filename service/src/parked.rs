@@ -11,8 +11,7 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
-    Answer, IdempotencyKey, Mailbox, Mended, Once, OperatorError, Outcome, Park, ParkedKey,
-    ParkedMessage, Reactor,
+    Answer, Mailbox, Mended, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage, Reactor,
 };
 use proto::{Event, OrderId};
 use serde::Serialize;
@@ -22,7 +21,7 @@ use crate::ask::{Asked, key_reused, outcome, refusal, told};
 
 const CURSOR: &str = "parked";
 const REASON_CHARS_MAX: usize = 200;
-/// A payload of the outbox's largest size, as base64.
+/// What a body of the largest size has room for, as base64; a larger message can only be discarded.
 const PAYLOAD_CHARS_MAX: usize = 60_000;
 
 struct Desk<R: Reactor> {
@@ -121,8 +120,7 @@ async fn release<R: Reactor>(
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
     body.read_optional(|_nothing| Some(()))?;
-    let asked = asked.key(&body.0)?;
-    let once = once(asked.as_ref(), released);
+    let once = once(&asked, &body, released)?;
     respond(desk.mailbox.release(&topic, &key, once).await, released)
 }
 
@@ -134,8 +132,7 @@ async fn discard<R: Reactor>(
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
     let reason = body.read(|fields| Some(fields.text("reason", REASON_CHARS_MAX)?.to_owned()))?;
-    let asked = asked.key(&body.0)?;
-    let once = once(asked.as_ref(), discarded);
+    let once = once(&asked, &body, discarded)?;
     let end = desk.mailbox.discard(&topic, &key, &reason, once).await;
     respond(end.map(|()| 1), discarded)
 }
@@ -161,10 +158,9 @@ async fn replace<R: Reactor>(
     // A message without headers is named after what it says now.
     let named = Event::decode(&topic, &payload).ok().flatten();
     let event_type = named.map(|event| event.event_type().full_name());
-    let mended = Mended { payload: &payload, event_type: event_type.as_deref() };
-    let asked = asked.key(&body.0)?;
-    let once = once(asked.as_ref(), replaced);
-    let end = desk.mailbox.replace(&topic, &key, mended, &reason, once).await;
+    let mended = Mended { payload: &payload, event_type: event_type.as_deref(), reason: &reason };
+    let once = once(&asked, &body, replaced)?;
+    let end = desk.mailbox.replace(&topic, &key, mended, once).await;
     respond(end.map(|()| 1), replaced)
 }
 
@@ -193,8 +189,9 @@ fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
     }
 }
 
-fn once(key: Option<&IdempotencyKey>, tell: Tell) -> Option<Once<'_>> {
-    key.map(|key| Once { key, tell })
+/// A wish that is fulfilled once for each idempotency key.
+fn once(asked: &Asked, body: &JsonBody, tell: Tell) -> Result<Option<Once>, Problem> {
+    Ok(asked.key(&body.0)?.map(|key| Once { key, tell }))
 }
 
 fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {

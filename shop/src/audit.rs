@@ -1,7 +1,8 @@
 //! `shop audit`: checks every invariant, over all databases and topics.
 //!
-//! What can be said of one database is said in one snapshot of it. What takes two or more is said of each order, once
-//! nothing about it is under way; an order that looks wrong is read again, and called so only if it stays so.
+//! What can be said of one database is said in one snapshot of it. What takes two or more is said
+//! of each order, once nothing about it is under way; an order that looks wrong is read again, and
+//! called so only if it stays so.
 
 mod check;
 mod facts;
@@ -32,7 +33,8 @@ pub struct Args {
     pub json: bool,
 }
 
-/// How often an order that looks wrong is read again, and how long after. Offsets are committed five times a second.
+/// How often an order that looks wrong is read again, and how long after. Offsets are committed
+/// five times a second.
 const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 

@@ -1,4 +1,5 @@
-//! Maps by order id: a million of them need no cryptographic hash, for an id's lower half is random already.
+//! Maps by order id: a million of them need no cryptographic hash, for an id's lower half is random
+//! already.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -30,8 +30,8 @@ pub struct Args {
 /// No order of the tour takes so long by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the command: a stack if none runs yet, the tour, the audit, and then until Ctrl-C. What was started for
-/// the demo goes with it.
+/// Runs the command: a stack if none runs yet, the tour, the audit, and then until Ctrl-C. What was
+/// started for the demo goes with it.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let was_there = home.is_supervised();
     let up = up::Args { detach: true, backend: None, base_port: args.base_port };
@@ -39,8 +39,15 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let mut terminated = signal(SignalKind::terminate())?;
+    let after = if args.once {
+        After::Nothing
+    } else if was_there {
+        After::ItRanBefore
+    } else {
+        After::ItGoesWithUs
+    };
     let shown = tokio::select! {
-        shown = show(&args, home) => shown,
+        shown = show(after, home) => shown,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
         _ = terminated.recv() => Ok(ExitCode::SUCCESS),
     };
@@ -50,7 +57,15 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     shown
 }
 
-async fn show(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
+/// What comes after the tour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Nothing,
+    ItRanBefore,
+    ItGoesWithUs,
+}
+
+async fn show(after: After, home: &Home) -> anyhow::Result<ExitCode> {
     let stack = home.stack()?;
     let paint = Paint::of_stdout();
     terminal::say(paint.bold("\nfilling the shop"));
@@ -63,28 +78,41 @@ async fn show(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
 
     terminal::say(paint.bold("\nshop audit"));
     let audited = audit::run(audit::Args { json: false }, home).await?;
-    say_where(&stack, paint)?;
-    if !args.once {
-        terminal::say("\nThe shop goes on. Ctrl-C ends it.");
-        std::future::pending::<()>().await;
+    match after {
+        After::Nothing => return Ok(audited),
+        After::ItRanBefore => {
+            say_where(&stack, home, paint)?;
+            terminal::say("\nThe shop ran before and goes on; `down` ends it.");
+            return Ok(audited);
+        }
+        After::ItGoesWithUs => {
+            say_where(&stack, home, paint)?;
+            terminal::say("\nThe shop goes on. Ctrl-C ends it.");
+        }
     }
-    Ok(audited)
+    std::future::pending().await
 }
 
 /// What a person may open or type now.
-fn say_where(stack: &Stack, paint: Paint) -> anyhow::Result<()> {
+fn say_where(stack: &Stack, home: &Home, paint: Paint) -> anyhow::Result<()> {
     let gateway = stack.gateway();
     terminal::say(paint.bold("\nopen"));
-    terminal::say(format_args!("  {gateway}/v1/orders    the orders of this tour"));
+    terminal::say(format_args!("  {gateway}/v1/orders    the orders"));
     terminal::say(format_args!("  {gateway}/v1/products  the catalogue"));
     terminal::say(format_args!("  {gateway}/health       how it is"));
     let metrics = stack.private("order-svc")?;
     terminal::say(format_args!("  {metrics}/metrics      figures, as every process shows them"));
     terminal::say(format_args!("  {}        Kafka", stack.kafka()));
     terminal::say(paint.bold("\ntype"));
-    terminal::say("  shop order ID    one order's whole story");
-    terminal::say("  shop tail        every event as it happens");
-    terminal::say("  shop load --rate 200 --duration 10s");
+    let program = std::env::args().next().unwrap_or_else(|| "shop".to_owned());
+    let shop = format!("{program} --home {}", home.path().display());
+    terminal::say(format_args!("  {shop} order ID    one order's whole story"));
+    terminal::say(format_args!("  {shop} tail        every event as it happens"));
+    terminal::say(format_args!("  {shop} load --rate 200 --duration 10s"));
+    terminal::say(format_args!(
+        "  {shop} status      what runs; its logs are in {}/log",
+        home.path().display()
+    ));
     Ok(())
 }
 
@@ -234,7 +262,8 @@ impl Tour {
         )
     }
 
-    /// The next event about an order. What is said about others meanwhile is kept: theirs is the next turn.
+    /// The next event about an order. What is said about others meanwhile is kept: theirs is the
+    /// next turn.
     async fn next_of(&mut self, order: &str) -> Option<Seen> {
         if let Some(at) = self.early.iter().position(|event| event.key == order) {
             return self.early.remove(at);

@@ -1,7 +1,8 @@
 //! Reads topics as anybody could: every partition directly, in no group, from where one says.
 //!
-//! "From the end" is never left to the broker: the client resolves it some time after it was asked, and
-//! what happens in between would be missed. The high watermarks are read first and assigned as offsets.
+//! "From the end" is never left to the broker: the client resolves it some time after it was asked,
+//! and what happens in between would be missed. The high watermarks are read first and assigned as
+//! offsets.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,8 @@ impl Seen {
     }
 }
 
-/// A consumer that belongs to no group. librdkafka wants a name all the same; nothing is ever committed under it.
+/// A consumer that belongs to no group. librdkafka wants a name all the same; nothing is ever
+/// committed under it.
 pub fn consumer(kafka: &str, settings: &[(&str, &str)]) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     config
@@ -107,8 +109,8 @@ pub fn assign(consumer: &BaseConsumer, topics: &[(&str, Vec<i64>)]) -> anyhow::R
     consumer.assign(&list).context("Kafka does not take the assignment")
 }
 
-/// Everything that is said from now on in these topics: the watermarks are read before this returns.
-/// Reading ends when the receiver is dropped.
+/// Everything that is said from now on in these topics: the watermarks are read before this
+/// returns. Reading ends when the receiver is dropped.
 pub fn live(kafka: &str, topics: &[&str]) -> anyhow::Result<mpsc::UnboundedReceiver<Seen>> {
     let consumer = consumer(kafka, &[("fetch.wait.max.ms", "100")])?;
     let mut from = Vec::new();

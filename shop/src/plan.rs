@@ -107,12 +107,13 @@ impl Plan {
     /// An error that says what to do where a port is taken.
     pub fn check_ports(&self) -> anyhow::Result<()> {
         let is_taken = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err();
-        let taken: Vec<_> = self.ports.all().into_iter().filter(is_taken).collect();
+        let mut taken: Vec<_> = self.ports.all().into_iter().filter(is_taken).collect();
+        taken.sort_unstable();
         ensure!(
             taken.is_empty(),
             "ports in use: {taken:?}. Stop what listens there (`ss -ltnp` names it), or choose \
-             others: shop up --base-port {}",
-            self.ports.base().saturating_add(100)
+             others: --base-port {free} (with make: BASE_PORT={free})",
+            free = self.ports.base().saturating_add(100)
         );
         Ok(())
     }

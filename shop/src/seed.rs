@@ -131,8 +131,9 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until order-svc knows a product: it reads the catalogue from its topic, and has just begun, perhaps. An order
-/// at a price that nothing has is refused for the price as soon as the product is known.
+/// Waits until order-svc knows a product: it reads the catalogue from its topic, and has just
+/// begun, perhaps. An order at a price that nothing has is refused for the price as soon as the
+/// product is known.
 async fn until_it_can_be_ordered(api: &Api, sku: String) -> anyhow::Result<()> {
     let began = Instant::now();
     let body = json!({

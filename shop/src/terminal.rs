@@ -1,4 +1,5 @@
-//! What a person sees: results on standard output, progress on standard error, colours on a terminal only.
+//! What a person sees: results on standard output, progress on standard error, colours on a
+//! terminal only.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};

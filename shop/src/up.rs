@@ -73,6 +73,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow::Result<ExitCode> {
     let pid = supervisor.id();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut is_interrupted = false;
     loop {
         let ended = supervisor.try_wait()?;
         let at = log.stream_position()?;
@@ -83,7 +84,9 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
         }
         std::io::stderr().write_all(said.as_bytes()).ok();
         if let Some(ended) = ended {
-            return Ok(if ended.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            // Ended in order, when it was asked to; but nothing is up.
+            let is_fine = ended.success() && !is_interrupted;
+            return Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let stack = home.last()?.filter(|stack| stack.supervisor == pid);
         if let Some(stack) = stack.filter(|stack| stack.phase == Phase::Ready) {
@@ -93,7 +96,10 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             // Once: the supervisor then takes down what there is, and ends.
-            _ = &mut interrupted => send(pid, Signal::TERM),
+            _ = &mut interrupted, if !is_interrupted => {
+                is_interrupted = true;
+                send(pid, Signal::TERM);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `shop up`, `down` and `status`: everything comes up, comes back, and goes.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use backends::testing::eventually;
@@ -128,6 +128,30 @@ fn a_detached_stack_is_found_again_and_keeps_its_data() {
 }
 
 #[tokio::test]
+async fn ctrl_c_while_it_starts_takes_down_what_has_started() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let base = 11_000 + u16::try_from(std::process::id() % 900).unwrap();
+    let mut up = Command::new(programs.folder.join("shop"));
+    up.arg("--home").arg(&home).args(["up", "--detach", "--base-port", &base.to_string()]);
+    up.env("SHOP_KAFKA__HEAP", "256m").stdout(Stdio::piped()).stderr(Stdio::piped());
+
+    let starting = up.spawn().unwrap();
+    eventually("a stack on its way up", Duration::from_secs(10), async || {
+        let last = shop::Home::at(&home).map_err(|error| error.to_string())?.last();
+        last.ok().flatten().map(drop).ok_or_else(|| "none yet".to_owned())
+    })
+    .await;
+    backends::server::send(starting.id(), rustix::process::Signal::INT);
+    let ended = starting.wait_with_output().unwrap();
+
+    assert!(!ended.status.success(), "{}", said(&ended));
+    assert!(!said(&ended).contains("panicked"), "{}", said(&ended));
+    assert_eq!(left_in(&home), Vec::<String>::new());
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+}
+
+#[tokio::test]
 async fn a_killed_supervisor_takes_its_processes_along() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
@@ -179,7 +203,7 @@ fn what_cannot_be_done_is_said() {
     assert!(embedded.contains("not here yet"), "{embedded}");
     let in_use = said(&programs.shop(&home, &["up", "--detach", "--base-port", &taken]));
     assert!(in_use.contains(&format!("ports in use: [{taken}]")), "{in_use}");
-    assert!(in_use.contains("shop up --base-port"), "{in_use}");
+    assert!(in_use.contains("--base-port"), "{in_use}");
     std::fs::remove_file(programs.folder.join("gateway")).unwrap();
     let unbuilt = said(&programs.shop(&home, &["up", "--detach", "--base-port", "11900"]));
     assert!(unbuilt.contains("gateway") && unbuilt.contains("cargo build"), "{unbuilt}");

@@ -13,7 +13,7 @@ use axum::{
 };
 use metrics::{Counter, Histogram};
 use tower::Service;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, field};
 
 use crate::{
     admin::health_response,
@@ -29,6 +29,7 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 const PROBLEM_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
+const HEALTH: &str = "/health";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -121,12 +122,16 @@ impl Edge {
         let mut response = finish(response, uri.path(), trace).await;
         response.headers_mut().insert(X_REQUEST_ID, id);
         response.headers_mut().insert(TRACERESPONSE, trace.header());
-        self.count(&span, response.status(), started);
+        span.record("http.response.status_code", response.status().as_u16());
+        // Whoever asks how it is, is no customer.
+        if uri.path() != HEALTH {
+            self.count(response.status(), started);
+        }
         response
     }
 
     async fn within<S: Site>(&self, mut site: S, request: Request) -> Response {
-        if request.uri().path() == "/health" {
+        if request.uri().path() == HEALTH {
             return self.health(request.method()).await;
         }
         if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
@@ -153,8 +158,7 @@ impl Edge {
         ([allow], StatusCode::METHOD_NOT_ALLOWED).into_response()
     }
 
-    fn count(&self, span: &Span, status: StatusCode, started: Instant) {
-        span.record("http.response.status_code", status.as_u16());
+    fn count(&self, status: StatusCode, started: Instant) {
         let Some(counts) = &self.0.counts else { return };
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         counts.total[class].increment(1);

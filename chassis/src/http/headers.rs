@@ -24,7 +24,15 @@ pub fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
 
 /// Refuses with 412 `stale` when the caller's `If-Match` does not name `etag`.
 pub fn if_match(headers: &HeaderMap, etag: &str) -> Result<(), Problem> {
-    if !headers.contains_key(header::IF_MATCH) || names(headers, &header::IF_MATCH, etag, false) {
+    if names(headers, &header::IF_MATCH, etag, false) {
+        return Ok(());
+    }
+    if_nothing_matches(headers)
+}
+
+/// The same for what is not there: no version of it can be named, nor any (`*`).
+pub fn if_nothing_matches(headers: &HeaderMap) -> Result<(), Problem> {
+    if !headers.contains_key(header::IF_MATCH) {
         return Ok(());
     }
     Err(Problem::new(Code::Stale, "it has changed since the version that If-Match names"))

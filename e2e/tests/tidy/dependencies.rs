@@ -1,4 +1,5 @@
-//! What may be linked: nothing that is not used, nothing from anywhere but the registry, no second TLS stack.
+//! What may be linked: nothing that is not used, nothing from anywhere but the registry, no second
+//! TLS stack.
 //!
 //! `deny.toml` says the same, and licences too, where cargo-deny is installed; this needs nothing.
 

@@ -15,9 +15,8 @@ use crate::{
     world::{Delivered, Kept, Notification, Root, World},
 };
 
-/// How long a delivery belongs to the process that queued it: longer than a write, and a record
-/// that waits for its commit until [`mailbox::COMMAND_DEADLINE`]. A mail in the hands of a process
-/// that dies is late by so much.
+/// How long a delivery belongs to the process that queued it, which takes milliseconds. A mail in
+/// the hands of a process that dies is late by so much.
 pub const LEASE: Duration = Duration::seconds(15);
 
 /// Writes all that changed, in the order of locks.

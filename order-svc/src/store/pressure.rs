@@ -1,4 +1,4 @@
-//! How much waits: what the relay has not shipped, and orders that nobody has answered.
+//! Orders that nobody has answered.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,32 +8,6 @@ use uuid::Uuid;
 pub struct Unanswered {
     pub order_id: Uuid,
     pub waits: bool,
-}
-
-/// How many events wait for the relay, counted up to `limit`. Positions that a rolled-back
-/// transaction burnt are no events, so they are only a reason to count.
-pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
-    let at_most = sqlx::query!(
-        r#"-- pressure.positions
-        select s.last_value - t.shipped_pos as "waiting!", t.shipped_pos
-        from outbox_pos s, relay_tick t
-        order by t.tick_id desc
-        limit 1"#
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    if at_most.waiting < limit {
-        return Ok(at_most.waiting);
-    }
-    sqlx::query_scalar!(
-        r#"-- pressure.backlog
-        select count(*) as "count!"
-        from (select 1 from outbox where pos > $1 limit $2) as waiting"#,
-        at_most.shipped_pos,
-        limit
-    )
-    .fetch_one(db)
-    .await
 }
 
 /// A piece of the walk over orders from `after` to before `end`, oldest first.

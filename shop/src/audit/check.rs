@@ -1,4 +1,5 @@
-//! What the audit finds: one check for each promise, with how much was looked at and what was wrong.
+//! What the audit finds: one check for each promise, with how much was looked at and what was
+//! wrong.
 
 use serde::Serialize;
 
@@ -161,7 +162,8 @@ impl Checks {
         self.add(promise, 1, what);
     }
 
-    /// Looked at by a statement in the database: how many, how many of them wrong, and one of these.
+    /// Looked at by a statement in the database: how many, how many of them wrong, and one of
+    /// these.
     pub(super) fn counted(&mut self, promise: Promise, what: &str, found: Counted) {
         self.looked(promise, found.checked);
         if found.wrong > 0 {

@@ -1,6 +1,7 @@
 //! All that is known about each order: what four databases, four topics and the provider say of it.
 //!
-//! Amounts are ten-thousandths of a unit, as PostgreSQL keeps them, in one integer: there may be a million orders.
+//! Amounts are ten-thousandths of a unit, as PostgreSQL keeps them, in one integer: there may be a
+//! million orders.
 
 use proto::topic;
 
@@ -107,7 +108,8 @@ pub(super) const NOTIFICATIONS: usize = 3;
 pub(super) struct Told {
     /// The highest version.
     pub(super) version: u32,
-    /// How often each event was said, and its last version, by the number of its member in the topic's message.
+    /// How often each event was said, and its last version, by the number of its member in the
+    /// topic's message.
     pub(super) times: [u8; 8],
     pub(super) last: [u16; 8],
     pub(super) partition: i32,
@@ -145,7 +147,8 @@ pub(super) struct Facts {
     pub(super) is_parked: bool,
 }
 
-/// All orders. An index and a dense table: a map's spare room costs too much with entries this size.
+/// All orders. An index and a dense table: a map's spare room costs too much with entries this
+/// size.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     index: ById<u32>,

@@ -1,8 +1,9 @@
 //! Whether what is known about an order fits together.
 //!
-//! Four databases cannot be read in one moment. What every service has consumed is asked first, then its rows are
-//! read, then the topics: so an event that a service had consumed is in its rows, and one that it had not makes the
-//! order one under way. An order that looks wrong is read again before it is called so.
+//! Four databases cannot be read in one moment. What every service has consumed is asked first,
+//! then its rows are read, then the topics: so an event that a service had consumed is in its rows,
+//! and one that it had not makes the order one under way. An order that looks wrong is read again
+//! before it is called so.
 
 use super::check::Promise;
 use super::facts::{
@@ -25,7 +26,8 @@ mod tag {
 /// How far the services have read, and whether all that was said can still be there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Consumed {
-    /// By topic and partition, the offset after the last message that all who hear it have consumed.
+    /// By topic and partition, the offset after the last message that all who hear it have
+    /// consumed.
     pub(super) offsets: [Vec<i64>; 4],
     /// By topic, whether retention has removed something.
     pub(super) is_trimmed: [bool; 4],
@@ -203,7 +205,8 @@ fn stock(facts: &Facts, order: Order, broken: &mut Broken) {
     }
 }
 
-/// Paid in full where confirmed; where cancelled, nothing is kept: here and in the provider's own books.
+/// Paid in full where confirmed; where cancelled, nothing is kept: here and in the provider's own
+/// books.
 fn money(facts: &Facts, order: Order, broken: &mut Broken) {
     let wanted = if order.ending == Ending::Confirmed { order.total } else { 0 };
     let payment = facts.payment;

@@ -1,8 +1,10 @@
-//! What was said on one topic: the outbox rows that are kept, and the messages in Kafka, held against each other.
+//! What was said on one topic: the outbox rows that are kept, and the messages in Kafka, held
+//! against each other.
 //!
-//! The outbox is read first, in one snapshot with the relay's last tick, and Kafka up to an end that was asked
-//! for afterwards. So whatever that tick calls shipped must be found, and nothing is wrong only because time went by.
-//! Of each event one number is kept, a hash of id and payload: a million orders say five million events.
+//! The outbox is read first, in one snapshot with the relay's last tick, and Kafka up to an end
+//! that was asked for afterwards. So whatever that tick calls shipped must be found, and nothing is
+//! wrong only because time went by. Of each event one number is kept, a hash of id and payload: a
+//! million orders say five million events.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -88,7 +90,8 @@ impl Said {
         }
     }
 
-    /// A message of the topic; messages come in the order of their offsets. True if it is there for the first time.
+    /// A message of the topic; messages come in the order of their offsets. True if it is there for
+    /// the first time.
     pub(super) fn message(&mut self, event: Event<'_>, place: Place, checks: &mut Checks) -> bool {
         let number = self.number(event.key);
         let (topic, is_compacted) = (self.topic, self.is_compacted);
@@ -183,7 +186,8 @@ impl Chain {
         self.first + i64::try_from(self.hashes.len()).unwrap_or(i64::MAX)
     }
 
-    /// Holds an event against what is known of its version: its outbox row, or the message that came first.
+    /// Holds an event against what is known of its version: its outbox row, or the message that
+    /// came first.
     fn compare(&mut self, event: Event<'_>, checks: &mut Checks, name: impl Fn() -> String) {
         let (hash, at) = (hash(event), usize::try_from(event.version - self.first));
         if self.first == 0 {

@@ -1,8 +1,9 @@
 //! Every statement of the audit, a file for each service's database.
 //!
-//! `shop/migrations` holds links to the migrations of all services, so the compiler checks these statements against
-//! the tables as they are, and a service that changes its tables finds the audit that no longer fits. Each
-//! database is read in one snapshot: its states, its outbox and the relay's last tick are of the same moment.
+//! `shop/migrations` holds links to the migrations of all services, so the compiler checks these
+//! statements against the tables as they are, and a service that changes its tables finds the audit
+//! that no longer fits. Each database is read in one snapshot: its states, its outbox and the
+//! relay's last tick are of the same moment.
 
 pub(super) mod mailbox;
 pub(super) mod notices;

@@ -1,4 +1,5 @@
-//! Reads a topic from its first message to where it ended when asked, and how far the services have read.
+//! Reads a topic from its first message to where it ended when asked, and how far the services have
+//! read.
 
 use std::time::{Duration, Instant};
 

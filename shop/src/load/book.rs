@@ -1,7 +1,7 @@
 //! The book of orders under way: brings the HTTP answer and the final event of each order together.
 //!
-//! The event may come before the answer, so the order id is entered from whichever side tells it first.
-//! Times run from the *intended* start: what waited because the system was slow has waited.
+//! The event may come before the answer, so the order id is entered from whichever side tells it
+//! first. Times run from the *intended* start: what waited because the system was slow has waited.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -122,7 +122,8 @@ impl Book {
         self.tally.errors += u64::from(placed.counted);
     }
 
-    /// An ending was read. Orders of others are remembered, for they may be ours before the answer is here.
+    /// An ending was read. Orders of others are remembered, for they may be ours before the answer
+    /// is here.
     pub(super) fn ended(&mut self, order: u128, ending: Ending, at: Instant) -> Next {
         match self.halves.get(&order) {
             Some(Half::Placed(placed)) => self.settle(order, *placed, ending, at),

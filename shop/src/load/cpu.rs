@@ -11,8 +11,8 @@ pub(super) type Ticks = BTreeMap<String, u64>;
 /// Linux tells user space its time in hundredths of a second, whatever the kernel's own tick.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// What every process of the stack has used up to now, with its children (PostgreSQL's sessions are some), and
-/// load itself.
+/// What every process of the stack has used up to now, with its children (PostgreSQL's sessions are
+/// some), and load itself.
 pub(super) fn used(stack: &Stack) -> Ticks {
     let all = processes();
     let mut ticks: Ticks = stack
@@ -52,7 +52,8 @@ fn processes() -> HashMap<u32, Process> {
         .collect()
 }
 
-/// Reads a line of `/proc/<pid>/stat`. The name may hold anything, so the fields are counted after its end.
+/// Reads a line of `/proc/<pid>/stat`. The name may hold anything, so the fields are counted after
+/// its end.
 fn parse(stat: &str) -> Option<Process> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();

@@ -1,7 +1,7 @@
 //! Places the orders: a few connections on one thread, each with the next order in hand.
 //!
-//! Each connection takes the next number and waits for that number's time, so an idle system is given its
-//! orders evenly, and a slow one finds them waiting, their time already running.
+//! Each connection takes the next number and waits for that number's time, so an idle system is
+//! given its orders evenly, and a slow one finds them waiting, their time already running.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -99,7 +99,8 @@ impl Run {
         }
         let waits_since = Instant::now();
         loop {
-            // Looked at again now and then: places may be lost with orders that never end, even all of them.
+            // Looked at again now and then: places may be lost with orders that never end, even all
+            // of them.
             let place =
                 tokio::time::timeout(Duration::from_millis(100), self.places.acquire()).await;
             let now = Instant::now();

@@ -99,7 +99,8 @@ impl Popularity {
 /// When orders are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// At fixed times, so many a second, whatever becomes of those before: what is late counts as late.
+    /// At fixed times, so many a second, whatever becomes of those before: what is late counts as
+    /// late.
     Open { rate: u32 },
     /// So many under way at once, each until its end.
     Closed { concurrency: u32 },
@@ -117,7 +118,8 @@ impl Pace {
         }
     }
 
-    /// How many connections it takes: a second's orders, for a connection that waits longer tells little.
+    /// How many connections it takes: a second's orders, for a connection that waits longer tells
+    /// little.
     pub fn connections(self) -> u32 {
         const MOST: u32 = 256;
         match self {

@@ -46,8 +46,8 @@ impl Percentiles {
 }
 
 impl Report {
-    /// From what was counted. `lasted` runs from the first counted start to the last final event, so that a
-    /// backlog left behind lowers the rate.
+    /// From what was counted. `lasted` runs from the first counted start to the last final event,
+    /// so that a backlog left behind lowers the rate.
     #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
     pub(super) fn new(
         tally: &Tally,

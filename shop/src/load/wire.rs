@@ -1,7 +1,8 @@
 //! One HTTP/1.1 connection with one request at a time: as little work per order as can be.
 //!
-//! The generator shares its machine with what it measures, so each microsecond here is missing there. It
-//! understands what HTTP/1.1 servers answer (a length, or chunks) and reads no more of a body than it needs.
+//! The generator shares its machine with what it measures, so each microsecond here is missing
+//! there. It understands what HTTP/1.1 servers answer (a length, or chunks) and reads no more of a
+//! body than it needs.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -43,7 +44,8 @@ impl Connection {
         Self { address, stream: None, read, used: Instant::now() }
     }
 
-    /// Sends a whole request and reads the whole answer. After an error nobody knows what became of it.
+    /// Sends a whole request and reads the whole answer. After an error nobody knows what became of
+    /// it.
     pub(super) async fn send(&mut self, request: &[u8]) -> io::Result<Reply> {
         let sent = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
         let reply = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));

@@ -1,4 +1,5 @@
-//! Orders that ended well are found in order, and each way of not fitting is found by the check that names it.
+//! Orders that ended well are found in order, and each way of not fitting is found by the check
+//! that names it.
 
 use super::super::facts::{Notices, Payment, Provider, Reservation};
 use super::*;

@@ -1,4 +1,5 @@
-//! Every way in which topic and outbox can disagree is planted, and found by the check that names it.
+//! Every way in which topic and outbox can disagree is planted, and found by the check that names
+//! it.
 
 use super::*;
 

@@ -59,7 +59,8 @@ pub(in crate::audit) async fn orders(
     Ok(())
 }
 
-/// Every order's history against what the order says it has said and heard: each event once, without a gap.
+/// Every order's history against what the order says it has said and heard: each event once,
+/// without a gap.
 pub(in crate::audit) async fn histories(db: &mut PgConnection) -> sqlx::Result<Counted> {
     let row = sqlx::query!(
         r#"-- audit.histories
