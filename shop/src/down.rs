@@ -45,7 +45,8 @@ pub async fn stop(home: &Home) -> anyhow::Result<bool> {
     let step = Step::begin("down");
     let start = Instant::now();
     let mut asked = 0;
-    while home.is_supervised() {
+    // The lock goes before the process that held it.
+    while home.is_supervised() || is_there(asked) {
         // It may have the lock before its record tells who it is.
         let pid = home.last()?.map_or(0, |stack| stack.supervisor);
         if pid != asked && pid != 0 {
@@ -59,6 +60,11 @@ pub async fn stop(home: &Home) -> anyhow::Result<bool> {
     }
     step.done("stopped");
     Ok(true)
+}
+
+/// Whether the process lives; one that nobody has waited for has no command line any more.
+fn is_there(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 /// Removes what a stack has written, and nothing else that may lie in the home.

@@ -18,7 +18,7 @@ use crate::home::Phase;
 use crate::{Home, Ports, Stack, health};
 
 /// Bases are tried below the range from which the system takes ports for outgoing connections.
-const BASES: std::ops::Range<u16> = 15_000..31_000;
+const BASES: std::ops::Range<u16> = 19_000..31_000;
 
 /// As long as `shop up` itself waits for its slowest process, and some.
 const UP_MAX: Duration = Duration::from_mins(2);

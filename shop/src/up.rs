@@ -51,8 +51,10 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
          apt-get install openjdk-17-jre-headless maven)"
     );
     home.create()?;
-    if home.is_supervised() {
-        return already(&args, home).await;
+    if home.is_supervised()
+        && let Some(end) = already(&args, home).await?
+    {
+        return Ok(end);
     }
     say(&format!("starting the shop in {}, on Apache Kafka", home.path().display()));
     if !args.detach {
@@ -104,11 +106,16 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
     }
 }
 
-/// A stack that is up stays as it is; one that is on its way up is awaited.
-async fn already(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
+/// A stack that is up stays as it is; one that is on its way up is awaited. `None` if it is gone by
+/// then: a killed supervisor has its lock for a moment longer.
+async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
     let start = Instant::now();
     loop {
-        let stack = home.stack()?;
+        let stack = match home.stack() {
+            Ok(stack) => stack,
+            Err(_) if !home.is_supervised() => return Ok(None),
+            Err(error) => return Err(error),
+        };
         if let Some(port) = args.base_port {
             let runs = stack.base_port;
             ensure!(port == runs, "it runs already, from base port {runs}: `shop down` first");
@@ -117,7 +124,7 @@ async fn already(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
         if stack.phase == Phase::Ready && sick.is_empty() {
             say(&format!("runs already in {}", home.path().display()));
             show(&stack)?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Some(ExitCode::SUCCESS));
         }
         if start.elapsed() > HEALTHY_MAX {
             bail!("it runs, but these are not healthy: {}", sick.join(", "));

@@ -44,6 +44,11 @@ impl Drop for Programs {
     }
 }
 
+/// Ports of a test's own: a stack's reach a thousand beyond its base, and processes differ in theirs.
+fn base(test: u16) -> u16 {
+    11_000 + 2_000 * test + u16::try_from(std::process::id() % 900).unwrap()
+}
+
 fn said(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!("{}\n{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
@@ -102,7 +107,7 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
 fn a_detached_stack_is_found_again_and_keeps_its_data() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
-    let base = 14_000 + u16::try_from(std::process::id() % 900).unwrap();
+    let base = base(3);
     let up = ["up", "--detach", "--base-port", &base.to_string()];
 
     let first = programs.shop(&home, &up);
@@ -131,7 +136,7 @@ fn a_detached_stack_is_found_again_and_keeps_its_data() {
 async fn ctrl_c_while_it_starts_takes_down_what_has_started() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
-    let base = 11_000 + u16::try_from(std::process::id() % 900).unwrap();
+    let base = base(0);
     let mut up = Command::new(programs.folder.join("shop"));
     up.arg("--home").arg(&home).args(["up", "--detach", "--base-port", &base.to_string()]);
     up.env("SHOP_KAFKA__HEAP", "256m").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -155,7 +160,7 @@ async fn ctrl_c_while_it_starts_takes_down_what_has_started() {
 async fn a_killed_supervisor_takes_its_processes_along() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
-    let base = 13_000 + u16::try_from(std::process::id() % 900).unwrap();
+    let base = base(2);
     let up = programs.shop(&home, &["up", "--detach", "--base-port", &base.to_string()]);
     assert!(up.status.success(), "{}", said(&up));
 
@@ -178,7 +183,7 @@ async fn a_killed_supervisor_takes_its_processes_along() {
 fn a_process_that_does_not_start_is_shown_with_its_log() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
-    let base = (12_000 + u16::try_from(std::process::id() % 900).unwrap()).to_string();
+    let base = base(1).to_string();
     let mut up = Command::new(programs.folder.join("shop"));
     up.arg("--home").arg(&home).args(["up", "--detach", "--base-port", &base]);
     up.env("SHOP_NOTIFY_SVC__BROKEN", "1").env("SHOP_KAFKA__HEAP", "256m");
