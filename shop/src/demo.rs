@@ -30,8 +30,8 @@ pub struct Args {
 /// No order of the tour takes so long by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the command: a stack if none runs yet, the tour, the audit, and then until Ctrl-C. What was
-/// started for the demo goes with it.
+/// Runs the command: a stack if none runs yet, the tour, the audit. What was started for the demo
+/// stays until Ctrl-C, and goes with it.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let was_there = home.is_supervised();
     let up = up::Args { detach: true, backend: None, base_port: args.base_port };
@@ -39,15 +39,8 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let mut terminated = signal(SignalKind::terminate())?;
-    let after = if args.once {
-        After::Nothing
-    } else if was_there {
-        After::ItRanBefore
-    } else {
-        After::ItGoesWithUs
-    };
     let shown = tokio::select! {
-        shown = show(after, home) => shown,
+        shown = show(&args, was_there, home) => shown,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
         _ = terminated.recv() => Ok(ExitCode::SUCCESS),
     };
@@ -57,15 +50,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     shown
 }
 
-/// What comes after the tour.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    Nothing,
-    ItRanBefore,
-    ItGoesWithUs,
-}
-
-async fn show(after: After, home: &Home) -> anyhow::Result<ExitCode> {
+async fn show(args: &Args, was_there: bool, home: &Home) -> anyhow::Result<ExitCode> {
     let stack = home.stack()?;
     let paint = Paint::of_stdout();
     terminal::say(paint.bold("\nfilling the shop"));
@@ -78,18 +63,15 @@ async fn show(after: After, home: &Home) -> anyhow::Result<ExitCode> {
 
     terminal::say(paint.bold("\nshop audit"));
     let audited = audit::run(audit::Args { json: false }, home).await?;
-    match after {
-        After::Nothing => return Ok(audited),
-        After::ItRanBefore => {
-            say_where(&stack, home, paint)?;
-            terminal::say("\nThe shop ran before and goes on; `down` ends it.");
-            return Ok(audited);
-        }
-        After::ItGoesWithUs => {
-            say_where(&stack, home, paint)?;
-            terminal::say("\nThe shop goes on. Ctrl-C ends it.");
-        }
+    if args.once {
+        return Ok(audited);
     }
+    say_where(&stack, home, paint)?;
+    if was_there {
+        terminal::say("\nThe shop ran before and goes on; `down` ends it.");
+        return Ok(audited);
+    }
+    terminal::say("\nThe shop goes on. Ctrl-C ends it.");
     std::future::pending().await
 }
 
