@@ -45,7 +45,7 @@ impl Site {
 
 /// All routes of this service.
 pub fn router(site: Site) -> Router {
-    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    let operators = service::operators(&site.mailbox, crate::NAME);
     Router::new()
         .route("/v1/products", get(list_products))
         .route("/v1/products/{sku}", get(get_product).put(put_product))
@@ -56,7 +56,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/reservations", get(list_reservations))
         .route("/v1/reservations/{id}", get(get_reservation))
         .with_state(site)
-        .merge(parked)
+        .merge(operators)
 }
 
 async fn list_products(State(site): State<Site>, mut params: Params) -> Answered {

@@ -1,4 +1,4 @@
--- The mailbox's tables: outbox, inbox, parked messages, idempotency keys. The same file in every service's database.
+-- The mailbox's tables: outbox, inbox, parked messages, operations, idempotency keys. The same file in every service's database.
 
 -- Positions are handed out one by one: a cache would let two sessions number their rows against the order of their locks.
 create sequence outbox_pos as bigint cache 1;
@@ -120,19 +120,31 @@ create table parked (
 -- One key's messages in order.
 create index parked_by_key on parked (topic, key, parked_id);
 
--- What operators did to parked messages, kept for good.
-create table parked_log (
-    entry_id bigint generated always as identity,
-    topic text not null,
-    key text not null,
+-- What operators did, when and why; kept for good.
+create table operations (
+    operation_id bigint generated always as identity,
+    at timestamptz not null default clock_timestamp(),
+    -- Who asked.
+    caller text not null,
+    -- What was done, as noun.verb: parked.discard, consumers.pause.
     action text not null,
-    event_id uuid,
     reason text not null,
+    -- What it was done to, as far as the action has such a thing.
+    topic text,
+    "partition" int,
+    -- As in parked_keys.
+    key text,
+    -- The message, and its number in its source's sequence: the audit excuses what was discarded.
+    event_id uuid,
+    source text,
+    version bigint,
     -- What the message held before.
     payload bytea,
-    at timestamptz not null default clock_timestamp(),
-    constraint parked_log_pkey primary key (entry_id),
-    constraint parked_log_action_known check (action in ('discard', 'replace', 'release'))
+    constraint operations_pkey primary key (operation_id),
+    constraint operations_action_known check (action in (
+        'parked.release', 'parked.discard', 'parked.replace',
+        'consumers.pause', 'consumers.resume', 'lanes.pause', 'lanes.resume', 'replays.start'
+    ))
 );
 
 -- The first answer to a request that carried an Idempotency-Key.

@@ -24,6 +24,7 @@ mod message;
 pub mod metrics;
 mod nearness;
 mod operate;
+mod operations;
 mod outbox;
 mod pace;
 mod parked;

@@ -13,6 +13,7 @@ use crate::{
     fault::{self, Verdict},
     idempotency,
     message::{Message, Park},
+    operations::{self, Action, Operation},
     outbox,
     parked::{self, Mended, ParkedKey, ParkedMessage},
     reactor::{Answer, Reactor, Turn},
@@ -160,9 +161,8 @@ impl<R: Reactor> Operators<R> {
         if let Some(park) = &refused {
             parked::explain(&mut tx, topic, key, park).await?;
         }
-        let place = (topic.to_owned(), key.to_owned());
         let note = format!("{} messages", over.len());
-        parked::log(&mut tx, &place, "release", &note, None).await?;
+        log(&mut tx, Action::ParkedRelease, (topic, key), &note, once, None).await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
         match &refused {
             Some(park) => keep(&mut tx, once, Err(park)).await?,
@@ -207,8 +207,7 @@ impl<R: Reactor> Operators<R> {
         let mut tx = session.connection().await?.begin().await?;
         claim(&mut tx, once).await?;
         let first = hold_first(&mut tx, topic, key).await?;
-        let place = (topic.to_owned(), key.to_owned());
-        parked::log(&mut tx, &place, "discard", reason, Some(&first)).await?;
+        log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(&first)).await?;
         parked::remove(&mut tx, topic, key, &[first.parked_id]).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
@@ -227,8 +226,8 @@ impl<R: Reactor> Operators<R> {
         let mut tx = session.connection().await?.begin().await?;
         claim(&mut tx, once).await?;
         let first = hold_first(&mut tx, topic, key).await?;
-        let place = (topic.to_owned(), key.to_owned());
-        parked::log(&mut tx, &place, "replace", mended.reason, Some(&first)).await?;
+        log(&mut tx, Action::ParkedReplace, (topic, key), mended.reason, once, Some(&first))
+            .await?;
         parked::replace(&mut tx, first.parked_id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
@@ -290,6 +289,29 @@ async fn keep(
 async fn forget(db: &mut PgConnection, once: Option<&Once>) -> sqlx::Result<()> {
     let Some(Once { key, .. }) = once else { return Ok(()) };
     idempotency::forget(db, &[key]).await
+}
+
+/// Writes down what was done to a key, and to which of its messages.
+async fn log(
+    db: &mut PgConnection,
+    action: Action,
+    (topic, key): (&str, &str),
+    reason: &str,
+    once: Option<&Once>,
+    message: Option<&ParkedMessage>,
+) -> sqlx::Result<()> {
+    // Until callers are known, whoever sends no key is nobody in particular.
+    let caller = once.map_or("anonymous", |once| once.key.caller.as_str());
+    let done = Operation {
+        topic: Some(topic),
+        key: Some(key),
+        event_id: message.and_then(|message| message.event_id),
+        source: message.and_then(|message| message.source.as_deref()),
+        version: message.and_then(|message| message.version),
+        payload: message.and_then(|message| message.payload.as_deref()),
+        ..Operation::new(caller, action, reason)
+    };
+    operations::record(db, done).await
 }
 
 async fn hold_first(

@@ -306,30 +306,6 @@ pub(crate) async fn explain(
     .map(drop)
 }
 
-/// Writes down what an operator did to a key, and to which of its messages.
-pub(crate) async fn log(
-    db: &mut PgConnection,
-    place: &Place,
-    action: &str,
-    reason: &str,
-    message: Option<&ParkedMessage>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- parked.log
-        insert into parked_log (topic, key, action, event_id, reason, payload)
-        values ($1, $2, $3, $4, $5, $6)",
-        place.0,
-        place.1,
-        action,
-        message.and_then(|message| message.event_id),
-        reason,
-        message.and_then(|message| message.payload.as_deref())
-    )
-    .execute(db)
-    .await
-    .map(drop)
-}
-
 fn columns(places: &[&Place]) -> (Vec<String>, Vec<String>) {
     places.iter().map(|(topic, key)| (topic.clone(), key.clone())).unzip()
 }

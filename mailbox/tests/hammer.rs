@@ -242,7 +242,7 @@ async fn check(url: &str, acknowledged: &[String]) {
         assert_eq!(found, expected, "nothing healthy is parked in {table}");
     }
     let discarded: i64 =
-        sqlx::query_scalar("select count(*) from parked_log where action = 'discard'")
+        sqlx::query_scalar("select count(*) from operations where action = 'parked.discard'")
             .fetch_one(&mut db)
             .await
             .unwrap();

@@ -58,7 +58,7 @@ async fn discard_and_release_go_on_in_order() {
         std::iter::once(1).chain(3..=1_203).map(|version: i64| version.to_string()).collect();
     assert_eq!(words(&mut toy, "a").await, expected);
     assert!(mailbox.parked().await.unwrap().is_empty());
-    assert!(toy.dump().await["parked_log"].iter().any(|row| row.contains("it was a test")));
+    assert!(toy.dump().await["operations"].iter().any(|row| row.contains("it was a test")));
     toy.hear(vec![hear("a", 1_204, "on")]).await;
     assert_eq!(words(&mut toy, "a").await.last().unwrap(), "on");
 }

@@ -42,13 +42,13 @@ type Answered = Result<Response, Problem>;
 
 /// All routes of this service.
 pub fn router(site: Site) -> Router {
-    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    let operators = service::operators(&site.mailbox, crate::NAME);
     Router::new()
         .route("/v1/notifications", get(list_notifications))
         .route("/v1/notifications/{id}", get(get_notification))
         .route("/v1/customers/{id}/contact", put(put_contact))
         .with_state(site)
-        .merge(parked)
+        .merge(operators)
 }
 
 async fn list_notifications(State(site): State<Site>, mut params: Params) -> Answered {

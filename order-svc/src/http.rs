@@ -51,7 +51,7 @@ type Answered = Result<Response, Problem>;
 
 /// All routes of this service.
 pub fn router(site: Site) -> Router {
-    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    let operators = service::operators(&site.mailbox, crate::NAME);
     Router::new()
         .route("/v1/orders", get(lists::orders).post(placing::place))
         .route("/v1/orders/{id}", get(order).delete(delete))
@@ -61,7 +61,7 @@ pub fn router(site: Site) -> Router {
         .route("/v1/orders/{id}/saga", get(saga))
         .route("/v1/customers/{id}/orders", get(lists::of_customer))
         .with_state(site)
-        .merge(parked)
+        .merge(operators)
 }
 
 async fn order(

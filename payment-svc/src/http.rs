@@ -27,7 +27,7 @@ type Answered = Result<Response, Problem>;
 
 /// All routes of this service.
 pub fn router(site: Site) -> Router {
-    let parked = service::parked(site.mailbox.clone(), crate::NAME);
+    let operators = service::operators(&site.mailbox, crate::NAME);
     Router::new()
         .route("/v1/payments", get(payments::of_order).post(payments::pay))
         .route("/v1/payments/{id}", get(payments::show))
@@ -39,5 +39,5 @@ pub fn router(site: Site) -> Router {
         .route("/v1/accounts/{customer}/release", post(accounts::release))
         .route("/v1/accounts/{customer}/entries", get(accounts::entries))
         .with_state(site)
-        .merge(parked)
+        .merge(operators)
 }

@@ -6,6 +6,7 @@
 
 mod ask;
 mod events;
+mod operators;
 mod parked;
 
 use chassis::Chassis;
@@ -13,7 +14,7 @@ use mailbox::{Loop, Mailbox, Reactor};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
-pub use parked::router as parked;
+pub use operators::router as operators;
 
 /// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on
 /// without it. Commands and the wake-up end last: what was accepted over HTTP is still committed

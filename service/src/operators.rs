@@ -1,0 +1,11 @@
+//! The operators' side of a service over HTTP: what stopped, and what a person may do about it.
+
+use axum::Router;
+use mailbox::{Mailbox, Reactor};
+
+use crate::parked;
+
+/// Every path of one service that is for operators.
+pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
+    parked::router(mailbox.clone(), service)
+}
