@@ -112,10 +112,7 @@ pub(crate) async fn connect(
 
 impl Leader {
     /// Waits for the lock, calling `stands_by` while another holds it, and says so in a tick.
-    pub(crate) async fn take(
-        database: &Database,
-        stands_by: impl Fn(),
-    ) -> Result<(Self, Cursor), NoLeader> {
+    pub(crate) async fn take(database: &Database, stands_by: impl Fn()) -> Result<Self, NoLeader> {
         let mut session = connect(database, &SETTINGS).await?;
         loop {
             let seat = sqlx::query!(
@@ -141,7 +138,7 @@ impl Leader {
         let cursor = leader.resume().await?;
         leader.epoch += 1;
         leader.tick(&cursor).await?;
-        Ok((leader, cursor))
+        Ok(leader)
     }
 
     /// The last committed tick.
@@ -209,15 +206,16 @@ impl Leader {
         Ok(())
     }
 
-    /// Keeps the session from looking idle, and finds out that it is lost.
-    pub(crate) async fn ping(&mut self) -> sqlx::Result<()> {
+    /// Why an operator has paused the lane, if one has. Asked every second, it also keeps the
+    /// session from looking idle, and finds out that it is lost.
+    pub(crate) async fn pause(&mut self) -> sqlx::Result<Option<String>> {
         sqlx::query_scalar!(
-            r#"-- leader.ping
-            select 1 as "one!""#
+            "-- leader.pause
+            select reason
+            from lane_pause",
         )
-        .fetch_one(&mut self.session)
-        .await?;
-        Ok(())
+        .fetch_optional(&mut self.session)
+        .await
     }
 
     /// Who speaks from here, once a service has said so.
