@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -86,6 +86,17 @@ impl<R: Reactor> Fixture<R> {
         !self.settler.held.is_empty()
     }
 
+    /// Tries again until nothing waits any more.
+    pub async fn until_nothing_waits(&mut self) {
+        let tried = async {
+            while self.waits() {
+                self.retry_held().await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(30);
+        tokio::time::timeout(patience, tried).await.expect("what waited is tried again");
+    }
+
     /// The rows that are waited for as of `now`, if for longer than a moment.
     pub fn held_rows(&self, now: OffsetDateTime) -> Vec<HeldSince> {
         self.held.list(now)
@@ -166,6 +177,24 @@ impl<R: Reactor> Fixture<R> {
     async fn run(&mut self, sql: String) {
         let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.db().await).await;
         done.expect("the test's own statements are good");
+    }
+}
+
+/// Somebody at a prompt: a transaction that holds rows until it ends.
+pub struct Person(PgConnection);
+
+impl Person {
+    /// Holds the rows that `select` finds.
+    pub async fn holds(url: &str, select: &str) -> Self {
+        let mut db = PgConnection::connect(url).await.expect("the test database is there");
+        let sql = format!("begin; {select} for update");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("the rows are free");
+        Self(db)
+    }
+
+    /// Gives the rows back.
+    pub async fn ends(mut self) {
+        sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("it holds them still");
     }
 }
 

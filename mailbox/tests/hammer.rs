@@ -10,14 +10,16 @@ use std::{
     time::Duration,
 };
 
-use mailbox::{Command, Mailbox, Message, OperatorError, testing::Fixture};
+use mailbox::{
+    Command, Mailbox, Message, OperatorError,
+    testing::{Fixture, Person},
+};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    held::Person,
     operators::{a_key, options, under},
     proxy::Proxy,
     toy::{TOPIC, Toy, ask, clock, hear, prepare},

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use backends::testing::eventually;
-use mailbox::{Command, CommandError, HeldRow, testing::Fixture};
+use mailbox::{
+    Command, CommandError, HeldRow,
+    testing::{Fixture, Person},
+};
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -13,25 +16,6 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A person at a prompt: a transaction that holds rows until it is ended.
-pub(crate) struct Person(PgConnection);
-
-impl Person {
-    pub(crate) async fn holds(url: &str, select: &str) -> Self {
-        let mut db = PgConnection::connect(url).await.unwrap();
-        sqlx::raw_sql("begin").execute(&mut db).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{select} for update")))
-            .execute(&mut db)
-            .await
-            .unwrap();
-        Self(db)
-    }
-
-    pub(crate) async fn ends(mut self) {
-        sqlx::raw_sql("rollback").execute(&mut self.0).await.unwrap();
-    }
-}
 
 async fn until_words(toy: &mut Fixture<Toy>, key: &str, count: usize) -> Vec<String> {
     let found = async {
