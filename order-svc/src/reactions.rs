@@ -129,7 +129,9 @@ impl Reactor for Orders {
         let found = if ids.is_empty() { Vec::new() } else { store::lock(db, &ids).await? };
         let known =
             if skus.is_empty() { Catalogue::new() } else { store::products(db, &skus).await? };
-        Ok(World { held, ..World::new(found, known) })
+        let mut world = World::new(found, known);
+        world.held = held;
+        Ok(world)
     }
 
     fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
