@@ -32,6 +32,9 @@ const AT_ONCE: usize = 500;
 /// the row is free.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// For so long after the last entry waited, the next one that needs the row is expected: a client
+/// who was told to come again.
+const WARY: Duration = Duration::from_secs(10);
 /// What is held for less is a neighbour at work, not worth telling anybody.
 const WORTH_TELLING: time::Duration = time::Duration::SECOND;
 
@@ -84,6 +87,8 @@ pub(crate) struct HeldBack<I> {
     bytes: usize,
     pause: Duration,
     retry_at: Instant,
+    /// When something waited last.
+    waited_at: Option<Instant>,
     /// How far each partition has been received where that is not stored yet.
     reached: HashMap<Partition, i64>,
     rows: Vec<HeldSince>,
@@ -106,6 +111,7 @@ impl<I> HeldBack<I> {
             bytes: 0,
             pause: PAUSE_MIN,
             retry_at: Instant::now(),
+            waited_at: None,
             reached: HashMap::new(),
             rows: Vec::new(),
             told: HashSet::new(),
@@ -117,6 +123,11 @@ impl<I> HeldBack<I> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries == 0
+    }
+
+    /// Whether a held row is to be expected, so that nobody should wait for its lock once more.
+    pub(crate) fn is_wary(&self) -> bool {
+        self.waited_at.is_some_and(|at| at.elapsed() < WARY)
     }
 
     /// Whether so much waits that nothing more is to be taken in.
@@ -201,6 +212,9 @@ impl<I> HeldBack<I> {
         } else if retried > 0 || was_empty {
             self.pause = if was_empty { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
             self.retry_at = Instant::now() + self.pause;
+        }
+        if !self.is_empty() {
+            self.waited_at = Some(Instant::now());
         }
         self.show(now);
     }

@@ -68,7 +68,7 @@ impl<R: Reactor> Settler<R> {
         stop: &CancellationToken,
     ) -> Settled {
         // While a row is held, others that need it would have everybody wait for it once more.
-        let locking = if self.held.is_empty() { Locking::Wait } else { Locking::SkipHeld };
+        let locking = if self.held.is_wary() { Locking::SkipHeld } else { Locking::Wait };
         let mut entries = self.held.join(came);
         let mut settled = Settled::default();
         let whole = 0..entries.len();

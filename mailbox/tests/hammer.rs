@@ -175,17 +175,18 @@ async fn release(mailbox: &Mailbox<Toy>, key: &str, heard: &AtomicBool) -> bool 
     // Without a key of its own, one that was lost with its connection would drop a sound message
     // the second time.
     let wish = a_key(key, 1);
+    let mut random = StdRng::seed_from_u64(23);
     loop {
         match mailbox.discard(TOPIC, key, "the hammer's own", Some(under(&wish))).await {
             Ok(()) | Err(OperatorError::Answered(_)) => break,
-            Err(_) => tokio::task::yield_now().await,
+            Err(_) => pause(&mut random, 100).await,
         }
     }
     let is_early = !heard.load(Ordering::SeqCst);
     loop {
         match mailbox.release(TOPIC, key, None).await {
             Ok(_) | Err(OperatorError::NotParked) => return is_early,
-            Err(_) => tokio::task::yield_now().await,
+            Err(_) => pause(&mut random, 100).await,
         }
     }
 }
