@@ -14,6 +14,8 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::database;
+
 mod codes;
 
 pub use codes::Code;
@@ -197,12 +199,11 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// A database that is away or exhausted is overload to the caller; anything else is our fault.
+/// A database that is away, exhausted or in between is overload to the caller; anything else is our
+/// fault.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error;
-
-        if let Error::PoolTimedOut | Error::PoolClosed | Error::Io(_) = error {
+        if database::is_passing(&error) {
             tracing::warn!(error = %error, "the database does not answer");
             return Self::new(Code::Overloaded, "the database does not answer at present")
                 .retry_after(1);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
+mod held;
 mod http;
 mod reactions;
 mod store;

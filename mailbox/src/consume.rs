@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,13 +28,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Options,
-    entry::{Entry, Origin},
+    entry::{Entry, Received, entry},
     envelope, flood,
-    message::{Message, Park},
+    held::Partition,
     nearness::Nearness,
     pace::Pace,
     reactor::Reactor,
-    settle::{Settled, Settler},
+    settle::Settler,
 };
 
 /// Messages that wait between the thread and the loop: enough to fill the next batches while one
@@ -49,19 +49,25 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Assigns partitions: one that was never committed starts at its beginning, said so here, because
 /// `auto.offset.reset=earliest` would also silently jump over what retention has removed.
-struct Group(Arc<Nearness>);
+struct Group {
+    near: Arc<Nearness>,
+    /// Partitions that were taken away since the loop last looked.
+    revoked: Revoked,
+}
+
+type Revoked = Arc<Mutex<Vec<(String, i32)>>>;
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
+        self.near.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
+        self.near.error(error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.0.stats(statistics);
+        self.near.stats(statistics);
     }
 }
 
@@ -83,18 +89,36 @@ impl ConsumerContext for Group {
                 }
             })
         } else if cooperative {
+            note_revoked(&self.revoked, partitions);
             consumer.incremental_unassign(partitions)
         } else {
+            note_revoked(&self.revoked, partitions);
             consumer.unassign()
         };
         match done {
             Ok(()) => {
-                self.0.joined();
+                self.near.joined();
                 let change = if is_assigned { "assigned" } else { "revoked" };
                 tracing::info!(partitions = partitions.count(), "partitions {change}");
             }
             Err(error) => tracing::error!(%error, "could not follow a change of partitions"),
         }
+    }
+}
+
+fn note_revoked(revoked: &Revoked, partitions: &TopicPartitionList) {
+    let gone = partitions.elements().into_iter().map(|it| (it.topic().to_owned(), it.partition()));
+    revoked.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
+}
+
+/// What waits for a held row and came from a partition that was taken away is its new owner's.
+fn forget_revoked<R: Reactor>(settler: &mut Settler<R>, revoked: &Revoked) {
+    let gone = std::mem::take(&mut *revoked.lock().unwrap_or_else(PoisonError::into_inner));
+    if !gone.is_empty() {
+        let is_gone = |topic: &str, partition: i32| {
+            gone.iter().any(|(name, number)| name == topic && *number == partition)
+        };
+        settler.held.revoke(is_gone, (settler.clock)());
     }
 }
 
@@ -116,7 +140,7 @@ fn start_positions(
 }
 
 /// Settings that were measured; what is not named keeps librdkafka's default.
-fn client(options: &Options, near: Arc<Nearness>) -> Result<BaseConsumer<Group>, KafkaError> {
+fn client(options: &Options, group: Group) -> Result<BaseConsumer<Group>, KafkaError> {
     ClientConfig::new()
         .set("bootstrap.servers", &options.kafka)
         .set("group.id", options.service)
@@ -141,7 +165,7 @@ fn client(options: &Options, near: Arc<Nearness>) -> Result<BaseConsumer<Group>,
         .set("statistics.interval.ms", "5000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
-        .create_with_context(Group(near))
+        .create_with_context(group)
 }
 
 /// Consumes until stopped.
@@ -151,8 +175,9 @@ pub(crate) async fn run<R: Reactor>(
     near: Arc<Nearness>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let consumer =
-        Arc::new(client(&options, Arc::clone(&near)).context("could not make a consumer")?);
+    let revoked = Revoked::default();
+    let group = Group { near: Arc::clone(&near), revoked: Arc::clone(&revoked) };
+    let consumer = Arc::new(client(&options, group).context("could not make a consumer")?);
     consumer.subscribe(settler.reactor.hears()).context("could not subscribe")?;
     let (hand_over, mut taken) = mpsc::channel(HANDED_OVER);
     let polling = {
@@ -173,20 +198,23 @@ pub(crate) async fn run<R: Reactor>(
     flood::sit_out(&mut settler, &stop).await;
     loop {
         pace.keep().await;
-        let some = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            some = taken.recv_many(&mut received, options.batch) => some,
-        };
-        if some == 0 {
-            break;
+            some = taken.recv_many(&mut received, options.batch), if !settler.held.is_full() => {
+                if some == 0 {
+                    break;
+                }
+            }
+            () = settler.held.due() => {}
         }
         pace.start();
+        forget_revoked(&mut settler, &revoked);
         // Too many bytes for one batch: the rest is the next one.
         let mut rest = split_by_bytes(&mut received);
         let mut next = std::mem::take(&mut received);
-        while !next.is_empty() {
-            if !settle(&mut settler, &consumer, next, &stop).await {
+        loop {
+            if !settle(&mut settler, &consumer, next, &stop).await || rest.is_empty() {
                 break;
             }
             next = std::mem::take(&mut rest);
@@ -205,17 +233,15 @@ async fn settle<R: Reactor>(
     received: Vec<Received>,
     stop: &CancellationToken,
 ) -> bool {
-    let offsets = next_offsets(&received);
+    let reached = next_offsets(&received);
     let reactor = Arc::clone(&settler.reactor);
-    let mut entries: Vec<Entry<R::Input>> =
+    let entries: Vec<Entry<R::Input>> =
         received.into_iter().filter_map(|received| entry(&*reactor, received)).collect();
-    let mut settled = Settled::default();
-    if !entries.is_empty() {
-        settled = settler.settle(&mut entries, stop).await;
-        if settled.stopped {
-            return false;
-        }
+    let settled = settler.settle(entries, stop).await;
+    if settled.stopped {
+        return false;
     }
+    let offsets = offsets(settler.held.storable(reached));
     // A partition that was taken away meanwhile is somebody else's now: not an error.
     if let Err(error) = consumer.store_offsets(&offsets) {
         tracing::debug!(%error, "offsets of partitions that moved away were not stored");
@@ -224,24 +250,6 @@ async fn settle<R: Reactor>(
         flood::sit_out(settler, stop).await;
     }
     true
-}
-
-type Received = (Message, Option<Park>);
-
-/// What a message means here; `None` when nobody here cares.
-pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Entry<R::Input>> {
-    let read = match flaw {
-        Some(flaw) => Err(flaw),
-        None => reactor.read(&message),
-    };
-    let id = Some(message.event_id).filter(|id| !id.is_nil());
-    let trace = message.trace;
-    let (id, input, flaw) = match read {
-        Ok(None) => return None,
-        Ok(Some(reading)) => (id.filter(|_| reading.once), Some(reading.input), None),
-        Err(flaw) => (id, None, Some(flaw)),
-    };
-    Some(Entry { id, input, trace, flaw, origin: Origin::Message(message) })
 }
 
 fn split_by_bytes(received: &mut Vec<Received>) -> Vec<Received> {
@@ -256,15 +264,19 @@ fn split_by_bytes(received: &mut Vec<Received>) -> Vec<Received> {
     }
 }
 
-fn next_offsets(received: &[Received]) -> TopicPartitionList {
-    let mut next: HashMap<(&str, i32), i64> = HashMap::new();
+fn next_offsets(received: &[Received]) -> HashMap<Partition, i64> {
+    let mut next: HashMap<Partition, i64> = HashMap::new();
     for (message, _) in received {
-        next.insert((&message.topic, message.partition), message.offset + 1);
+        next.insert((Arc::clone(&message.topic), message.partition), message.offset + 1);
     }
+    next
+}
+
+fn offsets(next: HashMap<Partition, i64>) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(next.len());
     for ((topic, partition), offset) in next {
         // An offset of a message that exists is never out of range.
-        let _added = list.add_partition_offset(topic, partition, Offset::Offset(offset));
+        let _added = list.add_partition_offset(&topic, partition, Offset::Offset(offset));
     }
     list
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{parked, reactor::Reactor, settle::Settler};
+use crate::{parked, reactor::Reactor, session::within, settle::Settler};
 
 /// Keys that may stop within a minute.
 const KEYS_A_MINUTE: i64 = 1_000;
@@ -17,7 +17,7 @@ pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &Cancell
     let mut is_told = false;
     loop {
         let lately = match settler.session.connection().await {
-            Ok(db) => parked::lately(db, KEYS_A_MINUTE + 1).await,
+            Ok(db) => within(parked::lately(db, KEYS_A_MINUTE + 1)).await,
             Err(error) => Err(error),
         };
         match lately {

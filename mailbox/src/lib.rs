@@ -5,18 +5,20 @@
 //! batch one transaction, admitted by id, decided in order, saved with one statement per table, its
 //! events appended to the outbox. At least once in, one change, at least once out.
 //!
-//! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle`
-//! (what happens when it fails), `consume` and `commands` (the two ways in; `pace` between batches,
+//! Reading order: `reactor` (what a service gives), `entry`, `batch` and `decide` (one transaction),
+//! `fault` and `settle` (what happens when it fails), `held` (what waits for a row), `consume` and `commands` (the two ways in; `pace` between batches,
 //! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
 //! `leaves` (the sweep).
 
 mod batch;
 mod commands;
 mod consume;
+mod decide;
 mod entry;
 mod envelope;
 mod fault;
 mod flood;
+mod held;
 mod idempotency;
 mod inbox;
 mod leaves;
@@ -42,15 +44,22 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Commands, nearness::Nearness, operate::Operators, session::Session, settle::Settler,
+    commands::Commands,
+    held::{HeldBack, HeldRows},
+    nearness::Nearness,
+    operate::Operators,
+    session::Session,
+    settle::Settler,
     wake::Wake,
 };
 
+pub use fault::Locking;
+pub use held::HeldSince;
 pub use message::{Message, Park, Trace};
 pub use operate::{Once, OperatorError};
 pub use outbox::backlog;
 pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
-pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
+pub use reactor::{Announced, Answer, Decided, HeldRow, Reactor, Reading, Turn};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
 #[derive(Clone, Debug)]
@@ -140,6 +149,8 @@ pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
     kafka: Arc<Nearness>,
+    held: HeldRows,
+    clock: fn() -> OffsetDateTime,
 }
 
 impl<R: Reactor> Clone for Mailbox<R> {
@@ -148,6 +159,8 @@ impl<R: Reactor> Clone for Mailbox<R> {
             commands: self.commands.clone(),
             operators: Arc::clone(&self.operators),
             kafka: Arc::clone(&self.kafka),
+            held: self.held.clone(),
+            clock: self.clock,
         }
     }
 }
@@ -164,7 +177,7 @@ impl<R: Reactor> Mailbox<R> {
         outbox::register(first.connection().await?, options.source, &options.event_types).await?;
         first.close().await;
 
-        let wake = Wake::default();
+        let (wake, held, clock) = (Wake::default(), HeldRows::default(), options.clock);
         let mut weekly = vec!["inbox"];
         weekly.extend(options.weekly);
         let settler = |path: &'static str| {
@@ -175,6 +188,8 @@ impl<R: Reactor> Mailbox<R> {
                 clock: options.clock,
                 weekly: weekly.clone(),
                 path,
+                held: HeldBack::new(path, held.clone()),
+                meets_duplicates: false,
             })
         };
         let (commands, taken) = Commands::new(options.command_deadline);
@@ -202,7 +217,7 @@ impl<R: Reactor> Mailbox<R> {
             ("sweep", Box::new(move |stop| Box::pin(leaves::sweep(sweeping, weekly, stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        Ok((Self { commands, operators: Arc::new(operators), kafka }, loops))
+        Ok((Self { commands, operators: Arc::new(operators), kafka, held, clock }, loops))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
@@ -219,6 +234,11 @@ impl<R: Reactor> Mailbox<R> {
     /// group makes room.
     pub fn has_joined(&self) -> bool {
         self.kafka.has_joined()
+    }
+
+    /// The rows that other sessions hold and somebody here waits for, the longest held first.
+    pub fn held_rows(&self) -> Vec<HeldSince> {
+        self.held.list((self.clock)())
     }
 
     /// The keys that stopped, the oldest first.

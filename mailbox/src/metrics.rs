@@ -36,6 +36,16 @@ pub(crate) fn retried(verdict: &'static str) {
     metrics::counter!("batches_retried_total", "why" => verdict).increment(1);
 }
 
+/// Rows that other sessions hold, and entries that wait for them. `path` is messages or commands.
+pub(crate) fn held(path: &'static str, rows: usize, entries: usize) {
+    let gauge = |name: &'static str, count: usize| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        metrics::gauge!(name, "path" => path).set(f64::from(count));
+    };
+    gauge("rows_held", rows);
+    gauge("entries_held_back", entries);
+}
+
 /// How far a partition is behind.
 pub(crate) fn lag(topic: &str, partition: i32, messages: i64) {
     let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];

@@ -6,7 +6,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::message::{Message, Park};
+use crate::{
+    fault::Locking,
+    message::{Message, Park},
+};
 
 /// A service's answer to messages and commands: the thin shell around its pure `domain`.
 ///
@@ -27,12 +30,20 @@ pub trait Reactor: Send + Sync + 'static {
     fn read(&self, message: &Message) -> Result<Option<Reading<Self::Input>>, Park>;
 
     /// Locks the roots that exist in the one order of locks, then reads what hangs below them in
-    /// later statements.
+    /// later statements. With [`Locking::SkipHeld`] it waits for no lock on a root: it leaves out
+    /// the roots that another session holds, and notes them in its world for `held`.
     fn load(
         &self,
         db: &mut PgConnection,
         batch: &[&Self::Input],
+        locking: Locking,
     ) -> impl Future<Output = sqlx::Result<Self::World>> + Send;
+
+    /// The row for which `input` has to wait: one that it needs and that `load` has left out. It is
+    /// not decided then, nor is what follows it under its key.
+    fn held(&self, _world: &Self::World, _input: &Self::Input) -> Option<HeldRow> {
+        None
+    }
 
     /// The slot that holds the last version heard from this input's source on its aggregate; `None`
     /// if there is no such row, or the input did not come as an event of one. The mailbox reads and
@@ -65,6 +76,21 @@ pub trait Reactor: Send + Sync + 'static {
     /// Called after the commit with what was saved: wakes those who wait, hands effects to workers.
     /// Must not block.
     fn committed(&self, _world: Self::World) {}
+}
+
+/// A row that another session holds locked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HeldRow {
+    /// What it is: `order`, `account`, `product`.
+    pub kind: &'static str,
+    pub id: String,
+}
+
+impl HeldRow {
+    /// The row of this kind and id.
+    pub fn new(kind: &'static str, id: impl ToString) -> Self {
+        Self { kind, id: id.to_string() }
+    }
 }
 
 /// What a message means to a service.

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test has nothing better to do with an error")]
 
 mod commands;
+mod failures;
 mod hammer;
+mod held;
 mod kafka;
 mod messages;
 mod operators;

@@ -90,6 +90,53 @@ pub async fn lock_notices(
         .collect()
 }
 
+/// Locks the notices that nobody holds, and says which somebody does.
+pub async fn held_notices(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
+    let held = sqlx::query_scalar!(
+        "-- store.held_notices
+        with free as (
+            select order_id
+            from notices
+            where order_id = any($1)
+            order by order_id
+            for update skip locked
+        )
+        select order_id
+        from notices
+        where order_id = any($1)
+          and order_id not in (select order_id from free)",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(held.into_iter().map(OrderId::new).collect())
+}
+
+/// Locks the contacts that nobody holds, and says whose somebody does.
+pub async fn held_contacts(
+    db: &mut PgConnection,
+    customers: &[String],
+) -> sqlx::Result<Vec<CustomerId>> {
+    let held = sqlx::query_scalar!(
+        "-- store.held_contacts
+        with free as (
+            select customer_id
+            from contacts
+            where customer_id = any($1)
+            order by customer_id
+            for update skip locked
+        )
+        select customer_id
+        from contacts
+        where customer_id = any($1)
+          and customer_id not in (select customer_id from free)",
+        customers
+    )
+    .fetch_all(db)
+    .await?;
+    held.iter().map(|customer| CustomerId::parse(customer).map_err(invalid)).collect()
+}
+
 struct ContactRow {
     customer_id: String,
     email: Option<String>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Decided, Message, Park, Reactor, Reading, Turn};
+use mailbox::{Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
 use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -47,6 +47,17 @@ pub enum Input {
     Told(Sku, Product),
     /// The sweep found an order whose time to pay is over.
     DeadlinePassed(OrderId),
+}
+
+impl Input {
+    /// The order whose row it needs.
+    fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Cancel(Cancelling { order, .. }) | Self::DeadlinePassed(order) => Some(*order),
+            Self::Heard(fact) => Some(fact.about.order),
+            Self::Place(_) | Self::Told(..) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -95,26 +106,37 @@ impl Reactor for Orders {
         }))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Input],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
         let (mut orders, mut skus) = (BTreeSet::new(), BTreeSet::new());
         for input in batch {
-            match input {
-                Input::Place(placing) => skus.extend(wanted(&placing.request)),
-                Input::Cancel(Cancelling { order, .. }) | Input::DeadlinePassed(order) => {
-                    orders.insert(order.uuid());
-                }
-                Input::Heard(fact) => {
-                    orders.insert(fact.about.order.uuid());
-                }
-                Input::Told(..) => {}
+            orders.extend(input.order().map(OrderId::uuid));
+            if let Input::Place(placing) = input {
+                skus.extend(wanted(&placing.request));
             }
         }
-        let ids: Vec<Uuid> = orders.into_iter().collect();
+        let mut ids: Vec<Uuid> = orders.into_iter().collect();
+        let held = match locking {
+            Locking::SkipHeld if !ids.is_empty() => store::held(db, &ids).await?,
+            Locking::SkipHeld | Locking::Wait => Vec::new(),
+        };
+        ids.retain(|id| !held.iter().any(|order| order.uuid() == *id));
         let skus: Vec<&str> = skus.into_iter().collect();
         let found = if ids.is_empty() { Vec::new() } else { store::lock(db, &ids).await? };
         let known =
             if skus.is_empty() { Catalogue::new() } else { store::products(db, &skus).await? };
-        Ok(World::new(found, known))
+        let mut world = World::new(found, known);
+        world.held = held;
+        Ok(world)
+    }
+
+    fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
+        let order = input.order().filter(|order| world.held.contains(order))?;
+        Some(HeldRow::new("order", order))
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {

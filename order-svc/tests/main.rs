@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod deadlines;
+mod held;
 mod http;
 mod pressure;
 mod reactions;

@@ -1,6 +1,8 @@
 //! The thin shell around `domain`: loads what a batch touches, lets each input be decided, saves.
 
-use mailbox::{Announced, Answer, Decided, Message, Park, Reactor, Reading, Trace, Turn};
+use mailbox::{
+    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+};
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -54,12 +56,23 @@ impl Reactor for Payments {
         Ok(wire::read(message, &self.seal_key)?.map(Reading::once))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Input],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
         let mut wanted = Wanted::default();
         for input in batch {
             want(&mut wanted, input);
         }
-        store::load(db, wanted).await
+        store::load(db, wanted, locking).await
+    }
+
+    fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
+        let mut wanted = Wanted::default();
+        want(&mut wanted, input);
+        world.held(&wanted)
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {

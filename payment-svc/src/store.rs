@@ -11,6 +11,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mailbox::{HeldRow, Locking};
 use proto::{CustomerId, OrderId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -71,6 +72,9 @@ pub struct World {
     begun: BTreeMap<OrderId, CallRow>,
     over: BTreeSet<OrderId>,
     said: BTreeMap<&'static str, u64>,
+    /// Payments and accounts that another session holds.
+    held_payments: BTreeSet<OrderId>,
+    held_accounts: BTreeSet<CustomerId>,
 }
 
 #[derive(Debug)]
@@ -200,6 +204,16 @@ impl World {
         self.over.insert(order);
     }
 
+    /// The row that is wanted, and that another session holds.
+    pub fn held(&self, wanted: &Wanted) -> Option<HeldRow> {
+        let payment = wanted.orders.iter().find(|order| self.held_payments.contains(order));
+        let owner = |order: &OrderId| self.root(*order)?.payment.customer();
+        let mut customers = wanted.customers.iter().chain(wanted.orders.iter().filter_map(owner));
+        let account = customers.find(|customer| self.held_accounts.contains(customer));
+        let payment = payment.map(|order| HeldRow::new("payment", order));
+        payment.or_else(|| account.map(|customer| HeldRow::new("account", customer)))
+    }
+
     /// What there is to do once all of it is committed.
     pub fn effects(self) -> Effects {
         let changed = self.payments.into_iter().filter(|(_, slot)| slot.change != Change::Kept);
@@ -223,18 +237,26 @@ pub struct Effects {
 }
 
 /// Locks and reads all rows of a batch: payments, then accounts, then what is held in them.
-pub async fn load(db: &mut PgConnection, wanted: Wanted) -> sqlx::Result<World> {
+pub async fn load(db: &mut PgConnection, wanted: Wanted, locking: Locking) -> sqlx::Result<World> {
     let mut world = World::default();
     let Wanted { orders, mut customers, holds } = wanted;
     if !orders.is_empty() {
-        let ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        let mut ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        if locking == Locking::SkipHeld {
+            world.held_payments.extend(payments::held_payments(db, &ids).await?);
+            ids.retain(|id| !world.held_payments.contains(&OrderId::new(*id)));
+        }
         for root in payments::lock_payments(db, &ids).await? {
             customers.extend(root.payment.customer().cloned());
             world.payments.insert(root.payment.order, Slot::kept(root));
         }
     }
     if !customers.is_empty() {
-        let names: Vec<String> = customers.iter().map(ToString::to_string).collect();
+        let mut names: Vec<String> = customers.iter().map(ToString::to_string).collect();
+        if locking == Locking::SkipHeld {
+            world.held_accounts.extend(accounts::held_accounts(db, &names).await?);
+            names.retain(|name| !world.held_accounts.iter().any(|held| held.as_str() == name));
+        }
         for row in accounts::lock_accounts(db, &names).await? {
             world.accounts.insert(row.account.customer.clone(), Slot::kept(row));
         }

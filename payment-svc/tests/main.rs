@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a panic is the report")]
 
 mod charges;
+mod held;
 mod http;
 mod provider;
 mod reactions;

@@ -10,11 +10,29 @@ mod operators;
 mod parked;
 
 use chassis::Chassis;
-use mailbox::{Loop, Mailbox, Reactor};
+use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
 pub use operators::router as operators;
+
+/// Rows that are told of at once: with more, what is wrong is not a row.
+const ROWS_TOLD: usize = 10;
+
+/// Which rows other sessions hold, and since when.
+fn said_of(held: &[HeldSince]) -> String {
+    let rows: Vec<String> = held
+        .iter()
+        .take(ROWS_TOLD)
+        .map(|HeldSince { row, since, waiting }| {
+            let HeldRow { kind, id } = row;
+            let since = chassis::clock::rfc3339(*since);
+            format!("{kind} {id} is held by another session since {since}; {waiting} wait for it")
+        })
+        .collect();
+    let more = held.len().saturating_sub(ROWS_TOLD);
+    if more == 0 { rows.join("; ") } else { format!("{}; and {more} more", rows.join("; ")) }
+}
 
 /// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on
 /// without it. Commands and the wake-up end last: what was accepted over HTTP is still committed
@@ -31,6 +49,11 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
     chassis.health.probe("messages", move || {
         let joined = joining.has_joined();
         async move { joined.then_some(()).ok_or_else(|| "joining the consumer group".to_owned()) }
+    });
+    let waiting = mailbox.clone();
+    chassis.health.notice("held_rows", move || {
+        let held = waiting.held_rows();
+        async move { if held.is_empty() { Ok(()) } else { Err(said_of(&held)) } }
     });
     for (name, run) in loops {
         match name {

@@ -52,6 +52,31 @@ pub(super) async fn lock_accounts(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// Locks the accounts that nobody holds, and says whose somebody does.
+pub(super) async fn held_accounts(
+    db: &mut PgConnection,
+    customers: &[String],
+) -> sqlx::Result<Vec<CustomerId>> {
+    let held = sqlx::query_scalar!(
+        "-- accounts.held_accounts
+        with free as (
+            select customer_id
+            from accounts
+            where customer_id = any($1)
+            order by customer_id
+            for update skip locked
+        )
+        select customer_id
+        from accounts
+        where customer_id = any($1)
+          and customer_id not in (select customer_id from free)",
+        customers,
+    )
+    .fetch_all(db)
+    .await?;
+    held.iter().map(|customer| CustomerId::parse(customer).map_err(impossible)).collect()
+}
+
 pub async fn account(
     db: &mut PgConnection,
     customer: &CustomerId,

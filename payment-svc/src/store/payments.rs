@@ -32,6 +32,31 @@ pub(super) async fn lock_payments(
     rows.into_iter().map(Root::try_from).collect()
 }
 
+/// Locks the payments that nobody holds, and says which somebody does.
+pub(super) async fn held_payments(
+    db: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<Vec<OrderId>> {
+    let held = sqlx::query_scalar!(
+        "-- payments.held_payments
+        with free as (
+            select order_id
+            from payments
+            where order_id = any($1)
+            order by order_id
+            for update skip locked
+        )
+        select order_id
+        from payments
+        where order_id = any($1)
+          and order_id not in (select order_id from free)",
+        orders,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(held.into_iter().map(OrderId::new).collect())
+}
+
 pub async fn payment(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         Row,
