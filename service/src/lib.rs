@@ -6,6 +6,7 @@
 
 mod ask;
 mod events;
+mod money;
 mod operators;
 mod parked;
 
@@ -14,6 +15,7 @@ use mailbox::{Loop, Mailbox, Reactor};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
+pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;
 
 /// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on
