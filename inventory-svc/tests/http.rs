@@ -258,8 +258,9 @@ async fn bad_input_gets_its_code() {
         (
             json!({"name": "M", "price": {"amount": "1", "currency": "ZZZ"}}),
             "unknown_currency",
-            "/price",
+            "/price/currency",
         ),
+        (json!({"name": "M", "price": "007.00"}), "invalid_value", "/price"),
     ] {
         let told = server.put(product, body).await;
         assert_eq!(told.code(), (422, code));
@@ -272,6 +273,11 @@ async fn bad_input_gets_its_code() {
         ("/v1/products/pot", (404, "not_found")),
         ("/v1/products?limit=0", (400, "bad_parameter")),
         ("/v1/products?cursor=x", (400, "bad_cursor")),
+        // ["products","\u0000"] and ["warehouses","a b"]
+        ("/v1/products?cursor=WyJwcm9kdWN0cyIsIlx1MDAwMCJd", (400, "bad_cursor")),
+        ("/v1/warehouses?cursor=WyJ3YXJlaG91c2VzIiwiYSBiIl0", (400, "bad_cursor")),
+        ("/v1/products/%c3%28", (404, "not_found")),
+        ("/v1/products/..", (404, "not_found")),
         ("/v1/reservations", (400, "bad_parameter")),
         ("/v1/reservations/7", (404, "not_found")),
         ("/v1/parked?service=nobody", (400, "bad_parameter")),
@@ -279,6 +285,117 @@ async fn bad_input_gets_its_code() {
     ] {
         assert_eq!(server.get(path).await.code(), code, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_product_keeps_its_currency_whatever_a_change_says() {
+    let server = a_server().await;
+    let path = "/v1/products/mug";
+    let euros = json!({"name": "Mug", "price": {"amount": "9.00", "currency": "EUR"}});
+    assert_eq!(server.put(path, euros).await.status, 201);
+
+    let bare = server.put(path, json!({"name": "Mug", "price": "12.00"})).await;
+    assert_eq!(bare.body["price"], json!({"amount": "12.00", "currency": "EUR"}));
+    let pounds = json!({"name": "Mug", "price": {"amount": "8.00", "currency": "GBP"}});
+    let refused = server.put(path, pounds).await;
+    assert_eq!(refused.code(), (422, "invalid_value"));
+    assert_eq!(refused.body["errors"][0]["pointer"], "/price/currency");
+    assert_eq!(server.get(path).await.body["price"], bare.body["price"]);
+
+    let yen = json!({"name": "Fan", "price": {"amount": "300", "currency": "JPY"}});
+    assert_eq!(server.put("/v1/products/fan", yen).await.status, 201);
+    let refused = server.put("/v1/products/fan", json!({"name": "Fan", "price": "300.50"})).await;
+    assert_eq!(refused.code(), (422, "too_many_decimals"), "judged by the product's currency");
+    let other = server.put("/v1/products/pot", json!({"name": "Pot", "price": "1"})).await;
+    assert_eq!(other.body["price"]["currency"], "USD", "a new one is in dollars");
+}
+
+#[tokio::test]
+async fn what_staff_put_on_a_shelf_is_said_at_once() {
+    let mut server = a_server().await;
+    server.list_mug().await;
+    let path = "/v1/products/mug/stock";
+    for delta in [20_000, 9, -3, 0] {
+        let told = server.post(path, json!({"warehouse": "main", "delta": delta})).await;
+        assert_eq!(told.status, 200);
+    }
+
+    let said: Vec<_> = server.shop.outbox().await;
+    let available: Vec<_> = said
+        .iter()
+        .filter_map(|event| Some(event.to_json()["available"].as_str()?.to_owned()))
+        .collect();
+    assert_eq!(available.last().map(String::as_str), Some("20006"));
+    assert_eq!(said.len(), 4, "a change of nothing is no news: {available:?}");
+    assert_eq!(server.get("/v1/products/mug").await.body["version"], 4);
+}
+
+#[tokio::test]
+async fn products_are_found_however_they_are_written() {
+    let server = a_server().await;
+    for (sku, name) in [("road", "Straße"), ("cup", "Cafe\u{301}"), ("mug", "Blue mug")] {
+        let told = server.put(&format!("/v1/products/{sku}"), json!({"name": name, "price": "1"}));
+        assert_eq!(told.await.status, 201);
+    }
+
+    for (query, found) in [
+        ("q=STRASSE", &["road"][..]),
+        ("q=CAF%C3%89", &["cup"]),
+        ("q=caf%C3%A9", &["cup"]),
+        ("q=u", &["cup", "mug"]),
+        ("q=nothing", &[]),
+        ("", &["cup", "mug", "road"]),
+    ] {
+        let mut skus = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = server.get(&format!("/v1/products?limit=1&{query}{cursor}")).await.body;
+            let items = page["items"].as_array().unwrap();
+            skus.extend(items.iter().map(|item| item["sku"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(skus, found, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn every_text_may_have_its_bound_in_characters_of_two_bytes() {
+    let server = a_server().await;
+    for (count, listed, changed) in [(200, 201, 200), (201, 422, 422)] {
+        let text = "é".repeat(count);
+        let product = json!({"name": text, "price": "1"});
+        let path = "/v1/products/mug";
+        assert_eq!(server.put(path, product).await.status, listed);
+        let warehouse = json!({"name": text, "priority": 1});
+        assert_eq!(server.put("/v1/warehouses/attic", warehouse).await.status, listed);
+        let received = json!({"warehouse": "main", "delta": 1, "reason": text});
+        assert_eq!(server.post(&format!("{path}/stock"), received).await.status, changed);
+        server.list_mug().await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_one_page_has_given_no_cursor() {
+    let server = a_server().await;
+    let (order, cursor) = (an_order(), chassis::http::write_cursor("reservations", &1));
+    let path = format!("/v1/reservations?order_id={order}");
+
+    assert_eq!(server.get(&path).await.body["items"], json!([]));
+    assert_eq!(server.get(&format!("{path}&cursor={cursor}")).await.code(), (400, "bad_cursor"));
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_the_path_however_it_is_encoded() {
+    let server = a_server().await;
+    server.list_mug().await;
+    let body = json!({"warehouse": "main", "delta": 5});
+
+    let first = server.write("POST", "/v1/products/mug/stock", Some("k"), &body).await;
+    let again = server.write("POST", "/v1/products/%6dug/stock", Some("k"), &body).await;
+
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.body, first.body, "five pieces, not ten");
 }
 
 #[tokio::test]
