@@ -73,11 +73,11 @@ pub struct Pressure(Arc<Inner>);
 struct Inner {
     /// Each request asks this; the rest only matters when it is set.
     refuses: AtomicBool,
-    closed: Mutex<Option<Closed>>,
+    closed: Mutex<Option<Closure>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Closed {
+struct Closure {
     by: Overload,
     next_try: Instant,
 }
@@ -132,7 +132,7 @@ impl Pressure {
         if closed.map(|closed| closed.by) == overload {
             return;
         }
-        *closed = overload.map(|by| Closed { by, next_try: now + TRY_EVERY });
+        *closed = overload.map(|by| Closure { by, next_try: now + TRY_EVERY });
         self.0.refuses.store(overload.is_some(), Ordering::Relaxed);
         match overload {
             Some(by) => tracing::error!("new orders are {}", by.text()),
@@ -140,7 +140,7 @@ impl Pressure {
         }
     }
 
-    fn closed(&self) -> std::sync::MutexGuard<'_, Option<Closed>> {
+    fn closed(&self) -> std::sync::MutexGuard<'_, Option<Closure>> {
         self.0.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -74,8 +74,11 @@ async fn each_order_lies_in_exactly_one_of_windows_that_touch() {
     let mut seen = BTreeMap::new();
     for window in 0..30 {
         let edge = |number: i32| text(START + Duration::microseconds(1_733_333) * number);
-        let path = format!("/v1/customers/customer-456/orders?limit=2&created_from={}&created_to={}",
-            edge(window), edge(window + 1));
+        let path = format!(
+            "/v1/customers/customer-456/orders?limit=2&created_from={}&created_to={}",
+            edge(window),
+            edge(window + 1)
+        );
         for order in walk(&server, &path).await.0 {
             *seen.entry(order["id"].to_string()).or_insert(0) += 1;
         }
@@ -111,7 +114,8 @@ async fn a_page_that_is_exactly_full_may_be_the_last() {
 #[tokio::test]
 async fn a_page_of_large_orders_ends_before_a_mebibyte() {
     let mut server = a_server().await;
-    let line = Line { sku: None, name: "é".repeat(200).into(), quantity: 1, unit_price: usd("1.00") };
+    let line =
+        Line { sku: None, name: "é".repeat(200).into(), quantity: 1, unit_price: usd("1.00") };
     let mut all: Vec<_> = (0..30).map(|_| an_order(Method::Wallet)).collect();
     for stored in &mut all {
         stored.order.lines = vec![line.clone(); 100].into();
@@ -136,7 +140,8 @@ async fn every_listed_order_fits_the_filter_while_orders_move() {
     let mut server = a_server().await;
     orders_over_a_minute(&mut server, 50).await;
     let mut db = sqlx::PgConnection::connect(&server.shop.database.url()).await.unwrap();
-    let (over, mut moving) = (tokio_util::sync::CancellationToken::new(), tokio::task::JoinSet::new());
+    let (over, mut moving) =
+        (tokio_util::sync::CancellationToken::new(), tokio::task::JoinSet::new());
     let stop = over.clone();
     moving.spawn(async move {
         while !stop.is_cancelled() {

@@ -18,11 +18,8 @@ use super::{
 };
 
 /// Nothing may wait at all.
-const NOW: Limits = Limits {
-    stock: Duration::ZERO,
-    payment: Duration::ZERO,
-    every: Duration::from_millis(20),
-};
+const NOW: Limits =
+    Limits { stock: Duration::ZERO, payment: Duration::ZERO, every: Duration::from_millis(20) };
 
 /// Measures a shop until dropped.
 struct Gauge {

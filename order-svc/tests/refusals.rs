@@ -149,7 +149,8 @@ async fn every_text_may_have_its_bound_in_characters_of_two_bytes() {
 #[tokio::test]
 async fn a_refusal_of_many_lines_tells_twenty_and_counts_the_others() {
     let server = a_server().await;
-    let lines: Vec<_> = (0..100).map(|n| json!({"sku": format!("jug-{n}"), "quantity": 1})).collect();
+    let lines: Vec<_> =
+        (0..100).map(|n| json!({"sku": format!("jug-{n}"), "quantity": 1})).collect();
 
     let told = server.post("/v1/orders", &with("/items", json!(lines))).await;
 

@@ -42,7 +42,7 @@ pub async fn product(db: &mut PgConnection, sku: &Sku) -> sqlx::Result<Option<Li
 }
 
 /// A SKU and a name, as they are looked through.
-pub struct Named {
+pub struct ProductName {
     pub sku: String,
     pub name: String,
 }
@@ -52,9 +52,9 @@ pub async fn names(
     db: &mut PgConnection,
     after: Option<&str>,
     limit: i64,
-) -> sqlx::Result<Vec<Named>> {
+) -> sqlx::Result<Vec<ProductName>> {
     sqlx::query_as!(
-        Named,
+        ProductName,
         "-- look.names
         select sku, name
         from products
