@@ -33,7 +33,7 @@ pub struct Asked {
     pub path: PathAndQuery,
     headers: HeaderMap,
     body: Bytes,
-    /// What the caller asks to wait on top of the usual.
+    /// What the caller asks to wait, or the service waits by itself, on top of the usual.
     wait: Duration,
 }
 
@@ -42,7 +42,8 @@ impl Asked {
     /// instance when the first cannot be reached, and costs no service a slow sender's time.
     pub async fn read(request: Request) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let wait = prefer_wait(&parts.headers).unwrap_or_default();
+        let wait = prefer_wait(&parts.headers);
+        let wait = wait.unwrap_or_else(|| own_wait(&parts.method, parts.uri.path()));
         let headers = onward(&parts.headers, &parts.extensions);
         let body = if length_is_zero(&parts.headers, &parts.method) {
             Bytes::new()
@@ -74,6 +75,18 @@ impl Asked {
         request.headers_mut().insert(header::HOST, host);
         request
     }
+}
+
+/// How long a payment or a refund waits for its outcome where the caller names no time.
+const OUTCOME_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a service may hold a request without being asked to.
+fn own_wait(method: &Method, path: &str) -> Duration {
+    let refund = path.starts_with("/v1/payments/") && path.ends_with("/refund");
+    if method == Method::POST && (path == "/v1/payments" || refund) {
+        return OUTCOME_WAIT;
+    }
+    Duration::ZERO
 }
 
 /// Sends requests on, each with its deadline.
@@ -171,4 +184,19 @@ fn length_is_zero(headers: &HeaderMap, method: &Method) -> bool {
     let announced = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.contains_key(header::CONTENT_LENGTH);
     !announced && (method == Method::GET || method == Method::HEAD || method == Method::DELETE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payments_and_refunds_have_the_time_that_they_wait_by_themselves() {
+        let wait = |method: &Method, path| own_wait(method, path).as_secs();
+
+        assert_eq!(wait(&Method::POST, "/v1/payments"), 10);
+        assert_eq!(wait(&Method::POST, "/v1/payments/1/refund"), 10);
+        assert_eq!(wait(&Method::GET, "/v1/payments"), 0);
+        assert_eq!(wait(&Method::POST, "/v1/orders"), 0);
+    }
 }

@@ -14,6 +14,7 @@ pub mod domain;
 pub mod http;
 pub mod metrics;
 pub mod reactions;
+pub mod search;
 pub mod store;
 pub mod views;
 pub mod wire;

@@ -205,3 +205,29 @@ async fn every_reaction_takes_effect_whole() {
         reacts_whole(&mut shop.mailbox, message).await;
     }
 }
+
+#[tokio::test]
+async fn the_largest_order_split_as_far_as_it_may_be_fits_an_event() {
+    let mut shop = a_shop().await;
+    // A hundred products in twenty-one warehouses, one piece in each, all names of 64 characters.
+    sqlx::raw_sql(
+        "insert into products (sku, name, price, currency, version, said_available)
+         select rpad('sku-' || n || '-', 64, 'x'), 'a thing', 1, 'USD', 1, 21
+         from generate_series(1, 100) n;
+         insert into warehouses (warehouse_id, name, priority)
+         select rpad('place-' || n || '-', 64, 'x'), 'a place', n from generate_series(1, 21) n;
+         insert into stock (sku, warehouse_id, on_hand, reserved, sold)
+         select sku, warehouse_id, 1, 0, 0 from products, warehouses where warehouse_id <> 'main'",
+    )
+    .execute(shop.mailbox.db().await)
+    .await
+    .unwrap();
+    let skus: Vec<String> = (1..=100).map(|n| format!("{:x<64}", format!("sku-{n}-"))).collect();
+    let lines = |quantity| skus.iter().map(|sku| (sku.as_str(), quantity)).collect::<Vec<_>>();
+
+    let (widest, wider) = (lines(20), lines(21));
+    let placed = [shop.placed(an_order(), &wider), shop.placed(an_order(), &widest)];
+    shop.hear(placed).await;
+
+    assert_eq!(shop.said_of_orders().await, ["StockRejected", "StockReserved"]);
+}

@@ -14,7 +14,7 @@ use crate::{
     domain::{By, Catalogue, Event, Order, Product, Request, Wanted, cancel, decide, place},
     http::refusals,
     metrics::Metrics,
-    store,
+    pressure, store,
     views::OrderView,
     waiters::Waiters,
     wire::{self, About, Heard, Source},
@@ -68,6 +68,10 @@ pub struct Placing {
     pub trace_id: Option<[u8; 16]>,
     /// What the catalogue refuses is final; otherwise it may merely be behind.
     pub is_last_look: bool,
+    /// By what name each line called its product, for refusals that point at it.
+    pub names: Arc<[&'static str]>,
+    /// Not when too much waits: then only a first answer under the key is told again.
+    pub is_admitted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -196,7 +200,10 @@ pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
 }
 
 fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
-    let Placing { request, details, trace_id, is_last_look } = placing;
+    let Placing { request, details, trace_id, is_last_look, names, is_admitted } = placing;
+    if !is_admitted {
+        return refused(&pressure::overloaded());
+    }
     match place(request, &world.catalogue, turn.now) {
         Ok(decision) => {
             let at = Some(format!("/v1/orders/{}", request.id));
@@ -207,7 +214,7 @@ fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
             let answer = Answer { status: LOOK_AGAIN, ..Answer::default() };
             Decided { answer, ..Decided::default() }
         }
-        Err(refusal) => refused(&refusals::problem(&refusal)),
+        Err(refusal) => refused(&refusals::problem(&refusal, names)),
     }
 }
 
@@ -227,6 +234,12 @@ fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Decided
 }
 
 fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Decided, Park> {
+    if fact.version < 1 {
+        // The order's history counts what each source said: what has no number has no place there,
+        // and what is not written down is not applied.
+        let reason = "it has no version".to_owned();
+        return Err(Park { class: "no_envelope", reason });
+    }
     let Some(order) = world.order(fact.about.order) else {
         let reason = format!("there is no order {}", fact.about.order);
         return Err(Park { class: "unknown_order", reason });

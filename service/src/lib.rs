@@ -6,6 +6,7 @@
 
 mod ask;
 mod events;
+mod money;
 mod operators;
 mod parked;
 
@@ -14,6 +15,7 @@ use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, options};
+pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;
 
 /// Rows that are told of at once: with more, what is wrong is not a row.
