@@ -249,9 +249,8 @@ impl Shop {
     /// Brings everything to its end; then nothing may be broken, parked or have panicked.
     pub async fn is_well(&self) {
         self.cancels_what_nobody_pays().await;
-        let stack = self.stack();
         eventually("a clean audit", WITHIN, async || {
-            let report = audit::audit(&stack).await.map_err(|error| format!("{error:#}"))?;
+            let report = audit::audit(self.home()).await.map_err(|error| format!("{error:#}"))?;
             let broken: Vec<_> = report.checks.iter().filter(|check| !check.ok).collect();
             if report.ok && report.in_flight == 0 {
                 return Ok(());

@@ -2,7 +2,10 @@
 
 use futures::{Stream, TryStreamExt as _};
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::audit::inbox;
 
 /// An outbox row, and whether the relay's last tick calls it shipped.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub(in crate::audit) struct Row {
     pub(in crate::audit) type_number: i16,
     pub(in crate::audit) event_id: Uuid,
     pub(in crate::audit) payload: Vec<u8>,
+    pub(in crate::audit) trace: Option<Vec<u8>>,
+    pub(in crate::audit) created_at: OffsetDateTime,
     pub(in crate::audit) is_shipped: bool,
 }
 
@@ -28,6 +33,8 @@ pub(in crate::audit) fn outbox(
             o.type as type_number,
             o.event_id,
             o.payload,
+            o.trace,
+            o.created_at,
             (
                 pg_visible_in_snapshot(o.xid, t.snap)
                 or coalesce(o.pos < t.walk_pos and pg_visible_in_snapshot(o.xid, t.walk_to), false)
@@ -74,5 +81,54 @@ pub(in crate::audit) async fn parked(db: &mut PgConnection) -> sqlx::Result<Vec<
     )
     .fetch(db)
     .try_collect()
+    .await
+}
+
+/// How often this database was restored from a backup: the highest incarnation that its messages
+/// may name.
+pub(in crate::audit) async fn incarnation(db: &mut PgConnection) -> sqlx::Result<i32> {
+    let found = sqlx::query_scalar!(
+        r#"-- audit.incarnation
+        select incarnation
+        from outbox_identity"#
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.unwrap_or(1))
+}
+
+/// The ids of all that the service has taken in: of each the random half.
+pub(in crate::audit) async fn inbox(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
+    sqlx::query_scalar!(
+        r#"-- audit.inbox
+        select event_id
+        from inbox"#
+    )
+    .fetch(db)
+    .map_ok(|id| inbox::half(id.as_u128()))
+    .try_collect()
+    .await
+}
+
+/// What an operator did to a parked message.
+#[derive(Debug)]
+pub(in crate::audit) struct Operation {
+    pub(in crate::audit) action: String,
+    pub(in crate::audit) topic: Option<String>,
+    pub(in crate::audit) key: Option<String>,
+    pub(in crate::audit) event_id: Option<Uuid>,
+    pub(in crate::audit) version: Option<i64>,
+}
+
+/// The messages that operators discarded or gave another payload.
+pub(in crate::audit) async fn mended(db: &mut PgConnection) -> sqlx::Result<Vec<Operation>> {
+    sqlx::query_as!(
+        Operation,
+        r#"-- audit.mended
+        select action, topic, key, event_id, version
+        from operations
+        where action in ('parked.discard', 'parked.replace')"#
+    )
+    .fetch_all(db)
     .await
 }

@@ -1,0 +1,59 @@
+//! Who has to hear what, and what each service's inbox says that it has taken in.
+//!
+//! A state knows the last version that it heard. Only the inbox tells of those between, and of a
+//! service that takes messages in without asking it.
+
+use super::facts::{NOTIFICATIONS, ORDERS, PAYMENTS, STOCK};
+use super::tag;
+
+/// Inboxes forget after 30 days; what is nearly so old is not looked for.
+const KEPT_SECONDS: u32 = 25 * 86_400;
+
+/// The ids in each service's inbox: of each the half that is random, sorted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inboxes {
+    of: [Vec<u64>; 4],
+}
+
+impl Inboxes {
+    /// Takes over what is in the inbox of one service.
+    pub(super) fn put(&mut self, service: usize, mut ids: Vec<u64>) {
+        ids.sort_unstable();
+        self.of[service] = ids;
+    }
+
+    /// Those who had to take an event in and have not.
+    pub(super) fn missing(
+        &self,
+        topic: usize,
+        tag: usize,
+        id: u128,
+    ) -> impl Iterator<Item = usize> {
+        let id = half(id);
+        let hearers = hearers(topic, tag).iter().copied();
+        hearers.filter(move |service| self.of[*service].binary_search(&id).is_err())
+    }
+}
+
+/// Whether a message of that age is sure to be in the inboxes of those who have consumed it.
+pub(super) fn is_kept(at: u32, now: u32) -> bool {
+    now.saturating_sub(at) < KEPT_SECONDS
+}
+
+/// The random half of a UUIDv7.
+pub(super) fn half(id: u128) -> u64 {
+    u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default()
+}
+
+fn hearers(topic: usize, tag: usize) -> &'static [usize] {
+    match (topic, tag) {
+        (ORDERS, tag::PLACED) => &[STOCK],
+        (ORDERS, tag::AWAITING) => &[NOTIFICATIONS],
+        (ORDERS, tag::CONFIRMED) => &[STOCK, NOTIFICATIONS],
+        (ORDERS, tag::CANCELLED) => &[STOCK, PAYMENTS, NOTIFICATIONS],
+        (STOCK, tag::RESERVED) => &[ORDERS, PAYMENTS],
+        (PAYMENTS, tag::REFUNDED) => &[ORDERS, NOTIFICATIONS],
+        (STOCK | PAYMENTS | NOTIFICATIONS, _) => &[ORDERS],
+        _ => &[],
+    }
+}

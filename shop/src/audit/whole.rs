@@ -1,0 +1,144 @@
+//! What can be said of a whole database at once, in one snapshot of it.
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::Context as _;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::check::{Checks, Promise};
+use super::facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK};
+use super::{birth, inbox, store};
+
+/// A hold whose order never came is given back after a day; so much later it must be.
+const HOLD_SECONDS: u32 = 25 * 3_600;
+
+/// Every statement about one service's tables.
+pub(super) async fn database(
+    db: &mut PgConnection,
+    at: usize,
+    orders: &Orders,
+    now: u32,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    match at {
+        ORDERS => {
+            let sums = store::orders::sums(db).await?;
+            checks.counted(Promise::OrdersAgree, "sum, status or reason does not fit", sums);
+            let deadlines = store::orders::deadlines(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a deadline does not fit", deadlines);
+            let answers = store::orders::answers(db).await?;
+            checks.counted(Promise::AnswersKept, "an order was promised, and is not", answers);
+        }
+        STOCK => {
+            let shelves = store::stock::shelves(db).await?;
+            checks.counted(Promise::StockConserved, "pieces do not add up", shelves);
+            let waits = store::stock::waits(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a hold's time does not fit", waits);
+            let availability = store::stock::availability(db).await?;
+            checks.counted(Promise::ReadModelAgrees, "what is available was not said", availability);
+        }
+        PAYMENTS => {
+            let accounts = store::payments::accounts(db).await?;
+            checks.counted(Promise::LedgerBalances, "an account is not its entries", accounts);
+            let captures = store::payments::captures(db).await?;
+            checks.counted(Promise::LedgerBalances, "a payment is not its entries", captures);
+            let held = store::payments::held(db).await?;
+            checks.counted(Promise::HoldsEnd, "a hold is not its entries", held);
+            holds(db, orders, now, checks).await?;
+            let calls = store::payments::calls(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a call to the provider does not fit", calls);
+            let answers = store::payments::answers(db).await?;
+            checks.counted(Promise::AnswersKept, "money was told of, and is not there", answers);
+        }
+        NOTIFICATIONS => {
+            let deliveries = store::notices::deliveries(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a delivery does not fit", deliveries);
+            let notifications = store::notices::notifications(db).await?;
+            checks.counted(Promise::CustomersTold, "a notification does not fit", notifications);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Money held for orders that never came.
+async fn holds(
+    db: &mut PgConnection,
+    orders: &Orders,
+    now: u32,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    for (order, held_at) in store::payments::holds(db).await? {
+        let is_known = orders.get(order).is_some_and(|facts| facts.order.is_some());
+        let held_for = now.saturating_sub(held_at.max(birth(order).min(now)));
+        if !is_known && held_for > HOLD_SECONDS {
+            checks.broken(Promise::HoldsEnd, || {
+                let order = Uuid::from_u128(order);
+                format!("money is held for {order}, which never came, for {held_for} s")
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Keys that stopped.
+pub(super) async fn parked(
+    db: &mut PgConnection,
+    database: &str,
+    orders: &mut Orders,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    checks.looked(Promise::NothingParked, 1);
+    for parked in store::mailbox::parked(db).await? {
+        checks.broken(Promise::NothingParked, || {
+            format!("{} of {} in {database}: {}", parked.key, parked.topic, parked.reason)
+        });
+        let order = Uuid::try_parse(&parked.key).map_or(0, |id| id.as_u128());
+        if let Some(facts) = orders.get_mut(order) {
+            facts.is_parked = true;
+        }
+    }
+    Ok(())
+}
+
+/// Mails that were recorded as sent against the file that they were written to. A mail may be in
+/// it twice: it is written before it is recorded.
+pub(super) async fn mails(
+    db: &mut PgConnection,
+    mbox: &Path,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    let sent = store::notices::mails(db).await?;
+    // Read after the rows: what was recorded by then is in it. Mails may go elsewhere.
+    let Some(written) = written(mbox)? else { return Ok(()) };
+    checks.looked(Promise::CustomersTold, u64::try_from(sent.len())?);
+    let missing = sent.iter().filter(|id| !written.contains(id)).count();
+    if missing > 0 {
+        checks.broken(Promise::CustomersTold, || {
+            format!("{missing} mails recorded as sent are not in {}", mbox.display())
+        });
+    }
+    Ok(())
+}
+
+/// The ids of all mails in a file, of each the random half; `None` if there is no such file.
+fn written(mbox: &Path) -> anyhow::Result<Option<HashSet<u64>>> {
+    let cannot = || format!("cannot read {}", mbox.display());
+    let file = match std::fs::File::open(mbox) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(cannot),
+    };
+    let (mut lines, mut line) = (BufReader::with_capacity(1 << 20, file), Vec::new());
+    let mut ids = HashSet::new();
+    while lines.read_until(b'\n', &mut line).with_context(cannot)? > 0 {
+        let id = line.strip_prefix(b"Message-ID: <").and_then(|rest| rest.get(..36));
+        let id = id.and_then(|id| Uuid::try_parse_ascii(id).ok());
+        ids.extend(id.map(|id| inbox::half(id.as_u128())));
+        line.clear();
+    }
+    Ok(Some(ids))
+}
