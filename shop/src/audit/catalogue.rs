@@ -92,3 +92,6 @@ pub(super) fn differences(
     wrong.extend(seen.into_keys().map(|sku| format!("order-svc knows {sku}, which is not sold")));
     wrong
 }
+
+#[cfg(test)]
+mod tests;

@@ -317,3 +317,6 @@ fn strip_order(said: &mut Said) {
     order.clear();
     customer.clear();
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,3 +57,22 @@ fn hearers(topic: usize, tag: usize) -> &'static [usize] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_those_who_have_to_hear_an_event_is_looked_at() {
+        let mut inboxes = Inboxes::default();
+        inboxes.put(STOCK, vec![9, 5]);
+        inboxes.put(NOTIFICATIONS, vec![7]);
+        let missing = |topic, tag, id| inboxes.missing(topic, tag, id).collect::<Vec<_>>();
+        assert_eq!(missing(ORDERS, tag::PLACED, 5), []);
+        assert_eq!(missing(ORDERS, tag::PLACED, 7), [STOCK]);
+        assert_eq!(missing(ORDERS, tag::CANCELLED, 7), [STOCK, PAYMENTS]);
+        assert_eq!(missing(ORDERS, tag::AWAITING, 7), []);
+        assert_eq!(missing(STOCK, tag::RESERVED, 5), [ORDERS, PAYMENTS]);
+        assert_eq!(missing(PAYMENTS, tag::REFUNDED, 7), [ORDERS]);
+    }
+}

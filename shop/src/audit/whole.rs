@@ -142,3 +142,19 @@ fn written(mbox: &Path) -> anyhow::Result<Option<HashSet<u64>>> {
     }
     Ok(Some(ids))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mails_are_known_by_their_ids() {
+        let path = std::env::temp_dir().join(format!("mails-{}.mbox", std::process::id()));
+        assert!(written(&path).unwrap().is_none());
+        let mail = "From shop\nMessage-ID: <01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f@shop.invalid>\n\n";
+        std::fs::write(&path, format!("{mail}text\n\n{mail}Message-ID: <none>\n")).unwrap();
+        let ids = written(&path).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(ids, HashSet::from([0x8e2f_1a2b_3c4d_5e6f]));
+    }
+}

@@ -131,7 +131,10 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Broken) {
         // Stock passes the order's terms on.
         foretold[TERMS] = if topic == STOCK { order.foretold[TERMS] } else { foretold[TERMS] };
         for (tag, (foretold, found)) in foretold.into_iter().zip(told.contents).enumerate() {
-            let is_said = if tag == TERMS { found > 0 } else { told.times[tag] > 0 };
+            // The terms are those of the topic's first kind of event.
+            let times = told.times[tag.max(1)];
+            // Of notifications there are several of a kind, and all of them are foretold.
+            let is_said = times == 1 || times > 1 && topic == NOTIFICATIONS;
             if is_said && foretold != 0 && found != foretold {
                 let what = match tag {
                     TERMS => "the terms".to_owned(),
