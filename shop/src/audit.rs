@@ -27,13 +27,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::check::{Checks, UnderWay};
 pub use self::check::{Check, Promise, Report};
+use self::check::{Checks, UnderWay};
 use self::facts::{Orders, TOPICS};
 use self::judge::{Broken, Judged, PER_ORDER, View};
 use self::topics::Topic;
-use crate::terminal::{self, Paint};
 use crate::Home;
+use crate::terminal::{self, Paint};
 
 /// What `shop audit` may be told.
 #[derive(Debug, clap::Args)]

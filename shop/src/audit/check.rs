@@ -177,7 +177,9 @@ mod tests {
         checks.looked(Promise::NothingParked, 3);
         checks.broken(Promise::NothingParked, || "a key".into());
         checks.broken(Promise::NothingParked, || "another".into());
-        let json = serde_json::to_value(checks.report(UnderWay { orders: 7, oldest_seconds: 2 }, 3)).unwrap();
+        let json =
+            serde_json::to_value(checks.report(UnderWay { orders: 7, oldest_seconds: 2 }, 3))
+                .unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["in_flight"], 7);
         assert_eq!(json["oldest_in_flight_seconds"], 2);

@@ -11,7 +11,7 @@ use proto::Event;
 use proto::money::Money;
 use proto::notifications::notification_event::Event as Notification;
 use proto::orders::{
-    CancelReason, Line, PaymentMethod, Terms, order_event::Event as Said, order_event,
+    CancelReason, Line, PaymentMethod, Terms, order_event, order_event::Event as Said,
 };
 use proto::payments::{DeclineCode, payment_event::Event as Payment};
 use proto::stock::{Allocation, stock_event::Event as Stock};
@@ -41,7 +41,10 @@ impl From<&Option<Money>> for Amount {
     fn from(money: &Option<Money>) -> Self {
         money.as_ref().map_or_else(Self::default, |money| {
             let parts = i64::from(money.nanos) / 100_000;
-            Self::new(money.units.saturating_mul(10_000).saturating_add(parts), &money.currency_code)
+            Self::new(
+                money.units.saturating_mul(10_000).saturating_add(parts),
+                &money.currency_code,
+            )
         })
     }
 }
@@ -91,7 +94,12 @@ pub(super) fn lines<'a>(lines: impl Iterator<Item = (&'a str, &'a str, u32, Amou
 pub(super) fn lines_of(rows: &[LineRow], currency: &str) -> u32 {
     lines(rows.iter().map(|row| {
         let sku = row.sku.as_deref().unwrap_or_default();
-        (sku, row.name.as_str(), row.quantity, Amount::new(ten_thousandths(row.unit_price), currency))
+        (
+            sku,
+            row.name.as_str(),
+            row.quantity,
+            Amount::new(ten_thousandths(row.unit_price), currency),
+        )
     }))
 }
 
@@ -215,9 +223,11 @@ fn of_payment(event: &Payment) -> u32 {
 }
 
 fn said_lines(said: &[Line]) -> u32 {
-    lines(said.iter().map(|it| {
-        (it.sku.as_str(), it.name.as_str(), it.quantity, Amount::from(&it.unit_price))
-    }))
+    lines(
+        said.iter().map(|it| {
+            (it.sku.as_str(), it.name.as_str(), it.quantity, Amount::from(&it.unit_price))
+        }),
+    )
 }
 
 fn allocations(said: &[Allocation]) -> u32 {

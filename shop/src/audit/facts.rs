@@ -143,8 +143,7 @@ pub(super) const PAYMENTS: usize = 2;
 pub(super) const NOTIFICATIONS: usize = 3;
 
 /// The services, in the order of the topics that they own.
-pub(super) const SERVICES: [&str; 4] =
-    ["order-svc", "inventory-svc", "payment-svc", "notify-svc"];
+pub(super) const SERVICES: [&str; 4] = ["order-svc", "inventory-svc", "payment-svc", "notify-svc"];
 
 /// A message as an order's facts take it in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -103,7 +103,8 @@ impl<'a> Walk<'a> {
             }
         };
         if let Some(fault) = fault.filter(|_| !rows.is_broken) {
-            self.checks.broken(Promise::HistoryAgrees, || format!("{}: {fault}", Uuid::from_u128(id)));
+            self.checks
+                .broken(Promise::HistoryAgrees, || format!("{}: {fault}", Uuid::from_u128(id)));
         }
     }
 

@@ -56,8 +56,7 @@ pub(super) fn read(
             foreign += 1;
             return;
         }
-        let place =
-            Place { partition: message.partition(), is_trimmed: trimmed[partition] };
+        let place = Place { partition: message.partition(), is_trimmed: trimmed[partition] };
         let is_new = said.message(event, place, checks);
         if received.is_flawed {
             checks.broken(Promise::ContentsAgree, || {

@@ -82,9 +82,10 @@ impl Promise {
             Self::NothingMissed => {
                 ("nothing_missed", "each service has taken in every event that it had to hear")
             }
-            Self::StockAgrees => {
-                ("stock_agrees", "what was ordered is sold where confirmed, not held where cancelled")
-            }
+            Self::StockAgrees => (
+                "stock_agrees",
+                "what was ordered is sold where confirmed, not held where cancelled",
+            ),
             Self::MoneyAgrees => {
                 ("money_agrees", "paid in full where confirmed, nothing kept where cancelled")
             }
@@ -97,9 +98,10 @@ impl Promise {
             Self::CustomersTold => {
                 ("customers_told", "of each ending the customer was told, or had no address")
             }
-            Self::NothingStuck => {
-                ("nothing_stuck", "every open order waits for something that will come, and not too long")
-            }
+            Self::NothingStuck => (
+                "nothing_stuck",
+                "every open order waits for something that will come, and not too long",
+            ),
             Self::StockConserved => (
                 "stock_conserved",
                 "pieces on hand and sold are those received; none is sold twice",
@@ -112,15 +114,18 @@ impl Promise {
                 ("nothing_left_over", "no deadline, lease or call of what is over")
             }
             Self::NothingParked => ("nothing_parked", "no message was set aside"),
-            Self::ContentsAgree => {
-                ("contents_agree", "each event, headers too, says what the states that said it hold")
-            }
-            Self::OrdersAgree => {
-                ("orders_agree", "status, sum and reason of each order follow from lines and answers")
-            }
-            Self::ReadModelAgrees => {
-                ("read_model_agrees", "the catalogue orders are checked against is the one for sale")
-            }
+            Self::ContentsAgree => (
+                "contents_agree",
+                "each event, headers too, says what the states that said it hold",
+            ),
+            Self::OrdersAgree => (
+                "orders_agree",
+                "status, sum and reason of each order follow from lines and answers",
+            ),
+            Self::ReadModelAgrees => (
+                "read_model_agrees",
+                "the catalogue orders are checked against is the one for sale",
+            ),
             Self::HoldsEnd => ("holds_end", "money held for an order is held no longer than it"),
             Self::AnswersKept => ("answers_kept", "what a kept answer says was done is there"),
         }

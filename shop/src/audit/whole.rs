@@ -38,7 +38,11 @@ pub(super) async fn database(
             let waits = store::stock::waits(db).await?;
             checks.counted(Promise::NothingLeftOver, "a hold's time does not fit", waits);
             let availability = store::stock::availability(db).await?;
-            checks.counted(Promise::ReadModelAgrees, "what is available was not said", availability);
+            checks.counted(
+                Promise::ReadModelAgrees,
+                "what is available was not said",
+                availability,
+            );
         }
         PAYMENTS => {
             let accounts = store::payments::accounts(db).await?;

@@ -62,7 +62,11 @@ pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Broken) {
         Ending::Confirmed => expect("OrderConfirmed", tag::CONFIRMED, 1),
         // A confirmed order may be cancelled afterwards.
         Ending::Cancelled => {
-            expect("OrderConfirmed", tag::CONFIRMED, facts.said[ORDERS].times[tag::CONFIRMED].min(1));
+            expect(
+                "OrderConfirmed",
+                tag::CONFIRMED,
+                facts.said[ORDERS].times[tag::CONFIRMED].min(1),
+            );
         }
     }
 }
@@ -182,8 +186,7 @@ pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Broken) {
         broken.push((Promise::MoneyAgrees, what));
     }
     let is_anothers = |it: &Payment| {
-        it.customer != 0
-            && (it.customer != order.customer || it.currency != order.total.currency)
+        it.customer != 0 && (it.customer != order.customer || it.currency != order.total.currency)
     };
     if payment.as_ref().is_some_and(is_anothers) {
         let what = "its payment is another customer's, or in another currency".to_owned();

@@ -84,12 +84,7 @@ fn confirmed() -> Facts {
             heard_orders: 2,
             ..Notices::default()
         }),
-        provider: Provider {
-            captures: 1,
-            captured: 599_800,
-            currency: USD,
-            ..Provider::default()
-        },
+        provider: Provider { captures: 1, captured: 599_800, currency: USD, ..Provider::default() },
         said: [
             told(&[tag::PLACED, tag::CONFIRMED]),
             told(&[tag::RESERVED]),
@@ -344,22 +339,19 @@ fn a_hold_that_outlives_its_order_is_found() {
 
 #[test]
 fn a_customer_whom_nobody_told_is_found() {
-    let untold =
-        planted(confirmed(), |facts| {
-            facts.notices.as_mut().unwrap().told[CONFIRMATION] = 0;
-        });
+    let untold = planted(confirmed(), |facts| {
+        facts.notices.as_mut().unwrap().told[CONFIRMATION] = 0;
+    });
     assert_eq!(untold, [Promise::CustomersTold]);
-    let untold =
-        planted(cancelled(), |facts| {
-            facts.notices.as_mut().unwrap().told[CANCELLATION] = 0;
-        });
+    let untold = planted(cancelled(), |facts| {
+        facts.notices.as_mut().unwrap().told[CANCELLATION] = 0;
+    });
     assert_eq!(untold, [Promise::CustomersTold]);
     let undue = planted(confirmed(), |facts| facts.notices.as_mut().unwrap().told[DUE] = 1);
     assert_eq!(undue, [Promise::CustomersTold]);
     let unpaid = planted(cancelled(), |facts| facts.notices.as_mut().unwrap().told[REFUND] = 0);
     assert_eq!(unpaid, [Promise::CustomersTold]);
-    let confused =
-        planted(confirmed(), |facts| facts.notices.as_mut().unwrap().is_confused = true);
+    let confused = planted(confirmed(), |facts| facts.notices.as_mut().unwrap().is_confused = true);
     assert_eq!(confused, [Promise::CustomersTold]);
 }
 

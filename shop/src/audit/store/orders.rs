@@ -259,7 +259,11 @@ pub(in crate::audit) async fn products_seen(
     );
     rows.fetch(db)
         .map_ok(|row| ProductRow {
-            content: content::product(&row.name, Amount::new(row.price, &row.currency), row.available),
+            content: content::product(
+                &row.name,
+                Amount::new(row.price, &row.currency),
+                row.available,
+            ),
             sku: row.sku,
             version: row.version,
         })

@@ -9,7 +9,7 @@ async fn some_orders() -> Tables {
     let mut tables = Tables::of(ORDERS).await;
     tables
         .run(
-            "select make_week('order_events', 2863);
+            r#"select make_week('order_events', 2863);
             insert into orders (
                 order_id, customer_id, status, revision, version, events, method, currency, total, lines, note,
                 placed_at, updated_at, reserved_revision, reserved_at, pay_by, heard_stock
@@ -21,7 +21,7 @@ async fn some_orders() -> Tables {
             values
                 ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 1, gen_random_uuid(), 1, 1, now(), ''),
                 ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 2, gen_random_uuid(), 41, 1, now(), ''),
-                ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 3, gen_random_uuid(), 2, 2, now(), '');",
+                ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 3, gen_random_uuid(), 2, 2, now(), '');"#,
         )
         .await;
     tables
