@@ -68,10 +68,10 @@ mod tests {
         inboxes.put(STOCK, vec![9, 5]);
         inboxes.put(NOTIFICATIONS, vec![7]);
         let missing = |topic, tag, id| inboxes.missing(topic, tag, id).collect::<Vec<_>>();
-        assert_eq!(missing(ORDERS, tag::PLACED, 5), []);
+        assert!(missing(ORDERS, tag::PLACED, 5).is_empty());
         assert_eq!(missing(ORDERS, tag::PLACED, 7), [STOCK]);
         assert_eq!(missing(ORDERS, tag::CANCELLED, 7), [STOCK, PAYMENTS]);
-        assert_eq!(missing(ORDERS, tag::AWAITING, 7), []);
+        assert!(missing(ORDERS, tag::AWAITING, 7).is_empty());
         assert_eq!(missing(STOCK, tag::RESERVED, 5), [ORDERS, PAYMENTS]);
         assert_eq!(missing(PAYMENTS, tag::REFUNDED, 7), [ORDERS]);
     }

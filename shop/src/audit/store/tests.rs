@@ -7,10 +7,6 @@ use sqlx::{Connection as _, PgConnection};
 use super::*;
 use crate::audit::facts::{Ending, Facts, Hold, Undoing};
 
-mod of_orders;
-mod of_payments;
-mod of_stock;
-
 const MAILBOX: &str = include_str!("../../../migrations/0001_mailbox.sql");
 const ORDERS: &str = include_str!("../../../migrations/0101_orders.sql");
 const PAYMENTS: &str = include_str!("../../../migrations/0101_payments.sql");
@@ -51,6 +47,11 @@ macro_rules! wrong_after {
         found.wrong
     }};
 }
+
+// After the macro, which they need.
+mod of_orders;
+mod of_payments;
+mod of_stock;
 
 fn id() -> u128 {
     Uuid::parse_str(ID).unwrap().as_u128()
