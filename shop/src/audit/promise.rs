@@ -26,10 +26,12 @@ pub enum Promise {
     ReadModelAgrees,
     HoldsEnd,
     AnswersKept,
+    NothingStopped,
+    NothingUnknown,
 }
 
 impl Promise {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::OutboxInKafka,
         Self::VersionsGapFree,
         Self::DuplicatesIdentical,
@@ -53,6 +55,8 @@ impl Promise {
         Self::ReadModelAgrees,
         Self::HoldsEnd,
         Self::AnswersKept,
+        Self::NothingStopped,
+        Self::NothingUnknown,
     ];
 
     /// Its name in `--json`, and what it promises.
@@ -127,6 +131,12 @@ impl Promise {
                 "the catalogue orders are checked against is the one for sale",
             ),
             Self::HoldsEnd => ("holds_end", "money held for an order is held no longer than it"),
+            Self::NothingStopped => {
+                ("nothing_stopped", "no partition waits for somebody to say where to go on")
+            }
+            Self::NothingUnknown => {
+                ("nothing_unknown", "no event waits for a build that knows its type")
+            }
             Self::AnswersKept => ("answers_kept", "what a kept answer says was done is there"),
         }
     }

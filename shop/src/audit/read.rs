@@ -69,7 +69,7 @@ pub(super) async fn everything(
             walk.finish(states);
         }
         whole::database(&mut tx, at, orders, view.now, checks).await?;
-        whole::parked(&mut tx, database, orders, checks).await?;
+        whole::stops(&mut tx, database, orders, checks).await?;
         let incarnations = store::mailbox::incarnation(&mut tx).await?;
         let products =
             if at == STOCK { store::stock::products(&mut tx).await? } else { Vec::new() };
@@ -121,7 +121,7 @@ pub(super) async fn again(
                 walk.finish(0);
             }
         }
-        whole::parked(&mut tx, database, orders, &mut unheeded).await?;
+        whole::stops(&mut tx, database, orders, &mut unheeded).await?;
         tx.rollback().await?;
     }
     for (order, before) in which.iter().zip(before) {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::check::{Checks, Promise};
 use super::facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK};
+use super::store::mailbox::Stop;
 use super::{birth, inbox, store};
 
 /// A hold whose order never came is given back after a day; so much later it must be.
@@ -88,24 +89,35 @@ async fn holds(
     Ok(())
 }
 
-/// Keys that stopped.
-pub(super) async fn parked(
+/// Keys, partitions and types of events that wait for somebody to look after them.
+pub(super) async fn stops(
     db: &mut PgConnection,
     database: &str,
     orders: &mut Orders,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    checks.looked(Promise::NothingParked, 1);
-    for parked in store::mailbox::parked(db).await? {
-        checks.broken(Promise::NothingParked, || {
-            format!("{} of {} in {database}: {}", parked.key, parked.topic, parked.reason)
-        });
-        let order = Uuid::try_parse(&parked.key).map_or(0, |id| id.as_u128());
+    let stopped = store::mailbox::stopped(db).await?;
+    tell(Promise::NothingStopped, "partition", database, &stopped, checks);
+    let unknown = store::mailbox::unknown(db).await?;
+    tell(Promise::NothingUnknown, "events", database, &unknown, checks);
+    let parked = store::mailbox::parked(db).await?;
+    tell(Promise::NothingParked, "key", database, &parked, checks);
+    for key in parked {
+        let order = Uuid::try_parse(&key.what).map_or(0, |id| id.as_u128());
         if let Some(facts) = orders.get_mut(order) {
             facts.is_parked = true;
         }
     }
     Ok(())
+}
+
+fn tell(promise: Promise, kind: &str, database: &str, stops: &[Stop], checks: &mut Checks) {
+    checks.looked(promise, 1);
+    for Stop { topic, what, reason, seconds } in stops {
+        checks.broken(promise, || {
+            format!("{kind} {what} of {topic} in {database} for {seconds} s: {reason}")
+        });
+    }
 }
 
 /// Mails that were recorded as sent against the file that they were written to. A mail may be in

@@ -180,7 +180,10 @@ fn an_order_that_order_svc_lost_is_found() {
 
 #[test]
 fn goods_that_do_not_agree_are_found() {
-    let hold = |facts: &mut Facts, hold| facts.reservation.as_mut().unwrap().hold = hold;
+    let hold = |facts: &mut Facts, hold| {
+        let reservation = facts.reservation.as_mut().unwrap();
+        (reservation.hold, reservation.expires_at) = (hold, NOW + 900);
+    };
     let stock = [Promise::StockAgrees];
     assert_eq!(planted(confirmed(), |facts| hold(facts, Hold::Held)), stock);
     assert_eq!(planted(confirmed(), |facts| hold(facts, Hold::Released)), stock);
@@ -244,7 +247,10 @@ fn a_side_that_answers_a_cancel_twice_or_never_is_found() {
     assert_eq!(stock, once);
     let money = planted(cancelled(), |facts| facts.said[PAYMENTS].times[tag::VOIDED] = 1);
     assert_eq!(money, once);
-    let unasked = planted(confirmed(), |facts| facts.said[STOCK].times[tag::RELEASED] = 1);
+    let unasked = planted(confirmed(), |facts| {
+        facts.said[STOCK].times[tag::RELEASED] = 1;
+        facts.said[STOCK].contents[tag::RELEASED] = 3;
+    });
     assert_eq!(unasked, once);
     let owed = planted(cancelled(), |facts| change_payment(facts, |it| it.undoing = Undoing::Owed));
     assert_eq!(owed, once);
@@ -385,6 +391,6 @@ fn what_follows_from_a_discarded_message_is_excused() {
     facts.is_mended = true;
     facts.notices = None;
     change_payment(&mut facts, |payment| (payment.refunded, payment.refunds) = (0, 0));
-    let kept = [Promise::MoneyAgrees, Promise::ProviderAgrees, Promise::VersionsAgree];
+    let kept = [Promise::VersionsAgree, Promise::MoneyAgrees, Promise::ProviderAgrees];
     assert_eq!(broken(&facts), kept);
 }

@@ -62,25 +62,66 @@ pub(in crate::audit) async fn outbox_is_whole(db: &mut PgConnection) -> sqlx::Re
     .await
 }
 
-/// A key that was set aside.
+/// Something that was set aside, or that stopped, until somebody looks after it.
 #[derive(Debug)]
-pub(in crate::audit) struct Parked {
+pub(in crate::audit) struct Stop {
     pub(in crate::audit) topic: String,
-    pub(in crate::audit) key: String,
+    /// What of it: a key, a partition, a type of events.
+    pub(in crate::audit) what: String,
     pub(in crate::audit) reason: String,
+    pub(in crate::audit) seconds: i64,
 }
 
-/// The keys that are parked.
-pub(in crate::audit) async fn parked(db: &mut PgConnection) -> sqlx::Result<Vec<Parked>> {
+/// The keys that are parked, the oldest first.
+pub(in crate::audit) async fn parked(db: &mut PgConnection) -> sqlx::Result<Vec<Stop>> {
     sqlx::query_as!(
-        Parked,
+        Stop,
         r#"-- audit.parked
-        select topic, key, reason
+        select
+            topic,
+            key as what,
+            reason,
+            extract(epoch from clock_timestamp() - since)::bigint as "seconds!"
         from parked_keys
         order by since"#
     )
-    .fetch(db)
-    .try_collect()
+    .fetch_all(db)
+    .await
+}
+
+/// The partitions that stopped, the oldest first.
+pub(in crate::audit) async fn stopped(db: &mut PgConnection) -> sqlx::Result<Vec<Stop>> {
+    sqlx::query_as!(
+        Stop,
+        r#"-- audit.stopped
+        select
+            topic,
+            "partition"::text as "what!",
+            reason,
+            extract(epoch from clock_timestamp() - since)::bigint as "seconds!"
+        from consumer_stops
+        order by since"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The types that the service does not know, each with how many events of it wait and the age of
+/// the oldest, the oldest first.
+pub(in crate::audit) async fn unknown(db: &mut PgConnection) -> sqlx::Result<Vec<Stop>> {
+    sqlx::query_as!(
+        Stop,
+        r#"-- audit.unknown
+        select
+            topic,
+            event_type as what,
+            count(*) || ' wait for a build that knows their type' as "reason!",
+            extract(epoch from clock_timestamp() - min(at))::bigint as "seconds!"
+        from unknown_events
+        group by topic, event_type
+        order by min(at)"#
+    )
+    .fetch_all(db)
     .await
 }
 

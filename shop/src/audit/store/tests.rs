@@ -5,7 +5,9 @@ use futures::TryStreamExt as _;
 use sqlx::{Connection as _, PgConnection};
 
 use super::*;
+use crate::audit::check::{Checks, Promise};
 use crate::audit::facts::{Ending, Facts, Hold, Undoing};
+use crate::audit::whole;
 
 const MAILBOX: &str = include_str!("../../../migrations/0001_mailbox.sql");
 const ORDERS: &str = include_str!("../../../migrations/0101_orders.sql");
@@ -93,7 +95,31 @@ async fn parked_keys_are_read() {
     assert!(mailbox::parked(&mut tables.db).await.unwrap().is_empty());
     tables.run("insert into parked_keys (topic, key, class, reason) values ('t', 'k', 'c', 'does not decode')").await;
     let parked = mailbox::parked(&mut tables.db).await.unwrap();
-    assert_eq!((parked[0].key.as_str(), parked[0].reason.as_str()), ("k", "does not decode"));
+    assert_eq!((parked[0].what.as_str(), parked[0].reason.as_str()), ("k", "does not decode"));
+}
+
+#[tokio::test]
+async fn partitions_that_stopped_and_events_of_unknown_types_are_read_with_their_ages() {
+    let mut tables = Tables::of(STOCK).await;
+    tables
+        .run(
+            r#"insert into consumer_stops (topic, "partition", reason, since)
+            values ('shop.orders.v1', 7, 'Kafka no longer has what comes next', now() - interval '90 seconds');
+            insert into unknown_events (topic, key, "partition", "offset", event_id, event_type, source, version, payload, at)
+            select 'shop.orders.v1', 'k', 0, n, gen_random_uuid(), 'shop.orders.v1.OrderGiven', '/shop/order-svc', n, '', now() - n * interval '1 minute'
+            from generate_series(1, 3) as n"#,
+        )
+        .await;
+    let stopped = mailbox::stopped(&mut tables.db).await.unwrap();
+    assert_eq!((stopped.len(), stopped[0].what.as_str()), (1, "7"));
+    assert!(stopped[0].seconds >= 90);
+    let unknown = mailbox::unknown(&mut tables.db).await.unwrap();
+    assert_eq!((unknown.len(), unknown[0].what.as_str()), (1, "shop.orders.v1.OrderGiven"));
+    assert!(unknown[0].reason.starts_with("3 wait") && unknown[0].seconds >= 180);
+    let (mut orders, mut checks) = (Orders::default(), Checks::default());
+    whole::stops(&mut tables.db, "stock", &mut orders, &mut checks).await.unwrap();
+    assert!(!checks.get(Promise::NothingStopped).ok && !checks.get(Promise::NothingUnknown).ok);
+    assert!(checks.get(Promise::NothingParked).ok);
 }
 
 #[tokio::test]

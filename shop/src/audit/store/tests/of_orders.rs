@@ -1,7 +1,6 @@
 //! Order-svc's tables.
 
 use super::*;
-use crate::audit::check::{Checks, Promise};
 use crate::audit::history::Walk;
 use crate::audit::mended::Mended;
 
