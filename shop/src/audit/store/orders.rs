@@ -227,6 +227,7 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
             from idempotency_keys
             where route = 'POST /v1/orders'
               and status = 201
+              and octet_length(body) > 0
         )
         select
             count(*) as "checked!",

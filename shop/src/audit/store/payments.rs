@@ -35,14 +35,18 @@ pub(in crate::audit) async fn payments(
             coalesce(p.refunds, 0) - (p.refunding is not null)::int as "refunds!",
             p.undoing as "undoing!",
             c.leased_until as "call_until?",
-            h.order_id is not null as "has_hold!",
+            exists (
+                select
+                from holds h
+                where h.order_id = p.order_id
+                  and h.customer_id = coalesce(p.customer_id, h.customer_id)
+                  and h.state = 'held'
+            ) as "has_hold!",
             p.version as "version!",
             p.heard_orders as "heard_orders!",
             p.heard_stock as "heard_stock!"
         from payments p
         left join provider_calls c on c.order_id = p.order_id
-        left join holds h
-            on h.customer_id = p.customer_id and h.order_id = p.order_id and h.state = 'held'
         where $1::uuid[] is null or p.order_id = any ($1)"#,
         which as _
     )
@@ -180,6 +184,7 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
             select route, convert_from(body, 'UTF8')::jsonb as answer
             from idempotency_keys
             where status = 201
+              and octet_length(body) > 0
               and (route = 'POST /v1/payments' or route like 'POST /v1/accounts/%/deposit')
         ),
         compared as (
