@@ -11,8 +11,8 @@ mod envelope;
 mod facts;
 mod history;
 mod inbox;
+mod interventions;
 mod judge;
-mod mended;
 mod messages;
 mod promise;
 mod read;
@@ -93,7 +93,7 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<Report> {
         looked.add_under_way(once_more.under_way);
         looked.wrong = once_more.wrong;
     }
-    Ok(looked.report(checks, orders.len(), view.mended.discards))
+    Ok(looked.report(checks, orders.len(), view.interventions.discards))
 }
 
 /// In seconds since 1970.

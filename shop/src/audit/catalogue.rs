@@ -41,15 +41,15 @@ pub(super) fn said(products: &[ProductRow], said: &Said, last: &Last, checks: &m
 
 /// What order-svc has heard of each product against the product.
 pub(super) async fn seen(stack: &Stack, said: &Said, checks: &mut Checks) -> anyhow::Result<()> {
-    let mut stock = read::connect(stack, "stock").await?;
-    let mut orders = read::connect(stack, "orders").await?;
+    let mut owner = read::connect(stack, "stock").await?;
+    let mut reader = read::connect(stack, "orders").await?;
     let mut wrong = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        let products = store::stock::products(&mut stock).await?;
-        let seen = store::orders::products_seen(&mut orders).await?;
+        let products = store::stock::products(&mut owner).await?;
+        let seen = store::orders::products_seen(&mut reader).await?;
         if look == 0 {
             checks.looked(Promise::ReadModelAgrees, u64::try_from(products.len())?);
         }
@@ -79,10 +79,8 @@ pub(super) fn differences(
         let (heard, known) = seen.remove(sku).unwrap_or_default();
         let reached = said.reached(number_of_name(sku.as_bytes()));
         // What was said since the outbox was read is young.
-        let waits = match reached.outbox < *version && reached.outbox > 0 {
-            true => 0,
-            false => now.saturating_sub(reached.outbox_at),
-        };
+        let is_new = reached.outbox < *version && reached.outbox > 0;
+        let waits = if is_new { 0 } else { now.saturating_sub(reached.outbox_at) };
         if heard == *version && known != *content {
             wrong.push(format!("version {version} of {sku} is not what order-svc knows it as"));
         } else if heard < *version && waits > HEARD_SECONDS {

@@ -9,10 +9,12 @@ use super::said::Event;
 
 /// A message that is an event of ours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received<'a> {
+pub(super) struct EventMessage<'a> {
     pub(super) event: Event<'a>,
     /// Which member of the topic's message it is: its number stands in the first byte.
     pub(super) tag: usize,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
     /// When Kafka got it, in seconds.
     pub(super) at: u32,
     /// Its headers name another source, key or incarnation than can be.
@@ -36,7 +38,7 @@ struct Envelope<'a> {
 pub(super) fn read<'a>(
     message: &'a BorrowedMessage<'_>,
     incarnations: i32,
-) -> Option<Received<'a>> {
+) -> Option<EventMessage<'a>> {
     let mut envelope = Envelope::default();
     for header in message.headers()?.iter() {
         envelope.take(header.key, std::str::from_utf8(header.value?).ok()?);
@@ -44,7 +46,7 @@ pub(super) fn read<'a>(
     let kind = envelope.kind.filter(|kind| kind.topic == message.topic())?;
     let (key, payload) = (message.key()?, message.payload()?);
     let millis = message.timestamp().to_millis().unwrap_or_default();
-    Some(Received {
+    Some(EventMessage {
         event: Event {
             key,
             version: envelope.version.filter(|it| *it > 0)?,
@@ -55,6 +57,8 @@ pub(super) fn read<'a>(
             payload,
         },
         tag: payload.first().map(|byte| usize::from(byte >> 3))?,
+        partition: message.partition(),
+        offset: message.offset(),
         at: u32::try_from(millis / 1_000).unwrap_or_default(),
         is_flawed: envelope.source != kind.source()
             || envelope.subject.as_bytes() != key

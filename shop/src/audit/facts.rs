@@ -147,7 +147,7 @@ pub(super) const SERVICES: [&str; 4] = ["order-svc", "inventory-svc", "payment-s
 
 /// A message as an order's facts take it in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct MessageFacts {
     /// The number of its member in the topic's message.
     pub(super) tag: usize,
     pub(super) version: u32,
@@ -183,7 +183,7 @@ pub(super) struct Told {
 
 impl Told {
     /// An event was read; `is_new` unless it is a repetition.
-    pub(super) fn message(&mut self, heard: &Heard, is_new: bool) {
+    pub(super) fn message(&mut self, heard: &MessageFacts, is_new: bool) {
         (self.partition, self.offset, self.at) = (heard.partition, heard.offset, heard.at);
         if is_new {
             let (tag, version) = (heard.tag, heard.version);
@@ -215,7 +215,7 @@ pub(super) struct Facts {
     /// A message about it is parked somewhere.
     pub(super) is_parked: bool,
     /// An operator has discarded or replaced a message about it.
-    pub(super) is_mended: bool,
+    pub(super) has_intervention: bool,
 }
 
 /// All orders. An index and a dense table: a map's spare room costs too much with entries this

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::check::{Checks, Promise};
 use super::facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK};
-use super::mended::Mended;
+use super::interventions::Interventions;
 use super::{birth, tag};
 
 /// A batch may wait for a lock, and clocks differ: so much may the times of rows be out of order.
@@ -37,7 +37,7 @@ pub(super) fn hash(event_id: Uuid, event_type: i16, version: i64, payload: &[u8]
 pub(super) struct Walk<'a> {
     orders: &'a mut Orders,
     checks: &'a mut Checks,
-    mended: &'a Mended,
+    interventions: &'a Interventions,
     now: u32,
     /// The order whose rows are being read, and its rows so far.
     present: Option<(u128, Rows)>,
@@ -46,9 +46,10 @@ pub(super) struct Walk<'a> {
 }
 
 /// What the rows of one order have said so far.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any order")]
 #[derive(Clone, Copy, Debug, Default)]
 struct Rows {
-    rows: u32,
+    count: u32,
     /// The last version of each source.
     versions: [i64; 4],
     last_at: u32,
@@ -66,10 +67,10 @@ impl<'a> Walk<'a> {
     pub(super) fn new(
         orders: &'a mut Orders,
         checks: &'a mut Checks,
-        mended: &'a Mended,
+        interventions: &'a Interventions,
         now: u32,
     ) -> Self {
-        Self { orders, checks, mended, now, present: None, read: 0 }
+        Self { orders, checks, interventions, now, present: None, read: 0 }
     }
 
     /// The next row.
@@ -80,7 +81,7 @@ impl<'a> Walk<'a> {
         }
         let Some((_, rows)) = &mut self.present else { return };
         let order = self.orders.get(row.order).and_then(|facts| facts.order);
-        let fault = rows.take(row, order.as_ref(), self.mended, self.now);
+        let fault = rows.take(row, order.as_ref(), self.interventions, self.now);
         if let Some(fault) = fault.filter(|_| !rows.is_broken) {
             rows.is_broken = true;
             self.checks.broken(Promise::HistoryAgrees, || {
@@ -124,22 +125,22 @@ impl Rows {
         &mut self,
         row: &HistoryRow,
         order: Option<&Order>,
-        mended: &Mended,
+        interventions: &Interventions,
         now: u32,
     ) -> Option<&'static str> {
-        self.rows += 1;
+        self.count += 1;
         let (topic, tag) = source(row.event_type);
         let expected = self.versions.get(topic).map_or(0, |last| last + 1);
         let version = u32::try_from(row.version).unwrap_or(u32::MAX);
         let is_skipped = (expected..row.version).all(|version| {
             let version = u32::try_from(version).unwrap_or(u32::MAX);
-            mended.is_other_in_history(topic, row.order, version)
+            interventions.is_other_in_history(topic, row.order, version)
         });
         let last_at = std::mem::replace(&mut self.last_at, row.at);
         if let Some(last) = self.versions.get_mut(topic) {
             *last = row.version;
         }
-        if !mended.is_other_in_history(topic, row.order, version) {
+        if !interventions.is_other_in_history(topic, row.order, version) {
             let sum = hash(row.event_id, row.event_type, row.version, &row.payload);
             self.sum = self.sum.wrapping_add(sum);
         }
@@ -147,7 +148,7 @@ impl Rows {
         let is_in_time = (earliest..=now.saturating_add(SKEW_SECONDS)).contains(&row.at);
         let fits_cause = self.follows(topic, tag, order.is_some_and(asks_for_payment));
         match () {
-            () if u32::try_from(row.seq) != Ok(self.rows) => Some("is not the next one"),
+            () if u32::try_from(row.seq) != Ok(self.count) => Some("is not the next one"),
             () if row.version < expected || !is_skipped => {
                 Some("does not follow its source's last event")
             }
@@ -165,7 +166,7 @@ impl Rows {
             return false;
         }
         match (topic, tag) {
-            (ORDERS, tag::PLACED) => return self.rows == 1,
+            (ORDERS, tag::PLACED) => return self.count == 1,
             (ORDERS, tag::AWAITING) => return self.is_reserved && !self.has_ended,
             (ORDERS, tag::CONFIRMED) => {
                 let was_open = !std::mem::replace(&mut self.has_ended, true);
@@ -179,15 +180,15 @@ impl Rows {
             (PAYMENTS, tag::CAPTURED) => self.is_captured = true,
             _ => {}
         }
-        self.rows > 1
+        self.count > 1
     }
 
     /// Whether this is the history of that order.
     fn ends(&self, order: &Order) -> Option<String> {
         let [stock, payments, notifications] = order.heard.map(i64::from);
         let counted = [i64::from(order.version), stock, payments, notifications];
-        if order.events != self.rows {
-            return Some(format!("{} rows of history, it counts {}", self.rows, order.events));
+        if order.events != self.count {
+            return Some(format!("{} rows of history, it counts {}", self.count, order.events));
         }
         if counted != self.versions {
             return Some(format!("its history ends with {:?}, it with {counted:?}", self.versions));

@@ -11,7 +11,7 @@ mod waits;
 use super::birth;
 use super::check::Promise;
 use super::facts::{Ending, Facts, ORDERS, TOPICS, Told};
-use super::mended::Mended;
+use super::interventions::Interventions;
 
 /// How far the services have read.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ impl Consumed {
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) consumed: Consumed,
-    pub(super) mended: Mended,
+    pub(super) interventions: Interventions,
     /// By topic, before when an order must have begun for its events to be in neither topic nor
     /// outbox any more; 0 where all that was ever said is there.
     pub(super) gone_before: [u32; 4],
@@ -94,7 +94,7 @@ pub(super) fn judge(id: u128, facts: &Facts, view: &View) -> Judged {
         waits::Waits::Overdue(what) => vec![(Promise::NothingStuck, what)],
         waits::Waits::Nothing => settled(id, facts, view),
     };
-    if facts.is_mended {
+    if facts.has_intervention {
         broken.retain(|(promise, _)| !FOLLOWS_FROM_A_DISCARD.contains(promise));
     }
     Judged::Settled(broken)

@@ -2,17 +2,17 @@
 //! and looked for with those who had to hear it.
 
 use proto::topic;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::Message as _;
 use uuid::Uuid;
 
 use super::check::{Checks, Promise};
 use super::content;
-use super::envelope::{self, Received};
-use super::facts::{Heard, Orders, SERVICES};
+use super::envelope::{self, EventMessage};
+use super::facts::{MessageFacts, Orders, SERVICES, TOPICS};
 use super::history;
 use super::inbox::{self, Inboxes};
+use super::interventions::Interventions;
 use super::judge::View;
-use super::mended::Mended;
 use super::said::{Place, Said};
 use super::topics::Topic;
 use crate::by_id::ById;
@@ -52,7 +52,7 @@ pub(super) fn read(
         let order = Uuid::try_parse_ascii(event.key).map(|id| id.as_u128()).ok();
         let order_or_none = order.unwrap_or_default();
         // What was put there by hand, and an operator threw away, was never said.
-        if listener.view.mended.names(event.id) && !said.is_genuine(order_or_none, event) {
+        if listener.view.interventions.names(event.id) && !said.is_genuine(order_or_none, event) {
             foreign += 1;
             return;
         }
@@ -65,8 +65,8 @@ pub(super) fn read(
             });
         }
         if let Some(order) = order {
-            take(at, message, &received, is_new, (order, orders), &listener.view.mended);
-            heard(at, message, &received, listener, checks);
+            take(at, &received, is_new, (order, orders), &listener.view.interventions);
+            heard(at, &received, listener, checks);
         }
     })?;
     if foreign > 0 {
@@ -82,7 +82,7 @@ pub(super) fn read_on(
     at: usize,
     topic: &mut Topic,
     orders: &mut Orders,
-    mended: &Mended,
+    interventions: &Interventions,
 ) -> anyhow::Result<()> {
     topic.read(|message| {
         let Some(received) = envelope::read(message, i32::MAX) else { return };
@@ -90,7 +90,7 @@ pub(super) fn read_on(
         if let Some(facts) = orders.get(order) {
             let version = u32::try_from(received.event.version).unwrap_or(u32::MAX);
             let is_new = version > facts.said[at].version;
-            take(at, message, &received, is_new, (order, orders), mended);
+            take(at, &received, is_new, (order, orders), interventions);
         }
     })
 }
@@ -98,31 +98,30 @@ pub(super) fn read_on(
 /// An order takes in what was said about it.
 fn take(
     at: usize,
-    message: &BorrowedMessage<'_>,
-    received: &Received<'_>,
+    received: &EventMessage<'_>,
     is_new: bool,
     (order, orders): (u128, &mut Orders),
-    mended: &Mended,
+    interventions: &Interventions,
 ) {
     let event = received.event;
     let version = u32::try_from(event.version).unwrap_or(u32::MAX);
-    let mut heard = Heard {
+    let mut heard = MessageFacts {
         tag: received.tag,
         version,
-        partition: message.partition(),
-        offset: message.offset(),
+        partition: received.partition,
+        offset: received.offset,
         at: received.at,
-        ..Heard::default()
+        ..MessageFacts::default()
     };
     let facts = orders.of(order);
     if is_new {
-        let decoded = proto::Event::decode(message.topic(), event.payload).ok().flatten();
+        let decoded = proto::Event::decode(TOPICS[at], event.payload).ok().flatten();
         let mut row = Vec::new();
         if let Some(decoded) = decoded {
             (heard.content, heard.terms) = content::of(&decoded);
             row = content::in_history(decoded);
         }
-        if !mended.is_other_in_history(at, order, version) {
+        if !interventions.is_other_in_history(at, order, version) {
             let row = history::hash(event.id, event.number, event.version, &row);
             facts.told_history = facts.told_history.wrapping_add(row);
         }
@@ -131,15 +130,9 @@ fn take(
 }
 
 /// Whoever has consumed a message that it has to hear must have taken it in.
-fn heard(
-    at: usize,
-    message: &BorrowedMessage<'_>,
-    received: &Received<'_>,
-    listener: &Listener<'_>,
-    checks: &mut Checks,
-) {
+fn heard(at: usize, received: &EventMessage<'_>, listener: &Listener<'_>, checks: &mut Checks) {
     let view = listener.view;
-    let is_consumed = view.consumed.is_past(at, message.partition(), message.offset());
+    let is_consumed = view.consumed.is_past(at, received.partition, received.offset);
     if !is_consumed || !inbox::is_kept(received.at, view.now) {
         return;
     }
@@ -152,7 +145,7 @@ fn heard(
                 SERVICES[service],
                 received.event.version,
                 String::from_utf8_lossy(received.event.key),
-                message.topic()
+                TOPICS[at]
             )
         });
     }

@@ -17,8 +17,8 @@ use super::content::{self, Amount};
 use super::facts::{NOTIFICATIONS, ORDERS, Orders, Provider, STOCK, TOPICS};
 use super::history::Walk;
 use super::inbox::Inboxes;
+use super::interventions::{Interventions, MessageRef};
 use super::judge::{self, View};
-use super::mended::{Mended, Parcel};
 use super::messages::{self, Listener};
 use super::said::{Event, Said, Shipped};
 use super::store::{self, Each, Which};
@@ -53,7 +53,7 @@ pub(super) async fn everything(
         let mut db = connect(stack, database).await?;
         inboxes.put(service, store::mailbox::inbox(&mut db).await?);
     }
-    view.mended = mended(stack).await?;
+    view.interventions = interventions(stack).await?;
     for (at, (database, read)) in DATABASES.into_iter().enumerate() {
         terminal::renew(format_args!("reading {database} and {}", TOPICS[at]));
         let mut db = connect(stack, database).await?;
@@ -64,7 +64,7 @@ pub(super) async fn everything(
         read(&mut tx, None, orders, &mut each).await?;
         let states = counts.states;
         if at == ORDERS {
-            let mut walk = Walk::new(orders, checks, &view.mended, view.now);
+            let mut walk = Walk::new(orders, checks, &view.interventions, view.now);
             store::orders::history(&mut tx, None, |row| walk.row(row)).await?;
             walk.finish(states);
         }
@@ -88,7 +88,7 @@ pub(super) async fn everything(
             catalogue::seen(stack, &outbox.catalogue, checks).await?;
         }
     }
-    mark(orders, &view.mended);
+    mark(orders, &view.interventions);
     provider(stack, orders, checks).await
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn again(
     view: &mut View,
     which: &[Uuid],
 ) -> anyhow::Result<()> {
-    view.mended = mended(stack).await?;
+    view.interventions = interventions(stack).await?;
     let before: Vec<[u32; 4]> = which
         .iter()
         .map(|order| {
@@ -116,7 +116,7 @@ pub(super) async fn again(
         for some in which.chunks(10_000) {
             read(&mut tx, Some(some), orders, &mut |_, _| {}).await?;
             if at == ORDERS {
-                let mut walk = Walk::new(orders, &mut unheeded, &view.mended, view.now);
+                let mut walk = Walk::new(orders, &mut unheeded, &view.interventions, view.now);
                 store::orders::history(&mut tx, Some(some), |row| walk.row(row)).await?;
                 walk.finish(0);
             }
@@ -134,9 +134,9 @@ pub(super) async fn again(
         }
     }
     for (at, topic) in topics.iter_mut().enumerate() {
-        messages::read_on(at, topic, orders, &view.mended)?;
+        messages::read_on(at, topic, orders, &view.interventions)?;
     }
-    mark(orders, &view.mended);
+    mark(orders, &view.interventions);
     provider(stack, orders, &mut unheeded).await
 }
 
@@ -244,31 +244,31 @@ async fn outbox(
 }
 
 /// What operators did to parked messages, in all services.
-async fn mended(stack: &Stack) -> anyhow::Result<Mended> {
-    let mut mended = Mended::default();
+async fn interventions(stack: &Stack) -> anyhow::Result<Interventions> {
+    let mut interventions = Interventions::default();
     for (service, (database, _)) in DATABASES.into_iter().enumerate() {
         let mut db = connect(stack, database).await?;
         for done in store::mailbox::mended(&mut db).await? {
-            let parcel = || {
+            let message = || {
                 let topic = TOPICS.iter().position(|name| Some(*name) == done.topic.as_deref())?;
                 let order = Uuid::try_parse(done.key.as_deref()?).ok()?.as_u128();
                 let version = u32::try_from(done.version?).ok()?;
-                Some(Parcel { service, topic, order, version })
+                Some(MessageRef { service, topic, order, version })
             };
-            match (done.action.as_str(), parcel()) {
-                ("parked.discard", parcel) => mended.discard(done.event_id, parcel),
-                (_, Some(parcel)) => mended.replace(parcel),
+            match (done.action.as_str(), message()) {
+                ("parked.discard", message) => interventions.discard(done.event_id, message),
+                (_, Some(message)) => interventions.replace(message),
                 (_, None) => {}
             }
         }
     }
-    Ok(mended)
+    Ok(interventions)
 }
 
-fn mark(orders: &mut Orders, mended: &Mended) {
-    for order in mended.orders() {
+fn mark(orders: &mut Orders, interventions: &Interventions) {
+    for order in interventions.orders() {
         if let Some(facts) = orders.get_mut(order) {
-            facts.is_mended = true;
+            facts.has_intervention = true;
         }
     }
 }

@@ -5,13 +5,13 @@ use proto::stock::StockReserved;
 
 use super::*;
 
-fn usd(units: i64, nanos: i32) -> Option<Money> {
-    Some(Money { currency_code: "USD".into(), units, nanos })
+fn usd(units: i64, nanos: i32) -> Money {
+    Money { currency_code: "USD".into(), units, nanos }
 }
 
 fn line() -> Line {
     let (sku, name) = ("mug".into(), "Mug".into());
-    Line { line: 1, sku, name, quantity: 2, unit_price: usd(29, 990_000_000) }
+    Line { line: 1, sku, name, quantity: 2, unit_price: Some(usd(29, 990_000_000)) }
 }
 
 fn row() -> LineRow {
@@ -24,7 +24,7 @@ fn confirmed() -> OrderConfirmed {
         order_id: "7".into(),
         customer_id: "ann".into(),
         revision: 1,
-        total: usd(59, 980_000_000),
+        total: Some(usd(59, 980_000_000)),
         lines: vec![line()],
     }
 }
@@ -37,10 +37,13 @@ fn an_order_foretells_its_events() {
     let others = [
         OrderConfirmed { customer_id: "bob".into(), ..confirmed() },
         OrderConfirmed { revision: 2, ..confirmed() },
-        OrderConfirmed { total: usd(59, 990_000_000), ..confirmed() },
+        OrderConfirmed { total: Some(usd(59, 990_000_000)), ..confirmed() },
         OrderConfirmed { lines: vec![Line { quantity: 3, ..line() }], ..confirmed() },
         OrderConfirmed { lines: vec![Line { sku: "cup".into(), ..line() }], ..confirmed() },
-        OrderConfirmed { lines: vec![Line { unit_price: usd(29, 0), ..line() }], ..confirmed() },
+        OrderConfirmed {
+            lines: vec![Line { unit_price: Some(usd(29, 0)), ..line() }],
+            ..confirmed()
+        },
         OrderConfirmed { lines: Vec::new(), ..confirmed() },
     ];
     for other in others {
@@ -56,7 +59,7 @@ fn a_cancellation_says_why_but_its_words_may_be_erased() {
         revision: 1,
         reason: reason.into(),
         detail: detail.into(),
-        total: usd(59, 980_000_000),
+        total: Some(usd(59, 980_000_000)),
         ..OrderCancelled::default()
     };
     let foretold = cancelled("ann", 1, total, "payment_declined");
@@ -69,7 +72,7 @@ fn a_cancellation_says_why_but_its_words_may_be_erased() {
 fn stock_passes_the_terms_on() {
     let terms = Terms {
         customer_id: "ann".into(),
-        amount: usd(59, 980_000_000),
+        amount: Some(usd(59, 980_000_000)),
         method: PaymentMethod::Wallet.into(),
         details: None,
     };

@@ -6,7 +6,7 @@ use super::super::facts::{
     CANCELLATION, CONFIRMATION, DUE, Ending, Facts, Hold, NOTIFICATIONS, ORDERS, Order, PAYMENTS,
     Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS, Undoing,
 };
-use super::super::mended::Parcel;
+use super::super::interventions::MessageRef;
 use super::super::tag;
 use super::{Broken, View};
 
@@ -22,8 +22,8 @@ pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken:
     };
     let whole = |topic: usize| facts.said[topic].version;
     let mut expect = |service: usize, heard: u32, topic: usize, said: u32| {
-        let parcel = Parcel { service, topic, order: id, version: said };
-        if heard < said && !view.mended.is_discarded(&parcel) {
+        let message = MessageRef { service, topic, order: id, version: said };
+        if heard < said && !view.interventions.is_discarded(&message) {
             let (who, name) = (SERVICES[service], TOPICS[topic]);
             let what = format!("{who} has heard {name} up to {heard}, not {said}");
             broken.push((Promise::NothingMissed, what));

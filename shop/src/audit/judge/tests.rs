@@ -3,13 +3,13 @@
 
 use super::super::content::{Amount, TERMS};
 use super::super::facts::{
-    CANCELLATION, CONFIRMATION, DUE, Heard, Hold, NOTIFICATIONS, Notices, Order, PAYMENTS, Payment,
-    Provider, REFUND, Reservation, STOCK, Undoing,
+    CANCELLATION, CONFIRMATION, DUE, Hold, MessageFacts, NOTIFICATIONS, Notices, Order, PAYMENTS,
+    Payment, Provider, REFUND, Reservation, STOCK, Undoing,
 };
-use super::super::mended::Parcel;
 use super::super::tag;
 use super::*;
 
+mod interventions;
 mod overdue;
 
 /// A second some time after everything here was said.
@@ -28,7 +28,8 @@ fn told(events: &[usize]) -> Told {
     for (version, tag) in (1..).zip(events) {
         let (offset, at) = (i64::from(version), NOW - 10);
         let content = u32::try_from(*tag).unwrap();
-        let heard = Heard { tag: *tag, version, offset, at, content, ..Heard::default() };
+        let heard =
+            MessageFacts { tag: *tag, version, offset, at, content, ..MessageFacts::default() };
         told.message(&heard, true);
     }
     told
@@ -373,24 +374,9 @@ fn what_retention_removed_is_not_counted() {
 #[test]
 fn repetitions_count_once() {
     let mut told = told(&[tag::PLACED, tag::CONFIRMED]);
-    told.message(&Heard { tag: tag::PLACED, version: 1, offset: 3, ..Heard::default() }, false);
+    told.message(
+        &MessageFacts { tag: tag::PLACED, version: 1, offset: 3, ..MessageFacts::default() },
+        false,
+    );
     assert_eq!((told.version, told.times[tag::PLACED], told.offset), (2, 1, 3));
-}
-
-#[test]
-fn what_follows_from_a_discarded_message_is_excused() {
-    let mut facts = cancelled();
-    facts.reservation.as_mut().unwrap().heard_orders = 2;
-    assert_eq!(broken(&facts), [Promise::NothingMissed]);
-    let mut mended = Mended::default();
-    mended.discard(None, Some(Parcel { service: STOCK, topic: ORDERS, order: ID, version: 3 }));
-    let judged = judge(ID, &facts, &View { mended, ..view() });
-    assert_eq!(judged, Judged::Settled(Vec::new()));
-
-    // Money that is kept is kept, whoever discarded what.
-    facts.is_mended = true;
-    facts.notices = None;
-    change_payment(&mut facts, |payment| (payment.refunded, payment.refunds) = (0, 0));
-    let kept = [Promise::VersionsAgree, Promise::MoneyAgrees, Promise::ProviderAgrees];
-    assert_eq!(broken(&facts), kept);
 }

@@ -9,8 +9,10 @@ fn later(seconds: u32, change: impl FnOnce(&mut Facts)) -> Judged {
     judge(ID, &facts, &View { now: NOW + seconds, ..view() })
 }
 
+type Change = fn(&mut Facts);
+
 /// What an order may wait for.
-const WAITS: [(&str, fn(&mut Facts)); 7] = [
+const WAITS: [(&str, Change); 7] = [
     ("a message that was not consumed", |facts| facts.said[STOCK].offset = 100),
     ("a partition that nobody reads", |facts| facts.said[PAYMENTS].partition = 7),
     ("an outbox row that was not shipped", |facts| {

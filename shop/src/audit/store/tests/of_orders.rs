@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::history::Walk;
-use crate::audit::mended::Mended;
+use crate::audit::interventions::Interventions;
 
 async fn some_orders() -> Tables {
     let mut tables = Tables::of(ORDERS).await;
@@ -28,12 +28,12 @@ async fn some_orders() -> Tables {
 
 /// Reads orders and histories, and says whether they fit.
 async fn has_a_good_history(tables: &mut Tables) -> bool {
-    let (mut orders, mut checks, mended) =
-        (Orders::default(), Checks::default(), Mended::default());
+    let (mut orders, mut checks, interventions) =
+        (Orders::default(), Checks::default(), Interventions::default());
     let mut states = 0;
     let mut each = |_, _| states += 1;
     orders::orders(&mut tables.db, None, &mut orders, &mut each).await.unwrap();
-    let mut walk = Walk::new(&mut orders, &mut checks, &mended, crate::audit::now());
+    let mut walk = Walk::new(&mut orders, &mut checks, &interventions, crate::audit::now());
     orders::history(&mut tables.db, None, |row| walk.row(row)).await.unwrap();
     walk.finish(states);
     checks.get(Promise::HistoryAgrees).ok
