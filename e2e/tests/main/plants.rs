@@ -10,7 +10,7 @@ use proto::topic;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde_json::{Value, json};
+use serde_json::json;
 use shop::audit::{self, Report};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -28,14 +28,14 @@ fn every_fault_that_is_planted_turns_its_check_red() {
     in_a_shop_to_break(async |shop| {
         let scene = Scene::at_rest(shop).await;
         scene.keep().await;
-        let broken = broken(&scene.audit(4).await);
+        let broken = red(&scene.audit(4).await);
         assert!(broken.is_empty(), "before anything was planted: {broken:#?}");
 
         let mut missed = Vec::new();
         for plant in PLANTS {
             scene.stop(plant.stopped, "STOP");
             scene.run(plant.database, plant.rows).await;
-            let broken = broken(&scene.audit(0).await);
+            let broken = red(&scene.audit(0).await);
             if !broken.iter().any(|check| check.starts_with(&format!("{}:", plant.check))) {
                 missed.push(format!(
                     "{}: {} is green, red are {broken:#?}",
@@ -143,11 +143,9 @@ impl<'a> Scene<'a> {
         let rows = self.names.iter().fold(rows.to_owned(), named);
         let url = self.shop.stack().database_as_superuser(database);
         let mut db = PgConnection::connect(&url).await.unwrap();
-        let done =
-            sqlx::raw_sql(AssertSqlSafe(format!("set session_replication_role = replica; {rows}")));
-        if let Err(error) = done.execute(&mut db).await {
-            panic!("{error}: {rows}");
-        }
+        let text = format!("set session_replication_role = replica; {rows}");
+        let done = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut db).await;
+        assert!(done.is_ok(), "{done:?}: {rows}");
     }
 
     /// Sends a signal to a process, if one is named.
@@ -167,7 +165,7 @@ impl<'a> Scene<'a> {
     /// others.
     async fn what_cannot_be_taken_back(&self) {
         let turns_red = async |fault: &str, check: &str| {
-            let broken = broken(&self.audit(0).await);
+            let broken = red(&self.audit(0).await);
             assert!(broken.iter().any(|it| it.starts_with(check)), "{fault}: {broken:#?}");
         };
         let card = &self.names.iter().find(|(name, _)| name == "$card").unwrap().1;
@@ -176,7 +174,7 @@ impl<'a> Scene<'a> {
         std::fs::write(&mbox, b"").unwrap();
         turns_red("mails are recorded as sent and never written", "customers_told").await;
         std::fs::write(&mbox, mails).unwrap();
-        assert!(broken(&self.audit(0).await).is_empty());
+        assert!(red(&self.audit(0).await).is_empty());
 
         let provider = self.shop.stack().service("simulator").unwrap();
         let charge = json!({"order_id": card, "amount": "10.00", "currency": "USD",
@@ -225,7 +223,7 @@ impl<'a> Scene<'a> {
 }
 
 /// What is broken, each as its check's name and the first violation.
-fn broken(report: &Report) -> Vec<String> {
+fn red(report: &Report) -> Vec<String> {
     let broken = report.checks.iter().filter(|check| !check.ok);
     let first = |first: &Option<String>| first.clone().unwrap_or_default();
     broken.map(|check| format!("{}: {}", check.name, first(&check.first))).collect()
