@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use proto::limits::TOKEN_CHARS_MAX;
 use serde_json::{Value, json};
 
 use crate::harness::{Simulator, a_charge, fresh_file, order};
