@@ -16,6 +16,10 @@ use crate::{
     world::{Contact, Root},
 };
 
+/// How long a delivery belongs to the process that queued or began it, in milliseconds, of which it
+/// needs some. A mail in the hands of a process that dies is late by so much.
+pub const LEASE_MS: i64 = 15_000;
+
 /// The schema's history.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 

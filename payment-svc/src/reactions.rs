@@ -1,5 +1,7 @@
 //! The thin shell around `domain`: loads what a batch touches, lets each input be decided, saves.
 
+use std::time::Duration;
+
 use mailbox::{
     Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
 };
@@ -19,8 +21,8 @@ use crate::{
 /// This service's reactor.
 pub struct Payments {
     pub seal_key: SealKey,
-    /// How long a call belongs to this process, in milliseconds.
-    pub lease_ms: i64,
+    /// How long a call belongs to this process.
+    pub lease: Duration,
     /// Where calls go once they are committed. One that is full leaves them to the sweep.
     pub begun: mpsc::Sender<CallRow>,
     pub outcomes: Outcomes,
@@ -30,9 +32,16 @@ pub struct Payments {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Somebody said something about an order.
-    Heard { order: OrderId, source: Source, event: Event, trace: Option<Trace> },
-    /// The provider answered.
-    Answered { order: OrderId, event: Event, trace: Option<Trace> },
+    Heard {
+        order: OrderId,
+        source: Source,
+        /// Whose order it is: that customer may hold money for it, or pay from an account.
+        customer: Option<CustomerId>,
+        event: Event,
+        trace: Option<Trace>,
+    },
+    /// The provider answered one who had taken the call over `attempts` times.
+    Answered { order: OrderId, event: Event, attempts: i32, trace: Option<Trace> },
     /// Somebody asks for something.
     Asked(Request, Option<Trace>),
 }
@@ -66,7 +75,7 @@ impl Reactor for Payments {
         for input in batch {
             want(&mut wanted, input);
         }
-        store::load(db, wanted, locking).await
+        store::load(db, wanted, locking, self.lease).await
     }
 
     fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
@@ -86,16 +95,26 @@ impl Reactor for Payments {
 
     fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
         Ok(match input {
-            Input::Heard { order, event, trace, .. } | Input::Answered { order, event, trace } => {
-                let announced = react(world, *order, event, *trace, turn);
-                Decided { announced, answer: Answer::default() }
+            Input::Heard { order, customer, event, trace, .. } => {
+                let state = state(world, *order, customer.as_ref());
+                told(react(world, *order, (state, event), *trace, turn))
+            }
+            // Whoever holds the call now finds out by itself.
+            Input::Answered { order, event, attempts, .. }
+                if event.is_negative() && !world.is_held(*order, *attempts) =>
+            {
+                Decided::default()
+            }
+            Input::Answered { order, event, trace, .. } => {
+                let state = state(world, *order, None);
+                told(react(world, *order, (state, event), *trace, turn))
             }
             Input::Asked(request, trace) => commands::execute(world, request, *trace, turn),
         })
     }
 
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-        store::save(db, world, self.lease_ms).await
+        store::save(db, world, self.lease).await
     }
 
     fn committed(&self, world: World) {
@@ -114,31 +133,36 @@ impl Reactor for Payments {
 /// Names the rows that an input needs.
 fn want(wanted: &mut Wanted, input: &Input) {
     match input {
-        Input::Heard { order, event, .. } | Input::Answered { order, event, .. } => {
+        Input::Heard { order, customer, event, .. } => {
             wanted.orders.insert(*order);
-            // A card's charge needs no account; any other customer may pay from one.
-            if let Event::StockReserved(due) = event
-                && !matches!(due.instrument, Some(Instrument::Card(_)))
-            {
-                wanted.customers.insert(due.customer.clone());
+            // A card's charge needs no account yet; anything else may pay from one, or end a hold.
+            let by_card = matches!(event, Event::StockReserved(due)
+                if matches!(due.instrument, Some(Instrument::Card(_))));
+            if !by_card {
+                wanted.customers.extend(customer.clone());
+            }
+        }
+        Input::Answered { order, event, .. } => {
+            wanted.orders.insert(*order);
+            if event.is_negative() {
+                wanted.calls.insert(*order);
             }
         }
         Input::Asked(request, _) => request.want(wanted),
     }
 }
 
+fn told(announced: Vec<Announced>) -> Decided {
+    Decided { announced, answer: Answer::default() }
+}
+
 fn react(
     world: &mut World,
     order: OrderId,
-    event: &Event,
+    (state, event): (State, &Event),
     trace: Option<Trace>,
     turn: &Turn,
 ) -> Vec<Announced> {
-    let heard = match event {
-        Event::StockReserved(due) => Some(&due.customer),
-        Event::OrderCancelled | Event::ChargeAnswered { .. } | Event::RefundAnswered { .. } => None,
-    };
-    let state = state(world, order, heard);
     let decision = domain::decide(order, state, event.clone());
     keep(world, order, decision, trace, turn)
 }
@@ -170,7 +194,7 @@ pub(crate) fn keep(
         world.end_call(order);
     }
     if let Some(call) = call {
-        world.begin_call(CallRow { call, trace, attempts: 0 });
+        world.begin_call(call, trace);
     }
     let Some(payment) = state.payment else { return Vec::new() };
     world.put_payment(payment, turn.now);
@@ -185,6 +209,6 @@ pub(crate) fn keep(
 
 pub(crate) fn add_entry(world: &mut World, entry: Entry, turn: &Turn) -> uuid::Uuid {
     let id = turn.new_id();
-    world.add_entry(EntryRow { id, entry, at: turn.now });
+    world.add_entry(EntryRow { id, entry });
     id
 }

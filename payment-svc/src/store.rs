@@ -9,19 +9,23 @@ mod calls;
 mod payments;
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use mailbox::{HeldRow, Locking};
-use proto::{CustomerId, OrderId};
+use mailbox::{HeldRow, Locking, Trace};
+use proto::{CustomerId, Money, OrderId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::domain::{Account, Entry, Hold, Payment, Wallet};
+use crate::domain::{Account, Call, Entry, Hold, Payment, Standing, Undoing, Wallet};
 
-pub use accounts::{Shown, account, account_currency, entries};
-pub use calls::{CallRow, lease_calls, postpone_call};
-pub use payments::payment;
+pub use accounts::{Shown, account, entries, overdue_holds};
+pub use calls::{CallRow, Unanswered, lease_calls, postpone_call, unanswered_calls};
+pub use payments::{payment, refunds_refused};
 
 /// This service's tables, the mailbox's first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -36,6 +40,22 @@ pub struct Root {
     pub heard_stock: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
+    /// When it was captured or declined.
+    pub outcome_at: Option<OffsetDateTime>,
+}
+
+impl Root {
+    /// The payment as it stood when its outcome was known, whatever became of it since.
+    pub fn at_outcome(&self) -> Self {
+        let mut root = self.clone();
+        root.updated_at = self.outcome_at.unwrap_or(self.updated_at);
+        root.payment.undoing = Undoing::NotAsked;
+        if let Standing::Captured(capture) = &mut root.payment.standing {
+            capture.refunded = Money::zero(capture.amount.currency());
+            capture.refunding = None;
+        }
+        root
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +69,6 @@ pub struct AccountRow {
 pub struct EntryRow {
     pub id: Uuid,
     pub entry: Entry,
-    pub at: OffsetDateTime,
 }
 
 /// What a batch needs to find.
@@ -60,15 +79,20 @@ pub struct Wanted {
     pub customers: BTreeSet<CustomerId>,
     /// Holds that are needed though their account may hold nothing.
     pub holds: BTreeSet<(CustomerId, OrderId)>,
+    /// Orders whose call to the provider is said to be over without money.
+    pub calls: BTreeSet<OrderId>,
 }
 
 /// All rows that one batch touches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct World {
+    /// Until when the calls that this batch begins belong to this process.
+    leased_until: Instant,
     payments: BTreeMap<OrderId, Slot<Root>>,
     accounts: BTreeMap<CustomerId, Slot<AccountRow>>,
     holds: BTreeMap<(CustomerId, OrderId), Slot<Hold>>,
     entries: Vec<EntryRow>,
+    attempts: BTreeMap<OrderId, i32>,
     begun: BTreeMap<OrderId, CallRow>,
     over: BTreeSet<OrderId>,
     said: BTreeMap<&'static str, u64>,
@@ -112,6 +136,22 @@ fn with<K, T>(slots: &BTreeMap<K, Slot<T>>, change: Change) -> Vec<(&K, &T)> {
 }
 
 impl World {
+    fn new(leased_until: Instant) -> Self {
+        Self {
+            leased_until,
+            payments: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            entries: Vec::new(),
+            attempts: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            over: BTreeSet::new(),
+            said: BTreeMap::new(),
+            held_payments: BTreeSet::new(),
+            held_accounts: BTreeSet::new(),
+        }
+    }
+
     pub fn root(&self, order: OrderId) -> Option<&Root> {
         self.payments.get(&order).map(|slot| &slot.row)
     }
@@ -146,11 +186,15 @@ impl World {
                 heard_stock: 0,
                 created_at: now,
                 updated_at: now,
+                outcome_at: None,
             })
         };
         let slot = self.payments.entry(order).or_insert_with(fresh);
         if slot.row.payment != payment {
             let root = slot.change();
+            if root.payment.outcome() != payment.outcome() {
+                root.outcome_at = payment.outcome().map(|_| now);
+            }
             root.payment = payment;
             root.updated_at = now;
         }
@@ -195,8 +239,15 @@ impl World {
         self.entries.push(entry);
     }
 
-    pub fn begin_call(&mut self, call: CallRow) {
-        self.begun.insert(call.call.order, call);
+    /// A call that this process makes once all of it is committed.
+    pub fn begin_call(&mut self, call: Call, trace: Option<Trace>) {
+        let leased_until = self.leased_until;
+        self.begun.insert(call.order, CallRow { call, trace, attempts: 0, leased_until });
+    }
+
+    /// Whether an order's call still belongs to whoever took it over so often.
+    pub fn is_held(&self, order: OrderId, attempts: i32) -> bool {
+        self.attempts.get(&order) == Some(&attempts)
     }
 
     /// The call that was in flight has been answered.
@@ -236,10 +287,16 @@ pub struct Effects {
     pub said: BTreeMap<&'static str, u64>,
 }
 
-/// Locks and reads all rows of a batch: payments, then accounts, then what is held in them.
-pub async fn load(db: &mut PgConnection, wanted: Wanted, locking: Locking) -> sqlx::Result<World> {
-    let mut world = World::default();
-    let Wanted { orders, mut customers, holds } = wanted;
+/// Locks and reads all rows of a batch: payments, then accounts, then what is held in them, then
+/// calls. What the batch begins will be leased for `lease`.
+pub async fn load(
+    db: &mut PgConnection,
+    wanted: Wanted,
+    locking: Locking,
+    lease: Duration,
+) -> sqlx::Result<World> {
+    let mut world = World::new(Instant::now() + lease);
+    let Wanted { orders, mut customers, holds, calls } = wanted;
     if !orders.is_empty() {
         let mut ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
         if locking == Locking::SkipHeld {
@@ -272,11 +329,12 @@ pub async fn load(db: &mut PgConnection, wanted: Wanted, locking: Locking) -> sq
             world.holds.insert(key, Slot::kept(hold));
         }
     }
+    world.attempts = calls::lock_attempts(db, &calls).await?;
     Ok(world)
 }
 
 /// Writes what changed, one statement a table and kind of change.
-pub async fn save(db: &mut PgConnection, world: &World, lease_ms: i64) -> sqlx::Result<()> {
+pub async fn save(db: &mut PgConnection, world: &World, lease: Duration) -> sqlx::Result<()> {
     payments::insert_payments(db, &with(&world.payments, Change::New)).await?;
     payments::update_payments(db, &with(&world.payments, Change::Changed)).await?;
     accounts::insert_accounts(db, &with(&world.accounts, Change::New)).await?;
@@ -285,7 +343,12 @@ pub async fn save(db: &mut PgConnection, world: &World, lease_ms: i64) -> sqlx::
     accounts::update_holds(db, &with(&world.holds, Change::Changed)).await?;
     accounts::append_entries(db, &world.entries).await?;
     calls::end_calls(db, &world.over).await?;
-    calls::begin_calls(db, &world.begun, lease_ms).await
+    calls::begin_calls(db, &world.begun, lease).await
+}
+
+/// A time for a statement.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A row that no code of ours could have written.
