@@ -76,6 +76,17 @@ create table relay_tick (
     constraint relay_tick_pkey primary key (tick_id)
 );
 
+-- The relay's lane of this database, paused by an operator: nothing is shipped while the row is there. At most one row.
+create table lane_pause (
+    paused_at timestamptz not null default clock_timestamp(),
+    reason text not null,
+    -- Who asked.
+    caller text not null,
+    only_row boolean not null default true,
+    constraint lane_pause_pkey primary key (only_row),
+    constraint lane_pause_one_row check (only_row)
+);
+
 -- The ids of messages and commands that have taken effect. UUIDv7, so a partition is a range of ids and of time at once.
 create table inbox (
     event_id uuid not null,
