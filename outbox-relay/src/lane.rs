@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Database, Options},
     envelope::Envelope,
-    leader::{Leader, NoLeader},
+    leader::{Leader, NoLeader, event_types, identity},
     metrics::Meters,
     publish::{Generation, Publisher},
     ship::Ship,
@@ -175,10 +175,10 @@ impl Lane {
         leader: &mut Leader,
         unknown: Option<i16>,
     ) -> sqlx::Result<Result<Envelope, State>> {
-        let Some(identity) = leader.identity().await? else {
+        let Some(identity) = identity(&mut leader.session).await? else {
             return Ok(Err(State::Waiting("its service has not started yet".to_owned())));
         };
-        let types = leader.event_types().await?;
+        let types = event_types(&mut leader.session).await?;
         if let Some(number) = unknown.filter(|number| types.iter().all(|t| t.number != *number)) {
             let why = format!(
                 "an event of type {number} waits, which is not in event_types: nothing is skipped"

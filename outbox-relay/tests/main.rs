@@ -13,3 +13,4 @@ mod order;
 mod plans;
 mod stage;
 mod unknown;
+mod vanish;
