@@ -14,6 +14,7 @@ use crate::{
     publish::{Generation, Publisher},
     ship::Ship,
     status::{State, Status},
+    topics::Topics,
 };
 
 /// First and longest pause before a lost database is tried again.
@@ -60,6 +61,7 @@ pub(crate) struct Lane {
     pub(crate) status: Status,
     pub(crate) wake: Arc<Notify>,
     pub(crate) meters: Meters,
+    pub(crate) topics: Arc<Topics>,
 }
 
 impl Lane {
@@ -117,6 +119,7 @@ impl Lane {
                 Err(error) => return error.into(),
             };
             self.status.set(State::Leads);
+            let stretch = self.topics.stretch(stop);
             let ship = Ship {
                 leader,
                 generation,
@@ -124,9 +127,11 @@ impl Lane {
                 options: &self.options,
                 meters: &self.meters,
                 wake: &self.wake,
-                stop,
+                stop: &stretch,
             };
             match ship.run(cursor).await {
+                // A topic was made anew.
+                Halt::Stop if !stop.is_cancelled() => unknown = None,
                 Halt::Producer => unknown = None,
                 Halt::UnknownType(number) => unknown = Some(number),
                 halt => return halt,
@@ -151,7 +156,12 @@ impl Lane {
                         Ok(Some(generation)) => {
                             let topics = generation.missing(envelope.topics()).await;
                             match topics {
-                                Ok(none) if none.is_empty() => return Ok((generation, envelope)),
+                                Ok(none) if none.is_empty() => {
+                                    match self.topics.look(&mut leader.session).await? {
+                                        None => return Ok((generation, envelope)),
+                                        Some(state) => state,
+                                    }
+                                }
                                 Ok(some) => {
                                     State::Waiting(format!("no topic {} yet", some.join(", ")))
                                 }

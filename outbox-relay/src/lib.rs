@@ -9,7 +9,9 @@
 //! position": positions and transaction ids are handed out in another order than they become
 //! visible. The cursor is a snapshot; it becomes durable as a tick (`leader`) once Kafka has
 //! acknowledged everything that is visible in it (`publish`). One lane (`ship`) serves one
-//! database; all lanes share one producer. `retire` drops what nobody can need any more.
+//! database; all lanes share one producer. `retire` drops what nobody can need any more, `topics`
+//! finds out which topics were made anew, `replay` ships once more what an operator asks for.
+//! `adopt` takes over what was upgraded or restored.
 
 pub mod config;
 
@@ -20,9 +22,11 @@ mod metrics;
 mod poll;
 mod progress;
 mod publish;
+mod replay;
 mod retire;
 mod ship;
 mod status;
+mod topics;
 mod wake;
 mod walk;
 
@@ -51,7 +55,7 @@ pub type Loop = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::
 
 /// The loops of a relay, and what they say of themselves.
 pub struct Relay {
-    /// Per database: the lane that ships, the wake-up, the dropping of leaves.
+    /// Per database: the lane that ships, the wake-up, the dropping of leaves, the replays.
     pub loops: Vec<(&'static str, Loop)>,
     /// The producer, which must outlive the others.
     pub producer: Loop,
@@ -68,9 +72,11 @@ impl Relay {
         let (factory, publisher) = publish::open(&options);
         let mut loops: Vec<(&'static str, Loop)> = Vec::new();
         let mut databases = Vec::new();
+        let ends = topics::Ends::new(&options);
         for database in &options.databases {
             let status = Status::new(&database.label);
             let wake = Arc::new(Notify::new());
+            let topics = Arc::new(topics::Topics::new(&ends, &database.label));
             let lane = lane::Lane {
                 database: database.clone(),
                 options: Arc::clone(&options),
@@ -78,6 +84,13 @@ impl Relay {
                 status: status.clone(),
                 wake: Arc::clone(&wake),
                 meters: metrics::Meters::new(&database.label),
+                topics: Arc::clone(&topics),
+            };
+            let replayer = replay::Replayer {
+                database: database.clone(),
+                publisher: publisher.clone(),
+                status: status.clone(),
+                topics,
             };
             let retire =
                 retire::Retire::new(database.clone(), Arc::clone(&options), status.clone());
@@ -85,6 +98,7 @@ impl Relay {
             loops.push(("relay", Box::new(move |stop| lane.run(stop).boxed())));
             loops.push(("wake", Box::new(move |stop| wake::listen(url, wake, stop).boxed())));
             loops.push(("retire", Box::new(move |stop| retire.run(stop).boxed())));
+            loops.push(("replay", Box::new(move |stop| replayer.run(stop).boxed())));
             databases.push(status);
         }
         let producer: Loop = Box::new(move |stop| factory.run(stop).boxed());

@@ -11,6 +11,7 @@ mod leaders;
 mod leaves;
 mod order;
 mod plans;
+mod replays;
 mod stage;
 mod unknown;
 mod vanish;
