@@ -10,9 +10,10 @@
 //! visible. The cursor is a snapshot; it becomes durable as a tick (`leader`) once Kafka has
 //! acknowledged everything that is visible in it (`publish`). One lane (`ship`) serves one
 //! database; all lanes share one producer. `retire` drops what nobody can need any more, `topics`
-//! finds out which topics were made anew, `replay` ships once more what an operator asks for.
+//! finds out which topics were made anew, `replay` ships once more what an operator asks for, and
 //! `adopt` takes over what was upgraded or restored.
 
+pub mod adopt;
 pub mod config;
 
 mod envelope;

@@ -12,6 +12,7 @@ mod leaves;
 mod order;
 mod plans;
 mod replays;
+mod restore;
 mod stage;
 mod unknown;
 mod vanish;
