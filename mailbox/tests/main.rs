@@ -4,6 +4,7 @@
 mod commands;
 mod hammer;
 mod kafka;
+mod lanes;
 mod messages;
 mod operators;
 mod proxy;

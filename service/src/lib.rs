@@ -6,8 +6,10 @@
 
 mod ask;
 mod events;
+mod lanes;
 mod operators;
 mod parked;
+mod replays;
 
 use chassis::Chassis;
 use mailbox::{Loop, Mailbox, Reactor};

@@ -5,3 +5,4 @@ mod journeys;
 mod kills;
 mod poison;
 mod refusals;
+mod replays;
