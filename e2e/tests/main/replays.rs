@@ -1,6 +1,7 @@
 //! Operators and the relay: its lanes, and events that are brought back from an outbox.
 
-use e2e::{Shop, in_the_shop};
+use backends::testing::eventually;
+use e2e::{Shop, WITHIN, in_the_shop};
 use proto::topic;
 use serde_json::{Value, json};
 
@@ -15,8 +16,12 @@ fn what_was_shipped_is_shipped_once_more_and_happens_once() {
                 "dry_run": is_dry_run, "reason": "a test"})
         };
 
-        let counted = shop.post("/v1/replays", &ask(true)).await.with(200);
-        assert_eq!((&counted["events"], &counted["keys"]), (&json!(2), &json!(1)));
+        // What was said is replayed once a tick covers it.
+        eventually("two events to replay", WITHIN, async || {
+            let counted = shop.post("/v1/replays", &ask(true)).await.with(200);
+            if counted == json!({"events": 2, "keys": 1}) { Ok(()) } else { Err(counted) }
+        })
+        .await;
         let begun = shop.post("/v1/replays", &ask(false)).await.with(202);
         assert_eq!((&begun["events"], &begun["done"]), (&json!(2), &json!(0)));
         let ended = ended(shop, &begun).await;
@@ -61,7 +66,7 @@ fn lanes_are_told_and_a_pause_needs_a_reason() {
 
 async fn ended(shop: &Shop, begun: &Value) -> Value {
     let path = format!("/v1/replays/{}", begun["id"].as_str().unwrap());
-    backends::testing::eventually("the replay's end", e2e::WITHIN, async || {
+    eventually("the replay's end", WITHIN, async || {
         let replay = shop.get(&path).await.with(200);
         if replay["state"] == "ended" { Ok(replay) } else { Err(replay.to_string()) }
     })
