@@ -100,26 +100,20 @@ async fn resume<R: Reactor>(
     let (reason, from) = body.read(|fields| {
         let from = resume_from(fields);
         let reason = fields.text("reason", REASON_CHARS_MAX);
-        Some((reason?.to_owned(), from?))
+        Some((reason?.to_owned(), from))
     })?;
     let key = asked.key(&body.0)?;
     let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
     answered(desk.mailbox.resume_lane(request, from, |change| desk.tell(change)).await)
 }
 
-/// From where a stopped lane goes on; the outer `None` is a fault that was noted.
-fn resume_from(fields: &mut Fields<'_>) -> Option<Option<ResumeFrom>> {
-    if !fields.has("from") {
-        fields.json("from");
-        return Some(None);
-    }
-    fields
-        .parsed("from", |word| match word {
-            "here" => Ok(ResumeFrom::Here),
-            "beginning" => Ok(ResumeFrom::Beginning),
-            _ => Err((Code::InvalidValue, "has to be here or beginning".into())),
-        })
-        .map(Some)
+/// From where a stopped lane goes on.
+fn resume_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
+    fields.optional_parsed("from", |word| match word {
+        "here" => Ok(ResumeFrom::Here),
+        "beginning" => Ok(ResumeFrom::Beginning),
+        _ => Err((Code::InvalidValue, "has to be here or beginning".into())),
+    })
 }
 
 impl<R: Reactor> Desk<R> {

@@ -158,10 +158,8 @@ pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, P
         Err(OperatorError::Answered(answer)) => Ok(outcome(Outcome { answer, replayed: true })),
         Err(OperatorError::KeyReused) => Err(key_reused()),
         Err(OperatorError::Database(error)) => Err(unanswered(&error)),
-        Err(error @ (OperatorError::NotParked | OperatorError::StillStopped(_))) => {
-            tracing::error!(error = &error as &dyn Error, "no parked key was asked for");
-            Err(Problem::internal())
-        }
+        // What only parked keys can come to.
+        Err(error) => Err(unanswered(&error)),
     }
 }
 
