@@ -67,7 +67,9 @@ async fn a_leader_whose_database_is_out_of_reach_is_followed_within_seconds() {
     successor.leads().await;
     say(&mut session, "key", 2).await;
     reader.read(2).await;
-    cut_off.until(0, |state| *state != outbox_relay::State::Leads).await;
+    // A statement's ten seconds, and as much again on a busy machine.
+    let noticed = cut_off.until(0, |state| *state != outbox_relay::State::Leads);
+    tokio::time::timeout(Duration::from_secs(40), noticed).await.unwrap();
     cut_off.kill().await;
     successor.stop().await;
     way.serving.abort();
