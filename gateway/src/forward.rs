@@ -62,6 +62,11 @@ impl Asked {
         Self { method: Method::GET, path, headers, body, wait: self.wait }
     }
 
+    /// The body of what was posted.
+    pub fn posted(&self) -> Option<&[u8]> {
+        (self.method == Method::POST).then_some(&*self.body)
+    }
+
     fn request(&self, to: &Authority) -> hyper::Request<Full<Bytes>> {
         let mut request = hyper::Request::new(Full::new(self.body.clone()));
         let mut uri = axum::http::uri::Parts::default();

@@ -11,6 +11,7 @@ pub mod config;
 pub mod forward;
 mod parked;
 mod problems;
+mod replays;
 pub mod routes;
 pub mod upstreams;
 
@@ -84,6 +85,7 @@ impl Gateway {
                 self.forwarder.forward(service, &asked).await
             }
             Found::All => parked::list(&self.forwarder, &Asked::read(request).await?).await,
+            Found::Replays => replays::pass(&self.forwarder, &Asked::read(request).await?).await,
             Found::NoService(name) => {
                 Err(Problem::new(Code::NotFound, format!("there is no service {name}")))
             }

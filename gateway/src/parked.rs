@@ -1,4 +1,4 @@
-//! The parked keys of all services in one list: service after service, page by page.
+//! The parked keys of all services in one list, or their lanes: service after service, page by page.
 
 use axum::{
     body::{Body, to_bytes},
@@ -79,7 +79,7 @@ async fn ask(
     limit: usize,
     cursor: Option<String>,
 ) -> Result<Page, Problem> {
-    let mut path = format!("/v1/parked?service={service}&limit={limit}");
+    let mut path = format!("{}?service={service}&limit={limit}", asked.path.path());
     if let Some(cursor) = cursor {
         // Cursors are of the alphabet that needs no encoding; anything else is no cursor of ours.
         path.push_str("&cursor=");
@@ -90,7 +90,7 @@ async fn ask(
     let status = response.status();
     let unclear = || {
         let detail = format!(
-            "{service} did not tell its parked keys ({status}); \
+            "{service} did not tell its part ({status}); \
              ask for the others with ?service="
         );
         Problem::new(Code::Overloaded, detail).retry_after(1)

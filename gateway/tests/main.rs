@@ -4,4 +4,5 @@
 mod failing;
 mod forwarding;
 mod parked;
+mod replays;
 mod stub;

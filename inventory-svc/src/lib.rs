@@ -14,6 +14,7 @@ pub mod domain;
 pub mod http;
 pub mod metrics;
 pub mod reactions;
+pub mod relisting;
 pub mod search;
 pub mod store;
 pub mod views;
@@ -48,6 +49,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     service::spawn(&mut chassis, &mailbox, loops);
     let (swept, sweeping) = (pool.clone(), mailbox.clone());
     chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, stop));
+    let (looked, saying) = (pool.clone(), mailbox.clone());
+    chassis.tasks.spawn("relisting", |stop| relisting::watch(looked, saying, stop));
     chassis.serve(http::router(http::Site { pool, mailbox })).await?;
     chassis.wait().await
 }

@@ -31,6 +31,8 @@ pub enum Input {
     Order { order: OrderId, event: Event, terms: Option<Box<orders::Terms>> },
     /// The sweep found that an order's hold is over.
     HoldRanOut(OrderId),
+    /// The catalogue's topic has lost what was said of a product.
+    SayAnew(Sku),
     /// Somebody asks for something.
     Asked(Request),
 }
@@ -39,7 +41,7 @@ impl Input {
     fn order(&self) -> Option<OrderId> {
         match self {
             Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
-            Self::Asked(_) => None,
+            Self::SayAnew(_) | Self::Asked(_) => None,
         }
     }
 
@@ -50,6 +52,7 @@ impl Input {
                 lines.iter().map(|line| &line.sku).collect()
             }
             Self::Order { .. } | Self::HoldRanOut(_) => Vec::new(),
+            Self::SayAnew(sku) => vec![sku],
             Self::Asked(request) => request.skus(),
         }
     }
@@ -102,6 +105,13 @@ impl Reactor for Inventory {
                 react(world, *order, event, terms.as_deref(), turn)
             }
             Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, turn),
+            Input::SayAnew(sku) => {
+                let World { products, to_say, .. } = world;
+                if let Some(kept) = products.get_mut(sku) {
+                    kept.now.version += i64::from(to_say.insert(sku.clone()));
+                }
+                Decided::default()
+            }
             Input::Asked(request) => {
                 Decided { announced: Vec::new(), answer: commands::answer(world, request, turn) }
             }

@@ -1,7 +1,7 @@
 //! Given rows, when a message, then rows and events.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
-use proto::{Event, catalogue::catalogue_event, orders, stock::stock_event, topic};
+use proto::{Event, Sku, catalogue::catalogue_event, orders, stock::stock_event, topic};
 
 use super::{Shop, a_shop, an_order, terms};
 use inventory_svc::{domain::Reservation, reactions::Input, store::look};
@@ -153,6 +153,16 @@ async fn a_hot_product_is_said_once_for_a_batch_and_only_when_it_matters() {
     let more: Vec<_> = (0..3).map(|_| shop.placed(an_order(), &[("mug", 1)])).collect();
     shop.hear(more).await;
     assert_eq!(changes(&mut shop).await, [(0, 1), (1_000, 2), (898, 3)]);
+}
+
+#[tokio::test]
+async fn a_product_that_the_catalogue_lost_is_said_anew_with_the_next_version() {
+    let mut shop = a_shop().await.with_stock("mug", 5).await;
+
+    shop.mailbox.tell(Input::SayAnew(Sku::parse("mug").unwrap())).await;
+    shop.mailbox.tell(Input::SayAnew(Sku::parse("never-listed").unwrap())).await;
+
+    assert_eq!(changes(&mut shop).await, [(0, 1), (5, 2), (5, 3)]);
 }
 
 /// Availability and version of each `ProductChanged`.

@@ -88,6 +88,41 @@ create table lane_pause (
     constraint lane_pause_one_row check (only_row)
 );
 
+-- Where each topic ended when the relay last looked. An end that fell tells a topic that was made anew, or that lost its newest events.
+create table relay_topics (
+    topic text not null,
+    -- By partition: the offset after its last message.
+    ends bigint[] not null,
+    -- Nothing is shipped from this database while it is set: a replay of the whole topic ends that, or an operator's word.
+    made_anew_at timestamptz,
+    constraint relay_topics_pkey primary key (topic)
+);
+
+-- Events that the relay ships once more, because an operator asked for it.
+create table replays (
+    replay_id uuid not null,
+    -- Which events: those of these topics, of this key if there is one, said from then (inclusive) to then (exclusive).
+    topics text[] not null,
+    key text,
+    from_at timestamptz,
+    to_at timestamptz not null,
+    -- Everything that the outbox has of the topics: what a topic that was made anew lacks.
+    is_whole boolean not null,
+    reason text not null,
+    -- Who asked.
+    caller text not null,
+    -- How much it was when it was asked for, and how much of it Kafka has acknowledged.
+    events bigint not null,
+    keys bigint not null,
+    done bigint not null default 0,
+    -- Everything up to it is acknowledged; beyond the last one nothing had been said yet.
+    position bigint not null default 0,
+    last_position bigint not null,
+    started_at timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+    constraint replays_pkey primary key (replay_id)
+);
+
 -- The ids of messages and commands that have taken effect. UUIDv7, so a partition is a range of ids and of time at once.
 create table inbox (
     event_id uuid not null,

@@ -8,7 +8,7 @@
 //! Reading order: `reactor` (what a service gives), `entry`, `batch` and `decide` (one transaction),
 //! `fault` and `settle` (what happens when it fails), `held` (what waits for a row), `consume` and `commands` (the two ways in; `pace` between batches,
 //! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
-//! `leaves` (the sweep).
+//! `lanes` and `replays` (what operators ask of the relay), `leaves` (the sweep).
 
 mod batch;
 mod commands;
@@ -21,16 +21,19 @@ mod flood;
 mod held;
 mod idempotency;
 mod inbox;
+mod lanes;
 mod leaves;
 mod message;
 pub mod metrics;
 mod nearness;
+mod once;
 mod operate;
 mod operations;
 mod outbox;
 mod pace;
 mod parked;
 mod reactor;
+mod replays;
 mod session;
 mod settle;
 pub mod testing;
@@ -55,11 +58,14 @@ use crate::{
 
 pub use fault::Locking;
 pub use held::HeldSince;
+pub use lanes::{Lane, LaneChange, LaneState, ResumeFrom, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
+pub use once::OperatorRequest;
 pub use operate::{Once, OperatorError};
 pub use outbox::backlog;
 pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
 pub use reactor::{Announced, Answer, Decided, HeldRow, Reactor, Reading, Turn};
+pub use replays::{Replay, ReplayScope, ReplaySize};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
 #[derive(Clone, Debug)]

@@ -63,7 +63,7 @@ pub(crate) struct Operators<R: Reactor> {
 
 impl<R: Reactor> Operators<R> {
     /// One session a request: operators are few, and theirs must not be the batches'.
-    fn session(&self) -> sqlx::Result<Session> {
+    pub(crate) fn session(&self) -> sqlx::Result<Session> {
         Session::new(&self.database_url, &format!("{} operators", self.service))
     }
 

@@ -45,6 +45,9 @@ pub(crate) enum Action {
     ParkedRelease,
     ParkedDiscard,
     ParkedReplace,
+    LanesPause,
+    LanesResume,
+    ReplaysStart,
 }
 
 impl Action {
@@ -54,6 +57,9 @@ impl Action {
             Self::ParkedRelease => "parked.release",
             Self::ParkedDiscard => "parked.discard",
             Self::ParkedReplace => "parked.replace",
+            Self::LanesPause => "lanes.pause",
+            Self::LanesResume => "lanes.resume",
+            Self::ReplaysStart => "replays.start",
         }
     }
 }

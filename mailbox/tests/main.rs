@@ -6,6 +6,7 @@ mod failures;
 mod hammer;
 mod held;
 mod kafka;
+mod lanes;
 mod messages;
 mod operators;
 mod proxy;

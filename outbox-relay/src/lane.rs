@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Database, Options},
     envelope::Envelope,
-    leader::{Leader, NoLeader},
+    leader::{Leader, NoLeader, event_types, identity},
     metrics::Meters,
     publish::Producer,
     ship::Ship,
     status::{State, Status},
+    topics::Topics,
     traffic::Traffic,
     wake::WakeUps,
 };
@@ -70,6 +71,7 @@ pub(crate) struct Lane {
     pub(crate) status: Status,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) meters: Meters,
+    pub(crate) topics: Arc<Topics>,
 }
 
 impl Lane {
@@ -124,6 +126,8 @@ impl Lane {
             };
             match halt {
                 Halt::Paused | Halt::UnknownType(_) => {}
+                // A topic was made anew: only this stretch was asked to end.
+                Halt::Stop if !stop.is_cancelled() => {}
                 Halt::Kafka(why) => {
                     let pause = pause_after(refusals);
                     refusals = refusals.saturating_add(1);
@@ -165,6 +169,7 @@ impl Lane {
                 if *refusals == 0 {
                     self.status.set(State::Leads);
                 }
+                let stretch = self.topics.stretch(stop);
                 let ship = Ship {
                     leader,
                     producer: &mut producer,
@@ -174,7 +179,7 @@ impl Lane {
                     status: &self.status,
                     refusals,
                     wake_ups: &self.wake_ups,
-                    stop,
+                    stop: &stretch,
                 };
                 ship.run(cursor).await
             }
@@ -195,9 +200,15 @@ impl Lane {
                 Some(reason) => State::Paused(reason),
                 None => match self.envelope(leader, unknown).await? {
                     Err(missing) => missing,
-                    Ok(envelope) => match self.topics(&mut producer, &envelope).await {
-                        Ok(producer) => return Ok((producer, envelope)),
+                    Ok(envelope) => match self.producer(&mut producer, &envelope).await {
                         Err(missing) => missing,
+                        Ok(sees_all) => match self.topics.look(&mut leader.session).await? {
+                            None => return Ok((sees_all, envelope)),
+                            Some(anew) => {
+                                producer = Some(sees_all);
+                                anew
+                            }
+                        },
                     },
                 },
             };
@@ -208,7 +219,7 @@ impl Lane {
 
     /// A producer that sees all topics, or what is missing. One that does not stays for the next
     /// look.
-    async fn topics(
+    async fn producer(
         &self,
         made: &mut Option<Producer>,
         envelope: &Envelope,
@@ -233,10 +244,10 @@ impl Lane {
         leader: &mut Leader,
         unknown: Option<i16>,
     ) -> sqlx::Result<Result<Envelope, State>> {
-        let Some(identity) = leader.identity().await? else {
+        let Some(identity) = identity(&mut leader.session).await? else {
             return Ok(Err(State::Waiting("its service has not started yet".to_owned())));
         };
-        let types = leader.event_types().await?;
+        let types = event_types(&mut leader.session).await?;
         if let Some(number) = unknown.filter(|number| types.iter().all(|t| t.number != *number)) {
             let why = format!(
                 "an event of type {number} waits, which is not in event_types: nothing is skipped"

@@ -10,8 +10,11 @@
 //! visible. The cursor is a snapshot; it becomes durable as a tick (`leader`) once Kafka has
 //! acknowledged everything that is visible in it (`publish`). One lane (`ship`) serves one
 //! database, with a producer of its own; lanes share the room in flight and nothing else.
-//! `retire` drops what nobody can need any more.
+//! `retire` drops what nobody can need any more, `topics` finds out which topics were made anew,
+//! `replay` ships once more what an operator asks for, and `adopt` takes over what was upgraded or
+//! restored.
 
+pub mod adopt;
 pub mod config;
 
 mod cadence;
@@ -22,9 +25,11 @@ mod metrics;
 mod poll;
 mod progress;
 mod publish;
+mod replay;
 mod retire;
 mod ship;
 mod status;
+mod topics;
 mod traffic;
 mod wake;
 mod walk;
@@ -52,7 +57,7 @@ pub type Loop = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::
 
 /// The loops of a relay, and what they say of themselves.
 pub struct Relay {
-    /// Per database: the lane that ships, the wake-up, the dropping of leaves.
+    /// Per database: the lane that ships, the wake-up, the dropping of leaves, the replays.
     pub loops: Vec<(&'static str, Loop)>,
     /// How each database fares, in the order of the options.
     pub databases: Vec<Status>,
@@ -65,9 +70,11 @@ impl Relay {
         let traffic = Arc::new(traffic::Traffic::new(options.databases.len()));
         let mut loops: Vec<(&'static str, Loop)> = Vec::new();
         let mut databases = Vec::new();
+        let ends = topics::Ends::new(&options);
         for database in &options.databases {
             let status = Status::new(&database.label);
             let wake_ups = Arc::new(wake::WakeUps::default());
+            let topics = Arc::new(topics::Topics::new(&ends, &database.label));
             let lane = lane::Lane {
                 database: database.clone(),
                 options: Arc::clone(&options),
@@ -75,6 +82,14 @@ impl Relay {
                 status: status.clone(),
                 wake_ups: Arc::clone(&wake_ups),
                 meters: metrics::Meters::new(&database.label),
+                topics: Arc::clone(&topics),
+            };
+            let replayer = replay::Replayer {
+                database: database.clone(),
+                options: Arc::clone(&options),
+                traffic: Arc::clone(&traffic),
+                status: status.clone(),
+                topics,
             };
             let retire =
                 retire::Retire::new(database.clone(), Arc::clone(&options), status.clone());
@@ -82,6 +97,7 @@ impl Relay {
             loops.push(("relay", Box::new(move |stop| lane.run(stop).boxed())));
             loops.push(("wake", Box::new(move |stop| wake::listen(url, wake_ups, stop).boxed())));
             loops.push(("retire", Box::new(move |stop| retire.run(stop).boxed())));
+            loops.push(("replay", Box::new(move |stop| replayer.run(stop).boxed())));
             databases.push(status);
         }
         Self { loops, databases }

@@ -6,9 +6,11 @@
 
 mod ask;
 mod events;
+mod lanes;
 mod money;
 mod operators;
 mod parked;
+mod replays;
 
 use chassis::Chassis;
 use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor};

@@ -3,9 +3,11 @@
 use axum::Router;
 use mailbox::{Mailbox, Reactor};
 
-use crate::parked;
+use crate::{lanes, parked, replays};
 
 /// Every path of one service that is for operators.
 pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
     parked::router(mailbox.clone(), service)
+        .merge(lanes::router(mailbox.clone(), service))
+        .merge(replays::router(mailbox.clone(), service))
 }

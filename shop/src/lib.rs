@@ -32,6 +32,7 @@ pub mod demo;
 pub mod load;
 pub mod order;
 pub mod parked;
+pub mod replay;
 pub mod seed;
 pub mod tail;
 

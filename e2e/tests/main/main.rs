@@ -6,3 +6,4 @@ mod kills;
 mod plants;
 mod poison;
 mod refusals;
+mod replays;
