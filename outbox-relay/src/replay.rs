@@ -19,15 +19,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    config::Database,
+    config::{Database, Options},
     envelope::Envelope,
     lane::Halt,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
     progress::Sending,
-    publish::{Publisher, Way},
+    publish::{End, Producer, Way},
     status::{State, Status},
     topics::Topics,
+    traffic::Traffic,
     walk,
 };
 
@@ -40,7 +41,8 @@ const SPAN: i64 = 50_000;
 /// Ships what was asked for, one replay after the other, and looks after the topics meanwhile.
 pub(crate) struct Replayer {
     pub(crate) database: Database,
-    pub(crate) publisher: Publisher,
+    pub(crate) options: Arc<Options>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) status: Status,
     pub(crate) topics: Arc<Topics>,
 }
@@ -56,7 +58,7 @@ impl Replayer {
         loop {
             tokio::time::sleep(LOOK).await;
             // Who stands by leaves it to the leader; a lane that stopped may wait for a replay.
-            if matches!(self.status.state(), State::StandsBy | State::Waiting(_)) {
+            if !self.status.leads() || matches!(self.status.state(), State::Waiting(_)) {
                 session = None;
                 continue;
             }
@@ -79,14 +81,28 @@ impl Replayer {
         }
     }
 
-    /// Ships a replay from where it is to its end.
-    async fn replay(&mut self, session: &mut PgConnection, replay: Replay) -> Result<(), Halt> {
+    /// Ships a replay from where it is to its end, with a producer of its own.
+    async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), Halt> {
+        let refused = |error| Halt::Kafka(format!("no producer can be made: {error}"));
+        let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
+        producer.prepare_walk().map_err(refused)?;
+        let ended = self.ship(session, &producer, &replay).await;
+        producer.close().await;
+        ended
+    }
+
+    async fn ship(
+        &self,
+        session: &mut PgConnection,
+        producer: &Producer,
+        replay: &Replay,
+    ) -> Result<(), Halt> {
         let label = Arc::clone(&self.database.label);
         let Some(identity) = identity(session).await? else { return Ok(()) };
         let types = event_types(session).await?;
         let envelope = Envelope::new(&identity, &types);
         let named = types.iter().filter(|it| replay.topics.contains(&it.topic));
-        let filter = Filter { types: named.map(|it| it.number).collect(), replay: &replay };
+        let filter = Filter { types: named.map(|it| it.number).collect(), replay };
         tracing::info!(database = &*label, replay = %replay.id, "a replay begins or goes on");
         let mut position = replay.position;
         while let Some(first) = first_after(session, position).await? {
@@ -94,7 +110,8 @@ impl Replayer {
                 break;
             }
             let rows;
-            (position, rows) = self.window(session, &envelope, &filter, first - 1).await?;
+            let sending = (producer, &envelope);
+            (position, rows) = window(session, sending, &filter, first - 1).await?;
             if advance(session, replay.id, position, i64::from(rows)).await? {
                 tracing::info!(database = &*label, replay = %replay.id, "a replay waits: paused");
                 return Ok(());
@@ -105,32 +122,32 @@ impl Replayer {
         tracing::info!(database = &*label, replay = %replay.id, "a replay has ended");
         Ok(())
     }
+}
 
-    /// Ships what is asked for of the positions after `after`; the position reached, and how many
-    /// events went out.
-    async fn window(
-        &mut self,
-        session: &mut PgConnection,
-        envelope: &Envelope,
-        filter: &Filter<'_>,
-        after: i64,
-    ) -> Result<(i64, u32), Halt> {
-        let generation = self.publisher.generation().await.ok_or(Halt::Stop)?;
-        let done = Arc::new(Notify::new());
-        let mut sending = Sending::new(Way::Walk, &generation, envelope, &done);
-        let to = after + SPAN;
-        let is_full = filter.rows(session, after, to, |row| sending.send(row)).await?;
-        let reached = if is_full { sending.last_pos } else { to };
-        let (rows, receipt) = sending.close();
-        while !receipt.is_done() {
-            tokio::select! {
+/// Ships what is asked for of the positions after `after`; the position reached, and how many
+/// events went out.
+async fn window(
+    session: &mut PgConnection,
+    (producer, envelope): (&Producer, &Envelope),
+    filter: &Filter<'_>,
+    after: i64,
+) -> Result<(i64, u32), Halt> {
+    let done = Arc::new(Notify::new());
+    let mut sending = Sending::new(Way::Walk, producer, envelope, &done);
+    let to = after + SPAN;
+    let is_full = filter.rows(session, after, to, |row| sending.send(row)).await?;
+    let reached = if is_full { sending.last_pos } else { to };
+    let (rows, receipt) = sending.close();
+    loop {
+        match receipt.end() {
+            Some(End::Acknowledged) => return Ok((reached, rows)),
+            Some(End::Failed) => return Err(Halt::Kafka(producer.failure())),
+            None => tokio::select! {
                 () = done.notified() => {}
-                () = generation.broken() => return Err(Halt::Producer),
+                () = producer.broken() => return Err(Halt::Kafka(producer.failure())),
                 () = tokio::time::sleep(LOOK) => ping(session).await?,
-            }
+            },
         }
-        // A failed message is done, too, and breaks its producer before that.
-        if generation.is_broken() { Err(Halt::Producer) } else { Ok((reached, rows)) }
     }
 }
 
