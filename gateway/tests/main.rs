@@ -3,5 +3,5 @@
 
 mod failing;
 mod forwarding;
-mod parked;
+mod lists;
 mod stub;

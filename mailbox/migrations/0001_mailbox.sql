@@ -82,6 +82,32 @@ create table inbox (
     constraint inbox_pkey primary key (event_id)
 ) partition by range (event_id);
 
+-- A topic that an operator paused: no instance consumes it until it is resumed.
+create table consumer_pauses (
+    topic text not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint consumer_pauses_pkey primary key (topic)
+);
+
+-- A partition that stopped because Kafka no longer has what comes next: no instance consumes it until a person says where to go on.
+create table consumer_stops (
+    topic text not null,
+    "partition" int not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint consumer_stops_pkey primary key (topic, "partition")
+);
+
+-- A message that was applied, now and then, of each partition: when another is found in its place, the topic was made anew.
+create table consumer_positions (
+    topic text not null,
+    "partition" int not null,
+    "offset" bigint not null,
+    event_id uuid not null,
+    constraint consumer_positions_pkey primary key (topic, "partition")
+);
+
 -- A key that stopped: its first message could not be processed, the others wait behind it.
 create table parked_keys (
     topic text not null,

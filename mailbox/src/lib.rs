@@ -7,16 +7,23 @@
 //!
 //! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle`
 //! (what happens when it fails), `consume` and `commands` (the two ways in; `pace` between batches,
-//! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
+//! `nearness` of Kafka; `polling`, `assignment`, `positions`, `watchdog` and `control` of the
+//! consumer, `consumers` their tables), `parked` and `operate` (what stopped; `flood` when it is too much; `halts`
+//! of the consumer),
 //! `leaves` (the sweep).
 
+mod assignment;
 mod batch;
 mod commands;
 mod consume;
+mod consumed;
+mod consumers;
+mod control;
 mod entry;
 mod envelope;
 mod fault;
 mod flood;
+mod halts;
 mod idempotency;
 mod inbox;
 mod leaves;
@@ -28,11 +35,14 @@ mod operations;
 mod outbox;
 mod pace;
 mod parked;
+mod polling;
+mod positions;
 mod reactor;
 mod session;
 mod settle;
 pub mod testing;
 mod wake;
+mod watchdog;
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,12 +52,15 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Commands, nearness::Nearness, operate::Operators, session::Session, settle::Settler,
-    wake::Wake,
+    commands::Commands, control::Control, halts::HaltDesk, nearness::Nearness, operate::Operators,
+    session::Session, settle::Settler, wake::Wake,
 };
 
+pub use consumed::{ConsumedPartition, ConsumerState};
+pub use halts::{ConsumerError, Request, ResumeFrom, ResumeScope};
 pub use message::{Message, Park, Trace};
 pub use operate::{Once, OperatorError};
+pub use operations::OperationRecord;
 pub use outbox::backlog;
 pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
 pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
@@ -60,6 +73,9 @@ pub struct Options {
     pub kafka: String,
     /// Consumer group and client id: the service's name.
     pub service: &'static str,
+    /// This instance's name among those of its service; empty for none. Started again under its
+    /// name it has its partitions at once; no two may have the same.
+    pub instance: String,
     /// Who speaks: `ce_source`, such as `/shop/order-svc`.
     pub source: &'static str,
     /// Every event type that may be appended: number, topic, name (`OrderPlaced`).
@@ -140,6 +156,7 @@ pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
     kafka: Arc<Nearness>,
+    halts: Arc<HaltDesk>,
 }
 
 impl<R: Reactor> Clone for Mailbox<R> {
@@ -148,6 +165,7 @@ impl<R: Reactor> Clone for Mailbox<R> {
             commands: self.commands.clone(),
             operators: Arc::clone(&self.operators),
             kafka: Arc::clone(&self.kafka),
+            halts: Arc::clone(&self.halts),
         }
     }
 }
@@ -163,6 +181,7 @@ impl<R: Reactor> Mailbox<R> {
         let mut first = session("start")?;
         outbox::register(first.connection().await?, options.source, &options.event_types).await?;
         first.close().await;
+        let control = Arc::new(Control::open(session("consumers")?, &options.instance).await?);
 
         let wake = Wake::default();
         let mut weekly = vec!["inbox"];
@@ -187,9 +206,16 @@ impl<R: Reactor> Mailbox<R> {
             wake: wake.clone(),
             clock: options.clock,
         };
+        let halts = HaltDesk {
+            control: Arc::clone(&control),
+            database_url: options.database_url.clone(),
+            service: options.service,
+            hears: reactor.hears(),
+            clock: options.clock,
+        };
         let limit = options.batch;
         let kafka = Arc::new(Nearness::default());
-        let near = Arc::clone(&kafka);
+        let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
         let loops: Vec<Loop> = vec![
             (
                 "commands",
@@ -197,12 +223,18 @@ impl<R: Reactor> Mailbox<R> {
             ),
             (
                 "messages",
-                Box::new(move |stop| Box::pin(consume::run(options, messages, near, stop))),
+                Box::new(move |stop| {
+                    Box::pin(consume::run(options, messages, near, consumed, stop))
+                }),
             ),
+            ("consumers", Box::new(move |stop| Box::pin(async move { control.run(stop).await }))),
             ("sweep", Box::new(move |stop| Box::pin(leaves::sweep(sweeping, weekly, stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        Ok((Self { commands, operators: Arc::new(operators), kafka }, loops))
+        Ok((
+            Self { commands, operators: Arc::new(operators), kafka, halts: Arc::new(halts) },
+            loops,
+        ))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
@@ -219,6 +251,40 @@ impl<R: Reactor> Mailbox<R> {
     /// group makes room.
     pub fn has_joined(&self) -> bool {
         self.kafka.has_joined()
+    }
+
+    /// What is not consumed, and why, in one line; none if all is.
+    pub fn not_consumed(&self) -> Option<String> {
+        self.halts.told()
+    }
+
+    /// Every partition that this service hears, and how it is with it.
+    pub async fn consumers(&self) -> sqlx::Result<Vec<ConsumedPartition>> {
+        self.halts.list().await
+    }
+
+    /// Pauses one topic, or all, for all instances. The answer, and whether it was given before.
+    pub async fn pause(
+        &self,
+        topic: Option<&str>,
+        request: &Request<'_>,
+    ) -> Result<(Answer, bool), ConsumerError> {
+        self.halts.pause(topic, request).await
+    }
+
+    /// Resumes what is paused, and what has stopped where it is said. The answer, and whether it
+    /// was given before.
+    pub async fn resume(
+        &self,
+        scope: ResumeScope<'_>,
+        request: &Request<'_>,
+    ) -> Result<(Answer, bool), ConsumerError> {
+        self.halts.resume(scope, request).await
+    }
+
+    /// What operators did before the operation `before`, the newest first.
+    pub async fn operations(&self, before: i64, limit: i64) -> sqlx::Result<Vec<OperationRecord>> {
+        self.operators.operations(before, limit).await
     }
 
     /// The keys that stopped, the oldest first.

@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test has nothing better to do with an error")]
 
 mod commands;
+mod coordinator;
+mod group;
 mod hammer;
 mod kafka;
+mod members;
 mod messages;
+mod offsets;
 mod operators;
 mod proxy;
 mod toy;

@@ -5,7 +5,9 @@
 //! a command, and its answer a response, in the same way everywhere.
 
 mod ask;
+mod consumers;
 mod events;
+mod operations;
 mod operators;
 mod parked;
 
@@ -26,6 +28,11 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
         async move {
             near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
         }
+    });
+    let consumed = mailbox.clone();
+    chassis.health.notice("consumers", move || {
+        let halted = consumed.not_consumed();
+        async move { halted.map_or(Ok(()), Err) }
     });
     let joining = mailbox.clone();
     chassis.health.probe("messages", move || {
