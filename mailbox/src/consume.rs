@@ -101,7 +101,6 @@ pub(crate) async fn run<R: Reactor>(
     control: Arc<Control>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    flood::sit_out(&mut settler, &stop).await;
     let mut pause = RENEW_MIN;
     loop {
         let started = Instant::now();
@@ -196,6 +195,8 @@ impl Consuming {
         settler: &mut Settler<R>,
         stop: &CancellationToken,
     ) -> Option<String> {
+        // A member of its group all the while: nobody else would do better.
+        flood::sit_out(settler, stop).await;
         let mut received = Vec::with_capacity(options.batch);
         let mut pace = Pace::new();
         let mut watchdog = Watchdog::default();

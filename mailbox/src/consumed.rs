@@ -96,7 +96,8 @@ pub(crate) fn partitions(
 ) -> HashMap<Partition, Option<Extent>> {
     let mut partitions = Vec::new();
     for topic in topics {
-        let Ok(found) = consumer.client().fetch_metadata(Some(topic), ASK) else { continue };
+        // Kafka is away: it will not tell of the other topics, either.
+        let Ok(found) = consumer.client().fetch_metadata(Some(topic), ASK) else { break };
         for number in found.topics().iter().flat_map(|it| it.partitions()).map(|it| it.id()) {
             partitions.push(Partition { topic: (*topic).to_owned(), number });
         }

@@ -22,6 +22,9 @@ use crate::{
     session::Session,
 };
 
+/// For all questions of one request to Kafka; a commit has no time-out of its own.
+const ASK_MAX: Duration = Duration::from_secs(8);
+
 /// Where a partition goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeFrom {
@@ -268,20 +271,18 @@ impl HaltDesk {
                 .commit(&list, CommitMode::Sync)
                 .map_err(|error| ConsumerError::Kafka(error.to_string()))
         });
-        moved
-            .await
-            .unwrap_or_else(|| Err(ConsumerError::Kafka("there is no consumer now".to_owned())))
+        moved.await.unwrap_or_else(|| Err(ConsumerError::Kafka("it does not answer".to_owned())))
     }
 
     /// Asks Kafka through the consumer of this instance, where blocking is allowed. None where
-    /// there is no consumer now.
+    /// there is no answer in time.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&BaseConsumer<Member>) -> T + Send + 'static,
     ) -> Option<T> {
         let control = Arc::clone(&self.control);
         let asked = tokio::task::spawn_blocking(move || control.consumer().map(|it| question(&it)));
-        asked.await.ok().flatten()
+        tokio::time::timeout(ASK_MAX, asked).await.ok()?.ok().flatten()
     }
 
     /// Every partition that the service hears, and what Kafka tells of it.

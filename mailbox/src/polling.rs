@@ -280,3 +280,31 @@ fn share((message, _): &Received) -> u32 {
     // One that is larger than the room gets all of it.
     u32::try_from(kibibytes).unwrap_or(ROOM_KIB).min(ROOM_KIB)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::message;
+
+    fn of_size(bytes: usize) -> Received {
+        (message("t", "key", "toy.v1.Added", 1, vec![0; bytes]), None)
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_and_by_messages() {
+        assert_eq!(ROOM_KIB / share(&of_size(1)), 4_096);
+        assert_eq!(ROOM_KIB / share(&of_size(900_000)), 18);
+        // One that is larger than the room has it alone, instead of waiting for ever.
+        assert_eq!(share(&of_size(20_000_000)), ROOM_KIB);
+    }
+
+    #[test]
+    fn room_comes_back_with_the_message() {
+        let room = room();
+        let permit = Arc::clone(&room).try_acquire_many_owned(ROOM_KIB).unwrap();
+        let held = Delivery { received: of_size(1), generation: 1, _room: Some(permit) };
+        assert!(!is_empty(&room) && Arc::clone(&room).try_acquire_owned().is_err());
+        drop(held);
+        assert!(is_empty(&room));
+    }
+}

@@ -1,7 +1,7 @@
 //! Several members of one group: who reads what, when one comes, goes, is killed, or stands still.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -11,9 +11,12 @@ use sqlx::{Connection, PgConnection};
 
 use crate::members::{Member, PATIENCE, Place, Stage};
 
-/// What a member has read, as topics and partitions.
-fn read(member: &Member) -> BTreeSet<(String, i32)> {
-    member.listener.heard().into_iter().map(|it| (it.topic, it.partition)).collect()
+/// What a member has read, each message once.
+fn read(member: &Member) -> Vec<Place> {
+    let mut known = HashSet::new();
+    let mut places = member.listener.heard();
+    places.retain(|it| known.insert(it.clone()));
+    places
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,30 +25,32 @@ async fn a_second_instance_reads_the_same_half_of_each_topic() {
     let (first, second) = (stage.start("one").await, stage.start("two").await);
     first.joined().await;
     second.joined().await;
-    // Not before both are in: then the split is what the group settled on.
-    let round = async |n: usize| {
+    let round = async |round: &str| {
         for topic in stage.topics {
             for partition in 0..4 {
-                let words = vec!["on"; 25];
-                stage.send(topic, partition, &format!("{topic} {partition} {n}"), &words).await;
+                let key = format!("{topic} {partition} {round}");
+                stage.send(topic, partition, &key, &vec!["on"; 25]).await;
+            }
+        }
+        for topic in stage.topics {
+            for partition in 0..4 {
+                stage.words(&format!("{topic} {partition} {round}"), 25).await;
             }
         }
     };
-    round(0).await;
-    eventually("both to read", PATIENCE, async || {
-        if read(&second).is_empty() { Err("the second reads nothing") } else { Ok(()) }
-    })
-    .await;
-    let (before_one, before_two) = (first.listener.heard().len(), second.listener.heard().len());
-    round(1).await;
-    for topic in stage.topics {
-        for partition in 0..4 {
-            stage.words(&format!("{topic} {partition} 1"), 25).await;
+    // The group may still be settling: the split is that of the first round which both take part in.
+    let mut rounds = 0;
+    let (one, two) = loop {
+        let (before_one, before_two) = (read(&first).len(), read(&second).len());
+        round(&rounds.to_string()).await;
+        let late = |member: &Member, before: usize| read(member).split_off(before);
+        let (one, two) = (late(&first, before_one), late(&second, before_two));
+        if one.len() + two.len() == 200 && !two.is_empty() {
+            break (one, two);
         }
-    }
-
-    let late = |member: &Member, before: usize| member.listener.heard().split_off(before);
-    let (one, two) = (late(&first, before_one), late(&second, before_two));
+        rounds += 1;
+        assert!(rounds < 20, "one reads {}, the other {}", one.len(), two.len());
+    };
     assert_eq!((one.len(), two.len()), (100, 100), "each takes half of the work");
     let numbers = |places: &[Place], topic: &str| -> BTreeSet<i32> {
         places.iter().filter(|it| it.topic == topic).map(|it| it.partition).collect()
@@ -175,6 +180,10 @@ async fn a_member_that_can_be_killed() {
         instance: told("TOY_INSTANCE").to_owned(),
         ..crate::operators::options(told("TOY_DATABASE").to_owned(), told("TOY_KAFKA").to_owned())
     };
+    let said = "create table if not exists starts (start_id bigint generated always as identity);
+                insert into starts default values";
+    let mut db = PgConnection::connect(&options.database_url).await.unwrap();
+    sqlx::raw_sql(said).execute(&mut db).await.unwrap();
     let mut member = Member::start(options, topics.leak(), &[]).await;
     member.ended().await.unwrap();
 }
@@ -196,8 +205,13 @@ async fn a_killed_instance_reads_again_at_once_and_nobody_takes_its_name() {
 
     process.kill9();
     stage.send(topic, 2, "after", &["1"]).await;
-    let restarted = Instant::now();
     let _again = Process::start(&stage, "one");
+    eventually("the process to be there again", PATIENCE, async || {
+        let starts = count(&stage, "select count(*) from starts").await;
+        if starts == 2 { Ok(()) } else { Err(starts) }
+    })
+    .await;
+    let restarted = Instant::now();
     stage.words("after", 1).await;
     // A member without a name waits for the session of its former self, six seconds.
     let took = restarted.elapsed();
@@ -219,7 +233,7 @@ async fn the_partitions_of_an_instance_that_is_gone_for_good_are_read_elsewhere(
         stage.words(&round, 4).await;
         let heard = other.listener.heard();
         let of_last: BTreeSet<i32> = heard.iter().rev().take(2).map(|it| it.partition).collect();
-        let all = stage_heard(&stage).await;
+        let all = count(&stage, "select count(*) from effects").await;
         let others = all - i64::try_from(heard.len()).unwrap();
         if others > 0 && of_last.len() == 2 {
             Ok(())
@@ -239,8 +253,7 @@ async fn the_partitions_of_an_instance_that_is_gone_for_good_are_read_elsewhere(
     other.end().await;
 }
 
-/// How many messages took effect.
-async fn stage_heard(stage: &Stage) -> i64 {
+async fn count(stage: &Stage, question: &'static str) -> i64 {
     let mut db = PgConnection::connect(&stage.database.url()).await.unwrap();
-    sqlx::query_scalar("select count(*) from effects").fetch_one(&mut db).await.unwrap()
+    sqlx::query_scalar(question).fetch_one(&mut db).await.unwrap()
 }

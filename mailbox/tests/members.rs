@@ -17,7 +17,7 @@ use rdkafka::{
 };
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::{
@@ -201,7 +201,8 @@ impl Stage {
 pub(crate) struct Member {
     pub(crate) mailbox: Mailbox<Listener>,
     pub(crate) listener: Arc<Listener>,
-    stop: CancellationToken,
+    /// Stops it, too, when its test fails: its thread would go on for ever.
+    stop: DropGuard,
     loops: JoinSet<anyhow::Result<()>>,
 }
 
@@ -218,12 +219,12 @@ impl Member {
         for (_, run) in loops {
             running.spawn(run(stop.clone()));
         }
-        Self { mailbox, listener, stop, loops: running }
+        Self { mailbox, listener, stop: stop.drop_guard(), loops: running }
     }
 
     /// Stops it as a process is stopped.
     pub(crate) async fn end(self) {
-        self.stop.cancel();
+        drop(self.stop);
         for ended in self.loops.join_all().await {
             ended.unwrap();
         }
