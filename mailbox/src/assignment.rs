@@ -30,11 +30,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consumers::{Applied, Partition},
+    consumers::{AppliedMessage, Partition},
     control::Control,
     nearness::Nearness,
     positions::{self, Start},
-    watchdog::{Progress, Sight},
+    watchdog::{Observation, Progress},
 };
 
 /// The client's context: it follows the group.
@@ -47,49 +47,49 @@ pub(crate) struct Member {
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
     generation: AtomicU64,
-    given: Mutex<Given>,
+    given: Mutex<GroupAssignment>,
     /// What was halted when it was last assigned without, in whatever generation.
     halted: Mutex<BTreeSet<Partition>>,
     reports: AtomicU64,
 }
 
 #[derive(Default)]
-struct Given {
+struct GroupAssignment {
     /// Whether the group has told this member what it is given.
     is_member: bool,
     partitions: BTreeSet<Partition>,
     /// What Kafka could not tell the position of yet.
     unknown: BTreeSet<Partition>,
     /// What is to be compared and dropped at the beginning of a partition.
-    checks: HashMap<Partition, Check>,
+    checks: HashMap<Partition, StartCheck>,
     /// As the client last told, of all that it knows.
-    progress: HashMap<Partition, Reported>,
+    progress: HashMap<Partition, ClientReport>,
     /// Whether what is read has to be looked at anew.
     is_doubtful: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Reported {
+struct ClientReport {
     progress: Progress,
     high: i64,
 }
 
 /// Where partitions are to begin.
 #[derive(Default)]
-struct Plan {
+struct StartPlan {
     begin: TopicPartitionList,
     /// Those that were halted before, and what is next of them.
     resumed: TopicPartitionList,
-    checks: HashMap<Partition, Check>,
+    checks: HashMap<Partition, StartCheck>,
     unknown: BTreeSet<Partition>,
 }
 
 /// What is looked at before the messages of a partition are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Check {
+pub(crate) struct StartCheck {
     /// Messages before it were applied.
     pub(crate) next: i64,
-    pub(crate) known: Option<Applied>,
+    pub(crate) known: Option<AppliedMessage>,
 }
 
 impl Member {
@@ -120,7 +120,7 @@ impl Member {
     }
 
     /// What to look at before messages of this generation are handed over.
-    pub(crate) fn checks(&self) -> HashMap<Partition, Check> {
+    pub(crate) fn checks(&self) -> HashMap<Partition, StartCheck> {
         self.given().checks.clone()
     }
 
@@ -145,7 +145,7 @@ impl Member {
     }
 
     /// What a watchdog wants to know, as far as it is known here.
-    pub(crate) fn sight(&self) -> Sight {
+    pub(crate) fn sight(&self) -> Observation {
         let halts = self.control.halts();
         let given = self.given();
         let partitions =
@@ -153,7 +153,7 @@ impl Member {
                 let reported = given.progress.get(it)?;
                 Some((it.clone(), reported.progress))
             });
-        Sight {
+        Observation {
             is_near: self.near.is_near(),
             is_idle: true,
             reports: self.reports.load(Ordering::Relaxed),
@@ -191,8 +191,8 @@ impl Member {
     }
 
     /// Where partitions begin, as far as it can be told now.
-    fn plan(&self, consumer: &BaseConsumer<Self>, wanted: Vec<Partition>) -> Plan {
-        let mut plan = Plan::default();
+    fn plan(&self, consumer: &BaseConsumer<Self>, wanted: Vec<Partition>) -> StartPlan {
+        let mut plan = StartPlan::default();
         if wanted.is_empty() || self.stop.is_cancelled() {
             return plan;
         }
@@ -212,7 +212,7 @@ impl Member {
                         positions::add(&mut plan.resumed, &partition, next);
                     }
                     if known.is_some() {
-                        plan.checks.insert(partition, Check { next, known });
+                        plan.checks.insert(partition, StartCheck { next, known });
                     }
                 }
                 Start::Stop(reason) => self.halt(partition, &reason),
@@ -225,7 +225,7 @@ impl Member {
         self.halted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn given(&self) -> MutexGuard<'_, Given> {
+    fn given(&self) -> MutexGuard<'_, GroupAssignment> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,13 +235,14 @@ impl Member {
             .iter()
             .map(|it| Partition { topic: it.topic().to_owned(), number: it.partition() })
             .collect();
-        *self.given() = Given { is_member: true, partitions, ..Given::default() };
+        *self.given() =
+            GroupAssignment { is_member: true, partitions, ..GroupAssignment::default() };
         self.near.joined();
     }
 
     fn let_go(&self, consumer: &BaseConsumer<Self>) -> Result<(), KafkaError> {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        *self.given() = Given::default();
+        *self.given() = GroupAssignment::default();
         let paused = consumer.assignment().and_then(|all| consumer.resume(&all));
         let gone = consumer.unassign();
         tracing::info!("partitions revoked");
@@ -268,7 +269,7 @@ impl ClientContext for Member {
                     continue;
                 }
                 let progress = Progress { position: it.app_offset, lag: it.consumer_lag };
-                let reported = Reported { progress, high: it.hi_offset };
+                let reported = ClientReport { progress, high: it.hi_offset };
                 let before = given.progress.insert(partition, reported);
                 // An end that moves back: the topic was made anew, or cut.
                 given.is_doubtful |=

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Options,
     assignment::Member,
-    consumers::{Applied, Partition},
+    consumers::{AppliedMessage, Partition},
     control::Control,
     entry::{Entry, Origin},
     flood,
@@ -38,7 +38,7 @@ use crate::{
     metrics,
     nearness::Nearness,
     pace::Pace,
-    polling::{self, Delivery, End, Polling},
+    polling::{self, Delivery, Polling, PollingEnd},
     positions,
     reactor::Reactor,
     settle::{Settled, Settler},
@@ -104,13 +104,13 @@ pub(crate) async fn run<R: Reactor>(
     let mut pause = RENEW_MIN;
     loop {
         let started = Instant::now();
-        let consuming = Consuming::start(&options, &settler, &near, &control, &stop)?;
+        let consuming = ConsumerRun::start(&options, &settler, &near, &control, &stop)?;
         let why = match consuming.run(&options, &mut settler, &stop).await? {
-            End::Stopped => return Ok(()),
-            End::Fenced(reason) => {
+            PollingEnd::Stopped => return Ok(()),
+            PollingEnd::Fenced(reason) => {
                 bail!("another process consumes as {}: {reason}", options.instance)
             }
-            End::Dead(why) => why,
+            PollingEnd::Dead(why) => why,
         };
         metrics::consumer_renewed();
         if started.elapsed() > RENEW_MAX {
@@ -127,16 +127,16 @@ pub(crate) async fn run<R: Reactor>(
 type Client = Arc<BaseConsumer<Member>>;
 
 /// One consumer, from its making to its end.
-struct Consuming {
+struct ConsumerRun {
     consumer: Client,
     taken: mpsc::UnboundedReceiver<Delivery>,
     room: Arc<Semaphore>,
-    polling: JoinHandle<(Client, End)>,
+    polling: JoinHandle<(Client, PollingEnd)>,
     /// Ends the thread alone.
     ending: CancellationToken,
 }
 
-impl Consuming {
+impl ConsumerRun {
     fn start<R: Reactor>(
         options: &Options,
         settler: &Settler<R>,
@@ -168,7 +168,7 @@ impl Consuming {
         options: &Options,
         settler: &mut Settler<R>,
         stop: &CancellationToken,
-    ) -> anyhow::Result<End> {
+    ) -> anyhow::Result<PollingEnd> {
         let stalled = self.attend(options, settler, stop).await;
         self.ending.cancel();
         drop(self.taken);
@@ -183,7 +183,7 @@ impl Consuming {
         });
         let end = ended.await.context("the consumer cannot be closed")??;
         Ok(match (end, stalled) {
-            (End::Stopped, Some(why)) => End::Dead(why),
+            (PollingEnd::Stopped, Some(why)) => PollingEnd::Dead(why),
             (end, _) => end,
         })
     }
@@ -266,7 +266,7 @@ async fn settle<R: Reactor>(
 }
 
 /// How far a batch goes in each partition.
-type Ends = HashMap<Partition, Applied>;
+type Ends = HashMap<Partition, AppliedMessage>;
 
 fn ends(received: &[Delivery]) -> Ends {
     let mut last: HashMap<(&str, i32), &Message> = HashMap::new();
@@ -274,7 +274,7 @@ fn ends(received: &[Delivery]) -> Ends {
         last.insert((&message.topic, message.partition), message);
     }
     let end = |((topic, number), message): ((&str, i32), &Message)| {
-        let applied = Applied { offset: message.offset, event_id: message.event_id };
+        let applied = AppliedMessage { offset: message.offset, event_id: message.event_id };
         (Partition { topic: topic.to_owned(), number }, applied)
     };
     last.into_iter().map(end).collect()

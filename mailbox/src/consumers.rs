@@ -38,7 +38,7 @@ impl Halts {
 
 /// A message that was applied: its place, and what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedMessage {
     pub(crate) offset: i64,
     pub(crate) event_id: Uuid,
 }
@@ -152,7 +152,9 @@ pub(crate) async fn restart(db: &mut PgConnection, partition: &Partition) -> sql
     .map(drop)
 }
 
-pub(crate) async fn positions(db: &mut PgConnection) -> sqlx::Result<HashMap<Partition, Applied>> {
+pub(crate) async fn positions(
+    db: &mut PgConnection,
+) -> sqlx::Result<HashMap<Partition, AppliedMessage>> {
     let rows = sqlx::query!(
         r#"-- consumers.positions
         select topic, "partition", "offset", event_id
@@ -162,7 +164,7 @@ pub(crate) async fn positions(db: &mut PgConnection) -> sqlx::Result<HashMap<Par
     .await?;
     let positions = rows.into_iter().map(|row| {
         let partition = Partition { topic: row.topic, number: row.partition };
-        (partition, Applied { offset: row.offset, event_id: row.event_id })
+        (partition, AppliedMessage { offset: row.offset, event_id: row.event_id })
     });
     Ok(positions.collect())
 }
@@ -170,7 +172,7 @@ pub(crate) async fn positions(db: &mut PgConnection) -> sqlx::Result<HashMap<Par
 /// Writes down what was applied, a message of each partition.
 pub(crate) async fn remember(
     db: &mut PgConnection,
-    applied: &[(Partition, Applied)],
+    applied: &[(Partition, AppliedMessage)],
 ) -> sqlx::Result<()> {
     let topics: Vec<String> = applied.iter().map(|(at, _)| at.topic.clone()).collect();
     let partitions: Vec<i32> = applied.iter().map(|(at, _)| at.number).collect();

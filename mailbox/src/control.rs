@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assignment::Member,
-    consumers::{self, Applied, Halt, Halts, Partition},
+    consumers::{self, AppliedMessage, Halt, Halts, Partition},
     metrics,
     session::Session,
 };
@@ -42,8 +42,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub(crate) struct Control {
     /// Empty: a member without a name of its own.
     instance: String,
-    line: tokio::sync::Mutex<Line>,
-    known: Mutex<Known>,
+    line: tokio::sync::Mutex<NamedSession>,
+    known: Mutex<ControlState>,
     /// Raised by every change of what is halted.
     changes: AtomicU64,
     /// The consumer of now; not kept alive from here, because its end takes a while.
@@ -51,20 +51,20 @@ pub(crate) struct Control {
 }
 
 /// The session, and whether it holds the name.
-struct Line {
+struct NamedSession {
     session: Session,
     has_name: bool,
 }
 
 #[derive(Default)]
-struct Known {
+struct ControlState {
     /// As the database has it.
     halts: Halts,
     /// Found here and not written down yet.
     found: HashMap<Partition, Halt>,
-    applied: HashMap<Partition, Applied>,
+    applied: HashMap<Partition, AppliedMessage>,
     /// Those of the applied that are not written down.
-    unwritten: HashMap<Partition, Applied>,
+    unwritten: HashMap<Partition, AppliedMessage>,
 }
 
 impl Control {
@@ -72,7 +72,7 @@ impl Control {
     pub(crate) async fn open(session: Session, instance: &str) -> anyhow::Result<Self> {
         let control = Self {
             instance: instance.to_owned(),
-            line: tokio::sync::Mutex::new(Line { session, has_name: false }),
+            line: tokio::sync::Mutex::new(NamedSession { session, has_name: false }),
             known: Mutex::default(),
             changes: AtomicU64::new(0),
             consumer: Mutex::default(),
@@ -119,7 +119,7 @@ impl Control {
                 Err(error) => {
                     // It is tried each second: one word for all of them.
                     if std::mem::replace(&mut is_well, false) {
-                        tracing::warn!(%error, "what is not consumed can neither be told nor heard");
+                        tracing::warn!(%error, "could not read or tell what is not consumed");
                     }
                 }
             }
@@ -220,12 +220,12 @@ impl Control {
     }
 
     /// The message of a partition that was applied last, as far as it is known.
-    pub(crate) fn applied(&self, partition: &Partition) -> Option<Applied> {
+    pub(crate) fn applied(&self, partition: &Partition) -> Option<AppliedMessage> {
         self.known().applied.get(partition).copied()
     }
 
     /// Notes what was applied.
-    pub(crate) fn note(&self, applied: Vec<(Partition, Applied)>) {
+    pub(crate) fn note(&self, applied: Vec<(Partition, AppliedMessage)>) {
         let mut known = self.known();
         known.applied.extend(applied.iter().cloned());
         known.unwritten.extend(applied);
@@ -279,13 +279,13 @@ impl Control {
         self.changes.load(Ordering::Acquire)
     }
 
-    fn changed(&self, known: &Known) {
+    fn changed(&self, known: &ControlState) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         let stopped = known.halts.stopped.len() + known.found.len();
         metrics::halted(known.halts.paused.len(), stopped);
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, ControlState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -45,7 +45,7 @@ pub struct ResumeScope<'a> {
 
 /// Who asks for a change, why, and what is answered once it is made.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
+pub struct ConsumerRequest<'a> {
     pub caller: &'a str,
     pub reason: &'a str,
     pub key: Option<IdempotencyKey>,
@@ -116,7 +116,7 @@ impl HaltDesk {
     pub(crate) async fn pause(
         &self,
         topic: Option<&str>,
-        request: &Request<'_>,
+        request: &ConsumerRequest<'_>,
     ) -> Result<Answered, ConsumerError> {
         let topics = self.topics(topic)?;
         let mut session = self.session()?;
@@ -140,7 +140,7 @@ impl HaltDesk {
     pub(crate) async fn resume(
         &self,
         scope: ResumeScope<'_>,
-        request: &Request<'_>,
+        request: &ConsumerRequest<'_>,
     ) -> Result<Answered, ConsumerError> {
         let topics = self.topics(scope.topic)?;
         let mut session = self.session()?;
@@ -318,7 +318,7 @@ fn place(from: ResumeFrom) -> String {
 /// The answer that this request got before, if it did; else its key is claimed.
 async fn claim(
     db: &mut PgConnection,
-    request: &Request<'_>,
+    request: &ConsumerRequest<'_>,
 ) -> Result<Option<Answer>, ConsumerError> {
     let Some(key) = &request.key else { return Ok(None) };
     if !idempotency::claim(db, &[key]).await?.is_empty() {
@@ -331,7 +331,7 @@ async fn claim(
 /// The answer that this request got before, if it did.
 async fn before(
     db: &mut PgConnection,
-    request: &Request<'_>,
+    request: &ConsumerRequest<'_>,
 ) -> Result<Option<Answer>, ConsumerError> {
     let Some(key) = &request.key else { return Ok(None) };
     match idempotency::kept(db, &[key]).await?.into_values().next() {
@@ -340,7 +340,7 @@ async fn before(
     }
 }
 
-async fn keep(db: &mut PgConnection, request: &Request<'_>) -> sqlx::Result<()> {
+async fn keep(db: &mut PgConnection, request: &ConsumerRequest<'_>) -> sqlx::Result<()> {
     let Some(key) = &request.key else { return Ok(()) };
     idempotency::keep(db, &[(key, &request.answer)]).await
 }

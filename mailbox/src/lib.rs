@@ -8,8 +8,8 @@
 //! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle`
 //! (what happens when it fails), `consume` and `commands` (the two ways in; `pace` between batches,
 //! `nearness` of Kafka; `polling`, `assignment`, `positions`, `watchdog` and `control` of the
-//! consumer, `consumers` their tables), `parked` and `operate` (what stopped; `flood` when it is too much; `halts`
-//! of the consumer),
+//! consumer, `consumers` their tables), `consumed` and `halts` (what is not consumed), `parked` and
+//! `operate` (what stopped; `flood` when it is too much),
 //! `leaves` (the sweep).
 
 mod assignment;
@@ -57,7 +57,7 @@ use crate::{
 };
 
 pub use consumed::{ConsumedPartition, ConsumerState};
-pub use halts::{ConsumerError, Request, ResumeFrom, ResumeScope};
+pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use message::{Message, Park, Trace};
 pub use operate::{Once, OperatorError};
 pub use operations::OperationRecord;
@@ -267,7 +267,7 @@ impl<R: Reactor> Mailbox<R> {
     pub async fn pause(
         &self,
         topic: Option<&str>,
-        request: &Request<'_>,
+        request: &ConsumerRequest<'_>,
     ) -> Result<(Answer, bool), ConsumerError> {
         self.halts.pause(topic, request).await
     }
@@ -277,7 +277,7 @@ impl<R: Reactor> Mailbox<R> {
     pub async fn resume(
         &self,
         scope: ResumeScope<'_>,
-        request: &Request<'_>,
+        request: &ConsumerRequest<'_>,
     ) -> Result<(Answer, bool), ConsumerError> {
         self.halts.resume(scope, request).await
     }

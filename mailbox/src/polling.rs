@@ -19,7 +19,7 @@ use rdkafka::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
-    assignment::{Check, Member},
+    assignment::{Member, StartCheck},
     consume::Received,
     consumers::Partition,
     envelope,
@@ -46,7 +46,7 @@ pub(crate) struct Delivery {
 
 /// Why the thread ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum PollingEnd {
     /// It was asked to, or nobody takes its messages any more.
     Stopped,
     /// Another process has this instance's name.
@@ -73,7 +73,7 @@ pub(crate) struct Polling {
     /// Names of topics, so that messages share them.
     topics: HashMap<String, Arc<str>>,
     /// What is left to be looked at of the present generation.
-    checks: HashMap<Partition, Check>,
+    checks: HashMap<Partition, StartCheck>,
     generation: u64,
     /// What was halted when the partitions were assigned.
     changes: u64,
@@ -100,11 +100,11 @@ impl Polling {
     }
 
     /// Polls until stopped; gives the client back, which its owner ends.
-    pub(crate) fn run(mut self) -> (Arc<BaseConsumer<Member>>, End) {
+    pub(crate) fn run(mut self) -> (Arc<BaseConsumer<Member>>, PollingEnd) {
         let mut waiting = VecDeque::new();
         let end = loop {
             if self.consumer.context().stop.is_cancelled() {
-                break End::Stopped;
+                break PollingEnd::Stopped;
             }
             match self.poll(POLL) {
                 Ok(None) => {}
@@ -119,7 +119,7 @@ impl Polling {
     }
 
     /// One poll: a message to hand over, if one came, and whatever else came with it.
-    fn poll(&mut self, patience: Duration) -> Result<Option<Delivery>, End> {
+    fn poll(&mut self, patience: Duration) -> Result<Option<Delivery>, PollingEnd> {
         self.look_around();
         let consumer = Arc::clone(&self.consumer);
         let member = consumer.context();
@@ -141,9 +141,9 @@ impl Polling {
                 let (code, reason) =
                     consumer.client().fatal_error().unwrap_or((code, String::new()));
                 Err(if code == RDKafkaErrorCode::FencedInstanceId {
-                    End::Fenced(reason)
+                    PollingEnd::Fenced(reason)
                 } else {
-                    End::Dead(format!("{code}: {reason}"))
+                    PollingEnd::Dead(format!("{code}: {reason}"))
                 })
             }
             Some(Err(KafkaError::MessageConsumption(
@@ -217,7 +217,7 @@ impl Polling {
     }
 
     /// Hands over what waits. While there is no room the partitions are paused and polling goes on.
-    fn give(&mut self, waiting: &mut VecDeque<Delivery>) -> Result<(), End> {
+    fn give(&mut self, waiting: &mut VecDeque<Delivery>) -> Result<(), PollingEnd> {
         let mut is_paused = false;
         while let Some(first) = waiting.front() {
             let share = share(&first.received);
@@ -231,7 +231,7 @@ impl Polling {
                 if delivery.generation == self.consumer.context().generation() {
                     self.hand_over
                         .send(Delivery { _room: Some(room), ..delivery })
-                        .map_err(|_| End::Stopped)?;
+                        .map_err(|_| PollingEnd::Stopped)?;
                 }
                 continue;
             }
@@ -247,13 +247,13 @@ impl Polling {
     }
 
     /// The room that is asked for, or none in time.
-    fn wait_for(&self, share: u32) -> Result<Option<OwnedSemaphorePermit>, End> {
+    fn wait_for(&self, share: u32) -> Result<Option<OwnedSemaphorePermit>, PollingEnd> {
         let member = self.consumer.context();
         let room = Arc::clone(&self.room);
         member.runtime.block_on(async {
             tokio::select! {
-                () = member.stop.cancelled() => Err(End::Stopped),
-                () = self.hand_over.closed() => Err(End::Stopped),
+                () = member.stop.cancelled() => Err(PollingEnd::Stopped),
+                () = self.hand_over.closed() => Err(PollingEnd::Stopped),
                 room = tokio::time::timeout(PATIENCE, room.acquire_many_owned(share)) => {
                     Ok(room.ok().and_then(Result::ok))
                 }
@@ -262,14 +262,14 @@ impl Polling {
     }
 
     /// Pauses all that is assigned now: a rebalance may have brought partitions since.
-    fn hold(&self) -> Result<(), End> {
+    fn hold(&self) -> Result<(), PollingEnd> {
         let paused = self.consumer.assignment().and_then(|all| self.consumer.pause(&all));
-        paused.map_err(|error| End::Dead(format!("could not pause partitions: {error}")))
+        paused.map_err(|error| PollingEnd::Dead(format!("could not pause partitions: {error}")))
     }
 
-    fn resume(&self) -> Result<(), End> {
+    fn resume(&self) -> Result<(), PollingEnd> {
         let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
-        resumed.map_err(|error| End::Dead(format!("could not resume partitions: {error}")))
+        resumed.map_err(|error| PollingEnd::Dead(format!("could not resume partitions: {error}")))
     }
 }
 

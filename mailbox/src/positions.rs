@@ -18,7 +18,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use crate::consumers::{Applied, Partition};
+use crate::consumers::{AppliedMessage, Partition};
 
 /// What Kafka has of a partition, and where its group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,13 @@ pub(crate) struct Extent {
 pub(crate) enum Start {
     /// Reads from `from`, drops what is before `next`, and on its way compares what lies where
     /// `known` was.
-    At { from: i64, next: i64, known: Option<Applied> },
+    At { from: i64, next: i64, known: Option<AppliedMessage> },
     /// Does not begin, because of this.
     Stop(String),
 }
 
 /// `compacted` topics may be read from their beginning at any time, wherever that is.
-pub(crate) fn start(extent: Extent, applied: Option<Applied>, compacted: bool) -> Start {
+pub(crate) fn start(extent: Extent, applied: Option<AppliedMessage>, compacted: bool) -> Start {
     let Extent { low, high, committed } = extent;
     if let Some(it) = applied
         && it.offset >= high
@@ -167,8 +167,8 @@ mod tests {
         Extent { low, high, committed: committed.into() }
     }
 
-    fn applied(offset: i64) -> Option<Applied> {
-        Some(Applied { offset, event_id: Uuid::from_u128(7) })
+    fn applied(offset: i64) -> Option<AppliedMessage> {
+        Some(AppliedMessage { offset, event_id: Uuid::from_u128(7) })
     }
 
     #[track_caller]

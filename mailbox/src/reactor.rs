@@ -23,8 +23,8 @@ pub trait Reactor: Send + Sync + 'static {
     /// The topics this service hears.
     fn hears(&self) -> &'static [&'static str];
 
-    /// Those of them whose oldest messages are superseded (a compacted topic): they may be read from
-    /// wherever they begin.
+    /// Those of them whose oldest messages are superseded (a compacted topic): they may be read
+    /// from wherever they begin.
     fn compacted(&self) -> &'static [&'static str] {
         &[]
     }

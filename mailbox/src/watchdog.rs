@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What can be seen of consuming at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub(crate) struct Observation {
     /// Whether a broker answers.
     pub(crate) is_near: bool,
     /// Whether nothing that was read waits to be settled: else the database, not Kafka, is slow.
@@ -46,7 +46,7 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     /// What has stalled, if anything has for too long.
-    pub(crate) fn look(&mut self, now: Instant, sight: &Sight) -> Option<String> {
+    pub(crate) fn look(&mut self, now: Instant, sight: &Observation) -> Option<String> {
         if !sight.is_near || !sight.is_idle {
             *self = Self::default();
             return None;
@@ -87,9 +87,9 @@ impl Watchdog {
 mod tests {
     use super::*;
 
-    fn at(position: i64, lag: i64) -> Sight {
+    fn at(position: i64, lag: i64) -> Observation {
         let partition = Partition { topic: "t".to_owned(), number: 0 };
-        Sight {
+        Observation {
             is_near: true,
             is_idle: true,
             reports: 0,
@@ -99,14 +99,14 @@ mod tests {
     }
 
     /// What the watchdog says at last, when it sees one thing after another, five seconds apart.
-    fn last_word(sights: impl IntoIterator<Item = Sight>) -> Option<String> {
+    fn last_word(sights: impl IntoIterator<Item = Observation>) -> Option<String> {
         let (mut watchdog, start) = (Watchdog::default(), Instant::now());
         let mut word = None;
         for (round, sight) in (0..).zip(sights) {
             assert_eq!(word, None, "it spoke before");
             let now = start + Duration::from_secs(5) * round;
-            word =
-                watchdog.look(now, &Sight { reports: sight.reports + u64::from(round), ..sight });
+            word = watchdog
+                .look(now, &Observation { reports: sight.reports + u64::from(round), ..sight });
         }
         word
     }
@@ -123,22 +123,25 @@ mod tests {
         assert_eq!(last_word((0..50).map(|n| at(n, 1_000))), None);
         assert_eq!(last_word(vec![at(3, 0); 50]), None);
         // What is paused or stopped is not in sight.
-        assert_eq!(last_word(vec![Sight { partitions: HashMap::new(), ..at(3, 10) }; 50]), None);
+        assert_eq!(
+            last_word(vec![Observation { partitions: HashMap::new(), ..at(3, 10) }; 50]),
+            None
+        );
     }
 
     #[test]
     fn a_broker_or_a_database_that_is_away_is_no_stall_and_its_time_does_not_count() {
-        assert_eq!(last_word(vec![Sight { is_near: false, ..at(3, 10) }; 50]), None);
-        assert_eq!(last_word(vec![Sight { is_idle: false, ..at(3, 10) }; 50]), None);
+        assert_eq!(last_word(vec![Observation { is_near: false, ..at(3, 10) }; 50]), None);
+        assert_eq!(last_word(vec![Observation { is_idle: false, ..at(3, 10) }; 50]), None);
         let mut sights = vec![at(3, 10); 12];
-        sights.push(Sight { is_near: false, ..at(3, 10) });
+        sights.push(Observation { is_near: false, ..at(3, 10) });
         sights.extend(vec![at(3, 10); 12]);
         assert_eq!(last_word(sights), None);
     }
 
     #[test]
     fn a_member_that_never_gets_its_partitions_is_told() {
-        let waiting = Sight { is_settled: false, partitions: HashMap::new(), ..at(0, 0) };
+        let waiting = Observation { is_settled: false, partitions: HashMap::new(), ..at(0, 0) };
         assert_eq!(last_word(vec![waiting.clone(); 12]), None);
         assert!(last_word(vec![waiting; 13]).unwrap().contains("not settled"));
     }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use backends::testing::eventually;
 use mailbox::{
-    Answer, ConsumedPartition, ConsumerError, ConsumerState, Request, ResumeFrom, ResumeScope,
+    Answer, ConsumedPartition, ConsumerError, ConsumerRequest, ConsumerState, ResumeFrom,
+    ResumeScope,
 };
 use rdkafka::Offset;
 use sqlx::{Connection, PgConnection};
 
 use crate::members::{Member, PATIENCE, Stage};
 
-fn request(reason: &str) -> Request<'_> {
-    Request { caller: "tester", reason, key: None, answer: Answer::default() }
+fn request(reason: &str) -> ConsumerRequest<'_> {
+    ConsumerRequest { caller: "tester", reason, key: None, answer: Answer::default() }
 }
 
 async fn partition(member: &Member, topic: &str, number: i32) -> ConsumedPartition {
@@ -247,17 +248,17 @@ async fn a_paused_topic_can_go_back_to_its_beginning_and_nothing_takes_effect_tw
 async fn a_repeated_pause_under_its_key_is_answered_as_the_first() {
     let stage = Stage::new([1]).await;
     let member = stage.start("").await;
-    let keyed = Request {
+    let keyed = ConsumerRequest {
         key: Some(crate::operators::a_key("pause", 1)),
         answer: Answer { status: 200, headers: Vec::new(), body: b"first".to_vec() },
         ..request("once")
     };
     let first = member.mailbox.pause(None, &keyed).await.unwrap();
-    let again = Request { answer: Answer::default(), ..keyed.clone() };
+    let again = ConsumerRequest { answer: Answer::default(), ..keyed.clone() };
     let second = member.mailbox.pause(None, &again).await.unwrap();
     assert_eq!((first.1, second.1), (false, true));
     assert_eq!(second.0.body, b"first");
-    let other = Request { key: Some(crate::operators::a_key("pause", 2)), ..again };
+    let other = ConsumerRequest { key: Some(crate::operators::a_key("pause", 2)), ..again };
     let reused = member.mailbox.pause(None, &other).await;
     assert!(matches!(reused, Err(ConsumerError::KeyReused)));
     assert_eq!(member.mailbox.operations(i64::MAX, 10).await.unwrap().len(), 1);

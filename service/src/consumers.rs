@@ -13,8 +13,8 @@ use chassis::{
     http,
 };
 use mailbox::{
-    Answer, ConsumedPartition, ConsumerError, ConsumerState, Mailbox, Outcome, Reactor, Request,
-    ResumeFrom, ResumeScope,
+    Answer, ConsumedPartition, ConsumerError, ConsumerRequest, ConsumerState, Mailbox, Outcome,
+    Reactor, ResumeFrom, ResumeScope,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -204,12 +204,12 @@ impl<R: Reactor> Desk<R> {
         reason: &'a str,
         topic: Option<&str>,
         state: &str,
-    ) -> Result<Request<'a>, Problem> {
+    ) -> Result<ConsumerRequest<'a>, Problem> {
         let said = json!({
             "service": self.service, "topic": topic, "state": state, "reason": reason,
         });
         let body_said = serde_json::to_vec(&said).expect("plain words are JSON");
         let answer = Answer { status: 200, headers: Vec::new(), body: body_said };
-        Ok(Request { caller: asked.caller(), reason, key: asked.key(&body.0)?, answer })
+        Ok(ConsumerRequest { caller: asked.caller(), reason, key: asked.key(&body.0)?, answer })
     }
 }
