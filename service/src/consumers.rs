@@ -40,7 +40,7 @@ impl<R: Reactor> Clone for Desk<R> {
 }
 
 /// `/v1/consumers` of one service.
-pub fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/consumers", get(list::<R>))
         .route("/v1/consumers/{service}/pause", post(pause::<R>))

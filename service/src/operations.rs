@@ -27,7 +27,7 @@ impl<R: Reactor> Clone for Desk<R> {
 }
 
 /// `/v1/operations` of one service.
-pub fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new().route("/v1/operations", get(list::<R>)).with_state(Desk { mailbox, service })
 }
 
