@@ -104,7 +104,11 @@ pub struct Forwarder {
 impl Forwarder {
     /// The service's answer, for the caller.
     pub async fn forward(&self, service: Service, asked: &Asked) -> Result<Response, Problem> {
-        let response = self.ask(service, asked).await?;
+        Ok(Self::pass_on(self.ask(service, asked).await?))
+    }
+
+    /// A service's answer, without what belongs to its connection.
+    pub fn pass_on(response: hyper::Response<Incoming>) -> Response {
         let (mut parts, body) = response.into_parts();
         strip(&mut parts.headers);
         let problem = parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE);
@@ -112,7 +116,7 @@ impl Forwarder {
             // It has the path and the trace already: they are the same there and here.
             parts.extensions.insert(Finished);
         }
-        Ok(Response::from_parts(parts, Body::new(body)))
+        Response::from_parts(parts, Body::new(body))
     }
 
     /// The service's answer as it comes.

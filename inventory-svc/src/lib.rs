@@ -24,7 +24,7 @@ pub mod world;
 use std::sync::Arc;
 
 use chassis::{Chassis, database};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Options};
 use proto::topic;
 use time::Duration;
 
@@ -44,7 +44,10 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let pool = database::connect_pool(url, POOL_MAX).await?;
 
     let reactor = Arc::new(Inventory { hold: Duration::try_from(config.reservation_hold)? });
-    let options = service::options(NAME, &[topic::STOCK, topic::CATALOGUE], url, &config.kafka);
+    let options = Options {
+        instance: config.chassis.instance(),
+        ..service::options(NAME, &[topic::STOCK, topic::CATALOGUE], url, &config.kafka)
+    };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
     let (swept, sweeping) = (pool.clone(), mailbox.clone());

@@ -38,7 +38,7 @@ pub struct Lane {
 
 /// How a stopped lane goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResumeFrom {
+pub enum LaneStart {
     /// Topics that were made anew are taken as they are.
     Here,
     /// They get everything that the outbox has of them first.
@@ -82,7 +82,7 @@ impl<R: Reactor> Mailbox<R> {
     pub async fn resume_lane(
         &self,
         request: OperatorRequest<'_>,
-        from: Option<ResumeFrom>,
+        from: Option<LaneStart>,
         tell: impl Fn(LaneChange) -> Answer + Send,
     ) -> Result<Answer, OperatorError> {
         let mut session = self.operators.session()?;
@@ -94,8 +94,8 @@ impl<R: Reactor> Mailbox<R> {
         }
         unpause(&mut tx).await?;
         match from {
-            Some(ResumeFrom::Here) => take_topics(&mut tx).await?,
-            Some(ResumeFrom::Beginning) => replays::start_lost(&mut tx, request).await?,
+            Some(LaneStart::Here) => take_topics(&mut tx).await?,
+            Some(LaneStart::Beginning) => replays::start_lost(&mut tx, request).await?,
             None => {}
         }
         let done = Operation::new(request.caller, Action::LanesResume, request.reason);

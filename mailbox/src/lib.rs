@@ -5,19 +5,27 @@
 //! batch one transaction, admitted by id, decided in order, saved with one statement per table, its
 //! events appended to the outbox. At least once in, one change, at least once out.
 //!
-//! Reading order: `reactor` (what a service gives), `entry`, `batch` and `decide` (one transaction),
-//! `fault` and `settle` (what happens when it fails), `held` (what waits for a row), `consume` and `commands` (the two ways in; `pace` between batches,
-//! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
-//! `lanes` and `replays` (what operators ask of the relay), `leaves` (the sweep).
+//! Reading order: `reactor` (what a service gives), `entry`, `batch` and `decide` (one
+//! transaction), `fault` and `settle` (what happens when it fails), `held` (what waits for a row),
+//! `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka;
+//! `polling`, `assignment`, `positions`, `watchdog` and `control` of the consumer, `consumers` their
+//! tables), `consumed` and `halts` (what is not consumed), `parked` and `operate` (what stopped;
+//! `flood` when it is too much), `lanes` and `replays` (what operators ask of the relay), `leaves`
+//! (the sweep).
 
+mod assignment;
 mod batch;
 mod commands;
 mod consume;
+mod consumed;
+mod consumers;
+mod control;
 mod decide;
 mod entry;
 mod envelope;
 mod fault;
 mod flood;
+mod halts;
 mod held;
 mod idempotency;
 mod inbox;
@@ -32,12 +40,15 @@ mod operations;
 mod outbox;
 mod pace;
 mod parked;
+mod polling;
+mod positions;
 mod reactor;
 mod replays;
 mod session;
 mod settle;
 pub mod testing;
 mod wake;
+mod watchdog;
 
 use std::{sync::Arc, time::Duration};
 
@@ -48,6 +59,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::Commands,
+    control::Control,
+    halts::HaltDesk,
     held::{HeldBack, HeldRows},
     nearness::Nearness,
     operate::Operators,
@@ -56,12 +69,15 @@ use crate::{
     wake::Wake,
 };
 
+pub use consumed::{ConsumedPartition, ConsumerState};
 pub use fault::Locking;
+pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
-pub use lanes::{Lane, LaneChange, LaneState, ResumeFrom, take_topic, topic_made_anew};
+pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
 pub use once::OperatorRequest;
 pub use operate::{Once, OperatorError};
+pub use operations::OperationRecord;
 pub use outbox::backlog;
 pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
 pub use reactor::{Announced, Answer, Decided, HeldRow, Reactor, Reading, Turn};
@@ -75,6 +91,9 @@ pub struct Options {
     pub kafka: String,
     /// Consumer group and client id: the service's name.
     pub service: &'static str,
+    /// This instance's name among those of its service; empty for none. Started again under its
+    /// name it has its partitions at once; no two may have the same.
+    pub instance: String,
     /// Who speaks: `ce_source`, such as `/shop/order-svc`.
     pub source: &'static str,
     /// Every event type that may be appended: number, topic, name (`OrderPlaced`).
@@ -156,6 +175,7 @@ pub struct Mailbox<R: Reactor> {
     operators: Arc<Operators<R>>,
     kafka: Arc<Nearness>,
     held: HeldRows,
+    halts: Arc<HaltDesk>,
     clock: fn() -> OffsetDateTime,
 }
 
@@ -166,6 +186,7 @@ impl<R: Reactor> Clone for Mailbox<R> {
             operators: Arc::clone(&self.operators),
             kafka: Arc::clone(&self.kafka),
             held: self.held.clone(),
+            halts: Arc::clone(&self.halts),
             clock: self.clock,
         }
     }
@@ -182,6 +203,7 @@ impl<R: Reactor> Mailbox<R> {
         let mut first = session("start")?;
         outbox::register(first.connection().await?, options.source, &options.event_types).await?;
         first.close().await;
+        let control = Arc::new(Control::open(session("consumers")?, &options.instance).await?);
 
         let (wake, held, clock) = (Wake::default(), HeldRows::default(), options.clock);
         let mut weekly = vec!["inbox"];
@@ -208,9 +230,16 @@ impl<R: Reactor> Mailbox<R> {
             wake: wake.clone(),
             clock: options.clock,
         };
+        let halts = HaltDesk {
+            control: Arc::clone(&control),
+            database_url: options.database_url.clone(),
+            service: options.service,
+            hears: reactor.hears(),
+            clock: options.clock,
+        };
         let limit = options.batch;
         let kafka = Arc::new(Nearness::default());
-        let near = Arc::clone(&kafka);
+        let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
         let loops: Vec<Loop> = vec![
             (
                 "commands",
@@ -218,12 +247,17 @@ impl<R: Reactor> Mailbox<R> {
             ),
             (
                 "messages",
-                Box::new(move |stop| Box::pin(consume::run(options, messages, near, stop))),
+                Box::new(move |stop| {
+                    Box::pin(consume::run(options, messages, near, consumed, stop))
+                }),
             ),
+            ("consumers", Box::new(move |stop| Box::pin(async move { control.run(stop).await }))),
             ("sweep", Box::new(move |stop| Box::pin(leaves::sweep(sweeping, weekly, stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        Ok((Self { commands, operators: Arc::new(operators), kafka, held, clock }, loops))
+        let operators = Arc::new(operators);
+        let halts = Arc::new(halts);
+        Ok((Self { commands, operators, kafka, held, halts, clock }, loops))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
@@ -245,6 +279,40 @@ impl<R: Reactor> Mailbox<R> {
     /// The rows that other sessions hold and somebody here waits for, the longest held first.
     pub fn held_rows(&self) -> Vec<HeldSince> {
         self.held.list((self.clock)())
+    }
+
+    /// What is not consumed, and why, in one line; none if all is.
+    pub fn not_consumed(&self) -> Option<String> {
+        self.halts.told()
+    }
+
+    /// Every partition that this service hears, and how it is with it.
+    pub async fn consumers(&self) -> sqlx::Result<Vec<ConsumedPartition>> {
+        self.halts.list().await
+    }
+
+    /// Pauses one topic, or all, for all instances. The answer, and whether it was given before.
+    pub async fn pause(
+        &self,
+        topic: Option<&str>,
+        request: &ConsumerRequest<'_>,
+    ) -> Result<(Answer, bool), ConsumerError> {
+        self.halts.pause(topic, request).await
+    }
+
+    /// Resumes what is paused, and what has stopped where it is said. The answer, and whether it
+    /// was given before.
+    pub async fn resume(
+        &self,
+        scope: ResumeScope<'_>,
+        request: &ConsumerRequest<'_>,
+    ) -> Result<(Answer, bool), ConsumerError> {
+        self.halts.resume(scope, request).await
+    }
+
+    /// What operators did before the operation `before`, the newest first.
+    pub async fn operations(&self, before: i64, limit: i64) -> sqlx::Result<Vec<OperationRecord>> {
+        self.operators.operations(before, limit).await
     }
 
     /// The keys that stopped, the oldest first.

@@ -52,3 +52,15 @@ pub(crate) fn lag(topic: &str, partition: i32, messages: i64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
     metrics::gauge!("consumer_lag", &labels).set(messages as f64);
 }
+
+/// What is not consumed: topics that operators paused, partitions that stopped by themselves.
+pub(crate) fn halted(paused_topics: usize, stopped_partitions: usize) {
+    let gauge = |halts: usize| f64::from(u32::try_from(halts).unwrap_or(u32::MAX));
+    metrics::gauge!("consumer_topics_paused").set(gauge(paused_topics));
+    metrics::gauge!("consumer_partitions_stopped").set(gauge(stopped_partitions));
+}
+
+/// A consumer that had stalled, or died, was made anew.
+pub(crate) fn consumer_renewed() {
+    metrics::counter!("consumer_renewed_total").increment(1);
+}

@@ -13,7 +13,7 @@ use crate::{
     fault::{self, Fault, Verdict},
     idempotency,
     message::{Message, Park},
-    operations::{self, Action, Operation},
+    operations::{self, Action, Operation, OperationRecord},
     parked::{self, Mended, ParkedKey, ParkedMessage},
     reactor::{Answer, Reactor, Turn},
     session::Session,
@@ -70,6 +70,15 @@ impl<R: Reactor> Operators<R> {
     pub(crate) async fn list(&self) -> sqlx::Result<Vec<ParkedKey>> {
         let mut session = self.session()?;
         parked::list(session.connection().await?).await
+    }
+
+    pub(crate) async fn operations(
+        &self,
+        before: i64,
+        limit: i64,
+    ) -> sqlx::Result<Vec<OperationRecord>> {
+        let mut session = self.session()?;
+        operations::list(session.connection().await?, before, limit).await
     }
 
     pub(crate) async fn messages(

@@ -26,6 +26,12 @@ pub trait Reactor: Send + Sync + 'static {
     /// The topics this service hears.
     fn hears(&self) -> &'static [&'static str];
 
+    /// Those of them whose oldest messages are superseded (a compacted topic): they may be read
+    /// from wherever they begin.
+    fn compacted(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What `message` means here: `None` when this service does not care (no inbox row then).
     fn read(&self, message: &Message) -> Result<Option<Reading<Self::Input>>, Park>;
 

@@ -1,8 +1,8 @@
 //! What operators ask of the relay: a lane paused and resumed, events shipped once more.
 
 use mailbox::{
-    Answer, IdempotencyKey, Lane, LaneChange, LaneState, Mailbox, OperatorError, OperatorRequest,
-    ReplayScope, ReplaySize, ResumeFrom,
+    Answer, IdempotencyKey, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorError,
+    OperatorRequest, ReplayScope, ReplaySize,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -93,7 +93,7 @@ async fn a_stopped_lane_asks_from_where_it_goes_on() {
     assert_eq!(desk.lane().await.state, LaneState::Stopped);
     assert_eq!(desk.number("select count(*) from operations").await, 0, "nothing was done");
 
-    desk.mailbox.resume_lane(request("go"), Some(ResumeFrom::Here), tell).await.unwrap();
+    desk.mailbox.resume_lane(request("go"), Some(LaneStart::Here), tell).await.unwrap();
     assert_eq!(desk.lane().await.state, LaneState::Shipping);
 }
 
@@ -102,7 +102,7 @@ async fn a_stopped_lane_that_begins_anew_is_replayed_whole() {
     let mut desk = Desk::new().await;
     desk.run(ANEW).await;
 
-    desk.mailbox.resume_lane(request("go"), Some(ResumeFrom::Beginning), tell).await.unwrap();
+    desk.mailbox.resume_lane(request("go"), Some(LaneStart::Beginning), tell).await.unwrap();
 
     let whole = "select count(*) from replays where is_whole and topics = '{toy.v1}'";
     assert_eq!(desk.number(whole).await, 1);

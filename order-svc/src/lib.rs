@@ -54,6 +54,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         metrics: Metrics::default(),
     });
     let options = Options {
+        instance: config.chassis.instance(),
         weekly: &["order_events"],
         ..service::options(NAME, &[topic::ORDERS], url, &config.kafka)
     };

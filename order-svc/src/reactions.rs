@@ -99,6 +99,10 @@ impl Reactor for Orders {
         &[topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS, topic::CATALOGUE]
     }
 
+    fn compacted(&self) -> &'static [&'static str] {
+        &[topic::CATALOGUE]
+    }
+
     fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
         Ok(wire::read(message, self.pay_within)?.map(|heard| match heard {
             Heard::Order(about) => {

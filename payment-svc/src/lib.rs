@@ -26,7 +26,7 @@ mod views;
 use std::sync::Arc;
 
 use chassis::{Chassis, database};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Options};
 use proto::topic;
 use tokio::sync::mpsc;
 
@@ -61,7 +61,10 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         begun,
         outcomes: outcomes.clone(),
     });
-    let options = service::options(NAME, &[topic::PAYMENTS], url, &config.kafka);
+    let options = Options {
+        instance: config.chassis.instance(),
+        ..service::options(NAME, &[topic::PAYMENTS], url, &config.kafka)
+    };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
     let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;

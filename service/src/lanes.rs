@@ -13,12 +13,13 @@ use chassis::{
     http,
     problem::Entry,
 };
-use mailbox::{Answer, Lane, LaneChange, LaneState, Mailbox, OperatorRequest, Reactor, ResumeFrom};
+use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorRequest, Reactor};
 use serde::Serialize;
 
 use crate::{
     ask::{Asked, refusal, told},
-    replays::{REASON_CHARS_MAX, answered, unanswered},
+    operators::{REASON_CHARS_MAX, unanswered},
+    replays::answered,
 };
 
 struct Desk<R: Reactor> {
@@ -108,10 +109,10 @@ async fn resume<R: Reactor>(
 }
 
 /// From where a stopped lane goes on.
-fn resume_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
+fn resume_from(fields: &mut Fields<'_>) -> Option<LaneStart> {
     fields.optional_parsed("from", |word| match word {
-        "here" => Ok(ResumeFrom::Here),
-        "beginning" => Ok(ResumeFrom::Beginning),
+        "here" => Ok(LaneStart::Here),
+        "beginning" => Ok(LaneStart::Beginning),
         _ => Err((Code::InvalidValue, "has to be here or beginning".into())),
     })
 }

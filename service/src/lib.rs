@@ -5,9 +5,11 @@
 //! a command, and its answer a response, in the same way everywhere.
 
 mod ask;
+mod consumers;
 mod events;
 mod lanes;
 mod money;
+mod operations;
 mod operators;
 mod parked;
 mod replays;
@@ -48,6 +50,11 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
         async move {
             near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
         }
+    });
+    let consumed = mailbox.clone();
+    chassis.health.notice("consumers", move || {
+        let halted = consumed.not_consumed();
+        async move { halted.map_or(Ok(()), Err) }
     });
     let joining = mailbox.clone();
     chassis.health.probe("messages", move || {

@@ -1,6 +1,6 @@
 //! Replays over HTTP: events of a service's outbox that are to be shipped once more.
 
-use std::{borrow::Cow, error::Error};
+use std::borrow::Cow;
 
 use axum::{
     Router,
@@ -20,9 +20,11 @@ use mailbox::{
 use proto::topic;
 use serde_json::{Value, json};
 
-use crate::ask::{Asked, key_reused, outcome, told};
+use crate::{
+    ask::{Asked, key_reused, outcome, told},
+    operators::{REASON_CHARS_MAX, unanswered},
+};
 
-pub(crate) const REASON_CHARS_MAX: usize = 200;
 const KEY_CHARS_MAX: usize = 200;
 const TOPIC_CHARS_MAX: usize = 200;
 const SERVICE_CHARS_MAX: usize = 64;
@@ -161,9 +163,4 @@ pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, P
         // What only parked keys can come to.
         Err(error) => Err(unanswered(&error)),
     }
-}
-
-pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Problem {
-    tracing::error!(error, "an operator's wish failed");
-    Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
 }

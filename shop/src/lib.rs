@@ -28,6 +28,7 @@ pub mod story;
 pub mod terminal;
 
 pub mod audit;
+pub mod consumers;
 pub mod demo;
 pub mod load;
 pub mod order;

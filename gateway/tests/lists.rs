@@ -1,4 +1,4 @@
-//! The parked keys of all services in one list.
+//! The lists of all services in one.
 
 use axum::{Json, body::Body, extract::Request, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
@@ -25,15 +25,19 @@ fn keys(count: usize) -> impl Fn(&Seen) -> axum::response::Response + Send + Syn
 }
 
 async fn public() -> Public {
-    let stubs = [
+    before(&[
         Stub::start(keys(1)).await,
         Stub::start(keys(0)).await,
         Stub::start(keys(3)).await,
         Stub::start(keys(2)).await,
-    ];
+    ])
+}
+
+/// A gateway before a stub for each service.
+fn before(stubs: &[Stub; 4]) -> Public {
     let urls: Vec<String> = ["order", "payment", "inventory", "notify"]
         .iter()
-        .zip(&stubs)
+        .zip(stubs)
         .map(|(name, stub)| format!("--{name}-url={}", stub.address))
         .collect();
     with_settings(urls.iter().map(String::as_str))
@@ -83,7 +87,7 @@ async fn bad_parameters_are_refused() {
         public.refusal(Request::get(uri).body(Body::empty()).unwrap()).await
     };
 
-    for query in ["service=cat-svc", "limit=0", "colour=red", "service=", "limit=1&limit=1"] {
+    for query in ["service=cat-svc", "limit=0", "service=", "limit=1&limit=1"] {
         assert_eq!(code(query).await, (400, "bad_parameter".to_owned()), "{query}");
     }
     assert_eq!(code("cursor=nonsense").await, (400, "bad_cursor".to_owned()));
@@ -97,4 +101,68 @@ async fn a_service_that_does_not_tell_is_named() {
 
     assert_eq!(response.status(), 503);
     assert!(json(response).await["detail"].as_str().unwrap().starts_with("order-svc did not tell"));
+}
+
+#[tokio::test]
+async fn operations_of_all_services_come_the_newest_first_however_the_pages_fall() {
+    // Each service did something every few seconds, at times of its own.
+    let done = |step: usize, count: usize| {
+        move |seen: &Seen| {
+            let query = seen.uri.split_once('?').unwrap().1;
+            let param = |name: &str| {
+                let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned()).next()
+            };
+            let before: usize = param("cursor").map_or(count + 1, |cursor| {
+                chassis::http::read_cursor::<usize>("operations", &cursor).ok().unwrap()
+            });
+            let limit: usize = param("limit").unwrap().parse().unwrap();
+            let service = param("service").unwrap();
+            let ids: Vec<usize> = (1..before).rev().take(limit.min(2)).collect();
+            let next = ids.last().filter(|last| **last > 1);
+            let next = next.map(|last| chassis::http::write_cursor("operations", last));
+            let items: Vec<Value> = ids
+                .iter()
+                .map(|id| json!({"service":service,"id":id,"at":format!("{:04}", id * step)}))
+                .collect();
+            Json(json!({"items":items,"next_cursor":next})).into_response()
+        }
+    };
+    let stubs = [
+        Stub::start(done(7, 3)).await,
+        Stub::start(done(1, 0)).await,
+        Stub::start(done(5, 5)).await,
+        Stub::start(done(7, 2)).await,
+    ];
+    let public = before(&stubs);
+
+    let all = ["0025", "0021", "0020", "0015", "0014", "0014", "0010", "0007", "0007", "0005"];
+    for limit in [1, 2, 3, 50] {
+        let (mut times, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/operations?limit={limit}{cursor}");
+            let page = json(public.get(&path).await).await;
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() <= limit);
+            times.extend(items.iter().map(|item| item["at"].as_str().unwrap().to_owned()));
+            match &page["next_cursor"] {
+                Value::String(next) => cursor = format!("&cursor={next}"),
+                _ => break,
+            }
+        }
+        assert_eq!(times, all, "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn filters_are_the_services_and_so_is_their_refusal() {
+    let refuse = |_: &Seen| {
+        chassis::Problem::new(chassis::Code::BadParameter, "no such class").into_response()
+    };
+    let stub = Stub::start(refuse).await;
+    let public = gateway(&[stub.address], &[]);
+
+    let request = Request::get("/v1/parked?class=none&topic=t").body(Body::empty()).unwrap();
+    assert_eq!(public.refusal(request).await, (400, "bad_parameter".to_owned()));
+    assert!(stub.seen()[0].uri.ends_with("&class=none&topic=t"), "{}", stub.seen()[0].uri);
 }
