@@ -21,7 +21,8 @@ use crate::health::Health;
 
 /// A request that gets no connection by then is refused as overload.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that outlived a failover or a change of the schema is gone by then, whoever uses it.
+/// A connection that outlived a failover or a change of the schema is gone by then, whoever uses
+/// it.
 const MAX_LIFETIME: Duration = Duration::from_mins(1);
 /// A connection that idled for longer is asked whether it is still one: its server may have ended
 /// it meanwhile, and over TCP nobody notices before the next statement.
@@ -64,8 +65,8 @@ pub async fn connect_pool(url: &str, max: u32) -> anyhow::Result<PgPool> {
     Ok(pool)
 }
 
-/// Takes note of a failed statement. Whether it is the database's state that refuses it, so that the
-/// same request may go well a moment later.
+/// Takes note of a failed statement. Whether it is the database's state that refuses it, so that
+/// the same request may go well a moment later.
 pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
     let Some(database) = error.as_database_error() else {
         return matches!(

@@ -97,7 +97,8 @@ async fn answer(pool: &PgPool) -> Result<i32, Problem> {
 
 /// What a caller is told who may try again.
 fn is_overload(problem: &Problem) -> bool {
-    problem.to_parts().0 == 503 && problem.headers().contains_key(header::RETRY_AFTER)
+    let has_retry_after = problem.headers().iter().any(|(name, _)| *name == header::RETRY_AFTER);
+    problem.to_parts().0 == 503 && has_retry_after
 }
 
 /// Over TCP the end of a session is read by the next statement, as that statement's own error.

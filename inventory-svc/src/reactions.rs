@@ -86,12 +86,12 @@ impl Reactor for Inventory {
         if let Some(order) = input.order()
             && world.held_reservations.contains(&order)
         {
-            return Some(HeldRow::new("reservation", order));
+            return Some(HeldRow::new("reservation", order.to_string()));
         }
         let root = input.order().and_then(|order| world.roots.get(&order));
-        let mut skus = input.skus().into_iter().chain(root.into_iter().flat_map(|it| skus_of(it)));
+        let mut skus = input.skus().into_iter().chain(root.into_iter().flat_map(skus_of));
         let sku = skus.find(|sku| world.held_products.contains(*sku))?;
-        Some(HeldRow::new("product", sku))
+        Some(HeldRow::new("product", sku.to_string()))
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {

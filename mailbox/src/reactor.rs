@@ -94,8 +94,8 @@ pub struct HeldRow {
 
 impl HeldRow {
     /// The row of this kind and id.
-    pub fn new(kind: &'static str, id: impl ToString) -> Self {
-        Self { kind, id: id.to_string() }
+    pub fn new(kind: &'static str, id: impl Into<String>) -> Self {
+        Self { kind, id: id.into() }
     }
 }
 

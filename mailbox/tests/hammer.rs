@@ -204,7 +204,8 @@ async fn terminate_backends(url: String, done: Arc<AtomicBool>) -> u64 {
                     where application_name = 'test' or application_name like 'toy-svc%' order by random() limit 1) v";
         let killed: i64 = sqlx::query_scalar(kill).fetch_one(&mut db).await.unwrap();
         ended += u64::try_from(killed).unwrap();
-        pause(&mut random, 60).await;
+        // Seldom enough for a session to get something done on a busy machine, too.
+        pause(&mut random, 400).await;
     }
     ended
 }

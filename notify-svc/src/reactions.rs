@@ -122,14 +122,15 @@ impl Reactor for Notify {
 
     fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
         let notice = |order: &OrderId| {
-            world.held_notices.contains(order).then(|| HeldRow::new("notice", order))
+            world.held_notices.contains(order).then(|| HeldRow::new("notice", order.to_string()))
         };
         match input {
             Input::Happened(happened) => notice(&happened.order),
             Input::Delivered { order, .. } => notice(order),
-            Input::PutContact { customer, .. } => {
-                world.held_contacts.contains(customer).then(|| HeldRow::new("contact", customer))
-            }
+            Input::PutContact { customer, .. } => world
+                .held_contacts
+                .contains(customer)
+                .then(|| HeldRow::new("contact", customer.to_string())),
         }
     }
 

@@ -144,7 +144,7 @@ impl Reactor for Orders {
 
     fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
         let order = input.order().filter(|order| world.held.contains(order))?;
-        Some(HeldRow::new("order", order))
+        Some(HeldRow::new("order", order.to_string()))
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {

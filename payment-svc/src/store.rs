@@ -261,8 +261,8 @@ impl World {
         let owner = |order: &OrderId| self.root(*order)?.payment.customer();
         let mut customers = wanted.customers.iter().chain(wanted.orders.iter().filter_map(owner));
         let account = customers.find(|customer| self.held_accounts.contains(customer));
-        let payment = payment.map(|order| HeldRow::new("payment", order));
-        payment.or_else(|| account.map(|customer| HeldRow::new("account", customer)))
+        let payment = payment.map(|order| HeldRow::new("payment", order.to_string()));
+        payment.or_else(|| account.map(|customer| HeldRow::new("account", customer.to_string())))
     }
 
     /// What there is to do once all of it is committed.
