@@ -121,7 +121,7 @@ impl HaltDesk {
         let topics = self.topics(topic)?;
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        if let Some(before) = claim(&mut tx, request).await? {
+        if let Some(before) = before(&mut tx, request).await? {
             return Ok((before, true));
         }
         consumers::pause(&mut tx, &topics, request.reason).await?;
@@ -162,7 +162,7 @@ impl HaltDesk {
             }
         };
         let mut tx = session.connection().await?.begin().await?;
-        if let Some(before) = claim(&mut tx, request).await? {
+        if let Some(before) = before(&mut tx, request).await? {
             return Ok((before, true));
         }
         if scope.from.is_none() {
@@ -315,26 +315,13 @@ fn place(from: ResumeFrom) -> String {
     }
 }
 
-/// The answer that this request got before, if it did; else its key is claimed.
-async fn claim(
-    db: &mut PgConnection,
-    request: &ConsumerRequest<'_>,
-) -> Result<Option<Answer>, ConsumerError> {
-    let Some(key) = &request.key else { return Ok(None) };
-    if !idempotency::claim(db, &[key]).await?.is_empty() {
-        return Ok(None);
-    }
-    let before = before(db, request).await?;
-    before.ok_or(ConsumerError::Database(sqlx::Error::RowNotFound)).map(Some)
-}
-
 /// The answer that this request got before, if it did.
 async fn before(
     db: &mut PgConnection,
     request: &ConsumerRequest<'_>,
 ) -> Result<Option<Answer>, ConsumerError> {
     let Some(key) = &request.key else { return Ok(None) };
-    match idempotency::kept(db, &[key]).await?.into_values().next() {
+    match idempotency::known(db, &[key]).await?.into_values().next() {
         Some(kept) if kept.fingerprint != key.fingerprint => Err(ConsumerError::KeyReused),
         kept => Ok(kept.map(|kept| kept.answer)),
     }
@@ -342,7 +329,11 @@ async fn before(
 
 async fn keep(db: &mut PgConnection, request: &ConsumerRequest<'_>) -> sqlx::Result<()> {
     let Some(key) = &request.key else { return Ok(()) };
-    idempotency::keep(db, &[(key, &request.answer)]).await
+    match idempotency::keep(db, &[(key, &request.answer)]).await? {
+        true => Ok(()),
+        // Another of the same key was quicker: a repetition finds its answer.
+        false => Err(sqlx::Error::RowNotFound),
+    }
 }
 
 #[cfg(test)]

@@ -12,30 +12,33 @@ pub struct OperatorRequest<'a> {
     pub key: Option<&'a IdempotencyKey>,
 }
 
-/// Claims the key until the transaction ends; an answer that was given before is the end of it.
+/// Looks whether the request was answered before: that answer is the end of it. Two at once both
+/// find nothing; the second then cannot keep its answer.
 pub(crate) async fn first(
     db: &mut PgConnection,
     key: Option<&IdempotencyKey>,
 ) -> Result<(), OperatorError> {
     let Some(key) = key else { return Ok(()) };
-    if !idempotency::claim(db, &[key]).await?.is_empty() {
-        return Ok(());
+    match idempotency::known(db, &[key]).await?.into_values().next() {
+        None => Ok(()),
+        Some(kept) if kept.fingerprint == key.fingerprint => {
+            Err(OperatorError::Answered(kept.answer))
+        }
+        Some(_) => Err(OperatorError::KeyReused),
     }
-    let kept = idempotency::kept(db, &[key]).await?.into_values().next();
-    let kept = kept.ok_or(sqlx::Error::RowNotFound)?;
-    Err(if kept.fingerprint == key.fingerprint {
-        OperatorError::Answered(kept.answer)
-    } else {
-        OperatorError::KeyReused
-    })
 }
 
-/// Keeps the answer under the key, as the last thing before the commit.
+/// Keeps the answer under the key, as the last thing before the commit; fails with the answer of
+/// whoever was quicker, and then the transaction must not commit.
 pub(crate) async fn keep(
     db: &mut PgConnection,
     key: Option<&IdempotencyKey>,
     answer: &Answer,
-) -> sqlx::Result<()> {
+) -> Result<(), OperatorError> {
     let Some(key) = key else { return Ok(()) };
-    idempotency::keep(db, &[(key, answer)]).await
+    if idempotency::keep(db, &[(key, answer)]).await? {
+        return Ok(());
+    }
+    first(db, Some(key)).await?;
+    Err(sqlx::Error::RowNotFound.into())
 }

@@ -11,8 +11,8 @@ use crate::{
     batch::{self, Released},
     entry::entry,
     fault::{self, Fault, Verdict},
-    idempotency,
     message::{Message, Park},
+    once,
     operations::{self, Action, Operation, OperationRecord},
     parked::{self, Mended, ParkedKey, ParkedMessage},
     reactor::{Answer, Reactor, Turn},
@@ -320,15 +320,7 @@ async fn hold(
     once: Option<&Once>,
 ) -> Result<(), OperatorError> {
     let is_parked = parked::hold(db, topic, key).await?;
-    if let Some(Once { key, .. }) = once
-        && let Some(kept) = idempotency::known(db, &[key]).await?.into_values().next()
-    {
-        return Err(if kept.fingerprint == key.fingerprint {
-            OperatorError::Answered(kept.answer)
-        } else {
-            OperatorError::KeyReused
-        });
-    }
+    once::first(db, once.map(|once| &once.key)).await?;
     if is_parked { Ok(()) } else { Err(OperatorError::NotParked) }
 }
 
@@ -336,13 +328,9 @@ async fn keep(
     db: &mut PgConnection,
     once: Option<&Once>,
     end: Result<u64, &Park>,
-) -> sqlx::Result<()> {
+) -> Result<(), OperatorError> {
     let Some(Once { key, tell }) = once else { return Ok(()) };
-    if idempotency::keep(db, &[(key, &tell(end))]).await? {
-        Ok(())
-    } else {
-        Err(sqlx::Error::RowNotFound)
-    }
+    once::keep(db, Some(key), &tell(end)).await
 }
 
 /// Writes down what was done to a key, and to which of its messages.

@@ -7,7 +7,7 @@ use std::{
 
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
-use mailbox::{Decided, Mailbox, Message, Options, Park, Reactor, Reading, Turn};
+use mailbox::{Decided, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Reading, Turn};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -70,8 +70,17 @@ impl Reactor for Listener {
         Toy.read(message)
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Add]) -> sqlx::Result<World> {
-        Toy.load(db, batch).await
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Add],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
+        Toy.load(db, batch, locking).await
+    }
+
+    fn held(&self, world: &World, add: &Add) -> Option<HeldRow> {
+        Toy.held(world, add)
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Add) -> Option<&'w mut i64> {
