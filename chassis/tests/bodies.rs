@@ -136,7 +136,17 @@ fn bounds_are_counted_in_characters() {
 #[test]
 fn nul_and_wrong_kinds_are_invalid() {
     let good = r#""items":[{"sku":"a","quantity":1}]"#;
-    for wrong in [r#""a\u0000b""#, r#""\ud800""#, r#""\udc00\ud800x""#, r#""\ud800\n""#, "7", "{}", "[]", "true", r#""""#] {
+    for wrong in [
+        r#""a\u0000b""#,
+        r#""\ud800""#,
+        r#""\udc00\ud800x""#,
+        r#""\ud800\n""#,
+        "7",
+        "{}",
+        "[]",
+        "true",
+        r#""""#,
+    ] {
         let body = format!("{{\"customer_id\":{wrong},{good}}}");
         assert_eq!(faults(&body), [("/customer_id".to_owned(), Code::InvalidValue)], "{wrong}");
     }

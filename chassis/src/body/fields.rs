@@ -158,7 +158,9 @@ impl<'a> Fields<'a> {
 
     fn as_text(&self, name: &str, value: &'a Json<'a>, max: usize) -> Option<&'a str> {
         let wrong = match value {
-            Json::Text(text) if text.contains('\0') => "must not contain the NUL character or half a character".into(),
+            Json::Text(text) if text.contains('\0') => {
+                "must not contain the NUL character or half a character".into()
+            }
             Json::Text(text) if text.len() <= max || text.chars().count() <= max => {
                 return Some(text);
             }
