@@ -130,7 +130,7 @@ impl<R: Reactor> Desk<R> {
                 let why = lane.reason.unwrap_or_default();
                 let detail = format!("the lane is stopped: say from where it goes on ({why})");
                 let (pointer, code) = ("/from".to_owned(), Code::MissingField);
-                refusal(&Problem::of(vec![Entry { pointer, code, detail: detail.into() }]))
+                refusal(&Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0))
             }
         }
     }

@@ -126,7 +126,7 @@ fn topics(said: Vec<String>, wanted: Option<String>) -> Result<Vec<String>, Prob
 
 fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
     let (code, pointer) = (Code::InvalidValue, pointer.to_owned());
-    Problem::of(vec![Entry { pointer, code, detail: detail.into() }])
+    Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0)
 }
 
 async fn show<R: Reactor>(
