@@ -82,6 +82,32 @@ create table inbox (
     constraint inbox_pkey primary key (event_id)
 ) partition by range (event_id);
 
+-- A topic that an operator paused: no instance consumes it until it is resumed.
+create table consumer_pauses (
+    topic text not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint consumer_pauses_pkey primary key (topic)
+);
+
+-- A partition that stopped because Kafka no longer has what comes next: no instance consumes it until a person says where to go on.
+create table consumer_stops (
+    topic text not null,
+    "partition" int not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint consumer_stops_pkey primary key (topic, "partition")
+);
+
+-- A message that was applied, now and then, of each partition: when another is found in its place, the topic was made anew.
+create table consumer_positions (
+    topic text not null,
+    "partition" int not null,
+    "offset" bigint not null,
+    event_id uuid not null,
+    constraint consumer_positions_pkey primary key (topic, "partition")
+);
+
 -- A key that stopped: its first message could not be processed, the others wait behind it.
 create table parked_keys (
     topic text not null,
@@ -119,6 +145,44 @@ create table parked (
 );
 -- One key's messages in order.
 create index parked_by_key on parked (topic, key, parked_id);
+
+-- A flood of parked keys: while there is one, this service hears nothing. One row at most.
+create table parked_flood (
+    -- Keys that were parked when it stopped; it is over when half of them are not any more.
+    keys bigint not null,
+    since timestamptz not null default clock_timestamp(),
+    -- When an operator let it go on all the same: what stopped before that no longer counts.
+    lifted_at timestamptz,
+    only_row boolean not null default true,
+    constraint parked_flood_pkey primary key (only_row),
+    constraint parked_flood_one_row check (only_row)
+);
+
+-- Events of types that this build does not know. They stop no key, and wait for the first build that knows their type.
+create table unknown_events (
+    kept_id bigint generated always as identity,
+    topic text not null,
+    -- As in parked_keys.
+    key text not null,
+    "partition" int not null,
+    "offset" bigint not null,
+    message_key bytea,
+    event_id uuid not null,
+    event_type text not null,
+    source text not null,
+    version bigint not null,
+    trace bytea,
+    payload bytea not null,
+    -- When it was kept.
+    at timestamptz not null default clock_timestamp(),
+    constraint unknown_events_pkey primary key (kept_id),
+    -- A redelivery, or a replay, keeps an event once.
+    constraint unknown_events_once unique (event_id)
+);
+-- One key's events in order.
+create index unknown_events_by_key on unknown_events (topic, key, kept_id);
+-- What a build that knows a type has to take.
+create index unknown_events_by_type on unknown_events (event_type, topic, key);
 
 -- What operators did, when and why; kept for good.
 create table operations (
