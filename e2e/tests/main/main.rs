@@ -3,5 +3,6 @@
 
 mod journeys;
 mod kills;
+mod plants;
 mod poison;
 mod refusals;
