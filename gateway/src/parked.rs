@@ -1,4 +1,5 @@
-//! The parked keys of all services in one list, or their lanes: service after service, page by page.
+//! The parked keys of all services in one list, or their lanes: service after service, page by
+//! page.
 
 use axum::{
     body::{Body, to_bytes},
