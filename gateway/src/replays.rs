@@ -48,7 +48,7 @@ fn named(body: &[u8]) -> Result<Service, Problem> {
 
 fn fault(code: Code, detail: &'static str) -> Problem {
     let pointer = "/service".to_owned();
-    Problem::of(vec![Entry { pointer, code, detail: detail.into() }])
+    Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0)
 }
 
 #[cfg(test)]

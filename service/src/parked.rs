@@ -38,7 +38,7 @@ impl<R: Reactor> Clone for Desk<R> {
 type Place = Path<(String, String, String)>;
 
 /// `/v1/parked` of one service.
-pub fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/parked", get(list::<R>))
         .route("/v1/parked/{service}/{topic}/{key}", get(show::<R>))
