@@ -135,9 +135,10 @@ impl Pressure {
         }
         *closed = overload.map(|by| Closure { by, next_try: now + try_every, try_every });
         self.0.refuses.store(overload.is_some(), Ordering::Relaxed);
-        match overload {
-            Some(by) => tracing::error!("new orders are {}", by.text()),
-            None => tracing::info!("new orders are taken again"),
+        if let Some(by) = overload {
+            tracing::error!("new orders are {}", by.text())
+        } else {
+            tracing::info!("new orders are taken again")
         }
     }
 

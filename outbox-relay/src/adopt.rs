@@ -58,7 +58,7 @@ struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Flags {
-    /// By pg_upgrade: transaction ids were kept, and no event is repeated
+    /// By `pg_upgrade`: transaction ids were kept, and no event is repeated
     #[arg(long)]
     upgraded: bool,
     /// From a dump or a backup: what is not known to be shipped is shipped once more

@@ -106,12 +106,11 @@ impl Progress {
 
     /// The cursor moved and no row with it: it stands for what is in flight already.
     pub(crate) fn nothing_new(&mut self) {
-        match self.marks.back_mut() {
-            Some(mark) => mark.cursor = Some(self.read.clone()),
-            None => {
-                self.acknowledged = self.read.clone();
-                self.is_sound = true;
-            }
+        if let Some(mark) = self.marks.back_mut() {
+            mark.cursor = Some(self.read.clone())
+        } else {
+            self.acknowledged = self.read.clone();
+            self.is_sound = true;
         }
     }
 

@@ -163,7 +163,7 @@ impl Provider for Simulator {
             amount: call.amount.amount_text(),
             currency: call.amount.currency().code(),
         };
-        refunded(self.post("/refunds", &request).await?)
+        refunded(&self.post("/refunds", &request).await?)
     }
 
     async fn refund_of(&self, key: &str) -> Result<bool, ProviderError> {
@@ -216,7 +216,7 @@ fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
     }
 }
 
-fn refunded(answer: RefundAnswer) -> Result<(), ProviderError> {
+fn refunded(answer: &RefundAnswer) -> Result<(), ProviderError> {
     match answer.status.as_str() {
         "refunded" => Ok(()),
         other => Err(ProviderError::Unknown(brief(&format!("a refund that is {other}")))),

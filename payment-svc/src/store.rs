@@ -46,6 +46,7 @@ pub struct Root {
 
 impl Root {
     /// The payment as it stood when its outcome was known, whatever became of it since.
+    #[must_use]
     pub fn at_outcome(&self) -> Self {
         let mut root = self.clone();
         root.updated_at = self.outcome_at.unwrap_or(self.updated_at);

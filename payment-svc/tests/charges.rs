@@ -255,11 +255,12 @@ async fn nobody_asks_for_a_call_that_somebody_else_holds() {
         if open == 0 { Ok(()) } else { Err(open) }
     })
     .await;
-    let book = stub.book();
-    assert!(book.asked_at_once.is_empty(), "asked by two at once: {:?}", book.asked_at_once);
-    assert_eq!(book.charges.len(), orders.len());
+    {
+        let book = stub.book();
+        assert!(book.asked_at_once.is_empty(), "asked by two at once: {:?}", book.asked_at_once);
+        assert_eq!(book.charges.len(), orders.len());
+    }
     drop((first, second));
-    drop(book);
     assert_eq!(shop.told().await.len(), orders.len(), "each is captured once");
 }
 

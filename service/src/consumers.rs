@@ -93,7 +93,7 @@ async fn pause<R: Reactor>(
         let reason = fields.text("reason", REASON_CHARS_MAX)?.to_owned();
         Some((topic, reason))
     })?;
-    let request = desk.request(&asked, &body, &reason, topic.as_deref(), "paused")?;
+    let request = desk.request(&asked, &body, &reason, (topic.as_deref(), "paused"))?;
     respond(desk.mailbox.pause(topic.as_deref(), &request).await)
 }
 
@@ -121,7 +121,7 @@ async fn resume<R: Reactor>(
         let partition = partition.and_then(|number| i32::try_from(number).ok());
         Some((topic, partition, from, reason))
     })?;
-    let request = desk.request(&asked, &body, &reason, topic.as_deref(), "reading")?;
+    let request = desk.request(&asked, &body, &reason, (topic.as_deref(), "reading"))?;
     let scope = ResumeScope { topic: topic.as_deref(), partition, from };
     respond(desk.mailbox.resume(scope, &request).await)
 }
@@ -202,8 +202,7 @@ impl<R: Reactor> Desk<R> {
         asked: &Asked,
         body: &JsonBody,
         reason: &'a str,
-        topic: Option<&str>,
-        state: &str,
+        (topic, state): (Option<&str>, &str),
     ) -> Result<ConsumerRequest<'a>, Problem> {
         let said = json!({
             "service": self.service, "topic": topic, "state": state, "reason": reason,

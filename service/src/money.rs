@@ -34,7 +34,6 @@ impl AmountRequest {
     }
 
     /// The same for a member that may be absent: `Some(None)`.
-    #[expect(clippy::option_option, reason = "as for all fields, `None` is a fault noted")]
     pub fn read_optional(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Self>> {
         if fields.has(name) {
             return Self::read(fields, name).map(Some);

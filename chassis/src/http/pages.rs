@@ -47,7 +47,7 @@ impl PageBody {
     }
 
     /// The page, and where the next one begins; without a cursor it is the last.
-    pub fn finish(mut self, next_cursor: Option<String>) -> Response {
+    pub fn finish(mut self, next_cursor: Option<&str>) -> Response {
         self.bytes.extend_from_slice(br#"],"next_cursor":"#);
         serde_json::to_writer(&mut self.bytes, &next_cursor).expect("text is JSON");
         self.bytes.push(b'}');
@@ -67,9 +67,9 @@ pub fn page<P: Serialize, V: Serialize>(
     let mut last = None;
     for (place, view) in items {
         if !body.push(&view) {
-            return body.finish(last.map(|last| cursor::write(kind, &last)));
+            return body.finish(last.map(|last| cursor::write(kind, &last)).as_deref());
         }
         last = Some(place);
     }
-    body.finish(rest.map(|rest| cursor::write(kind, &rest)))
+    body.finish(rest.map(|rest| cursor::write(kind, &rest)).as_deref())
 }

@@ -194,7 +194,7 @@ impl<'a> Scene<'a> {
         turns_red("a key is on two partitions", "one_partition_a_key").await;
     }
 
-    /// Puts an OrderDelivered without content, which nobody hears, on the topic of orders.
+    /// Puts an `OrderDelivered` without content, which nobody hears, on the topic of orders.
     async fn say(&self, key: &str, version: i64, source: &str, partition: Option<i32>) {
         let mut config = ClientConfig::new();
         let kafka = self.shop.stack().kafka();

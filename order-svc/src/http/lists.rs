@@ -79,12 +79,12 @@ async fn list(site: &Site, customer: Option<CustomerId>, mut params: Params) -> 
             // It may have moved on since its id was found.
             let fits = status.is_none_or(|status| status == order.status().word());
             if fits && !body.push(&OrderView::new(&order)) {
-                return Ok(body.finish(last.map(cursor)));
+                return Ok(body.finish(last.map(cursor).as_deref()));
             }
             last = Some(order.id);
         }
     }
-    Ok::<Response, Problem>(body.finish(rest.map(OrderId::new).map(cursor)))
+    Ok::<Response, Problem>(body.finish(rest.map(OrderId::new).map(cursor).as_deref()))
 }
 
 fn instant(text: &str) -> Result<OffsetDateTime, &'static str> {

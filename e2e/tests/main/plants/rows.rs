@@ -29,7 +29,7 @@ const NOTICES: &[&str] = &["notices", "notifications"];
 
 /// `$card`, `$wallet`, `$back` (confirmed and then cancelled), `$later` (deferred and paid) and
 /// `$open` (deferred and not paid) are orders of two mugs, `$mug` each; `$ann` has an account.
-/// `$card.reserved` is the id of the order's StockReserved, and so on.
+/// `$card.reserved` is the id of the order's `StockReserved`, and so on.
 pub(super) const PLANTS: &[Plant] = &[
     plant(
         "order-svc takes a message in twice",
