@@ -168,7 +168,7 @@ impl Provider for Simulator {
 
     async fn refund_of(&self, key: &str) -> Result<bool, ProviderError> {
         let known: Option<RefundAnswer> = self.look(&format!("/refunds/{key}")).await?;
-        known.map(refunded).transpose().map(|known| known.is_some())
+        known.as_ref().map(refunded).transpose().map(|known| known.is_some())
     }
 }
 
