@@ -11,13 +11,14 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::{
-    CommandError, IdempotencyKey, Outcome,
+    CommandError, IdempotencyKey, Outcome, catch_up,
     entry::{Entry, Fate},
     idempotency, inbox,
-    message::{Park, Trace},
+    message::{Message, Park, Trace},
     metrics, outbox,
     parked::{self, Place},
     reactor::{Announced, Answer, Reactor, Turn},
+    unknown,
 };
 
 /// How much an attempt takes for granted.
@@ -35,6 +36,8 @@ pub(crate) struct Done<W> {
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
+    /// Keys with kept events that are to be decided before this batch; then nothing was done.
+    pub(crate) first: Vec<Place>,
 }
 
 /// A failed attempt.
@@ -61,6 +64,10 @@ pub(crate) async fn attempt<R: Reactor>(
 ) -> Result<Done<R::World>, Broken> {
     let mut tx = db.begin().await?;
     let done = within(reactor, &mut tx, entries, pass, turn).await?;
+    if !done.first.is_empty() {
+        tx.rollback().await?;
+        return Ok(done);
+    }
     match tx.commit().await {
         Ok(()) => Ok(done),
         Err(error) => Err(Broken { error, unsure: Some(done.fates) }),
@@ -78,11 +85,14 @@ pub(crate) async fn within<R: Reactor>(
     let mut batch = Batch::new(reactor, entries, turn);
     batch.admit(db, pass).await?;
     batch.claim(db).await?;
-    batch.divert(db).await?;
-    let world = batch.decide(db).await?;
-    batch.record(db).await?;
+    let first = batch.divert(db).await?;
+    let mut world = None;
+    if first.is_empty() {
+        world = batch.decide(db).await?;
+        batch.record(db).await?;
+    }
     let Batch { fates, announced, newly_parked, .. } = batch;
-    Ok(Done { fates, world, announced: announced.len(), newly_parked })
+    Ok(Done { fates, world, announced: announced.len(), newly_parked, first })
 }
 
 struct Batch<'a, R: Reactor> {
@@ -180,23 +190,35 @@ impl<'a, R: Reactor> Batch<'a, R> {
         Ok(())
     }
 
-    /// Sets aside the messages of keys that stopped before.
-    async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+    /// Sets aside the messages of keys that stopped before. Says of which keys kept events come
+    /// first.
+    async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<Place>> {
+        if !self.live().any(|place| self.entries[place].message().is_some()) {
+            return Ok(Vec::new());
+        }
+        let aside = parked::aside(db).await?;
+        if !aside.has_parked && !aside.has_unknown {
+            return Ok(Vec::new());
+        }
         let messages: Vec<(usize, Place)> = self
             .live()
             .filter_map(|place| Some((place, parked::place(self.entries[place].message()?))))
             .collect();
-        if messages.is_empty() {
-            return Ok(());
-        }
         let distinct: HashSet<&Place> = messages.iter().map(|(_, place)| place).collect();
-        self.stopped = parked::lock(db, &distinct.into_iter().collect::<Vec<_>>()).await?;
+        let distinct: Vec<&Place> = distinct.into_iter().collect();
+        let mut first = Vec::new();
+        if aside.has_unknown {
+            first = catch_up::due(self.reactor, db, &distinct).await?;
+        }
+        if aside.has_parked {
+            self.stopped = parked::lock(db, &distinct).await?;
+        }
         for (index, place) in messages {
             if self.stopped.contains(&place) {
                 self.fates[index] = Fate::Parked;
             }
         }
-        Ok(())
+        Ok(first)
     }
 
     /// Stops a key at this entry.
@@ -245,6 +267,10 @@ impl<'a, R: Reactor> Batch<'a, R> {
         }
         if let Some(flaw) = &entry.flaw {
             self.stop(index, place, flaw.clone());
+            return true;
+        }
+        if entry.is_unknown() {
+            self.fates[index] = Fate::Unknown;
             return true;
         }
         let heard = match (world, &entry.input) {
@@ -311,7 +337,12 @@ impl<'a, R: Reactor> Batch<'a, R> {
             .filter(|&index| self.fates[index] == Fate::Parked)
             .filter_map(|index| Some((self.entries[index].message()?, self.reasons.get(&index))))
             .collect();
-        parked::park_messages(db, &set_aside).await
+        parked::park_messages(db, &set_aside).await?;
+        let unknown: Vec<&Message> = (0..self.entries.len())
+            .filter(|&index| self.fates[index] == Fate::Unknown)
+            .filter_map(|index| self.entries[index].message())
+            .collect();
+        unknown::keep(db, &unknown).await
     }
 
     async fn keep_answers(&self, db: &mut PgConnection) -> sqlx::Result<()> {

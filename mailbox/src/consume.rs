@@ -220,7 +220,7 @@ async fn settle<R: Reactor>(
     if let Err(error) = consumer.store_offsets(&offsets) {
         tracing::debug!(%error, "offsets of partitions that moved away were not stored");
     }
-    if settled.newly_parked > 0 {
+    if settled.set_aside > 0 {
         flood::sit_out(settler, stop).await;
     }
     true
@@ -230,6 +230,13 @@ type Received = (Message, Option<Park>);
 
 /// What a message means here; `None` when nobody here cares.
 pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Entry<R::Input>> {
+    if flaw.is_none() && !reactor.is_known(&message.event_type) {
+        let trace = message.trace;
+        // Without an id it could not be told from others like it, and would not be kept.
+        let flaw = Park::no_envelope(&[(message.event_id.is_nil(), "ce_id")]);
+        let origin = Origin::Message(message);
+        return Some(Entry { id: None, input: None, trace, flaw, origin });
+    }
     let read = match flaw {
         Some(flaw) => Err(flaw),
         None => reactor.read(&message),
@@ -247,7 +254,7 @@ pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Optio
 fn split_by_bytes(received: &mut Vec<Received>) -> Vec<Received> {
     let mut bytes = 0;
     let fits = received.iter().position(|(message, _)| {
-        bytes += message.payload.len();
+        bytes += message.size();
         bytes > BATCH_BYTES
     });
     match fits {

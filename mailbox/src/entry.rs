@@ -14,7 +14,8 @@ use crate::{
 pub(crate) struct Entry<I> {
     /// What the inbox remembers it by. `None` where repetition does no harm, or no usable id came.
     pub(crate) id: Option<Uuid>,
-    /// What it means; `None` for a message that is only to be parked.
+    /// What it means; `None` for a message that is only to be parked, or to be kept because its
+    /// type is unknown: then it has no flaw.
     pub(crate) input: Option<I>,
     pub(crate) trace: Option<Trace>,
     /// Why it cannot be processed, if that is known before deciding.
@@ -47,11 +48,18 @@ pub(crate) enum Fate {
     Duplicate,
     /// It, or a message before it, stopped its key.
     Parked,
+    /// An event of a type that this build does not know: kept for one that does.
+    Unknown,
     /// A command's end.
     Answered(Result<Outcome, CommandError>),
 }
 
 impl<I> Entry<I> {
+    /// Whether it is an event of a type that this build does not know.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.input.is_none() && self.flaw.is_none() && self.message().is_some()
+    }
+
     pub(crate) fn message(&self) -> Option<&Message> {
         match &self.origin {
             Origin::Message(message) => Some(message),

@@ -8,9 +8,10 @@
 //! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle`
 //! (what happens when it fails), `consume` and `commands` (the two ways in; `pace` between batches,
 //! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
-//! `leaves` (the sweep).
+//! `unknown` and `catch_up` (events of types that a build does not know), `leaves` (the sweep).
 
 mod batch;
+mod catch_up;
 mod commands;
 mod consume;
 mod entry;
@@ -19,10 +20,13 @@ mod fault;
 mod flood;
 mod idempotency;
 mod inbox;
+mod inspect;
 mod leaves;
 mod message;
-pub mod metrics;
+mod message_key;
+mod metrics;
 mod nearness;
+mod notices;
 mod operate;
 mod operations;
 mod outbox;
@@ -32,6 +36,7 @@ mod reactor;
 mod session;
 mod settle;
 pub mod testing;
+mod unknown;
 mod wake;
 
 use std::{sync::Arc, time::Duration};
@@ -42,14 +47,19 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Commands, nearness::Nearness, operate::Operators, session::Session, settle::Settler,
-    wake::Wake,
+    commands::Commands, leaves::Sweep, nearness::Nearness, notices::Notices, operate::Operators,
+    session::Session, settle::Settler, wake::Wake,
 };
 
 pub use message::{Message, Park, Trace};
+pub use message_key::key_text;
+pub use notices::UnknownEvents;
 pub use operate::{Once, OperatorError};
 pub use outbox::backlog;
-pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
+pub use parked::{
+    Mended,
+    list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
+};
 pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
@@ -140,6 +150,7 @@ pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
     kafka: Arc<Nearness>,
+    notices: Arc<Notices>,
 }
 
 impl<R: Reactor> Clone for Mailbox<R> {
@@ -148,6 +159,7 @@ impl<R: Reactor> Clone for Mailbox<R> {
             commands: self.commands.clone(),
             operators: Arc::clone(&self.operators),
             kafka: Arc::clone(&self.kafka),
+            notices: Arc::clone(&self.notices),
         }
     }
 }
@@ -165,6 +177,7 @@ impl<R: Reactor> Mailbox<R> {
         first.close().await;
 
         let wake = Wake::default();
+        let notices = Arc::new(Notices::default());
         let mut weekly = vec!["inbox"];
         weekly.extend(options.weekly);
         let settler = |path: &'static str| {
@@ -174,12 +187,21 @@ impl<R: Reactor> Mailbox<R> {
                 wake: wake.clone(),
                 clock: options.clock,
                 weekly: weekly.clone(),
+                notices: Arc::clone(&notices),
                 path,
             })
         };
         let (commands, taken) = Commands::new(options.command_deadline);
         let (messages, requests) = (settler("messages")?, settler("commands")?);
-        let (sweeping, waking) = (session("sweep")?, session("wake-up")?);
+        let waking = session("wake-up")?;
+        let sweep = Sweep {
+            reactor: Arc::clone(&reactor),
+            session: session("sweep")?,
+            wake: wake.clone(),
+            clock: options.clock,
+            weekly,
+            notices: Arc::clone(&notices),
+        };
         let operators = Operators {
             reactor: Arc::clone(&reactor),
             database_url: options.database_url.clone(),
@@ -199,10 +221,10 @@ impl<R: Reactor> Mailbox<R> {
                 "messages",
                 Box::new(move |stop| Box::pin(consume::run(options, messages, near, stop))),
             ),
-            ("sweep", Box::new(move |stop| Box::pin(leaves::sweep(sweeping, weekly, stop)))),
+            ("sweep", Box::new(move |stop| Box::pin(sweep.run(stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        Ok((Self { commands, operators: Arc::new(operators), kafka }, loops))
+        Ok((Self { commands, operators: Arc::new(operators), kafka, notices }, loops))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
@@ -221,18 +243,53 @@ impl<R: Reactor> Mailbox<R> {
         self.kafka.has_joined()
     }
 
-    /// The keys that stopped, the oldest first.
-    pub async fn parked(&self) -> sqlx::Result<Vec<ParkedKey>> {
-        self.operators.list().await
+    /// Why nothing is heard although Kafka is near: too much is set aside.
+    pub fn flood(&self) -> Option<String> {
+        self.notices.flood()
     }
 
-    /// A parked key's messages, the first first; none where nothing is parked.
+    /// Events that are kept because this build does not know their types.
+    pub fn unknown_events(&self) -> Option<UnknownEvents> {
+        self.notices.unknown()
+    }
+
+    /// The keys that stopped, the oldest first: the first page of them.
+    pub async fn parked(&self) -> sqlx::Result<Vec<ParkedKey>> {
+        self.parked_page(&ParkedQuery { limit: 200, ..ParkedQuery::default() }).await
+    }
+
+    /// A page of the keys that stopped, the oldest first; of class `unknown_event`, of those that
+    /// did not stop although events of them are kept.
+    pub async fn parked_page(&self, query: &ParkedQuery) -> sqlx::Result<Vec<ParkedKey>> {
+        self.operators.keys(query).await
+    }
+
+    /// A parked key's messages after `after`, the first first, of each payload the beginning; none
+    /// where nothing is parked.
     pub async fn parked_messages(
         &self,
         topic: &str,
         key: &str,
+        after: i64,
+        limit: i64,
     ) -> sqlx::Result<Vec<ParkedMessage>> {
-        self.operators.messages(topic, key).await
+        self.operators.messages((topic, key), after, limit).await
+    }
+
+    /// One message of a parked key, whole.
+    pub async fn parked_message(
+        &self,
+        topic: &str,
+        key: &str,
+        parked_id: i64,
+    ) -> sqlx::Result<Option<ParkedMessage>> {
+        self.operators.message((topic, key), parked_id).await
+    }
+
+    /// Lets the consuming go on although a flood of keys is parked, with a reason that is kept.
+    /// `false` if there is no flood.
+    pub async fn lift_flood(&self, caller: &str, reason: &str) -> sqlx::Result<bool> {
+        self.operators.lift_flood(caller, reason).await
     }
 
     /// Processes a parked key's messages in order, with the ids they came with; says how many.

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::{
     IdempotencyKey,
+    catch_up::CatchUp,
     consume::entry,
     entry::Entry,
     fault::{self, Verdict},
-    idempotency,
-    message::{Message, Park},
+    idempotency, inbox,
+    message::{Park, StoredMessage},
     operations::{self, Action, Operation},
     outbox,
-    parked::{self, Mended, ParkedKey, ParkedMessage},
+    parked::{self, Mended},
     reactor::{Answer, Reactor, Turn},
     session::Session,
+    unknown,
     wake::Wake,
 };
 
@@ -63,22 +64,8 @@ pub(crate) struct Operators<R: Reactor> {
 
 impl<R: Reactor> Operators<R> {
     /// One session a request: operators are few, and theirs must not be the batches'.
-    fn session(&self) -> sqlx::Result<Session> {
+    pub(crate) fn session(&self) -> sqlx::Result<Session> {
         Session::new(&self.database_url, &format!("{} operators", self.service))
-    }
-
-    pub(crate) async fn list(&self) -> sqlx::Result<Vec<ParkedKey>> {
-        let mut session = self.session()?;
-        parked::list(session.connection().await?).await
-    }
-
-    pub(crate) async fn messages(
-        &self,
-        topic: &str,
-        key: &str,
-    ) -> sqlx::Result<Vec<ParkedMessage>> {
-        let mut session = self.session()?;
-        parked::messages(session.connection().await?, topic, key, 1_000).await
     }
 
     /// Processes a key's messages in order, as if they came now; how many were.
@@ -90,6 +77,9 @@ impl<R: Reactor> Operators<R> {
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
         let db = session.connection().await?;
+        // What was kept of this key before it stopped comes before what stopped it.
+        let catch_up = CatchUp { reactor: &*self.reactor, wake: &self.wake, clock: self.clock };
+        catch_up.take(db, &(topic.to_owned(), key.to_owned())).await?;
         let mut released = 0;
         let mut size = PIECE;
         loop {
@@ -135,24 +125,28 @@ impl<R: Reactor> Operators<R> {
             return Err(OperatorError::NotParked);
         }
         // In a statement after the lock, so that it sees what the lock waited for.
-        let rows = parked::messages(&mut tx, topic, key, size).await?;
-        let reread: Vec<_> = rows.iter().map(|row| message(topic, row)).collect();
         let mut entries = Vec::new();
         let mut ids = Vec::new();
         let mut dropped = Vec::new();
-        for (row, received) in rows.iter().zip(reread) {
-            match entry(&*self.reactor, received) {
+        for row in parked::first(&mut tx, (topic, key), size).await? {
+            let id = row.id;
+            let message = row.into_message(topic);
+            let flaw = message.lacks();
+            match entry(&*self.reactor, (message, flaw)) {
                 Some(entry) => {
                     entries.push(entry);
-                    ids.push(row.parked_id);
+                    ids.push(id);
                 }
                 // Since it was parked, this service has stopped caring.
-                None => dropped.push(row.parked_id),
+                None => dropped.push(id),
             }
         }
         let turn = Turn::at((self.clock)());
         let (decided, refused, world) =
             decide_parked(&*self.reactor, &mut tx, &entries, &turn).await?;
+        let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());
+        let kept: Vec<_> = kept.filter_map(Entry::message).collect();
+        unknown::keep(&mut tx, &kept).await?;
         let mut over: Vec<i64> = ids.into_iter().take(decided).collect();
         if refused.is_none() {
             over.extend(dropped);
@@ -195,7 +189,8 @@ impl<R: Reactor> Operators<R> {
         Ok(tx.commit().await?)
     }
 
-    /// Drops a key's first message for good; the others wait for the release.
+    /// Drops a key's first message for good; the others wait for the release. Of a key that did
+    /// not stop, the first event that is kept because its type is unknown.
     pub(crate) async fn discard(
         &self,
         topic: &str,
@@ -206,9 +201,23 @@ impl<R: Reactor> Operators<R> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
         claim(&mut tx, once).await?;
-        let first = hold_first(&mut tx, topic, key).await?;
-        log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(&first)).await?;
-        parked::remove(&mut tx, topic, key, &[first.parked_id]).await?;
+        match hold_first(&mut tx, topic, key).await {
+            Ok(first) => {
+                parked::remove(&mut tx, topic, key, &[first.id]).await?;
+                log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(&first))
+                    .await?;
+            }
+            Err(OperatorError::NotParked) => {
+                let place = (topic.to_owned(), key.to_owned());
+                let types = unknown::types(&mut tx).await?;
+                let kept = unknown::first(&mut tx, &place, &types, 1).await?;
+                let first = kept.first().ok_or(OperatorError::NotParked)?;
+                unknown::remove(&mut tx, &[first.id]).await?;
+                log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(first))
+                    .await?;
+            }
+            Err(error) => return Err(error),
+        }
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
@@ -228,7 +237,7 @@ impl<R: Reactor> Operators<R> {
         let first = hold_first(&mut tx, topic, key).await?;
         log(&mut tx, Action::ParkedReplace, (topic, key), mended.reason, once, Some(&first))
             .await?;
-        parked::replace(&mut tx, first.parked_id, mended).await?;
+        parked::replace(&mut tx, first.id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
@@ -253,12 +262,12 @@ struct Piece {
 }
 
 /// Whether fewer messages in a piece would help.
-fn is_about_one(error: &sqlx::Error) -> bool {
+pub(crate) fn is_about_one(error: &sqlx::Error) -> bool {
     !matches!(fault::judge(error), Verdict::Wait | Verdict::Stall)
 }
 
 /// Whether the database would say the same again.
-fn is_refusal(error: &sqlx::Error) -> bool {
+pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     matches!(fault::judge(error), Verdict::Suspect { .. })
 }
 
@@ -298,7 +307,7 @@ async fn log(
     (topic, key): (&str, &str),
     reason: &str,
     once: Option<&Once>,
-    message: Option<&ParkedMessage>,
+    message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
     // Until callers are known, whoever sends no key is nobody in particular.
     let caller = once.map_or("anonymous", |once| once.key.caller.as_str());
@@ -318,38 +327,16 @@ async fn hold_first(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-) -> Result<ParkedMessage, OperatorError> {
+) -> Result<StoredMessage, OperatorError> {
     if !parked::hold(db, topic, key).await? {
         return Err(OperatorError::NotParked);
     }
-    parked::messages(db, topic, key, 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
-}
-
-/// The message as it came, or as an operator replaced it.
-fn message(topic: &str, row: &ParkedMessage) -> (Message, Option<Park>) {
-    let message = Message {
-        topic: Arc::from(topic),
-        partition: row.partition,
-        offset: row.offset,
-        key: row.message_key.clone(),
-        event_id: row.event_id.unwrap_or(Uuid::nil()),
-        event_type: row.event_type.clone().unwrap_or_default(),
-        source: row.source.clone().unwrap_or_default(),
-        version: row.version.unwrap_or(0),
-        time: String::new(),
-        trace: row.trace.as_deref().and_then(|trace| trace.try_into().ok()),
-        payload: row.payload.clone().unwrap_or_default(),
-    };
-    let flaw = message.event_type.is_empty().then(|| Park {
-        class: "no_envelope",
-        reason: "the message has no usable header ce_type".to_owned(),
-    });
-    (message, flaw)
+    parked::first(db, (topic, key), 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
 }
 
 /// Decides parked messages that an operator lets go, within a transaction that holds their key. How
 /// many of them, from the first, were decided; the rest stay parked, for the reason given.
-async fn decide_parked<R: Reactor>(
+pub(crate) async fn decide_parked<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
     entries: &[Entry<R::Input>],
@@ -366,7 +353,9 @@ async fn decide_parked<R: Reactor>(
     let mut decided = 0;
     let mut world = reactor.load(&mut *db, &inputs).await?;
     for entry in &entries[..readable] {
-        if let (Some(input), Some(message)) = (&entry.input, entry.message()) {
+        if let (Some(input), Some(message)) = (&entry.input, entry.message())
+            && !is_old_news(reactor, &mut world, entry, turn)
+        {
             match reactor.decide(&mut world, input, turn) {
                 Ok(decision) => {
                     announced.extend(decision.announced.into_iter().map(|e| (e, entry.trace)));
@@ -388,4 +377,17 @@ async fn decide_parked<R: Reactor>(
         outbox::append(db, &announced).await?;
     }
     Ok((decided, refused, Some(world)))
+}
+
+/// Whether the inbox cannot tell if the message was heard, for its time is forgotten or its id is
+/// not known, and its version says that it was: two copies of one message may be parked.
+fn is_old_news<R: Reactor>(
+    reactor: &R,
+    world: &mut R::World,
+    entry: &Entry<R::Input>,
+    turn: &Turn,
+) -> bool {
+    let is_out = entry.id.is_none_or(|id| !inbox::in_range(id, turn.now));
+    let (Some(input), Some(message)) = (&entry.input, entry.message()) else { return false };
+    is_out && reactor.heard(world, input).is_some_and(|heard| message.version <= *heard)
 }

@@ -45,6 +45,7 @@ pub(crate) enum Action {
     ParkedRelease,
     ParkedDiscard,
     ParkedReplace,
+    ConsumersResume,
 }
 
 impl Action {
@@ -54,6 +55,7 @@ impl Action {
             Self::ParkedRelease => "parked.release",
             Self::ParkedDiscard => "parked.discard",
             Self::ParkedReplace => "parked.replace",
+            Self::ConsumersResume => "consumers.resume",
         }
     }
 }

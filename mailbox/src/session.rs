@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions}
 /// Longer than any batch takes; a batch that runs into it is halved.
 const STATEMENT_TIMEOUT: &str = "15s";
 /// A frozen neighbour that holds a row is gone after its five idle seconds.
-const LOCK_TIMEOUT: &str = "8s";
+pub(crate) const LOCK_TIMEOUT: &str = "8s";
 /// A database that does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -13,9 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     CommandError,
     batch::{self, Broken, Done, Pass},
+    catch_up::CatchUp,
     entry::{Entry, Fate, Origin},
     fault::{self, Verdict},
     leaves, metrics,
+    notices::Notices,
+    parked::Place,
     reactor::{Reactor, Turn},
     session::Session,
     wake::Wake,
@@ -26,6 +29,8 @@ const EQUAL_FAILURES: u32 = 5;
 /// Failures of one entry alone before it is set aside.
 const FAILURES_ALONE: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// Between two tries at what comes before a batch.
+const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Beyond every time-out that the server keeps by itself.
 const ATTEMPT_LIMIT: Duration = Duration::from_mins(1);
@@ -37,6 +42,7 @@ pub(crate) struct Settler<R: Reactor> {
     pub(crate) wake: Wake,
     pub(crate) clock: fn() -> OffsetDateTime,
     pub(crate) weekly: Vec<&'static str>,
+    pub(crate) notices: Arc<Notices>,
     /// For metrics: messages or commands.
     pub(crate) path: &'static str,
 }
@@ -46,12 +52,14 @@ pub(crate) struct Settler<R: Reactor> {
 pub(crate) struct Settled {
     /// Keys that stopped.
     pub(crate) newly_parked: u64,
+    /// Messages that were parked, or kept because their type is unknown.
+    pub(crate) set_aside: u64,
     /// Asked to stop before the end: nothing of the rest took effect.
     pub(crate) stopped: bool,
 }
 
 enum Next {
-    Done(u64),
+    Done(Settled),
     Split,
     Stopped,
 }
@@ -70,7 +78,10 @@ impl<R: Reactor> Settler<R> {
         while let Some(part) = parts.pop() {
             let pass = if part == whole { Pass::Hopeful } else { Pass::Careful };
             match self.settle_part(&mut entries[part.clone()], pass, stop).await {
-                Next::Done(parked) => settled.newly_parked += parked,
+                Next::Done(done) => {
+                    settled.newly_parked += done.newly_parked;
+                    settled.set_aside += done.set_aside;
+                }
                 Next::Split => parts.extend(halves(&part)),
                 Next::Stopped => {
                     settled.stopped = true;
@@ -92,10 +103,17 @@ impl<R: Reactor> Settler<R> {
         loop {
             expire_commands(entries);
             if entries.iter().all(is_answered) {
-                return Next::Done(0);
+                return Next::Done(Settled::default());
             }
             let started = Instant::now();
             let broken = match self.attempt(entries, pass).await {
+                Ok(done) if !done.first.is_empty() => {
+                    self.catch_up(&done.first).await;
+                    if stop.is_cancelled() {
+                        return Next::Stopped;
+                    }
+                    continue;
+                }
                 Ok(done) => {
                     let size = u32::try_from(entries.len()).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
@@ -151,20 +169,38 @@ impl<R: Reactor> Settler<R> {
         }
     }
 
+    /// Decides the events that come before this batch. A failure is nobody's in the batch: it asks
+    /// again when it is tried again.
+    async fn catch_up(&mut self, places: &[Place]) {
+        let catch_up = CatchUp { reactor: &*self.reactor, wake: &self.wake, clock: self.clock };
+        for place in places {
+            let taken = match self.session.connection().await {
+                Ok(db) => catch_up.take(db, place).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                tell(self.path, Verdict::Wait, &error, 1);
+                self.session.close().await;
+                return tokio::time::sleep(BACKOFF_TAKE).await;
+            }
+        }
+    }
+
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&self, entries: &mut [Entry<R::Input>], done: Done<R::World>) -> u64 {
+    fn finish(&self, entries: &mut [Entry<R::Input>], done: Done<R::World>) -> Settled {
         if done.announced > 0 {
             self.wake.poke();
         }
         if let Some(world) = done.world {
             self.reactor.committed(world);
         }
-        let (mut applied, mut duplicate, mut parked) = (0, 0, 0);
+        let (mut applied, mut duplicate, mut parked, mut unknown) = (0, 0, 0, 0);
         for (entry, fate) in entries.iter_mut().zip(done.fates) {
             match fate {
                 Fate::Live | Fate::Applied => applied += 1,
                 Fate::Duplicate => duplicate += 1,
                 Fate::Parked => parked += 1,
+                Fate::Unknown => unknown += 1,
                 Fate::Answered(end) => {
                     applied += 1;
                     entry.answer(end);
@@ -180,7 +216,12 @@ impl<R: Reactor> Settler<R> {
             metrics::reacted("parked", parked);
             metrics::parked(parked);
         }
-        done.newly_parked
+        if unknown > 0 {
+            metrics::reacted("unknown", unknown);
+            metrics::unknown(unknown);
+        }
+        let set_aside = parked + unknown;
+        Settled { newly_parked: done.newly_parked, set_aside, stopped: false }
     }
 
     async fn make_partitions(&mut self) {

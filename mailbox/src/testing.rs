@@ -49,6 +49,7 @@ impl<R: Reactor> Fixture<R> {
             wake: Wake::default(),
             clock,
             weekly: vec!["inbox"],
+            notices: Arc::default(),
             path: "test",
         };
         Self { settler, now: clock() }
@@ -162,7 +163,6 @@ pub fn message(
         event_type: event_type.to_owned(),
         source: "/test".to_owned(),
         version,
-        time: String::new(),
         trace: None,
         payload,
     }

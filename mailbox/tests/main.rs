@@ -6,5 +6,8 @@ mod hammer;
 mod kafka;
 mod messages;
 mod operators;
+mod parked;
 mod proxy;
+mod sweep;
 mod toy;
+mod unknown;

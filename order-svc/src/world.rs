@@ -92,11 +92,6 @@ impl World {
 
     /// Writes down what an order heard.
     pub fn note(&mut self, id: OrderId, news: &News<'_>, at: OffsetDateTime) {
-        // What an operator made of a message without headers has no place in what its source
-        // counts.
-        if news.version == 0 {
-            return;
-        }
         let kept = wire::kept(news.event.clone());
         let event_type = news.event.event_type().number;
         self.keep(id, (news.event_id, event_type, news.version), at, kept);

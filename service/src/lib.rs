@@ -7,13 +7,14 @@
 mod ask;
 mod events;
 mod operators;
+mod page;
 mod parked;
 
-use chassis::Chassis;
-use mailbox::{Loop, Mailbox, Reactor};
+use chassis::{Chassis, clock::rfc3339};
+use mailbox::{Loop, Mailbox, Reactor, UnknownEvents};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
-pub use events::{announce, decode, options};
+pub use events::{announce, decode, is_known, options};
 pub use operators::router as operators;
 
 /// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on
@@ -25,6 +26,21 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
         let near = seen.is_kafka_near();
         async move {
             near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
+        }
+    });
+    let flooded = mailbox.clone();
+    chassis.health.notice("parked_flood", move || {
+        let why = flooded.flood();
+        async move { why.map_or(Ok(()), |why| Err(format!("nothing is heard: {why}"))) }
+    });
+    let keeping = mailbox.clone();
+    chassis.health.notice("unknown_events", move || {
+        let kept = keeping.unknown_events();
+        async move {
+            kept.map_or(Ok(()), |UnknownEvents { count, since }| {
+                let since = rfc3339(since);
+                Err(format!("{count} events of unknown types are kept, the oldest since {since}"))
+            })
         }
     });
     let joining = mailbox.clone();
