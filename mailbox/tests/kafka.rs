@@ -25,13 +25,13 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Running {
+pub(crate) struct Running {
     stop: CancellationToken,
     loops: JoinSet<anyhow::Result<()>>,
     mailbox: Mailbox<Toy>,
 }
 
-async fn start(url: &str, kafka: &str) -> Running {
+pub(crate) async fn start(url: &str, kafka: &str) -> Running {
     let options = options(url.to_owned(), kafka.to_owned());
     let (mailbox, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
     let stop = CancellationToken::new();
@@ -43,7 +43,11 @@ async fn start(url: &str, kafka: &str) -> Running {
 }
 
 impl Running {
-    async fn end(mut self) {
+    pub(crate) fn mailbox(&self) -> &Mailbox<Toy> {
+        &self.mailbox
+    }
+
+    pub(crate) async fn end(mut self) {
         self.stop.cancel();
         for ended in std::mem::take(&mut self.loops).join_all().await {
             ended.unwrap();

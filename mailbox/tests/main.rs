@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test has nothing better to do with an error")]
 
 mod commands;
+mod flood;
 mod hammer;
 mod kafka;
 mod messages;

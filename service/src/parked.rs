@@ -45,7 +45,7 @@ impl<R: Reactor> Clone for Desk<R> {
 type Place = Path<(String, String, String)>;
 
 /// `/v1/parked` of one service.
-pub fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/parked", get(list::<R>))
         .route("/v1/parked/{service}/{topic}/{key}", get(show::<R>))
@@ -85,8 +85,8 @@ async fn list<R: Reactor>(
         return Err(Problem::new(Code::BadParameter, format!("this is {}", desk.service)));
     }
     let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
-    let keys = desk.mailbox.parked_page(&ParkedQuery { class, topic, after, limit: page.limit });
-    let keys = keys.await.map_err(|error| unanswered(&error))?;
+    let query = ParkedQuery { class, topic, after, limit: page.limit };
+    let keys = desk.mailbox.parked_page(&query).await.map_err(|error| unanswered(&error))?;
     let is_last = i64::try_from(keys.len()) != Ok(page.limit);
     let keys = keys.into_iter().map(|key| (cursor_at(&key), desk.view(key)));
     let (views, end) = within_a_page(keys)?;

@@ -83,10 +83,10 @@ impl Filter {
         let asked = [("service", &self.service), ("topic", &self.topic), ("class", &self.class)];
         let asked = asked.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         let query: Vec<String> = asked.map(|(name, value)| format!("{name}={value}")).collect();
-        match query.is_empty() {
-            true => "/v1/parked".to_owned(),
-            false => format!("/v1/parked?{}", query.join("&")),
+        if query.is_empty() {
+            return "/v1/parked".to_owned();
         }
+        format!("/v1/parked?{}", query.join("&"))
     }
 }
 
