@@ -130,8 +130,8 @@ create table parked_flood (
     -- Keys that were parked when it stopped; it is over when half of them are not any more.
     keys bigint not null,
     since timestamptz not null default clock_timestamp(),
-    -- When an operator let it go on all the same: what stopped before that no longer counts.
-    lifted_at timestamptz,
+    -- When it was over, or an operator let it go on all the same: what stopped before that is no flood any more.
+    over_at timestamptz,
     only_row boolean not null default true,
     constraint parked_flood_pkey primary key (only_row),
     constraint parked_flood_one_row check (only_row)

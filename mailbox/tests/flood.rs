@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use backends::testing::{TestDatabase, eventually};
 use mailbox::{Mailbox, testing::Fixture};
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     kafka::start,
@@ -17,8 +18,10 @@ const NO_KAFKA: &str = "127.0.0.1:1";
 async fn a_database_with(rows: &'static str) -> (TestDatabase, Fixture<Toy>) {
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
-    let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
-    sqlx::raw_sql(rows).execute(toy.db().await).await.unwrap();
+    // A session without the batches' time-outs: these are many rows.
+    let mut db = PgConnection::connect(&database.url()).await.unwrap();
+    sqlx::raw_sql(rows).execute(&mut db).await.unwrap();
+    let toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
     (database, toy)
 }
 
@@ -53,6 +56,7 @@ async fn a_key_with_more_messages_than_anybody_looks_through_stops_the_consumer(
 async fn a_key_with_too_many_bytes_stops_the_consumer() {
     let heap =
         "insert into parked_keys (topic, key, class, reason) values ('toy.v1', 'a', 'c', 'r');
+        alter table parked alter payload set compression lz4;
         insert into parked (topic, key, \"partition\", \"offset\", payload, digest)
         select 'toy.v1', 'a', 0, n, decode(repeat('00', 16777216), 'hex'), ''
         from generate_series(1, 64) as n";

@@ -23,22 +23,23 @@ pub(crate) async fn flood(db: &mut PgConnection, limit: i64) -> sqlx::Result<Opt
                 select
                 from parked_keys
                 where since > greatest(
-                    clock_timestamp() - interval '1 minute', (select lifted_at from parked_flood)
+                    clock_timestamp() - interval '1 minute', (select over_at from parked_flood)
                 )
                 limit $1::bigint + 1
             ) as lately
         )
         on conflict (only_row) do update
-        set keys = excluded.keys, since = excluded.since, lifted_at = null
-        where parked_flood.lifted_at is not null"#,
+        set keys = excluded.keys, since = excluded.since, over_at = null
+        where parked_flood.over_at is not null"#,
         limit
     )
     .execute(&mut *db)
     .await?;
     sqlx::query!(
         "-- parked.end_flood
-        delete from parked_flood
-        where lifted_at is null
+        update parked_flood
+        set over_at = clock_timestamp()
+        where over_at is null
           and keys / 2 >= (select count(*) from parked_keys)"
     )
     .execute(&mut *db)
@@ -47,7 +48,7 @@ pub(crate) async fn flood(db: &mut PgConnection, limit: i64) -> sqlx::Result<Opt
         "-- parked.present_flood
         select keys
         from parked_flood
-        where lifted_at is null"
+        where over_at is null"
     )
     .fetch_optional(db)
     .await
@@ -58,8 +59,8 @@ pub(crate) async fn lift_flood(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query!(
         "-- parked.lift_flood
         update parked_flood
-        set lifted_at = clock_timestamp()
-        where lifted_at is null"
+        set over_at = clock_timestamp()
+        where over_at is null"
     )
     .execute(db)
     .await
