@@ -156,7 +156,8 @@ impl<R: Reactor> Operators<R> {
             parked::explain(&mut tx, topic, key, park).await?;
         }
         let note = format!("{} messages", over.len());
-        log(&mut tx, Action::ParkedRelease, (topic, key), &note, once, None).await?;
+        log(&mut tx, Deed { action: Action::ParkedRelease, topic, key, reason: &note, once }, None)
+            .await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
         match &refused {
             Some(park) => keep(&mut tx, once, Err(park)).await?,
@@ -201,23 +202,19 @@ impl<R: Reactor> Operators<R> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
         claim(&mut tx, once).await?;
-        match hold_first(&mut tx, topic, key).await {
+        let dropped = match hold_first(&mut tx, topic, key).await {
             Ok(first) => {
                 parked::remove(&mut tx, topic, key, &[first.id]).await?;
-                log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(&first))
-                    .await?;
+                first
             }
             Err(OperatorError::NotParked) => {
-                let place = (topic.to_owned(), key.to_owned());
-                let types = unknown::types(&mut tx).await?;
-                let kept = unknown::first(&mut tx, &place, &types, 1).await?;
-                let first = kept.first().ok_or(OperatorError::NotParked)?;
-                unknown::remove(&mut tx, &[first.id]).await?;
-                log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(first))
-                    .await?;
+                let first = unknown::drop_first(&mut tx, topic, key).await?;
+                first.ok_or(OperatorError::NotParked)?
             }
             Err(error) => return Err(error),
-        }
+        };
+        let deed = Deed { action: Action::ParkedDiscard, topic, key, reason, once };
+        log(&mut tx, deed, Some(&dropped)).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
@@ -235,8 +232,12 @@ impl<R: Reactor> Operators<R> {
         let mut tx = session.connection().await?.begin().await?;
         claim(&mut tx, once).await?;
         let first = hold_first(&mut tx, topic, key).await?;
-        log(&mut tx, Action::ParkedReplace, (topic, key), mended.reason, once, Some(&first))
-            .await?;
+        log(
+            &mut tx,
+            Deed { action: Action::ParkedReplace, topic, key, reason: mended.reason, once },
+            Some(&first),
+        )
+        .await?;
         parked::replace(&mut tx, first.id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
@@ -300,13 +301,20 @@ async fn forget(db: &mut PgConnection, once: Option<&Once>) -> sqlx::Result<()> 
     idempotency::forget(db, &[key]).await
 }
 
+/// Something that an operator does to a key.
+#[derive(Clone, Copy)]
+struct Deed<'a> {
+    action: Action,
+    topic: &'a str,
+    key: &'a str,
+    reason: &'a str,
+    once: Option<&'a Once>,
+}
+
 /// Writes down what was done to a key, and to which of its messages.
 async fn log(
     db: &mut PgConnection,
-    action: Action,
-    (topic, key): (&str, &str),
-    reason: &str,
-    once: Option<&Once>,
+    Deed { action, topic, key, reason, once }: Deed<'_>,
     message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
     // Until callers are known, whoever sends no key is nobody in particular.
@@ -379,8 +387,8 @@ pub(crate) async fn decide_parked<R: Reactor>(
     Ok((decided, refused, Some(world)))
 }
 
-/// Whether the inbox cannot tell if the message was heard, for its time is forgotten or its id is
-/// not known, and its version says that it was: two copies of one message may be parked.
+/// Whether the message's version says that it was heard, where the inbox cannot tell: its time is
+/// forgotten, or it came without an id.
 fn is_old_news<R: Reactor>(
     reactor: &R,
     world: &mut R::World,

@@ -176,6 +176,21 @@ pub(crate) async fn remove(db: &mut PgConnection, kept_ids: &[i64]) -> sqlx::Res
     .map(drop)
 }
 
+/// Removes the first kept event of a key, whatever its type, and gives it.
+pub(crate) async fn drop_first(
+    db: &mut PgConnection,
+    topic: &str,
+    key: &str,
+) -> sqlx::Result<Option<StoredMessage>> {
+    let place = (topic.to_owned(), key.to_owned());
+    let types = types(&mut *db).await?;
+    let kept = first(&mut *db, &place, &types, 1).await?.into_iter().next();
+    if let Some(first) = &kept {
+        remove(db, &[first.id]).await?;
+    }
+    Ok(kept)
+}
+
 /// How much is kept, and since when.
 pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<Stock> {
     sqlx::query_as!(

@@ -202,13 +202,15 @@ async fn two_copies_of_a_message_that_the_inbox_has_forgotten_take_effect_once()
     assert_eq!(words(&mut toy, "a").await, ["1", "2"]);
 }
 
+/// Action, reason, key, source, version and payload of an operation.
+type Row = (String, String, Option<String>, Option<String>, Option<i64>, Option<Vec<u8>>);
+
 #[tokio::test]
 async fn what_is_discarded_is_written_down_with_its_source_and_version() {
     let (mut toy, mailbox) = desk().await;
     toy.hear(vec![poison(b"a", 41, 3)]).await;
     mailbox.discard(TOPIC, "a", "not ours", None).await.unwrap();
 
-    type Row = (String, String, Option<String>, Option<String>, Option<i64>, Option<Vec<u8>>);
     let row: Row =
         sqlx::query_as("select action, reason, key, source, version, payload from operations")
             .fetch_one(toy.db().await)
