@@ -302,7 +302,6 @@ async fn forget(db: &mut PgConnection, once: Option<&Once>) -> sqlx::Result<()> 
 }
 
 /// Something that an operator does to a key.
-#[derive(Clone, Copy)]
 struct Deed<'a> {
     action: Action,
     topic: &'a str,
