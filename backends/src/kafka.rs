@@ -37,6 +37,10 @@ pub struct Config {
     pub java: Vec<String>,
 }
 
+/// Its settings and its logs, in the folder of its data.
+const PROPERTIES: &str = "server.properties";
+const LOGS: &str = "logs";
+
 /// What every broker of ours has: quick to notice the end of a session, no topic by accident.
 const SETTINGS: &str = "\
 process.roles=broker,controller
@@ -83,16 +87,22 @@ impl Config {
     /// Fetches the jars, formats the data if there is none, and says what to run.
     pub fn prepare(&self) -> anyhow::Result<Command> {
         let jars = jars::fetch()?;
-        let properties = self.format(&jars)?;
-        let mut command = jars.command(&self.java, "kafka.Kafka");
-        command.arg(properties);
-        Ok(command)
+        self.format(&jars)?;
+        Ok(self.run(&jars, &self.java))
+    }
+
+    /// Kafka separates paths by commas, unescapes backslashes, and reads a path's bytes in the
+    /// language of the machine: it is shown none, and works in its own folder.
+    fn run(&self, jars: &Jars, options: &[String]) -> Command {
+        let mut command = jars.command(options, "kafka.Kafka");
+        command.arg(PROPERTIES).current_dir(&self.data).env("LC_ALL", "C.UTF-8");
+        command
     }
 
     /// What `kafka.tools.StorageTool` does in 0.7 s of a Java machine.
-    fn format(&self, jars: &Jars) -> anyhow::Result<PathBuf> {
+    fn format(&self, jars: &Jars) -> anyhow::Result<()> {
         let cannot = || format!("cannot write to {}", self.data.display());
-        let logs = self.data.join("logs");
+        let logs = self.data.join(LOGS);
         let meta = logs.join("meta.properties");
         if !meta.exists() {
             fs::create_dir_all(&logs).with_context(cannot)?;
@@ -109,18 +119,15 @@ impl Config {
         let toxic = |port| format!(",TOXIC://127.0.0.1:{port}");
         let (behind, named) =
             self.proxied_port.map_or_else(Default::default, |port| (toxic(port), toxic(port + 1)));
-        let properties = self.data.join("server.properties");
-        let logs = logs.display();
         fs::write(
-            &properties,
+            self.data.join(PROPERTIES),
             format!(
-                "{SETTINGS}log.dirs={logs}\nadvertised.listeners={clients}{named}\n\
+                "{SETTINGS}log.dirs={LOGS}\nadvertised.listeners={clients}{named}\n\
                  listeners={clients},CONTROLLER://127.0.0.1:{controller}{behind}\n\
                  controller.quorum.voters=1@127.0.0.1:{controller}\n"
             ),
         )
-        .with_context(cannot)?;
-        Ok(properties)
+        .with_context(cannot)
     }
 }
 
@@ -229,11 +236,10 @@ pub(crate) fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Res
         proxied_port: None,
         java: java_for_tests(),
     };
-    let properties = config.format(jars)?;
+    config.format(jars)?;
     let mut options = config.java.clone();
     options.push(format!("-XX:ArchiveClassesAtExit={}", archive.display()));
-    let mut command = jars.command(&options, "kafka.Kafka");
-    command.arg(properties);
+    let command = config.run(jars, &options);
     let watchdog = Arc::new(Watchdog::start(None)?);
     let under = (&watchdog, Signal::KILL);
     let mut server = Server::spawn("kafka", command, &config.log, under)?;

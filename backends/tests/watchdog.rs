@@ -24,15 +24,16 @@ fn servers_end_when_the_watchdog_hears_no_more_of_us() {
     let watchdog = Watchdog::start(Some(&folder)).unwrap();
     let mut server = Command::new("sleep").arg("86399.125").process_group(0).spawn().unwrap();
     let mut other = Command::new("sleep").arg("86399.5").spawn().unwrap();
-    watchdog.watch(server.id(), Signal::QUIT);
-    watchdog.watch(other.id(), Signal::QUIT);
+    // Not QUIT: a shell that runs the tests in the background has them ignore it.
+    watchdog.watch(server.id(), Signal::TERM);
+    watchdog.watch(other.id(), Signal::TERM);
     watchdog.forget(other.id());
     let ended = std::thread::spawn(move || server.wait().unwrap());
 
     // When we are killed, the pipe closes as it does here.
     drop(watchdog);
 
-    assert_eq!(ended.join().unwrap().signal(), Some(Signal::QUIT.as_raw()));
+    assert_eq!(ended.join().unwrap().signal(), Some(Signal::TERM.as_raw()));
     assert!(other.try_wait().unwrap().is_none());
     assert!(!folder.exists());
     other.kill().unwrap();

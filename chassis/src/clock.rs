@@ -1,7 +1,7 @@
 //! The one place where the clock is read, and the one form in which instants are written.
 
 use serde::Serializer;
-use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Now, in UTC, cut to microseconds: what PostgreSQL keeps, so that an instant is the same after a
 /// round trip through the database.
@@ -32,10 +32,12 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
     text
 }
 
-/// An instant from RFC 3339 text with any offset, cut to microseconds.
+/// An instant from RFC 3339 text with any offset, rounded up to microseconds: an instant of ours
+/// lies before the result exactly when it lies before what was written.
 pub fn parse(text: &str) -> Option<OffsetDateTime> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
-    (at.year() >= 0).then(|| micros(at))
+    let rounded = micros(at.checked_add(Duration::nanoseconds(999))?);
+    (at.year() >= 0).then_some(rounded)
 }
 
 /// For `#[serde(serialize_with = "chassis::clock::serialize")]`.
@@ -76,6 +78,9 @@ mod tests {
         assert_eq!(rfc3339(at), "2026-11-20T10:00:00.500000Z");
         assert_eq!(parse(&rfc3339(at)), Some(at));
         assert_eq!(rfc3339(parse("0001-01-01T00:00:00.123456789Z").unwrap()).len(), 27);
+        let before = parse("2026-11-20T10:00:00.000001000Z").unwrap();
+        let bound = parse("2026-11-20T10:00:00.000001001Z").unwrap();
+        assert!(before < bound, "what is written after an instant is read after it");
         assert_eq!(parse("yesterday"), None);
         assert_eq!(parse("0000-01-01T00:00:00+23:00"), None);
     }

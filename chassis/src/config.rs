@@ -28,6 +28,10 @@ pub struct Settings {
     /// Port of the private listener (/livez, /readyz, /metrics) [default: port + 1000]
     #[arg(long, env = "SHOP_ADMIN_PORT")]
     pub admin_port: Option<u16>,
+    /// Name of this instance among those of its service; no two may have the same
+    /// [default: host:port]
+    #[arg(long, env = "SHOP_INSTANCE", value_parser = instance)]
+    pub instance: Option<String>,
     /// What to log: error, warn, info, debug, trace, also by module (info,sqlx=warn)
     #[arg(long, env = "SHOP_LOG", default_value = "info", value_parser = log_filter)]
     pub log: String,
@@ -56,6 +60,20 @@ impl Settings {
             port => port.saturating_add(1000),
         });
         SocketAddr::new(self.bind, port)
+    }
+
+    /// The instance's name: as set, or of its host and port; empty where it has no port of its own.
+    pub fn instance(&self) -> String {
+        match (&self.instance, self.port) {
+            (Some(name), _) => name.clone(),
+            (None, 0) => String::new(),
+            (None, port) => {
+                // Where the system has no such file, whoever runs two hosts names the instances.
+                let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+                let host = host.unwrap_or_else(|_| "localhost".to_owned());
+                format!("{}:{port}", host.trim().replace(|c: char| !is_plain(c), "-"))
+            }
+        }
     }
 }
 
@@ -129,6 +147,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn secret_file(path: &str) -> Result<Secret<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     Ok(Secret(text.trim_end().to_owned()))
+}
+
+fn instance(text: &str) -> Result<String, String> {
+    let is_name = (1..=200).contains(&text.len()) && text.chars().all(is_plain);
+    let wrong = || "write 1 to 200 of A-Z a-z 0-9 . _ : -".to_owned();
+    is_name.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// Whether a character is one of a name's.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._:-".contains(c)
 }
 
 fn threads(text: &str) -> Result<usize, String> {

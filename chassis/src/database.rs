@@ -4,7 +4,10 @@
 //! pooled connection: the next borrower's insert would be answered and never committed (sqlx 0.8.4
 //! to 0.9.0). So a connection is rolled back whenever it comes back to the pool.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use sqlx::{
@@ -18,6 +21,17 @@ use crate::health::Health;
 
 /// A request that gets no connection by then is refused as overload.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that outlived a failover or a change of the schema is gone by then, whoever uses
+/// it.
+const MAX_LIFETIME: Duration = Duration::from_mins(1);
+/// A connection that idled for longer is asked whether it is still one: its server may have ended
+/// it meanwhile, and over TCP nobody notices before the next statement.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+/// The plans that connections keep are for the tables of then: since this moment they are not those
+/// of now. One for the process: an error meets neither its pool nor its connection again, and a
+/// connection too many that is made anew costs milliseconds.
+static PLANS_OUTDATED: RwLock<Option<Instant>> = RwLock::new(None);
+
 /// How often start-up tries a database that is not there yet: twice as long each time, to 2 s.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -29,15 +43,63 @@ pub async fn connect_pool(url: &str, max: u32) -> anyhow::Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A round trip for each borrow buys nothing: a broken connection shows at its first use.
+        // A round trip for each borrow buys nothing where connections are busy.
         .test_before_acquire(false)
         .idle_timeout(None)
-        .max_lifetime(None)
-        .after_release(|connection, _| {
-            Box::pin(async move { connection.execute("rollback").await.map(|_| true) })
+        .max_lifetime(MAX_LIFETIME)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= ASK_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(!is_outdated(meta.age))
+            })
+        })
+        .after_release(|connection, meta| {
+            Box::pin(async move {
+                connection.execute("rollback").await?;
+                Ok(!is_outdated(meta.age))
+            })
         })
         .connect_lazy_with(options);
     Ok(pool)
+}
+
+/// Takes note of a failed statement. Whether it is the database's state that refuses it, so that
+/// the same request may go well a moment later.
+pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
+    let Some(database) = error.as_database_error() else {
+        return matches!(
+            error,
+            sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+        );
+    };
+    let code = database.code().unwrap_or_default();
+    match &*code {
+        // A plan that a connection kept is not for these tables: others have kept it, too.
+        "0A000" => {
+            *PLANS_OUTDATED.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            true
+        }
+        // A statement that a proxy lost, a proxy's own error, a database not made yet.
+        "26000" | "XX000" | "3D000" => true,
+        // Connections, logins, transactions, resources, states, operators and the machine: also a
+        // session that was ended while nobody looked, of which its next statement is told.
+        code => {
+            ["08", "25", "28", "40", "53", "55", "57", "58"].contains(&code.get(..2).unwrap_or(""))
+        }
+    }
+}
+
+/// Whether a connection of this age may keep plans for tables that are no more.
+fn is_outdated(age: Duration) -> bool {
+    let since = *PLANS_OUTDATED.read().unwrap_or_else(PoisonError::into_inner);
+    since.is_some_and(|since| age >= since.elapsed())
 }
 
 /// Brings the schema up to date. Processes that do so at once wait for one another: the migrator

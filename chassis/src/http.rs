@@ -5,14 +5,18 @@ mod answers;
 mod cursor;
 mod edge;
 mod headers;
+mod pages;
 mod params;
+mod paths;
 mod serve;
 
 pub use answers::{answer, etag_of, json, list, raw_json, resource};
-pub use cursor::{read as read_cursor, write as write_cursor};
+pub use cursor::{bad as bad_cursor, read as read_cursor, write as write_cursor};
 pub use edge::{BODY_LIMIT, Edge, Finished, RequestId, Site};
 pub use headers::{
     IdempotencyKey, Prefer, fingerprint, if_match, if_nothing_matches, not_modified, prefer_wait,
 };
+pub use pages::{PageBody, page};
 pub use params::{Page, Params};
+pub use paths::decoded_path;
 pub use serve::serve;

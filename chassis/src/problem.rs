@@ -14,12 +14,17 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::database;
+
 mod codes;
 
 pub use codes::Code;
 
 /// The media type of problems.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// So many faults are told; more would make the answer many times its request.
+pub const FAULTS_MAX: usize = 20;
 
 /// Why a request was not answered as wished.
 // Boxed: the error half of handlers' results stays one word wide.
@@ -30,6 +35,8 @@ struct Inner {
     status: StatusCode,
     detail: Cow<'static, str>,
     errors: Vec<Entry>,
+    /// How many more faults there are than `errors` tells.
+    omitted: usize,
     members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -50,17 +57,19 @@ impl Problem {
             status: code.status(),
             detail: detail.into(),
             errors: Vec::new(),
+            omitted: 0,
             members: Vec::new(),
             headers: Vec::new(),
         }))
     }
 
-    /// Several faults of one body: the first decides the code.
+    /// Several faults of one body, with `omitted` more that are only counted: the first decides
+    /// the code.
     ///
     /// # Panics
     ///
     /// Without any entry.
-    pub fn of(entries: Vec<Entry>) -> Self {
+    pub fn of(entries: Vec<Entry>, omitted: usize) -> Self {
         let first = entries.first().expect("a problem has a cause");
         let name = first.pointer.trim_start_matches('/');
         let detail = match name {
@@ -69,10 +78,11 @@ impl Problem {
         };
         let mut problem = Self::new(first.code, detail);
         problem.0.errors = entries;
+        problem.0.omitted = omitted;
         problem
     }
 
-    /// Names the part of the body that is to blame.
+    /// Names the part of the body that is to blame; beyond [`FAULTS_MAX`] it is only counted.
     #[must_use]
     pub fn at(
         mut self,
@@ -80,7 +90,11 @@ impl Problem {
         code: Code,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        self.0.errors.push(Entry { pointer: pointer.into(), code, detail: detail.into() });
+        if self.0.errors.len() < FAULTS_MAX {
+            self.0.errors.push(Entry { pointer: pointer.into(), code, detail: detail.into() });
+        } else {
+            self.0.omitted += 1;
+        }
         self
     }
 
@@ -165,6 +179,9 @@ impl Serialize for Problem {
         if !inner.errors.is_empty() {
             map.serialize_entry("errors", &inner.errors)?;
         }
+        if inner.omitted > 0 {
+            map.serialize_entry("errors_omitted", &inner.omitted)?;
+        }
         for (name, value) in &inner.members {
             map.serialize_entry(name, value)?;
         }
@@ -197,12 +214,11 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// A database that is away or exhausted is overload to the caller; anything else is our fault.
+/// A database that is away, exhausted or in between is overload to the caller; anything else is our
+/// fault.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error;
-
-        if let Error::PoolTimedOut | Error::PoolClosed | Error::Io(_) = error {
+        if database::is_passing(&error) {
             tracing::warn!(error = %error, "the database does not answer");
             return Self::new(Code::Overloaded, "the database does not answer at present")
                 .retry_after(1);

@@ -49,7 +49,6 @@ fn what_is_not_json_is_malformed() {
         b"{\"a\":1,}",
         b"{\"a\" 1}",
         b"{'a':1}",
-        b"{\"a\":\"\\ud800\"}",
         b"{\"a\":\"\\u12\"}",
         b"{\"a\":\"line\nbreak\"}",
         b"{\"a\":\"\xff\"}",
@@ -107,9 +106,47 @@ fn every_fault_is_told_with_its_place_and_the_first_decides() {
 }
 
 #[test]
+fn twenty_faults_are_told_and_the_others_counted() {
+    let unknown: Vec<String> = (0..8_000).map(|n| format!("\"{n}\":0")).collect();
+    let body = format!("{{\"customer_id\":\"c\",\"items\":[{{{}}}]}}", unknown.join(","));
+
+    let problem = refused(&body);
+
+    assert_eq!(problem.errors().len(), 20);
+    let (_, told) = problem.to_parts();
+    let json: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    // With the two members that the item has to have.
+    assert_eq!(json["errors_omitted"], 8_002 - 20);
+    assert!(told.len() < body.len(), "an answer of {} bytes", told.len());
+    assert!(refused("{}").to_parts().1.windows(7).all(|part| part != b"omitted"));
+}
+
+#[test]
+fn bounds_are_counted_in_characters() {
+    let noted = |note: &str| {
+        let items = r#"[{"sku":"a","quantity":1}]"#;
+        let body = format!(r#"{{"customer_id":"c","note":"{note}","items":{items}}}"#);
+        body::read(body.as_bytes(), order).is_ok()
+    };
+
+    assert!(noted(&"é".repeat(5)) && noted(&"😀".repeat(5)));
+    assert!(!noted(&"é".repeat(6)));
+}
+
+#[test]
 fn nul_and_wrong_kinds_are_invalid() {
     let good = r#""items":[{"sku":"a","quantity":1}]"#;
-    for wrong in [r#""a\u0000b""#, "7", "{}", "[]", "true", r#""""#] {
+    for wrong in [
+        r#""a\u0000b""#,
+        r#""\ud800""#,
+        r#""\udc00\ud800x""#,
+        r#""\ud800\n""#,
+        "7",
+        "{}",
+        "[]",
+        "true",
+        r#""""#,
+    ] {
         let body = format!("{{\"customer_id\":{wrong},{good}}}");
         assert_eq!(faults(&body), [("/customer_id".to_owned(), Code::InvalidValue)], "{wrong}");
     }

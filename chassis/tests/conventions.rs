@@ -96,6 +96,46 @@ fn cursors_are_of_their_list() {
     }
 }
 
+#[test]
+fn a_cursor_that_was_never_given_is_bad() {
+    let nul = http::write_cursor("products", &"a\0");
+    assert_eq!(http::read_cursor::<String>("products", &nul).unwrap_err().code(), Code::BadCursor);
+    let huge = http::write_cursor("events", &i64::MAX);
+    assert_eq!(http::read_cursor::<i32>("events", &huge).unwrap_err().code(), Code::BadCursor);
+    // ["events", 7], with a space that we do not write.
+    let spaced = "WyJldmVudHMiLCA3XQ";
+    assert_eq!(http::read_cursor::<i32>("events", spaced).unwrap_err().code(), Code::BadCursor);
+
+    let page = |query| Params::parse(query).unwrap().take_page().unwrap();
+    assert!(page("limit=5").is_only().is_ok());
+    assert_eq!(page("cursor=WzFd").is_only().unwrap_err().code(), Code::BadCursor);
+}
+
+#[tokio::test]
+async fn a_page_ends_at_its_limit_or_before_it_is_large() {
+    let read = async |response: axum::response::Response| {
+        let body = to_bytes(response.into_body(), 8 << 20).await.unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let next = json["next_cursor"].as_str().map(ToOwned::to_owned);
+        (body.len(), json["items"].as_array().unwrap().len(), next)
+    };
+    let items = |count: u32, size: usize| (0..count).map(move |n| (n, "x".repeat(size)));
+    let place = |cursor: Option<String>| http::read_cursor::<u32>("n", &cursor.unwrap()).unwrap();
+
+    let (_, shown, next) = read(http::page("n", 3, items(4, 1), None)).await;
+    assert_eq!((shown, place(next)), (3, 2));
+    let (_, shown, next) = read(http::page("n", 3, items(3, 1), None)).await;
+    assert_eq!((shown, next), (3, None), "a page that is exactly full may be the last");
+    let (_, shown, next) = read(http::page("n", 3, items(1, 1), Some(9))).await;
+    assert_eq!((shown, place(next)), (1, 9), "what was looked through goes on");
+
+    let (bytes, shown, next) = read(http::page("n", 200, items(100, 100_000), None)).await;
+    assert!(bytes <= 1 << 20 && shown == 10, "{shown} items in {bytes} bytes");
+    assert_eq!(place(next), 9);
+    let (_, shown, next) = read(http::page("n", 200, items(2, 2 << 20), None)).await;
+    assert_eq!((shown, place(next)), (1, 0), "no item keeps a list from going on");
+}
+
 #[tokio::test]
 async fn a_list_has_items_and_a_cursor() {
     let body = to_bytes(http::list(&[1, 2], None).into_body(), 100).await.unwrap();

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{Health, Tasks, database};
+use axum::http::header;
+use chassis::{Health, Problem, Tasks, database};
 use sqlx::{Executor, PgPool, Row};
 
 async fn next_id(pool: &PgPool) -> i64 {
@@ -86,5 +87,96 @@ async fn eventually(health: &Health, healthy: bool) {
         }
         assert!(Instant::now() < deadline, "still {report:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn answer(pool: &PgPool) -> Result<i32, Problem> {
+    let mut db = pool.acquire().await?;
+    Ok(db.fetch_one("select 42").await?.get(0))
+}
+
+/// What a caller is told who may try again.
+fn is_overload(problem: &Problem) -> bool {
+    let has_retry_after = problem.headers().iter().any(|(name, _)| *name == header::RETRY_AFTER);
+    problem.to_parts().0 == 503 && has_retry_after
+}
+
+/// Over TCP the end of a session is read by the next statement, as that statement's own error.
+#[tokio::test]
+async fn sessions_that_are_terminated_are_overload_once_at_most_and_heal() {
+    let test = backends::testing::database().await;
+    let over_tcp: i64 = {
+        let pool = database::connect_pool(&test.url(), 1).await.unwrap();
+        pool.fetch_one("select (inet_server_addr() is not null)::int::bigint").await.unwrap().get(0)
+    };
+    assert_eq!(over_tcp, 1, "the tests connect as production does");
+    let pool = database::connect_pool(&test.url(), 4).await.unwrap();
+    let mut borrowed = Vec::new();
+    for _ in 0..4 {
+        borrowed.push(pool.acquire().await.unwrap());
+    }
+    drop(borrowed);
+    let fresh = database::connect_pool(&test.url(), 1).await.unwrap();
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid()";
+    fresh.execute(end).await.unwrap();
+
+    let mut failed = 0;
+    for _ in 0..20 {
+        match answer(&pool).await {
+            Ok(answer) => assert_eq!(answer, 42),
+            Err(problem) => {
+                assert!(is_overload(&problem), "{problem:?}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed <= 4, "each connection fails one request at most: {failed}");
+    assert_eq!(answer(&pool).await.unwrap(), 42);
+}
+
+#[tokio::test]
+async fn a_column_that_changes_fails_one_request_of_a_connection_at_most() {
+    let test = backends::testing::database().await;
+    let pool = database::connect_pool(&test.url(), 4).await.unwrap();
+    pool.execute("create table things (name varchar(10)); insert into things values ('a')")
+        .await
+        .unwrap();
+    let look = async || -> Result<String, Problem> {
+        let mut db = pool.acquire().await?;
+        let row = sqlx::query_scalar("select name from things").fetch_one(&mut *db).await?;
+        Ok(row)
+    };
+    // All four connections keep the plan.
+    futures::future::join_all((0..16).map(|_| look())).await;
+    pool.execute("alter table things alter name type varchar(500)").await.unwrap();
+
+    let mut failed = 0;
+    for _ in 0..20 {
+        if let Err(problem) = look().await {
+            assert!(is_overload(&problem), "{problem:?}");
+            failed += 1;
+        }
+    }
+    assert!((1..=4).contains(&failed), "once a connection at most: {failed}");
+    assert_eq!(look().await.unwrap(), "a");
+}
+
+#[tokio::test]
+async fn what_passes_is_overload_and_what_is_a_bug_is_not() {
+    let test = backends::testing::database().await;
+    let pool = database::connect_pool(&test.url(), 1).await.unwrap();
+    let passing = [
+        "08006", "0A000", "25006", "26000", "28000", "28P01", "3D000", "40001", "40P01", "53300",
+        "55000", "55P03", "57014", "57P01", "57P03", "57P05", "58030", "XX000",
+    ];
+    let bugs = ["22001", "23505", "42703", "42P01", "P0001"];
+    for (codes, overload) in [(passing.as_slice(), true), (bugs.as_slice(), false)] {
+        for code in codes {
+            let raise = format!("do $$ begin raise exception using errcode = '{code}'; end $$");
+            let raised = sqlx::raw_sql(sqlx::AssertSqlSafe(raise)).execute(&pool).await;
+            let problem = Problem::from(raised.unwrap_err());
+            assert_eq!(is_overload(&problem), overload, "{code}: {problem:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::Request,
+    extract::{Path, Request},
     http::{StatusCode, header},
     response::Response,
     routing::{get, post},
@@ -27,7 +27,8 @@ fn health() -> Health {
 
 fn routes() -> Router {
     Router::new()
-        .route("/v1/orders", post(place).get(async |_: Params| "listed"))
+        .route("/v1/orders", post(place).get(listed))
+        .route("/v1/names/{name}", get(async |name: Path<String>| name.0))
         .route("/v1/trace", get(async |trace: TraceParent| trace.to_string()))
         .route("/v1/panic", get(panics))
         .route("/v1/kept", get(async || http::answer(409, [("x-kept", "1".to_owned())], kept())))
@@ -41,6 +42,11 @@ async fn place(body: JsonBody) -> Result<&'static str, Problem> {
         "insufficient inventory: 1000 of product-789 wanted, 12 available",
     )
     .at("/items/0/quantity", Code::InsufficientInventory, "12 available"))
+}
+
+async fn listed(mut params: Params) -> Result<&'static str, Problem> {
+    params.take_page()?;
+    Ok("listed")
 }
 
 #[expect(clippy::panic, reason = "what it is for")]
@@ -123,6 +129,11 @@ async fn whatever_goes_wrong_is_a_problem() {
         (Request::post("/v1/orders").body(Body::empty()).unwrap(), (400, "malformed_json")),
         (post_json("/v1/orders", "{}"), (422, "missing_field")),
         (get_request("/v1/orders?limit=%FF"), (400, "bad_parameter")),
+        (get_request("/v1/orders?limit=%2B5"), (400, "bad_parameter")),
+        (get_request("/v1/names/%ff"), (404, "not_found")),
+        (get_request("/v1/names/%c3%28"), (404, "not_found")),
+        (get_request("/v1/names/%ed%a0%80"), (404, "not_found")),
+        (get_request("/v1/names/a%00"), (404, "not_found")),
         (get_request("/v1/panic"), (500, "internal")),
     ];
     for (request, (status, name)) in cases {

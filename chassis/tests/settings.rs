@@ -129,3 +129,15 @@ fn durations_have_units() {
         assert!(duration(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn an_instance_is_named_after_its_host_and_port_unless_it_has_a_name() {
+    let url = ["--database-url", "postgres://u:secret@h/d"];
+    let named = |more: &[&str]| settings(&[&url, more].concat()).unwrap().chassis.instance();
+
+    assert!(named(&[]).ends_with(":8001") && named(&[]).len() > ":8001".len());
+    assert_ne!(named(&["--port", "18001"]), named(&[]));
+    assert_eq!(named(&["--instance", "order-svc-0"]), "order-svc-0");
+    assert_eq!(named(&["--port", "0"]), "");
+    assert_eq!(wrong(&[&url, &["--instance", "a name"][..]].concat()).len(), 1);
+}

@@ -19,6 +19,6 @@ mod shop;
 mod wanted;
 
 pub use self::ask::{Ask, Told};
-pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_the_shop};
+pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};
 pub use self::shop::{Placed, Purse, Shelf, Shop, WITHIN};
 pub use self::wanted::{AnOrder, Customer, Product};

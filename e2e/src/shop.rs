@@ -1,5 +1,7 @@
 //! A running shop: what its customers and operators do, and what they see.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 use shop::drive::Driven;
 use shop::plan::OURS;
 use shop::{Home, Stack, audit};
+use uuid::Uuid;
 
 use crate::{AnOrder, Ask, Customer, Product, programs};
 
@@ -29,6 +32,8 @@ pub struct Shop {
     client: reqwest::Client,
     gateway: String,
     named: AtomicU32,
+    /// Which test has which customer.
+    hosts: Mutex<HashMap<String, String>>,
 }
 
 /// An order that was accepted.
@@ -63,7 +68,8 @@ impl Shop {
         let driven = driven.unwrap_or_else(|error| panic!("{error:#}"));
         let gateway = driven.stack().unwrap().gateway();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(45)).build().unwrap();
-        let shop = Self { driven, client, gateway, named: AtomicU32::new(0) };
+        let (named, hosts) = (AtomicU32::new(0), Mutex::default());
+        let shop = Self { driven, client, gateway, named, hosts };
         shop.awakes().await;
         shop
     }
@@ -163,7 +169,11 @@ impl Shop {
 
     /// Somebody without account and address.
     pub fn a_stranger(&self) -> Customer {
-        Customer { id: self.a_name("customer") }
+        let id = self.a_name("customer");
+        // Tests run each on a thread that bears its name.
+        let test = std::thread::current().name().unwrap_or("a thread without a name").to_owned();
+        self.hosts.lock().unwrap().insert(id.clone(), test);
+        Customer { id }
     }
 
     /// The request that places an order.
@@ -249,14 +259,13 @@ impl Shop {
     /// Brings everything to its end; then nothing may be broken, parked or have panicked.
     pub async fn is_well(&self) {
         self.cancels_what_nobody_pays().await;
-        let stack = self.stack();
         eventually("a clean audit", WITHIN, async || {
-            let report = audit::audit(&stack).await.map_err(|error| format!("{error:#}"))?;
-            let broken: Vec<_> = report.checks.iter().filter(|check| !check.ok).collect();
+            let report = audit::audit(self.home()).await.map_err(|error| format!("{error:#}"))?;
             if report.ok && report.in_flight == 0 {
                 return Ok(());
             }
-            Err(format!("{} in flight, broken: {broken:#?}", report.in_flight))
+            let broken = self.with_their_tests(report.violations).await.join("\n");
+            Err(format!("{} in flight, broken:\n{broken}", report.in_flight))
         })
         .await;
         assert_eq!(self.get("/v1/parked").await.with(200)["items"], json!([]));
@@ -269,6 +278,25 @@ impl Shop {
 }
 
 impl Shop {
+    /// Violations that name an order, each with the test that placed it.
+    async fn with_their_tests(&self, violations: Vec<String>) -> Vec<String> {
+        let mut told = Vec::new();
+        for violation in violations {
+            let order = violation.split([' ', ':']).find(|word| Uuid::try_parse(word).is_ok());
+            let order = match order {
+                Some(id) => self.get(&format!("/v1/orders/{id}")).send().await.ok(),
+                None => None,
+            };
+            let customer = order.as_ref().and_then(|order| order.body["customer_id"].as_str());
+            let test = customer.and_then(|id| self.hosts.lock().unwrap().get(id).cloned());
+            told.push(match test {
+                Some(test) => format!("{violation} (placed by {test})"),
+                None => violation,
+            });
+        }
+        told
+    }
+
     /// Deferred orders that a test has left open would be under way until their deadline.
     async fn cancels_what_nobody_pays(&self) {
         loop {

@@ -45,7 +45,8 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub notify_url: Vec<Address>,
-    /// How long a service may take to answer, beside what the caller asks to wait (Prefer: wait)
+    /// How long a service may take to answer, beside what the caller asks to wait (Prefer: wait) or
+    /// a payment waits by itself
     #[arg(long, env = "SHOP_UPSTREAM_TIMEOUT", default_value = "15s", value_parser = duration)]
     pub upstream_timeout: Duration,
     /// How long a connection to a service may take to make

@@ -33,7 +33,7 @@ pub struct Asked {
     pub path: PathAndQuery,
     headers: HeaderMap,
     body: Bytes,
-    /// What the caller asks to wait on top of the usual.
+    /// What the caller asks to wait, or the service waits by itself, on top of the usual.
     wait: Duration,
 }
 
@@ -42,7 +42,8 @@ impl Asked {
     /// instance when the first cannot be reached, and costs no service a slow sender's time.
     pub async fn read(request: Request) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let wait = prefer_wait(&parts.headers).unwrap_or_default();
+        let wait = prefer_wait(&parts.headers);
+        let wait = wait.unwrap_or_else(|| own_wait(&parts.method, parts.uri.path()));
         let headers = onward(&parts.headers, &parts.extensions);
         let body = if length_is_zero(&parts.headers, &parts.method) {
             Bytes::new()
@@ -61,6 +62,11 @@ impl Asked {
         Self { method: Method::GET, path, headers, body, wait: self.wait }
     }
 
+    /// The body of what was posted.
+    pub fn posted(&self) -> Option<&[u8]> {
+        (self.method == Method::POST).then_some(&*self.body)
+    }
+
     fn request(&self, to: &Authority) -> hyper::Request<Full<Bytes>> {
         let mut request = hyper::Request::new(Full::new(self.body.clone()));
         let mut uri = axum::http::uri::Parts::default();
@@ -76,6 +82,18 @@ impl Asked {
     }
 }
 
+/// How long a payment or a refund waits for its outcome where the caller names no time.
+const OUTCOME_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a service may hold a request without being asked to.
+fn own_wait(method: &Method, path: &str) -> Duration {
+    let refund = path.starts_with("/v1/payments/") && path.ends_with("/refund");
+    if method == Method::POST && (path == "/v1/payments" || refund) {
+        return OUTCOME_WAIT;
+    }
+    Duration::ZERO
+}
+
 /// Sends requests on, each with its deadline.
 #[derive(Clone)]
 pub struct Forwarder {
@@ -86,7 +104,11 @@ pub struct Forwarder {
 impl Forwarder {
     /// The service's answer, for the caller.
     pub async fn forward(&self, service: Service, asked: &Asked) -> Result<Response, Problem> {
-        let response = self.ask(service, asked).await?;
+        Ok(Self::pass_on(self.ask(service, asked).await?))
+    }
+
+    /// A service's answer, without what belongs to its connection.
+    pub fn pass_on(response: hyper::Response<Incoming>) -> Response {
         let (mut parts, body) = response.into_parts();
         strip(&mut parts.headers);
         let problem = parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE);
@@ -94,7 +116,7 @@ impl Forwarder {
             // It has the path and the trace already: they are the same there and here.
             parts.extensions.insert(Finished);
         }
-        Ok(Response::from_parts(parts, Body::new(body)))
+        Response::from_parts(parts, Body::new(body))
     }
 
     /// The service's answer as it comes.
@@ -171,4 +193,19 @@ fn length_is_zero(headers: &HeaderMap, method: &Method) -> bool {
     let announced = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.contains_key(header::CONTENT_LENGTH);
     !announced && (method == Method::GET || method == Method::HEAD || method == Method::DELETE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payments_and_refunds_have_the_time_that_they_wait_by_themselves() {
+        let wait = |method: &Method, path| own_wait(method, path).as_secs();
+
+        assert_eq!(wait(&Method::POST, "/v1/payments"), 10);
+        assert_eq!(wait(&Method::POST, "/v1/payments/1/refund"), 10);
+        assert_eq!(wait(&Method::GET, "/v1/payments"), 0);
+        assert_eq!(wait(&Method::POST, "/v1/orders"), 0);
+    }
 }

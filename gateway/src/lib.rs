@@ -9,8 +9,9 @@
 pub mod circuit;
 pub mod config;
 pub mod forward;
-mod parked;
+mod lists;
 mod problems;
+mod replays;
 pub mod routes;
 pub mod upstreams;
 
@@ -83,7 +84,8 @@ impl Gateway {
                 let asked = Asked::read(request).await?;
                 self.forwarder.forward(service, &asked).await
             }
-            Found::All => parked::list(&self.forwarder, &Asked::read(request).await?).await,
+            Found::All => lists::list(&self.forwarder, &Asked::read(request).await?).await,
+            Found::Replays => replays::pass(&self.forwarder, &Asked::read(request).await?).await,
             Found::NoService(name) => {
                 Err(Problem::new(Code::NotFound, format!("there is no service {name}")))
             }

@@ -43,6 +43,8 @@ pub enum Owner {
     Named,
     /// All of them, merged by the gateway.
     All,
+    /// The one whose replay it is: see `replays`.
+    Replays,
 }
 
 /// A path and what may be done there.
@@ -59,6 +61,7 @@ pub struct Route {
 pub enum Found<'a> {
     Service(Service),
     All,
+    Replays,
     /// A service that does not exist.
     NoService(&'a str),
     /// The path is known, and this is what may be done there.
@@ -121,12 +124,21 @@ pub const ROUTES: &[Route] = &[
     route("/v1/templates", GET, NOTIFY),
     route("/v1/templates/{name}/preview", POST, NOTIFY),
     route("/v1/customers/{id}/contact", PUT, NOTIFY),
+    route("/v1/operations", GET, Owner::All),
+    route("/v1/consumers", GET, Owner::All),
+    route("/v1/consumers/{service}/pause", POST, Owner::Named),
+    route("/v1/consumers/{service}/resume", POST, Owner::Named),
     route("/v1/parked", GET, Owner::All),
     route("/v1/parked/{service}/{topic}/{key}", GET, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/{parked_id}", GET, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/release", POST, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/discard", POST, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/replace", POST, Owner::Named),
+    route("/v1/lanes", GET, Owner::All),
+    route("/v1/lanes/{service}/pause", POST, Owner::Named),
+    route("/v1/lanes/{service}/resume", POST, Owner::Named),
+    route("/v1/replays", POST, Owner::Replays),
+    route("/v1/replays/{id}", GET, Owner::Replays),
 ];
 
 /// Looks a request up.
@@ -138,6 +150,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
             return match route.owner {
                 Owner::One(service) => Found::Service(service),
                 Owner::All => Found::All,
+                Owner::Replays => Found::Replays,
                 Owner::Named => {
                     let name = path.split('/').nth(3).unwrap_or_default();
                     Service::parse(name).map_or(Found::NoService(name), Found::Service)
@@ -182,6 +195,7 @@ mod tests {
                     Owner::One(service) => Found::Service(service),
                     Owner::Named => Found::Service(Service::Notify),
                     Owner::All => Found::All,
+                    Owner::Replays => Found::Replays,
                 };
                 assert_eq!(found, expected, "{method} {path}");
             }

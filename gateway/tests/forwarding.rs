@@ -36,7 +36,7 @@ async fn every_route_reaches_its_service() {
             match route.owner {
                 Owner::One(service) => assert_eq!(text(response).await, service.name(), "{path}"),
                 Owner::Named => assert_eq!(text(response).await, "notify-svc", "{path}"),
-                Owner::All => {}
+                Owner::All | Owner::Replays => {}
             }
         }
     }
@@ -144,6 +144,8 @@ async fn what_is_not_in_the_table_stops_here() {
         (request("POST", "/problems/stale"), 405, "method_not_allowed"),
         (request("GET", "/problems/nothing"), 404, "not_found"),
         (request("GET", "/v1/parked/cat-svc/topic/key"), 404, "not_found"),
+        (request("GET", "/v1/products/%ff"), 404, "not_found"),
+        (request("GET", "/v1/parked/order-svc/shop.orders.v1/%00"), 404, "not_found"),
         (large, 413, "body_too_large"),
     ] {
         assert_eq!(public.refusal(request).await, (status, code.to_owned()));

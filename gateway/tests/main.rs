@@ -3,5 +3,6 @@
 
 mod failing;
 mod forwarding;
-mod parked;
+mod lists;
+mod replays;
 mod stub;

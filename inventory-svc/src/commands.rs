@@ -3,8 +3,9 @@
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
 use mailbox::{Answer, Turn};
-use proto::{Money, Sku, WarehouseId};
+use proto::{Currency, Sku, WarehouseId};
 use serde::Serialize;
+use service::AmountRequest;
 
 use crate::{
     domain::{Product, Refusal, Shelf, Wanted},
@@ -18,7 +19,7 @@ pub enum Request {
     PutProduct {
         sku: Sku,
         name: String,
-        price: Money,
+        price: AmountRequest,
         headers: HeaderMap,
     },
     AdjustStock {
@@ -61,7 +62,7 @@ impl Request {
 pub fn answer(world: &mut World, request: &Request, turn: &Turn) -> Answer {
     let answered = match request {
         Request::PutProduct { sku, name, price, headers } => {
-            put_product(world, sku, (name, *price), headers)
+            put_product(world, sku, (name, price), headers)
         }
         Request::AdjustStock { sku, warehouse, delta, reason } => {
             let adjustment = Adjustment {
@@ -87,12 +88,16 @@ pub fn answer(world: &mut World, request: &Request, turn: &Turn) -> Answer {
 fn put_product(
     world: &mut World,
     sku: &Sku,
-    (name, price): (&str, Money),
+    (name, price): (&str, &AmountRequest),
     headers: &HeaderMap,
 ) -> Result<Answer, Problem> {
     let available = world.stock.available(sku);
+    let currency = price.currency();
+    let price = |currency| price.in_currency(currency).map_err(|fault| fault.problem("/price"));
     let status = if let Some(kept) = world.products.get_mut(sku) {
         http::if_match(headers, &etag(&ProductView::new(&kept.now, available)))?;
+        // A product keeps its currency: the orders that were placed are in it.
+        let price = price(kept.now.price.currency())?;
         if kept.now.name != name || kept.now.price != price {
             name.clone_into(&mut kept.now.name);
             kept.now.price = price;
@@ -102,6 +107,7 @@ fn put_product(
         200
     } else {
         http::if_nothing_matches(headers)?;
+        let price = price(currency.unwrap_or(Currency::USD))?;
         let mut product = Product::listed(sku.clone(), name.to_owned(), price);
         product.version += 1;
         world.products.insert(sku.clone(), Kept::new(product));
@@ -115,9 +121,9 @@ fn put_product(
 
 fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Problem> {
     let Adjustment { sku, warehouse, delta, .. } = &adjustment;
-    if !world.products.contains_key(sku) {
+    let Some(product) = world.products.get_mut(sku) else {
         return Err(Problem::new(Code::NotFound, format!("there is no product {sku}")));
-    }
+    };
     let Some(place) = world.warehouses.get(warehouse) else {
         let wrong = format!("there is no warehouse {warehouse}");
         return Err(Problem::new(Code::InvalidValue, wrong.clone()).at(
@@ -132,6 +138,10 @@ fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Pro
         .unwrap_or(Shelf { priority: place.now.priority, ..Shelf::default() });
     let shelf = shelf.adjust(*delta).map_err(|refusal| refused(refusal, *delta))?;
     world.stock.set(sku.clone(), warehouse.clone(), shelf);
+    // People see at once what they put there, and so do the orders for it.
+    if *delta != 0 && world.to_say.insert(sku.clone()) {
+        product.now.version += 1;
+    }
     let answer = service::told(200, &StockView::new(sku, &world.stock), None);
     world.adjustments.push(adjustment);
     Ok(answer)

@@ -6,7 +6,7 @@ mod bodies;
 use axum::{
     Router,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::Response,
     routing::{get, post, put},
 };
@@ -15,7 +15,7 @@ use chassis::{
     body::JsonBody,
     http::{self, Params},
 };
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Outcome};
 use proto::{OrderId, Sku, WarehouseId};
 use service::Asked;
 use sqlx::PgPool;
@@ -24,9 +24,17 @@ use crate::{
     commands::Request,
     domain::{Shelf, Stock},
     reactions::{Input, Inventory},
+    search::Search,
     store::{self, look},
     views::{AvailabilityView, ProductView, ReservationView, StockView, WarehouseView},
 };
+
+/// Whose cursors these are.
+const PRODUCTS: &str = "products";
+const WAREHOUSES: &str = "warehouses";
+/// Products that one page of a search looks through at most, so that a rare word cannot make it
+/// read them all.
+const STRETCH: i64 = 10_000;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -60,18 +68,27 @@ pub fn router(site: Site) -> Router {
 }
 
 async fn list_products(State(site): State<Site>, mut params: Params) -> Answered {
-    let wanted = params.take("q");
+    let search = params.take("q").map(|text| Search::new(&text));
     let page = params.take_page()?;
     params.finish()?;
-    let after: Option<String> =
-        page.cursor.map(|cursor| http::read_cursor("products", &cursor)).transpose()?;
+    let after: Option<Sku> = page.place(PRODUCTS)?;
     let mut db = site.pool.acquire().await?;
-    let found =
-        look::products(&mut db, wanted.as_deref(), after.as_deref(), page.limit + 1).await?;
-    let (shown, next) = paged(&found, page.limit, |(product, _)| product.sku.to_string());
-    let views: Vec<_> =
-        shown.iter().map(|(p, available)| ProductView::new(p, *available)).collect();
-    Ok(http::list(&views, next.map(|last| http::write_cursor("products", &last))))
+    // Only a search looks through more than it shows.
+    let stretch = if search.is_some() { STRETCH } else { page.limit };
+    let names = look::names(&mut db, after.as_ref().map(Sku::as_str), stretch + 1).await?;
+    let more = i64::try_from(names.len()).is_ok_and(|found| found > stretch);
+    let end = names.last().filter(|_| more).map(|last| Sku::parse(&last.sku)).transpose();
+    let end = end.map_err(|_| Problem::internal())?;
+    let mut skus: Vec<String> = names
+        .into_iter()
+        .filter(|it| search.as_ref().is_none_or(|search| search.finds(&it.sku, &it.name)))
+        .map(|it| it.sku)
+        .collect();
+    // One more than is shown tells whether there is another page.
+    skus.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_add(1));
+    let found = look::products(&mut db, &skus).await?;
+    let items = found.iter().map(|(p, available)| (&p.sku, ProductView::new(p, *available)));
+    Ok(http::page(PRODUCTS, page.limit, items, end.as_ref()))
 }
 
 async fn get_product(
@@ -126,14 +143,12 @@ async fn adjust_stock(
 async fn list_warehouses(State(site): State<Site>, mut params: Params) -> Answered {
     let page = params.take_page()?;
     params.finish()?;
-    let after: Option<String> =
-        page.cursor.map(|cursor| http::read_cursor("warehouses", &cursor)).transpose()?;
+    let after: Option<WarehouseId> = page.place(WAREHOUSES)?;
     let mut db = site.pool.acquire().await?;
-    let mut found = store::warehouses(&mut db).await?;
-    found.retain(|(id, _)| after.as_deref().is_none_or(|after| id.as_str() > after));
-    let (shown, next) = paged(&found, page.limit, |(id, _)| id.to_string());
-    let views: Vec<_> = shown.iter().map(|(id, row)| WarehouseView::new(id, row)).collect();
-    Ok(http::list(&views, next.map(|last| http::write_cursor("warehouses", &last))))
+    let found = store::warehouses(&mut db).await?;
+    let rest = found.iter().filter(|(id, _)| after.as_ref().is_none_or(|after| id > after));
+    let items = rest.map(|(id, row)| (id, WarehouseView::new(id, row)));
+    Ok(http::page(WAREHOUSES, page.limit, items, None))
 }
 
 async fn put_warehouse(
@@ -159,21 +174,23 @@ async fn availability(State(site): State<Site>, asked: Asked, body: JsonBody) ->
     let skus: Vec<String> = items.iter().map(|item| item.sku.to_string()).collect();
     let mut db = site.pool.acquire().await?;
     let stock = stock_of(store::shelves(&mut db, &skus).await?);
-    Ok(http::json(StatusCode::OK, &AvailabilityView::new(&items, &stock)))
+    // The same form as out of a batch.
+    let answer = service::told(200, &AvailabilityView::new(&items, &stock), None);
+    Ok(service::outcome(Outcome { answer, replayed: false }))
 }
 
 async fn list_reservations(State(site): State<Site>, mut params: Params) -> Answered {
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
-    params.take_page()?;
+    // An order has one reservation, so there is never a next page.
+    params.take_page()?.is_only()?;
     params.finish()?;
     let Some(order) = order else {
         return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));
     };
     let mut db = site.pool.acquire().await?;
     let root = look::reservation(&mut db, order).await?.unwrap_or_default();
-    // An order has one reservation, so there is never a next page.
     let views: Vec<_> = ReservationView::new(order, &root.state).into_iter().collect();
     Ok(http::list(&views, None))
 }
@@ -190,15 +207,6 @@ async fn get_reservation(
     let root = look::reservation(&mut db, order).await?.unwrap_or_default();
     let view = ReservationView::new(order, &root.state).ok_or_else(unknown)?;
     Ok(http::resource(&headers, &view))
-}
-
-/// The rows of a page, of which one more than the limit was asked for, and where the next one
-/// begins.
-fn paged<T>(found: &[T], limit: i64, place: impl Fn(&T) -> String) -> (&[T], Option<String>) {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let shown = &found[..found.len().min(limit)];
-    let next = if found.len() > limit { shown.last().map(place) } else { None };
-    (shown, next)
 }
 
 fn stock_of(shelves: Vec<store::PlacedShelf>) -> Stock {

@@ -14,6 +14,8 @@ pub mod domain;
 pub mod http;
 pub mod metrics;
 pub mod reactions;
+pub mod relisting;
+pub mod search;
 pub mod store;
 pub mod views;
 pub mod wire;
@@ -22,7 +24,7 @@ pub mod world;
 use std::sync::Arc;
 
 use chassis::{Chassis, database};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Options};
 use proto::topic;
 use time::Duration;
 
@@ -42,11 +44,16 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let pool = database::connect_pool(url, POOL_MAX).await?;
 
     let reactor = Arc::new(Inventory { hold: Duration::try_from(config.reservation_hold)? });
-    let options = service::options(NAME, &[topic::STOCK, topic::CATALOGUE], url, &config.kafka);
+    let options = Options {
+        instance: config.chassis.instance(),
+        ..service::options(NAME, &[topic::STOCK, topic::CATALOGUE], url, &config.kafka)
+    };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
     let (swept, sweeping) = (pool.clone(), mailbox.clone());
     chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, stop));
+    let (looked, saying) = (pool.clone(), mailbox.clone());
+    chassis.tasks.spawn("relisting", |stop| relisting::watch(looked, saying, stop));
     chassis.serve(http::router(http::Site { pool, mailbox })).await?;
     chassis.wait().await
 }

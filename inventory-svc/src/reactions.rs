@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use mailbox::{Announced, Decided, Message, Park, Reactor, Reading, Turn};
+use mailbox::{Announced, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
 use proto::{OrderId, Sku, WarehouseId, orders, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -31,6 +31,8 @@ pub enum Input {
     Order { order: OrderId, event: Event, terms: Option<Box<orders::Terms>> },
     /// The sweep found that an order's hold is over.
     HoldRanOut(OrderId),
+    /// The catalogue's topic has lost what was said of a product.
+    SayAnew(Sku),
     /// Somebody asks for something.
     Asked(Request),
 }
@@ -39,7 +41,7 @@ impl Input {
     fn order(&self) -> Option<OrderId> {
         match self {
             Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
-            Self::Asked(_) => None,
+            Self::SayAnew(_) | Self::Asked(_) => None,
         }
     }
 
@@ -50,6 +52,7 @@ impl Input {
                 lines.iter().map(|line| &line.sku).collect()
             }
             Self::Order { .. } | Self::HoldRanOut(_) => Vec::new(),
+            Self::SayAnew(sku) => vec![sku],
             Self::Asked(request) => request.skus(),
         }
     }
@@ -71,11 +74,28 @@ impl Reactor for Inventory {
         Ok(wire::read(message, self.hold)?.map(Reading::once))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Input],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
         let mut world = World::default();
-        load_roots(db, batch, &mut world).await?;
-        load_products(db, batch, &mut world).await?;
+        load_roots(db, batch, &mut world, locking).await?;
+        load_products(db, batch, &mut world, locking).await?;
         Ok(world)
+    }
+
+    fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
+        if let Some(order) = input.order()
+            && world.held_reservations.contains(&order)
+        {
+            return Some(HeldRow::new("reservation", order.to_string()));
+        }
+        let root = input.order().and_then(|order| world.roots.get(&order));
+        let mut skus = input.skus().into_iter().chain(root.into_iter().flat_map(skus_of));
+        let sku = skus.find(|sku| world.held_products.contains(*sku))?;
+        Some(HeldRow::new("product", sku.to_string()))
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
@@ -89,6 +109,13 @@ impl Reactor for Inventory {
                 react(world, *order, event, terms.as_deref(), turn)
             }
             Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, turn),
+            Input::SayAnew(sku) => {
+                let World { products, to_say, .. } = world;
+                if let Some(kept) = products.get_mut(sku) {
+                    kept.now.version += i64::from(to_say.insert(sku.clone()));
+                }
+                Decided::default()
+            }
             Input::Asked(request) => {
                 Decided { announced: Vec::new(), answer: commands::answer(world, request, turn) }
             }
@@ -151,10 +178,16 @@ async fn load_roots(
     db: &mut PgConnection,
     batch: &[&Input],
     world: &mut World,
+    locking: Locking,
 ) -> sqlx::Result<()> {
-    let orders: BTreeSet<OrderId> = batch.iter().filter_map(|input| input.order()).collect();
+    let mut orders: BTreeSet<OrderId> = batch.iter().filter_map(|input| input.order()).collect();
     if orders.is_empty() {
         return Ok(());
+    }
+    if locking == Locking::SkipHeld {
+        let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
+        world.held_reservations.extend(store::held_reservations(db, &ids).await?);
+        orders.retain(|order| !world.held_reservations.contains(order));
     }
     let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
     let found = store::lock_reservations(db, &ids).await?;
@@ -167,18 +200,16 @@ async fn load_products(
     db: &mut PgConnection,
     batch: &[&Input],
     world: &mut World,
+    locking: Locking,
 ) -> sqlx::Result<()> {
     let mut skus: BTreeSet<&Sku> = batch.iter().flat_map(|input| input.skus()).collect();
-    for Kept { now: root, .. } in world.roots.values() {
-        match &root.state {
-            Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
-                skus.extend(allocations.iter().map(|allocation| &allocation.sku));
-            }
-            // Nothing of theirs can move any more.
-            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {}
-        }
+    skus.extend(world.roots.values().flat_map(skus_of));
+    let mut skus: Vec<String> = skus.into_iter().map(ToString::to_string).collect();
+    if locking == Locking::SkipHeld && !skus.is_empty() {
+        let held = store::held_products(db, &skus).await?;
+        skus.retain(|sku| !held.iter().any(|held| held.as_str() == sku));
+        world.held_products.extend(held);
     }
-    let skus: Vec<String> = skus.into_iter().map(ToString::to_string).collect();
     if !skus.is_empty() {
         let products = store::lock_products(db, &skus).await?;
         world.products =
@@ -198,6 +229,17 @@ async fn load_products(
         load_warehouses(db, world).await?;
     }
     Ok(())
+}
+
+/// The SKUs of which an order has pieces that may still move.
+fn skus_of(Kept { now: root, .. }: &Kept<Root>) -> impl Iterator<Item = &Sku> {
+    let allocations = match &root.state {
+        Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
+            allocations.as_slice()
+        }
+        Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => &[],
+    };
+    allocations.iter().map(|allocation| &allocation.sku)
 }
 
 /// Whether some SKU lies in several places, so that their priorities are needed.

@@ -119,6 +119,50 @@ pub async fn lock_reservations(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// Locks the reservations that nobody holds, and says which somebody does.
+pub async fn held_reservations(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
+    let held = sqlx::query_scalar!(
+        "-- store.held_reservations
+        with free as (
+            select reservation_id
+            from reservations
+            where reservation_id = any($1)
+            order by reservation_id
+            for update skip locked
+        )
+        select reservation_id
+        from reservations
+        where reservation_id = any($1)
+          and reservation_id not in (select reservation_id from free)",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(held.into_iter().map(OrderId::new).collect())
+}
+
+/// Locks the products that nobody holds, and says which somebody does.
+pub async fn held_products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Sku>> {
+    let held = sqlx::query_scalar!(
+        "-- store.held_products
+        with free as (
+            select sku
+            from products
+            where sku = any($1)
+            order by sku
+            for update skip locked
+        )
+        select sku
+        from products
+        where sku = any($1)
+          and sku not in (select sku from free)",
+        skus
+    )
+    .fetch_all(db)
+    .await?;
+    held.iter().map(|sku| parse_sku(sku)).collect()
+}
+
 /// Locks the products that exist, in SKU order: two batches that want the same ones in different
 /// orders would wait for each other otherwise.
 pub async fn lock_products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Product>> {

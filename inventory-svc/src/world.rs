@@ -97,6 +97,9 @@ pub struct World {
     /// Products of which it is certain that they are said at the end of the batch: their version is
     /// raised already.
     pub to_say: BTreeSet<Sku>,
+    /// Reservations and products that another session holds.
+    pub held_reservations: BTreeSet<OrderId>,
+    pub held_products: BTreeSet<Sku>,
     /// How often each event was said.
     pub said: BTreeMap<&'static str, u64>,
 }

@@ -21,20 +21,20 @@ use tokio_util::sync::CancellationToken;
 use super::{Shop, a_shop, an_order, inventory};
 
 /// The service's HTTP side, with commands but without Kafka.
-struct Server {
-    shop: Shop,
+pub(crate) struct Server {
+    pub(crate) shop: Shop,
     edge: Edge,
     router: axum::Router,
     _commands: JoinSet<anyhow::Result<()>>,
 }
 
-struct Told {
-    status: StatusCode,
-    headers: axum::http::HeaderMap,
-    body: Value,
+pub(crate) struct Told {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Value,
 }
 
-async fn a_server() -> Server {
+pub(crate) async fn a_server() -> Server {
     let shop = a_shop().await;
     let (mailbox, commands) = mailbox_of(&shop.database).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
@@ -66,11 +66,17 @@ impl Server {
         Told { status: parts.status, headers: parts.headers, body }
     }
 
-    async fn get(&self, path: &str) -> Told {
+    pub(crate) async fn get(&self, path: &str) -> Told {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    async fn write(&self, method: &str, path: &str, key: Option<&str>, body: &Value) -> Told {
+    pub(crate) async fn write(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> Told {
         let mut request =
             Request::builder().method(method).uri(path).header("content-type", "application/json");
         if let Some(key) = key {
@@ -79,15 +85,15 @@ impl Server {
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    async fn put(&self, path: &str, body: Value) -> Told {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Told {
         self.write("PUT", path, None, &body).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Told {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Told {
         self.write("POST", path, None, &body).await
     }
 
-    async fn list_mug(&self) -> Told {
+    pub(crate) async fn list_mug(&self) -> Told {
         self.put(
             "/v1/products/mug",
             json!({"name": "Blue mug", "price": {"amount": "29.99", "currency": "USD"}}),
@@ -97,7 +103,7 @@ impl Server {
 }
 
 impl Told {
-    fn code(&self) -> (u16, &str) {
+    pub(crate) fn code(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
     }
 }
@@ -258,8 +264,9 @@ async fn bad_input_gets_its_code() {
         (
             json!({"name": "M", "price": {"amount": "1", "currency": "ZZZ"}}),
             "unknown_currency",
-            "/price",
+            "/price/currency",
         ),
+        (json!({"name": "M", "price": "007.00"}), "invalid_value", "/price"),
     ] {
         let told = server.put(product, body).await;
         assert_eq!(told.code(), (422, code));
@@ -272,6 +279,11 @@ async fn bad_input_gets_its_code() {
         ("/v1/products/pot", (404, "not_found")),
         ("/v1/products?limit=0", (400, "bad_parameter")),
         ("/v1/products?cursor=x", (400, "bad_cursor")),
+        // ["products","\u0000"] and ["warehouses","a b"]
+        ("/v1/products?cursor=WyJwcm9kdWN0cyIsIlx1MDAwMCJd", (400, "bad_cursor")),
+        ("/v1/warehouses?cursor=WyJ3YXJlaG91c2VzIiwiYSBiIl0", (400, "bad_cursor")),
+        ("/v1/products/%c3%28", (404, "not_found")),
+        ("/v1/products/..", (404, "not_found")),
         ("/v1/reservations", (400, "bad_parameter")),
         ("/v1/reservations/7", (404, "not_found")),
         ("/v1/parked?service=nobody", (400, "bad_parameter")),
@@ -279,6 +291,45 @@ async fn bad_input_gets_its_code() {
     ] {
         assert_eq!(server.get(path).await.code(), code, "{path}");
     }
+}
+
+#[tokio::test]
+async fn every_text_may_have_its_bound_in_characters_of_two_bytes() {
+    let server = a_server().await;
+    for (count, listed, changed) in [(200, 201, 200), (201, 422, 422)] {
+        let text = "é".repeat(count);
+        let product = json!({"name": text, "price": "1"});
+        let path = "/v1/products/mug";
+        assert_eq!(server.put(path, product).await.status, listed);
+        let warehouse = json!({"name": text, "priority": 1});
+        assert_eq!(server.put("/v1/warehouses/attic", warehouse).await.status, listed);
+        let received = json!({"warehouse": "main", "delta": 1, "reason": text});
+        assert_eq!(server.post(&format!("{path}/stock"), received).await.status, changed);
+        server.list_mug().await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_one_page_has_given_no_cursor() {
+    let server = a_server().await;
+    let (order, cursor) = (an_order(), chassis::http::write_cursor("reservations", &1));
+    let path = format!("/v1/reservations?order_id={order}");
+
+    assert_eq!(server.get(&path).await.body["items"], json!([]));
+    assert_eq!(server.get(&format!("{path}&cursor={cursor}")).await.code(), (400, "bad_cursor"));
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_the_path_however_it_is_encoded() {
+    let server = a_server().await;
+    server.list_mug().await;
+    let body = json!({"warehouse": "main", "delta": 5});
+
+    let first = server.write("POST", "/v1/products/mug/stock", Some("k"), &body).await;
+    let again = server.write("POST", "/v1/products/%6dug/stock", Some("k"), &body).await;
+
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.body, first.body, "five pieces, not ten");
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
+mod held;
 mod http;
+mod products;
 mod reactions;
 mod store;
 
@@ -49,7 +51,8 @@ impl Shop {
         let price = Money::parse("29.99", Currency::USD).unwrap();
         let name = format!("a {sku}");
         let sku = Sku::parse(sku).unwrap();
-        let put = Request::PutProduct { sku: sku.clone(), name, price, headers: axum_headers() };
+        let (price, headers) = (price.into(), axum_headers());
+        let put = Request::PutProduct { sku: sku.clone(), name, price, headers };
         assert_eq!(self.ask(put).await.status, 201);
         assert_eq!(self.adjust(sku.as_str(), "main", pieces).await.status, 200);
         self

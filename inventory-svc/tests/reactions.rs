@@ -1,7 +1,7 @@
 //! Given rows, when a message, then rows and events.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
-use proto::{Event, catalogue::catalogue_event, orders, stock::stock_event, topic};
+use proto::{Event, Sku, catalogue::catalogue_event, orders, stock::stock_event, topic};
 
 use super::{Shop, a_shop, an_order, terms};
 use inventory_svc::{domain::Reservation, reactions::Input, store::look};
@@ -155,6 +155,16 @@ async fn a_hot_product_is_said_once_for_a_batch_and_only_when_it_matters() {
     assert_eq!(changes(&mut shop).await, [(0, 1), (1_000, 2), (898, 3)]);
 }
 
+#[tokio::test]
+async fn a_product_that_the_catalogue_lost_is_said_anew_with_the_next_version() {
+    let mut shop = a_shop().await.with_stock("mug", 5).await;
+
+    shop.mailbox.tell(Input::SayAnew(Sku::parse("mug").unwrap())).await;
+    shop.mailbox.tell(Input::SayAnew(Sku::parse("never-listed").unwrap())).await;
+
+    assert_eq!(changes(&mut shop).await, [(0, 1), (5, 2), (5, 3)]);
+}
+
 /// Availability and version of each `ProductChanged`.
 async fn changes(shop: &mut Shop) -> Vec<(i64, i64)> {
     let said = shop.outbox().await;
@@ -204,4 +214,30 @@ async fn every_reaction_takes_effect_whole() {
     for message in messages {
         reacts_whole(&mut shop.mailbox, message).await;
     }
+}
+
+#[tokio::test]
+async fn the_largest_order_split_as_far_as_it_may_be_fits_an_event() {
+    let mut shop = a_shop().await;
+    // A hundred products in twenty-one warehouses, one piece in each, all names of 64 characters.
+    sqlx::raw_sql(
+        "insert into products (sku, name, price, currency, version, said_available)
+         select rpad('sku-' || n || '-', 64, 'x'), 'a thing', 1, 'USD', 1, 21
+         from generate_series(1, 100) n;
+         insert into warehouses (warehouse_id, name, priority)
+         select rpad('place-' || n || '-', 64, 'x'), 'a place', n from generate_series(1, 21) n;
+         insert into stock (sku, warehouse_id, on_hand, reserved, sold)
+         select sku, warehouse_id, 1, 0, 0 from products, warehouses where warehouse_id <> 'main'",
+    )
+    .execute(shop.mailbox.db().await)
+    .await
+    .unwrap();
+    let skus: Vec<String> = (1..=100).map(|n| format!("{:x<64}", format!("sku-{n}-"))).collect();
+    let lines = |quantity| skus.iter().map(|sku| (sku.as_str(), quantity)).collect::<Vec<_>>();
+
+    let (widest, wider) = (lines(20), lines(21));
+    let placed = [shop.placed(an_order(), &wider), shop.placed(an_order(), &widest)];
+    shop.hear(placed).await;
+
+    assert_eq!(shop.said_of_orders().await, ["StockRejected", "StockReserved"]);
 }

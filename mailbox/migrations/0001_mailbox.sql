@@ -23,8 +23,9 @@ create table outbox (
     constraint outbox_pkey primary key (pos),
     constraint outbox_version_positive check (version > 0),
     constraint outbox_trace_size check (octet_length(trace) = 25),
-    -- Below Kafka's limit with room for headers: what does not fit is refused here, not at the broker.
-    constraint outbox_payload_size check (octet_length(payload) <= 262144)
+    -- Below Kafka's limit with room for headers: what does not fit is refused here, not at the broker. The largest event of ours, the
+    -- reservation of a hundred lines in twenty warehouses each, has 270 KiB.
+    constraint outbox_payload_size check (octet_length(payload) <= 393216)
 ) partition by range (pos);
 alter table outbox alter payload set storage external;
 -- The relay's two probes: transactions after a snapshot, and those that were under way in it.
@@ -76,11 +77,83 @@ create table relay_tick (
     constraint relay_tick_pkey primary key (tick_id)
 );
 
+-- The relay's lane of this database, paused by an operator: nothing is shipped while the row is there. At most one row.
+create table lane_pause (
+    paused_at timestamptz not null default clock_timestamp(),
+    reason text not null,
+    -- Who asked.
+    caller text not null,
+    only_row boolean not null default true,
+    constraint lane_pause_pkey primary key (only_row),
+    constraint lane_pause_one_row check (only_row)
+);
+
+-- Where each topic ended when the relay last looked. An end that fell tells a topic that was made anew, or that lost its newest events.
+create table relay_topics (
+    topic text not null,
+    -- By partition: the offset after its last message.
+    ends bigint[] not null,
+    -- Nothing is shipped from this database while it is set: a replay of the whole topic ends that, or an operator's word.
+    made_anew_at timestamptz,
+    constraint relay_topics_pkey primary key (topic)
+);
+
+-- Events that the relay ships once more, because an operator asked for it.
+create table replays (
+    replay_id uuid not null,
+    -- Which events: those of these topics, of this key if there is one, said from then (inclusive) to then (exclusive).
+    topics text[] not null,
+    key text,
+    from_at timestamptz,
+    to_at timestamptz not null,
+    -- Everything that the outbox has of the topics: what a topic that was made anew lacks.
+    is_whole boolean not null,
+    reason text not null,
+    -- Who asked.
+    caller text not null,
+    -- How much it was when it was asked for, and how much of it Kafka has acknowledged.
+    events bigint not null,
+    keys bigint not null,
+    done bigint not null default 0,
+    -- Everything up to it is acknowledged; beyond the last one nothing had been said yet.
+    position bigint not null default 0,
+    last_position bigint not null,
+    started_at timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+    constraint replays_pkey primary key (replay_id)
+);
+
 -- The ids of messages and commands that have taken effect. UUIDv7, so a partition is a range of ids and of time at once.
 create table inbox (
     event_id uuid not null,
     constraint inbox_pkey primary key (event_id)
 ) partition by range (event_id);
+
+-- A topic that an operator paused: no instance consumes it until it is resumed.
+create table consumer_pauses (
+    topic text not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint consumer_pauses_pkey primary key (topic)
+);
+
+-- A partition that stopped because Kafka no longer has what comes next: no instance consumes it until a person says where to go on.
+create table consumer_stops (
+    topic text not null,
+    "partition" int not null,
+    reason text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint consumer_stops_pkey primary key (topic, "partition")
+);
+
+-- A message that was applied, now and then, of each partition: when another is found in its place, the topic was made anew.
+create table consumer_positions (
+    topic text not null,
+    "partition" int not null,
+    "offset" bigint not null,
+    event_id uuid not null,
+    constraint consumer_positions_pkey primary key (topic, "partition")
+);
 
 -- A key that stopped: its first message could not be processed, the others wait behind it.
 create table parked_keys (

@@ -11,13 +11,15 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
 use crate::{
-    consume::entry,
-    fault, inbox,
+    batch::{self, ATTEMPT_LIMIT, Released},
+    entry::entry,
+    fault::{self, Fault, Locking},
+    inbox,
     message::{Message, Park, StoredMessage},
-    operate::{decide_parked, is_about_one, is_refusal},
+    operate::{is_about_one, is_refusal},
     parked::{self, Place},
     reactor::{Reactor, Turn},
-    unknown,
+    session, settle, unknown,
     wake::Wake,
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct CatchUp<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
     pub(crate) wake: &'a Wake,
     pub(crate) clock: fn() -> OffsetDateTime,
+    /// Whether it waits for a row that another session holds, as work does.
+    pub(crate) locking: Locking,
 }
 
 /// One kept event.
@@ -53,7 +57,7 @@ pub(crate) async fn due<R: Reactor>(
 
 impl<R: Reactor> CatchUp<'_, R> {
     /// Decides all that this build knows by now, key by key.
-    pub(crate) async fn sweep(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+    pub(crate) async fn sweep(&self, db: &mut PgConnection) -> Result<(), Fault> {
         let known = self.known(db).await?;
         while !known.is_empty() {
             let places = unknown::keys_of(db, &known, KEYS).await?;
@@ -68,11 +72,13 @@ impl<R: Reactor> CatchUp<'_, R> {
     }
 
     /// Decides one key's kept events, in order, as far as this build knows them.
-    pub(crate) async fn take(&self, db: &mut PgConnection, place: &Place) -> sqlx::Result<()> {
+    pub(crate) async fn take(&self, db: &mut PgConnection, place: &Place) -> Result<(), Fault> {
         let known = self.known(db).await?;
         let mut size = PIECE;
         loop {
-            match self.take_piece(db, place, &known, size).await {
+            let piece = self.take_piece(db, place, &known, size);
+            let taken = tokio::time::timeout(ATTEMPT_LIMIT, piece).await;
+            match taken.unwrap_or(Err(Fault::TooSlow)) {
                 Ok(0) => return Ok(()),
                 Ok(events) => {
                     tracing::info!(
@@ -106,8 +112,11 @@ impl<R: Reactor> CatchUp<'_, R> {
         place: &Place,
         known: &[String],
         size: i64,
-    ) -> sqlx::Result<usize> {
-        let mut tx = db.begin().await?;
+    ) -> Result<usize, Fault> {
+        let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
+        if self.locking == Locking::SkipHeld {
+            session::hurry(&mut tx).await?;
+        }
         let turn = Turn::at((self.clock)());
         let events = first(&mut tx, place, known, size).await?;
         if events.is_empty() {
@@ -126,8 +135,8 @@ impl<R: Reactor> CatchUp<'_, R> {
                 heard.push(event);
             }
         }
-        let (decided, refused, world) =
-            decide_parked(self.reactor, &mut tx, &entries, &turn).await?;
+        let Released { decided, refused, world } =
+            batch::release(self.reactor, &mut tx, &entries, &turn).await?;
         remove(&mut tx, &events).await?;
         if let Some(why) = &refused {
             park(&mut tx, place, &heard[decided..], Stop { why, is_here: true }).await?;
@@ -137,7 +146,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         tx.commit().await?;
         self.wake.poke();
         if let Some(world) = world {
-            self.reactor.committed(world);
+            settle::committed(self.reactor, world);
         }
         Ok(events.len())
     }
@@ -149,11 +158,11 @@ impl<R: Reactor> CatchUp<'_, R> {
         place: &Place,
         known: &[String],
         why: &Park,
-    ) -> sqlx::Result<()> {
-        let mut tx = db.begin().await?;
+    ) -> Result<(), Fault> {
+        let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         let turn = Turn::at((self.clock)());
         park_all(&mut tx, place, known, Stop { why, is_here: true }, &turn).await?;
-        tx.commit().await
+        Ok(tx.commit().await?)
     }
 }
 

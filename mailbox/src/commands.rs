@@ -1,9 +1,6 @@
 //! Commands: requests, sweeps and providers' answers, batched with their neighbours.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +9,6 @@ use uuid::Uuid;
 use crate::{
     Command, CommandError, Outcome,
     entry::{Entry, Origin, Waiting},
-    idempotency,
     pace::Pace,
     reactor::Reactor,
     settle::Settler,
@@ -39,9 +35,11 @@ impl<I: Send> Commands<I> {
         (Self { queue, deadline }, taken)
     }
 
-    /// Queues a command under an id of its own and waits for its end.
+    /// Queues a command and waits for its end. It has an id of its own, by which a commit whose
+    /// answer was lost is found, unless its key tells.
     pub(crate) async fn submit(&self, command: Command<I>) -> Result<Outcome, CommandError> {
         let (reply, end) = oneshot::channel();
+        let id = command.key.is_none().then(Uuid::now_v7);
         let waiting = Waiting {
             key: command.key,
             reply: Some(reply),
@@ -49,10 +47,11 @@ impl<I: Send> Commands<I> {
             told: None,
         };
         let entry = Entry {
-            id: Some(Uuid::now_v7()),
+            id,
             input: Some(command.input),
             trace: command.trace,
             flaw: None,
+            held: None,
             origin: Origin::Command(waiting),
         };
         self.queue.try_send(entry).map_err(|_| CommandError::Overloaded)?;
@@ -71,53 +70,24 @@ pub(crate) async fn run<R: Reactor>(
     limit: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut waiting: VecDeque<Entry<R::Input>> = VecDeque::new();
     let mut received = Vec::with_capacity(limit);
     let mut pace = Pace::new();
     loop {
         pace.keep().await;
-        if waiting.is_empty() {
-            tokio::select! {
-                biased;
-                some = taken.recv_many(&mut received, limit) => {
-                    if some == 0 {
-                        return Ok(());
-                    }
+        let has_room = stop.is_cancelled() || !settler.held.is_full();
+        tokio::select! {
+            biased;
+            some = taken.recv_many(&mut received, limit), if has_room => {
+                if some == 0 {
+                    return Ok(());
                 }
-                () = stop.cancelled() => taken.close(),
             }
-        } else {
-            while received.len() < limit
-                && let Ok(entry) = taken.try_recv()
-            {
-                received.push(entry);
-            }
+            () = settler.held.due() => {}
+            () = stop.cancelled() => taken.close(),
         }
-        waiting.extend(received.drain(..));
-        let mut batch = take_batch(&mut waiting, limit);
-        if !batch.is_empty() {
-            pace.start();
-            let settled = settler.settle(&mut batch, &stop).await;
-            if settled.stopped {
-                return Ok(());
-            }
+        pace.start();
+        if settler.settle(std::mem::take(&mut received), &stop).await.stopped {
+            return Ok(());
         }
     }
-}
-
-/// The next batch: one request of each idempotency key, so that the second finds the first one's
-/// answer.
-fn take_batch<I>(waiting: &mut VecDeque<Entry<I>>, limit: usize) -> Vec<Entry<I>> {
-    let mut names = HashSet::new();
-    let (mut batch, mut later) = (Vec::new(), VecDeque::new());
-    while let Some(entry) = waiting.pop_front() {
-        let key = entry.waiting().and_then(|it| it.key.as_ref());
-        if batch.len() < limit && key.is_none_or(|key| names.insert(idempotency::name(key))) {
-            batch.push(entry);
-        } else {
-            later.push_back(entry);
-        }
-    }
-    *waiting = later;
-    batch
 }

@@ -1,14 +1,21 @@
 //! One thing to decide: a message or a command, on its way through a batch.
 
-use std::time::Instant;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
-    CommandError, IdempotencyKey, Outcome,
+    CommandError, IdempotencyKey, Outcome, fault,
     message::{Message, Park, Trace},
+    reactor::{HeldRow, Reactor},
 };
+
+/// A message as it came from Kafka, with what is wrong with its envelope.
+pub(crate) type Received = (Message, Option<Park>);
 
 /// A message or a command, with all that a batch must know of it.
 pub(crate) struct Entry<I> {
@@ -20,6 +27,8 @@ pub(crate) struct Entry<I> {
     pub(crate) trace: Option<Trace>,
     /// Why it cannot be processed, if that is known before deciding.
     pub(crate) flaw: Option<Park>,
+    /// The row for which it has to wait, while others go on.
+    pub(crate) held: Option<HeldRow>,
     pub(crate) origin: Origin,
 }
 
@@ -33,8 +42,8 @@ pub(crate) struct Waiting {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) reply: Option<oneshot::Sender<Result<Outcome, CommandError>>>,
     pub(crate) deadline: Instant,
-    /// The answer of a commit whose end was never heard: it holds if the id turns out to be
-    /// admitted.
+    /// The answer of a commit whose end was never heard: it holds if the command turns out to have
+    /// taken effect.
     pub(crate) told: Option<Result<Outcome, CommandError>>,
 }
 
@@ -50,6 +59,8 @@ pub(crate) enum Fate {
     Parked,
     /// An event of a type that this build does not know: kept for one that does.
     Unknown,
+    /// Another session holds a row that it, or a message of its key before it, needs.
+    Held(HeldRow),
     /// A command's end.
     Answered(Result<Outcome, CommandError>),
 }
@@ -74,6 +85,17 @@ impl<I> Entry<I> {
         }
     }
 
+    /// The idempotency key of a command that came with one.
+    pub(crate) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        self.waiting()?.key.as_ref()
+    }
+
+    /// Whether no attempt has anything left to do for it at present: its client was answered, or
+    /// it waits for a row.
+    pub(crate) fn is_over(&self) -> bool {
+        self.held.is_some() || self.waiting().is_some_and(|waiting| waiting.reply.is_none())
+    }
+
     /// Tells the client, if one waits.
     pub(crate) fn answer(&mut self, end: Result<Outcome, CommandError>) {
         if let Origin::Command(waiting) = &mut self.origin
@@ -83,4 +105,29 @@ impl<I> Entry<I> {
             let _gone = reply.send(end);
         }
     }
+}
+
+/// What a message means here; `None` when nobody here cares. A service that panics over it has
+/// found a flaw of the message, as far as anybody can tell.
+pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Entry<R::Input>> {
+    if flaw.is_none() && !reactor.is_known(&message.event_type) {
+        let trace = message.trace;
+        // Without an id it could not be told from others like it, and would not be kept.
+        let flaw = Park::no_envelope(&[(message.event_id.is_nil(), "ce_id")]);
+        let origin = Origin::Message(message);
+        return Some(Entry { id: None, input: None, trace, flaw, held: None, origin });
+    }
+    let read = match flaw {
+        Some(flaw) => Err(flaw),
+        None => catch_unwind(AssertUnwindSafe(|| reactor.read(&message)))
+            .unwrap_or_else(|panic| Err(fault::panicked(&fault::panic_text(&*panic)))),
+    };
+    let id = Some(message.event_id).filter(|id| !id.is_nil());
+    let trace = message.trace;
+    let (id, input, flaw) = match read {
+        Ok(None) => return None,
+        Ok(Some(reading)) => (id.filter(|_| reading.once), Some(reading.input), None),
+        Err(flaw) => (id, None, Some(flaw)),
+    };
+    Some(Entry { id, input, trace, flaw, held: None, origin: Origin::Message(message) })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics, parked::bounds, reactor::Reactor, settle::Settler, unknown};
+use crate::{metrics, parked::bounds, reactor::Reactor, session::within, settle::Settler, unknown};
 
 /// Keys that may stop within a minute.
 const KEYS_A_MINUTE: i64 = 1_000;
@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &CancellationToken) {
     loop {
         let look = match settler.session.connection().await {
-            Ok(db) => reason(db).await,
+            Ok(db) => within(reason(db)).await,
             Err(error) => Err(error),
         };
         match look {

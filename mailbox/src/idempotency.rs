@@ -1,6 +1,6 @@
 //! Idempotency keys: the first answer to a request, told again for a day. All SQL on them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
@@ -19,46 +19,18 @@ pub(crate) fn name(key: &IdempotencyKey) -> Name {
     (key.caller.clone(), key.route.clone(), key.key.clone())
 }
 
-/// Claims the keys that nobody has used within a day, and says which. Waits for whoever is just
-/// using one.
-pub(crate) async fn claim(
-    db: &mut PgConnection,
-    keys: &[&IdempotencyKey],
-) -> sqlx::Result<HashSet<Name>> {
-    let mut sorted = keys.to_vec();
-    sorted.sort_by_key(|key| name(key));
-    let (callers, routes, names) = columns(&sorted);
-    let fingerprints: Vec<&[u8]> = sorted.iter().map(|key| key.fingerprint.as_slice()).collect();
-    let claimed = sqlx::query!(
-        "-- idempotency.claim
-        insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
-        select caller, route, key, fingerprint, 0, '[]'::jsonb, ''::bytea
-        from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) as k (caller, route, key, fingerprint)
-        on conflict (caller, route, key) do update
-        set fingerprint = excluded.fingerprint, status = 0, created_at = excluded.created_at
-        where idempotency_keys.created_at < clock_timestamp() - interval '24 hours'
-        returning caller, route, key",
-        &callers,
-        &routes,
-        &names,
-        &fingerprints as &[&[u8]]
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(claimed.into_iter().map(|row| (row.caller, row.route, row.key)).collect())
-}
-
-/// The answers that were given under these keys.
-pub(crate) async fn kept(
+/// The answers that were given under these keys within a day.
+pub(crate) async fn known(
     db: &mut PgConnection,
     keys: &[&IdempotencyKey],
 ) -> sqlx::Result<HashMap<Name, Kept>> {
     let (callers, routes, names) = columns(keys);
     let rows = sqlx::query!(
-        r#"-- idempotency.kept
+        r#"-- idempotency.known
         select i.caller, i.route, i.key, i.fingerprint, i.status, i.headers as "headers: Headers", i.body
         from unnest($1::text[], $2::text[], $3::text[]) as k (caller, route, key)
-        join idempotency_keys i using (caller, route, key)"#,
+        join idempotency_keys i using (caller, route, key)
+        where i.created_at >= clock_timestamp() - interval '24 hours'"#,
         &callers,
         &routes,
         &names
@@ -80,52 +52,44 @@ pub(crate) async fn kept(
 
 type Headers = sqlx::types::Json<Vec<(String, String)>>;
 
-/// Keeps answers under keys that were claimed before.
+/// Keeps answers under their keys, as the last thing before the commit. Waits for whoever is just
+/// using one of them. `false` if somebody has used one within a day: the transaction must not
+/// commit.
 pub(crate) async fn keep(
     db: &mut PgConnection,
     answers: &[(&IdempotencyKey, &Answer)],
-) -> sqlx::Result<()> {
-    let keys: Vec<&IdempotencyKey> = answers.iter().map(|(key, _)| *key).collect();
+) -> sqlx::Result<bool> {
+    let mut sorted = answers.to_vec();
+    sorted.sort_by_key(|(key, _)| name(key));
+    let keys: Vec<&IdempotencyKey> = sorted.iter().map(|(key, _)| *key).collect();
     let (callers, routes, names) = columns(&keys);
+    let fingerprints: Vec<&[u8]> = keys.iter().map(|key| key.fingerprint.as_slice()).collect();
     let statuses: Vec<i16> =
-        answers.iter().map(|(_, answer)| i16::try_from(answer.status).unwrap_or(500)).collect();
+        sorted.iter().map(|(_, answer)| i16::try_from(answer.status).unwrap_or(500)).collect();
     let headers: Vec<Headers> =
-        answers.iter().map(|(_, answer)| sqlx::types::Json(answer.headers.clone())).collect();
-    let bodies: Vec<&[u8]> = answers.iter().map(|(_, answer)| answer.body.as_slice()).collect();
-    sqlx::query!(
+        sorted.iter().map(|(_, answer)| sqlx::types::Json(answer.headers.clone())).collect();
+    let bodies: Vec<&[u8]> = sorted.iter().map(|(_, answer)| answer.body.as_slice()).collect();
+    let done = sqlx::query!(
         "-- idempotency.keep
-        update idempotency_keys i
-        set status = k.status, headers = k.headers, body = k.body
-        from unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::jsonb[], $6::bytea[])
-            as k (caller, route, key, status, headers, body)
-        where i.caller = k.caller and i.route = k.route and i.key = k.key",
+        insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
+        select caller, route, key, fingerprint, status, headers, body
+        from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::smallint[], $6::jsonb[], $7::bytea[])
+            as k (caller, route, key, fingerprint, status, headers, body)
+        on conflict (caller, route, key) do update
+        set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
+            body = excluded.body, created_at = excluded.created_at
+        where idempotency_keys.created_at < clock_timestamp() - interval '24 hours'",
         &callers,
         &routes,
         &names,
+        &fingerprints as &[&[u8]],
         &statuses,
         &headers as &[Headers],
         &bodies as &[&[u8]]
     )
     .execute(db)
-    .await
-    .map(drop)
-}
-
-/// Gives claimed keys back: their answers are not kept, the next request is executed anew.
-pub(crate) async fn forget(db: &mut PgConnection, keys: &[&IdempotencyKey]) -> sqlx::Result<()> {
-    let (callers, routes, names) = columns(keys);
-    sqlx::query!(
-        "-- idempotency.forget
-        delete from idempotency_keys i
-        using unnest($1::text[], $2::text[], $3::text[]) as k (caller, route, key)
-        where i.caller = k.caller and i.route = k.route and i.key = k.key",
-        &callers,
-        &routes,
-        &names
-    )
-    .execute(db)
-    .await
-    .map(drop)
+    .await?;
+    Ok(usize::try_from(done.rows_affected()) == Ok(answers.len()))
 }
 
 /// Removes keys older than a day, some at a time; how many went.

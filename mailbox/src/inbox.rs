@@ -16,17 +16,21 @@ pub(crate) const WEEKS_BEHIND: i32 = 3;
 pub(crate) const WEEKS_KEPT: i32 = 5;
 
 /// Admits ids of which none is expected to be known: meeting one is an error, and cheap otherwise.
-pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- inbox.admit
-        insert into inbox (event_id)
-        select id
-        from unnest($1::uuid[]) as id",
+/// Says whether anything is set aside. That may be asked in the same statement here alone: a key that
+/// another one parked meanwhile came with ids that this insert meets.
+pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- inbox.admit
+        with admitted as (
+            insert into inbox (event_id)
+            select id
+            from unnest($1::uuid[]) as id
+        )
+        select exists (select from parked_keys) or exists (select from unknown_events) as "aside!""#,
         sorted
     )
-    .execute(db)
+    .fetch_one(db)
     .await
-    .map(drop)
 }
 
 /// Admits the ids that are new, and says which.
@@ -46,6 +50,19 @@ pub(crate) async fn admit_new(
     .fetch_all(db)
     .await?;
     Ok(new.into_iter().collect())
+}
+
+/// Takes back ids that were admitted in this transaction.
+pub(crate) async fn forget(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- inbox.forget
+        delete from inbox
+        where event_id = any($1::uuid[])",
+        ids
+    )
+    .execute(db)
+    .await
+    .map(drop)
 }
 
 /// The moment a UUIDv7 was made; `None` for any other id.

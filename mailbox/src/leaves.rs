@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     UnknownEvents,
     catch_up::CatchUp,
+    fault::{Fault, Locking},
     idempotency, inbox, metrics,
     notices::Notices,
     reactor::Reactor,
@@ -100,8 +101,13 @@ impl<R: Reactor> Sweep<R> {
     }
 
     /// What every instance does: it may know types that its neighbours do not.
-    async fn catch_up(&mut self) -> sqlx::Result<()> {
-        let catch_up = CatchUp { reactor: &*self.reactor, wake: &self.wake, clock: self.clock };
+    async fn catch_up(&mut self) -> Result<(), Fault> {
+        let catch_up = CatchUp {
+            reactor: &*self.reactor,
+            wake: &self.wake,
+            clock: self.clock,
+            locking: Locking::Wait,
+        };
         let db = self.session.connection().await?;
         catch_up.sweep(db).await?;
         let stock = unknown::stock(db).await?;

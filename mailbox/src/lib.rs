@@ -5,39 +5,55 @@
 //! batch one transaction, admitted by id, decided in order, saved with one statement per table, its
 //! events appended to the outbox. At least once in, one change, at least once out.
 //!
-//! Reading order: `reactor` (what a service gives), `entry`, `batch` (one transaction), `settle`
-//! (what happens when it fails), `consume` and `commands` (the two ways in; `pace` between batches,
-//! `nearness` of Kafka), `parked` and `operate` (what stopped; `flood` when it is too much),
-//! `unknown` and `catch_up` (events of types that a build does not know), `leaves` (the sweep).
+//! Reading order: `reactor` (what a service gives), `entry`, `batch` and `decide` (one
+//! transaction), `fault` and `settle` (what happens when it fails), `held` (what waits for a row),
+//! `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka;
+//! `polling`, `assignment`, `positions`, `watchdog` and `control` of the consumer, `consumers` their
+//! tables), `consumed` and `halts` (what is not consumed), `parked` and `operate` (what stopped;
+//! `flood` when it is too much), `unknown` and `catch_up` (events of types that a build does not
+//! know), `lanes` and `replays` (what operators ask of the relay), `leaves` (the sweep).
 
+mod assignment;
 mod batch;
 mod catch_up;
 mod commands;
 mod consume;
+mod consumed;
+mod consumers;
+mod control;
+mod decide;
 mod entry;
 mod envelope;
 mod fault;
 mod flood;
+mod halts;
+mod held;
 mod idempotency;
 mod inbox;
 mod inspect;
+mod lanes;
 mod leaves;
 mod message;
 mod message_key;
 mod metrics;
 mod nearness;
 mod notices;
+mod once;
 mod operate;
 mod operations;
 mod outbox;
 mod pace;
 mod parked;
+mod polling;
+mod positions;
 mod reactor;
+mod replays;
 mod session;
 mod settle;
 pub mod testing;
 mod unknown;
 mod wake;
+mod watchdog;
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,20 +63,37 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Commands, leaves::Sweep, nearness::Nearness, notices::Notices, operate::Operators,
-    session::Session, settle::Settler, wake::Wake,
+    commands::Commands,
+    control::Control,
+    halts::HaltDesk,
+    held::{HeldBack, HeldRows},
+    leaves::Sweep,
+    nearness::Nearness,
+    notices::Notices,
+    operate::Operators,
+    session::Session,
+    settle::Settler,
+    wake::Wake,
 };
 
+pub use consumed::{ConsumedPartition, ConsumerState};
+pub use fault::Locking;
+pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
+pub use held::HeldSince;
+pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
 pub use message_key::key_text;
 pub use notices::UnknownEvents;
+pub use once::OperatorRequest;
 pub use operate::{Once, OperatorError};
+pub use operations::OperationRecord;
 pub use outbox::backlog;
 pub use parked::{
     Mended,
     list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
 };
-pub use reactor::{Announced, Answer, Decided, Reactor, Reading, Turn};
+pub use reactor::{Announced, Answer, Decided, HeldRow, Reactor, Reading, Turn};
+pub use replays::{Replay, ReplayScope, ReplaySize};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
 #[derive(Clone, Debug)]
@@ -70,6 +103,9 @@ pub struct Options {
     pub kafka: String,
     /// Consumer group and client id: the service's name.
     pub service: &'static str,
+    /// This instance's name among those of its service; empty for none. Started again under its
+    /// name it has its partitions at once; no two may have the same.
+    pub instance: String,
     /// Who speaks: `ce_source`, such as `/shop/order-svc`.
     pub source: &'static str,
     /// Every event type that may be appended: number, topic, name (`OrderPlaced`).
@@ -151,6 +187,9 @@ pub struct Mailbox<R: Reactor> {
     operators: Arc<Operators<R>>,
     kafka: Arc<Nearness>,
     notices: Arc<Notices>,
+    held: HeldRows,
+    halts: Arc<HaltDesk>,
+    clock: fn() -> OffsetDateTime,
 }
 
 impl<R: Reactor> Clone for Mailbox<R> {
@@ -160,6 +199,9 @@ impl<R: Reactor> Clone for Mailbox<R> {
             operators: Arc::clone(&self.operators),
             kafka: Arc::clone(&self.kafka),
             notices: Arc::clone(&self.notices),
+            held: self.held.clone(),
+            halts: Arc::clone(&self.halts),
+            clock: self.clock,
         }
     }
 }
@@ -175,8 +217,9 @@ impl<R: Reactor> Mailbox<R> {
         let mut first = session("start")?;
         outbox::register(first.connection().await?, options.source, &options.event_types).await?;
         first.close().await;
+        let control = Arc::new(Control::open(session("consumers")?, &options.instance).await?);
 
-        let wake = Wake::default();
+        let (wake, held, clock) = (Wake::default(), HeldRows::default(), options.clock);
         let notices = Arc::new(Notices::default());
         let mut weekly = vec!["inbox"];
         weekly.extend(options.weekly);
@@ -189,6 +232,8 @@ impl<R: Reactor> Mailbox<R> {
                 weekly: weekly.clone(),
                 notices: Arc::clone(&notices),
                 path,
+                held: HeldBack::new(path, held.clone()),
+                meets_duplicates: false,
             })
         };
         let (commands, taken) = Commands::new(options.command_deadline);
@@ -209,9 +254,16 @@ impl<R: Reactor> Mailbox<R> {
             wake: wake.clone(),
             clock: options.clock,
         };
+        let halts = HaltDesk {
+            control: Arc::clone(&control),
+            database_url: options.database_url.clone(),
+            service: options.service,
+            hears: reactor.hears(),
+            clock: options.clock,
+        };
         let limit = options.batch;
         let kafka = Arc::new(Nearness::default());
-        let near = Arc::clone(&kafka);
+        let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
         let loops: Vec<Loop> = vec![
             (
                 "commands",
@@ -219,12 +271,17 @@ impl<R: Reactor> Mailbox<R> {
             ),
             (
                 "messages",
-                Box::new(move |stop| Box::pin(consume::run(options, messages, near, stop))),
+                Box::new(move |stop| {
+                    Box::pin(consume::run(options, messages, near, consumed, stop))
+                }),
             ),
+            ("consumers", Box::new(move |stop| Box::pin(async move { control.run(stop).await }))),
             ("sweep", Box::new(move |stop| Box::pin(sweep.run(stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        Ok((Self { commands, operators: Arc::new(operators), kafka, notices }, loops))
+        let operators = Arc::new(operators);
+        let halts = Arc::new(halts);
+        Ok((Self { commands, operators, kafka, notices, held, halts, clock }, loops))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
@@ -248,42 +305,48 @@ impl<R: Reactor> Mailbox<R> {
         self.notices.flood()
     }
 
+    /// The rows that other sessions hold and somebody here waits for, the longest held first.
+    pub fn held_rows(&self) -> Vec<HeldSince> {
+        self.held.list((self.clock)())
+    }
+
+    /// What is not consumed, and why, in one line; none if all is.
+    pub fn not_consumed(&self) -> Option<String> {
+        self.halts.told()
+    }
+
+    /// Every partition that this service hears, and how it is with it.
+    pub async fn consumers(&self) -> sqlx::Result<Vec<ConsumedPartition>> {
+        self.halts.list().await
+    }
+
+    /// Pauses one topic, or all, for all instances. The answer, and whether it was given before.
+    pub async fn pause(
+        &self,
+        topic: Option<&str>,
+        request: &ConsumerRequest<'_>,
+    ) -> Result<(Answer, bool), ConsumerError> {
+        self.halts.pause(topic, request).await
+    }
+
+    /// Resumes what is paused, and what has stopped where it is said. The answer, and whether it
+    /// was given before.
+    pub async fn resume(
+        &self,
+        scope: ResumeScope<'_>,
+        request: &ConsumerRequest<'_>,
+    ) -> Result<(Answer, bool), ConsumerError> {
+        self.halts.resume(scope, request).await
+    }
+
+    /// What operators did before the operation `before`, the newest first.
+    pub async fn operations(&self, before: i64, limit: i64) -> sqlx::Result<Vec<OperationRecord>> {
+        self.operators.operations(before, limit).await
+    }
+
     /// Events that are kept because this build does not know their types.
     pub fn unknown_events(&self) -> Option<UnknownEvents> {
         self.notices.unknown()
-    }
-
-    /// The keys that stopped, the oldest first: the first page of them.
-    pub async fn parked(&self) -> sqlx::Result<Vec<ParkedKey>> {
-        self.parked_page(&ParkedQuery { limit: 200, ..ParkedQuery::default() }).await
-    }
-
-    /// A page of the keys that stopped, the oldest first; of class `unknown_event`, of those that
-    /// did not stop although events of them are kept.
-    pub async fn parked_page(&self, query: &ParkedQuery) -> sqlx::Result<Vec<ParkedKey>> {
-        self.operators.keys(query).await
-    }
-
-    /// A parked key's messages after `after`, the first first, of each payload the beginning; none
-    /// where nothing is parked.
-    pub async fn parked_messages(
-        &self,
-        topic: &str,
-        key: &str,
-        after: i64,
-        limit: i64,
-    ) -> sqlx::Result<Vec<ParkedMessage>> {
-        self.operators.messages((topic, key), after, limit).await
-    }
-
-    /// One message of a parked key, whole.
-    pub async fn parked_message(
-        &self,
-        topic: &str,
-        key: &str,
-        parked_id: i64,
-    ) -> sqlx::Result<Option<ParkedMessage>> {
-        self.operators.message((topic, key), parked_id).await
     }
 
     /// Lets the consuming go on although a flood of keys is parked, with a reason that is kept.

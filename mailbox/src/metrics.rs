@@ -48,9 +48,31 @@ pub(crate) fn retried(verdict: &'static str) {
     metrics::counter!("batches_retried_total", "why" => verdict).increment(1);
 }
 
+/// Rows that other sessions hold, and entries that wait for them. `path` is messages or commands.
+pub(crate) fn held(path: &'static str, rows: usize, entries: usize) {
+    let gauge = |name: &'static str, count: usize| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        metrics::gauge!(name, "path" => path).set(f64::from(count));
+    };
+    gauge("rows_held", rows);
+    gauge("entries_held_back", entries);
+}
+
 /// How far a partition is behind.
 pub(crate) fn lag(topic: &str, partition: i32, messages: i64) {
     let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];
     #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
     metrics::gauge!("consumer_lag", &labels).set(messages as f64);
+}
+
+/// What is not consumed: topics that operators paused, partitions that stopped by themselves.
+pub(crate) fn halted(paused_topics: usize, stopped_partitions: usize) {
+    let gauge = |halts: usize| f64::from(u32::try_from(halts).unwrap_or(u32::MAX));
+    metrics::gauge!("consumer_topics_paused").set(gauge(paused_topics));
+    metrics::gauge!("consumer_partitions_stopped").set(gauge(stopped_partitions));
+}
+
+/// A consumer that had stalled, or died, was made anew.
+pub(crate) fn consumer_renewed() {
+    metrics::counter!("consumer_renewed_total").increment(1);
 }

@@ -7,18 +7,17 @@ use time::OffsetDateTime;
 
 use crate::{
     IdempotencyKey,
+    batch::{self, Released},
     catch_up::CatchUp,
-    consume::entry,
-    entry::Entry,
-    fault::{self, Verdict},
-    idempotency, inbox,
+    entry::{Entry, entry},
+    fault::{self, Fault, Locking, Verdict},
     message::{Park, StoredMessage},
+    once,
     operations::{self, Action, Operation},
-    outbox,
     parked::{self, Mended},
     reactor::{Answer, Reactor, Turn},
     session::Session,
-    unknown,
+    settle, unknown,
     wake::Wake,
 };
 
@@ -76,15 +75,20 @@ impl<R: Reactor> Operators<R> {
         once: Option<&Once>,
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
-        let db = session.connection().await?;
         // What was kept of this key before it stopped comes before what stopped it.
-        let catch_up = CatchUp { reactor: &*self.reactor, wake: &self.wake, clock: self.clock };
+        let catch_up = CatchUp {
+            reactor: &*self.reactor,
+            wake: &self.wake,
+            clock: self.clock,
+            locking: Locking::Wait,
+        };
+        let db = session.connection().await?;
         catch_up.take(db, &(topic.to_owned(), key.to_owned())).await?;
         let mut released = 0;
         let mut size = PIECE;
         loop {
             let wanted = Wanted { topic, key, size, released, once };
-            match self.release_piece(db, wanted).await {
+            match self.release_piece(&mut session, wanted).await {
                 Ok(Piece { decided, refused: Some(park), .. }) => {
                     released += decided;
                     tracing::warn!(topic, key, released, %park, "a parked key stays parked");
@@ -97,33 +101,37 @@ impl<R: Reactor> Operators<R> {
                         return Ok(released);
                     }
                 }
-                // One of the piece is to blame: one by one, up to it.
-                Err(OperatorError::Database(error)) if size > 1 && is_about_one(&error) => size = 1,
-                Err(OperatorError::Database(error)) if is_refusal(&error) => {
-                    let park = fault::park(&error);
-                    tracing::warn!(topic, key, released, %park, "a parked key stays parked");
-                    self.explain(db, wanted, &park).await?;
-                    return Err(OperatorError::StillStopped(park));
+                Err(Failure::Fault(fault)) => {
+                    session.close().await;
+                    // One of the piece is to blame: one by one, up to it.
+                    if size > 1 && is_about_one(&fault) {
+                        size = 1;
+                    } else if is_refusal(&fault) {
+                        let park = fault::park(&fault);
+                        tracing::warn!(topic, key, released, %park, "a parked key stays parked");
+                        self.explain(&mut session, wanted, &park).await?;
+                        return Err(OperatorError::StillStopped(park));
+                    } else {
+                        return Err(fault.into());
+                    }
                 }
-                Err(error) if released > 0 && matches!(error, OperatorError::NotParked) => {
+                Err(Failure::Refused(OperatorError::NotParked)) if released > 0 => {
                     return Ok(released);
                 }
-                Err(error) => return Err(error),
+                Err(Failure::Refused(error)) => return Err(error),
             }
         }
     }
 
     async fn release_piece(
         &self,
-        db: &mut PgConnection,
+        session: &mut Session,
         wanted: Wanted<'_>,
-    ) -> Result<Piece, OperatorError> {
+    ) -> Result<Piece, Failure> {
         let Wanted { topic, key, size, released, once } = wanted;
-        let mut tx = db.begin().await?;
-        claim(&mut tx, once).await?;
-        if !parked::hold(&mut tx, topic, key).await? {
-            return Err(OperatorError::NotParked);
-        }
+        let db = session.connection().await.map_err(Fault::NotBegun)?;
+        let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
+        hold(&mut tx, topic, key, once).await?;
         // In a statement after the lock, so that it sees what the lock waited for.
         let mut entries = Vec::new();
         let mut ids = Vec::new();
@@ -142,8 +150,8 @@ impl<R: Reactor> Operators<R> {
             }
         }
         let turn = Turn::at((self.clock)());
-        let (decided, refused, world) =
-            decide_parked(&*self.reactor, &mut tx, &entries, &turn).await?;
+        let Released { decided, refused, world } =
+            batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
         let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());
         let kept: Vec<_> = kept.filter_map(Entry::message).collect();
         unknown::keep(&mut tx, &kept).await?;
@@ -163,12 +171,12 @@ impl<R: Reactor> Operators<R> {
             Some(park) => keep(&mut tx, once, Err(park)).await?,
             None if gone => keep(&mut tx, once, Ok(released + decided)).await?,
             // There is more of it: the last piece is the one that answers.
-            None => forget(&mut tx, once).await?,
+            None => {}
         }
         tx.commit().await?;
         self.wake.poke();
         if let Some(world) = world {
-            self.reactor.committed(world);
+            settle::committed(&*self.reactor, world);
         }
         Ok(Piece { decided, refused, gone })
     }
@@ -176,15 +184,12 @@ impl<R: Reactor> Operators<R> {
     /// Says of a key why it stays parked, after a transaction that was refused.
     async fn explain(
         &self,
-        db: &mut PgConnection,
+        session: &mut Session,
         Wanted { topic, key, once, .. }: Wanted<'_>,
         park: &Park,
     ) -> Result<(), OperatorError> {
-        let mut tx = db.begin().await?;
-        claim(&mut tx, once).await?;
-        if !parked::hold(&mut tx, topic, key).await? {
-            return Err(OperatorError::NotParked);
-        }
+        let mut tx = session.connection().await?.begin().await?;
+        hold(&mut tx, topic, key, once).await?;
         parked::explain(&mut tx, topic, key, park).await?;
         keep(&mut tx, once, Err(park)).await?;
         Ok(tx.commit().await?)
@@ -201,8 +206,7 @@ impl<R: Reactor> Operators<R> {
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        claim(&mut tx, once).await?;
-        let dropped = match hold_first(&mut tx, topic, key).await {
+        let dropped = match hold_first(&mut tx, topic, key, once).await {
             Ok(first) => {
                 parked::remove(&mut tx, topic, key, &[first.id]).await?;
                 first
@@ -230,14 +234,10 @@ impl<R: Reactor> Operators<R> {
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        claim(&mut tx, once).await?;
-        let first = hold_first(&mut tx, topic, key).await?;
-        log(
-            &mut tx,
-            Deed { action: Action::ParkedReplace, topic, key, reason: mended.reason, once },
-            Some(&first),
-        )
-        .await?;
+        let first = hold_first(&mut tx, topic, key, once).await?;
+        let reason = mended.reason;
+        let deed = Deed { action: Action::ParkedReplace, topic, key, reason, once };
+        log(&mut tx, deed, Some(&first)).await?;
         parked::replace(&mut tx, first.id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
@@ -262,43 +262,78 @@ struct Piece {
     gone: bool,
 }
 
-/// Whether fewer messages in a piece would help.
-pub(crate) fn is_about_one(error: &sqlx::Error) -> bool {
-    !matches!(fault::judge(error), Verdict::Wait | Verdict::Stall)
+/// Why a piece was not released.
+enum Failure {
+    Refused(OperatorError),
+    Fault(Fault),
 }
 
-/// Whether the database would say the same again.
-pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
-    matches!(fault::judge(error), Verdict::Suspect { .. })
-}
-
-/// Claims the request's key until the transaction ends; an answer given before is the end of it.
-async fn claim(db: &mut PgConnection, once: Option<&Once>) -> Result<(), OperatorError> {
-    let Some(Once { key, .. }) = once else { return Ok(()) };
-    if !idempotency::claim(db, &[key]).await?.is_empty() {
-        return Ok(());
+impl From<OperatorError> for Failure {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::Database(error) => Self::Fault(error.into()),
+            error => Self::Refused(error),
+        }
     }
-    let kept = idempotency::kept(db, &[key]).await?.into_values().next();
-    let kept = kept.ok_or(sqlx::Error::RowNotFound)?;
-    Err(if kept.fingerprint == key.fingerprint {
-        OperatorError::Answered(kept.answer)
-    } else {
-        OperatorError::KeyReused
-    })
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<Fault> for OperatorError {
+    fn from(fault: Fault) -> Self {
+        Self::Database(match fault {
+            Fault::NotBegun(error) | Fault::Database(error) => error,
+            fault => sqlx::Error::Protocol(fault.to_string()),
+        })
+    }
+}
+
+/// Whether fewer messages in a piece would help.
+pub(crate) fn is_about_one(fault: &Fault) -> bool {
+    match fault::judge(fault) {
+        Verdict::Wait | Verdict::WaitForOperator | Verdict::RowHeld => false,
+        Verdict::Collision
+        | Verdict::MissingPartition
+        | Verdict::TooSlow
+        | Verdict::Suspect { .. } => true,
+    }
+}
+
+/// Whether it would be the same again.
+pub(crate) fn is_refusal(fault: &Fault) -> bool {
+    matches!(fault::judge(fault), Verdict::Suspect { .. })
+}
+
+/// Takes a key for this request alone. A request that was answered before is told so: looked for
+/// under the lock, so that of two at once the second finds the answer of the first.
+async fn hold(
+    db: &mut PgConnection,
+    topic: &str,
+    key: &str,
+    once: Option<&Once>,
+) -> Result<(), OperatorError> {
+    let is_parked = parked::hold(db, topic, key).await?;
+    once::first(db, once.map(|once| &once.key)).await?;
+    if is_parked { Ok(()) } else { Err(OperatorError::NotParked) }
 }
 
 async fn keep(
     db: &mut PgConnection,
     once: Option<&Once>,
     end: Result<u64, &Park>,
-) -> sqlx::Result<()> {
+) -> Result<(), OperatorError> {
     let Some(Once { key, tell }) = once else { return Ok(()) };
-    idempotency::keep(db, &[(key, &tell(end))]).await
-}
-
-async fn forget(db: &mut PgConnection, once: Option<&Once>) -> sqlx::Result<()> {
-    let Some(Once { key, .. }) = once else { return Ok(()) };
-    idempotency::forget(db, &[key]).await
+    once::keep(db, Some(key), &tell(end)).await
 }
 
 /// Something that an operator does to a key.
@@ -334,67 +369,8 @@ async fn hold_first(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
+    once: Option<&Once>,
 ) -> Result<StoredMessage, OperatorError> {
-    if !parked::hold(db, topic, key).await? {
-        return Err(OperatorError::NotParked);
-    }
+    hold(db, topic, key, once).await?;
     parked::first(db, (topic, key), 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
-}
-
-/// Decides parked messages that an operator lets go, within a transaction that holds their key. How
-/// many of them, from the first, were decided; the rest stay parked, for the reason given.
-pub(crate) async fn decide_parked<R: Reactor>(
-    reactor: &R,
-    db: &mut PgConnection,
-    entries: &[Entry<R::Input>],
-    turn: &Turn,
-) -> sqlx::Result<(usize, Option<Park>, Option<R::World>)> {
-    let readable = entries.iter().position(|entry| entry.flaw.is_some()).unwrap_or(entries.len());
-    let inputs: Vec<&R::Input> =
-        entries[..readable].iter().filter_map(|entry| entry.input.as_ref()).collect();
-    let mut refused = entries.get(readable).and_then(|entry| entry.flaw.clone());
-    if inputs.is_empty() {
-        return Ok((0, refused, None));
-    }
-    let mut announced = Vec::new();
-    let mut decided = 0;
-    let mut world = reactor.load(&mut *db, &inputs).await?;
-    for entry in &entries[..readable] {
-        if let (Some(input), Some(message)) = (&entry.input, entry.message())
-            && !is_old_news(reactor, &mut world, entry, turn)
-        {
-            match reactor.decide(&mut world, input, turn) {
-                Ok(decision) => {
-                    announced.extend(decision.announced.into_iter().map(|e| (e, entry.trace)));
-                    if let Some(slot) = reactor.heard(&mut world, input) {
-                        *slot = message.version.max(*slot);
-                    }
-                }
-                Err(park) => {
-                    refused = Some(park);
-                    break;
-                }
-            }
-        }
-        decided += 1;
-    }
-    announced.extend(reactor.closing(&mut world, turn).into_iter().map(|event| (event, None)));
-    reactor.save(&mut *db, &world).await?;
-    if !announced.is_empty() {
-        outbox::append(db, &announced).await?;
-    }
-    Ok((decided, refused, Some(world)))
-}
-
-/// Whether the message's version says that it was heard, where the inbox cannot tell: its time is
-/// forgotten, or it came without an id.
-fn is_old_news<R: Reactor>(
-    reactor: &R,
-    world: &mut R::World,
-    entry: &Entry<R::Input>,
-    turn: &Turn,
-) -> bool {
-    let is_out = entry.id.is_none_or(|id| !inbox::in_range(id, turn.now));
-    let (Some(input), Some(message)) = (&entry.input, entry.message()) else { return false };
-    is_out && reactor.heard(world, input).is_some_and(|heard| message.version <= *heard)
 }

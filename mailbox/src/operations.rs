@@ -1,6 +1,7 @@
 //! What operators did, when and why: every change by hand leaves a row here. All SQL on them.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// One thing that an operator did; what does not apply stays empty.
@@ -45,7 +46,11 @@ pub(crate) enum Action {
     ParkedRelease,
     ParkedDiscard,
     ParkedReplace,
+    ConsumersPause,
     ConsumersResume,
+    LanesPause,
+    LanesResume,
+    ReplaysStart,
 }
 
 impl Action {
@@ -55,7 +60,11 @@ impl Action {
             Self::ParkedRelease => "parked.release",
             Self::ParkedDiscard => "parked.discard",
             Self::ParkedReplace => "parked.replace",
+            Self::ConsumersPause => "consumers.pause",
             Self::ConsumersResume => "consumers.resume",
+            Self::LanesPause => "lanes.pause",
+            Self::LanesResume => "lanes.resume",
+            Self::ReplaysStart => "replays.start",
         }
     }
 }
@@ -81,4 +90,44 @@ pub(crate) async fn record(db: &mut PgConnection, done: Operation<'_>) -> sqlx::
     .execute(db)
     .await
     .map(drop)
+}
+
+/// What an operator did, as it was written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRecord {
+    pub operation_id: i64,
+    pub at: OffsetDateTime,
+    pub caller: String,
+    /// As noun.verb: `parked.discard`.
+    pub action: String,
+    pub reason: String,
+    pub topic: Option<String>,
+    pub partition: Option<i32>,
+    pub key: Option<String>,
+    pub event_id: Option<Uuid>,
+    pub source: Option<String>,
+    pub version: Option<i64>,
+}
+
+/// What was done before the operation `before`, the newest first.
+pub(crate) async fn list(
+    db: &mut PgConnection,
+    before: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<OperationRecord>> {
+    sqlx::query_as!(
+        OperationRecord,
+        r#"-- operations.list
+        select
+            operation_id, at, caller, action, reason, topic, "partition", key, event_id, source,
+            version
+        from operations
+        where operation_id < $1
+        order by operation_id desc
+        limit $2"#,
+        before,
+        limit
+    )
+    .fetch_all(db)
+    .await
 }

@@ -6,7 +6,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::message::{Message, Park};
+use crate::{
+    fault::Locking,
+    message::{Message, Park},
+};
 
 /// A service's answer to messages and commands: the thin shell around its pure `domain`.
 ///
@@ -23,20 +26,35 @@ pub trait Reactor: Send + Sync + 'static {
     /// The topics this service hears.
     fn hears(&self) -> &'static [&'static str];
 
+    /// Those of them whose oldest messages are superseded (a compacted topic): they may be read
+    /// from wherever they begin.
+    fn compacted(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether this build knows events of `event_type`, a `ce_type`, be they heard here or not. One
     /// that it does not know is kept for a build that does, and does not stop its key.
     fn is_known(&self, event_type: &str) -> bool;
 
-    /// What `message`, whose type is known, means here: `None` when this service does not care (no inbox row then).
+    /// What `message`, whose type is known, means here: `None` when this service does not care (no
+    /// inbox row then).
     fn read(&self, message: &Message) -> Result<Option<Reading<Self::Input>>, Park>;
 
     /// Locks the roots that exist in the one order of locks, then reads what hangs below them in
-    /// later statements.
+    /// later statements. With [`Locking::SkipHeld`] it waits for no lock on a root: it leaves out
+    /// the roots that another session holds, and notes them in its world for `held`.
     fn load(
         &self,
         db: &mut PgConnection,
         batch: &[&Self::Input],
+        locking: Locking,
     ) -> impl Future<Output = sqlx::Result<Self::World>> + Send;
+
+    /// The row for which `input` has to wait: one that it needs and that `load` has left out. It is
+    /// not decided then, nor is what follows it under its key.
+    fn held(&self, _world: &Self::World, _input: &Self::Input) -> Option<HeldRow> {
+        None
+    }
 
     /// The slot that holds the last version heard from this input's source on its aggregate; `None`
     /// if there is no such row, or the input did not come as an event of one. The mailbox reads and
@@ -69,6 +87,21 @@ pub trait Reactor: Send + Sync + 'static {
     /// Called after the commit with what was saved: wakes those who wait, hands effects to workers.
     /// Must not block.
     fn committed(&self, _world: Self::World) {}
+}
+
+/// A row that another session holds locked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HeldRow {
+    /// What it is: `order`, `account`, `product`.
+    pub kind: &'static str,
+    pub id: String,
+}
+
+impl HeldRow {
+    /// The row of this kind and id.
+    pub fn new(kind: &'static str, id: impl Into<String>) -> Self {
+        Self { kind, id: id.into() }
+    }
 }
 
 /// What a message means to a service.

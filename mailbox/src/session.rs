@@ -1,15 +1,29 @@
 //! One database session of a loop's own: opened when needed, closed after any doubt.
 
-use std::{str::FromStr, time::Duration};
+use std::{io, str::FromStr, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
 /// Longer than any batch takes; a batch that runs into it is halved.
 const STATEMENT_TIMEOUT: &str = "15s";
-/// A frozen neighbour that holds a row is gone after its five idle seconds.
-pub(crate) const LOCK_TIMEOUT: &str = "8s";
+/// Longer than a neighbour's batch takes. Who holds a row longer is a person or is frozen: others
+/// go on without those who need that row.
+pub(crate) const LOCK_TIMEOUT: &str = "1s";
+/// A batch that goes on without what is held waits for nothing worth mentioning.
+const SHORT_LOCK_TIMEOUT: &str = "100ms";
 /// A database that does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A statement about a row or two answers within milliseconds; a host that vanished without a word
+/// answers never, and TCP notices that after a quarter of an hour.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a database answers to a small question, or that it does not answer.
+pub(crate) async fn within<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_elapsed| {
+        let silence = "the database did not answer in time";
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, silence)))
+    })
+}
 
 /// A session that reconnects by itself.
 pub(crate) struct Session {
@@ -30,6 +44,9 @@ impl Session {
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),
+                // Statements after a lock must see what the lock waited for, whatever the role's
+                // own default says.
+                ("default_transaction_isolation", "read committed"),
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("idle_in_transaction_session_timeout", "5s"),
@@ -62,4 +79,16 @@ impl Session {
                 tokio::time::timeout(Duration::from_millis(200), connection.close_hard()).await;
         }
     }
+}
+
+/// In this transaction, whoever meets a lock gives up at once.
+pub(crate) async fn hurry(db: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"-- session.hurry
+        select set_config('lock_timeout', $1, true) as "set!""#,
+        SHORT_LOCK_TIMEOUT
+    )
+    .fetch_one(db)
+    .await
+    .map(drop)
 }

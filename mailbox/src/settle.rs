@@ -1,8 +1,10 @@
-//! Settling a batch: attempt it, and after a failure wait, try with care, halve, or set aside the
-//! one that fails.
+//! Settling a batch: attempt it, and after a failure do what the table in `fault` says: wait, try
+//! with care, go on without who needs a held row, halve, or give one up.
 
 use std::{
+    collections::HashMap,
     ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,28 +14,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CommandError,
-    batch::{self, Broken, Done, Pass},
+    batch::{self, Broken, Done},
     catch_up::CatchUp,
     entry::{Entry, Fate, Origin},
-    fault::{self, Verdict},
+    fault::{self, Admission, Fault, Locking, Pass, Step, Verdict},
+    held::HeldBack,
     leaves, metrics,
     notices::Notices,
-    parked::Place,
-    reactor::{Reactor, Turn},
-    session::Session,
+    parked::{self, Place},
+    reactor::{HeldRow, Reactor, Turn},
+    session::{Session, within},
     wake::Wake,
 };
 
-/// Equal failures before one entry is suspected where it might also be the machine.
-const EQUAL_FAILURES: u32 = 5;
-/// Failures of one entry alone before it is set aside.
-const FAILURES_ALONE: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 /// Between two tries at what comes before a batch.
 const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Beyond every time-out that the server keeps by itself.
-const ATTEMPT_LIMIT: Duration = Duration::from_mins(1);
 
 /// One loop's way of settling batches, one after the other on a session of its own.
 pub(crate) struct Settler<R: Reactor> {
@@ -45,6 +42,10 @@ pub(crate) struct Settler<R: Reactor> {
     pub(crate) notices: Arc<Notices>,
     /// For metrics: messages or commands.
     pub(crate) path: &'static str,
+    /// What waits for rows that others hold.
+    pub(crate) held: HeldBack<R::Input>,
+    /// Whether the last batch met ids that were known: the next will, too, until one does not.
+    pub(crate) meets_duplicates: bool,
 }
 
 /// What settling came to.
@@ -52,6 +53,8 @@ pub(crate) struct Settler<R: Reactor> {
 pub(crate) struct Settled {
     /// Keys that stopped.
     pub(crate) newly_parked: u64,
+    /// Messages that had taken effect before.
+    pub(crate) duplicates: u64,
     /// Messages that were parked, or kept because their type is unknown.
     pub(crate) set_aside: u64,
     /// Asked to stop before the end: nothing of the rest took effect.
@@ -65,22 +68,33 @@ enum Next {
 }
 
 impl<R: Reactor> Settler<R> {
-    /// Settles all entries, in order. Commands are answered as soon as their part is committed.
+    /// Settles what came, in order, and what is to be tried again. Commands are answered as soon as
+    /// their part is committed. What waits for a held row is in `held` afterwards.
     pub(crate) async fn settle(
         &mut self,
-        entries: &mut [Entry<R::Input>],
+        came: Vec<Entry<R::Input>>,
         stop: &CancellationToken,
     ) -> Settled {
+        // While a row is held, others that need it would have everybody wait for it once more.
+        let locking = if self.held.is_wary() { Locking::SkipHeld } else { Locking::Wait };
+        let mut entries = self.held.join(came);
         let mut settled = Settled::default();
         let whole = 0..entries.len();
         // The last part is the next one.
         let mut parts = vec![whole.clone()];
         while let Some(part) = parts.pop() {
-            let pass = if part == whole { Pass::Hopeful } else { Pass::Careful };
+            let admission = if part == whole && !self.meets_duplicates {
+                Admission::Hopeful
+            } else {
+                Admission::Careful
+            };
+            queue_behind(&mut entries);
+            let pass = Pass { admission, locking };
             match self.settle_part(&mut entries[part.clone()], pass, stop).await {
                 Next::Done(done) => {
                     settled.newly_parked += done.newly_parked;
                     settled.set_aside += done.set_aside;
+                    settled.duplicates += done.duplicates;
                 }
                 Next::Split => parts.extend(halves(&part)),
                 Next::Stopped => {
@@ -89,118 +103,131 @@ impl<R: Reactor> Settler<R> {
                 }
             }
         }
+        self.held.keep(entries, (self.clock)());
         settled
     }
 
     async fn settle_part(
         &mut self,
         entries: &mut [Entry<R::Input>],
-        first_pass: Pass,
+        mut pass: Pass,
         stop: &CancellationToken,
     ) -> Next {
-        let mut pass = first_pass;
         let mut failures = Failures::default();
         loop {
             expire_commands(entries);
-            if entries.iter().all(is_answered) {
+            let open = entries.iter().filter(|entry| !entry.is_over()).count();
+            if open == 0 {
                 return Next::Done(Settled::default());
             }
             let started = Instant::now();
-            let broken = match self.attempt(entries, pass).await {
+            let turn = Turn::at((self.clock)());
+            let attempt =
+                batch::attempt(&*self.reactor, &mut self.session, entries, pass, &turn).await;
+            let broken = match attempt {
                 Ok(done) if !done.first.is_empty() => {
-                    self.catch_up(&done.first).await;
+                    self.catch_up(&done.first, entries, pass.locking).await;
                     if stop.is_cancelled() {
                         return Next::Stopped;
                     }
                     continue;
                 }
                 Ok(done) => {
-                    let size = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+                    let size = u32::try_from(open).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
                     return Next::Done(self.finish(entries, done));
                 }
                 Err(broken) => broken,
             };
-            let hopeful = std::mem::replace(&mut pass, Pass::Careful) == Pass::Hopeful;
-            let verdict = fault::judge(&broken.error);
-            self.session.close().await;
+            let verdict = fault::judge(&broken.fault);
+            let count = failures.count(&broken.fault);
+            let step = fault::next_step(verdict, pass, open, count);
+            self.recover(verdict, &broken).await;
             remember(entries, &broken);
-            let count = failures.count(&broken.error);
-            match verdict {
-                // Redelivery is ordinary: the careful pass follows at once.
-                Verdict::Collision if hopeful => continue,
-                Verdict::Halve if entries.len() > 1 => return Next::Split,
-                Verdict::Suspect { at_once: true } if hopeful => {}
-                Verdict::Suspect { .. } | Verdict::Collision
-                    if entries.len() > 1
-                        && (verdict == Verdict::Suspect { at_once: true }
-                            || count >= EQUAL_FAILURES) =>
-                {
-                    return Next::Split;
-                }
-                Verdict::Suspect { .. } | Verdict::Collision
-                    if entries.len() == 1 && count >= FAILURES_ALONE =>
-                {
-                    give_up(&mut entries[0], &broken.error);
-                }
-                Verdict::MissingPartition => self.make_partitions().await,
-                _ => {}
-            }
-            tell(self.path, verdict, &broken.error, count);
+            tell(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
-            if stop.is_cancelled() {
-                return Next::Stopped;
+            pass.admission = Admission::Careful;
+            match step {
+                Step::Retry => {}
+                Step::RetryNow => continue,
+                Step::SkipHeld => {
+                    pass.locking = Locking::SkipHeld;
+                    continue;
+                }
+                Step::MakePartitions => self.make_partitions().await,
+                Step::Halve => return Next::Split,
+                Step::HoldBack => {
+                    one_open(entries, hold_back);
+                    return Next::Done(Settled::default());
+                }
+                Step::GiveUp => {
+                    one_open(entries, |entry| give_up(entry, &broken.fault));
+                    continue;
+                }
             }
-            tokio::time::sleep(backoff(count)).await;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Next::Stopped,
+                () = tokio::time::sleep(backoff(count)) => {}
+            }
         }
     }
 
-    async fn attempt(
-        &mut self,
-        entries: &[Entry<R::Input>],
-        pass: Pass,
-    ) -> Result<Done<R::World>, Broken> {
-        let turn = Turn::at((self.clock)());
-        let db = self.session.connection().await?;
-        let attempt = batch::attempt(&*self.reactor, db, entries, pass, &turn);
-        match tokio::time::timeout(ATTEMPT_LIMIT, attempt).await {
-            Ok(ended) => ended,
-            Err(_elapsed) => Err(Broken { error: sqlx::Error::PoolTimedOut, unsure: None }),
+    /// A session that was only refused something is kept; after any other failure nobody knows what
+    /// is left of it.
+    async fn recover(&mut self, verdict: Verdict, broken: &Broken) {
+        let harmless = matches!(verdict, Verdict::Collision | Verdict::RowHeld);
+        if !(harmless && broken.is_rolled_back) {
+            self.session.close().await;
         }
     }
 
     /// Decides the events that come before this batch. A failure is nobody's in the batch: it asks
-    /// again when it is tried again.
-    async fn catch_up(&mut self, places: &[Place]) {
-        let catch_up = CatchUp { reactor: &*self.reactor, wake: &self.wake, clock: self.clock };
+    /// again when it is tried again. Where a row is held, only who comes after them waits for it.
+    async fn catch_up(
+        &mut self,
+        places: &[Place],
+        entries: &mut [Entry<R::Input>],
+        locking: Locking,
+    ) {
+        let reactor = Arc::clone(&self.reactor);
+        let wake = self.wake.clone();
+        let catch_up = CatchUp { reactor: &*reactor, wake: &wake, clock: self.clock, locking };
         for place in places {
             let taken = match self.session.connection().await {
                 Ok(db) => catch_up.take(db, place).await,
-                Err(error) => Err(error),
+                Err(error) => Err(Fault::NotBegun(error)),
             };
-            if let Err(error) = taken {
-                tell(self.path, Verdict::Wait, &error, 1);
-                self.session.close().await;
+            let Err(fault) = taken else { continue };
+            let verdict = fault::judge(&fault);
+            tell(self.path, verdict, &fault, 1);
+            self.session.close().await;
+            if verdict != Verdict::RowHeld {
                 return tokio::time::sleep(BACKOFF_TAKE).await;
             }
+            let after = |entry: &&mut Entry<R::Input>| {
+                entry.message().is_some_and(|message| parked::place(message) == *place)
+            };
+            entries.iter_mut().filter(after).for_each(hold_back);
         }
     }
 
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&self, entries: &mut [Entry<R::Input>], done: Done<R::World>) -> Settled {
+    fn finish(&mut self, entries: &mut [Entry<R::Input>], done: Done<R::World>) -> Settled {
         if done.announced > 0 {
             self.wake.poke();
         }
         if let Some(world) = done.world {
-            self.reactor.committed(world);
+            committed(&*self.reactor, world);
         }
-        let (mut applied, mut duplicate, mut parked, mut unknown) = (0, 0, 0, 0);
+        let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
         for (entry, fate) in entries.iter_mut().zip(done.fates) {
             match fate {
                 Fate::Live | Fate::Applied => applied += 1,
-                Fate::Duplicate => duplicate += 1,
+                Fate::Duplicate => duplicates += 1,
                 Fate::Parked => parked += 1,
                 Fate::Unknown => unknown += 1,
+                Fate::Held(row) => entry.held = Some(row),
                 Fate::Answered(end) => {
                     applied += 1;
                     entry.answer(end);
@@ -208,9 +235,9 @@ impl<R: Reactor> Settler<R> {
             }
         }
         metrics::reacted("applied", applied);
-        if duplicate > 0 {
-            metrics::reacted("duplicate", duplicate);
-            metrics::duplicates(duplicate);
+        if duplicates > 0 {
+            metrics::reacted("duplicate", duplicates);
+            metrics::duplicates(duplicates);
         }
         if parked > 0 {
             metrics::reacted("parked", parked);
@@ -220,13 +247,15 @@ impl<R: Reactor> Settler<R> {
             metrics::reacted("unknown", unknown);
             metrics::unknown(unknown);
         }
+        self.meets_duplicates = duplicates > 0;
         let set_aside = parked + unknown;
-        Settled { newly_parked: done.newly_parked, set_aside, stopped: false }
+        let newly_parked = done.newly_parked;
+        Settled { newly_parked, duplicates, set_aside, stopped: false }
     }
 
     async fn make_partitions(&mut self) {
         let made = match self.session.connection().await {
-            Ok(db) => leaves::make_ahead(db, &self.weekly, 0).await,
+            Ok(db) => within(leaves::make_ahead(db, &self.weekly, 0)).await,
             Err(error) => Err(error),
         };
         if let Err(error) = made {
@@ -236,13 +265,56 @@ impl<R: Reactor> Settler<R> {
     }
 }
 
+/// Tells the service what was committed. A panic comes after the fact: it is told, and nothing
+/// else follows.
+pub(crate) fn committed<R: Reactor>(reactor: &R, world: R::World) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reactor.committed(world))) {
+        let panic = fault::panic_text(&*panic);
+        tracing::error!(panic, "a reactor panicked after the commit; the batch is committed");
+    }
+}
+
 fn halves(part: &Range<usize>) -> [Range<usize>; 2] {
     let middle = part.start + part.len() / 2;
     [middle..part.end, part.start..middle]
 }
 
-fn is_answered<I>(entry: &Entry<I>) -> bool {
-    entry.waiting().is_some_and(|waiting| waiting.reply.is_none())
+/// Nothing overtakes a message of its key that has to wait: what an earlier part held back holds
+/// back what follows.
+fn queue_behind<I>(entries: &mut [Entry<I>]) {
+    if entries.iter().all(|entry| entry.held.is_none()) {
+        return;
+    }
+    let mut waiting = HashMap::new();
+    for entry in entries {
+        let Some(place) = entry.message().map(parked::place) else { continue };
+        match &entry.held {
+            Some(row) => drop(waiting.insert(place, row.clone())),
+            None => entry.held = waiting.get(&place).cloned(),
+        }
+    }
+}
+
+/// Does something to the one entry that is left.
+fn one_open<I>(entries: &mut [Entry<I>], act: impl FnOnce(&mut Entry<I>)) {
+    if let Some(entry) = entries.iter_mut().find(|entry| !entry.is_over()) {
+        act(entry);
+    }
+}
+
+/// It waits for a row below its root, of which nobody says which one it is.
+fn hold_back<I>(entry: &mut Entry<I>) {
+    let id = entry.message().map_or_else(|| "command".to_owned(), |it| parked::place(it).1);
+    entry.held = Some(HeldRow::new("row_of", id));
+}
+
+/// Sets one message aside, or tells one command that it failed.
+fn give_up<I>(entry: &mut Entry<I>, fault: &Fault) {
+    entry.answer(Err(CommandError::Failed));
+    if entry.message().is_some() {
+        entry.input = None;
+        entry.flaw = Some(fault::park(fault));
+    }
 }
 
 /// Clients do not wait for ever: whether an expired command took effect, its key will tell.
@@ -255,48 +327,36 @@ fn expire_commands<I>(entries: &mut [Entry<I>]) {
     }
 }
 
-/// A commit may have happened although its answer was lost: its fates hold if the ids turn out to
-/// be admitted.
+/// A commit may have happened although its answer was lost: its answers hold if their ids or keys
+/// turn out to be known.
 fn remember<I>(entries: &mut [Entry<I>], broken: &Broken) {
     let Some(fates) = &broken.unsure else { return };
     for (entry, fate) in entries.iter_mut().zip(fates) {
-        if let (Origin::Command(waiting), Fate::Answered(end)) = (&mut entry.origin, fate) {
+        if let (
+            Origin::Command(waiting),
+            Fate::Answered(end @ (Ok(_) | Err(CommandError::KeyReused))),
+        ) = (&mut entry.origin, fate)
+        {
             waiting.told = Some(end.clone());
         }
     }
 }
 
-/// Sets one message aside, or tells one command that it failed.
-fn give_up<I>(entry: &mut Entry<I>, error: &sqlx::Error) {
-    entry.answer(Err(CommandError::Failed));
-    if entry.message().is_some() {
-        entry.input = None;
-        entry.flaw = Some(fault::park(error));
-    }
-}
-
-fn tell(path: &'static str, verdict: Verdict, error: &sqlx::Error, count: u32) {
-    let error = error as &dyn std::error::Error;
+fn tell(path: &'static str, verdict: Verdict, fault: &Fault, count: u32) {
+    let error = fault as &dyn std::error::Error;
     match verdict {
-        Verdict::Stall => {
-            tracing::error!(path, count, error, "the database's schema is not this build's");
+        // Redelivery is ordinary, and who holds a row is told by name.
+        Verdict::Collision | Verdict::RowHeld => {
+            tracing::debug!(path, count, error, "a batch has to be done again");
+        }
+        Verdict::WaitForOperator => {
+            tracing::error!(path, count, error, "only a person can mend what a batch waits for");
         }
         Verdict::Suspect { .. } => {
-            tracing::error!(path, count, error, "the database refuses a batch");
+            tracing::error!(path, count, error, "the database or the service refuses a batch");
         }
-        _ => tracing::warn!(path, count, error, "a batch has to be done again"),
-    }
-}
-
-impl Verdict {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Wait => "wait",
-            Self::Collision => "collision",
-            Self::MissingPartition => "missing_partition",
-            Self::Stall => "stall",
-            Self::Halve => "halve",
-            Self::Suspect { .. } => "suspect",
+        Verdict::Wait | Verdict::MissingPartition | Verdict::TooSlow => {
+            tracing::warn!(path, count, error, "a batch has to be done again");
         }
     }
 }
@@ -315,8 +375,8 @@ struct Failures {
 }
 
 impl Failures {
-    fn count(&mut self, error: &sqlx::Error) -> u32 {
-        let signature = fault::signature(error);
+    fn count(&mut self, fault: &Fault) -> u32 {
+        let signature = fault::signature(fault);
         if self.last.as_ref() == Some(&signature) {
             self.count += 1;
         } else {

@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Answer, CommandError, IdempotencyKey, Message, Outcome,
-    batch::{self, Pass},
+    Answer, CommandError, IdempotencyKey, Message, Outcome, batch,
     commands::Commands,
-    consume,
+    entry::entry,
+    fault::{Admission, Fault, Locking, Pass},
+    held::{HeldBack, HeldRows, HeldSince},
     reactor::{Reactor, Turn},
     session::Session,
-    settle::Settler,
+    settle::{Settled, Settler},
     wake::Wake,
 };
 
@@ -34,6 +35,7 @@ pub struct Appended {
 /// A service's reactor on a test database: messages and commands go in, rows come out.
 pub struct Fixture<R: Reactor> {
     settler: Settler<R>,
+    held: HeldRows,
     /// The clock of the batches.
     pub now: OffsetDateTime,
 }
@@ -43,6 +45,7 @@ impl<R: Reactor> Fixture<R> {
     pub fn new(database_url: &str, reactor: Arc<R>, clock: fn() -> OffsetDateTime) -> Self {
         let session =
             Session::new(database_url, "test").expect("the test database's address is good");
+        let held = HeldRows::default();
         let settler = Settler {
             reactor,
             session,
@@ -51,8 +54,10 @@ impl<R: Reactor> Fixture<R> {
             weekly: vec!["inbox"],
             notices: Arc::default(),
             path: "test",
+            held: HeldBack::new("test", held.clone()),
+            meets_duplicates: false,
         };
-        Self { settler, now: clock() }
+        Self { settler, held, now: clock() }
     }
 
     /// A session for looking at rows.
@@ -62,12 +67,40 @@ impl<R: Reactor> Fixture<R> {
 
     /// Hears messages as one batch, through the whole of the mailbox. How many keys stopped.
     pub async fn hear(&mut self, messages: Vec<Message>) -> u64 {
+        self.settle(messages).await.newly_parked
+    }
+
+    async fn settle(&mut self, messages: Vec<Message>) -> Settled {
         let reactor = Arc::clone(&self.settler.reactor);
-        let mut entries: Vec<_> = messages
-            .into_iter()
-            .filter_map(|message| consume::entry(&*reactor, (message, None)))
-            .collect();
-        self.settler.settle(&mut entries, &CancellationToken::new()).await.newly_parked
+        let came = messages.into_iter().filter_map(|message| entry(&*reactor, (message, None)));
+        self.settler.settle(came.collect(), &CancellationToken::new()).await
+    }
+
+    /// Tries again what waits for rows that others hold, once it is time.
+    pub async fn retry_held(&mut self) {
+        self.settler.held.due().await;
+        self.settle(Vec::new()).await;
+    }
+
+    /// Whether something waits for a row.
+    pub fn waits(&self) -> bool {
+        !self.settler.held.is_empty()
+    }
+
+    /// Tries again until nothing waits any more.
+    pub async fn until_nothing_waits(&mut self) {
+        let tried = async {
+            while self.waits() {
+                self.retry_held().await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(30);
+        tokio::time::timeout(patience, tried).await.expect("what waited is tried again");
+    }
+
+    /// The rows that are waited for as of `now`, if for longer than a moment.
+    pub fn held_rows(&self, now: OffsetDateTime) -> Vec<HeldSince> {
+        self.held.list(now)
     }
 
     /// Executes one command.
@@ -85,8 +118,11 @@ impl<R: Reactor> Fixture<R> {
         let (commands, mut taken) = Commands::new(crate::COMMAND_DEADLINE);
         let command = crate::Command { input, key, trace: None };
         let settle = async {
-            let mut entries: Vec<_> = taken.recv().await.into_iter().collect();
-            self.settler.settle(&mut entries, &CancellationToken::new()).await;
+            let came: Vec<_> = taken.recv().await.into_iter().collect();
+            self.settler.settle(came, &CancellationToken::new()).await;
+            while !self.settler.held.is_empty() {
+                self.retry_held().await;
+            }
         };
         tokio::join!(commands.submit(command), settle).0
     }
@@ -123,14 +159,43 @@ impl<R: Reactor> Fixture<R> {
         dump
     }
 
-    /// Goes through a batch up to its commit, and back; whether it got there.
-    async fn rehearse(&mut self, message: &Message) -> bool {
+    /// One attempt at a message, its commit included: what failed.
+    async fn attempt(&mut self, message: &Message) -> String {
         let turn = Turn::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
-        let entries: Vec<_> =
-            consume::entry(&*reactor, (message.clone(), None)).into_iter().collect();
-        let mut tx = self.db().await.begin().await.expect("a transaction");
-        batch::within(&*reactor, &mut tx, &entries, Pass::Careful, &turn).await.is_ok()
+        let entries: Vec<_> = entry(&*reactor, (message.clone(), None)).into_iter().collect();
+        let pass = Pass { admission: Admission::Careful, locking: Locking::Wait };
+        let session = &mut self.settler.session;
+        match batch::attempt(&*reactor, session, &entries, pass, &turn).await {
+            Ok(_) => "nothing".to_owned(),
+            Err(broken) => match broken.fault {
+                Fault::Database(error) => error.to_string(),
+                fault => fault.to_string(),
+            },
+        }
+    }
+
+    async fn run(&mut self, sql: String) {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.db().await).await;
+        done.expect("the test's own statements are good");
+    }
+}
+
+/// Somebody at a prompt: a transaction that holds rows until it ends.
+pub struct Person(PgConnection);
+
+impl Person {
+    /// Holds the rows that `select` finds.
+    pub async fn holds(url: &str, select: &str) -> Self {
+        let mut db = PgConnection::connect(url).await.expect("the test database is there");
+        let sql = format!("begin; {select} for update");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("the rows are free");
+        Self(db)
+    }
+
+    /// Gives the rows back.
+    pub async fn ends(mut self) {
+        sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("it holds them still");
     }
 }
 
@@ -168,39 +233,56 @@ pub fn message(
     }
 }
 
-/// Delivers a message twice: the second time changes nothing in the whole database.
+/// Delivers a message twice: the second time changes nothing in the whole database, because the
+/// inbox knows it.
 pub async fn reacts_once<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;
     fixture.hear(vec![message.clone()]).await;
     let after = fixture.dump().await;
     assert_ne!(before, after, "the reaction did nothing: the test would pass for any message");
-    fixture.hear(vec![message.clone()]).await;
+    let id = message.event_id.to_string();
+    let known = after["inbox"].iter().filter(|row| row.contains(&id)).count();
+    assert_eq!(known, 1, "the inbox remembers the event");
+    let again = fixture.settle(vec![message.clone()]).await;
+    assert_eq!(again.duplicates, 1, "the repetition was told from a new event");
     assert_eq!(after, fixture.dump().await, "a repetition changed something");
-    fixture.hear(vec![message.clone(), message]).await;
+    let twice = fixture.settle(vec![message.clone(), message]).await;
+    assert_eq!(twice.duplicates, 2, "the repetitions were told from new events");
     assert_eq!(after, fixture.dump().await, "a repetition within a batch changed something");
 }
 
-/// Fails each writing statement of a reaction in turn, table by table: nothing of it stays. Then it
-/// is let through.
+/// Fails a reaction at each table that it writes in turn, and at its commit: nothing of it stays.
+/// Then it is let through.
 pub async fn reacts_whole<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;
-    let setup = "create or replace function fail_here() returns trigger language plpgsql as
-                 $$ begin raise exception 'failed by the test' using errcode = '40001'; end $$";
-    sqlx::raw_sql(setup).execute(fixture.db().await).await.expect("the function can be made");
-    let mut failed = 0;
+    fixture.run(FAILING.to_owned()).await;
+    let mut failed = Vec::new();
     for table in tables(fixture.db().await).await {
-        let make = format!(
-            "create trigger fail_here before insert or update or delete on {table}
-             for each statement execute function fail_here()"
-        );
-        sqlx::raw_sql(AssertSqlSafe(make)).execute(fixture.db().await).await.expect("a trigger");
-        let passed = fixture.rehearse(&message).await;
-        let remove = format!("drop trigger fail_here on {table}");
-        sqlx::raw_sql(AssertSqlSafe(remove)).execute(fixture.db().await).await.expect("no trigger");
-        failed += u32::from(!passed);
-        assert_eq!(before, fixture.dump().await, "a failure at {table} left something behind");
+        fixture
+            .run(format!(
+                "create trigger fail_here before insert or update or delete on {table}
+                 for each statement execute function fail('at {table}')"
+            ))
+            .await;
+        let failure = fixture.attempt(&message).await;
+        fixture.run(format!("drop trigger fail_here on {table}")).await;
+        if failure.contains(&format!("failed by the test at {table}")) {
+            failed.push(table);
+        } else {
+            assert!(failure.contains("failed by the test at the commit"), "it said: {failure}");
+        }
+        assert_eq!(before, fixture.dump().await, "something stayed, though it said: {failure}");
     }
-    assert!(failed >= 2, "a reaction writes at least its inbox row and one more");
+    assert!(failed.contains(&"inbox".to_owned()), "it writes its inbox row: {failed:?}");
+    assert!(failed.len() >= 2, "it writes its inbox row and one more: {failed:?}");
+    fixture.run("drop function fail() cascade".to_owned()).await;
     fixture.hear(vec![message]).await;
     assert_ne!(before, fixture.dump().await, "nothing failed, and still nothing happened");
 }
+
+/// Lets every transaction that admits an id fail at its commit.
+const FAILING: &str = "
+    create function fail() returns trigger language plpgsql as
+    $$ begin raise exception 'failed by the test %', tg_argv[0] using errcode = '40001'; end $$;
+    create constraint trigger fail_at_commit after insert on inbox
+    deferrable initially deferred for each row execute function fail('at the commit')";

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{outbox, session::Session};
+use crate::{
+    outbox,
+    session::{Session, within},
+};
 
 /// The relay polls in any case: a wake-up more often would cost more than it saves.
 const AT_MOST_EVERY: Duration = Duration::from_millis(1);
@@ -35,14 +38,19 @@ impl Wake {
                 () = self.something.notified() => {}
             }
             let woken = match session.connection().await {
-                Ok(db) => outbox::wake_relay(db).await,
+                Ok(db) => within(outbox::wake_relay(db)).await,
                 Err(error) => Err(error),
             };
-            if woken.is_err() {
+            let pause = if woken.is_ok() {
+                AT_MOST_EVERY
+            } else {
                 session.close().await;
-                tokio::time::sleep(AFTER_FAILURE).await;
+                AFTER_FAILURE
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
             }
-            tokio::time::sleep(AT_MOST_EVERY).await;
         }
     }
 }

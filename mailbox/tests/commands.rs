@@ -3,7 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mailbox::{Command, CommandError, IdempotencyKey, Mailbox, testing::Fixture};
+use mailbox::{Command, CommandError, IdempotencyKey, Mailbox, Options, testing::Fixture};
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -93,9 +94,22 @@ async fn a_lost_answer_to_a_commit_is_found_out() {
     assert_eq!(proxy.still_armed(), 0, "the fault was met");
     assert_eq!(answer.body, b"1 2", "the answer of the commit that did happen");
     assert_eq!(words(&mut toy, "a").await, ["warm", "1"]);
+    assert_eq!(positions(&mut toy).await, 2, "the commit did happen: nothing was decided again");
+    proxy.lose_commits(1);
+    let keyed = toy.tell_keyed(ask("a", "2"), Some(key("k", 1))).await.unwrap();
+    assert_eq!((proxy.still_armed(), keyed.replayed), (0, false), "it is the first answer");
+    assert_eq!(keyed.answer.body, b"2 3");
+    assert_eq!(positions(&mut toy).await, 3);
     proxy.lose_commits(1);
     toy.hear(vec![crate::toy::hear("b", 1, "heard")]).await;
     assert_eq!(words(&mut toy, "b").await, ["heard"]);
+}
+
+/// How many positions of the outbox were handed out: a transaction that was rolled back burns some,
+/// too.
+async fn positions(toy: &mut Fixture<Toy>) -> i64 {
+    let last = "select last_value from outbox_pos";
+    sqlx::query_scalar(last).fetch_one(toy.db().await).await.unwrap()
 }
 
 /// hyper drops a handler when its client goes away; a command must not be dropped with it, nor take
@@ -133,6 +147,81 @@ async fn clients_that_go_away_lose_nobody_an_acknowledged_command() {
     loops.join_all().await;
 }
 
+/// Another instance has written the key and not committed yet.
+#[tokio::test]
+async fn of_two_instances_with_one_key_the_second_tells_the_answer_of_the_first() {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
+    toy.tell(ask("a", "warm")).await;
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let claim = "begin;
+        insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
+        values ('anonymous', 'POST /toys', 'k', decode(repeat('01', 32), 'hex'), 201, '[]', 'theirs')";
+    sqlx::raw_sql(claim).execute(&mut other).await.unwrap();
+
+    let ours = toy.tell_keyed(ask("a", "1"), Some(key("k", 1)));
+    let theirs = async {
+        let waits = "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        loop {
+            let waits: i64 = sqlx::query_scalar(waits).fetch_one(&mut other).await.unwrap();
+            if waits > 0 {
+                break;
+            }
+        }
+        sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    };
+    let (ours, ()) = tokio::join!(ours, theirs);
+
+    let ours = ours.unwrap();
+    assert!(ours.replayed);
+    assert_eq!(ours.answer.body, b"theirs");
+    assert_eq!(words(&mut toy, "a").await, ["warm"], "what was decided here is rolled back");
+}
+
+#[tokio::test]
+async fn identical_requests_at_two_instances_are_one() {
+    let (url, first, stop, loops) = running().await;
+    let (second, stop_second, loops_second) =
+        running_with(options(url.clone(), "127.0.0.1:1".to_owned())).await;
+    let mut asked = JoinSet::new();
+    for number in 0..100 {
+        let mailbox = if number % 2 == 0 { first.clone() } else { second.clone() };
+        let name = format!("k{}", number / 20);
+        let command = Command { input: ask(&name, "1"), key: Some(key(&name, 1)), trace: None };
+        asked.spawn(async move { (name, mailbox.submit(command).await.unwrap()) });
+    }
+    let told = asked.join_all().await;
+    let firsts = told.iter().filter(|(_, outcome)| !outcome.replayed).count();
+    assert_eq!(firsts, 5, "one of each key was the first");
+    let mut toy = Fixture::new(&url, Arc::new(Toy), clock);
+    for number in 0..5 {
+        assert_eq!(words(&mut toy, &format!("k{number}")).await, ["1"]);
+    }
+    for (stop, loops) in [(stop, loops), (stop_second, loops_second)] {
+        stop.cancel();
+        loops.join_all().await;
+    }
+}
+
+#[tokio::test]
+async fn of_requests_with_one_key_in_one_batch_another_body_is_refused() {
+    let (url, mailbox, stop, loops) = running().await;
+    let ask_as = |request: u8| {
+        let command = Command { input: ask("a", "1"), key: Some(key("k", request)), trace: None };
+        mailbox.submit(command)
+    };
+    let (first, other, again) = tokio::join!(ask_as(1), ask_as(2), ask_as(1));
+    assert!(!first.unwrap().replayed);
+    assert_eq!(other, Err(CommandError::KeyReused));
+    assert!(again.unwrap().replayed);
+    let mut toy = Fixture::new(&url, Arc::new(Toy), clock);
+    assert_eq!(words(&mut toy, "a").await, ["1"]);
+    stop.cancel();
+    loops.join_all().await;
+}
+
 #[tokio::test]
 async fn fifty_identical_requests_are_one() {
     let (url, mailbox, stop, loops) = running().await;
@@ -156,6 +245,14 @@ async fn running() -> (String, Mailbox<Toy>, CancellationToken, JoinSet<anyhow::
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
     let options = options(database.url(), "127.0.0.1:1".to_owned());
+    let (mailbox, stop, running) = running_with(options).await;
+    (database.url(), mailbox, stop, running)
+}
+
+/// The same on a database that is there.
+pub(crate) async fn running_with(
+    options: Options,
+) -> (Mailbox<Toy>, CancellationToken, JoinSet<anyhow::Result<()>>) {
     let (mailbox, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
@@ -164,7 +261,7 @@ async fn running() -> (String, Mailbox<Toy>, CancellationToken, JoinSet<anyhow::
             running.spawn(run(stop.clone()));
         }
     }
-    (database.url(), mailbox, stop, running)
+    (mailbox, stop, running)
 }
 
 #[tokio::test]

@@ -2,10 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test has nothing better to do with an error")]
 
 mod commands;
+mod coordinator;
+mod failures;
 mod flood;
+mod group;
 mod hammer;
+mod held;
 mod kafka;
+mod lanes;
+mod members;
 mod messages;
+mod offsets;
 mod operators;
 mod parked;
 mod proxy;

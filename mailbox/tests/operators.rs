@@ -14,6 +14,7 @@ pub(crate) fn options(database_url: String, kafka: String) -> Options {
         database_url,
         kafka,
         service: "toy-svc",
+        instance: String::new(),
         source: "/toy",
         event_types: vec![(1, TOPIC, "Added")],
         weekly: &[],

@@ -14,6 +14,7 @@ use tokio::{
 pub(crate) struct Proxy {
     pub(crate) url: String,
     armed: Arc<AtomicU32>,
+    lost: Arc<AtomicU32>,
 }
 
 impl Proxy {
@@ -23,15 +24,20 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (head, tail) = url.rsplit_once('@').unwrap();
         let (server, database) = tail.split_once('/').unwrap();
-        let armed = Arc::new(AtomicU32::new(0));
+        let (armed, lost) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         #[expect(clippy::disallowed_methods, reason = "the proxy ends with the test's runtime")]
-        tokio::spawn(accept(listener, server.to_owned(), Arc::clone(&armed)));
-        Self { url: format!("{head}@127.0.0.1:{port}/{database}"), armed }
+        tokio::spawn(accept(listener, server.to_owned(), (Arc::clone(&armed), Arc::clone(&lost))));
+        Self { url: format!("{head}@127.0.0.1:{port}/{database}"), armed, lost }
     }
 
     /// Loses the answers to the next `count` commits.
     pub(crate) fn lose_commits(&self, count: u32) {
         self.armed.store(count, Ordering::SeqCst);
+    }
+
+    /// How many were lost.
+    pub(crate) fn lost(&self) -> u32 {
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// How many are still to be lost.
@@ -40,18 +46,21 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, armed: Arc<AtomicU32>) {
+/// Commits that are still to be lost, and that were.
+type Losses = (Arc<AtomicU32>, Arc<AtomicU32>);
+
+async fn accept(listener: TcpListener, server: String, losses: Losses) {
     while let Ok((client, _)) = listener.accept().await {
-        let (server, armed) = (server.clone(), Arc::clone(&armed));
+        let (server, losses) = (server.clone(), losses.clone());
         #[expect(clippy::disallowed_methods, reason = "as above")]
         tokio::spawn(async move {
             let Ok(upstream) = TcpStream::connect(server).await else { return };
-            forward(client, upstream, &armed).await;
+            forward(client, upstream, &losses).await;
         });
     }
 }
 
-async fn forward(client: TcpStream, server: TcpStream, armed: &AtomicU32) {
+async fn forward(client: TcpStream, server: TcpStream, (armed, lost): &Losses) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let down = async { tokio::io::copy(&mut from_server, &mut to_client).await.map(drop) };
@@ -64,11 +73,12 @@ async fn forward(client: TcpStream, server: TcpStream, armed: &AtomicU32) {
             }
             let commits = bytes[..read].windows(6).any(|word| word == b"COMMIT");
             to_server.write_all(&bytes[..read]).await?;
-            let lost = commits
+            let is_lost = commits
                 && armed
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
                     .is_ok();
-            if lost {
+            if is_lost {
+                lost.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
             }
         }

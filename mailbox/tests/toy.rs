@@ -1,9 +1,13 @@
 //! A toy service: counters by key, each input an effect that is written down.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mailbox::{
-    Announced, Answer, Decided, Message, Park, Reactor, Reading, Turn, testing::Fixture, wrote,
+    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn,
+    testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
@@ -40,6 +44,7 @@ pub(crate) struct Toy;
 pub(crate) struct World {
     counters: BTreeMap<String, Counter>,
     effects: Vec<(String, String)>,
+    held: BTreeSet<String>,
 }
 
 #[derive(Clone, Default)]
@@ -102,6 +107,7 @@ impl Reactor for Toy {
     fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
         let word = String::from_utf8(message.payload.clone())
             .map_err(|_| Park::undecodable("it is not text"))?;
+        panic_at("read", [word.as_str()]);
         if word == "ignored" {
             return Ok(None);
         }
@@ -109,8 +115,19 @@ impl Reactor for Toy {
         Ok(Some(Reading::once(Add { key, word, heard: true })))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Add]) -> sqlx::Result<World> {
-        let keys: Vec<String> = batch.iter().map(|add| add.key.clone()).collect();
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Add],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
+        panic_at("load", batch.iter().map(|add| add.word.as_str()));
+        let mut keys: Vec<String> = batch.iter().map(|add| add.key.clone()).collect();
+        let mut held = BTreeSet::new();
+        if locking == Locking::SkipHeld {
+            held.extend(held_counters(db, &keys).await?);
+            keys.retain(|key| !held.contains(key));
+        }
         let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
             "select key, total, said, heard from counters where key = any($1) order by key for update",
         )
@@ -120,7 +137,11 @@ impl Reactor for Toy {
         let counters = rows
             .into_iter()
             .map(|(key, total, said, heard)| (key, Counter { total, said, heard, is_new: false }));
-        Ok(World { counters: counters.collect(), effects: Vec::new() })
+        Ok(World { counters: counters.collect(), effects: Vec::new(), held })
+    }
+
+    fn held(&self, world: &World, add: &Add) -> Option<HeldRow> {
+        world.held.contains(&add.key).then(|| HeldRow::new("counter", &add.key))
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Add) -> Option<&'w mut i64> {
@@ -128,6 +149,7 @@ impl Reactor for Toy {
     }
 
     fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Decided, Park> {
+        panic_at("decide", [add.word.as_str()]);
         if add.word == "undecidable" {
             return Err(Park { class: "undecidable", reason: "nobody can decide this".to_owned() });
         }
@@ -154,7 +176,17 @@ impl Reactor for Toy {
         Ok(Decided { announced: vec![announced], answer: Answer { status: 201, headers, body } })
     }
 
+    fn closing(&self, world: &mut World, _turn: &Turn) -> Vec<Announced> {
+        panic_at("closing", world.effects.iter().map(|(_, word)| word.as_str()));
+        Vec::new()
+    }
+
+    fn committed(&self, world: World) {
+        panic_at("committed", world.effects.iter().map(|(_, word)| word.as_str()));
+    }
+
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+        panic_at("save", world.effects.iter().map(|(_, word)| word.as_str()));
         for is_new in [true, false] {
             let rows: Vec<_> =
                 world.counters.iter().filter(|(_, it)| it.is_new == is_new).collect();
@@ -183,4 +215,23 @@ impl Reactor for Toy {
         );
         sqlx::Executor::execute(&mut *db, insert.bind(keys).bind(words)).await.map(drop)
     }
+}
+
+/// The word `panic in …` makes the toy panic there.
+fn panic_at<'a>(place: &str, words: impl IntoIterator<Item = &'a str>) {
+    let mut words = words.into_iter();
+    assert!(!words.any(|word| word.strip_prefix("panic in ") == Some(place)), "the toy broke");
+}
+
+/// Locks the counters that nobody holds, and says which somebody does.
+async fn held_counters(db: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "with free as (
+             select key from counters where key = any($1) order by key for update skip locked
+         )
+         select key from counters where key = any($1) and key not in (select key from free)",
+    )
+    .bind(keys)
+    .fetch_all(db)
+    .await
 }

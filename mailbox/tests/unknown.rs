@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use backends::testing::{TestDatabase, eventually};
 use mailbox::{
-    Announced, Decided, Mailbox, Message, OperatorError, Park, ParkedQuery, Reactor, Reading, Turn,
-    testing::Fixture,
+    Announced, Decided, HeldRow, Locking, Mailbox, Message, OperatorError, Park, ParkedQuery,
+    Reactor, Reading, Turn, testing::Fixture,
 };
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +40,17 @@ impl Reactor for NextToy {
         Toy.read(message)
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Add]) -> sqlx::Result<World> {
-        Toy.load(db, batch).await
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Add],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
+        Toy.load(db, batch, locking).await
+    }
+
+    fn held(&self, world: &World, add: &Add) -> Option<HeldRow> {
+        Toy.held(world, add)
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Add) -> Option<&'w mut i64> {

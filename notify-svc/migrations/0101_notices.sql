@@ -51,12 +51,12 @@ create table notifications (
     constraint notifications_recipient check (status = 'failed' or recipient is not null)
 ) with (fillfactor = 70);
 
--- A notification on its way. Born leased to the process that queued it; whoever finds the lease over takes it on.
+-- A notification on its way. Born leased to the process that queued it; whoever finds the lease over takes it over.
 -- The row goes once the notification is sent, so the table stays so small that the sweep may read all of it.
 create table deliveries (
     notification_id uuid not null,
     leased_until timestamptz not null,
-    -- How often it was begun.
+    -- How often it was begun: what one of an earlier count still wants to begin is somebody else's now.
     attempts int not null,
     constraint deliveries_pkey primary key (notification_id)
 );

@@ -1,11 +1,13 @@
 //! Outside effects: one worker appends many mails in one write, then has them recorded in one
 //! batch.
 //!
-//! A delivery is a row before it is attempted, leased to the process that queued it. What is
-//! written and not recorded, because the process died in between, is written again when its lease
-//! is over, under the same message id: at least once, and a reader can tell.
+//! A delivery is a row before it is attempted, leased to the process that queued it. Each attempt
+//! is counted in the row before anything is written, and whoever counted wrong has lost it to
+//! another: so two processes never write one mail beside each other. What is written and not
+//! recorded, because the process died in between, is written again when its lease is over, under
+//! the same message id: at least once, and a reader can tell.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chassis::clock;
 use futures::future::join_all;
@@ -44,17 +46,18 @@ pub struct Job {
     pub to: String,
     pub template: Template,
     pub fields: Fields,
+    /// How often it was begun.
     pub attempts: i32,
     pub trace: Option<Trace>,
 }
 
 impl Job {
-    /// The first attempt at a notification that was just queued.
+    /// The delivery of a notification that was just queued.
     pub fn first(notification: Notification) -> Option<Self> {
         let Notification { id, order, template, to, fields, standing, trace, .. } = notification;
         match standing {
             Standing::Queued => {
-                Some(Self { id, order, to: to?, template, fields, attempts: 1, trace })
+                Some(Self { id, order, to: to?, template, fields, attempts: 0, trace })
             }
             Standing::Sent | Standing::Failed(_) => None,
         }
@@ -86,6 +89,7 @@ pub async fn deliver(
             let Ok(more) = jobs.try_recv() else { break };
             batch.extend(more);
         }
+        begin(&pool, &mut batch).await;
         if batch.is_empty() {
             continue;
         }
@@ -96,6 +100,26 @@ pub async fn deliver(
         }
         record(&mailbox, batch, &stop).await;
     }
+}
+
+/// Begins those deliveries that are still ours, and forgets the others.
+async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
+    if batch.is_empty() {
+        return;
+    }
+    let begun = async { look::begin(&mut *pool.acquire().await?, batch).await };
+    let ours: HashSet<_> = match begun.await {
+        Ok(ids) => ids.into_iter().collect(),
+        Err(error) => {
+            // Their leases run out, and the sweep brings them again.
+            tracing::warn!(%error, mails = batch.len(), "could not begin deliveries");
+            HashSet::new()
+        }
+    };
+    batch.retain_mut(|job| {
+        job.attempts += 1;
+        ours.contains(&job.id.uuid())
+    });
 }
 
 async fn append(mbox: &mut Mbox, batch: &[Job]) -> std::io::Result<()> {
@@ -132,12 +156,12 @@ async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &Cancellat
     }
 }
 
-/// Takes on deliveries whose lease is over.
+/// Takes over deliveries whose lease is over.
 async fn left_over(pool: &PgPool) -> Vec<Job> {
-    match take_on(pool).await {
+    match take_over(pool).await {
         Ok(jobs) => {
             if !jobs.is_empty() {
-                tracing::info!(mails = jobs.len(), "took on deliveries that were left over");
+                tracing::info!(mails = jobs.len(), "took over deliveries that were left");
             }
             jobs
         }
@@ -148,7 +172,7 @@ async fn left_over(pool: &PgPool) -> Vec<Job> {
     }
 }
 
-async fn take_on(pool: &PgPool) -> sqlx::Result<Vec<Job>> {
+async fn take_over(pool: &PgPool) -> sqlx::Result<Vec<Job>> {
     let limit = i64::try_from(MAILS_MAX).unwrap_or(i64::MAX);
-    look::take_on(&mut *pool.acquire().await?, clock::now(), limit).await
+    look::take_over(&mut *pool.acquire().await?, limit).await
 }

@@ -15,9 +15,10 @@ use chassis::{
     http::{self, Params},
 };
 use mailbox::Mailbox;
-use proto::{CustomerId, NotificationId, OrderId};
+use proto::{CustomerId, NotificationId, OrderId, limits::TEXT_CHARS_MAX};
 use service::Asked;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::{
     reactions::{Input, Notify},
@@ -26,8 +27,8 @@ use crate::{
     world::Contact,
 };
 
-/// Characters of an address.
-const TEXT_MAX: usize = 200;
+/// What cursors of an order's notifications are told apart by.
+const NOTIFICATIONS: &str = "notifications";
 /// Characters of a language tag (RFC 5646 recommends room for 35).
 const LANGUAGE_MAX: usize = 35;
 
@@ -55,16 +56,23 @@ async fn list_notifications(State(site): State<Site>, mut params: Params) -> Ans
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
-    params.take_page()?;
+    let page = params.take_page()?;
     params.finish()?;
     let Some(order) = order else {
         return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));
     };
+    let after: Option<Uuid> =
+        page.cursor.map(|cursor| http::read_cursor(NOTIFICATIONS, &cursor)).transpose()?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut db = site.pool.acquire().await?;
-    let found = look::of_order(&mut db, order).await?;
-    // An order has a handful of them, so there is never a next page.
+    // One more than asked for tells whether there is another page.
+    let mut found = look::of_order(&mut db, order, after, limit + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| more);
+    let next = last.map(|last| http::write_cursor(NOTIFICATIONS, &last.notification_id));
     let views: Vec<_> = found.iter().map(NotificationView::new).collect();
-    Ok(http::list(&views, None))
+    Ok(http::list(&views, next))
 }
 
 async fn get_notification(
@@ -99,8 +107,8 @@ fn contact(fields: &mut Fields<'_>) -> Option<Contact> {
     let has_email = fields.has("email");
     let email = fields.optional_parsed("email", parse_email);
     let text = |text: Option<&str>| text.filter(|it| !it.is_empty()).map(ToOwned::to_owned);
-    let phone = text(fields.optional_text("phone", TEXT_MAX));
-    let push_token = text(fields.optional_text("push_token", TEXT_MAX));
+    let phone = text(fields.optional_text("phone", TEXT_CHARS_MAX));
+    let push_token = text(fields.optional_text("push_token", TEXT_CHARS_MAX));
     let language = text(fields.optional_text("language", LANGUAGE_MAX));
     (has_email == email.is_some()).then_some(Contact { email, phone, push_token, language })
 }

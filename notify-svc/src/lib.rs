@@ -23,7 +23,7 @@ pub mod world;
 use std::sync::Arc;
 
 use chassis::{Chassis, database};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Options};
 use proto::topic;
 use tokio::sync::mpsc;
 
@@ -44,7 +44,10 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
 
     let (jobs, waiting) = mpsc::channel(deliveries::WAITING_MAX);
     let reactor = Arc::new(Notify { jobs });
-    let options = service::options(NAME, &[topic::NOTIFICATIONS], url, &config.kafka);
+    let options = Options {
+        instance: config.chassis.instance(),
+        ..service::options(NAME, &[topic::NOTIFICATIONS], url, &config.kafka)
+    };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
     let (mbox, recording, swept) = (Mbox::new(config.mbox), mailbox.clone(), pool.clone());

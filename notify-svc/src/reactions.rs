@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, mem};
 
 use axum::http::HeaderMap;
 use chassis::http;
-use mailbox::{Announced, Answer, Decided, Message, Park, Reactor, Reading, Trace, Turn};
+use mailbox::{
+    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+};
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -77,7 +79,12 @@ impl Reactor for Notify {
         Ok(wire::read(message)?.map(Reading::once))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Input],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
         let mut orders = BTreeSet::new();
         let (mut told, mut put) = (BTreeSet::new(), BTreeSet::new());
         for input in batch {
@@ -92,13 +99,22 @@ impl Reactor for Notify {
         }
         let mut world = World::default();
         if !orders.is_empty() {
+            if locking == Locking::SkipHeld {
+                let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
+                world.held_notices.extend(store::held_notices(db, &ids).await?);
+                orders.retain(|order| !world.held_notices.contains(order));
+            }
             let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
             let found = store::lock_notices(db, &ids).await?;
             world.roots = orders.into_iter().map(|order| (order, Kept::default())).collect();
             world.roots.extend(found.into_iter().map(|(id, root)| (id, Kept::found(root))));
         }
         if !put.is_empty() {
-            let put: Vec<String> = put.into_iter().map(ToOwned::to_owned).collect();
+            let mut put: Vec<String> = put.into_iter().map(ToOwned::to_owned).collect();
+            if locking == Locking::SkipHeld {
+                world.held_contacts.extend(store::held_contacts(db, &put).await?);
+                put.retain(|name| !world.held_contacts.iter().any(|held| held.as_str() == name));
+            }
             world.contacts.extend(store::lock_contacts(db, &put).await?);
         }
         if !told.is_empty() {
@@ -106,6 +122,20 @@ impl Reactor for Notify {
             world.contacts.extend(store::contacts(db, &told).await?);
         }
         Ok(world)
+    }
+
+    fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
+        let notice = |order: &OrderId| {
+            world.held_notices.contains(order).then(|| HeldRow::new("notice", order.to_string()))
+        };
+        match input {
+            Input::Happened(happened) => notice(&happened.order),
+            Input::Delivered { order, .. } => notice(order),
+            Input::PutContact { customer, .. } => world
+                .held_contacts
+                .contains(customer)
+                .then(|| HeldRow::new("contact", customer.to_string())),
+        }
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {

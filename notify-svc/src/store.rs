@@ -16,6 +16,10 @@ use crate::{
     world::{Contact, Root},
 };
 
+/// How long a delivery belongs to the process that queued or began it, in milliseconds, of which it
+/// needs some. A mail in the hands of a process that dies is late by so much.
+pub const LEASE_MS: i64 = 15_000;
+
 /// The schema's history.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -88,6 +92,53 @@ pub async fn lock_notices(
             Ok((OrderId::new(row.order_id), root))
         })
         .collect()
+}
+
+/// Locks the notices that nobody holds, and says which somebody does.
+pub async fn held_notices(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
+    let held = sqlx::query_scalar!(
+        "-- store.held_notices
+        with free as (
+            select order_id
+            from notices
+            where order_id = any($1)
+            order by order_id
+            for update skip locked
+        )
+        select order_id
+        from notices
+        where order_id = any($1)
+          and order_id not in (select order_id from free)",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(held.into_iter().map(OrderId::new).collect())
+}
+
+/// Locks the contacts that nobody holds, and says whose somebody does.
+pub async fn held_contacts(
+    db: &mut PgConnection,
+    customers: &[String],
+) -> sqlx::Result<Vec<CustomerId>> {
+    let held = sqlx::query_scalar!(
+        "-- store.held_contacts
+        with free as (
+            select customer_id
+            from contacts
+            where customer_id = any($1)
+            order by customer_id
+            for update skip locked
+        )
+        select customer_id
+        from contacts
+        where customer_id = any($1)
+          and customer_id not in (select customer_id from free)",
+        customers
+    )
+    .fetch_all(db)
+    .await?;
+    held.iter().map(|customer| CustomerId::parse(customer).map_err(invalid)).collect()
 }
 
 struct ContactRow {

@@ -1,7 +1,7 @@
 //! All rows that one batch touches: what they were when they were locked, and what they have become
 //! since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::Trace;
 use proto::{CustomerId, NotificationId, OrderId};
@@ -87,6 +87,9 @@ pub struct World {
     pub contacts: BTreeMap<CustomerId, Contact>,
     /// Contacts that somebody has put.
     pub put: BTreeMap<CustomerId, Contact>,
+    /// Notices and contacts that another session holds.
+    pub held_notices: BTreeSet<OrderId>,
+    pub held_contacts: BTreeSet<CustomerId>,
     pub notifications: Vec<Notification>,
     pub delivered: Vec<Delivered>,
 }

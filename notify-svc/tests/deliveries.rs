@@ -128,3 +128,32 @@ async fn what_cannot_be_written_stays_for_the_sweep() {
     assert_eq!(shop.count("deliveries").await, 1);
     assert!(shop.said_of_orders().await.is_empty());
 }
+
+/// What waits in the hands of a slow process may have been delivered by another meanwhile.
+#[tokio::test]
+async fn a_mail_that_somebody_else_has_taken_over_is_not_written_again() {
+    let mut shop = a_shop().await.with_contact().await;
+    let (mailbox, _running) = shop.running().await;
+    let confirmed = shop.confirmed(an_order());
+    shop.hear([confirmed]).await;
+    let stale = shop.handed();
+    let over = "update deliveries set leased_until = clock_timestamp()";
+    sqlx::raw_sql(over).execute(shop.mailbox.db().await).await.unwrap();
+    let path = a_file();
+    let (_idle, jobs) = mpsc::channel(1);
+    let ended = CancellationToken::new();
+    let mut working = JoinSet::new();
+    working.spawn(deliver(jobs, path.clone(), mailbox.clone(), &shop, ended.clone()));
+    all_sent(&mut shop, 1).await;
+    ended.cancel();
+    working.join_next().await.unwrap().unwrap().unwrap();
+
+    let (hand, jobs) = mpsc::channel(1);
+    hand.send(stale).await.unwrap();
+    drop(hand);
+    deliver(jobs, path.clone(), mailbox, &shop, CancellationToken::new()).await.unwrap();
+
+    let mails = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(mails.matches("Message-ID:").count(), 1, "{mails}");
+    std::fs::remove_file(path).unwrap();
+}

@@ -1,15 +1,25 @@
 //! Requests and their answers, through the edge and a batch.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode},
 };
 use chassis::{Health, http::Edge};
-use notify_svc::http::{Site, router};
+use mailbox::Mailbox;
+use notify_svc::{
+    deliveries,
+    http::{Site, router},
+    mbox::Mbox,
+    reactions::Notify,
+};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use sqlx::PgPool;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shop, a_shop, an_order};
@@ -19,6 +29,7 @@ struct Server {
     shop: Shop,
     edge: Edge,
     router: axum::Router,
+    mailbox: Mailbox<Notify>,
     _running: JoinSet<anyhow::Result<()>>,
 }
 
@@ -28,7 +39,8 @@ async fn a_server() -> Server {
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new(notify_svc::NAME, started, CancellationToken::new()));
-    Server { shop, edge, router: router(Site { pool, mailbox }), _running: running }
+    let router = router(Site { pool, mailbox: mailbox.clone() });
+    Server { shop, edge, router, mailbox, _running: running }
 }
 
 impl Server {
@@ -76,6 +88,90 @@ async fn a_contact_that_was_put_is_where_the_mail_goes() {
         server.get(&format!("/v1/notifications/{id}")).await,
         (StatusCode::OK, item.clone())
     );
+}
+
+#[tokio::test]
+async fn attempts_are_counted_as_they_are_made() {
+    let mut server = a_server().await;
+    let order = an_order();
+    let body = json!({"email": "jane@shop.example"});
+    server.send("PUT", "/v1/customers/customer-456/contact", Some(body)).await;
+    let confirmed = server.shop.confirmed(order);
+    server.shop.hear([confirmed]).await;
+    let queued = server.shop.handed();
+    let file = std::env::temp_dir().join(format!("notify-{order}.mbox"));
+    let seen = [PathBuf::from("/nowhere/at/all.mbox"), file.clone()];
+
+    for (path, wanted) in seen.into_iter().zip([("sending", 1), ("sent", 2)]) {
+        let (hand, jobs) = mpsc::channel(1);
+        let mut batch = queued.clone();
+        batch[0].attempts = wanted.1 - 1;
+        hand.send(batch).await.unwrap();
+        drop(hand);
+        let (mailbox, mbox) = (server.mailbox.clone(), Mbox::new(path));
+        let pool = PgPool::connect_lazy(&server.shop.database.url()).unwrap();
+        deliveries::deliver(jobs, mbox, mailbox, pool, CancellationToken::new()).await.unwrap();
+
+        let (_, list) = server.get(&format!("/v1/notifications?order_id={order}")).await;
+        let item = &list["items"][0];
+        assert_eq!((&item["status"], &item["attempts"]), (&json!(wanted.0), &json!(wanted.1)));
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn the_notifications_of_an_order_are_read_page_by_page() {
+    let mut server = a_server().await;
+    let order = an_order();
+    let messages =
+        [server.shop.confirmed(order), server.shop.cancelled(order), server.shop.refunded(order)];
+    server.shop.hear(messages).await;
+
+    let first = format!("/v1/notifications?order_id={order}&limit=2");
+    let (_, page) = server.get(&first).await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let (_, rest) = server.get(&format!("{first}&cursor={cursor}")).await;
+
+    let templates = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|item| item["template"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(templates(&page), ["order_confirmation", "order_cancelled"]);
+    assert_eq!(templates(&rest), ["payment_refunded"]);
+    assert_eq!(rest["next_cursor"], Value::Null);
+    let (status, told) = server.get(&format!("{first}&cursor=abc")).await;
+    assert_eq!((status.as_u16(), &told["code"]), (400, &json!("bad_cursor")));
+}
+
+/// What a customer may write reaches the mail, whatever its letters are made of.
+#[tokio::test]
+async fn texts_are_bounded_in_characters() {
+    let mut server = a_server().await;
+    let path = "/v1/customers/customer-456/contact";
+    let text = |count: usize| "é".repeat(count);
+    let address = |count: usize| format!("{}@x.example", text(count - 10));
+    let contact = |text_chars: usize, language: usize| {
+        json!({"email": address(text_chars), "phone": text(text_chars),
+            "push_token": text(text_chars), "language": text(language)})
+    };
+
+    let (status, told) = server.send("PUT", path, Some(contact(200, 35))).await;
+    assert_eq!(status, 200, "{told}");
+    let confirmed = server.shop.confirmed(an_order());
+    server.shop.hear([confirmed]).await;
+    assert_eq!(server.shop.handed()[0].to, address(200));
+
+    let (status, told) = server.send("PUT", path, Some(contact(201, 36))).await;
+    let mut pointers: Vec<_> = told["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["code"].as_str().unwrap(), error["pointer"].as_str().unwrap()))
+        .collect();
+    pointers.sort_unstable();
+    assert_eq!(status, 422);
+    let wanted = ["/email", "/language", "/phone", "/push_token"];
+    assert_eq!(pointers, wanted.map(|pointer| ("invalid_value", pointer)));
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! What the rows themselves refuse, and what the statements find.
 
+use mailbox::testing::Fixture;
 use notify_svc::store::look;
-use time::Duration;
+use time::OffsetDateTime;
 
 use super::{Shop, a_shop, an_order};
+
+const OVER: &str = "update deliveries set leased_until = clock_timestamp()";
 
 /// The name of the constraint that a statement breaks.
 async fn broken(shop: &mut Shop, statement: &'static str) -> String {
@@ -30,25 +33,60 @@ async fn a_notification_is_in_a_state_we_know() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_taken_on_only_when_its_lease_is_over_and_then_leased_again() {
+async fn a_delivery_is_taken_over_only_when_its_lease_is_over_and_then_leased_again() {
     let mut shop = a_shop().await.with_contact().await;
     let order = an_order();
     let messages = [shop.confirmed(order), shop.cancelled(order)];
     shop.hear(messages).await;
     let born = shop.handed();
 
-    let now = chassis::clock::now();
     let db = shop.mailbox.db().await;
-    assert_eq!(look::take_on(db, now, 10).await.unwrap(), []);
-    let later = now + Duration::minutes(2);
-    let taken = look::take_on(db, later, 10).await.unwrap();
-    assert_eq!(look::take_on(db, later, 10).await.unwrap(), []);
+    assert_eq!(look::take_over(db, 10).await.unwrap(), []);
+    sqlx::raw_sql(OVER).execute(&mut *db).await.unwrap();
+    let taken = look::take_over(db, 10).await.unwrap();
+    assert_eq!(look::take_over(db, 10).await.unwrap(), []);
 
     let ids = |jobs: &[notify_svc::deliveries::Job]| -> Vec<_> {
-        jobs.iter().map(|job| (job.id, job.template, job.fields.clone())).collect()
+        jobs.iter().map(|job| (job.id, job.template, job.fields.clone(), job.attempts)).collect()
     };
     assert_eq!(ids(&taken), ids(&born));
-    assert!(taken.iter().all(|job| job.attempts == 2));
+}
+
+fn an_hour_ago() -> OffsetDateTime {
+    chassis::clock::now() - time::Duration::HOUR
+}
+
+/// The clocks of two machines may differ by more than a lease: only the database's counts.
+#[tokio::test]
+async fn a_lease_is_counted_by_the_databases_clock() {
+    let mut shop = a_shop().await.with_contact().await;
+    // This machine's clock is an hour behind.
+    let reactor = std::sync::Arc::clone(&shop.reactor);
+    shop.mailbox = Fixture::new(&shop.database.url(), reactor, an_hour_ago);
+    let confirmed = shop.confirmed(an_order());
+    shop.hear([confirmed]).await;
+
+    let left =
+        "select extract(epoch from leased_until - clock_timestamp())::float8 from deliveries";
+    let left: f64 = sqlx::query_scalar(left).fetch_one(shop.mailbox.db().await).await.unwrap();
+
+    assert!((0.0..=15.0).contains(&left), "{left} s");
+}
+
+#[tokio::test]
+async fn a_delivery_is_begun_by_one_of_those_who_have_it() {
+    let mut shop = a_shop().await.with_contact().await;
+    let confirmed = shop.confirmed(an_order());
+    shop.hear([confirmed]).await;
+    let born = shop.handed();
+    let db = shop.mailbox.db().await;
+    sqlx::raw_sql(OVER).execute(&mut *db).await.unwrap();
+    let taken = look::take_over(db, 10).await.unwrap();
+
+    assert_eq!(look::begin(db, &taken).await.unwrap(), [born[0].id.uuid()]);
+    assert!(look::begin(db, &born).await.unwrap().is_empty(), "somebody else has begun it");
+    sqlx::raw_sql(OVER).execute(&mut *db).await.unwrap();
+    assert_eq!(look::take_over(db, 10).await.unwrap()[0].attempts, 1);
 }
 
 #[tokio::test]
@@ -59,8 +97,8 @@ async fn an_order_leads_to_its_notifications() {
     shop.hear(messages).await;
 
     let db = shop.mailbox.db().await;
-    let found = look::of_order(db, order).await.unwrap();
+    let found = look::of_order(db, order, None, 10).await.unwrap();
     let templates: Vec<_> = found.iter().map(|kept| kept.template.as_str()).collect();
     assert_eq!(templates, ["order_confirmation", "order_cancelled"]);
-    assert!(look::of_order(db, an_order()).await.unwrap().is_empty());
+    assert!(look::of_order(db, an_order(), None, 10).await.unwrap().is_empty());
 }

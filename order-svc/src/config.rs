@@ -5,6 +5,8 @@ use std::time::Duration;
 use chassis::{Configured, Secret, Settings, config::duration};
 use proto::SealKey;
 
+use crate::pressure::Limits;
+
 /// Takes orders and decides how they end.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version, about)]
@@ -27,9 +29,23 @@ pub struct Config {
     /// How often orders whose time is over are looked for
     #[arg(long, env = "SHOP_DEADLINE_SWEEP", default_value = "1s", value_parser = duration)]
     pub deadline_sweep: Duration,
-    /// How old orders without any answer may get before new ones are refused
+    /// How old the oldest order without any answer may get before new ones are refused, unless a
+    /// later one was answered. A payment's answer may take half its deadline, and no longer than
+    /// this
     #[arg(long, env = "SHOP_ANSWER_DEADLINE", default_value = "15m", value_parser = duration)]
     pub answer_deadline: Duration,
+}
+
+/// Deadlines are minutes, so what waits is looked at every few seconds.
+const PRESSURE_EVERY: Duration = Duration::from_secs(5);
+
+impl Config {
+    /// When new orders are refused: for want of payments well before those that wait are cancelled
+    /// for it.
+    pub fn limits(&self) -> Limits {
+        let payment = self.answer_deadline.min(self.payment_deadline / 2);
+        Limits { stock: self.answer_deadline, payment, every: PRESSURE_EVERY }
+    }
 }
 
 impl Configured for Config {

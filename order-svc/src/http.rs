@@ -37,6 +37,9 @@ use crate::{
 /// How often a waiting request looks by itself: what it waits for may happen in another instance.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Whose cursors are those of an order's events.
+const EVENTS: &str = "events";
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct Site {
@@ -95,16 +98,15 @@ async fn events(State(site): State<Site>, Path(id): Path<String>, mut params: Pa
     let id = order_id(&id)?;
     let page = params.take_page()?;
     params.finish()?;
-    let after = page.cursor.map(|cursor| http::read_cursor("events", &cursor)).transpose()?;
+    let after: Option<i32> = page.place(EVENTS)?;
     let order = site.find(id).await?.order;
     let mut db = site.pool.acquire().await?;
-    let mut rows = store::history(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
-    let shown = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let more = rows.len() > shown;
-    rows.truncate(shown);
-    let last = rows.last().filter(|_| more);
-    let items: Vec<_> = rows.iter().filter_map(|row| EventView::new(&order, row)).collect();
-    Ok(http::list(&items, last.map(|row| http::write_cursor("events", &row.seq))))
+    let rows = store::history(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
+    let more = i64::try_from(rows.len()).is_ok_and(|found| found > page.limit);
+    // Events that this build does not know are left out, so that a page may end before its limit.
+    let rest = rows.last().filter(|_| more).map(|row| row.seq);
+    let items = rows.iter().filter_map(|row| Some((row.seq, EventView::new(&order, row)?)));
+    Ok(http::page(EVENTS, page.limit, items, rest))
 }
 
 async fn delete(

@@ -54,6 +54,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         metrics: Metrics::default(),
     });
     let options = Options {
+        instance: config.chassis.instance(),
         weekly: &["order_events"],
         ..service::options(NAME, &[topic::ORDERS], url, &config.kafka)
     };
@@ -62,8 +63,13 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let (swept, sweeping, every) = (pool.clone(), mailbox.clone(), config.deadline_sweep);
     chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, every, stop));
     let pressure = Pressure::default();
-    let (gauge, measured, within) = (pressure.clone(), pool.clone(), config.answer_deadline);
-    chassis.tasks.spawn("pressure", |stop| gauge.run(measured, within, stop));
+    let seen = pressure.clone();
+    chassis.health.notice("new_orders", move || {
+        let wrong = seen.wrong();
+        async move { wrong }
+    });
+    let (gauge, measured, limits) = (pressure.clone(), pool.clone(), config.limits());
+    chassis.tasks.spawn("pressure", move |stop| gauge.run(measured, limits, stop));
     let seal_key = config.seal_key.expose().clone();
     chassis.serve(http::router(Site { pool, mailbox, waiters, pressure, seal_key })).await?;
     chassis.wait().await

@@ -1,20 +1,23 @@
 //! When new orders are refused: what is accepted must still reach somebody.
 //!
-//! Two measures, looked at once a second. The relay: events that wait to be shipped. The others:
-//! orders that stock has not answered for long. One such order is not a backlog but a key that is
-//! parked somewhere, which this service cannot see; so it takes as many as would stop a consumer,
-//! too.
+//! Three measures, looked at every few seconds. The relay: events that wait to be shipped. Stock,
+//! and payment: whether an order waits too long for their answer while no order placed after it has
+//! got one. An order that others have overtaken is no backlog: its key stopped somewhere, which is
+//! told there, and the shop goes on.
+//!
+//! A shop that takes no orders hears no answers, so while it refuses for want of them, one order is
+//! let through now and then: its answer opens the shop again.
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chassis::{Code, Problem};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -23,102 +26,146 @@ use crate::store;
 
 /// Events that may wait for the relay: some minutes of the highest rate, some hundred megabytes.
 const BACKLOG_MAX: i64 = 1_000_000;
-/// Old orders without an answer. A consumer that parks more keys a minute than this stops: then it
-/// is not the orders.
-const UNANSWERED_MAX: usize = 1_000;
-/// Orders looked at in one go; more than are placed in a second.
-const PIECE: i64 = 20_000;
-/// How far before its deadline a first look begins: older ones are found when there are enough
-/// younger ones.
-const FIRST_LOOK: Duration = Duration::from_hours(1);
-const EVERY: Duration = Duration::from_secs(1);
+/// How often a closed shop takes an order to see whether it is answered.
+const TRY_EVERY: Duration = Duration::from_secs(30);
+
+/// How long what is accepted may wait, and how often that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// An order for the answer of stock.
+    pub stock: Duration,
+    /// What is reserved, and not deferred, for the answer of payment.
+    pub payment: Duration,
+    pub every: Duration,
+}
+
+/// What there is too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overload {
+    Backlog,
+    StockStalls,
+    PaymentStalls,
+}
+
+impl Overload {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Backlog => "refused: more events wait for the relay than may",
+            Self::StockStalls => "refused: the oldest waits too long for an answer about its stock",
+            Self::PaymentStalls => "refused: the oldest waits too long for its payment's answer",
+        }
+    }
+
+    /// Whether orders that are answered end it, so that one has to be tried.
+    const fn wants_tries(self) -> bool {
+        match self {
+            Self::Backlog => false,
+            Self::StockStalls | Self::PaymentStalls => true,
+        }
+    }
+}
 
 /// Whether new orders are refused at present. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Pressure(Arc<AtomicBool>);
+pub struct Pressure(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Each request asks this; the rest only matters when it is set.
+    refuses: AtomicBool,
+    closed: Mutex<Option<Closure>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Closure {
+    by: Overload,
+    next_try: Instant,
+}
 
 impl Pressure {
     /// Refuses when there is too much that waits.
     pub fn admit(&self) -> Result<(), Problem> {
-        if self.0.load(Ordering::Relaxed) {
-            let detail = "more orders wait than can be worked off at present";
-            return Err(Problem::new(Code::Overloaded, detail).retry_after(5));
+        self.admit_at(Instant::now())
+    }
+
+    fn admit_at(&self, now: Instant) -> Result<(), Problem> {
+        if !self.0.refuses.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        Ok(())
+        match self.closed().as_mut() {
+            None => Ok(()),
+            Some(closed) if closed.by.wants_tries() && closed.next_try <= now => {
+                closed.next_try = now + TRY_EVERY;
+                Ok(())
+            }
+            Some(_) => Err(overloaded()),
+        }
+    }
+
+    /// For the health: what keeps new orders out.
+    pub fn wrong(&self) -> Result<(), String> {
+        self.closed().map_or(Ok(()), |closed| Err(closed.by.text().to_owned()))
     }
 
     /// Measures until stopped.
     pub async fn run(
         self,
         pool: PgPool,
-        answer_within: Duration,
+        limits: Limits,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut gauge = Gauge::default();
         loop {
-            match gauge.measure(&pool, chassis::clock::now() - answer_within).await {
-                Ok(too_much) => self.set(too_much, &gauge),
+            match measure(&pool, limits, chassis::clock::now()).await {
+                Ok(overload) => self.set(overload, Instant::now()),
                 // What is not known changes nothing.
                 Err(error) => tracing::warn!(error = %error, "could not measure what waits"),
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(limits.every) => {}
             }
         }
     }
 
-    fn set(&self, too_much: bool, gauge: &Gauge) {
-        if self.0.swap(too_much, Ordering::Relaxed) == too_much {
+    fn set(&self, overload: Option<Overload>, now: Instant) {
+        let mut closed = self.closed();
+        if closed.map(|closed| closed.by) == overload {
             return;
         }
-        let (backlog, unanswered) = (gauge.backlog, gauge.unanswered.len());
-        if too_much {
-            tracing::error!(backlog, unanswered, "new orders are refused: too much waits");
-        } else {
-            tracing::info!(backlog, unanswered, "new orders are taken again");
+        *closed = overload.map(|by| Closure { by, next_try: now + TRY_EVERY });
+        self.0.refuses.store(overload.is_some(), Ordering::Relaxed);
+        match overload {
+            Some(by) => tracing::error!("new orders are {}", by.text()),
+            None => tracing::info!("new orders are taken again"),
         }
+    }
+
+    fn closed(&self) -> std::sync::MutexGuard<'_, Option<Closure>> {
+        self.0.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Default)]
-struct Gauge {
-    backlog: i64,
-    /// Every order up to this one has been looked at.
-    seen: Option<Uuid>,
-    /// Those of them that had no answer.
-    unanswered: Vec<Uuid>,
+/// The refusal of a new order while too much waits.
+pub(crate) fn overloaded() -> Problem {
+    let detail = "more orders wait than can be worked off at present";
+    Problem::new(Code::Overloaded, detail).retry_after(5)
 }
 
-impl Gauge {
-    async fn measure(&mut self, pool: &PgPool, before: OffsetDateTime) -> sqlx::Result<bool> {
-        let mut db = pool.acquire().await?;
-        self.backlog = mailbox::backlog(&mut db, BACKLOG_MAX).await?;
-        self.look_again(&mut db).await?;
-        self.walk(&mut db, before).await?;
-        Ok(self.backlog >= BACKLOG_MAX || self.unanswered.len() > UNANSWERED_MAX)
+async fn measure(
+    pool: &PgPool,
+    limits: Limits,
+    now: OffsetDateTime,
+) -> sqlx::Result<Option<Overload>> {
+    let mut db = pool.acquire().await?;
+    if mailbox::backlog(&mut db, BACKLOG_MAX).await? >= BACKLOG_MAX {
+        return Ok(Some(Overload::Backlog));
     }
-
-    async fn look_again(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
-        if !self.unanswered.is_empty() {
-            self.unanswered = store::still_unanswered(db, &self.unanswered).await?;
-        }
-        Ok(())
+    if store::stock_stalls(&mut db, first_id(now - limits.stock)).await? {
+        return Ok(Some(Overload::StockStalls));
     }
-
-    /// Goes on to the orders that have become old since. Enough found, it stays where it is.
-    async fn walk(&mut self, db: &mut PgConnection, before: OffsetDateTime) -> sqlx::Result<()> {
-        if self.unanswered.len() > UNANSWERED_MAX {
-            return Ok(());
-        }
-        let end = first_id(before);
-        let after = self.seen.unwrap_or_else(|| first_id(before - FIRST_LOOK));
-        let piece = store::unanswered(db, after, end, PIECE).await?;
-        self.seen = Some(piece.last().map_or(after, |last| last.order_id));
-        self.unanswered
-            .extend(piece.iter().filter(|order| order.waits).map(|order| order.order_id));
-        Ok(())
-    }
+    let before = now - limits.payment;
+    let stalls = store::payment_stalls(&mut db, first_id(before), before).await?;
+    Ok(stalls.then_some(Overload::PaymentStalls))
 }
 
 /// The smallest UUIDv7 of a moment: what a time is as an order's id.
@@ -126,4 +173,34 @@ pub(crate) fn first_id(at: OffsetDateTime) -> Uuid {
     let milliseconds = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     // 48 bits of time, and no version: below every id of that millisecond.
     Uuid::from_u128(u128::from(milliseconds.min((1 << 48) - 1)) << 80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shop_closed_for_want_of_answers_tries_one_order_now_and_then() {
+        let (pressure, start) = (Pressure::default(), Instant::now());
+        assert!(pressure.admit_at(start).is_ok() && pressure.wrong().is_ok());
+
+        pressure.set(Some(Overload::StockStalls), start);
+        assert_eq!(pressure.admit_at(start).unwrap_err().code(), Code::Overloaded);
+        assert!(pressure.wrong().is_err(), "the health tells");
+        let later = start + TRY_EVERY;
+        assert!(pressure.admit_at(later).is_ok());
+        assert!(pressure.admit_at(later).is_err(), "one, not all");
+        assert!(pressure.admit_at(later + TRY_EVERY).is_ok());
+
+        pressure.set(None, later);
+        assert!(pressure.admit_at(later).is_ok() && pressure.wrong().is_ok());
+    }
+
+    #[test]
+    fn a_backlog_of_the_relay_ends_without_tries() {
+        let (pressure, start) = (Pressure::default(), Instant::now());
+        pressure.set(Some(Overload::Backlog), start);
+
+        assert!(pressure.admit_at(start + TRY_EVERY * 10).is_err());
+    }
 }

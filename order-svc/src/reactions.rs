@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Decided, Message, Park, Reactor, Reading, Turn};
+use mailbox::{Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
 use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -14,7 +14,7 @@ use crate::{
     domain::{By, Catalogue, Event, Order, Product, Request, Wanted, cancel, decide, place},
     http::refusals,
     metrics::Metrics,
-    store,
+    pressure, store,
     views::OrderView,
     waiters::Waiters,
     wire::{self, About, Heard, Source},
@@ -49,6 +49,17 @@ pub enum Input {
     DeadlinePassed(OrderId),
 }
 
+impl Input {
+    /// The order whose row it needs.
+    fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Cancel(Cancelling { order, .. }) | Self::DeadlinePassed(order) => Some(*order),
+            Self::Heard(fact) => Some(fact.about.order),
+            Self::Place(_) | Self::Told(..) => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Placing {
     pub request: Arc<Request>,
@@ -57,6 +68,10 @@ pub struct Placing {
     pub trace_id: Option<[u8; 16]>,
     /// What the catalogue refuses is final; otherwise it may merely be behind.
     pub is_last_look: bool,
+    /// By what name each line called its product, for refusals that point at it.
+    pub names: Arc<[&'static str]>,
+    /// Not when too much waits: then only a first answer under the key is told again.
+    pub is_admitted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +99,10 @@ impl Reactor for Orders {
         &[topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS, topic::CATALOGUE]
     }
 
+    fn compacted(&self) -> &'static [&'static str] {
+        &[topic::CATALOGUE]
+    }
+
     fn is_known(&self, event_type: &str) -> bool {
         service::is_known(event_type)
     }
@@ -99,26 +118,37 @@ impl Reactor for Orders {
         }))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Input],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
         let (mut orders, mut skus) = (BTreeSet::new(), BTreeSet::new());
         for input in batch {
-            match input {
-                Input::Place(placing) => skus.extend(wanted(&placing.request)),
-                Input::Cancel(Cancelling { order, .. }) | Input::DeadlinePassed(order) => {
-                    orders.insert(order.uuid());
-                }
-                Input::Heard(fact) => {
-                    orders.insert(fact.about.order.uuid());
-                }
-                Input::Told(..) => {}
+            orders.extend(input.order().map(OrderId::uuid));
+            if let Input::Place(placing) = input {
+                skus.extend(wanted(&placing.request));
             }
         }
-        let ids: Vec<Uuid> = orders.into_iter().collect();
+        let mut ids: Vec<Uuid> = orders.into_iter().collect();
+        let held = match locking {
+            Locking::SkipHeld if !ids.is_empty() => store::held(db, &ids).await?,
+            Locking::SkipHeld | Locking::Wait => Vec::new(),
+        };
+        ids.retain(|id| !held.iter().any(|order| order.uuid() == *id));
         let skus: Vec<&str> = skus.into_iter().collect();
         let found = if ids.is_empty() { Vec::new() } else { store::lock(db, &ids).await? };
         let known =
             if skus.is_empty() { Catalogue::new() } else { store::products(db, &skus).await? };
-        Ok(World::new(found, known))
+        let mut world = World::new(found, known);
+        world.held = held;
+        Ok(world)
+    }
+
+    fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
+        let order = input.order().filter(|order| world.held.contains(order))?;
+        Some(HeldRow::new("order", order.to_string()))
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
@@ -178,7 +208,10 @@ pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
 }
 
 fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
-    let Placing { request, details, trace_id, is_last_look } = placing;
+    let Placing { request, details, trace_id, is_last_look, names, is_admitted } = placing;
+    if !is_admitted {
+        return refused(&pressure::overloaded());
+    }
     match place(request, &world.catalogue, turn.now) {
         Ok(decision) => {
             let at = Some(format!("/v1/orders/{}", request.id));
@@ -189,7 +222,7 @@ fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
             let answer = Answer { status: LOOK_AGAIN, ..Answer::default() };
             Decided { answer, ..Decided::default() }
         }
-        Err(refusal) => refused(&refusals::problem(&refusal)),
+        Err(refusal) => refused(&refusals::problem(&refusal, names)),
     }
 }
 
@@ -209,6 +242,12 @@ fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Decided
 }
 
 fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Decided, Park> {
+    if fact.version < 1 {
+        // The order's history counts what each source said: what has no number has no place there,
+        // and what is not written down is not applied.
+        let reason = "it has no version".to_owned();
+        return Err(Park { class: "no_envelope", reason });
+    }
     let Some(order) = world.order(fact.about.order) else {
         let reason = format!("there is no order {}", fact.about.order);
         return Err(Park { class: "unknown_order", reason });

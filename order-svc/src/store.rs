@@ -13,8 +13,8 @@ pub use deadlines::{
 };
 pub use history::{Kept, append as append_history, of_order as history};
 pub use lists::{Filter, ids as list_ids};
-pub use orders::{Heard, Stored, find, find_all, insert, lock, update};
-pub use pressure::{Unanswered, still_unanswered, unanswered};
+pub use orders::{Heard, Stored, find, find_all, held, insert, lock, update};
+pub use pressure::{payment_stalls, stock_stalls};
 pub use products::{learn, products};
 
 use sqlx::migrate::Migrator;

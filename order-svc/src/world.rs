@@ -24,6 +24,8 @@ pub struct World {
     pub catalogue: Catalogue,
     /// What was told in this batch: the highest version of each.
     told: Catalogue,
+    /// Orders that another session holds.
+    pub held: Vec<OrderId>,
     /// Sorted when saved.
     history: Vec<Kept>,
     placed: u64,

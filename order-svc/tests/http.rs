@@ -33,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) edge: Edge,
     pub(crate) router: axum::Router,
     pub(crate) commands: JoinSet<anyhow::Result<()>>,
+    pub(crate) pressure: Pressure,
 }
 
 #[derive(Debug)]
@@ -56,10 +57,11 @@ pub(crate) async fn a_server() -> Server {
     let pool = chassis::database::connect_pool(&url, 8).await.unwrap();
     let seal_key = SealKey::parse(SEAL_KEY).unwrap();
     let (waiters, pressure) = (shop.waiters.clone(), Pressure::default());
-    let router = router(Site { pool, mailbox: mailbox.clone(), waiters, pressure, seal_key });
+    let (seen, closes) = (mailbox.clone(), pressure.clone());
+    let router = router(Site { pool, mailbox: seen, waiters, pressure: closes, seal_key });
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new("order-svc", started, CancellationToken::new()));
-    Server { shop, mailbox, edge, router, commands }
+    Server { shop, mailbox, edge, router, commands, pressure }
 }
 
 impl Server {
@@ -312,6 +314,9 @@ async fn what_is_not_there_is_not_found() {
         "/v1/orders/1".to_owned(),
         "/v1/orders/1/saga".to_owned(),
         "/v1/customers/a%20b/orders".to_owned(),
+        "/v1/customers/../orders".to_owned(),
+        "/v1/customers/%2e%2e/orders".to_owned(),
+        "/v1/orders/%ff".to_owned(),
         "/v1/parked/order-svc/shop.stock.v1/x".to_owned(),
     ] {
         assert_eq!(server.get(&path).await.code(), (404, "not_found"), "{path}");

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod deadlines;
+mod held;
 mod http;
+mod lists;
 mod pressure;
 mod reactions;
 mod refusals;
@@ -266,6 +268,8 @@ fn asked(id: OrderId, method: Method) -> Input {
         details,
         trace_id: Some([7; 16]),
         is_last_look: true,
+        names: ["sku"].into(),
+        is_admitted: true,
     })
 }
 

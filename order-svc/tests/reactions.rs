@@ -263,3 +263,41 @@ async fn a_hundred_orders_and_their_answers_share_batches() {
     assert_eq!(shop.count("order_events").await, 400);
     assert_eq!(shop.tell(asked(an_id(), Method::Wallet)).await.status, 201);
 }
+
+#[tokio::test]
+async fn what_has_no_version_parks_and_changes_nothing() {
+    let mut shop = a_shop().await;
+    let order = shop.place(Method::Wallet).await;
+    let mut reserved = shop.reserved(order);
+    reserved.version = 0;
+
+    assert_eq!(shop.mailbox.hear(vec![reserved]).await, 1, "it is parked");
+
+    assert_eq!(shop.status(order).await, "pending");
+    let class: String = sqlx::query_scalar("select class from parked_keys")
+        .fetch_one(shop.db().await)
+        .await
+        .unwrap();
+    assert_eq!(class, "no_envelope");
+    assert_eq!(store::history(shop.db().await, order, 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_capture_that_is_not_the_total_is_cancelled_and_never_stays_paid() {
+    let mut shop = a_shop().await;
+    let order = shop.place(Method::Wallet).await;
+    let captured = payments::PaymentCaptured {
+        order_id: order.to_string(),
+        payment_id: super::PAYMENT.to_owned(),
+        customer_id: "customer-456".to_owned(),
+        revision: 1,
+        amount: Some(dollars(9, 0)),
+        ..Default::default()
+    };
+    let captured = shop.said(order, captured);
+
+    shop.hear([captured]).await;
+
+    assert_eq!(shop.status(order).await, "cancelled");
+    assert_eq!(shop.names(order).await, ["OrderPlaced", "OrderCancelled"]);
+}

@@ -38,6 +38,8 @@ fn faults_of_orders() -> Vec<Fault> {
         (with("/customer_id", Value::Null), "missing_field", "/customer_id"),
         (with("/customer_id", json!("a b")), "invalid_value", "/customer_id"),
         (with("/currency", json!("ABC")), "unknown_currency", "/currency"),
+        (with("/currency", json!("BGN")), "unknown_currency", "/currency"),
+        (with("/customer_id", json!("..")), "invalid_value", "/customer_id"),
         (with("/colour", json!("blue")), "unknown_field", "/colour"),
         (with("/note", json!("x".repeat(501))), "invalid_value", "/note"),
         (with("/note", json!("4111 1111 1111 1111")), "card_number_refused", "/note"),
@@ -59,6 +61,7 @@ fn faults_of_lines() -> Vec<Fault> {
     let twice = json!([{"sku": "mug", "quantity": 1}, {"product_id": "mug", "quantity": 1}]);
     let wrap = json!([{"description": "gift wrap", "quantity": 1}]);
     let euros = json!({"amount": "1", "currency": "EUR"});
+    let kuna = json!({"amount": "1", "currency": "HRK"});
     vec![
         (with("/items", json!([{"quantity": 1}])), "missing_field", "/items/0/sku"),
         (with("/items", json!([{"sku": "mug"}])), "missing_field", quantity),
@@ -70,7 +73,9 @@ fn faults_of_lines() -> Vec<Fault> {
         (with(price, json!("-1")), "amount_not_positive", price),
         (with(price, json!("1.000")), "too_many_decimals", price),
         (with(price, json!("1e2")), "invalid_value", price),
-        (with(price, euros), "invalid_value", price),
+        (with(price, json!("007.00")), "invalid_value", price),
+        (with(price, euros), "invalid_value", "/items/0/unit_price/currency"),
+        (with(price, kuna), "unknown_currency", "/items/0/unit_price/currency"),
         (with("/items", twice), "duplicate_line", "/items/1/product_id"),
         (with("/items", wrap), "missing_field", price),
     ]
@@ -101,6 +106,8 @@ async fn what_the_catalogue_refuses_is_told_in_order_and_kept() {
     dear_and_many["items"][0]["quantity"] = json!(1000);
 
     refuses(&server, &unknown, 422, "unknown_product", "/items/0/sku").await;
+    let by_product_id = with("/items", json!([{"product_id": "jug", "quantity": 1}]));
+    refuses(&server, &by_product_id, 422, "unknown_product", "/items/0/product_id").await;
     refuses(&server, &dear_and_many, 409, "price_changed", "/items/0/unit_price").await;
     refuses(&server, &many, 409, "insufficient_inventory", "/items/0/quantity").await;
     let mut yen = two_mugs();
@@ -114,6 +121,42 @@ async fn what_the_catalogue_refuses_is_told_in_order_and_kept() {
     assert_eq!(detail, "insufficient inventory: 1000 of mug wanted, 5 available");
     let again = server.ask("POST", "/v1/orders", &key, Some(&many)).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (first.status, "true"));
+}
+
+#[tokio::test]
+async fn every_text_may_have_its_bound_in_characters_of_two_bytes() {
+    let server = a_server().await;
+    let extra = |name: String| json!([{"description": name, "quantity": 1, "unit_price": "1"}]);
+    for (pointer, max) in [("/note", 500), ("/payment/token", 200), ("/items/0/description", 200)] {
+        for (count, status) in [(max, 201), (max + 1, 422)] {
+            let text = "é".repeat(count);
+            let body = match pointer {
+                "/items/0/description" => with("/items", extra(text)),
+                _ => with(pointer, json!(text)),
+            };
+            let told = server.post("/v1/orders", &body).await;
+            assert_eq!(told.status, status, "{count} characters at {pointer}: {}", told.body);
+        }
+    }
+    let placed = server.post("/v1/orders", &two_mugs()).await;
+    let at = format!("{}/cancel", placed.header("location"));
+    let over = server.post(&at, &json!({"reason": "é".repeat(201)})).await;
+    assert_eq!(over.code(), (422, "invalid_value"));
+    let fits = server.post(&at, &json!({"reason": "é".repeat(200)})).await;
+    assert_eq!(fits.body["cancellation"]["detail"], "é".repeat(200));
+}
+
+#[tokio::test]
+async fn a_refusal_of_many_lines_tells_twenty_and_counts_the_others() {
+    let server = a_server().await;
+    let lines: Vec<_> =
+        (0..100).map(|n| json!({"sku": format!("jug-{n}"), "quantity": 1})).collect();
+
+    let told = server.post("/v1/orders", &with("/items", json!(lines))).await;
+
+    assert_eq!(told.code(), (422, "unknown_product"));
+    assert_eq!(told.body["errors"].as_array().unwrap().len(), 20);
+    assert_eq!(told.body["errors_omitted"], 80);
 }
 
 #[tokio::test]

@@ -12,18 +12,11 @@ use uuid::Uuid;
 
 use super::{PAYMENT, Shop, a_shop, an_id, now, request, usd};
 
-fn an_order(method: Method) -> Stored {
+pub(crate) fn an_order(method: Method) -> Stored {
     let product = Product { name: "a mug".into(), price: usd("29.99"), available: 5, version: 1 };
     let catalogue = Catalogue::from([(Sku::parse("mug").unwrap(), product)]);
     let order = place(&request(an_id(), method), &catalogue, now()).unwrap().order;
     Stored { order, trace_id: Some([9; 16]), heard: Heard::default(), events: 1 }
-}
-
-/// So many more orders that nobody has answered.
-pub(crate) async fn insert_orders(shop: &mut Shop, count: usize) {
-    let mut orders: Vec<Stored> = (0..count).map(|_| an_order(Method::Wallet)).collect();
-    orders.sort_by_key(|stored| stored.order.id);
-    store::insert(shop.db().await, &orders.iter().collect::<Vec<_>>()).await.unwrap();
 }
 
 #[tokio::test]
@@ -176,17 +169,11 @@ async fn lists_are_filtered_and_newest_first() {
 #[tokio::test]
 async fn what_waits_is_counted() {
     let mut shop = a_shop().await;
-    let (waits, answered) = (shop.place(Method::Wallet).await, shop.place(Method::Wallet).await);
-    let reserved = shop.reserved(answered);
-    shop.hear([reserved]).await;
+    shop.place(Method::Wallet).await;
+    shop.place(Method::Wallet).await;
 
     assert_eq!(mailbox::backlog(shop.db().await, 1_000_000).await.unwrap(), 2);
     assert_eq!(mailbox::backlog(shop.db().await, 1).await.unwrap(), 1);
-    let walk = store::unanswered(shop.db().await, Uuid::nil(), Uuid::max(), 10).await.unwrap();
-    let found: Vec<_> = walk.iter().map(|order| (order.order_id, order.waits)).collect();
-    assert_eq!(found, [(waits.uuid(), true), (answered.uuid(), false)]);
-    let ids = [waits.uuid(), answered.uuid()];
-    assert_eq!(store::still_unanswered(shop.db().await, &ids).await.unwrap(), [waits.uuid()]);
 }
 
 #[tokio::test]

@@ -4,6 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chassis::{Configured, Settings, config::duration};
 
+/// A longer pause would keep events for seconds, and come near the ten idle seconds after which
+/// PostgreSQL takes a leader for frozen and ends its session.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// Moves the outboxes of the services' databases to Kafka
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
@@ -32,6 +36,14 @@ impl Configured for Config {
         if self.options.poll_hot > self.options.poll_idle {
             wrong.push("SHOP_POLL_HOT is longer than SHOP_POLL_IDLE".to_owned());
         }
+        for (name, pause) in [
+            ("SHOP_POLL_IDLE", self.options.poll_idle),
+            ("SHOP_POLL_GUARD", self.options.poll_guard),
+        ] {
+            if pause > PAUSE_MAX {
+                wrong.push(format!("{name} is longer than {PAUSE_MAX:?}"));
+            }
+        }
         wrong
     }
 }
@@ -58,6 +70,9 @@ pub struct Options {
     /// Pause between polls while nothing comes
     #[arg(long, env = "SHOP_POLL_IDLE", default_value = "50ms", value_parser = duration)]
     pub poll_idle: Duration,
+    /// Pause between polls while wake-ups announce all that comes
+    #[arg(long, env = "SHOP_POLL_GUARD", default_value = "500ms", value_parser = duration)]
+    pub poll_guard: Duration,
     /// How often the cursor is made durable while it moves
     #[arg(long, env = "SHOP_TICK_EVERY", default_value = "250ms", value_parser = duration)]
     pub tick_every: Duration,
@@ -73,7 +88,7 @@ pub struct Options {
     /// How requests to Kafka are compressed: worth its CPU where network or disk are scarce
     #[arg(long, env = "SHOP_COMPRESSION", default_value = "none")]
     pub compression: Compression,
-    /// The producer is replaced when nothing is acknowledged for so long though Kafka answers
+    /// A lane stops and tries again when nothing is acknowledged for so long though Kafka answers
     #[arg(long, env = "SHOP_STALLED_AFTER", default_value = "30s", value_parser = duration)]
     pub stalled_after: Duration,
 }
@@ -155,6 +170,21 @@ mod tests {
         assert_eq!(size("512MiB"), Ok(512 << 20));
         assert!(size("4").is_err());
         assert!(size("4GB").is_err());
+    }
+
+    #[test]
+    fn pauses_that_would_end_the_leaders_session_are_refused() {
+        use clap::Parser;
+        for (name, text, is_fine) in [
+            ("--poll-idle", "5s", true),
+            ("--poll-idle", "10s", false),
+            ("--poll-guard", "5s", true),
+            ("--poll-guard", "1m", false),
+        ] {
+            let args = ["relay", "--kafka", "k:1", "--databases", "a=postgres://a/a", name, text];
+            let wrong = Config::parse_from(args).contradictions();
+            assert_eq!(wrong.is_empty(), is_fine, "{name} {text}: {wrong:?}");
+        }
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! One database's life with the relay: found, led, shipped, lost and found again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::postgres::PgDatabaseError;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Database, Options},
     envelope::Envelope,
-    leader::{Leader, NoLeader},
+    leader::{Leader, NoLeader, event_types, identity},
     metrics::Meters,
-    publish::{Generation, Publisher},
+    publish::Producer,
     ship::Ship,
     status::{State, Status},
+    topics::Topics,
+    traffic::Traffic,
+    wake::WakeUps,
 };
 
 /// First and longest pause before a lost database is tried again.
@@ -22,13 +27,19 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How often what is not there yet is looked for: topics, identity, a stopped lane's cure.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Pauses before what Kafka refused is shipped again: the first at once, for Kafka may have lost
+/// its memory of a producer; then 5 s, doubled up to a minute, for it needs a person.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+
 /// What ends a stretch of shipping.
 #[derive(Debug)]
 pub(crate) enum Halt {
     /// Asked to.
     Stop,
-    /// The producer failed: again from the last tick, with the next one.
-    Producer,
+    /// An operator has paused the lane.
+    Paused,
+    /// Kafka refused a message, or acknowledges none: again from the last tick, later.
+    Kafka(String),
     /// The session is lost, and the cursor with it.
     Session(sqlx::Error),
     /// A row's type is not in `event_types`, as they were read.
@@ -56,10 +67,11 @@ impl From<NoLeader> for Halt {
 pub(crate) struct Lane {
     pub(crate) database: Database,
     pub(crate) options: Arc<Options>,
-    pub(crate) publisher: Publisher,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) status: Status,
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) meters: Meters,
+    pub(crate) topics: Arc<Topics>,
 }
 
 impl Lane {
@@ -75,7 +87,7 @@ impl Lane {
                     self.status.set(State::Stopped(why));
                     pause = PAUSE.1;
                 }
-                Halt::Producer | Halt::UnknownType(_) => {}
+                Halt::Paused | Halt::Kafka(_) | Halt::UnknownType(_) => {}
             }
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
@@ -89,13 +101,15 @@ impl Lane {
     /// From the search for a session to its end.
     async fn serve(&mut self, stop: &CancellationToken, pause: &mut Duration) -> Halt {
         let taken = Leader::take(&self.database, || self.status.set(State::StandsBy));
-        let (mut leader, _) = match stop.run_until_cancelled(taken).await {
+        let mut leader = match stop.run_until_cancelled(taken).await {
             None => return Halt::Stop,
             Some(Ok(taken)) => taken,
             Some(Err(error)) => return error.into(),
         };
         *pause = PAUSE.0;
+        self.status.set_leads(true);
         let halt = self.lead(&mut leader, stop).await;
+        self.status.set_leads(false);
         leader.close().await;
         halt
     }
@@ -103,70 +117,125 @@ impl Lane {
     /// Ships, each time from the last tick, as long as the session lasts.
     async fn lead(&mut self, leader: &mut Leader, stop: &CancellationToken) -> Halt {
         let mut unknown = None;
+        let mut refusals = 0;
         loop {
-            let prepared = tokio::select! {
-                prepared = self.prepare(leader, unknown) => prepared,
-                () = stop.cancelled() => Err(Halt::Stop),
+            let halt = self.stretch(leader, unknown, &mut refusals, stop).await;
+            unknown = match &halt {
+                Halt::UnknownType(number) => Some(*number),
+                _ => None,
             };
-            let (generation, envelope) = match prepared {
-                Ok(prepared) => prepared,
-                Err(halt) => return halt,
-            };
-            let cursor = match leader.resume().await {
-                Ok(cursor) => cursor,
-                Err(error) => return error.into(),
-            };
-            self.status.set(State::Leads);
-            let ship = Ship {
-                leader,
-                generation,
-                envelope,
-                options: &self.options,
-                meters: &self.meters,
-                wake: &self.wake,
-                stop,
-            };
-            match ship.run(cursor).await {
-                Halt::Producer => unknown = None,
-                Halt::UnknownType(number) => unknown = Some(number),
+            match halt {
+                Halt::Paused | Halt::UnknownType(_) => {}
+                // A topic was made anew: only this stretch was asked to end.
+                Halt::Stop if !stop.is_cancelled() => {}
+                Halt::Kafka(why) => {
+                    let pause = pause_after(refusals);
+                    refusals = refusals.saturating_add(1);
+                    self.meters.restarts.increment(1);
+                    tracing::warn!(
+                        database = &*self.database.label,
+                        "Kafka refuses what is shipped, the next try is in {pause:?}: {why}"
+                    );
+                    self.status.set(State::Stopped(format!("Kafka refuses it: {why}")));
+                    if let Err(halt) = sit_out(leader, pause, stop).await {
+                        return halt;
+                    }
+                }
                 halt => return halt,
             }
         }
     }
 
-    /// Waits for all that shipping needs: identity, event types, a producer, topics.
-    async fn prepare(
+    /// One stretch of shipping, with a producer of its own.
+    async fn stretch(
         &mut self,
         leader: &mut Leader,
         unknown: Option<i16>,
-    ) -> Result<(Arc<Generation>, Envelope), Halt> {
-        loop {
-            let missing = match self.envelope(leader, unknown).await? {
-                Err(missing) => missing,
-                Ok(envelope) => {
-                    let generation = tokio::time::timeout(LOOK, self.publisher.generation()).await;
-                    match generation {
-                        Ok(None) => return Err(Halt::Stop),
-                        Err(_) => State::Waiting("no producer".to_owned()),
-                        Ok(Some(generation)) => {
-                            let topics = generation.missing(envelope.topics()).await;
-                            match topics {
-                                Ok(none) if none.is_empty() => return Ok((generation, envelope)),
-                                Ok(some) => {
-                                    State::Waiting(format!("no topic {} yet", some.join(", ")))
-                                }
-                                Err(error) => {
-                                    State::Waiting(format!("Kafka does not answer: {error}"))
-                                }
-                            }
-                        }
-                    }
+        refusals: &mut u32,
+        stop: &CancellationToken,
+    ) -> Halt {
+        let prepared = tokio::select! {
+            prepared = self.prepare(leader, unknown) => prepared,
+            () = stop.cancelled() => Err(Halt::Stop),
+        };
+        let (mut producer, envelope) = match prepared {
+            Ok(prepared) => prepared,
+            Err(halt) => return halt,
+        };
+        let halt = match leader.resume().await {
+            Err(error) => error.into(),
+            Ok(cursor) => {
+                // After a refusal it is stopped until Kafka takes something.
+                if *refusals == 0 {
+                    self.status.set(State::Leads);
                 }
+                let stretch = self.topics.stretch(stop);
+                let ship = Ship {
+                    leader,
+                    producer: &mut producer,
+                    envelope,
+                    options: &self.options,
+                    meters: &self.meters,
+                    status: &self.status,
+                    refusals,
+                    wake_ups: &self.wake_ups,
+                    stop: &stretch,
+                };
+                ship.run(cursor).await
+            }
+        };
+        producer.close().await;
+        halt
+    }
+
+    /// Waits for all that shipping needs: no pause, identity, event types, a producer, topics.
+    async fn prepare(
+        &self,
+        leader: &mut Leader,
+        unknown: Option<i16>,
+    ) -> Result<(Producer, Envelope), Halt> {
+        let mut producer = None;
+        loop {
+            let missing = match leader.pause().await? {
+                Some(reason) => State::Paused(reason),
+                None => match self.envelope(leader, unknown).await? {
+                    Err(missing) => missing,
+                    Ok(envelope) => match self.producer(&mut producer, &envelope).await {
+                        Err(missing) => missing,
+                        Ok(sees_all) => match self.topics.look(&mut leader.session).await? {
+                            None => return Ok((sees_all, envelope)),
+                            Some(anew) => {
+                                producer = Some(sees_all);
+                                anew
+                            }
+                        },
+                    },
+                },
             };
             self.status.set(missing);
             tokio::time::sleep(LOOK).await;
-            leader.ping().await?;
         }
+    }
+
+    /// A producer that sees all topics, or what is missing. One that does not stays for the next
+    /// look.
+    async fn producer(
+        &self,
+        made: &mut Option<Producer>,
+        envelope: &Envelope,
+    ) -> Result<Producer, State> {
+        let producer = match made.take() {
+            Some(producer) => producer,
+            None => Producer::create(&self.options, &self.traffic)
+                .map_err(|error| State::Stopped(format!("no producer can be made: {error}")))?,
+        };
+        let missing = match producer.missing(envelope.topics()).await {
+            Ok(none) if none.is_empty() => return Ok(producer),
+            Ok(some) => State::Waiting(format!("no topic {} yet", some.join(", "))),
+            Err(error) => State::Waiting(format!("Kafka does not answer: {error}")),
+        };
+        *made = Some(producer);
+        Err(missing)
     }
 
     /// What makes messages of rows, or what it still lacks.
@@ -175,10 +244,10 @@ impl Lane {
         leader: &mut Leader,
         unknown: Option<i16>,
     ) -> sqlx::Result<Result<Envelope, State>> {
-        let Some(identity) = leader.identity().await? else {
+        let Some(identity) = identity(&mut leader.session).await? else {
             return Ok(Err(State::Waiting("its service has not started yet".to_owned())));
         };
-        let types = leader.event_types().await?;
+        let types = event_types(&mut leader.session).await?;
         if let Some(number) = unknown.filter(|number| types.iter().all(|t| t.number != *number)) {
             let why = format!(
                 "an event of type {number} waits, which is not in event_types: nothing is skipped"
@@ -189,6 +258,34 @@ impl Lane {
     }
 }
 
+/// How long what Kafka has refused so often before is left alone.
+fn pause_after(refusals: u32) -> Duration {
+    match refusals {
+        0 => PAUSE.0,
+        again => REFUSED.0.saturating_mul(1 << (again - 1).min(8)).min(REFUSED.1),
+    }
+}
+
+/// Keeps the session for a while without shipping.
+async fn sit_out(
+    leader: &mut Leader,
+    pause: Duration,
+    stop: &CancellationToken,
+) -> Result<(), Halt> {
+    let until = Instant::now() + pause;
+    while !until.saturating_duration_since(Instant::now()).is_zero() {
+        let left = until.saturating_duration_since(Instant::now()).min(LOOK);
+        if stop.run_until_cancelled(tokio::time::sleep(left)).await.is_none() {
+            return Err(Halt::Stop);
+        }
+        // A lane that is paused by hand need not wait: it is tried once it is resumed.
+        if leader.pause().await?.is_some() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// What a lost or missing database lacks, in words.
 fn reason(error: &sqlx::Error) -> String {
     let code = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>());
@@ -196,5 +293,21 @@ fn reason(error: &sqlx::Error) -> String {
         Some("3D000") => "the database is not there yet".to_owned(),
         Some("42P01") => "its migrations have not run yet".to_owned(),
         _ => format!("the session is lost: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_again_and_again_is_tried_ever_more_rarely() {
+        let pauses = (0..7).map(|refusals| pause_after(refusals).as_millis());
+
+        assert_eq!(
+            pauses.collect::<Vec<_>>(),
+            [100, 5_000, 10_000, 20_000, 40_000, 60_000, 60_000]
+        );
+        assert_eq!(pause_after(u32::MAX), REFUSED.1);
     }
 }

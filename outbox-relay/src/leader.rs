@@ -31,12 +31,19 @@ const STAND_BY: Duration = Duration::from_millis(250);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a statement that touches a handful of rows may take. The time-outs below are the
+/// server's; a server that vanished without a word ends nothing, so every wait has one of ours.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+
+/// Closing is a courtesy.
+const CLOSE: Duration = Duration::from_secs(1);
+
 /// Beyond the leaves there are, a poll's bound is this much above the last position.
 const BEYOND: i64 = 4_194_304;
 
 /// What pins the plans (see `poll`), and what ends the session of a leader that is frozen or gone:
 /// a leader polls or pings at least every second, so ten idle seconds mean that it is none.
-pub const SETTINGS: [(&str, &str); 18] = [
+pub const SETTINGS: [(&str, &str); 19] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_sort", "off"),
@@ -51,6 +58,8 @@ pub const SETTINGS: [(&str, &str); 18] = [
     ("statement_timeout", "10min"),
     ("lock_timeout", "10s"),
     ("idle_session_timeout", "10s"),
+    // A backend whose client has given a statement up ends, and the lock it holds with it.
+    ("client_connection_check_interval", "1s"),
     ("tcp_keepalives_idle", "3"),
     ("tcp_keepalives_interval", "1"),
     ("tcp_keepalives_count", "5"),
@@ -106,27 +115,52 @@ pub(crate) async fn connect(
         .statement_cache_capacity(16)
         .options(settings.iter().copied())
         .disable_statement_logging();
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options));
-    connected.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await
+}
+
+/// The end of `work`, or an error that costs its session, after `limit`.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Who speaks from a database, once its service has said so.
+pub(crate) async fn identity(session: &mut PgConnection) -> sqlx::Result<Option<Identity>> {
+    let identity = sqlx::query_as!(
+        Identity,
+        "-- leader.identity
+        select source, incarnation
+        from outbox_identity",
+    );
+    within(ANSWER, identity.fetch_optional(session)).await
+}
+
+/// What the type numbers mean.
+pub(crate) async fn event_types(session: &mut PgConnection) -> sqlx::Result<Vec<EventType>> {
+    let types = sqlx::query_as!(
+        EventType,
+        r#"-- leader.event_types
+        select type as number, topic, name
+        from event_types"#,
+    );
+    within(ANSWER, types.fetch_all(session)).await
 }
 
 impl Leader {
     /// Waits for the lock, calling `stands_by` while another holds it, and says so in a tick.
-    pub(crate) async fn take(
-        database: &Database,
-        stands_by: impl Fn(),
-    ) -> Result<(Self, Cursor), NoLeader> {
+    pub(crate) async fn take(database: &Database, stands_by: impl Fn()) -> Result<Self, NoLeader> {
         let mut session = connect(database, &SETTINGS).await?;
         loop {
-            let seat = sqlx::query!(
+            let asked = sqlx::query!(
                 r#"-- leader.take
                 select
                   pg_is_in_recovery() as "is_standby!",
                   case when pg_is_in_recovery() then false else pg_try_advisory_lock($1) end as "is_held!""#,
                 database.lock,
-            )
-            .fetch_one(&mut session)
-            .await?;
+            );
+            let seat = within(ANSWER, asked.fetch_one(&mut session)).await?;
             if seat.is_standby {
                 let why = "this is a standby: only a primary says what is committed".to_owned();
                 return Err(NoLeader::Refused(why));
@@ -141,12 +175,12 @@ impl Leader {
         let cursor = leader.resume().await?;
         leader.epoch += 1;
         leader.tick(&cursor).await?;
-        Ok((leader, cursor))
+        Ok(leader)
     }
 
     /// The last committed tick.
     pub(crate) async fn resume(&mut self) -> Result<Cursor, NoLeader> {
-        let last = sqlx::query!(
+        let found = sqlx::query!(
             r#"-- leader.resume
             select
               epoch,
@@ -159,13 +193,12 @@ impl Leader {
             from relay_tick
             order by tick_id desc
             limit 1"#,
-        )
-        .fetch_one(&mut self.session)
-        .await?;
+        );
+        let last = within(ANSWER, found.fetch_one(&mut self.session)).await?;
         if last.system_id != last.cluster {
             return Err(NoLeader::Refused(format!(
-                "the last tick was written in cluster {}, this is cluster {}: a restored dump. \
-                 Its transaction ids mean nothing here, so nothing is shipped",
+                "the last tick was written in cluster {}, this is cluster {}: an upgraded one or a \
+                 restored dump. Which of the two, a person has to say (outbox-relay adopt)",
                 last.system_id, last.cluster
             )));
         }
@@ -179,7 +212,7 @@ impl Leader {
     /// Makes a cursor durable. Kafka has acknowledged everything before it.
     pub(crate) async fn tick(&mut self, cursor: &Cursor) -> sqlx::Result<()> {
         let (walk_to, walk_pos) = cursor.walk.as_ref().map(|(to, pos)| (&**to, *pos)).unzip();
-        sqlx::query!(
+        let tick = sqlx::query!(
             "-- leader.tick
             insert into relay_tick (epoch, system_id, snap, shipped_pos, walk_to, walk_pos)
             values ($1, $2, $3::text::pg_snapshot, $4, $5::text::pg_snapshot, $6)",
@@ -189,64 +222,37 @@ impl Leader {
             cursor.shipped_pos,
             walk_to,
             walk_pos,
-        )
-        .execute(&mut self.session)
-        .await?;
+        );
+        within(ANSWER, tick.execute(&mut self.session)).await?;
         self.durable = Arc::clone(&cursor.snap);
         Ok(())
     }
 
     /// Ticks older than an hour go, the last never.
     pub(crate) async fn forget_ticks(&mut self) -> sqlx::Result<()> {
-        sqlx::query!(
+        let forgotten = sqlx::query!(
             "-- leader.forget_ticks
             delete from relay_tick
             where at < clock_timestamp() - interval '1 hour'
               and tick_id < (select max(tick_id) from relay_tick)",
-        )
-        .execute(&mut self.session)
-        .await?;
-        Ok(())
+        );
+        within(ANSWER, forgotten.execute(&mut self.session)).await.map(drop)
     }
 
-    /// Keeps the session from looking idle, and finds out that it is lost.
-    pub(crate) async fn ping(&mut self) -> sqlx::Result<()> {
-        sqlx::query_scalar!(
-            r#"-- leader.ping
-            select 1 as "one!""#
-        )
-        .fetch_one(&mut self.session)
-        .await?;
-        Ok(())
-    }
-
-    /// Who speaks from here, once a service has said so.
-    pub(crate) async fn identity(&mut self) -> sqlx::Result<Option<Identity>> {
-        sqlx::query_as!(
-            Identity,
-            "-- leader.identity
-            select source, incarnation
-            from outbox_identity",
-        )
-        .fetch_optional(&mut self.session)
-        .await
-    }
-
-    /// What the type numbers mean.
-    pub(crate) async fn event_types(&mut self) -> sqlx::Result<Vec<EventType>> {
-        sqlx::query_as!(
-            EventType,
-            r#"-- leader.event_types
-            select type as number, topic, name
-            from event_types"#,
-        )
-        .fetch_all(&mut self.session)
-        .await
+    /// Why an operator has paused the lane, if one has. Asked every second, it also keeps the
+    /// session from looking idle, and finds out that it is lost.
+    pub(crate) async fn pause(&mut self) -> sqlx::Result<Option<String>> {
+        let paused = sqlx::query_scalar!(
+            "-- leader.pause
+            select reason
+            from lane_pause",
+        );
+        within(ANSWER, paused.fetch_optional(&mut self.session)).await
     }
 
     /// Between which positions rows can be that are not shipped.
     pub(crate) async fn bounds(&mut self) -> sqlx::Result<Bounds> {
-        let found = sqlx::query!(
+        let looked = sqlx::query!(
             r#"-- leader.bounds
             select
               coalesce(
@@ -260,15 +266,14 @@ impl Leader {
                 where end_pos > (select last_value from outbox_pos)
               ) as high,
               (select last_value from outbox_pos) as "last_value!""#,
-        )
-        .fetch_one(&mut self.session)
-        .await?;
+        );
+        let found = within(ANSWER, looked.fetch_one(&mut self.session)).await?;
         let high = found.high.unwrap_or(found.last_value + BEYOND);
         Ok(Bounds { low: found.low, high: high.max(found.low) })
     }
 
     pub(crate) async fn close(self) {
         // Closing tells PostgreSQL at once that the lock is free; a failure only delays that.
-        drop(self.session.close().await);
+        drop(within(CLOSE, self.session.close()).await);
     }
 }

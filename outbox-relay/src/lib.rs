@@ -9,10 +9,15 @@
 //! position": positions and transaction ids are handed out in another order than they become
 //! visible. The cursor is a snapshot; it becomes durable as a tick (`leader`) once Kafka has
 //! acknowledged everything that is visible in it (`publish`). One lane (`ship`) serves one
-//! database; all lanes share one producer. `retire` drops what nobody can need any more.
+//! database, with a producer of its own; lanes share the room in flight and nothing else.
+//! `retire` drops what nobody can need any more, `topics` finds out which topics were made anew,
+//! `replay` ships once more what an operator asks for, and `adopt` takes over what was upgraded or
+//! restored.
 
+pub mod adopt;
 pub mod config;
 
+mod cadence;
 mod envelope;
 mod lane;
 mod leader;
@@ -20,9 +25,12 @@ mod metrics;
 mod poll;
 mod progress;
 mod publish;
+mod replay;
 mod retire;
 mod ship;
 mod status;
+mod topics;
+mod traffic;
 mod wake;
 mod walk;
 
@@ -30,12 +38,10 @@ use std::sync::Arc;
 
 use chassis::Chassis;
 use futures::{FutureExt, future::BoxFuture};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Compression, Config, Database, Options};
 pub use leader::{LOCK, SETTINGS};
-pub use publish::Publisher;
 pub use status::{State, Status};
 
 /// The statements of polls and walks between two positions, for who wants to see their plans under
@@ -43,7 +49,7 @@ pub use status::{State, Status};
 pub fn statements(low: i64, high: i64) -> Vec<Arc<str>> {
     let bounds = leader::Bounds { low, high };
     let texts = walk::Texts::new(&bounds);
-    vec![poll::text(&bounds), texts.first, texts.window]
+    vec![poll::text(&bounds), texts.ahead, texts.window]
 }
 
 /// A named loop; it ends when its token is cancelled, having finished what it holds.
@@ -51,62 +57,67 @@ pub type Loop = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::
 
 /// The loops of a relay, and what they say of themselves.
 pub struct Relay {
-    /// Per database: the lane that ships, the wake-up, the dropping of leaves.
+    /// Per database: the lane that ships, the wake-up, the dropping of leaves, the replays.
     pub loops: Vec<(&'static str, Loop)>,
-    /// The producer, which must outlive the others.
-    pub producer: Loop,
     /// How each database fares, in the order of the options.
     pub databases: Vec<Status>,
-    /// Whether there is a producer.
-    pub kafka: Publisher,
 }
 
 impl Relay {
     /// Nothing runs until the loops are polled.
     pub fn open(options: &Options) -> Self {
         let options = Arc::new(options.clone());
-        let (factory, publisher) = publish::open(&options);
+        let traffic = Arc::new(traffic::Traffic::new(options.databases.len()));
         let mut loops: Vec<(&'static str, Loop)> = Vec::new();
         let mut databases = Vec::new();
+        let ends = topics::Ends::new(&options);
         for database in &options.databases {
             let status = Status::new(&database.label);
-            let wake = Arc::new(Notify::new());
+            let wake_ups = Arc::new(wake::WakeUps::default());
+            let topics = Arc::new(topics::Topics::new(&ends, &database.label));
             let lane = lane::Lane {
                 database: database.clone(),
                 options: Arc::clone(&options),
-                publisher: publisher.clone(),
+                traffic: Arc::clone(&traffic),
                 status: status.clone(),
-                wake: Arc::clone(&wake),
+                wake_ups: Arc::clone(&wake_ups),
                 meters: metrics::Meters::new(&database.label),
+                topics: Arc::clone(&topics),
+            };
+            let replayer = replay::Replayer {
+                database: database.clone(),
+                options: Arc::clone(&options),
+                traffic: Arc::clone(&traffic),
+                status: status.clone(),
+                topics,
             };
             let retire =
                 retire::Retire::new(database.clone(), Arc::clone(&options), status.clone());
             let url = database.url().to_owned();
             loops.push(("relay", Box::new(move |stop| lane.run(stop).boxed())));
-            loops.push(("wake", Box::new(move |stop| wake::listen(url, wake, stop).boxed())));
+            loops.push(("wake", Box::new(move |stop| wake::listen(url, wake_ups, stop).boxed())));
             loops.push(("retire", Box::new(move |stop| retire.run(stop).boxed())));
+            loops.push(("replay", Box::new(move |stop| replayer.run(stop).boxed())));
             databases.push(status);
         }
-        let producer: Loop = Box::new(move |stop| factory.run(stop).boxed());
-        Self { loops, producer, databases, kafka: publisher }
+        Self { loops, databases }
     }
 }
 
-/// Starts the process: one lane a database, one producer for all.
+/// Starts the process: one lane a database.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
-    let relay = Relay::open(&config.options);
-    let Relay { loops, producer, databases, kafka } = relay;
-    chassis.health.probe("databases", move || {
-        let wrong: Vec<_> = databases.iter().filter_map(Status::problem).collect();
-        async move { if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) } }
-    });
-    chassis.health.probe("kafka", move || {
-        let wrong = kafka.problem();
-        async move { wrong.map_or(Ok(()), Err) }
-    });
+    let Relay { loops, databases } = Relay::open(&config.options);
+    let said = |of: fn(&Status) -> Option<String>| {
+        let databases = databases.clone();
+        move || {
+            let said: Vec<_> = databases.iter().filter_map(of).collect();
+            async move { if said.is_empty() { Ok(()) } else { Err(said.join("; ")) } }
+        }
+    };
+    chassis.health.probe("databases", said(Status::problem));
+    chassis.health.notice("lanes", said(Status::notice));
     for (name, task) in loops {
         chassis.tasks.spawn(name, task);
     }
-    chassis.tasks.spawn_last("producer", producer);
     chassis.wait().await
 }

@@ -1,7 +1,8 @@
-//! The process `outbox-relay`.
+//! The process `outbox-relay`, and its command `adopt`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run("outbox-relay", outbox_relay::start)
+    outbox_relay::adopt::command()
+        .unwrap_or_else(|| chassis::run("outbox-relay", outbox_relay::start))
 }

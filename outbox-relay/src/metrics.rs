@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// 1 while this process ships the database's outbox.
+/// 1 while this process is the one that may ship the database's outbox.
 pub(crate) const LEADER: &str = "relay_leader";
-/// 1 while a lane has stopped and only a person can help.
+/// 1 while a lane has stopped: Kafka refuses what it ships, or only a person can help.
 pub(crate) const STOPPED: &str = "relay_stopped";
-/// Producers that were replaced.
-pub(crate) const RESTARTS: &str = "relay_producer_restarts_total";
+/// 1 while an operator has paused a lane.
+pub(crate) const PAUSED: &str = "relay_paused";
 
 /// What a lane counts.
 #[derive(Clone)]
@@ -17,7 +17,10 @@ pub(crate) struct Meters {
     /// Messages that Kafka has acknowledged.
     pub(crate) published: Counter,
     pub(crate) ticks: Counter,
+    pub(crate) polls: Counter,
     pub(crate) walks: Counter,
+    /// Producers that were replaced because Kafka refused something.
+    pub(crate) restarts: Counter,
     /// From a row's `created_at` to the acknowledgement, the oldest row of each poll.
     pub(crate) lag: Histogram,
 }
@@ -28,6 +31,8 @@ impl Meters {
         Self {
             published: counter!("relay_published_total", "database" => label()),
             ticks: counter!("relay_ticks_total", "database" => label()),
+            polls: counter!("relay_polls_total", "database" => label()),
+            restarts: counter!("relay_producer_restarts_total", "database" => label()),
             walks: counter!("relay_walks_total", "database" => label()),
             lag: histogram!("relay_lag_seconds", "database" => label()),
         }

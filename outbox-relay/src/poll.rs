@@ -29,7 +29,7 @@ pub(crate) const ROWS_MAX: i64 = 10_000;
 pub(crate) const BYTES_MAX: i64 = 8_000_000;
 
 /// A poll takes less than a millisecond. One that takes this long will not come back.
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An outbox row, borrowed from the connection's buffer.
 pub(crate) struct Row<'r> {

@@ -9,26 +9,25 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
+    cadence::Cadence,
     config::Options,
     envelope::Envelope,
     lane::Halt,
     leader::{Bounds, Cursor},
     metrics::Meters,
     poll::{self, Row},
-    publish::{Batch, Generation, Receipt, Way},
+    publish::{Batch, End, Producer, Receipt, Way},
     walk,
 };
 
-/// After this many empty polls the lane is no longer hot, after `WARM_FOR` no longer warm.
-const HOT_POLLS: u32 = 10;
-const WARM: Duration = Duration::from_millis(5);
-const WARM_FOR: Duration = Duration::from_secs(2);
+/// Between a look for acknowledgements that a tick waits for and the next one.
+const SETTLE: Duration = Duration::from_millis(5);
 
 /// What was read, not yet acknowledged.
 pub(crate) struct Mark {
     receipt: Receipt,
-    /// Where the lane is once this is acknowledged.
-    cursor: Cursor,
+    /// Where the lane is once this is acknowledged; nowhere new if the poll ended early.
+    cursor: Option<Cursor>,
     rows: u32,
     read_at: Instant,
     /// How old the oldest row of a poll was when it was read.
@@ -48,16 +47,21 @@ pub(crate) struct Progress {
     pub(crate) moved: bool,
     pub(crate) ticked_at: Instant,
     pub(crate) tidied_at: Instant,
+    /// When it was last looked whether all is well.
+    pub(crate) looked_at: Instant,
+    /// How many messages Kafka had acknowledged when that number last changed, or none waited.
+    acknowledgements: (u64, Instant),
+    /// Whether Kafka takes what is shipped: something was acknowledged, or all is.
+    pub(crate) is_sound: bool,
     /// Notified when a batch is done.
     pub(crate) done: Arc<Notify>,
-    pub(crate) empty_polls: u32,
-    pub(crate) found_at: Instant,
+    pub(crate) cadence: Cadence,
     pub(crate) last_value: i64,
 }
 
 impl Progress {
     pub(crate) fn new(bounds: Bounds, cursor: Cursor) -> Self {
-        let long_ago = Instant::now();
+        let now = Instant::now();
         Self {
             bounds,
             poll: poll::text(&bounds),
@@ -66,11 +70,13 @@ impl Progress {
             read: cursor.clone(),
             acknowledged: cursor,
             moved: false,
-            ticked_at: long_ago,
-            tidied_at: long_ago,
+            ticked_at: now,
+            tidied_at: now,
+            looked_at: now,
+            acknowledgements: (0, now),
+            is_sound: false,
             done: Arc::new(Notify::new()),
-            empty_polls: 0,
-            found_at: long_ago,
+            cadence: Cadence::new(now),
             last_value: 0,
         }
     }
@@ -84,60 +90,80 @@ impl Progress {
     /// Remembers what was just sent, and where that leads.
     pub(crate) fn mark(&mut self, sending: Sending<'_>, age: Option<Duration>) {
         let (rows, receipt) = sending.close();
-        let cursor = self.read.clone();
+        let cursor = Some(self.read.clone());
         self.marks.push_back(Mark { receipt, cursor, rows, read_at: Instant::now(), age });
+    }
+
+    /// What was sent before reading ended early is waited for, like all that is in flight.
+    pub(crate) fn interrupt(&mut self, sending: Sending<'_>, halt: Halt) -> Halt {
+        let (rows, receipt) = sending.close();
+        if rows > 0 {
+            let read_at = Instant::now();
+            self.marks.push_back(Mark { receipt, cursor: None, rows, read_at, age: None });
+        }
+        halt
     }
 
     /// The cursor moved and no row with it: it stands for what is in flight already.
     pub(crate) fn nothing_new(&mut self) {
         match self.marks.back_mut() {
-            Some(mark) => mark.cursor = self.read.clone(),
-            None => self.acknowledged = self.read.clone(),
+            Some(mark) => mark.cursor = Some(self.read.clone()),
+            None => {
+                self.acknowledged = self.read.clone();
+                self.is_sound = true;
+            }
         }
     }
 
-    /// Takes what Kafka has acknowledged off the queue, in order.
-    pub(crate) fn settle(&mut self, generation: &Generation, meters: &Meters) -> Result<(), Halt> {
-        while self.marks.front().is_some_and(|mark| mark.receipt.is_done()) {
-            // A failed message is done, too, and breaks its producer before that.
-            if generation.is_broken() {
-                return Err(Halt::Producer);
+    /// Takes what Kafka has acknowledged off the queue, in order; false when the next was refused.
+    pub(crate) fn settle(&mut self, meters: &Meters) -> bool {
+        while let Some(end) = self.marks.front().and_then(|mark| mark.receipt.end()) {
+            if end == End::Failed {
+                return false;
             }
             if let Some(mark) = self.marks.pop_front() {
                 meters.published.increment(u64::from(mark.rows));
                 if let Some(age) = mark.age {
                     meters.lag.record(age + mark.read_at.elapsed());
                 }
-                self.acknowledged = mark.cursor;
-                self.moved = true;
+                if let Some(cursor) = mark.cursor {
+                    self.acknowledged = cursor;
+                    self.moved = true;
+                    self.is_sound = true;
+                }
             }
         }
-        Ok(())
+        true
+    }
+
+    /// How long something has been in flight and nothing was acknowledged.
+    pub(crate) fn stalled_for(&mut self, acknowledged: u64) -> Duration {
+        if self.marks.is_empty() || self.acknowledgements.0 != acknowledged {
+            self.acknowledgements = (acknowledged, Instant::now());
+        }
+        self.acknowledgements.1.elapsed()
+    }
+
+    /// What is in flight gets all its time again.
+    pub(crate) fn be_patient(&mut self) {
+        self.acknowledgements.1 = Instant::now();
+    }
+
+    /// How long the oldest of what is in flight has been there.
+    pub(crate) fn oldest_in_flight(&self) -> Duration {
+        self.marks.front().map_or(Duration::ZERO, |mark| mark.read_at.elapsed())
     }
 
     /// How long until a tick is due, if one will be.
     pub(crate) fn until_tick(&self, options: &Options) -> Option<Duration> {
         let waits = self.moved || !self.marks.is_empty();
-        waits.then(|| options.tick_every.saturating_sub(self.ticked_at.elapsed()).max(WARM))
-    }
-
-    /// The pause from one poll's start to the next: short while events come, longer and longer
-    /// when none do.
-    pub(crate) fn pause(&mut self, found: u32, options: &Options) -> Duration {
-        self.empty_polls = if found == 0 { self.empty_polls.saturating_add(1) } else { 0 };
-        if self.empty_polls < HOT_POLLS {
-            options.poll_hot
-        } else if self.found_at.elapsed() < WARM_FOR {
-            WARM.clamp(options.poll_hot, options.poll_idle)
-        } else {
-            options.poll_idle
-        }
+        waits.then(|| options.tick_every.saturating_sub(self.ticked_at.elapsed()).max(SETTLE))
     }
 }
 
 /// What a poll or a window sends.
 pub(crate) struct Sending<'a> {
-    pub(crate) generation: &'a Generation,
+    pub(crate) producer: &'a Producer,
     pub(crate) envelope: &'a Envelope,
     pub(crate) batch: Arc<Batch>,
     pub(crate) receipt: Receipt,
@@ -150,22 +176,22 @@ pub(crate) struct Sending<'a> {
 impl<'a> Sending<'a> {
     pub(crate) fn new(
         way: Way,
-        generation: &'a Generation,
+        producer: &'a Producer,
         envelope: &'a Envelope,
         done: &Arc<Notify>,
     ) -> Self {
-        let (batch, receipt) = generation.batch(way, done);
-        Self { generation, envelope, batch, receipt, rows: 0, weight: 0, last_pos: 0, oldest: 0 }
+        let (batch, receipt) = producer.batch(way, done);
+        Self { producer, envelope, batch, receipt, rows: 0, weight: 0, last_pos: 0, oldest: 0 }
     }
 
     pub(crate) fn send(&mut self, row: &Row<'_>) -> Result<(), Halt> {
         let kind = self.envelope.kind(row.kind).ok_or(Halt::UnknownType(row.kind))?;
-        if self.generation.is_broken() {
-            return Err(Halt::Producer);
+        if self.producer.is_broken() {
+            return Err(Halt::Kafka(self.producer.failure()));
         }
-        let sent = self.generation.send(&self.batch, kind, row);
+        let sent = self.producer.send(&self.batch, kind, row);
         self.weight += sent.map_err(|error| {
-            Halt::Refused(format!("the event at position {} cannot be sent: {error}", row.pos))
+            Halt::Kafka(format!("the event at position {} cannot be sent: {error}", row.pos))
         })?;
         if self.rows == 0 {
             self.oldest = row.created_at;
@@ -176,7 +202,7 @@ impl<'a> Sending<'a> {
     }
 
     pub(crate) fn close(self) -> (u32, Receipt) {
-        self.generation.close(&self.batch, self.weight);
+        self.producer.close_batch(&self.batch, self.weight);
         (self.rows, self.receipt)
     }
 }

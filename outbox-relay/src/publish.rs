@@ -1,35 +1,32 @@
-//! The one Kafka producer of the process, and its replacement when a delivery fails.
+//! A lane's Kafka producer, for one stretch of shipping.
 //!
 //! Nothing may overtake a failed message of its key. So the first failure breaks the whole
-//! producer: with `enable.gapless.guarantee` librdkafka itself sends nothing after it, what is
-//! queued is purged, every lane drops what it has in hand, and starts again from its last tick
-//! with a new producer. Kafka being away is no failure: messages do not expire (one that expires
-//! after it was sent might be overtaken), they wait, and lanes stop reading meanwhile.
+//! producer: with `enable.gapless.guarantee` librdkafka itself sends nothing after it. Each lane
+//! has a producer of its own, from one start at a tick to whatever ends it: a failure is one
+//! lane's, what a lane had in hand is purged after its last send, and a new start finds nothing
+//! of the old one in flight. Kafka being away is no failure: messages do not expire (one that
+//! expires after it was sent might be overtaken), they wait, and the lane stops reading meanwhile.
 
 use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig, ClientContext, Message,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{
-        BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer,
+        BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
     },
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Options, envelope::Kind, poll::Row};
-
-/// What all lanes together may have in flight: two windows of small events. With their
-/// headers librdkafka holds about three times this.
-const IN_FLIGHT_MAX: usize = 8 << 20;
+use crate::{config::Options, envelope::Kind, poll::Row, traffic::Traffic};
 
 /// What a message costs beside key and payload, in that account.
 const MESSAGE_COST: usize = 700;
@@ -37,26 +34,22 @@ const MESSAGE_COST: usize = 700;
 /// How long a metadata request may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// First and longest pause before the next producer; it doubles while producers fail early.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// A producer that lived so long was sound: its successor need not wait.
-const SOUND: Duration = Duration::from_mins(1);
-
-/// How long the lanes may take to let a broken producer go; it is abandoned to them after that.
-const LET_GO: Duration = Duration::from_secs(2);
+/// How long the end of a producer is waited for: its threads may be in the middle of a look-up.
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// What a producer knows of its messages.
-struct Ledger {
+struct Deliveries {
+    traffic: Arc<Traffic>,
     in_flight: AtomicUsize,
     acknowledged: AtomicU64,
-    /// Messages acknowledged in the last second.
-    rate: AtomicU64,
+    /// Why librdkafka sends nothing more.
     failure: OnceLock<String>,
+    /// What Kafka said of the message that it refused: it tells more than the failure.
+    refusal: OnceLock<String>,
     broken: CancellationToken,
 }
 
-impl Ledger {
+impl Deliveries {
     /// The first failure breaks the producer.
     fn fail(&self, why: String) {
         if self.failure.set(why).is_ok() {
@@ -66,7 +59,7 @@ impl Ledger {
 }
 
 /// librdkafka's callbacks.
-struct Callbacks(Arc<Ledger>);
+struct Callbacks(Arc<Deliveries>);
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
@@ -91,13 +84,35 @@ impl ClientContext for Callbacks {
 impl ProducerContext for Callbacks {
     type DeliveryOpaque = Arc<Batch>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, _batch: Arc<Batch>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
         match result {
-            Ok(_) => _ = self.0.acknowledged.fetch_add(1, Ordering::Relaxed),
-            // Before the batch is dropped, which would make it count as done.
-            Err((error, _)) => self.0.fail(error.to_string()),
+            Ok(_) => {
+                self.0.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.0.traffic.acknowledge();
+            }
+            Err((error, message)) => {
+                batch.has_failed.store(true, Ordering::Relaxed);
+                if is_about_the_message(error) {
+                    let (topic, partition) = (message.topic(), message.partition());
+                    let why = format!("topic {topic}, partition {partition}: {error}");
+                    drop(self.0.refusal.set(why));
+                }
+                self.0.fail(error.to_string());
+            }
         }
     }
+}
+
+/// What fails after the first failure says nothing of its own.
+fn is_about_the_message(error: &KafkaError) -> bool {
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::Fatal
+                | RDKafkaErrorCode::PurgeQueue
+                | RDKafkaErrorCode::PurgeInflight
+        )
+    )
 }
 
 /// How a batch goes out.
@@ -110,46 +125,57 @@ pub(crate) enum Way {
     Walk,
 }
 
-/// What was sent of one poll or window. Each message holds it until Kafka has acknowledged it, so
-/// it is dropped, and thereby done, with the last one.
+/// What was sent of one poll or window. Each message holds it until Kafka has answered for it, so
+/// it is dropped, and its end known, with the last one.
 pub(crate) struct Batch {
     way: Way,
-    ledger: Arc<Ledger>,
+    deliveries: Arc<Deliveries>,
     weight: AtomicUsize,
-    done: Arc<AtomicBool>,
+    has_failed: AtomicBool,
+    end: Arc<OnceLock<End>>,
     wake: Arc<Notify>,
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Acknowledged,
+    /// At least one of its messages was not.
+    Failed,
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.ledger.in_flight.fetch_sub(*self.weight.get_mut(), Ordering::Relaxed);
-        self.done.store(true, Ordering::Release);
+        let weight = *self.weight.get_mut();
+        self.deliveries.in_flight.fetch_sub(weight, Ordering::Relaxed);
+        self.deliveries.traffic.leave(weight);
+        let end = if *self.has_failed.get_mut() { End::Failed } else { End::Acknowledged };
+        _ = self.end.set(end);
         self.wake.notify_one();
     }
 }
 
-/// Tells whether Kafka has acknowledged all of a batch.
-pub(crate) struct Receipt {
-    done: Arc<AtomicBool>,
-}
+/// Tells how a batch ended, once it has.
+pub(crate) struct Receipt(Arc<OnceLock<End>>);
 
 impl Receipt {
-    pub(crate) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
+    pub(crate) fn end(&self) -> Option<End> {
+        self.0.get().copied()
     }
 }
 
-/// One producer, from its making to its first failure; two to librdkafka, because how long it may
-/// wait for company is a producer's setting. Nothing is sent the one way before all that went the
+/// A lane's producer; two to librdkafka once there was a walk, because how long it may wait for
+/// more to send is a producer's setting. Nothing is sent the one way before all that went the
 /// other is acknowledged.
-pub(crate) struct Generation {
-    polls: ThreadedProducer<Callbacks>,
-    walks: ThreadedProducer<Callbacks>,
-    ledger: Arc<Ledger>,
+pub(crate) struct Producer {
+    config: ClientConfig,
+    polls: Arc<ThreadedProducer<Callbacks>>,
+    walks: Option<ThreadedProducer<Callbacks>>,
+    deliveries: Arc<Deliveries>,
 }
 
-impl Generation {
-    fn create(options: &Options) -> KafkaResult<Self> {
+impl Producer {
+    pub(crate) fn create(options: &Options, traffic: &Arc<Traffic>) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &options.kafka)
@@ -160,7 +186,7 @@ impl Generation {
             .set("max.in.flight", "5")
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
-            // Above what `IN_FLIGHT_MAX` lets all lanes have in flight: the queue is never full.
+            // Above what `traffic` lets all lanes have in flight: the queue is never full.
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", "1048576")
             // A producer of any other language puts a key into the same partition.
@@ -172,35 +198,41 @@ impl Generation {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "60000");
-        let ledger = Arc::new(Ledger {
+        let deliveries = Arc::new(Deliveries {
+            traffic: Arc::clone(traffic),
             in_flight: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
-            rate: AtomicU64::new(0),
             failure: OnceLock::new(),
+            refusal: OnceLock::new(),
             broken: CancellationToken::new(),
         });
-        let mut producer = |linger: &str| {
-            let callbacks = Callbacks(Arc::clone(&ledger));
-            let config = config.set("linger.ms", linger);
-            ThreadedProducer::from_config_and_context(config, callbacks)
-        };
-        // What a poll finds is the batch: waiting for more only adds latency. A walk's windows
-        // follow each other: 8 ms are a hundred events a partition; 50 ms starve it for room.
-        let (polls, walks) = (producer("0")?, producer("8")?);
-        Ok(Self { polls, walks, ledger })
+        // What a poll finds is the batch: waiting for more only adds latency.
+        let polls = Arc::new(client(&mut config, "0", &deliveries)?);
+        Ok(Self { config, polls, walks: None, deliveries })
     }
 
-    /// Opens a batch; `wake` is notified when it is done.
+    /// Makes what a walk sends with, if no walk has come before.
+    pub(crate) fn prepare_walk(&mut self) -> KafkaResult<()> {
+        if self.walks.is_none() {
+            // A walk's windows follow each other: 8 ms are a hundred events a partition; 50 ms
+            // starve it for room.
+            self.walks = Some(client(&mut self.config, "8", &self.deliveries)?);
+        }
+        Ok(())
+    }
+
+    /// Opens a batch; `wake` is notified when it has ended.
     pub(crate) fn batch(&self, way: Way, wake: &Arc<Notify>) -> (Arc<Batch>, Receipt) {
-        let done = Arc::new(AtomicBool::new(false));
+        let end = Arc::new(OnceLock::new());
         let batch = Arc::new(Batch {
             way,
-            ledger: Arc::clone(&self.ledger),
+            deliveries: Arc::clone(&self.deliveries),
             weight: AtomicUsize::new(0),
-            done: Arc::clone(&done),
+            has_failed: AtomicBool::new(false),
+            end: Arc::clone(&end),
             wake: Arc::clone(wake),
         });
-        (batch, Receipt { done })
+        (batch, Receipt(end))
     }
 
     /// Queues one message and gives back what it weighs.
@@ -214,48 +246,57 @@ impl Generation {
             .key(row.key)
             .payload(row.payload)
             .headers(kind.headers(row));
-        let producer = match batch.way {
-            Way::Poll => &self.polls,
-            Way::Walk => &self.walks,
+        let client = match (batch.way, &self.walks) {
+            (Way::Walk, Some(walks)) => walks,
+            (Way::Walk, None) | (Way::Poll, _) => &*self.polls,
         };
-        producer.send(record).map_err(|(error, _)| error)?;
+        client.send(record).map_err(|(error, _)| error)?;
         Ok(row.key.len() + row.payload.len() + MESSAGE_COST)
     }
 
     /// Everything of a batch is sent.
-    pub(crate) fn close(&self, batch: &Arc<Batch>, weight: usize) {
+    pub(crate) fn close_batch(&self, batch: &Arc<Batch>, weight: usize) {
         batch.weight.store(weight, Ordering::Relaxed);
-        self.ledger.in_flight.fetch_add(weight, Ordering::Relaxed);
+        self.deliveries.in_flight.fetch_add(weight, Ordering::Relaxed);
+        self.deliveries.traffic.enter(weight);
     }
 
-    /// Whether there is room for another batch. One without anything in flight need not ask.
+    /// Whether there is room for another batch. A lane without anything in flight need not ask.
     pub(crate) fn has_room(&self) -> bool {
-        self.ledger.in_flight.load(Ordering::Relaxed) < IN_FLIGHT_MAX
+        self.deliveries.traffic.has_room(self.deliveries.in_flight.load(Ordering::Relaxed))
     }
 
     /// How many events a second all lanes together had acknowledged of late.
     pub(crate) fn rate(&self) -> u64 {
-        self.ledger.rate.load(Ordering::Relaxed)
+        self.deliveries.traffic.rate()
+    }
+
+    /// How many messages Kafka has acknowledged to this producer.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.deliveries.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Ends when the producer is broken.
     pub(crate) async fn broken(&self) {
-        self.ledger.broken.cancelled().await;
+        self.deliveries.broken.cancelled().await;
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        self.ledger.broken.is_cancelled()
+        self.deliveries.broken.is_cancelled()
+    }
+
+    /// Why it is broken.
+    pub(crate) fn failure(&self) -> String {
+        let Deliveries { refusal, failure, .. } = &*self.deliveries;
+        refusal.get().or(failure.get()).cloned().unwrap_or_default()
     }
 
     /// Those of `wanted` that are no topics (yet).
-    pub(crate) async fn missing(
-        self: &Arc<Self>,
-        wanted: Vec<Arc<str>>,
-    ) -> KafkaResult<Vec<Arc<str>>> {
-        let generation = Arc::clone(self);
+    pub(crate) async fn missing(&self, wanted: Vec<Arc<str>>) -> KafkaResult<Vec<Arc<str>>> {
+        let client = Arc::clone(&self.polls);
         let look = move || {
             // All topics: asking for one by name would make it, with the broker's defaults.
-            let found = generation.polls.client().fetch_metadata(None, METADATA_TIMEOUT)?;
+            let found = client.client().fetch_metadata(None, METADATA_TIMEOUT)?;
             let there = |name: &str| {
                 found
                     .topics()
@@ -267,100 +308,28 @@ impl Generation {
         let looked = tokio::task::spawn_blocking(look).await;
         looked.unwrap_or(Err(KafkaError::Canceled))
     }
-}
 
-/// Where lanes get the present producer. Cheap to clone.
-#[derive(Clone)]
-pub struct Publisher(watch::Receiver<Option<Arc<Generation>>>);
-
-impl Publisher {
-    /// What keeps events from being published. That Kafka is away does not: they wait.
-    pub fn problem(&self) -> Option<String> {
-        let is_sound = self.0.borrow().as_ref().is_some_and(|now| !now.is_broken());
-        if is_sound { None } else { Some("no producer".to_owned()) }
-    }
-
-    /// A producer that is not broken, as soon as there is one; `None` when there will be no more.
-    pub(crate) async fn generation(&mut self) -> Option<Arc<Generation>> {
-        let sound = |now: &Option<Arc<Generation>>| now.as_ref().is_some_and(|g| !g.is_broken());
-        self.0.wait_for(sound).await.ok()?.clone()
-    }
-}
-
-/// Makes producers, one after the other.
-pub(crate) struct Factory {
-    options: Arc<Options>,
-    current: watch::Sender<Option<Arc<Generation>>>,
-}
-
-pub(crate) fn open(options: &Arc<Options>) -> (Factory, Publisher) {
-    let (current, publisher) = watch::channel(None);
-    let factory = Factory { options: Arc::clone(options), current };
-    (factory, Publisher(publisher))
-}
-
-impl Factory {
-    /// Keeps a sound producer there until it is asked to stop.
-    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut pause = PAUSE.0;
-        while !stop.is_cancelled() {
-            let born = Instant::now();
-            let generation = Arc::new(Generation::create(&self.options)?);
-            self.current.send_replace(Some(Arc::clone(&generation)));
-            tokio::select! {
-                () = generation.broken() => {}
-                () = self.watch(&generation) => {}
-                () = stop.cancelled() => {}
-            }
-            self.current.send_replace(None);
-            if let Some(why) = generation.ledger.failure.get() {
-                tracing::error!("a delivery failed, all starts again from the last ticks: {why}");
-                metrics::counter!(crate::metrics::RESTARTS).increment(1);
-            }
-            let_go(generation).await;
-            pause = if born.elapsed() > SOUND { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
-            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+    /// Ends it. The lane sends no more by now, so nothing can follow what is purged here.
+    pub(crate) async fn close(self) {
+        let purged = || PurgeConfig::default().queue().inflight();
+        self.polls.purge(purged());
+        if let Some(walks) = &self.walks {
+            walks.purge(purged());
         }
-        Ok(())
-    }
-
-    /// Breaks a producer that gets nothing acknowledged although Kafka answers.
-    async fn watch(&self, generation: &Arc<Generation>) {
-        let (ledger, stalled_after) = (&generation.ledger, self.options.stalled_after);
-        let (mut since, mut before) = ((Instant::now(), 0), 0);
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let acknowledged = ledger.acknowledged.load(Ordering::Relaxed);
-            ledger.rate.store(acknowledged - before, Ordering::Relaxed);
-            before = acknowledged;
-            if acknowledged != since.1 || ledger.in_flight.load(Ordering::Relaxed) == 0 {
-                since = (Instant::now(), acknowledged);
-                continue;
-            }
-            if since.0.elapsed() < stalled_after {
-                continue;
-            }
-            if generation.missing(Vec::new()).await.is_ok() {
-                ledger.fail(format!("nothing acknowledged for {stalled_after:?}"));
-            } else {
-                tracing::warn!("Kafka is away; what is in flight waits");
-                since.0 = Instant::now();
-            }
+        // Outside of the runtime's threads: the end waits for librdkafka's own.
+        let ended = tokio::task::spawn_blocking(move || drop(self));
+        if tokio::time::timeout(CLOSE, ended).await.is_err() {
+            tracing::debug!("a producer takes long to end");
         }
     }
 }
 
-/// Drops a producer, what is queued in it included, outside of the runtime's threads: it waits.
-async fn let_go(generation: Arc<Generation>) {
-    if !generation.is_broken() {
-        generation.ledger.broken.cancel();
-    }
-    for producer in [&generation.polls, &generation.walks] {
-        producer.purge(PurgeConfig::default().queue().inflight());
-    }
-    let start = Instant::now();
-    while Arc::strong_count(&generation) > 1 && start.elapsed() < LET_GO {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    drop(tokio::task::spawn_blocking(move || drop(generation)).await);
+/// One of librdkafka's producers.
+fn client(
+    config: &mut ClientConfig,
+    linger_ms: &str,
+    deliveries: &Arc<Deliveries>,
+) -> KafkaResult<ThreadedProducer<Callbacks>> {
+    let callbacks = Callbacks(Arc::clone(deliveries));
+    ThreadedProducer::from_config_and_context(config.set("linger.ms", linger_ms), callbacks)
 }

@@ -7,17 +7,21 @@
 //! nobody can add to the leaf; when the last durable tick says the same of its snapshot, whatever
 //! they added is in Kafka. `xmax` will not do: a writer that runs can be above it.
 //!
-//! Dropping blocks nobody: the leaf is detached concurrently, in a session of its own that may
-//! wait for as long as somebody reads the outbox, and only then dropped.
+//! Dropping blocks nobody: the leaf is detached concurrently, in a session of its own, and only then
+//! dropped. A detach waits for whoever reads the outbox, and at its end it does so while it holds
+//! the lock on the parent that the making of leaves needs, too. So no wait lasts longer than a
+//! second (`lock_timeout`): what is cut short stays pending, and is finalized in one of the next
+//! rounds.
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Database, Options},
-    leader::connect,
+    leader::{ANSWER, connect, within},
     metrics::Gauges,
     status::Status,
 };
@@ -28,9 +32,20 @@ const LEAVES_BEHIND: usize = 2;
 /// How often the outbox is looked at for the metrics.
 const OBSERVE: Duration = Duration::from_secs(5);
 
-/// A detach waits for whoever reads the outbox, for as long as it takes.
-const SETTINGS: [(&str, &str); 3] =
-    [("statement_timeout", "0"), ("lock_timeout", "0"), ("jit", "off")];
+/// Dropping a leaf of some gigabytes takes seconds. A host that takes longer will not come back.
+const DDL: Duration = Duration::from_mins(1);
+
+/// Who makes leaves waits for the parent's lock for 8 s at most: a detach may hold it for one.
+const SETTINGS: [(&str, &str); 8] = [
+    ("statement_timeout", "55s"),
+    ("lock_timeout", "1s"),
+    ("jit", "off"),
+    ("client_connection_check_interval", "1s"),
+    ("tcp_keepalives_idle", "3"),
+    ("tcp_keepalives_interval", "1"),
+    ("tcp_keepalives_count", "5"),
+    ("tcp_user_timeout", "10s"),
+];
 
 /// Assigns E to the leaves whose end the sequence passed, as an earlier statement said; true when
 /// a leaf waits to be sealed.
@@ -43,16 +58,15 @@ pub(crate) async fn note_ends(session: &mut PgConnection, last_value: i64) -> sq
           and end_pos <= $1",
         last_value,
     );
-    noted.execute(&mut *session).await?;
-    sqlx::query_scalar!(
+    within(ANSWER, noted.execute(&mut *session)).await?;
+    let awaits = sqlx::query_scalar!(
         r#"-- retire.awaits_seal
         select exists (
           select from outbox_leaf
           where seal_xid is not null and sealed_at is null
         ) as "awaits!""#,
-    )
-    .fetch_one(session)
-    .await
+    );
+    within(ANSWER, awaits.fetch_one(session)).await
 }
 
 /// Seals what can be; true when something was.
@@ -66,7 +80,7 @@ pub(crate) async fn seal(session: &mut PgConnection, durable: &str) -> sqlx::Res
           and seal_xid <= pg_snapshot_xmin($1::text::pg_snapshot)",
         durable,
     );
-    Ok(sealed.execute(session).await?.rows_affected() > 0)
+    Ok(within(ANSWER, sealed.execute(session)).await?.rows_affected() > 0)
 }
 
 /// A leaf as the dropping sees it.
@@ -119,65 +133,65 @@ impl Retire {
     }
 
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        // The two do not wait for one another: a detach may wait for long.
-        let working = async { tokio::join!(self.observing(), self.dropping()) };
-        stop.run_until_cancelled(working).await;
+        stop.run_until_cancelled(self.rounds()).await;
         Ok(())
     }
 
-    async fn dropping(&self) {
+    /// One session for all rounds, replaced after any error.
+    async fn rounds(&self) {
+        let mut session = None;
+        let (mut drops, mut looks) = (interval(self.options.tidy_every), interval(OBSERVE));
+        drops.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.status.leads()
-                && let Err(error) = self.drop_leaves().await
-            {
-                tracing::warn!(database = &*self.database.label, "cannot drop leaves: {error}");
+            let is_drop = tokio::select! {
+                _ = drops.tick() => true,
+                _ = looks.tick() => false,
+            };
+            if !self.status.leads() {
+                session = None;
+                continue;
             }
-            tokio::time::sleep(self.options.tidy_every).await;
+            if let Err(error) = self.round(&mut session, is_drop).await {
+                let what = if is_drop { "drop leaves" } else { "look at the outbox" };
+                tracing::warn!(database = &*self.database.label, "cannot {what} now: {error}");
+                session = None;
+            }
         }
     }
 
-    async fn observing(&self) {
-        loop {
-            if self.status.leads()
-                && let Err(error) = self.observe().await
-            {
-                tracing::debug!(database = &*self.database.label, "cannot look: {error}");
-            }
-            tokio::time::sleep(OBSERVE).await;
-        }
+    async fn round(&self, kept: &mut Option<PgConnection>, is_drop: bool) -> sqlx::Result<()> {
+        let session = match kept {
+            Some(session) => session,
+            None => kept.insert(connect(&self.database, &SETTINGS).await?),
+        };
+        if is_drop { self.drop_leaves(session).await } else { self.observe(session).await }
     }
 
-    async fn drop_leaves(&self) -> sqlx::Result<()> {
-        let mut session = connect(&self.database, &SETTINGS).await?;
-        finalize(&mut session).await?;
+    async fn drop_leaves(&self, session: &mut PgConnection) -> sqlx::Result<()> {
+        finalize(session).await?;
         let retention = self.options.outbox_retention.as_secs_f64();
-        let leaves = leaves(&mut session, retention).await?;
-        let last_value = last_value(&mut session).await?;
+        let leaves = leaves(session, retention).await?;
+        let last_value = last_value(session).await?;
         let budget = i64::try_from(self.options.outbox_size).unwrap_or(i64::MAX);
         for leaf in droppable(&leaves, last_value, budget) {
+            let (table, first) = (leaf.table(), leaf.first_pos);
             if leaf.is_attached {
-                let table = leaf.table();
-                ddl(
-                    &mut session,
-                    format!("alter table outbox detach partition {table} concurrently"),
-                )
-                .await?;
+                let detach = format!("alter table outbox detach partition {table} concurrently");
+                ddl(session, detach).await?;
             }
             // One call, one transaction: the row goes with the table.
-            let (table, first) = (leaf.table(), leaf.first_pos);
             let drop = format!(
                 "drop table if exists {table}; delete from outbox_leaf where first_pos = {first}"
             );
-            ddl(&mut session, drop).await?;
-            tracing::info!(database = &*self.database.label, "dropped {}", leaf.table());
+            ddl(session, drop).await?;
+            tracing::info!(database = &*self.database.label, "dropped {table}");
         }
-        session.close().await
+        Ok(())
     }
 
-    async fn observe(&self) -> sqlx::Result<()> {
-        let mut session = connect(&self.database, &SETTINGS).await?;
-        let outbox = look(&mut session).await?;
-        session.close().await?;
+    async fn observe(&self, session: &mut PgConnection) -> sqlx::Result<()> {
+        let outbox = look(session).await?;
         self.gauges.pending.set(outbox.pending);
         self.gauges.oldest.set(outbox.oldest);
         self.gauges.leaves.set(outbox.leaves);
@@ -186,7 +200,7 @@ impl Retire {
     }
 }
 
-/// A detach that was interrupted stays pending and lets no other begin: it is ended first.
+/// A detach that was cut short stays pending and lets no other begin: it is ended first.
 async fn finalize(session: &mut PgConnection) -> sqlx::Result<()> {
     let pending = sqlx::query_scalar!(
         r#"-- retire.pending
@@ -195,10 +209,8 @@ async fn finalize(session: &mut PgConnection) -> sqlx::Result<()> {
         join pg_class on pg_class.oid = inhrelid
         where inhparent = 'outbox'::regclass
           and inhdetachpending"#,
-    )
-    .fetch_all(&mut *session)
-    .await?;
-    for leaf in pending {
+    );
+    for leaf in within(ANSWER, pending.fetch_all(&mut *session)).await? {
         ddl(session, format!("alter table outbox detach partition {leaf} finalize")).await?;
     }
     Ok(())
@@ -206,7 +218,7 @@ async fn finalize(session: &mut PgConnection) -> sqlx::Result<()> {
 
 /// Every leaf, the oldest first.
 async fn leaves(session: &mut PgConnection, retention_seconds: f64) -> sqlx::Result<Vec<Leaf>> {
-    sqlx::query_as!(
+    let leaves = sqlx::query_as!(
         Leaf,
         r#"-- retire.leaves
         select
@@ -219,19 +231,17 @@ async fn leaves(session: &mut PgConnection, retention_seconds: f64) -> sqlx::Res
         from outbox_leaf, to_regclass('outbox_' || lpad(first_pos::text, 18, '0')) as leaf
         order by first_pos"#,
         retention_seconds,
-    )
-    .fetch_all(session)
-    .await
+    );
+    within(ANSWER, leaves.fetch_all(session)).await
 }
 
 async fn last_value(session: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
+    let last_value = sqlx::query_scalar!(
         r#"-- retire.last_value
         select last_value as "last_value!"
         from outbox_pos"#
-    )
-    .fetch_one(session)
-    .await
+    );
+    within(ANSWER, last_value.fetch_one(session)).await
 }
 
 /// How the outbox fares, as gauges want it.
@@ -244,7 +254,7 @@ struct Outbox {
 
 /// What is behind the last tick, counted up to a bound that keeps the look cheap.
 async fn look(session: &mut PgConnection) -> sqlx::Result<Outbox> {
-    sqlx::query_as!(
+    let looked = sqlx::query_as!(
         Outbox,
         r#"-- retire.look
         with
@@ -267,15 +277,13 @@ async fn look(session: &mut PgConnection) -> sqlx::Result<Outbox> {
             sum(pg_total_relation_size(to_regclass('outbox_' || lpad(first_pos::text, 18, '0')))), 0
           )::float8 as "bytes!"
         from outbox_leaf"#,
-    )
-    .fetch_one(session)
-    .await
+    );
+    within(ANSWER, looked.fetch_one(session)).await
 }
 
 /// Runs a statement whose names are computed. `detach … concurrently` runs in no transaction.
 async fn ddl(session: &mut PgConnection, text: String) -> sqlx::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(session).await?;
-    Ok(())
+    within(DDL, sqlx::raw_sql(AssertSqlSafe(text)).execute(session)).await.map(drop)
 }
 
 #[cfg(test)]

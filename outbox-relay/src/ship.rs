@@ -9,19 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cadence::Trigger,
     config::Options,
     envelope::Envelope,
     lane::Halt,
     leader::{Cursor, Leader},
     metrics::Meters,
-    poll,
+    poll::{self, Row},
     progress::{Progress, Sending, micros},
-    publish::{Generation, Way},
-    retire, walk,
+    publish::{Producer, Way},
+    retire,
+    status::{State, Status},
+    wake::WakeUps,
+    walk::{self, Walk},
 };
 
 /// A poll that finds more than this is followed by the next one at once; more than a pace collects.
@@ -34,8 +38,8 @@ const STEP: u64 = 200;
 /// At 14,000 events a second: about twelve events a request to one of four topics' partitions.
 const PACE_MAX: u64 = 40;
 
-/// While it waits for Kafka, the session is shown to be alive this often.
-const PING: Duration = Duration::from_secs(1);
+/// How often it is looked whether all is well: the session, an operator's pause, Kafka's answers.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long what is in flight may take when the lane stops.
 const FINISH: Duration = Duration::from_secs(5);
@@ -47,6 +51,8 @@ enum Until {
     Room,
     /// The acknowledgement of all that is in flight.
     Acknowledged,
+    /// The next poll, which a wake-up may bring forward.
+    Poll { due: Instant, heeds_wake_ups: bool },
 }
 
 /// The least pause between polls at a rate of events over all lanes. Kafka's work is per request:
@@ -58,12 +64,14 @@ fn pace(rate: u64) -> Duration {
 /// One stretch of shipping: from a tick, with one producer, until something ends it.
 pub(crate) struct Ship<'a> {
     pub(crate) leader: &'a mut Leader,
-    pub(crate) generation: Arc<Generation>,
+    pub(crate) producer: &'a mut Producer,
     pub(crate) envelope: Envelope,
     pub(crate) options: &'a Options,
     pub(crate) meters: &'a Meters,
-    /// Notified by services' notifications.
-    pub(crate) wake: &'a Notify,
+    pub(crate) status: &'a Status,
+    /// How often in a row Kafka has refused something: never, once it takes what is shipped.
+    pub(crate) refusals: &'a mut u32,
+    pub(crate) wake_ups: &'a WakeUps,
     pub(crate) stop: &'a CancellationToken,
 }
 
@@ -79,20 +87,24 @@ impl Ship<'_> {
             Ok(never) => match never {},
             Err(halt) => halt,
         };
-        if matches!(halt, Halt::Stop | Halt::UnknownType(_) | Halt::Refused(_)) {
+        if !matches!(halt, Halt::Session(_)) {
             match tokio::time::timeout(FINISH, self.finish(&mut progress)).await {
                 Ok(Err(error)) => tracing::warn!("could not write a last tick: {error:?}"),
                 Ok(Ok(())) => {}
                 Err(_) => tracing::info!("stopped before Kafka acknowledged what is in flight"),
             }
         }
+        if progress.is_sound {
+            *self.refusals = 0;
+        }
         halt
     }
 
     async fn ship(&mut self, now: &mut Progress) -> Result<std::convert::Infallible, Halt> {
         if let Some((to, after)) = now.read.walk.clone() {
-            self.walk(now, to, Some(after)).await?;
+            self.walk(now, to, after).await?;
         }
+        let mut trigger = Trigger::More;
         loop {
             self.wait(now, Until::Room).await?;
             if now.tidied_at.elapsed() >= self.options.tidy_every {
@@ -101,39 +113,36 @@ impl Ship<'_> {
             let started = Instant::now();
             let found = self.poll(now).await?;
             if found > BUSY {
+                trigger = Trigger::More;
+                now.cadence.polled(trigger, true, started);
                 continue;
             }
-            let pace = pace(self.generation.rate());
-            let pause = now.pause(found, self.options).max(pace);
-            let pause = pause.saturating_sub(started.elapsed());
-            let pause = now.until_tick(self.options).map_or(pause, |due| pause.min(due));
-            if pause.is_zero() {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified(), if pace.is_zero() => {}
-                () = self.generation.broken() => return Err(Halt::Producer),
-                () = self.stop.cancelled() => return Err(Halt::Stop),
-            }
+            now.cadence.polled(trigger, found > 0, started);
+            let pace = pace(self.producer.rate());
+            let can_wake = self.wake_ups.can_come();
+            let pause = now.cadence.next_poll(started, can_wake, self.options).max(pace);
+            let until = Until::Poll { due: started + pause, heeds_wake_ups: pace.is_zero() };
+            trigger = self.wait(now, until).await?;
         }
     }
 
     /// One poll; a flood becomes a walk. Returns how many rows went out.
     async fn poll(&mut self, now: &mut Progress) -> Result<u32, Halt> {
-        let mut sending = Sending::new(Way::Poll, &self.generation, &self.envelope, &now.done);
+        let mut sending = Sending::new(Way::Poll, self.producer, &self.envelope, &now.done);
+        self.meters.polls.increment(1);
         let session = &mut self.leader.session;
-        let head =
-            poll::poll(session, &now.poll, &now.bounds, &now.read.snap, |row| sending.send(row));
-        let head = head.await?;
+        let each = |row: &Row<'_>| sending.send(row);
+        let head = match poll::poll(session, &now.poll, &now.bounds, &now.read.snap, each).await {
+            Ok(head) => head,
+            Err(halt) => return Err(now.interrupt(sending, halt)),
+        };
         now.last_value = head.last_value;
         if head.is_beyond {
             now.set_bounds(self.leader.bounds().await?);
             return Ok(BUSY + 1);
         }
         if head.is_flood {
-            self.walk(now, head.snapshot, None).await?;
+            self.walk(now, head.snapshot, 0).await?;
             return Ok(BUSY + 1);
         }
         now.read.snap = head.snapshot;
@@ -145,70 +154,115 @@ impl Ship<'_> {
         let rows = sending.rows;
         let age = micros(head.clock - sending.oldest);
         now.mark(sending, Some(age));
-        now.found_at = Instant::now();
         Ok(rows)
     }
 
-    /// Ships the difference between the read cursor and `to` in windows, from the beginning or
-    /// after a position.
-    async fn walk(
-        &mut self,
-        now: &mut Progress,
-        to: Arc<str>,
-        after: Option<i64>,
-    ) -> Result<(), Halt> {
+    /// Ships the difference between the read cursor and `to` in windows, after a position.
+    async fn walk(&mut self, now: &mut Progress, to: Arc<str>, after: i64) -> Result<(), Halt> {
         self.meters.walks.increment(1);
         self.wait(now, Until::Acknowledged).await?;
-        let from = Arc::clone(&now.read.snap);
-        let mut after = match after {
-            Some(after) => Some(after),
-            None => walk::start(&mut self.leader.session, &now.walk, &from).await?,
-        };
-        while let Some(position) = after {
+        self.producer
+            .prepare_walk()
+            .map_err(|error| Halt::Kafka(format!("no producer can be made: {error}")))?;
+        let mut walk = Walk::new(Arc::clone(&now.read.snap), to, after);
+        loop {
             self.wait(now, Until::Room).await?;
-            let mut sending = Sending::new(Way::Walk, &self.generation, &self.envelope, &now.done);
             let session = &mut self.leader.session;
-            let stretch = walk::Stretch { from: &from, to: &to, after: position };
-            let more =
-                walk::window_of(session, &now.walk, stretch, |row| sending.send(row)).await?;
-            if sending.rows > 0 {
-                now.read.shipped_pos = now.read.shipped_pos.max(sending.last_pos + 1);
-                now.read.walk = Some((Arc::clone(&to), sending.last_pos));
-                after = Some(sending.last_pos);
+            if !walk::look_ahead(session, &now.walk, &mut walk).await? {
+                break;
+            }
+            let mut sending = Sending::new(Way::Walk, self.producer, &self.envelope, &now.done);
+            let each = |row: &Row<'_>| sending.send(row);
+            let is_full = match walk::window_of(session, &now.walk, &walk, each).await {
+                Ok(is_full) => is_full,
+                Err(halt) => return Err(now.interrupt(sending, halt)),
+            };
+            let (rows, last_pos) = (sending.rows, sending.last_pos);
+            if rows > 0 {
+                now.read.shipped_pos = now.read.shipped_pos.max(last_pos + 1);
+                now.read.walk = Some((Arc::clone(&walk.to), last_pos));
                 now.mark(sending, None);
             }
-            if !more {
+            if !walk.advance(rows, last_pos, is_full) {
                 break;
             }
         }
-        now.read.snap = to;
+        now.read.snap = walk.to;
         now.read.walk = None;
         now.nothing_new();
         self.wait(now, Until::Acknowledged).await?;
-        now.found_at = Instant::now();
         Ok(())
     }
 
-    /// Waits for Kafka, ticking meanwhile. It may be away for hours.
-    async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<(), Halt> {
+    /// Waits, taking acknowledgements and ticking meanwhile. Kafka may be away for hours.
+    async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<Trigger, Halt> {
         loop {
             if self.stop.is_cancelled() {
                 return Err(Halt::Stop);
             }
-            now.settle(&self.generation, self.meters)?;
-            self.tick_if_due(now).await?;
-            let has_room = until == Until::Room && self.generation.has_room();
-            if now.marks.is_empty() || has_room {
-                return Ok(());
+            self.keep_up(now).await?;
+            let (left, heeds_wake_ups) = match until {
+                Until::Room | Until::Acknowledged if now.marks.is_empty() => {
+                    return Ok(Trigger::More);
+                }
+                Until::Room if self.producer.has_room() => return Ok(Trigger::More),
+                Until::Room | Until::Acknowledged => (LOOK, false),
+                Until::Poll { due, heeds_wake_ups } => {
+                    (due.saturating_duration_since(Instant::now()), heeds_wake_ups)
+                }
+            };
+            if left.is_zero() {
+                tokio::task::yield_now().await;
+                let has_woken = heeds_wake_ups && self.wake_ups.next().now_or_never().is_some();
+                return Ok(if has_woken { Trigger::WakeUp } else { Trigger::Clock });
             }
-            let pause = now.until_tick(self.options).unwrap_or(PING).min(PING);
+            let pause = now.until_tick(self.options).map_or(left, |due| left.min(due)).min(LOOK);
             tokio::select! {
+                () = self.wake_ups.next(), if heeds_wake_ups => return Ok(Trigger::WakeUp),
                 () = now.done.notified() => {}
-                () = self.generation.broken() => return Err(Halt::Producer),
-                () = self.stop.cancelled() => return Err(Halt::Stop),
-                () = tokio::time::sleep(pause) => self.leader.ping().await?,
+                () = self.producer.broken() => {}
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Takes what Kafka has acknowledged, ticks, and looks every second whether all is well.
+    async fn keep_up(&mut self, now: &mut Progress) -> Result<(), Halt> {
+        if !now.settle(self.meters) || self.producer.is_broken() {
+            return Err(Halt::Kafka(self.producer.failure()));
+        }
+        self.tick_if_due(now).await?;
+        if now.looked_at.elapsed() >= LOOK {
+            now.looked_at = Instant::now();
+            if self.leader.pause().await?.is_some() {
+                return Err(Halt::Paused);
+            }
+            self.watch(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells how Kafka takes what is shipped, and ends what gets nothing acknowledged although
+    /// Kafka answers.
+    async fn watch(&mut self, now: &mut Progress) -> Result<(), Halt> {
+        let patience = self.options.stalled_after;
+        if now.stalled_for(self.producer.acknowledged()) >= patience {
+            if self.producer.missing(Vec::new()).await.is_ok() {
+                let why = format!("it answers, and has acknowledged nothing for {patience:?}");
+                return Err(Halt::Kafka(why));
+            }
+            tracing::warn!("Kafka is away; what is in flight waits");
+            now.be_patient();
+        }
+        if now.oldest_in_flight() >= patience {
+            let why = format!("Kafka has not acknowledged an event for more than {patience:?}");
+            self.status.set(State::Delayed(why));
+        } else if now.is_sound {
+            *self.refusals = 0;
+            self.status.set(State::Leads);
+        }
+        Ok(())
     }
 
     async fn tick_if_due(&mut self, now: &mut Progress) -> sqlx::Result<()> {
@@ -244,17 +298,10 @@ impl Ship<'_> {
         Ok(())
     }
 
-    /// Waits for what is in flight and writes the last tick.
-    async fn finish(&mut self, now: &mut Progress) -> Result<(), Halt> {
-        loop {
-            now.settle(&self.generation, self.meters)?;
-            if now.marks.is_empty() {
-                break;
-            }
-            tokio::select! {
-                () = now.done.notified() => {}
-                () = self.generation.broken() => return Err(Halt::Producer),
-            }
+    /// Waits for what is in flight, up to what was refused, and writes the last tick.
+    async fn finish(&mut self, now: &mut Progress) -> sqlx::Result<()> {
+        while now.settle(self.meters) && !now.marks.is_empty() {
+            now.done.notified().await;
         }
         if now.moved {
             self.tick(now).await?;

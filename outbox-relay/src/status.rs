@@ -1,6 +1,9 @@
 //! How each database fares: for the readiness probe, the metrics and those who wait for a leader.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::watch;
 
@@ -12,7 +15,11 @@ pub enum State {
     /// Another relay leads; this one waits for its place.
     StandsBy,
     Leads,
-    /// Only a person can help.
+    /// It ships, and Kafka lets it wait.
+    Delayed(String),
+    /// An operator has paused it.
+    Paused(String),
+    /// Kafka refuses what it ships, or only a person can help.
     Stopped(String),
 }
 
@@ -21,12 +28,14 @@ pub enum State {
 pub struct Status {
     label: Arc<str>,
     state: Arc<watch::Sender<State>>,
+    /// Whether this process holds the database's lock, whatever the lane is doing with it.
+    leads: Arc<AtomicBool>,
 }
 
 impl Status {
     pub(crate) fn new(label: &str) -> Self {
         let state = watch::Sender::new(State::Waiting("not started".to_owned()));
-        Self { label: label.into(), state: Arc::new(state) }
+        Self { label: label.into(), state: Arc::new(state), leads: Arc::default() }
     }
 
     /// Whose state it is.
@@ -41,8 +50,17 @@ impl Status {
     /// What keeps it from being ready.
     pub fn problem(&self) -> Option<String> {
         match &*self.state.borrow() {
-            State::Leads | State::StandsBy => None,
+            State::Leads | State::StandsBy | State::Delayed(_) | State::Paused(_) => None,
             State::Waiting(why) | State::Stopped(why) => Some(format!("{}: {why}", self.label)),
+        }
+    }
+
+    /// What an operator should know although the relay does what it can.
+    pub fn notice(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Leads | State::StandsBy | State::Waiting(_) | State::Stopped(_) => None,
+            State::Delayed(why) => Some(format!("{}: {why}", self.label)),
+            State::Paused(why) => Some(format!("{}: paused: {why}", self.label)),
         }
     }
 
@@ -56,21 +74,29 @@ impl Status {
         if !is_news {
             return;
         }
-        let gauge = |name: &'static str, on: bool| {
-            metrics::gauge!(name, "database" => Arc::clone(&self.label))
-                .set(f64::from(u8::from(on)));
-        };
-        gauge(crate::metrics::LEADER, state == State::Leads);
-        gauge(crate::metrics::STOPPED, matches!(state, State::Stopped(_)));
+        self.gauge(crate::metrics::STOPPED, matches!(state, State::Stopped(_)));
+        self.gauge(crate::metrics::PAUSED, matches!(state, State::Paused(_)));
         match state {
             State::Waiting(why) => tracing::info!(database = &*self.label, "waits: {why}"),
             State::StandsBy => tracing::info!(database = &*self.label, "stands by"),
             State::Leads => tracing::info!(database = &*self.label, "leads"),
+            State::Delayed(why) => tracing::warn!(database = &*self.label, "is delayed: {why}"),
+            State::Paused(why) => tracing::warn!(database = &*self.label, "is paused: {why}"),
             State::Stopped(why) => tracing::error!(database = &*self.label, "STOPPED: {why}"),
         }
     }
 
+    pub(crate) fn set_leads(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Relaxed);
+        self.gauge(crate::metrics::LEADER, leads);
+    }
+
+    /// Whether this process is the database's leader: one that is stopped or paused is, too.
     pub(crate) fn leads(&self) -> bool {
-        *self.state.borrow() == State::Leads
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    fn gauge(&self, name: &'static str, on: bool) {
+        metrics::gauge!(name, "database" => Arc::clone(&self.label)).set(f64::from(u8::from(on)));
     }
 }

@@ -4,6 +4,11 @@
 //! A window's last position is as good a cursor as a snapshot, because the set that is walked no
 //! longer changes: what is visible in the second snapshot and not in the first. Ticks carry both
 //! snapshots and the position, so a walk over ten million rows goes on where it was.
+//!
+//! Its rows may lie far apart, with millions between them that were shipped long ago: a transaction
+//! wrote early and late and was open for an hour. A window reads all that it spans, so it spans a
+//! bounded stretch; where that has too few rows of the walk, the next is looked for by transaction
+//! id, which reads the walk's rows and no others.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,33 +24,41 @@ use crate::{
 pub(crate) const ROWS_MAX: i64 = crate::poll::ROWS_MAX / 2;
 pub(crate) const BYTES_MAX: i64 = crate::poll::BYTES_MAX / 2;
 
-/// The first position takes a look at every row of the difference: a third of a second a million.
+/// A look ahead reads every row of the difference: a third of a second a million.
 const TIMEOUT: Duration = Duration::from_mins(10);
+
+/// What a window spans at least: reading it takes some 60 ms if all of it was shipped.
+const SPAN_MIN: i64 = 20_000;
+
+/// To step over a shipped row costs as much as a look ahead at eight or more of the walk's: with
+/// this ratio neither the steps nor the looks cost much more than the better of both.
+const SPAN_RATIO: i64 = 8;
 
 /// The texts of a walk's statements between two positions.
 pub(crate) struct Texts {
-    pub(crate) first: Arc<str>,
+    pub(crate) ahead: Arc<str>,
     pub(crate) window: Arc<str>,
 }
 
 impl Texts {
     pub(crate) fn new(bounds: &Bounds) -> Self {
-        Self { first: first(bounds), window: window(bounds) }
+        Self { ahead: ahead(bounds), window: window(bounds) }
     }
 }
 
-/// The lowest position of the difference: below it lie only rows that were shipped long ago, and
-/// stepping over them would cost more than the walk.
-fn first(Bounds { low, high, .. }: &Bounds) -> Arc<str> {
+/// The lowest position of what is left of the difference, and how many rows that is.
+fn ahead(Bounds { low, high, .. }: &Bounds) -> Arc<str> {
     format!(
-        "-- walk.first
-select min(pos) as pos
+        "-- walk.ahead
+select min(pos) as pos, count(*) as rows
 from (
   (
     select pos
     from outbox
     where xid >= (select pg_snapshot_xmax($1::text::pg_snapshot))
+      and pg_visible_in_snapshot(xid, (select $2::text::pg_snapshot))
       and pos >= {low} and pos < {high}
+      and pos > $3
     order by xid
     offset 0
   )
@@ -54,7 +67,9 @@ from (
     select pos
     from outbox
     where xid = any(array(select pg_snapshot_xip($1::text::pg_snapshot)))
+      and pg_visible_in_snapshot(xid, (select $2::text::pg_snapshot))
       and pos >= {low} and pos < {high}
+      and pos > $3
     order by xid
     offset 0
   )
@@ -74,9 +89,10 @@ from (
       - octet_length(payload) as bytes_before
   from outbox
   where pos > $1
+    and pos <= $2
     and pos >= {low} and pos < {high}
-    and pg_visible_in_snapshot(xid, (select $3::text::pg_snapshot))
-    and not pg_visible_in_snapshot(xid, (select $2::text::pg_snapshot))
+    and pg_visible_in_snapshot(xid, (select $4::text::pg_snapshot))
+    and not pg_visible_in_snapshot(xid, (select $3::text::pg_snapshot))
   order by pos
   limit {ROWS_MAX}
 ) as walked
@@ -86,37 +102,65 @@ order by pos"
     .into()
 }
 
-/// Where a walk from `from` begins: before its first row, if it has any.
-pub(crate) async fn start(
+/// A walk under way: its two snapshots, the position it has reached, and what it knows is ahead.
+pub(crate) struct Walk {
+    pub(crate) from: Arc<str>,
+    pub(crate) to: Arc<str>,
+    pub(crate) after: i64,
+    /// Rows that are left.
+    left: i64,
+    /// Whether the next row may be far away.
+    is_in_gap: bool,
+}
+
+impl Walk {
+    pub(crate) fn new(from: Arc<str>, to: Arc<str>, after: i64) -> Self {
+        Self { from, to, after, left: 0, is_in_gap: true }
+    }
+
+    /// The last position that the next window reads.
+    fn window_end(&self) -> i64 {
+        self.after + SPAN_MIN.max(self.left / SPAN_RATIO)
+    }
+
+    /// A window's rows were sent, the last of them at `last_pos`; false when nothing is left.
+    pub(crate) fn advance(&mut self, rows: u32, last_pos: i64, is_full: bool) -> bool {
+        self.after = if is_full { last_pos } else { self.window_end() };
+        self.is_in_gap = !is_full;
+        self.left -= i64::from(rows);
+        self.left > 0
+    }
+}
+
+/// Finds the walk's next row if it may be far away; false when nothing is left.
+pub(crate) async fn look_ahead(
     session: &mut PgConnection,
     texts: &Texts,
-    from: &str,
-) -> sqlx::Result<Option<i64>> {
-    let found = prepared(&texts.first).bind(from).fetch_one(session);
-    let row =
-        tokio::time::timeout(TIMEOUT, found).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    walk: &mut Walk,
+) -> sqlx::Result<bool> {
+    if !walk.is_in_gap {
+        return Ok(true);
+    }
+    let statement = prepared(&texts.ahead).bind(&*walk.from).bind(&*walk.to).bind(walk.after);
+    let row = tokio::time::timeout(TIMEOUT, statement.fetch_one(session))
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
     let first: Option<i64> = row.try_get(0)?;
-    Ok(first.map(|pos| pos - 1))
+    walk.left = row.try_get(1)?;
+    walk.after = first.map_or(walk.after, |first| first - 1);
+    Ok(walk.left > 0)
 }
 
-/// The walk's two snapshots, and the position it has reached.
-pub(crate) struct Stretch<'a> {
-    pub(crate) from: &'a str,
-    pub(crate) to: &'a str,
-    pub(crate) after: i64,
-}
-
-/// Hands the next rows to `each`; false when these were the last.
+/// Hands the rows of the next window to `each`; false when more may follow only far away.
 pub(crate) async fn window_of<E: From<sqlx::Error>>(
     session: &mut PgConnection,
     texts: &Texts,
-    stretch: Stretch<'_>,
+    walk: &Walk,
     mut each: impl FnMut(&Row<'_>) -> Result<(), E>,
 ) -> Result<bool, E> {
     let walked = async {
-        let statement = prepared(&texts.window);
-        let mut rows =
-            statement.bind(stretch.after).bind(stretch.from).bind(stretch.to).fetch(session);
+        let statement = prepared(&texts.window).bind(walk.after).bind(walk.window_end());
+        let mut rows = statement.bind(&*walk.from).bind(&*walk.to).fetch(session);
         let (mut count, mut bytes) = (0, 0);
         while let Some(row) = rows.try_next().await? {
             let row = Row::read(&row)?;
@@ -129,4 +173,30 @@ pub(crate) async fn window_of<E: From<sqlx::Error>>(
     tokio::time::timeout(TIMEOUT, walked)
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(after: i64, left: i64) -> Walk {
+        Walk { left, is_in_gap: false, ..Walk::new("".into(), "".into(), after) }
+    }
+
+    #[test]
+    fn a_full_window_is_followed_by_the_next_and_a_short_one_by_a_look_ahead() {
+        let mut walk = walk(10, 8_000);
+
+        assert!(walk.advance(5_000, 6_000, true));
+        assert_eq!((walk.after, walk.is_in_gap), (6_000, false));
+        assert!(walk.advance(7, 6_900, false));
+        assert_eq!((walk.after, walk.is_in_gap), (6_000 + SPAN_MIN, true), "all of it was read");
+        assert!(!walk.advance(2_993, 30_000, true), "nothing is left: no look is needed");
+    }
+
+    #[test]
+    fn the_more_is_left_the_farther_a_window_may_step() {
+        assert_eq!(walk(100, 0).window_end(), 100 + SPAN_MIN);
+        assert_eq!(walk(100, SPAN_MIN * SPAN_RATIO * 5).window_end(), 100 + SPAN_MIN * 5);
+    }
 }

@@ -19,7 +19,7 @@ fn process(stage: &Stage) -> Child {
 }
 
 /// The most memory that a process has had, in MiB.
-fn peak_memory(process: &Child) -> u64 {
+pub(crate) fn peak_memory(process: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id().unwrap())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
@@ -77,4 +77,40 @@ async fn large_events_are_walked() {
     let inside = "(select count(walk_pos) from relay_tick) > 0";
     until(&mut session, "a tick inside of a walk", inside).await;
     relay.stop().await;
+}
+
+/// A transaction writes early and late, and everything between is shipped long before it commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
+    const SHIPPED: i64 = 150_000;
+    let stage = Stage::new().await;
+    let (mut early, mut others) = (stage.session().await, stage.session().await);
+    let write = |key: &str, from: i64, to: i64| {
+        format!(
+            "insert into outbox (event_id, key, version, type, payload)
+             select gen_random_uuid(), '{key}', n, 1, 'news'
+             from generate_series({from}, {to}) as n"
+        )
+    };
+    run(&mut early, "begin").await;
+    run(&mut early, &write("early", 1, 10_001)).await;
+    run(&mut others, &write("other", 1, SHIPPED)).await;
+    let mut reader = stage.reader();
+    let relay = stage.relay(&[]);
+    reader.read(SHIPPED.unsigned_abs()).await;
+    // In order: what is acknowledged is ticked, and the session has told what it read.
+    relay.stop().await;
+    let read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes
+        where relname like 'outbox_0%' and indexrelname like '%_pkey'";
+    let before = number(&mut others, read).await;
+
+    run(&mut early, &write("early", 10_002, 10_002)).await;
+    run(&mut early, "commit").await;
+    let relay = stage.relay(&[]);
+    reader.read(SHIPPED.unsigned_abs() + 10_002).await;
+    relay.stop().await;
+
+    let walked = number(&mut others, read).await - before;
+    assert!(walked >= 10_002, "the walk has not read its own rows: {walked}");
+    assert!(walked < SHIPPED / 2, "the walk has read {walked} rows to ship 10,002");
 }

@@ -121,31 +121,98 @@ async fn a_leaf_that_no_durable_tick_covers_is_not_sealed() {
     relay.stop().await;
 }
 
+const PENDING: &str = "select count(*) from pg_inherits where inhdetachpending";
+
+/// What a service's sweep does, as patient as it is.
+async fn make_leaf(session: &mut PgConnection) {
+    run(session, "set lock_timeout = '8s'; select make_outbox_leaf(1000, 1100)").await;
+}
+
+/// Whether the relay holds the lock that the making of leaves needs, and waits for somebody.
+const RETIRE_HOLDS_THE_PARENT: &str = "exists (
+    select from pg_locks
+    join pg_stat_activity using (pid)
+    where application_name = 'outbox-relay' and datname = current_database()
+      and wait_event_type = 'Lock' and relation = 'outbox'::regclass
+      and mode = 'ShareUpdateExclusiveLock' and granted
+  )";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_detach_is_ended_at_the_next_start() {
+async fn an_interrupted_detach_keeps_no_leaf_from_being_made_and_is_ended_later() {
     let stage = Stage::new().await;
     let (mut session, mut looks) = (stage.session().await, stage.session().await);
     small_leaves(&mut session).await;
-    run(&mut looks, "begin; select count(*) from outbox").await;
+    run(&mut looks, "begin isolation level repeatable read; select count(*) from outbox").await;
     let relay = stage.relay(&EAGER);
     let mut reader = stage.reader();
     fill(&mut session, &mut reader, 450).await;
-    let pending = "select count(*) from pg_inherits where inhdetachpending";
-    until(&mut session, "a detach that waits", &format!("({pending}) = 1")).await;
+    until(&mut session, "a detach that waits", &format!("({PENDING}) = 1")).await;
 
     relay.kill().await;
+    // A backend that waits for a lock may outlive its client by a second.
     let interrupt = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-         where datname = current_database() and query like '%detach partition%concurrently'
-           and pid <> pg_backend_pid()";
-    assert_eq!(number(&mut session, interrupt).await, 1);
-    assert_eq!(number(&mut session, pending).await, 1);
-
-    // Neither the pending detach nor the reader that it waits for stalls anything.
+         where datname = current_database() and application_name = 'outbox-relay'";
+    number(&mut session, interrupt).await;
     let relay = stage.relay(&EAGER);
+    until(&mut session, "a detach that ends", RETIRE_HOLDS_THE_PARENT).await;
+
+    make_leaf(&mut session).await;
+    assert_eq!(number(&mut session, PENDING).await, 1, "the reader had ended");
     fill(&mut session, &mut reader, 460).await;
     run(&mut looks, "commit").await;
     until(&mut session, "two leaves gone", "(select min(first_pos) = 300 from outbox_leaf)").await;
     let left = "to_regclass('outbox_000000000000000001') is null";
     until(&mut session, "the table gone", left).await;
+    relay.stop().await;
+}
+
+/// A detach waits for who reads, and takes the parent's lock when they have ended. Who has begun to
+/// dump the leaf meanwhile is waited for with that lock in hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_begins_during_a_detach_keeps_no_leaf_from_being_made() {
+    let stage = Stage::new().await;
+    let mut session = stage.session().await;
+    let (mut looks, mut dump) = (stage.session().await, stage.session().await);
+    small_leaves(&mut session).await;
+    run(&mut looks, "begin; select count(*) from outbox").await;
+    let relay = stage.relay(&EAGER);
+    let mut reader = stage.reader();
+    fill(&mut session, &mut reader, 450).await;
+    until(&mut session, "a detach that waits", &format!("({PENDING}) = 1")).await;
+
+    run(
+        &mut dump,
+        "begin isolation level repeatable read;
+         lock table outbox_000000000000000001 in access share mode;
+         lock table outbox in access share mode",
+    )
+    .await;
+    run(&mut looks, "commit").await;
+    until(&mut session, "a detach that meets the dump", RETIRE_HOLDS_THE_PARENT).await;
+
+    make_leaf(&mut session).await;
+    assert_eq!(number(&mut session, PENDING).await, 1, "the dump had ended");
+    run(&mut dump, "commit").await;
+    until(&mut session, "two leaves gone", "(select min(first_pos) = 300 from outbox_leaf)").await;
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_and_looking_take_one_session_that_stays_open() {
+    let stage = Stage::new().await;
+    let mut session = stage.session().await;
+    let relay = stage.relay(&EAGER);
+    relay.leads().await;
+    let retires = "from pg_stat_activity where datname = current_database()
+         and application_name = 'outbox-relay' and query like '%retire%'";
+    until(&mut session, "a round", &format!("(select count(*) {retires}) = 1")).await;
+    let first = number(&mut session, &format!("select pid::bigint {retires}")).await;
+    let began = "select extract(epoch from max(state_change))::float8::bigint";
+    let before = number(&mut session, &format!("{began} {retires}")).await;
+
+    let later = format!("({began} {retires}) > {before} + 1");
+    until(&mut session, "later rounds", &later).await;
+
+    assert_eq!(number(&mut session, &format!("select pid::bigint {retires}")).await, first);
     relay.stop().await;
 }

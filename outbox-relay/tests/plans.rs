@@ -5,11 +5,15 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::stage::{Stage, number, run, small_leaves};
 
-/// The plans of poll, walk.first and walk.window.
+/// The plans of poll, walk.ahead and walk.window.
 async fn plans(session: &mut PgConnection, low: i64, high: i64) -> [String; 3] {
     let mut plans = [const { String::new() }; 3];
-    let values = ["'500:510:501,505'", "'500:510:501,505'", "0, '500:510:', '600:600:'"];
-    let types = ["text", "text", "bigint, text, text"];
+    let values = [
+        "'500:510:501,505'",
+        "'500:510:501,505', '600:600:', 0",
+        "0, 20000, '500:510:', '600:600:'",
+    ];
+    let types = ["text", "text, text, bigint", "bigint, bigint, text, text"];
     for (index, text) in statements(low, high).iter().enumerate() {
         run(session, &format!("prepare p ({}) as {text}", types[index])).await;
         let explain = format!("explain (costs off) execute p ({})", values[index]);
@@ -21,18 +25,18 @@ async fn plans(session: &mut PgConnection, low: i64, high: i64) -> [String; 3] {
     plans
 }
 
-fn check([poll, first, window]: &[String; 3], when: &str) {
-    for (name, plan) in [("poll", poll), ("walk.first", first)] {
+fn check([poll, ahead, window]: &[String; 3], when: &str) {
+    for (name, plan) in [("poll", poll), ("walk.ahead", ahead)] {
         assert_eq!(plan.matches("_xid_idx on outbox_").count(), 2, "{name}, {when}:\n{plan}");
         assert_eq!(plan.matches("Index Cond: (xid ").count(), 2, "{name}, {when}:\n{plan}");
     }
     assert_eq!(window.matches("_pkey on outbox_").count(), 1, "window, {when}:\n{window}");
-    for plan in [poll, first, window] {
+    for plan in [poll, ahead, window] {
         assert!(!plan.contains("Seq Scan on outbox_0"), "{when}:\n{plan}");
         assert!(!plan.contains("Bitmap"), "{when}:\n{plan}");
     }
     assert!(!poll.contains("_pkey"), "{when}:\n{poll}");
-    assert!(!first.contains("_pkey"), "{when}:\n{first}");
+    assert!(!ahead.contains("_pkey"), "{when}:\n{ahead}");
     assert!(!window.contains("Sort"), "{when}:\n{window}");
 }
 

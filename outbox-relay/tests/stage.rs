@@ -136,21 +136,17 @@ pub(crate) async fn append(
 pub(crate) struct Running {
     pub(crate) relay: Vec<outbox_relay::Status>,
     tasks: JoinSet<anyhow::Result<()>>,
-    producer: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
-    stop_producer: CancellationToken,
 }
 
 impl Running {
     pub(crate) fn start(options: &Options) -> Self {
         let relay = Relay::open(options);
-        let (stop, stop_producer) = (CancellationToken::new(), CancellationToken::new());
-        let (mut tasks, mut producer) = (JoinSet::new(), JoinSet::new());
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         for (_, task) in relay.loops {
             tasks.spawn(task(stop.clone()));
         }
-        producer.spawn((relay.producer)(stop_producer.clone()));
-        Self { relay: relay.databases, tasks, producer, stop, stop_producer }
+        Self { relay: relay.databases, tasks, stop }
     }
 
     /// Stops it as a signal does.
@@ -159,16 +155,11 @@ impl Running {
         while let Some(end) = self.tasks.join_next().await {
             end.unwrap().unwrap();
         }
-        self.stop_producer.cancel();
-        while let Some(end) = self.producer.join_next().await {
-            end.unwrap().unwrap();
-        }
     }
 
     /// Drops it where it is, as a kill does.
     pub(crate) async fn kill(mut self) {
         self.tasks.shutdown().await;
-        self.producer.shutdown().await;
     }
 
     pub(crate) async fn until(&self, lane: usize, is_wanted: impl Fn(&State) -> bool) {

@@ -5,24 +5,34 @@
 
 use time::{Date, Month};
 
-use crate::domain::{Card, Face, Token};
+use crate::domain::{Card, DeclineCode, Face, Token};
 
-/// Longer ones are nobody's.
-pub(crate) const TOKEN_CHARS_MAX: usize = 200;
-
-/// A test card: its published number, the token it becomes, and what may be shown of it.
+/// A test card: its published number, the token it becomes, and why it is declined.
 struct TestCard {
     number: &'static str,
     token: &'static str,
+    declined: Option<DeclineCode>,
 }
 
 /// The first of a token's numbers is the card shown for the token alone.
 const TEST_CARDS: [TestCard; 5] = [
-    TestCard { number: "4242424242424242", token: "tok_visa" },
-    TestCard { number: "4111111111111111", token: "tok_visa" },
-    TestCard { number: "4000000000000002", token: "tok_declined" },
-    TestCard { number: "4000000000009995", token: "tok_insufficient" },
-    TestCard { number: "4000000000000069", token: EXPIRED },
+    TestCard { number: "4242424242424242", token: "tok_visa", declined: None },
+    TestCard { number: "4111111111111111", token: "tok_visa", declined: None },
+    TestCard {
+        number: "4000000000000002",
+        token: "tok_declined",
+        declined: Some(DeclineCode::CardDeclined),
+    },
+    TestCard {
+        number: "4000000000009995",
+        token: "tok_insufficient",
+        declined: Some(DeclineCode::InsufficientFunds),
+    },
+    TestCard {
+        number: "4000000000000069",
+        token: EXPIRED,
+        declined: Some(DeclineCode::ExpiredCard),
+    },
 ];
 /// Tokens that have no number of their own, and the one whose card they show.
 const ALIASES: [(&str, &str); 2] = [("tok_lost", "tok_visa"), ("tok_slow", "tok_visa")];
@@ -53,13 +63,12 @@ pub(crate) fn tokenize(number: &str, expiry: &str, today: Date) -> Result<Card, 
     Ok(Card { token: Token::new(token), face: Some(visa(known.number)) })
 }
 
-/// Whether a card could be charged at all, as far as can be told without trying: else why not.
-pub(crate) fn unusable(card: &Card) -> Option<&'static str> {
-    match card.token.expose() {
-        EXPIRED => Some("expired_card"),
-        _ if card.face.is_none() => Some("card_declined"),
-        _ => None,
-    }
+/// What a card would be declined for, as far as its token tells. A token that nobody published is
+/// declined as any card that its provider does not know.
+pub(crate) fn declined(card: &Card) -> Option<DeclineCode> {
+    let token = published(card.token.expose());
+    let known = TEST_CARDS.iter().find(|card| card.token == token);
+    known.map_or(Some(DeclineCode::CardDeclined), |known| known.declined)
 }
 
 /// Whether a text is a card number, of any card: 13 to 19 digits whose last one checks the others.
@@ -78,8 +87,13 @@ pub(crate) fn is_number(text: &str) -> bool {
 }
 
 fn face(token: &str) -> Option<Face> {
-    let shown = ALIASES.iter().find(|(alias, _)| *alias == token).map_or(token, |(_, of)| of);
+    let shown = published(token);
     TEST_CARDS.iter().find(|card| card.token == shown).map(|card| visa(card.number))
+}
+
+/// The token that has a number of its own.
+fn published(token: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == token).map_or(token, |(_, of)| of)
 }
 
 fn visa(number: &str) -> Face {
@@ -146,9 +160,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_charged_is_told_beforehand() {
-        assert_eq!(unusable(&of_token("tok_visa")), None);
-        assert_eq!(unusable(&of_token("tok_declined")), None);
-        assert_eq!(unusable(&of_token("tok_expired")), Some("expired_card"));
-        assert_eq!(unusable(&of_token("tok_nobody_gave")), Some("card_declined"));
+        for (token, code) in [
+            ("tok_visa", None),
+            ("tok_slow", None),
+            ("tok_declined", Some(DeclineCode::CardDeclined)),
+            ("tok_insufficient", Some(DeclineCode::InsufficientFunds)),
+            ("tok_expired", Some(DeclineCode::ExpiredCard)),
+            ("tok_nobody_gave", Some(DeclineCode::CardDeclined)),
+        ] {
+            assert_eq!(declined(&of_token(token)), code, "{token}");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Calls to the provider: leased rows, asked outside of any transaction, answered as inputs.
 //!
 //! A call is born with its row leased to this process, and handed over here after the commit; what
-//! was left behind by a process that died or by an answer that was lost, the sweep takes up when
-//! its lease has run out. A lost answer is unknown, never a decline: it is asked for again, with
+//! was left behind by a process that died or by an answer that was lost, the sweep takes over when
+//! its lease has run out. So nobody asks without a lease: a call that waited here for too long is
+//! dropped, one whose answer takes too long is given up, and what a process does that has lost its
+//! lease meanwhile is void. A lost answer is unknown, never a decline: it is asked for again, with
 //! the same key, until there is one. A recorded answer removes the row in the transaction that says
 //! what became of the money, so nothing is forgotten between the two.
 
@@ -14,28 +16,31 @@ use std::{
     time::Duration,
 };
 
+use chassis::Health;
 use mailbox::{Command, Mailbox};
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Event, Operation},
+    domain::{ChargeOutcome, DeclineCode, Event, Operation},
     metrics,
-    provider::{Provider, Unknown},
+    provider::{Provider, ProviderError},
     reactions::{Input, Payments},
-    store::{self, CallRow},
+    store::{self, CallRow, Unanswered},
 };
 
 /// Calls that wait for an answer at once: slow ones must not hold up the others.
-const IN_FLIGHT_MAX: usize = 128;
+pub const IN_FLIGHT_MAX: usize = 128;
 /// Pauses after lost answers: twice as long each time.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A provider that answers late is one that answers: only what waits longer is told.
+const UNANSWERED_SECONDS: i64 = 10;
 /// How long calls in hand may take once the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -44,6 +49,8 @@ const GRACE: Duration = Duration::from_secs(3);
 pub struct Limits {
     /// How long a call belongs to the process that makes it; longer than any call takes.
     pub lease: Duration,
+    /// How long a call may take: what has less left of its lease is left to the sweep.
+    pub longest: Duration,
     /// How often calls that nobody makes are looked for.
     pub sweep: Duration,
 }
@@ -59,8 +66,14 @@ struct Caller<P> {
     provider: P,
     mailbox: Mailbox<Payments>,
     pool: PgPool,
-    /// Whether the last answer was lost: said once, not for every call.
-    is_silent: AtomicBool,
+    /// Whether the last answer was lost, of charges and of refunds: said once, not for every call.
+    silent: Silent,
+}
+
+#[derive(Default)]
+struct Silent {
+    charges: AtomicBool,
+    refunds: AtomicBool,
 }
 
 impl<P: Provider> Charges<P> {
@@ -71,8 +84,8 @@ impl<P: Provider> Charges<P> {
         begun: mpsc::Receiver<CallRow>,
         limits: Limits,
     ) -> Self {
-        let is_silent = AtomicBool::new(false);
-        Self { caller: Arc::new(Caller { provider, mailbox, pool, is_silent }), begun, limits }
+        let caller = Caller { provider, mailbox, pool, silent: Silent::default() };
+        Self { caller: Arc::new(caller), begun, limits }
     }
 
     /// Makes calls until `stop`, and finishes those under way.
@@ -103,6 +116,10 @@ impl<P: Provider> Charges<P> {
     }
 
     fn ask(&self, asking: &mut JoinSet<()>, call: CallRow) {
+        if call.leased_until < Instant::now() + self.limits.longest {
+            metrics::call(kind(&call.call.operation), "lapsed");
+            return;
+        }
         let caller = Arc::clone(&self.caller);
         asking.spawn(async move { caller.settle(call).await });
     }
@@ -113,7 +130,7 @@ impl<P: Provider> Caller<P> {
         let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leased = async {
             let mut db = self.pool.acquire().await?;
-            store::lease_calls(&mut db, milliseconds(lease), room).await
+            store::lease_calls(&mut db, lease, room).await
         };
         leased.await.unwrap_or_else(|error: sqlx::Error| {
             tracing::warn!(%error, "could not look for calls left behind");
@@ -125,37 +142,46 @@ impl<P: Provider> Caller<P> {
     async fn settle(&self, row: CallRow) {
         let order = row.call.order;
         let kind = kind(&row.call.operation);
-        match self.ask(&row).await {
-            Ok(event) => {
-                metrics::call(kind, "answered");
-                if self.is_silent.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the provider answers again");
-                }
-                let input = Input::Answered { order, event, trace: row.trace };
-                let command = Command { input, key: None, trace: row.trace };
-                // Not recorded in time: the provider tells it again when the lease has run out.
-                if let Err(error) = self.mailbox.submit(command).await {
-                    tracing::warn!(%error, order.id = %order, "a provider's answer is not recorded yet");
-                }
+        let silent = match row.call.operation {
+            Operation::Charge { .. } => &self.silent.charges,
+            Operation::Refund { .. } => &self.silent.refunds,
+        };
+        let late = || Err(ProviderError::Unknown("its lease is over".to_owned()));
+        let answer = timeout_at(row.leased_until, self.ask(&row)).await.unwrap_or_else(|_| late());
+        let (event, result) = match answer {
+            Ok(event) => (event, "answered"),
+            Err(ProviderError::Refused(why)) => {
+                tracing::error!(order.id = %order, why, "the provider refuses a {kind} for good");
+                (refused(&row.call.operation, why), "refused")
             }
-            Err(Unknown(why)) => {
+            Err(ProviderError::Unknown(why)) => {
                 metrics::call(kind, "unknown");
-                if !self.is_silent.swap(true, Ordering::Relaxed) {
+                if !silent.swap(true, Ordering::Relaxed) {
                     tracing::warn!(order.id = %order, why, "no answer to a {kind}: it is asked again");
                 }
-                self.postpone(&row).await;
+                return self.postpone(&row).await;
             }
+        };
+        metrics::call(kind, result);
+        if silent.swap(false, Ordering::Relaxed) {
+            tracing::info!("the provider answers {kind}s again");
+        }
+        let input = Input::Answered { order, event, attempts: row.attempts, trace: row.trace };
+        let command = Command { input, key: None, trace: row.trace };
+        // Not recorded in time: the provider tells it again when the lease has run out.
+        if let Err(error) = self.mailbox.submit(command).await {
+            tracing::warn!(%error, order.id = %order, "a provider's answer is not recorded yet");
         }
     }
 
-    async fn ask(&self, row: &CallRow) -> Result<Event, Unknown> {
+    /// Keys are not kept for ever: what may have been asked before is looked up first.
+    async fn ask(&self, row: &CallRow) -> Result<Event, ProviderError> {
         let call = &row.call;
         let key = call.key();
+        let is_first = row.attempts == 0;
         match &call.operation {
             Operation::Charge { revision, token } => {
-                // Keys are not kept for ever: what may have been asked before is looked up first.
-                let known =
-                    if row.attempts > 0 { self.provider.charge_of(&key).await? } else { None };
+                let known = if is_first { None } else { self.provider.charge_of(&key).await? };
                 let outcome = match known {
                     Some(outcome) => outcome,
                     None => self.provider.charge(&key, call, token.expose()).await?,
@@ -163,7 +189,10 @@ impl<P: Provider> Caller<P> {
                 Ok(Event::ChargeAnswered { revision: *revision, outcome })
             }
             Operation::Refund { number, reference } => {
-                self.provider.refund(&key, call, reference).await?;
+                let is_done = !is_first && self.provider.refund_of(&key).await?;
+                if !is_done {
+                    self.provider.refund(&key, call, reference).await?;
+                }
                 Ok(Event::RefundAnswered { number: *number })
             }
         }
@@ -172,11 +201,56 @@ impl<P: Provider> Caller<P> {
     async fn postpone(&self, row: &CallRow) {
         let postponed = async {
             let mut db = self.pool.acquire().await?;
-            store::postpone_call(&mut db, &row.call, milliseconds(pause(row.attempts))).await
+            store::postpone_call(&mut db, row, pause(row.attempts)).await
         };
         if let Err(error) = postponed.await {
             let error: sqlx::Error = error;
             tracing::warn!(%error, "could not put a call off: it waits for its lease instead");
+        }
+    }
+}
+
+/// Tells in the health what the provider does not answer, and what it refused to give back.
+pub fn watch(health: &Health, pool: &PgPool) {
+    let asked = pool.clone();
+    health.notice("provider", move || {
+        let pool = asked.clone();
+        async move {
+            let mut db = pool.acquire().await.map_err(|error| error.to_string())?;
+            let unanswered = store::unanswered_calls(&mut db).await;
+            let Unanswered { calls, seconds } = unanswered.map_err(|error| error.to_string())?;
+            if seconds < UNANSWERED_SECONDS {
+                return Ok(());
+            }
+            Err(format!("{calls} calls have no answer yet, the oldest after {seconds} s"))
+        }
+    });
+    let refused = pool.clone();
+    health.notice("refunds", move || {
+        let pool = refused.clone();
+        async move {
+            let mut db = pool.acquire().await.map_err(|error| error.to_string())?;
+            let refused = store::refunds_refused(&mut db).await;
+            match refused.map_err(|error| error.to_string())? {
+                None => Ok(()),
+                Some((count, order)) => Err(format!(
+                    "{count} were refused by the provider and wait for staff, that of {order} first"
+                )),
+            }
+        }
+    });
+}
+
+/// A charge that is refused brings no money: it is declined. A refund stays undone.
+fn refused(operation: &Operation, reason: String) -> Event {
+    match operation {
+        Operation::Charge { revision, .. } => {
+            let code = DeclineCode::CardDeclined;
+            let outcome = ChargeOutcome::Declined { code, detail: reason.into() };
+            Event::ChargeAnswered { revision: *revision, outcome }
+        }
+        Operation::Refund { number, .. } => {
+            Event::RefundRefused { number: *number, reason: reason.into() }
         }
     }
 }
@@ -192,10 +266,6 @@ fn kind(operation: &Operation) -> &'static str {
 fn pause(attempts: i32) -> Duration {
     let doubled = 2_u32.saturating_pow(attempts.cast_unsigned().min(16));
     PAUSE_FIRST.saturating_mul(doubled).min(PAUSE_MAX)
-}
-
-pub(crate) fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -4,11 +4,35 @@ use mailbox::{Answer, Decided, Trace, Turn};
 use proto::{Currency, CustomerId, Money, OrderId};
 
 use crate::{
-    domain::{self, Account, Decision, Entry, Instrument, Refusal, Wallet},
+    domain::{self, Account, Decision, Entry, Instrument, Refusal, State, Wallet},
     reactions::{add_entry, keep, state},
     store::{AccountRow, Wanted, World},
     views,
 };
+
+/// An amount as it was asked for. The account or order says which currency it has to have, and so
+/// how many decimals.
+#[derive(Clone, Debug)]
+pub struct AmountRequest {
+    pub text: String,
+    /// None for a bare number.
+    pub currency: Option<Currency>,
+}
+
+impl AmountRequest {
+    fn within(&self, wanted: Currency) -> Result<Money, Refusal> {
+        if self.currency.is_some_and(|currency| currency != wanted) {
+            return Err(Refusal::OtherCurrency { wanted });
+        }
+        Money::parse(&self.text, wanted).map_err(Refusal::BadAmount)
+    }
+}
+
+impl From<Money> for AmountRequest {
+    fn from(money: Money) -> Self {
+        Self { text: money.amount_text(), currency: Some(money.currency()) }
+    }
+}
 
 /// A request, read and well-formed.
 #[derive(Clone, Debug)]
@@ -17,7 +41,7 @@ pub enum Request {
     Pay {
         order: OrderId,
         instrument: Instrument,
-        amount: Option<Money>,
+        amount: Option<AmountRequest>,
     },
     OpenAccount {
         customer: CustomerId,
@@ -25,17 +49,24 @@ pub enum Request {
     },
     Deposit {
         customer: CustomerId,
-        amount: Money,
+        amount: AmountRequest,
     },
     Hold {
         customer: CustomerId,
         order: OrderId,
-        amount: Money,
+        amount: AmountRequest,
     },
     Release {
         customer: CustomerId,
         order: OrderId,
     },
+    /// Nobody asks for this: the hold is as old as one may become.
+    ExpireHold {
+        customer: CustomerId,
+        order: OrderId,
+    },
+    /// Nothing changes; what was found out is kept under the request's key.
+    Keep(Answer),
 }
 
 impl Request {
@@ -47,10 +78,16 @@ impl Request {
             Self::OpenAccount { customer, .. } | Self::Deposit { customer, .. } => {
                 wanted.customers.insert(customer.clone());
             }
-            Self::Hold { customer, order, .. } | Self::Release { customer, order } => {
+            Self::Hold { customer, order, .. } | Self::ExpireHold { customer, order } => {
+                wanted.orders.insert(*order);
                 wanted.customers.insert(customer.clone());
                 wanted.holds.insert((customer.clone(), *order));
             }
+            Self::Release { customer, order } => {
+                wanted.customers.insert(customer.clone());
+                wanted.holds.insert((customer.clone(), *order));
+            }
+            Self::Keep(_) => {}
         }
     }
 }
@@ -64,20 +101,25 @@ pub(crate) fn execute(
 ) -> Decided {
     let decided = match request {
         Request::Pay { order, instrument, amount } => {
-            pay(world, *order, instrument, *amount).map(|decision| {
+            pay(world, *order, instrument, amount.as_ref()).map(|decision| {
                 let announced = keep(world, *order, decision, trace, turn);
                 let root = world.root(*order).expect("only a known payment is paid");
-                Decided { announced, answer: views::outcome(root) }
+                Decided { announced, answer: views::paid(root, instrument) }
             })
         }
         Request::OpenAccount { customer, currency } => {
             open_account(world, customer, *currency, turn).map(told)
         }
-        Request::Deposit { customer, amount } => deposit(world, customer, *amount, turn).map(told),
+        Request::Deposit { customer, amount } => deposit(world, customer, amount, turn).map(told),
         Request::Hold { customer, order, amount } => {
-            hold(world, customer, *order, *amount, turn).map(told)
+            hold(world, customer, *order, amount, turn).map(told)
         }
         Request::Release { customer, order } => release(world, customer, *order, turn).map(told),
+        Request::ExpireHold { customer, order } => {
+            expire_hold(world, customer, *order, turn);
+            Ok(Decided::default())
+        }
+        Request::Keep(answer) => Ok(told(answer.clone())),
     };
     decided.unwrap_or_else(|refusal| told(views::refused(&refusal)))
 }
@@ -90,9 +132,12 @@ fn pay(
     world: &World,
     order: OrderId,
     instrument: &Instrument,
-    amount: Option<Money>,
+    amount: Option<&AmountRequest>,
 ) -> Result<Decision, Refusal> {
-    domain::pay(state(world, order, None), instrument, amount)
+    let state = state(world, order, None);
+    let due = state.payment.as_ref().and_then(|payment| payment.due.as_ref());
+    let amount = amount.zip(due).map(|(amount, due)| amount.within(due.amount.currency()));
+    domain::pay(state, instrument, amount.transpose()?)
 }
 
 fn open_account(
@@ -111,10 +156,11 @@ fn open_account(
 fn deposit(
     world: &mut World,
     customer: &CustomerId,
-    amount: Money,
+    amount: &AmountRequest,
     turn: &Turn,
 ) -> Result<Answer, Refusal> {
     let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
+    let amount = amount.within(row.account.currency())?;
     let (account, entry) = domain::deposit(row.account.clone(), amount)?;
     world.put_account(account);
     let id = add_entry(world, entry, turn);
@@ -125,10 +171,12 @@ fn hold(
     world: &mut World,
     customer: &CustomerId,
     order: OrderId,
-    amount: Money,
+    amount: &AmountRequest,
     turn: &Turn,
 ) -> Result<Answer, Refusal> {
-    let (wallet, entry) = domain::hold(world.wallet(customer, order), order, amount)?;
+    let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
+    let amount = amount.within(row.account.currency())?;
+    let (wallet, entry) = domain::hold(held(world, customer, order), order, amount)?;
     let status = if entry.is_some() { 201 } else { 200 };
     keep_hold(world, order, wallet, entry, turn);
     Ok(views::held(status, order, known(world, customer)))
@@ -143,6 +191,18 @@ fn release(
     let (wallet, entry) = domain::release(world.wallet(customer, order), order)?;
     keep_hold(world, order, wallet, entry, turn);
     Ok(views::held(200, order, known(world, customer)))
+}
+
+fn expire_hold(world: &mut World, customer: &CustomerId, order: OrderId, turn: &Turn) {
+    if let Some((wallet, entry)) = domain::expire_hold(held(world, customer, order), order) {
+        keep_hold(world, order, wallet, Some(entry), turn);
+    }
+}
+
+/// What is decided from about money held for an order, which need not be the customer's.
+fn held(world: &World, customer: &CustomerId, order: OrderId) -> State {
+    let payment = world.root(order).map(|root| root.payment.clone());
+    State { payment, wallet: world.wallet(customer, order) }
 }
 
 fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<Entry>, turn: &Turn) {

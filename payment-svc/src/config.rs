@@ -44,8 +44,9 @@ impl Configured for Config {
 
     fn contradictions(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        // Two requests to the provider and a commit fit into a lease, or calls would be made twice.
-        if self.call_lease < self.provider_timeout * 2 + mailbox::COMMAND_DEADLINE {
+        // A look, a charge and the commit of its answer fit into a lease, or calls that are asked
+        // well would be taken over.
+        if self.call_lease < self.longest_call() + mailbox::COMMAND_DEADLINE {
             wrong.push(
                 "SHOP_CALL_LEASE has to be at least twice SHOP_PROVIDER_TIMEOUT and 10s".to_owned(),
             );
@@ -54,6 +55,13 @@ impl Configured for Config {
             wrong.push("SHOP_CALL_SWEEP has to be more than nothing".to_owned());
         }
         wrong
+    }
+}
+
+impl Config {
+    /// How long one call may take: what became of it is looked up, and then it is asked for.
+    pub fn longest_call(&self) -> Duration {
+        self.provider_timeout * 2
     }
 }
 

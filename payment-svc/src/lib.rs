@@ -11,6 +11,7 @@ pub mod charges;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod holds;
 pub mod http;
 pub mod outcomes;
 pub mod provider;
@@ -25,7 +26,7 @@ mod views;
 use std::sync::Arc;
 
 use chassis::{Chassis, database};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Options};
 use proto::topic;
 use tokio::sync::mpsc;
 
@@ -56,17 +57,27 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let (begun, calls) = mpsc::channel(CALLS_WAITING_MAX);
     let reactor = Arc::new(Payments {
         seal_key: config.seal_key.expose().clone(),
-        lease_ms: charges::milliseconds(config.call_lease),
+        lease: config.call_lease,
         begun,
         outcomes: outcomes.clone(),
     });
-    let options = service::options(NAME, &[topic::PAYMENTS], url, &config.kafka);
+    let options = Options {
+        instance: config.chassis.instance(),
+        ..service::options(NAME, &[topic::PAYMENTS], url, &config.kafka)
+    };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
     let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;
-    let limits = Limits { lease: config.call_lease, sweep: config.call_sweep };
+    let limits = Limits {
+        lease: config.call_lease,
+        longest: config.longest_call(),
+        sweep: config.call_sweep,
+    };
     let charges = Charges::new(provider, mailbox.clone(), pool.clone(), calls, limits);
     chassis.tasks.spawn("charges", |stop| charges.run(stop));
+    let (expiring, overdue) = (mailbox.clone(), pool.clone());
+    chassis.tasks.spawn("holds", |stop| holds::run(expiring, overdue, stop));
+    charges::watch(&chassis.health, &pool);
     chassis.serve(http::router(http::Site { pool, mailbox, outcomes })).await?;
     chassis.wait().await
 }

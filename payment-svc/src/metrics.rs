@@ -8,7 +8,10 @@ const IN_FLIGHT: &str = "provider_calls_in_flight";
 
 pub(crate) fn describe() {
     describe_counter!(PAYMENTS, "Events said about payments, by outcome");
-    describe_counter!(CALLS, "Calls to the payment provider, by kind and result");
+    describe_counter!(
+        CALLS,
+        "Calls to the payment provider, by kind and result (a call lapses that waited for too long)"
+    );
     describe_gauge!(IN_FLIGHT, "Calls to the payment provider that this process waits for");
 }
 

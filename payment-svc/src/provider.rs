@@ -3,15 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use proto::limits;
 use reqwest::{Client, Response, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::domain::{Call, ChargeOutcome, DeclineCode, Face};
 
-/// Nothing is known: not asked, not heard, not understood. It has to be asked again.
+/// Why the provider did not do, or did not say, what it was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("the provider gave no answer: {0}")]
-pub struct Unknown(pub String);
+pub enum ProviderError {
+    /// Nothing is known: not asked, not heard, not understood. It has to be asked again.
+    #[error("the provider gave no answer: {0}")]
+    Unknown(String),
+    /// It will not do it, however often it is asked.
+    #[error("the provider refuses: {0}")]
+    Refused(String),
+}
 
 /// Who moves money outside. `key` names the operation: asked twice, it is done once and told twice.
 pub trait Provider: Send + Sync + 'static {
@@ -21,13 +28,13 @@ pub trait Provider: Send + Sync + 'static {
         key: &str,
         call: &Call,
         token: &str,
-    ) -> impl Future<Output = Result<ChargeOutcome, Unknown>> + Send;
+    ) -> impl Future<Output = Result<ChargeOutcome, ProviderError>> + Send;
 
     /// What became of a charge that was asked for before; `None` if it never got there.
     fn charge_of(
         &self,
         key: &str,
-    ) -> impl Future<Output = Result<Option<ChargeOutcome>, Unknown>> + Send;
+    ) -> impl Future<Output = Result<Option<ChargeOutcome>, ProviderError>> + Send;
 
     /// Gives money of the charge `reference` back.
     fn refund(
@@ -35,7 +42,10 @@ pub trait Provider: Send + Sync + 'static {
         key: &str,
         call: &Call,
         reference: &str,
-    ) -> impl Future<Output = Result<(), Unknown>> + Send;
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
+
+    /// Whether a refund that was asked for before was done.
+    fn refund_of(&self, key: &str) -> impl Future<Output = Result<bool, ProviderError>> + Send;
 }
 
 /// The simulator, over HTTP.
@@ -82,6 +92,17 @@ struct RefundAnswer {
     status: String,
 }
 
+/// What it says when it does not do what it is asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProblemAnswer {
+    code: String,
+    detail: String,
+}
+
+/// The one conflict that time does not solve: more is asked back than was captured.
+const NOT_REFUNDABLE: &str = "not_refundable";
+
 impl Simulator {
     /// `timeout` bounds a whole request: what is not answered by then is unknown.
     pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
@@ -94,14 +115,33 @@ impl Simulator {
         Ok(Self { client, url: url.trim_end_matches('/').into() })
     }
 
-    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Response, Unknown> {
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ProviderError> {
         let sent = self.client.post(format!("{}{path}", self.url)).json(body).send().await;
-        sent.map_err(unknown)
+        accepted(sent.map_err(unknown)?).await?.json().await.map_err(unknown)
+    }
+
+    /// What is kept at `path`; `None` if nothing is. To refuse a look says nothing about the money.
+    async fn look<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ProviderError> {
+        let asked = self.client.get(format!("{}{path}", self.url)).send().await.map_err(unknown)?;
+        match asked.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => asked.json().await.map(Some).map_err(unknown),
+            status => Err(ProviderError::Unknown(format!("status {status}"))),
+        }
     }
 }
 
 impl Provider for Simulator {
-    async fn charge(&self, key: &str, call: &Call, token: &str) -> Result<ChargeOutcome, Unknown> {
+    async fn charge(
+        &self,
+        key: &str,
+        call: &Call,
+        token: &str,
+    ) -> Result<ChargeOutcome, ProviderError> {
         let request = ChargeRequest {
             idempotency_key: key,
             order_id: call.order.to_string(),
@@ -109,60 +149,114 @@ impl Provider for Simulator {
             currency: call.amount.currency().code(),
             token,
         };
-        let response = self.post("/charges", &request).await?;
-        understood(accepted(response)?.json().await.map_err(unknown)?)
+        charged(self.post("/charges", &request).await?)
     }
 
-    async fn charge_of(&self, key: &str) -> Result<Option<ChargeOutcome>, Unknown> {
-        let asked = self.client.get(format!("{}/charges/{key}", self.url)).send().await;
-        let response = asked.map_err(unknown)?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        understood(accepted(response)?.json().await.map_err(unknown)?).map(Some)
+    async fn charge_of(&self, key: &str) -> Result<Option<ChargeOutcome>, ProviderError> {
+        self.look(&format!("/charges/{key}")).await?.map(charged).transpose()
     }
 
-    async fn refund(&self, key: &str, call: &Call, reference: &str) -> Result<(), Unknown> {
+    async fn refund(&self, key: &str, call: &Call, reference: &str) -> Result<(), ProviderError> {
         let request = RefundRequest {
             idempotency_key: key,
             charge: reference,
             amount: call.amount.amount_text(),
             currency: call.amount.currency().code(),
         };
-        let response = self.post("/refunds", &request).await?;
-        let answer: RefundAnswer = accepted(response)?.json().await.map_err(unknown)?;
-        match answer.status.as_str() {
-            "refunded" => Ok(()),
-            other => Err(Unknown(format!("a refund that is {other}"))),
-        }
+        refunded(self.post("/refunds", &request).await?)
+    }
+
+    async fn refund_of(&self, key: &str) -> Result<bool, ProviderError> {
+        let known: Option<RefundAnswer> = self.look(&format!("/refunds/{key}")).await?;
+        known.map(refunded).transpose().map(|known| known.is_some())
     }
 }
 
-/// Whatever is no success says nothing about the money: a refusal here is a mistake of ours.
-fn accepted(response: Response) -> Result<Response, Unknown> {
-    match response.status() {
-        status if status.is_success() => Ok(response),
-        status => Err(Unknown(format!("status {status}"))),
+async fn accepted(response: Response) -> Result<Response, ProviderError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let said: ProblemAnswer = if status.is_client_error() {
+        response.json().await.unwrap_or_default()
+    } else {
+        ProblemAnswer::default()
+    };
+    Err(verdict(status, &said))
+}
+
+/// What an answer that is no success means. Most mistakes of a request stay mistakes, so they are
+/// refusals; but about the money some say nothing: who we are is in doubt (401, 403), or the same
+/// request may do later (408, 409, 425, 429), or the provider has failed (500 and above).
+fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
+    let why = brief(&format!("status {} {}", status.as_u16(), said.detail));
+    match status.as_u16() {
+        409 if said.code == NOT_REFUNDABLE => ProviderError::Refused(why),
+        401 | 403 | 408 | 409 | 425 | 429 => ProviderError::Unknown(why),
+        400..=499 => ProviderError::Refused(why),
+        _ => ProviderError::Unknown(why),
     }
 }
 
-fn understood(answer: ChargeAnswer) -> Result<ChargeOutcome, Unknown> {
+fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
     match (answer.status.as_str(), answer.code.as_deref()) {
         ("captured", _) => {
-            let face =
-                answer.card.map(|card| Face { brand: card.brand.into(), last4: card.last4.into() });
+            let face = answer.card.map(|card| Face {
+                brand: brief(&card.brand).into(),
+                last4: brief(&card.last4).into(),
+            });
             Ok(ChargeOutcome::Captured { reference: answer.idempotency_key.into(), face })
         }
         ("declined", code) => Ok(ChargeOutcome::Declined {
             // A reason that has no name here is a decline nevertheless.
             code: code.and_then(DeclineCode::parse).unwrap_or(DeclineCode::CardDeclined),
-            detail: answer.detail.unwrap_or_default().into(),
+            detail: brief(&answer.detail.unwrap_or_default()).into(),
         }),
-        (other, _) => Err(Unknown(format!("a charge that is {other}"))),
+        (other, _) => Err(ProviderError::Unknown(brief(&format!("a charge that is {other}")))),
     }
 }
 
+fn refunded(answer: RefundAnswer) -> Result<(), ProviderError> {
+    match answer.status.as_str() {
+        "refunded" => Ok(()),
+        other => Err(ProviderError::Unknown(brief(&format!("a refund that is {other}")))),
+    }
+}
+
+/// A text of the provider's, as far as it can be kept and told on.
+fn brief(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(limits::TEXT_CHARS_MAX).collect()
+}
+
 /// The address may hold what must not be logged.
-fn unknown(error: reqwest::Error) -> Unknown {
-    Unknown(format!("{:#}", anyhow::Error::new(error.without_url())))
+fn unknown(error: reqwest::Error) -> ProviderError {
+    ProviderError::Unknown(format!("{:#}", anyhow::Error::new(error.without_url())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_for_good_is_told_from_an_answer_that_may_change() {
+        let refuses = |status: u16, code: &str| {
+            let said = ProblemAnswer { code: code.to_owned(), detail: String::new() };
+            let status = StatusCode::from_u16(status).unwrap();
+            matches!(verdict(status, &said), ProviderError::Refused(_))
+        };
+        for status in [400, 402, 404, 410, 413, 422] {
+            assert!(refuses(status, ""), "{status}");
+        }
+        for status in [301, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504] {
+            assert!(!refuses(status, ""), "{status}");
+        }
+        assert!(refuses(409, "not_refundable"));
+    }
+
+    #[test]
+    fn what_a_provider_says_is_cut_to_what_can_be_kept() {
+        let long = "é\0".repeat(limits::TEXT_CHARS_MAX + 1);
+
+        assert_eq!(brief(&long), "é".repeat(limits::TEXT_CHARS_MAX));
+    }
 }

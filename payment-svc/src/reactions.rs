@@ -1,6 +1,10 @@
 //! The thin shell around `domain`: loads what a batch touches, lets each input be decided, saves.
 
-use mailbox::{Announced, Answer, Decided, Message, Park, Reactor, Reading, Trace, Turn};
+use std::time::Duration;
+
+use mailbox::{
+    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+};
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -17,8 +21,8 @@ use crate::{
 /// This service's reactor.
 pub struct Payments {
     pub seal_key: SealKey,
-    /// How long a call belongs to this process, in milliseconds.
-    pub lease_ms: i64,
+    /// How long a call belongs to this process.
+    pub lease: Duration,
     /// Where calls go once they are committed. One that is full leaves them to the sweep.
     pub begun: mpsc::Sender<CallRow>,
     pub outcomes: Outcomes,
@@ -28,9 +32,16 @@ pub struct Payments {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Somebody said something about an order.
-    Heard { order: OrderId, source: Source, event: Event, trace: Option<Trace> },
-    /// The provider answered.
-    Answered { order: OrderId, event: Event, trace: Option<Trace> },
+    Heard {
+        order: OrderId,
+        source: Source,
+        /// Whose order it is: that customer may hold money for it, or pay from an account.
+        customer: Option<CustomerId>,
+        event: Event,
+        trace: Option<Trace>,
+    },
+    /// The provider answered one who had taken the call over `attempts` times.
+    Answered { order: OrderId, event: Event, attempts: i32, trace: Option<Trace> },
     /// Somebody asks for something.
     Asked(Request, Option<Trace>),
 }
@@ -58,12 +69,23 @@ impl Reactor for Payments {
         Ok(wire::read(message, &self.seal_key)?.map(Reading::once))
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Input]) -> sqlx::Result<World> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Input],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
         let mut wanted = Wanted::default();
         for input in batch {
             want(&mut wanted, input);
         }
-        store::load(db, wanted).await
+        store::load(db, wanted, locking, self.lease).await
+    }
+
+    fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
+        let mut wanted = Wanted::default();
+        want(&mut wanted, input);
+        world.held(&wanted)
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
@@ -77,16 +99,26 @@ impl Reactor for Payments {
 
     fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
         Ok(match input {
-            Input::Heard { order, event, trace, .. } | Input::Answered { order, event, trace } => {
-                let announced = react(world, *order, event, *trace, turn);
-                Decided { announced, answer: Answer::default() }
+            Input::Heard { order, customer, event, trace, .. } => {
+                let state = state(world, *order, customer.as_ref());
+                told(react(world, *order, (state, event), *trace, turn))
+            }
+            // Whoever holds the call now finds out by itself.
+            Input::Answered { order, event, attempts, .. }
+                if event.is_negative() && !world.is_held(*order, *attempts) =>
+            {
+                Decided::default()
+            }
+            Input::Answered { order, event, trace, .. } => {
+                let state = state(world, *order, None);
+                told(react(world, *order, (state, event), *trace, turn))
             }
             Input::Asked(request, trace) => commands::execute(world, request, *trace, turn),
         })
     }
 
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-        store::save(db, world, self.lease_ms).await
+        store::save(db, world, self.lease).await
     }
 
     fn committed(&self, world: World) {
@@ -105,31 +137,36 @@ impl Reactor for Payments {
 /// Names the rows that an input needs.
 fn want(wanted: &mut Wanted, input: &Input) {
     match input {
-        Input::Heard { order, event, .. } | Input::Answered { order, event, .. } => {
+        Input::Heard { order, customer, event, .. } => {
             wanted.orders.insert(*order);
-            // A card's charge needs no account; any other customer may pay from one.
-            if let Event::StockReserved(due) = event
-                && !matches!(due.instrument, Some(Instrument::Card(_)))
-            {
-                wanted.customers.insert(due.customer.clone());
+            // A card's charge needs no account yet; anything else may pay from one, or end a hold.
+            let by_card = matches!(event, Event::StockReserved(due)
+                if matches!(due.instrument, Some(Instrument::Card(_))));
+            if !by_card {
+                wanted.customers.extend(customer.clone());
+            }
+        }
+        Input::Answered { order, event, .. } => {
+            wanted.orders.insert(*order);
+            if event.is_negative() {
+                wanted.calls.insert(*order);
             }
         }
         Input::Asked(request, _) => request.want(wanted),
     }
 }
 
+fn told(announced: Vec<Announced>) -> Decided {
+    Decided { announced, answer: Answer::default() }
+}
+
 fn react(
     world: &mut World,
     order: OrderId,
-    event: &Event,
+    (state, event): (State, &Event),
     trace: Option<Trace>,
     turn: &Turn,
 ) -> Vec<Announced> {
-    let heard = match event {
-        Event::StockReserved(due) => Some(&due.customer),
-        Event::OrderCancelled | Event::ChargeAnswered { .. } | Event::RefundAnswered { .. } => None,
-    };
-    let state = state(world, order, heard);
     let decision = domain::decide(order, state, event.clone());
     keep(world, order, decision, trace, turn)
 }
@@ -161,7 +198,7 @@ pub(crate) fn keep(
         world.end_call(order);
     }
     if let Some(call) = call {
-        world.begin_call(CallRow { call, trace, attempts: 0 });
+        world.begin_call(call, trace);
     }
     let Some(payment) = state.payment else { return Vec::new() };
     world.put_payment(payment, turn.now);
@@ -176,6 +213,6 @@ pub(crate) fn keep(
 
 pub(crate) fn add_entry(world: &mut World, entry: Entry, turn: &Turn) -> uuid::Uuid {
     let id = turn.new_id();
-    world.add_entry(EntryRow { id, entry, at: turn.now });
+    world.add_entry(EntryRow { id, entry });
     id
 }

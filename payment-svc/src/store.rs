@@ -9,18 +9,23 @@ mod calls;
 mod payments;
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use proto::{CustomerId, OrderId};
+use mailbox::{HeldRow, Locking, Trace};
+use proto::{CustomerId, Money, OrderId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::domain::{Account, Entry, Hold, Payment, Wallet};
+use crate::domain::{Account, Call, Entry, Hold, Payment, Standing, Undoing, Wallet};
 
-pub use accounts::{Shown, account, account_currency, entries};
-pub use calls::{CallRow, lease_calls, postpone_call};
-pub use payments::payment;
+pub use accounts::{Shown, account, entries, overdue_holds};
+pub use calls::{CallRow, Unanswered, lease_calls, postpone_call, unanswered_calls};
+pub use payments::{payment, refunds_refused};
 
 /// This service's tables, the mailbox's first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -35,6 +40,22 @@ pub struct Root {
     pub heard_stock: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
+    /// When it was captured or declined.
+    pub outcome_at: Option<OffsetDateTime>,
+}
+
+impl Root {
+    /// The payment as it stood when its outcome was known, whatever became of it since.
+    pub fn at_outcome(&self) -> Self {
+        let mut root = self.clone();
+        root.updated_at = self.outcome_at.unwrap_or(self.updated_at);
+        root.payment.undoing = Undoing::NotAsked;
+        if let Standing::Captured(capture) = &mut root.payment.standing {
+            capture.refunded = Money::zero(capture.amount.currency());
+            capture.refunding = None;
+        }
+        root
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +69,6 @@ pub struct AccountRow {
 pub struct EntryRow {
     pub id: Uuid,
     pub entry: Entry,
-    pub at: OffsetDateTime,
 }
 
 /// What a batch needs to find.
@@ -59,18 +79,26 @@ pub struct Wanted {
     pub customers: BTreeSet<CustomerId>,
     /// Holds that are needed though their account may hold nothing.
     pub holds: BTreeSet<(CustomerId, OrderId)>,
+    /// Orders whose call to the provider is said to be over without money.
+    pub calls: BTreeSet<OrderId>,
 }
 
 /// All rows that one batch touches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct World {
+    /// Until when the calls that this batch begins belong to this process.
+    leased_until: Instant,
     payments: BTreeMap<OrderId, Slot<Root>>,
     accounts: BTreeMap<CustomerId, Slot<AccountRow>>,
     holds: BTreeMap<(CustomerId, OrderId), Slot<Hold>>,
     entries: Vec<EntryRow>,
+    attempts: BTreeMap<OrderId, i32>,
     begun: BTreeMap<OrderId, CallRow>,
     over: BTreeSet<OrderId>,
     said: BTreeMap<&'static str, u64>,
+    /// Payments and accounts that another session holds.
+    held_payments: BTreeSet<OrderId>,
+    held_accounts: BTreeSet<CustomerId>,
 }
 
 #[derive(Debug)]
@@ -108,6 +136,22 @@ fn with<K, T>(slots: &BTreeMap<K, Slot<T>>, change: Change) -> Vec<(&K, &T)> {
 }
 
 impl World {
+    fn new(leased_until: Instant) -> Self {
+        Self {
+            leased_until,
+            payments: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            entries: Vec::new(),
+            attempts: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            over: BTreeSet::new(),
+            said: BTreeMap::new(),
+            held_payments: BTreeSet::new(),
+            held_accounts: BTreeSet::new(),
+        }
+    }
+
     pub fn root(&self, order: OrderId) -> Option<&Root> {
         self.payments.get(&order).map(|slot| &slot.row)
     }
@@ -142,11 +186,15 @@ impl World {
                 heard_stock: 0,
                 created_at: now,
                 updated_at: now,
+                outcome_at: None,
             })
         };
         let slot = self.payments.entry(order).or_insert_with(fresh);
         if slot.row.payment != payment {
             let root = slot.change();
+            if root.payment.outcome() != payment.outcome() {
+                root.outcome_at = payment.outcome().map(|_| now);
+            }
             root.payment = payment;
             root.updated_at = now;
         }
@@ -191,13 +239,30 @@ impl World {
         self.entries.push(entry);
     }
 
-    pub fn begin_call(&mut self, call: CallRow) {
-        self.begun.insert(call.call.order, call);
+    /// A call that this process makes once all of it is committed.
+    pub fn begin_call(&mut self, call: Call, trace: Option<Trace>) {
+        let leased_until = self.leased_until;
+        self.begun.insert(call.order, CallRow { call, trace, attempts: 0, leased_until });
+    }
+
+    /// Whether an order's call still belongs to whoever took it over so often.
+    pub fn is_held(&self, order: OrderId, attempts: i32) -> bool {
+        self.attempts.get(&order) == Some(&attempts)
     }
 
     /// The call that was in flight has been answered.
     pub fn end_call(&mut self, order: OrderId) {
         self.over.insert(order);
+    }
+
+    /// The row that is wanted, and that another session holds.
+    pub fn held(&self, wanted: &Wanted) -> Option<HeldRow> {
+        let payment = wanted.orders.iter().find(|order| self.held_payments.contains(order));
+        let owner = |order: &OrderId| self.root(*order)?.payment.customer();
+        let mut customers = wanted.customers.iter().chain(wanted.orders.iter().filter_map(owner));
+        let account = customers.find(|customer| self.held_accounts.contains(customer));
+        let payment = payment.map(|order| HeldRow::new("payment", order.to_string()));
+        payment.or_else(|| account.map(|customer| HeldRow::new("account", customer.to_string())))
     }
 
     /// What there is to do once all of it is committed.
@@ -222,19 +287,33 @@ pub struct Effects {
     pub said: BTreeMap<&'static str, u64>,
 }
 
-/// Locks and reads all rows of a batch: payments, then accounts, then what is held in them.
-pub async fn load(db: &mut PgConnection, wanted: Wanted) -> sqlx::Result<World> {
-    let mut world = World::default();
-    let Wanted { orders, mut customers, holds } = wanted;
+/// Locks and reads all rows of a batch: payments, then accounts, then what is held in them, then
+/// calls. What the batch begins will be leased for `lease`.
+pub async fn load(
+    db: &mut PgConnection,
+    wanted: Wanted,
+    locking: Locking,
+    lease: Duration,
+) -> sqlx::Result<World> {
+    let mut world = World::new(Instant::now() + lease);
+    let Wanted { orders, mut customers, holds, calls } = wanted;
     if !orders.is_empty() {
-        let ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        let mut ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        if locking == Locking::SkipHeld {
+            world.held_payments.extend(payments::held_payments(db, &ids).await?);
+            ids.retain(|id| !world.held_payments.contains(&OrderId::new(*id)));
+        }
         for root in payments::lock_payments(db, &ids).await? {
             customers.extend(root.payment.customer().cloned());
             world.payments.insert(root.payment.order, Slot::kept(root));
         }
     }
     if !customers.is_empty() {
-        let names: Vec<String> = customers.iter().map(ToString::to_string).collect();
+        let mut names: Vec<String> = customers.iter().map(ToString::to_string).collect();
+        if locking == Locking::SkipHeld {
+            world.held_accounts.extend(accounts::held_accounts(db, &names).await?);
+            names.retain(|name| !world.held_accounts.iter().any(|held| held.as_str() == name));
+        }
         for row in accounts::lock_accounts(db, &names).await? {
             world.accounts.insert(row.account.customer.clone(), Slot::kept(row));
         }
@@ -250,11 +329,12 @@ pub async fn load(db: &mut PgConnection, wanted: Wanted) -> sqlx::Result<World> 
             world.holds.insert(key, Slot::kept(hold));
         }
     }
+    world.attempts = calls::lock_attempts(db, &calls).await?;
     Ok(world)
 }
 
 /// Writes what changed, one statement a table and kind of change.
-pub async fn save(db: &mut PgConnection, world: &World, lease_ms: i64) -> sqlx::Result<()> {
+pub async fn save(db: &mut PgConnection, world: &World, lease: Duration) -> sqlx::Result<()> {
     payments::insert_payments(db, &with(&world.payments, Change::New)).await?;
     payments::update_payments(db, &with(&world.payments, Change::Changed)).await?;
     accounts::insert_accounts(db, &with(&world.accounts, Change::New)).await?;
@@ -263,7 +343,12 @@ pub async fn save(db: &mut PgConnection, world: &World, lease_ms: i64) -> sqlx::
     accounts::update_holds(db, &with(&world.holds, Change::Changed)).await?;
     accounts::append_entries(db, &world.entries).await?;
     calls::end_calls(db, &world.over).await?;
-    calls::begin_calls(db, &world.begun, lease_ms).await
+    calls::begin_calls(db, &world.begun, lease).await
+}
+
+/// A time for a statement.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A row that no code of ours could have written.

@@ -2,14 +2,16 @@
 
 use chassis::{Code, Problem, clock};
 use mailbox::Answer;
-use proto::{CustomerId, Money, OrderId};
+use proto::{CustomerId, Money, MoneyError, OrderId};
 use serde::Serialize;
+use serde_json::json;
 use service::told;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Method, Refusal, Standing, payment_id},
+    cards,
+    domain::{DeclineCode, Face, Instrument, Method, Refusal, Standing, payment_id},
     store::{AccountRow, Root, Shown},
 };
 
@@ -81,10 +83,34 @@ impl<'a> PaymentView<'a> {
     }
 }
 
-/// What one who pays is told: 201 with money, 402 without, 202 while nobody knows.
-pub(crate) fn outcome(root: &Root) -> Answer {
-    let status = match &root.payment.standing {
-        Standing::Captured(_) => 201,
+/// What is known as soon as somebody's wish to pay is decided. Without an outcome it is only for
+/// us: kept under the request's key, it says whether the charge under way is theirs.
+pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
+    let is_payer = match (&root.payment.standing, instrument) {
+        (Standing::Charging(charge), Instrument::Card(card)) => charge.card.token == card.token,
+        (Standing::Charging(_), Instrument::Wallet | Instrument::CardWithoutToken) => false,
+        (Standing::Waiting | Standing::Declined(_) | Standing::Captured(_), _) => {
+            return outcome(root, true);
+        }
+    };
+    Answer { status: 202, headers: Vec::new(), body: is_payer.to_string().into_bytes() }
+}
+
+/// Whether the charge under way was asked for by whoever was answered so by [`paid`].
+pub(crate) fn is_payer(answer: &Answer) -> bool {
+    answer.body != b"false"
+}
+
+/// What one who pays is told: 201 with money, 402 without, 202 while nobody knows; always the
+/// payment as it stood at its outcome, so that a repetition is told the same. Whoever came with
+/// another instrument is told what became of the order instead.
+pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
+    let root = &root.at_outcome();
+    let place = || Some(format!("/v1/payments/{}", payment_id(root.payment.order)));
+    match &root.payment.standing {
+        Standing::Captured(_) if !is_payer => refused(&Refusal::AlreadyPaid),
+        Standing::Declined(_) if !is_payer => refused(&Refusal::Declined),
+        Standing::Captured(_) => told(201, &PaymentView::of(root), place()),
         Standing::Declined(decline) => {
             let detail = match decline.detail.as_ref() {
                 "" => format!("the payment was declined: {}", decline.code.as_str()),
@@ -92,12 +118,37 @@ pub(crate) fn outcome(root: &Root) -> Answer {
             };
             let payment = serde_json::to_value(PaymentView::of(root)).unwrap_or_default();
             let problem = Problem::new(Code::PaymentDeclined, detail).with("payment", payment);
-            return service::refusal(&problem);
+            service::refusal(&problem)
         }
-        Standing::Charging(_) | Standing::Waiting => 202,
-    };
-    let place = format!("/v1/payments/{}", payment_id(root.payment.order));
-    told(status, &PaymentView::of(root), Some(place))
+        Standing::Charging(_) | Standing::Waiting => told(202, &PaymentView::of(root), place()),
+    }
+}
+
+/// Whether something could be paid with. Whose wallet it would be is not known here.
+pub(crate) fn validated(instrument: &Instrument) -> Answer {
+    match instrument {
+        Instrument::Wallet => validation(None, None),
+        Instrument::Card(card) => {
+            let code = cards::declined(card).map(DeclineCode::as_str);
+            validation(card.face.as_ref(), code)
+        }
+        Instrument::CardWithoutToken => unusable(DeclineCode::CardDeclined.as_str()),
+    }
+}
+
+/// Something that is no instrument, with the code that paying with it is refused by.
+pub(crate) fn unusable(reason: &str) -> Answer {
+    validation(None, Some(reason))
+}
+
+fn validation(face: Option<&Face>, reason: Option<&str>) -> Answer {
+    let view = json!({
+        "valid": reason.is_none(),
+        "brand": face.map(|face| &*face.brand),
+        "last4": face.map(|face| &*face.last4),
+        "reason": reason,
+    });
+    Answer { status: 200, headers: Vec::new(), body: view.to_string().into_bytes() }
 }
 
 #[derive(Serialize)]
@@ -189,14 +240,27 @@ fn problem(refusal: &Refusal) -> Problem {
             Problem::new(Code::NotFound, detail)
         }
         Refusal::AlreadyPaid => Problem::new(Code::AlreadyPaid, detail),
-        Refusal::Cancelled | Refusal::Declined => Problem::new(Code::NotPayable, detail),
+        Refusal::Cancelled | Refusal::Declined | Refusal::OrderEnded => {
+            Problem::new(Code::NotPayable, detail)
+        }
         Refusal::AccountExists => Problem::new(Code::AccountExists, detail),
         Refusal::InsufficientFunds { .. } => Problem::new(Code::InsufficientFunds, detail),
         Refusal::HoldExists { .. } => Problem::new(Code::HoldExists, detail),
         Refusal::HoldCaptured => Problem::new(Code::HoldCaptured, detail),
         Refusal::NotPositive => at_amount(Code::AmountNotPositive),
-        Refusal::OtherAmount { .. } | Refusal::OtherCurrency { .. } | Refusal::TooMuch => {
-            at_amount(Code::InvalidValue)
+        Refusal::BadAmount(error) => at_amount(amount_code(*error)),
+        Refusal::OtherCurrency { .. } => {
+            let (code, detail) = (Code::InvalidValue, detail.clone());
+            Problem::new(code, detail.clone()).at("/amount/currency", code, detail)
         }
+        Refusal::OtherAmount { .. } | Refusal::TooMuch => at_amount(Code::InvalidValue),
+    }
+}
+
+/// The code of an amount that is none.
+pub(crate) fn amount_code(error: MoneyError) -> Code {
+    match error {
+        MoneyError::TooManyDecimals => Code::TooManyDecimals,
+        MoneyError::NotANumber | MoneyError::Exponent | MoneyError::TooLarge => Code::InvalidValue,
     }
 }

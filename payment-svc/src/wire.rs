@@ -3,7 +3,7 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, Money, OrderId, SealKey,
+    CustomerId, Money, NotOpened, OrderId, SealKey, limits,
     orders::{self, PaymentMethod, order_event},
     payments,
     stock::{self, stock_event},
@@ -17,13 +17,17 @@ use crate::{
 
 /// What a message means here: `None` when it is about nothing that this service cares for.
 pub fn read(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
-    let (order, source, event) = match service::decode(message)? {
+    let (order, source, customer, event) = match service::decode(message)? {
         proto::Event::Stock(stock_event::Event::StockReserved(reserved)) => {
             let order = order_id(message, &reserved.order_id)?;
-            (order, Source::Stock, Event::StockReserved(due(order, reserved, key)?))
+            let due = due(order, reserved, key)?;
+            (order, Source::Stock, Some(due.customer.clone()), Event::StockReserved(due))
         }
         proto::Event::Orders(order_event::Event::OrderCancelled(cancelled)) => {
-            (order_id(message, &cancelled.order_id)?, Source::Orders, Event::OrderCancelled)
+            let order = order_id(message, &cancelled.order_id)?;
+            // Without a customer nothing can be held for the order; it is cancelled all the same.
+            let customer = CustomerId::parse(&cancelled.customer_id).ok();
+            (order, Source::Orders, customer, Event::OrderCancelled)
         }
         proto::Event::Stock(
             stock_event::Event::StockRejected(_)
@@ -42,7 +46,7 @@ pub fn read(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
         | proto::Event::Notifications(_)
         | proto::Event::Catalogue(_) => return Ok(None),
     };
-    Ok(Some(Input::Heard { order, source, event, trace: message.trace }))
+    Ok(Some(Input::Heard { order, source, customer, event, trace: message.trace }))
 }
 
 /// The order that a message is about, which has to be the one it is ordered by.
@@ -68,7 +72,7 @@ fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<
     }
     let instrument = match terms.method() {
         PaymentMethod::Wallet => Some(Instrument::Wallet),
-        PaymentMethod::Card => Some(Instrument::Card(cards::of_token(&token(order, terms, key)?))),
+        PaymentMethod::Card => Some(card(order, terms, key)?),
         PaymentMethod::Deferred => None,
         PaymentMethod::Unspecified => {
             return Err(Park::undecodable("its payment method is not known here"));
@@ -80,18 +84,24 @@ fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<
     Ok(Due { customer, revision: revision.cast_unsigned(), amount, instrument })
 }
 
-/// A card's sealed details are its token's text.
-fn token(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<String, Park> {
-    let sealed = terms.details.ok_or_else(|| Park::undecodable("a card without its details"))?;
-    let plain = key.open(order, &sealed).map_err(|error| Park {
-        class: "not_opened",
-        reason: format!("its payment details stay closed: {error}"),
+/// A card's sealed details are its token's text. Whoever placed the order wrote it, so whatever is
+/// wrong with it declines the card and stops nothing. Only a key that is not ours is not the
+/// customer's fault: such messages wait until the service has been given the right one.
+fn card(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<Instrument, Park> {
+    let opened = terms.details.map(|sealed| key.open(order, &sealed)).transpose();
+    let plain = opened.or_else(|error| match error {
+        NotOpened::OtherKey(_) => Err(Park {
+            class: "not_opened",
+            reason: format!("its payment details stay closed: {error}"),
+        }),
+        NotOpened::Forged => Ok(None),
     })?;
-    let token = String::from_utf8(plain).ok();
-    let token = token.filter(|token| {
-        (1..=cards::TOKEN_CHARS_MAX).contains(&token.len()) && !token.contains('\0')
+    let token = plain.and_then(|plain| String::from_utf8(plain).ok()).filter(|token| {
+        let fits = (1..=limits::TOKEN_CHARS_MAX).contains(&token.chars().count());
+        fits && !token.contains('\0')
     });
-    token.ok_or_else(|| Park::undecodable("its payment details are no token"))
+    Ok(token
+        .map_or(Instrument::CardWithoutToken, |token| Instrument::Card(cards::of_token(&token))))
 }
 
 /// What is said about an order's money.

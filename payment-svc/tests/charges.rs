@@ -1,17 +1,22 @@
 //! Calls to a provider that loses answers, is away, and to one that dies in between.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use backends::testing::eventually;
+use chassis::Health;
 use mailbox::{Command, Mailbox};
 use payment_svc::{
-    charges::{Charges, Limits},
+    charges::{self, Charges, IN_FLIGHT_MAX, Limits},
     domain::{Card, Due, Event, Instrument, Status, Token},
     outcomes::Outcomes,
     reactions::{Input, Payments, Source},
     store,
 };
 use proto::OrderId;
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +38,10 @@ struct Running {
 }
 
 async fn running(shop: &Shop, stub: Stub, lease: Duration) -> Running {
-    let lease_ms = i64::try_from(lease.as_millis()).unwrap();
-    let (reactor, calls) = payments(&Outcomes::default(), lease_ms);
+    let (reactor, calls) = payments(&Outcomes::default(), lease);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let limits = Limits { lease, sweep: SWEEP };
+    let limits = Limits { lease, longest: lease / 4, sweep: SWEEP };
     let charges = Charges::new(stub.clone(), mailbox.clone(), pool, calls, limits);
     let ending = CancellationToken::new();
     tasks.spawn(charges.run(ending.clone()));
@@ -46,7 +50,8 @@ async fn running(shop: &Shop, stub: Stub, lease: Duration) -> Running {
 
 impl Running {
     async fn hear(&self, order: OrderId, event: Event) {
-        let input = Input::Heard { order, source: Source::Stock, event, trace: None };
+        let (source, customer) = (Source::Stock, Some(customer("c-1")));
+        let input = Input::Heard { order, source, customer, event, trace: None };
         self.mailbox.submit(Command::new(input)).await.unwrap();
     }
 
@@ -126,8 +131,7 @@ async fn a_charge_that_never_arrived_is_made_after_a_look() {
 async fn a_process_killed_between_capture_and_record_leaves_the_answer_to_the_next() {
     let mut shop = a_shop().await;
     let order = an_order();
-    let mut killed =
-        running(&shop, Stub::with(&[Trouble::Silent]), Duration::from_millis(300)).await;
+    let mut killed = running(&shop, Stub::with(&[Trouble::Silent]), Duration::from_secs(3)).await;
     killed.reserved(order, "tok_visa").await;
     let stub = killed.stub.clone();
     eventually("the charge at the provider", SOON, || async {
@@ -161,6 +165,27 @@ async fn money_captured_for_a_cancelled_order_goes_back_however_often_that_takes
     assert_eq!(shop.told().await, [("PaymentCaptured", 1), ("PaymentRefunded", 2)]);
 }
 
+/// A provider forgets its keys one day: whether money went back is looked up before it goes again.
+#[tokio::test]
+async fn a_refund_is_looked_up_before_it_is_asked_for_again() {
+    for (trouble, asked) in [
+        (Trouble::Lost, &["charge", "refund", "look"][..]),
+        (Trouble::Away, &["charge", "refund", "look", "refund"]),
+    ] {
+        let mut shop = a_shop().await;
+        let stub = Stub::with(&[Trouble::Slow(Duration::ZERO), trouble]);
+        let service = running(&shop, stub, Duration::from_secs(30)).await;
+        let order = an_order();
+        service.reserved(order, "tok_visa").await;
+        becomes(&mut shop, order, Status::Captured).await;
+
+        service.hear(order, Event::OrderCancelled).await;
+
+        becomes(&mut shop, order, Status::Refunded).await;
+        assert_eq!(service.asked(), asked);
+    }
+}
+
 #[tokio::test]
 async fn one_that_never_answers_does_not_hold_up_the_others() {
     let mut shop = a_shop().await;
@@ -188,13 +213,117 @@ async fn one_that_never_answers_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn stopping_finishes_the_calls_in_hand() {
     let mut shop = a_shop().await;
-    let mut service = running(&shop, Stub::default(), Duration::from_secs(30)).await;
+    let stub = Stub::with(&[Trouble::Slow(Duration::from_millis(300))]);
+    let mut service = running(&shop, stub, Duration::from_secs(30)).await;
     let order = an_order();
     service.reserved(order, "tok_visa").await;
-    becomes(&mut shop, order, Status::Captured).await;
+    let stub = service.stub.clone();
+    eventually("the charge is under way", SOON, || async {
+        if stub.book().asked.is_empty() { Err("nothing asked") } else { Ok(()) }
+    })
+    .await;
 
     service.ending.cancel();
 
     let ended = service.tasks.join_next().await.unwrap().unwrap();
     assert!(ended.is_ok());
+    becomes(&mut shop, order, Status::Captured).await;
+    assert_eq!(service.asked(), ["charge"]);
+}
+
+/// Two processes, a provider that takes longer than a lease, and a queue longer than the calls
+/// that are made at once: whoever lost its lease asks no more, and nobody asks beside another.
+#[tokio::test]
+async fn nobody_asks_for_a_call_that_somebody_else_holds() {
+    let mut shop = a_shop().await;
+    let lease = Duration::from_millis(400);
+    let troubles = [Trouble::Silent; IN_FLIGHT_MAX];
+    let stub = Stub::with(&troubles);
+    let (first, second) =
+        (running(&shop, stub.clone(), lease).await, running(&shop, stub.clone(), lease).await);
+
+    let orders: Vec<_> = (0..IN_FLIGHT_MAX + 40).map(|_| an_order()).collect();
+    for order in &orders {
+        first.reserved(*order, "tok_visa").await;
+    }
+
+    let url = shop.database.url();
+    let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
+    eventually("every charge has its answer", SOON * 2, || async move {
+        let open = "select count(*) from provider_calls";
+        let open: i64 = sqlx::query_scalar(open).fetch_one(pool).await.unwrap();
+        if open == 0 { Ok(()) } else { Err(open) }
+    })
+    .await;
+    let book = stub.book();
+    assert!(book.asked_at_once.is_empty(), "asked by two at once: {:?}", book.asked_at_once);
+    assert_eq!(book.charges.len(), orders.len());
+    drop((first, second));
+    drop(book);
+    assert_eq!(shop.told().await.len(), orders.len(), "each is captured once");
+}
+
+#[tokio::test]
+async fn a_charge_that_the_provider_refuses_is_a_decline() {
+    let mut shop = a_shop().await;
+    let service = running(&shop, Stub::with(&[Trouble::Refused]), Duration::from_secs(30)).await;
+    let order = an_order();
+
+    service.reserved(order, "tok_visa").await;
+
+    becomes(&mut shop, order, Status::Declined).await;
+    assert_eq!(service.asked(), ["charge"]);
+    assert_eq!(shop.told().await, [("PaymentDeclined", 1)]);
+}
+
+/// The money of a cancelled order that the provider will not give back: said once and loudly, and
+/// never asked for again.
+#[tokio::test]
+async fn a_refund_that_the_provider_refuses_waits_for_staff_and_shows_in_the_health() {
+    let mut shop = a_shop().await;
+    let stub = Stub::with(&[Trouble::Slow(Duration::ZERO), Trouble::Refused]);
+    let service = running(&shop, stub, Duration::from_secs(30)).await;
+    let order = an_order();
+    service.reserved(order, "tok_visa").await;
+    becomes(&mut shop, order, Status::Captured).await;
+    let pool = chassis::database::connect_pool(&shop.database.url(), 1).await.unwrap();
+    let started = Arc::new(AtomicBool::new(true));
+    let health = Health::new(payment_svc::NAME, started, CancellationToken::new());
+    charges::watch(&health, &pool);
+    let problem = async || health.report().await.problems.remove("refunds").unwrap_or_default();
+    assert_eq!(problem().await, Value::Null);
+
+    service.hear(order, Event::OrderCancelled).await;
+
+    eventually("the refund is refused", SOON, || async {
+        let told = problem().await;
+        if told.to_string().contains(&order.to_string()) { Ok(()) } else { Err(told) }
+    })
+    .await;
+    assert_eq!(service.asked(), ["charge", "refund"]);
+    assert_eq!(shop.told().await, [("PaymentCaptured", 1)], "the money is not back");
+    becomes(&mut shop, order, Status::Captured).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_is_silent_shows_in_the_health() {
+    let mut shop = a_shop().await;
+    let order = an_order();
+    let service = running(&shop, Stub::with(&[Trouble::Away; 60]), Duration::from_secs(30)).await;
+    let pool = chassis::database::connect_pool(&shop.database.url(), 1).await.unwrap();
+    let started = Arc::new(AtomicBool::new(true));
+    let health = Health::new(payment_svc::NAME, started, CancellationToken::new());
+    charges::watch(&health, &pool);
+    service.reserved(order, "tok_visa").await;
+
+    // It has been silent for a minute.
+    let long = "update provider_calls set begun_at = begun_at - interval '1 minute'";
+    sqlx::raw_sql(long).execute(shop.mailbox.db().await).await.unwrap();
+
+    eventually("it is told", SOON, || async {
+        let told = health.report().await.problems.remove("provider").unwrap_or_default();
+        if told.to_string().contains("1 calls have no answer") { Ok(()) } else { Err(told) }
+    })
+    .await;
+    assert!(health.report().await.is_healthy(), "everything else works");
 }

@@ -1,225 +1,20 @@
-//! Requests and their answers, through the edge and a batch.
+//! Paying over HTTP, through the edge and a batch.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use axum::{
-    body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode},
-};
-use chassis::{Health, http::Edge};
-use mailbox::{Command, Mailbox};
-use payment_svc::{
-    charges::{Charges, Limits},
-    domain::{Due, Event, payment_id},
-    http::{Site, router},
-    outcomes::Outcomes,
-    reactions::{Input, Payments, Source},
-};
-use proto::OrderId;
+use backends::testing::eventually;
+use payment_svc::domain::{Event, payment_id};
+use proto::{OrderId, limits::TEXT_CHARS_MAX};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shop, a_shop, an_order, customer, mailbox_of, payments,
+    an_order,
+    server::{a_server, a_server_with},
     stub::{Stub, Trouble},
-    usd,
 };
-
-/// The service's HTTP side, with commands and calls but without Kafka.
-struct Server {
-    /// Its database lives as long as it does.
-    _shop: Shop,
-    edge: Edge,
-    router: axum::Router,
-    mailbox: Mailbox<Payments>,
-    stub: Stub,
-    _tasks: JoinSet<anyhow::Result<()>>,
-}
-
-struct Told {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Value,
-}
-
-async fn a_server() -> Server {
-    a_server_with(Stub::default()).await
-}
-
-async fn a_server_with(stub: Stub) -> Server {
-    let shop = a_shop().await;
-    let outcomes = Outcomes::default();
-    let (reactor, calls) = payments(&outcomes, 30_000);
-    let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
-    let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let limits = Limits { lease: Duration::from_secs(30), sweep: Duration::from_millis(20) };
-    let charges = Charges::new(stub.clone(), mailbox.clone(), pool.clone(), calls, limits);
-    tasks.spawn(charges.run(CancellationToken::new()));
-    let started = Arc::new(AtomicBool::new(true));
-    let edge = Edge::new(Health::new(payment_svc::NAME, started, CancellationToken::new()));
-    let router = router(Site { pool, mailbox: mailbox.clone(), outcomes });
-    Server { _shop: shop, edge, router, mailbox, stub, _tasks: tasks }
-}
-
-impl Server {
-    async fn send(&self, request: Request<Body>) -> Told {
-        let response = self.edge.answer(self.router.clone(), request).await;
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body =
-            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Told { status: parts.status, headers: parts.headers, body }
-    }
-
-    async fn get(&self, path: &str) -> Told {
-        self.send(Request::get(path).body(Body::empty()).unwrap()).await
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Told {
-        self.post_with(path, &[], body).await
-    }
-
-    async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Told {
-        let mut request = Request::post(path).header("content-type", "application/json");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.send(request.body(Body::from(body.to_string())).unwrap()).await
-    }
-
-    async fn with_account(self, name: &str, money: &str) -> Self {
-        let path = format!("/v1/accounts/{name}");
-        assert_eq!(self.post(&path, json!({})).await.status, 201);
-        let deposited = self.post(&format!("{path}/deposit"), json!({"amount": money})).await;
-        assert_eq!(deposited.status, 201);
-        self
-    }
-
-    /// Stock is reserved for a deferred order of `c-1`.
-    async fn waits_for(&self, order: OrderId, amount: &str) {
-        let (customer, amount) = (customer("c-1"), usd(amount));
-        let due = Due { customer, revision: 1, amount, instrument: None };
-        self.hear(order, Event::StockReserved(due)).await;
-    }
-
-    async fn hear(&self, order: OrderId, event: Event) {
-        let input = Input::Heard { order, source: Source::Stock, event, trace: None };
-        self.mailbox.submit(Command::new(input)).await.unwrap();
-    }
-}
-
-impl Told {
-    fn code(&self) -> (u16, &str) {
-        (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
-    }
-
-    fn pointer(&self) -> &str {
-        self.body["errors"][0]["pointer"].as_str().unwrap_or_default()
-    }
-}
 
 fn card(order: OrderId, token: &str) -> Value {
     json!({"order_id": order.to_string(), "payment_method": {"type": "card", "token": token}})
-}
-
-#[tokio::test]
-async fn an_account_is_opened_filled_and_read() {
-    let server = a_server().await;
-
-    let opened = server.post("/v1/accounts/c-1", json!({"currency": "USD"})).await;
-    assert_eq!(opened.status, 201);
-    assert_eq!(opened.headers["location"], "/v1/accounts/c-1");
-    assert_eq!(server.post("/v1/accounts/c-1", json!({})).await.code(), (409, "account_exists"));
-
-    let key = [("idempotency-key", "k-1")];
-    let body = json!({"amount": {"amount": "100.00", "currency": "USD"}});
-    let deposited = server.post_with("/v1/accounts/c-1/deposit", &key, body.clone()).await;
-    let replayed = server.post_with("/v1/accounts/c-1/deposit", &key, body).await;
-    assert_eq!(deposited.status, 201);
-    assert_eq!(replayed.body, deposited.body);
-    assert_eq!(replayed.headers["idempotency-replayed"], "true");
-    let other = server.post_with("/v1/accounts/c-1/deposit", &key, json!({"amount": 7})).await;
-    assert_eq!(other.code(), (422, "idempotency_key_reused"));
-
-    let read = server.get("/v1/accounts/c-1/balance").await;
-    assert_eq!(read.body["balance"], json!({"amount": "100.00", "currency": "USD"}));
-    assert_eq!(read.body, server.get("/v1/accounts/c-1").await.body);
-    let entries = server.get("/v1/accounts/c-1/entries").await;
-    let [entry] = &entries.body["items"].as_array().unwrap()[..] else { panic!("one entry") };
-    assert_eq!(entry["id"], deposited.body["entry_id"]);
-    assert_eq!((&entry["kind"], &entry["debit"]), (&json!("deposit"), &json!("outside")));
-    assert_eq!(server.get("/v1/accounts/nobody").await.code(), (404, "not_found"));
-}
-
-#[tokio::test]
-async fn the_ledger_is_read_page_by_page() {
-    let server = a_server().await.with_account("c-1", "1.00").await;
-    for _ in 0..4 {
-        server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
-    }
-
-    let mut path = "/v1/accounts/c-1/entries?limit=2".to_owned();
-    let mut sizes = Vec::new();
-    loop {
-        let page = server.get(&path).await.body;
-        sizes.push(page["items"].as_array().unwrap().len());
-        let Some(cursor) = page["next_cursor"].as_str() else { break };
-        path = format!("/v1/accounts/c-1/entries?limit=2&cursor={cursor}");
-    }
-
-    assert_eq!(sizes, [2, 2, 1]);
-    let bad = server.get("/v1/accounts/c-1/entries?cursor=abc").await;
-    assert_eq!(bad.code(), (400, "bad_cursor"));
-}
-
-#[tokio::test]
-async fn amounts_are_read_strictly() {
-    let server = a_server().await.with_account("c-1", "1.00").await;
-    for (amount, code, pointer) in [
-        (json!("0"), "amount_not_positive", "/amount"),
-        (json!("-5.00"), "amount_not_positive", "/amount"),
-        (json!("1.000"), "too_many_decimals", "/amount"),
-        (json!("1e2"), "invalid_value", "/amount"),
-        (json!("10000000"), "invalid_value", "/amount"),
-        (json!("a lot"), "invalid_value", "/amount"),
-        (json!({"amount": "1.00", "currency": "EUR"}), "invalid_value", "/amount/currency"),
-        (json!({"amount": "1.00", "currency": "XYZ"}), "unknown_currency", "/amount/currency"),
-        (json!(null), "missing_field", "/amount"),
-    ] {
-        let told = server.post("/v1/accounts/c-1/deposit", json!({"amount": amount.clone()})).await;
-        assert_eq!((told.code(), told.pointer()), ((422, code), pointer), "{amount}");
-    }
-    let told = server.post("/v1/accounts/c-2", json!({"currency": "dollars"})).await;
-    assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), "/currency"));
-}
-
-#[tokio::test]
-async fn money_is_held_and_released() {
-    let server = a_server().await.with_account("c-1", "50.00").await;
-    let order = an_order().to_string();
-    let hold = |amount: &str| json!({"order_id": order, "amount": amount});
-    let release = json!({"order_id": order});
-
-    let path = "/v1/accounts/c-1/release";
-    assert_eq!(server.post(path, release.clone()).await.code(), (404, "not_found"));
-    let path = "/v1/accounts/c-1/hold";
-    assert_eq!(server.post(path, hold("50.01")).await.code(), (409, "insufficient_funds"));
-    let done = server.post(path, hold("20.00")).await;
-    assert_eq!(
-        (done.status.as_u16(), &done.body["account"]["held"]["amount"]),
-        (201, &json!("20.00"))
-    );
-    assert_eq!(server.post(path, hold("20.00")).await.status, 200);
-    assert_eq!(server.post(path, hold("21.00")).await.code(), (409, "hold_exists"));
-    for _ in 0..2 {
-        let released = server.post("/v1/accounts/c-1/release", release.clone()).await;
-        assert_eq!(released.body["account"]["available"]["amount"], "50.00");
-        assert_eq!(released.status, 200);
-    }
 }
 
 #[tokio::test]
@@ -255,6 +50,11 @@ async fn a_deferred_order_is_paid_by_card_and_seen() {
     assert_eq!(server.get(&of_order).await.body["items"], json!([paid.body]));
     let again = server.post("/v1/payments", card(order, "tok_visa")).await;
     assert_eq!(again.code(), (409, "already_paid"));
+    let nonsense = server.get(&format!("{of_order}&cursor=abc")).await;
+    assert_eq!(nonsense.code(), (400, "bad_cursor"));
+    let behind = chassis::http::write_cursor("payments", &id);
+    let behind = server.get(&format!("{of_order}&cursor={behind}")).await;
+    assert_eq!((&behind.body["items"], &behind.body["next_cursor"]), (&json!([]), &Value::Null));
 }
 
 #[tokio::test]
@@ -363,27 +163,165 @@ async fn what_is_sent_to_pay_with_is_read_strictly() {
     assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), "/order_id"));
 }
 
+/// Who comes second with another card or a wallet is told what became of the order, not that it
+/// was their money.
 #[tokio::test]
-async fn payment_methods_are_validated_without_trying() {
-    let server = a_server().await;
-    let path = "/v1/payment-methods/validate";
-    let expired = json!({"type": "credit_card", "card_number": "4242424242424242",
-        "expiry": "01/20", "cvv": "1234"});
-    for (method, valid, last4, reason) in [
-        (json!({"type": "card", "token": "tok_visa"}), true, json!("4242"), Value::Null),
-        (json!({"type": "card", "token": "tok_x"}), false, Value::Null, json!("card_declined")),
-        (expired, false, json!("4242"), json!("expired_card")),
-        (json!({"type": "wallet"}), true, Value::Null, Value::Null),
-    ] {
-        let told = server.post(path, json!({"payment_method": method})).await;
+async fn a_second_payer_with_another_instrument_is_told_that_it_is_paid_already() {
+    for (first, status, code) in
+        [("tok_visa", 201, "already_paid"), ("tok_declined", 402, "not_payable")]
+    {
+        let slow = Stub::with(&[Trouble::Slow(Duration::from_millis(500))]);
+        let server = a_server_with(slow).await.with_account("c-1", "100.00").await;
+        let order = an_order();
+        server.waits_for(order, "20.00").await;
+        let wallet = json!({"order_id": order.to_string(), "payment_method": {"type": "wallet"}});
+        let open = [("prefer", "wait=0")];
+        let begun = server.post_with("/v1/payments", &open, card(order, first)).await;
+        assert_eq!(begun.status, 202);
 
-        assert_eq!(told.status, 200);
-        assert_eq!(told.body["valid"], json!(valid), "{}", told.body);
-        assert_eq!((&told.body["last4"], &told.body["reason"]), (&last4, &reason));
+        let key = [("idempotency-key", "second")];
+        let (same, other, by_wallet) = tokio::join!(
+            server.post("/v1/payments", card(order, first)),
+            server.post_with("/v1/payments", &key, card(order, "tok_slow")),
+            server.post("/v1/payments", wallet),
+        );
+
+        assert_eq!(same.status, status, "the same instrument waits for its own outcome");
+        assert_eq!((other.code(), by_wallet.code()), ((409, code), (409, code)));
+        let again = server.post_with("/v1/payments", &key, card(order, "tok_slow")).await;
+        assert_eq!(again.code(), (409, code));
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+        assert_eq!(server.stub.book().charges.len(), 1);
     }
-    let refused = json!({"payment_method": {"type": "credit_card",
-        "card_number": "5555555555554444", "expiry": "12/29"}});
-    assert_eq!(server.post(path, refused).await.code(), (422, "card_number_refused"));
+}
+
+#[tokio::test]
+async fn a_second_payer_who_does_not_wait_sees_the_payment_under_way() {
+    let server = a_server_with(Stub::with(&[Trouble::Silent])).await;
+    let order = an_order();
+    server.waits_for(order, "20.00").await;
+    let open = [("prefer", "wait=0")];
+
+    let first = server.post_with("/v1/payments", &open, card(order, "tok_visa")).await;
+    let second = server.post_with("/v1/payments", &open, card(order, "tok_slow")).await;
+
+    for told in [first, second] {
+        assert_eq!((told.status.as_u16(), &told.body["status"]), (202, &json!("processing")));
+        assert_eq!(told.body["id"], payment_id(order).to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_is_told_the_first_answer_though_the_money_went_back_since() {
+    let server = a_server().await;
+    let order = an_order();
+    server.waits_for(order, "20.00").await;
+    let key = [("idempotency-key", "k-1")];
+    let first = server.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
+    assert_eq!(first.status, 201);
+
+    server.hear(order, Event::OrderCancelled).await;
+    let path = format!("/v1/payments?order_id={order}");
+    eventually("the refund", Duration::from_secs(20), || async {
+        let seen = server.get(&path).await.body["items"][0]["status"].clone();
+        if seen == "refunded" { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    let again = server.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
+
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(again.headers["etag"], first.headers["etag"]);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+}
+
+/// The waits for the news, for the commit and for the outcome are one: whoever came before the news
+/// waits no longer than others do.
+#[tokio::test]
+async fn the_wait_for_news_counts_as_waiting() {
+    let server = a_server_with(Stub::with(&[Trouble::Silent])).await;
+    let order = an_order();
+    let patience = [("prefer", "wait=4")];
+    let pay = server.post_with("/v1/payments", &patience, card(order, "tok_visa"));
+    let hear = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        server.waits_for(order, "20.00").await;
+        Instant::now()
+    };
+
+    let (told, heard) = tokio::join!(pay, hear);
+
+    assert_eq!(told.status, 202);
+    assert!(heard.elapsed() < Duration::from_secs(4), "the waits add up: {:?}", heard.elapsed());
+}
+
+#[tokio::test]
+async fn what_an_orders_currency_refuses_is_kept_under_the_key() {
+    let server = a_server().await;
+    let order = an_order();
+    server.waits_for(order, "20.00").await;
+    let key = [("idempotency-key", "k-1")];
+    let mut wrong = card(order, "tok_visa");
+    wrong["amount"] = json!({"amount": "20.00", "currency": "EUR"});
+
+    let refused = server.post_with("/v1/payments", &key, wrong.clone()).await;
+    let again = server.post_with("/v1/payments", &key, wrong).await;
+    let other = server.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
+
+    assert_eq!((refused.code(), refused.pointer()), ((422, "invalid_value"), "/amount/currency"));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(other.code(), (422, "idempotency_key_reused"));
+}
+
+#[tokio::test]
+async fn texts_are_bounded_in_characters_wherever_they_are_sent() {
+    let server = a_server().await;
+    let (fits, long) = ("é".repeat(TEXT_CHARS_MAX), "é".repeat(TEXT_CHARS_MAX + 1));
+    let method = |member: &str, text: &str| {
+        let mut method = json!({"type": "credit_card", "card_number": "4242424242424242",
+            "expiry": "12/99", "cvv": "123"});
+        if member == "token" {
+            method = json!({"type": "card"});
+        }
+        method[member] = json!(text);
+        method
+    };
+    for (member, code) in [
+        ("type", "unknown_payment_method"),
+        ("card_number", "card_number_refused"),
+        ("expiry", "invalid_value"),
+        ("cvv", "invalid_value"),
+    ] {
+        let body = |text| json!({"order_id": an_order().to_string(), "payment_method": method(member, text)});
+        let pointer = format!("/payment_method/{member}");
+        let told = server.post("/v1/payments", body(&fits)).await;
+        assert_eq!((told.code(), told.pointer()), ((422, code), pointer.as_str()));
+        let told = server.post("/v1/payments", body(&long)).await;
+        assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), pointer.as_str()));
+        let detail = told.body["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("more than 200 characters"), "{detail}");
+    }
+    for (member, path, pointer) in [
+        ("order_id", "/v1/accounts/c-1/hold", "/order_id"),
+        ("order_id", "/v1/accounts/c-1/release", "/order_id"),
+        ("order_id", "/v1/payments", "/order_id"),
+        ("currency", "/v1/accounts/c-1", "/currency"),
+        ("amount", "/v1/accounts/c-1/deposit", "/amount"),
+    ] {
+        for text in [&fits, &long] {
+            let told = server.post(path, json!({member: text})).await;
+            assert_eq!((told.status.as_u16(), told.pointer()), (422, pointer), "{path}");
+        }
+    }
+
+    let order = an_order();
+    server.waits_for(order, "20.00").await;
+    let paid = server.post("/v1/payments", card(order, &fits)).await;
+    assert_eq!(paid.status, 201, "the stub takes any token of {TEXT_CHARS_MAX} characters");
+    let refused = server.post("/v1/payments", card(order, &long)).await;
+    assert_eq!(
+        (refused.code(), refused.pointer()),
+        ((422, "invalid_value"), "/payment_method/token")
+    );
 }
 
 #[tokio::test]

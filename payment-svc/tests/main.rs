@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a panic is the report")]
 
+mod accounts;
 mod charges;
+mod details;
+mod held;
 mod http;
 mod provider;
 mod reactions;
+mod server;
 mod store;
 mod stub;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backends::testing::{TestDatabase, database};
 use chassis::clock;
@@ -37,7 +41,7 @@ use uuid::Uuid;
 
 /// 32 bytes that everybody may know.
 const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const LEASE_MS: i64 = 30_000;
+const LEASE: Duration = Duration::from_secs(30);
 
 /// A shop of one test: its database, and a mailbox without Kafka.
 struct Shop {
@@ -52,15 +56,15 @@ struct Shop {
 async fn a_shop() -> Shop {
     let database = database().await;
     chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
-    let (reactor, calls) = payments(&Outcomes::default(), LEASE_MS);
+    let (reactor, calls) = payments(&Outcomes::default(), LEASE);
     let mailbox = Fixture::new(&database.url(), Arc::new(reactor), clock::now);
     Shop { database, mailbox, calls, heard: 0 }
 }
 
-fn payments(outcomes: &Outcomes, lease_ms: i64) -> (Payments, mpsc::Receiver<CallRow>) {
+fn payments(outcomes: &Outcomes, lease: Duration) -> (Payments, mpsc::Receiver<CallRow>) {
     let (begun, calls) = mpsc::channel(1_000);
     let seal_key = seal_key();
-    (Payments { seal_key, lease_ms, begun, outcomes: outcomes.clone() }, calls)
+    (Payments { seal_key, lease, begun, outcomes: outcomes.clone() }, calls)
 }
 
 /// The way in for commands, without Kafka.
@@ -86,7 +90,7 @@ impl Shop {
     async fn with_account(mut self, name: &str, money: &str) -> Self {
         let request = Request::OpenAccount { customer: customer(name), currency: Currency::USD };
         assert_eq!(self.ask(request).await.status, 201);
-        let request = Request::Deposit { customer: customer(name), amount: usd(money) };
+        let request = Request::Deposit { customer: customer(name), amount: usd(money).into() };
         assert_eq!(self.ask(request).await.status, 201);
         self
     }
@@ -124,7 +128,10 @@ impl Shop {
 
     fn cancelled(&mut self, order: OrderId) -> Message {
         let order_id = order.to_string();
-        self.said(order, orders::OrderCancelled { order_id, revision: 1, ..Default::default() })
+        let customer_id = "c-1".to_owned();
+        let cancelled =
+            orders::OrderCancelled { order_id, customer_id, revision: 1, ..Default::default() };
+        self.said(order, cancelled)
     }
 
     /// What was said, in order.
@@ -162,7 +169,7 @@ impl Shop {
     /// Kind, debit, credit and amount of a customer's entries.
     async fn ledger(&mut self, name: &str) -> Vec<String> {
         let db = self.mailbox.db().await;
-        let entries = payment_svc::store::entries(db, &customer(name), None, 100).await.unwrap();
+        let entries = payment_svc::store::entries(db, &customer(name), 0, 100).await.unwrap();
         entries
             .iter()
             .map(|e| format!("{} {}→{} {}", e.kind, e.debit, e.credit, e.amount.amount_text()))

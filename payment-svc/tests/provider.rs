@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chassis::Tasks;
 use payment_svc::{
     domain::{Call, ChargeOutcome, DeclineCode, Operation, Token},
-    provider::{Provider, Simulator},
+    provider::{Provider, ProviderError, Simulator},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -84,14 +84,19 @@ async fn a_lost_answer_is_found_by_its_key_and_refunded_by_it() {
     };
     let operation = Operation::Refund { number: 1, reference: Arc::clone(&reference) };
     let refund = Call { operation, ..call };
+    assert!(!simulator.refund_of(&refund.key()).await.unwrap());
     for _ in 0..2 {
         simulator.refund(&refund.key(), &refund, &reference).await.unwrap();
     }
+    assert!(simulator.refund_of(&refund.key()).await.unwrap());
     let more = Call {
         operation: Operation::Refund { number: 2, reference: Arc::clone(&reference) },
         ..refund
     };
-    assert!(simulator.refund(&more.key(), &more, &reference).await.is_err());
+    let refused = simulator.refund(&more.key(), &more, &reference).await;
+    assert!(matches!(refused, Err(ProviderError::Refused(_))), "{refused:?}");
+    let unknown = simulator.refund("another", &more, "nobody's charge").await;
+    assert!(matches!(unknown, Err(ProviderError::Refused(_))), "{unknown:?}");
 }
 
 #[tokio::test]

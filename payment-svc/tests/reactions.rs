@@ -8,13 +8,14 @@ use payment_svc::{
 };
 use proto::{
     OrderId,
+    orders::PaymentMethod,
     payments::{self, payment_event},
 };
 
-use super::{Shop, a_shop, an_order, body, by_card, by_wallet, customer, deferred, usd};
+use super::{LEASE, Shop, a_shop, an_order, body, by_card, by_wallet, customer, deferred, usd};
 
 fn answered(order: OrderId, event: Event) -> Input {
-    Input::Answered { order, event, trace: None }
+    Input::Answered { order, event, attempts: 0, trace: None }
 }
 
 fn captured(revision: u32) -> Event {
@@ -52,7 +53,7 @@ async fn a_wallet_pays_in_the_batch_that_hears_of_the_stock() {
     assert_eq!(captured.order_id, order.to_string());
     assert_eq!(captured.payment_id, payment_id(order).to_string());
     assert_eq!(captured.amount, Some(usd("20.00").into()));
-    assert_eq!(captured.method(), proto::orders::PaymentMethod::Wallet);
+    assert_eq!(captured.method(), PaymentMethod::Wallet);
     assert_eq!(shop.balance("c-1").await, (usd("30.00"), usd("0")));
     assert_eq!(
         shop.ledger("c-1").await,
@@ -97,7 +98,7 @@ async fn a_wallet_that_cannot_pay_says_why() {
     );
 }
 
-fn decline_code(event: &payment_event::Event) -> payments::DeclineCode {
+pub(super) fn decline_code(event: &payment_event::Event) -> payments::DeclineCode {
     match event {
         payment_event::Event::PaymentDeclined(declined) => declined.code(),
         other => panic!("not declined: {other:?}"),
@@ -161,7 +162,7 @@ async fn a_cards_charge_is_a_leased_row_and_is_handed_over() {
     assert!(matches!(handed.call.operation, Operation::Charge { ref token, .. }
         if token.expose() == "tok_visa"));
     let db = shop.mailbox.db().await;
-    let left = payment_svc::store::lease_calls(db, 1_000, 10).await.unwrap();
+    let left = payment_svc::store::lease_calls(db, LEASE, 10).await.unwrap();
     assert!(left.is_empty(), "it is leased to the process that decided it");
     assert_eq!(shop.count("provider_calls").await, 1);
 }
@@ -224,7 +225,7 @@ async fn a_deferred_order_waits_and_is_paid_on_request() {
 async fn what_is_held_for_an_order_pays_it_first() {
     let mut shop = a_shop().await.with_account("c-1", "50.00").await;
     let order = an_order();
-    let hold = Request::Hold { customer: customer("c-1"), order, amount: usd("40.00") };
+    let hold = Request::Hold { customer: customer("c-1"), order, amount: usd("40.00").into() };
     assert_eq!(shop.ask(hold.clone()).await.status, 201);
     assert_eq!(shop.ask(hold).await.status, 200);
     let refused = shop.reserved(an_order(), by_wallet("c-1", "20.00"));
@@ -244,19 +245,44 @@ async fn what_is_held_for_an_order_pays_it_first() {
 }
 
 #[tokio::test]
-async fn details_that_do_not_open_park_their_order_alone() {
+async fn a_hold_goes_back_when_its_order_is_cancelled_heard_of_or_not_or_paid_by_card() {
     let mut shop = a_shop().await.with_account("c-1", "50.00").await;
-    let (order, other) = (an_order(), an_order());
+    let (deferred_one, unheard, by_card_one) = (an_order(), an_order(), an_order());
+    for order in [deferred_one, unheard, by_card_one] {
+        let amount = usd("10.00").into();
+        let hold = Request::Hold { customer: customer("c-1"), order, amount };
+        assert_eq!(shop.ask(hold).await.status, 201);
+    }
+    let first = shop.reserved(deferred_one, deferred("c-1", "20.00"));
+    let second = shop.reserved(by_card_one, by_card(by_card_one, "tok_visa", "20.00"));
+    shop.hear([first, second]).await;
+    assert_eq!(shop.balance("c-1").await, (usd("20.00"), usd("30.00")));
 
-    // Sealed for another order: somebody copied them.
-    let copied = shop.reserved(order, by_card(other, "tok_visa", "20.00"));
-    let fine = shop.reserved(other, by_wallet("c-1", "20.00"));
-    let behind = shop.cancelled(order);
-    let parked = shop.mailbox.hear(vec![copied, fine, behind]).await;
+    let (first, second) = (shop.cancelled(deferred_one), shop.cancelled(unheard));
+    shop.hear([first, second]).await;
+    assert_eq!(shop.balance("c-1").await, (usd("40.00"), usd("10.00")));
+    shop.tell(answered(by_card_one, captured(1))).await;
 
-    assert_eq!(parked, 1);
-    assert_eq!(shop.told().await, [("PaymentCaptured", 1), ("PaymentVoided", 1)]);
-    assert_eq!(shop.count("parked").await, 1);
+    assert_eq!(shop.balance("c-1").await, (usd("50.00"), usd("0")));
+    let amount = usd("10.00").into();
+    let late = Request::Hold { customer: customer("c-1"), order: unheard, amount };
+    let refused = shop.ask(late).await;
+    assert_eq!((refused.status, &body(&refused)["code"]), (409, &"not_payable".into()));
+}
+
+/// Somebody took the call over: what the first one heard last counts only where money moved.
+#[tokio::test]
+async fn a_no_counts_from_whoever_holds_the_call_and_money_from_anybody() {
+    for (late, told) in [(declined(1), vec![]), (captured(1), vec![("PaymentCaptured", 1)])] {
+        let (mut shop, order) = a_charging_order().await;
+        let over = "update provider_calls set attempts = 1";
+        sqlx::raw_sql(over).execute(shop.mailbox.db().await).await.unwrap();
+
+        shop.tell(answered(order, late)).await;
+
+        assert_eq!(shop.told().await, told);
+        assert_eq!(shop.count("provider_calls").await, i64::from(told.is_empty()));
+    }
 }
 
 #[tokio::test]

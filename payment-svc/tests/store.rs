@@ -1,5 +1,7 @@
 //! Statements, constraints, and states that come back from their rows as they went in.
 
+use std::time::Duration;
+
 use payment_svc::{
     commands::Request,
     domain::{ChargeOutcome, DeclineCode, Event, Face, Instrument},
@@ -9,7 +11,7 @@ use payment_svc::{
 use proto::OrderId;
 use sqlx::AssertSqlSafe;
 
-use super::{Shop, a_shop, an_order, by_card, by_wallet, deferred};
+use super::{LEASE, Shop, a_shop, an_order, by_card, by_wallet, deferred};
 
 async fn execute(shop: &mut Shop, statement: &str) -> Result<u64, String> {
     let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
@@ -41,7 +43,7 @@ async fn every_state_is_kept_and_found_again() {
     shop.hear(heard).await;
     for (order, outcome) in [(orders[3], captured), (orders[4], declined)] {
         let event = Event::ChargeAnswered { revision: 1, outcome };
-        shop.tell(Input::Answered { order, event, trace: None }).await;
+        shop.tell(Input::Answered { order, event, attempts: 0, trace: None }).await;
     }
 
     let mut all = Vec::new();
@@ -113,14 +115,14 @@ async fn a_lease_that_ran_out_is_taken_over_by_one() {
     let lapse = "update provider_calls set leased_until = clock_timestamp()";
     execute(&mut shop, lapse).await.unwrap();
 
-    let first = store::lease_calls(shop.mailbox.db().await, 60_000, 10).await.unwrap();
-    let second = store::lease_calls(shop.mailbox.db().await, 60_000, 10).await.unwrap();
+    let first = store::lease_calls(shop.mailbox.db().await, LEASE, 10).await.unwrap();
+    let second = store::lease_calls(shop.mailbox.db().await, LEASE, 10).await.unwrap();
 
     assert_eq!(first.len(), 1);
     assert_eq!((first[0].attempts, first[0].call.key()), (1, format!("{order}.charge.1")));
     assert!(second.is_empty());
-    store::postpone_call(shop.mailbox.db().await, &first[0].call, 0).await.unwrap();
-    let third = store::lease_calls(shop.mailbox.db().await, 60_000, 10).await.unwrap();
+    store::postpone_call(shop.mailbox.db().await, &first[0], Duration::ZERO).await.unwrap();
+    let third = store::lease_calls(shop.mailbox.db().await, LEASE, 10).await.unwrap();
     assert_eq!(third[0].attempts, 2);
 }
 

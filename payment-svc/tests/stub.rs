@@ -1,15 +1,17 @@
 //! A provider that does what a test wants: it loses answers, is away, or never answers.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::pending,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use payment_svc::{
     domain::{Call, ChargeOutcome, DeclineCode},
-    provider::{Provider, Unknown},
+    provider::{Provider, ProviderError},
 };
+use tokio::time::sleep;
 
 /// What goes wrong with the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub(super) enum Trouble {
     Lost,
     /// It is done, and the answer never comes.
     Silent,
+    /// It is not done, and never will be.
+    Refused,
+    /// It is done, and the answer comes after this long.
+    Slow(Duration),
 }
 
 #[derive(Clone, Default)]
@@ -31,7 +37,32 @@ pub(super) struct Book {
     pub(super) refunds: BTreeMap<String, String>,
     /// Every request, in order.
     pub(super) asked: Vec<String>,
+    /// Keys that were asked for while they were being asked for.
+    pub(super) asked_at_once: BTreeSet<String>,
     troubles: VecDeque<Trouble>,
+    under_way: BTreeSet<String>,
+}
+
+/// A request that has no answer yet; it ends when dropped.
+struct UnderWay {
+    stub: Stub,
+    key: String,
+}
+
+impl UnderWay {
+    fn enter(stub: &Stub, key: &str) -> Self {
+        let mut book = stub.book();
+        if !book.under_way.insert(key.to_owned()) {
+            book.asked_at_once.insert(key.to_owned());
+        }
+        Self { stub: stub.clone(), key: key.to_owned() }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.stub.book().under_way.remove(&self.key);
+    }
 }
 
 impl Stub {
@@ -48,28 +79,44 @@ impl Stub {
     /// Does what is asked unless it is away, and answers unless there is trouble.
     async fn answer<T>(
         &self,
-        asked: String,
+        (verb, key): (&str, &str),
         act: impl FnOnce(&mut Book) -> T,
-    ) -> Result<T, Unknown> {
+    ) -> Result<T, ProviderError> {
         let (trouble, answer) = {
             let mut book = self.book();
-            book.asked.push(asked);
+            book.asked.push(format!("{verb} {key}"));
             let trouble = book.troubles.pop_front();
-            if trouble == Some(Trouble::Away) {
-                return Err(Unknown("away".to_owned()));
+            match trouble {
+                Some(Trouble::Away) => return Err(ProviderError::Unknown("away".to_owned())),
+                Some(Trouble::Refused) => {
+                    return Err(ProviderError::Refused("no such thing".to_owned()));
+                }
+                Some(Trouble::Lost | Trouble::Silent | Trouble::Slow(_)) | None => {}
             }
             (trouble, act(&mut book))
         };
+        let _under_way = UnderWay::enter(self, key);
         match trouble {
             Some(Trouble::Silent) => pending().await,
-            Some(_) => Err(Unknown("the answer got lost".to_owned())),
+            Some(Trouble::Slow(time)) => {
+                sleep(time).await;
+                Ok(answer)
+            }
+            Some(Trouble::Away | Trouble::Lost | Trouble::Refused) => {
+                Err(ProviderError::Unknown("the answer got lost".to_owned()))
+            }
             None => Ok(answer),
         }
     }
 }
 
 impl Provider for Stub {
-    async fn charge(&self, key: &str, _: &Call, token: &str) -> Result<ChargeOutcome, Unknown> {
+    async fn charge(
+        &self,
+        key: &str,
+        _: &Call,
+        token: &str,
+    ) -> Result<ChargeOutcome, ProviderError> {
         let outcome = match token {
             "tok_declined" => ChargeOutcome::Declined {
                 code: DeclineCode::CardDeclined,
@@ -77,20 +124,24 @@ impl Provider for Stub {
             },
             _ => ChargeOutcome::Captured { reference: key.into(), face: None },
         };
-        self.answer(format!("charge {key}"), |book| {
+        self.answer(("charge", key), |book| {
             book.charges.entry(key.to_owned()).or_insert(outcome).clone()
         })
         .await
     }
 
-    async fn charge_of(&self, key: &str) -> Result<Option<ChargeOutcome>, Unknown> {
-        self.answer(format!("look {key}"), |book| book.charges.get(key).cloned()).await
+    async fn charge_of(&self, key: &str) -> Result<Option<ChargeOutcome>, ProviderError> {
+        self.answer(("look", key), |book| book.charges.get(key).cloned()).await
     }
 
-    async fn refund(&self, key: &str, _: &Call, reference: &str) -> Result<(), Unknown> {
-        self.answer(format!("refund {key}"), |book| {
+    async fn refund(&self, key: &str, _: &Call, reference: &str) -> Result<(), ProviderError> {
+        self.answer(("refund", key), |book| {
             book.refunds.insert(key.to_owned(), reference.to_owned());
         })
         .await
+    }
+
+    async fn refund_of(&self, key: &str) -> Result<bool, ProviderError> {
+        self.answer(("look", key), |book| book.refunds.contains_key(key)).await
     }
 }

@@ -28,12 +28,23 @@ impl Currency {
     /// What is meant where nobody says a currency.
     pub const USD: Self = Self(iso_currency::Currency::USD);
 
-    /// Reads three capital letters. Gold, test codes and the like are refused: they count no money.
+    /// Reads three capital letters: what we wrote ourselves, so currencies that were withdrawn
+    /// since, too. Gold, test codes and the like are refused: they count no money.
     pub fn parse(code: &str) -> Result<Self, UnknownCurrency> {
         iso_currency::Currency::from_code(code)
             .filter(|known| known.code() == code && known.exponent().is_some())
             .map(Self)
             .ok_or(UnknownCurrency)
+    }
+
+    /// Reads what somebody sends: a currency that can be paid in today.
+    pub fn in_force(code: &str) -> Result<Self, UnknownCurrency> {
+        Self::parse(code).ok().filter(|known| !known.is_withdrawn()).ok_or(UnknownCurrency)
+    }
+
+    fn is_withdrawn(self) -> bool {
+        // The list has the bolívar's two codes succeed one another; ISO 4217 keeps both in force.
+        self.0.is_superseded().is_some() && self.0 != iso_currency::Currency::VES
     }
 
     /// Three capital letters.
@@ -122,7 +133,8 @@ impl Money {
     }
 
     /// Reads an amount that somebody sent: digits, perhaps a minus and a point; 9,999,999.99 at
-    /// most. Decimals beyond the currency's are refused even where they are zeros.
+    /// most. Decimals beyond the currency's are refused even where they are zeros, and so are
+    /// zeros before the first digit.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -133,7 +145,8 @@ impl Money {
             Some((whole, decimals)) => (whole, Some(decimals)),
             None => (mantissa, None),
         };
-        if !is_digits(whole) || !decimals.is_none_or(is_digits) {
+        let padded = whole.len() > 1 && whole.starts_with('0');
+        if !is_digits(whole) || padded || !decimals.is_none_or(is_digits) {
             return Err(MoneyError::NotANumber);
         }
         if let Some(exponent) = exponent {

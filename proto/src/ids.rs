@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub enum IdError {
     #[error("not a UUIDv7 in lower case with hyphens")]
     NotUuid,
-    #[error("not 1 to 64 characters of A-Z a-z 0-9 . _ : -")]
+    #[error("not 1 to 64 characters of A-Z a-z 0-9 . _ : -, or a dot or two alone")]
     NotName,
 }
 
@@ -102,7 +102,8 @@ fn parse_uuid(text: &str) -> Result<Uuid, IdError> {
     if canonical && ours { Ok(uuid) } else { Err(IdError::NotUuid) }
 }
 
-/// Declares an id that people choose: 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
+/// Declares an id that people choose: 1 to 64 characters of `A-Z a-z 0-9 . _ : -`, but neither `.`
+/// nor `..`.
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -163,7 +164,9 @@ name_id! {
 
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+    // Clients take the segments `.` and `..` out of paths: a change of one thing would hit another.
+    let vanishes = text == "." || text == "..";
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !vanishes
 }
 
 #[cfg(test)]
@@ -211,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_1_to_64_plain_characters() {
-        for text in ["a", "customer-456", "product:123.v2_B", &"x".repeat(64)] {
+    fn a_name_has_1_to_64_plain_characters_and_is_no_dot_segment() {
+        for text in ["a", "customer-456", "product:123.v2_B", "...", &"x".repeat(64)] {
             assert_eq!(Sku::parse(text).unwrap().as_str(), text);
         }
-        for text in ["", "a b", "naïve", "a/b", "a\n", &"x".repeat(65)] {
+        for text in ["", "a b", "naïve", "a/b", "a\n", &"x".repeat(65), ".", ".."] {
             assert_eq!(CustomerId::parse(text), Err(IdError::NotName), "{text}");
             assert!(serde_json::from_value::<WarehouseId>(text.into()).is_err());
         }

@@ -3,7 +3,8 @@
 //! The `.proto` files under `shop/` are the contract; [`orders`], [`payments`], [`stock`],
 //! [`notifications`] and [`catalogue`] hold the types made from them, one message for each event.
 //! [`Event`] gathers them all and knows each one's number, topic and name. Ids and [`Money`] are
-//! here because they are part of what the services agree on; nothing else is shared.
+//! here because they are part of what the services agree on, and so are the [`limits`] of texts;
+//! nothing else is shared.
 
 mod amount;
 mod event;
@@ -11,6 +12,8 @@ mod generated;
 mod ids;
 mod json;
 mod sealed;
+
+pub mod limits;
 
 pub use amount::{Currency, Money, MoneyError, SumError, UnknownCurrency, WireMoneyError};
 pub use event::{DecodeError, EVENT_TYPES, Event, EventType, Payload, source, topic};

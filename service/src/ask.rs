@@ -1,6 +1,6 @@
 //! A request on its way into the mailbox, and its answer on the way out.
 
-use std::convert::Infallible;
+use std::{borrow::Cow, convert::Infallible, fmt::Write as _};
 
 use axum::{
     extract::FromRequestParts,
@@ -11,6 +11,9 @@ use chassis::{Code, Problem, TraceParent, http};
 use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
 use serde::Serialize;
 
+/// A key's row is found by its route, and what is indexed has to be short: above so many bytes the
+/// path's hash stands for it. No path of a thing that we could have made comes near.
+const ROUTE_BYTES_MAX: usize = 512;
 /// Until callers are known, all are this one.
 const CALLER: &str = "anonymous";
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -31,7 +34,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         let key = http::IdempotencyKey::from_request_parts(parts, state).await;
         Ok(Self {
             method: parts.method.clone(),
-            path: parts.uri.path().to_owned(),
+            path: compared(parts.uri.path()),
             key: key.map(|key| key.0).map_err(|problem| problem.code()),
             trace: parts.extensions.get::<TraceParent>().copied(),
         })
@@ -60,11 +63,27 @@ impl Asked {
         })?;
         Ok(key.map(|key| mailbox::IdempotencyKey {
             caller: CALLER.to_owned(),
-            route: format!("{} {}", self.method, self.path),
+            route: route(&self.method, &self.path),
             key,
             fingerprint: http::fingerprint(&self.method, &self.path, body),
         }))
     }
+}
+
+/// A path as keys are bound to it: however it is encoded, it is the same.
+fn compared(path: &str) -> String {
+    http::decoded_path(path).unwrap_or(Cow::Borrowed(path)).into_owned()
+}
+
+fn route(method: &Method, path: &str) -> String {
+    if path.len() <= ROUTE_BYTES_MAX {
+        return format!("{method} {path}");
+    }
+    let hash = http::fingerprint(method, path, b"");
+    hash.iter().fold(format!("{method} sha256:"), |mut route, byte| {
+        write!(route, "{byte:02x}").expect("text takes what is written");
+        route
+    })
 }
 
 /// Hands a command over and turns its end into a response.
@@ -118,4 +137,26 @@ pub fn refusal(problem: &Problem) -> Answer {
         .iter()
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
     Answer { status, headers: headers.collect(), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_bound_to_the_decoded_path() {
+        let of = |path: &str| route(&Method::POST, &compared(path));
+
+        assert_eq!(of("/v1/accounts/%62ob/deposit"), of("/v1/accounts/bob/deposit"));
+        assert_ne!(of("/v1/accounts/bob/deposit"), of("/v1/accounts/bob/hold"));
+        assert_ne!(of("/v1/accounts/b%2Fb"), of("/v1/accounts/b/b"));
+    }
+
+    #[test]
+    fn a_long_path_has_a_short_route_of_its_own() {
+        let of = |last: &str| route(&Method::POST, &format!("/v1/{}{last}", "x".repeat(5_000)));
+
+        assert!(of("a").len() < 100);
+        assert_ne!(of("a"), of("b"));
+    }
 }

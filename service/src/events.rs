@@ -12,6 +12,7 @@ pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka
         database_url: database_url.to_owned(),
         kafka: kafka.to_owned(),
         service,
+        instance: String::new(),
         source,
         event_types,
         weekly: &[],

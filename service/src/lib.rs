@@ -5,17 +5,41 @@
 //! a command, and its answer a response, in the same way everywhere.
 
 mod ask;
+mod consumers;
 mod events;
+mod lanes;
+mod money;
+mod operations;
 mod operators;
 mod page;
 mod parked;
+mod replays;
 
 use chassis::{Chassis, clock::rfc3339};
-use mailbox::{Loop, Mailbox, Reactor, UnknownEvents};
+use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor, UnknownEvents};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, is_known, options};
+pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;
+
+/// Rows that are told of at once: with more, what is wrong is not a row.
+const ROWS_TOLD: usize = 10;
+
+/// Which rows other sessions hold, and since when.
+fn said_of(held: &[HeldSince]) -> String {
+    let rows: Vec<String> = held
+        .iter()
+        .take(ROWS_TOLD)
+        .map(|HeldSince { row, since, waiting }| {
+            let HeldRow { kind, id } = row;
+            let since = rfc3339(*since);
+            format!("{kind} {id} is held by another session since {since}; {waiting} wait for it")
+        })
+        .collect();
+    let more = held.len().saturating_sub(ROWS_TOLD);
+    if more == 0 { rows.join("; ") } else { format!("{}; and {more} more", rows.join("; ")) }
+}
 
 /// Spawns a mailbox's loops, and tells in the health when Kafka is away: the service works on
 /// without it. Commands and the wake-up end last: what was accepted over HTTP is still committed
@@ -27,6 +51,11 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
         async move {
             near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
         }
+    });
+    let consumed = mailbox.clone();
+    chassis.health.notice("consumers", move || {
+        let halted = consumed.not_consumed();
+        async move { halted.map_or(Ok(()), Err) }
     });
     let flooded = mailbox.clone();
     chassis.health.notice("parked_flood", move || {
@@ -47,6 +76,11 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
     chassis.health.probe("messages", move || {
         let joined = joining.has_joined();
         async move { joined.then_some(()).ok_or_else(|| "joining the consumer group".to_owned()) }
+    });
+    let waiting = mailbox.clone();
+    chassis.health.notice("held_rows", move || {
+        let held = waiting.held_rows();
+        async move { if held.is_empty() { Ok(()) } else { Err(said_of(&held)) } }
     });
     for (name, run) in loops {
         match name {

@@ -1,11 +1,34 @@
 //! The operators' side of a service over HTTP: what stopped, and what a person may do about it.
 
+use std::error::Error;
+
 use axum::Router;
+use chassis::{Code, Problem};
 use mailbox::{Mailbox, Reactor};
 
-use crate::parked;
+use crate::{consumers, lanes, operations, parked, replays};
+
+/// As every text that says why.
+pub(crate) const REASON_CHARS_MAX: usize = 200;
 
 /// Every path of one service that is for operators.
 pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
     parked::router(mailbox.clone(), service)
+        .merge(consumers::router(mailbox.clone(), service))
+        .merge(lanes::router(mailbox.clone(), service))
+        .merge(operations::router(mailbox.clone(), service))
+        .merge(replays::router(mailbox.clone(), service))
+}
+
+/// Refuses a list of another service.
+pub(crate) fn check_service(wanted: Option<&str>, here: &'static str) -> Result<(), Problem> {
+    if wanted.is_none_or(|wanted| wanted == here) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::BadParameter, format!("this is {here}")))
+}
+
+pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Problem {
+    tracing::error!(error, "an operator's request failed");
+    Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
 }

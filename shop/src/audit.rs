@@ -2,28 +2,38 @@
 //!
 //! What can be said of one database is said in one snapshot of it. What takes two or more is said
 //! of each order, once nothing about it is under way; an order that looks wrong is read again, and
-//! called so only if it stays so.
+//! called so only if it stays so. What has been under way for too long is wrong, too.
 
+mod catalogue;
 mod check;
+mod content;
+mod envelope;
 mod facts;
+mod history;
+mod inbox;
+mod interventions;
 mod judge;
+mod messages;
+mod promise;
 mod read;
 mod said;
 mod store;
+mod tag;
 mod topics;
+mod whole;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::check::Checks;
 pub use self::check::{Check, Promise, Report};
+use self::check::{Checks, UnderWay};
 use self::facts::{Orders, TOPICS};
-use self::judge::{Consumed, Judged, PER_ORDER};
+use self::judge::{Broken, Judged, PER_ORDER, View};
 use self::topics::Topic;
+use crate::Home;
 use crate::terminal::{self, Paint};
-use crate::{Home, Stack};
 
 /// What `shop audit` may be told.
 #[derive(Debug, clap::Args)]
@@ -40,7 +50,7 @@ const PAUSE: Duration = Duration::from_millis(700);
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let report = audit(&home.stack()?).await?;
+    let report = audit(home).await?;
     terminal::renew("");
     if args.json {
         terminal::say(serde_json::to_string(&report)?);
@@ -52,44 +62,65 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Audits a stack.
-pub async fn audit(stack: &Stack) -> anyhow::Result<Report> {
+/// Audits the stack that runs in a home.
+pub async fn audit(home: &Home) -> anyhow::Result<Report> {
+    audit_with(home, LOOKS).await
+}
+
+/// The same, with so many more looks at what seems wrong: none are needed where nothing moves.
+pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<Report> {
+    let stack = home.stack()?;
     let kafka = stack.kafka();
-    let opened = TOPICS.iter().map(|name| Topic::open(&kafka, name));
+    let opened = TOPICS.iter().enumerate().map(|(at, name)| Topic::open(&kafka, at, name));
     let mut topics = opened.collect::<anyhow::Result<Vec<_>>>()?;
     let (mut checks, mut orders) = (Checks::default(), Orders::default());
 
-    let mut consumed = topics::consumed(&kafka, &topics)?;
-    read::everything(stack, &mut topics, &mut orders, &mut checks).await?;
-    let mut looked = Looked::at(&orders, &consumed, orders.ids());
-    for _ in 0..LOOKS {
+    let consumed = topics::consumed(&kafka, &topics)?;
+    let mut view = View { consumed, now: now(), ..View::default() };
+    read::everything((home, &stack), &mut topics, &mut orders, &mut view, &mut checks).await?;
+    let mut looked = Looked::at(&orders, &view, orders.ids());
+    for _ in 0..looks {
         if looked.wrong.is_empty() {
             break;
         }
         terminal::renew(format_args!("reading {} orders again", looked.wrong.len()));
         tokio::time::sleep(PAUSE).await;
-        consumed = topics::consumed(&kafka, &topics)?;
+        view.consumed = topics::consumed(&kafka, &topics)?;
+        view.now = now();
         let which: Vec<Uuid> = looked.wrong.iter().map(|(id, _)| Uuid::from_u128(*id)).collect();
-        read::again(stack, &mut topics, &mut orders, &which).await?;
-        let once_more = Looked::at(&orders, &consumed, which.iter().map(Uuid::as_u128));
-        looked.under_way += once_more.under_way;
+        read::again(&stack, &mut topics, &mut orders, &mut view, &which).await?;
+        let once_more = Looked::at(&orders, &view, which.iter().map(Uuid::as_u128));
+        looked.add_under_way(once_more.under_way);
         looked.wrong = once_more.wrong;
     }
-    Ok(looked.report(checks, orders.len()))
+    Ok(looked.report(checks, orders.len(), view.interventions.discards))
+}
+
+/// In seconds since 1970.
+fn now() -> u32 {
+    u32::try_from(chassis::clock::now().unix_timestamp()).unwrap_or_default()
+}
+
+/// When what a UUIDv7 names began, in seconds since 1970.
+fn birth(id: u128) -> u32 {
+    u32::try_from((id >> 80) / 1_000).unwrap_or(u32::MAX)
 }
 
 /// What was found in orders.
 struct Looked {
-    under_way: u64,
-    wrong: Vec<(u128, Vec<(Promise, String)>)>,
+    under_way: UnderWay,
+    wrong: Vec<(u128, Broken)>,
 }
 
 impl Looked {
-    fn at(orders: &Orders, consumed: &Consumed, which: impl Iterator<Item = u128>) -> Self {
-        let mut looked = Self { under_way: 0, wrong: Vec::new() };
+    fn at(orders: &Orders, view: &View, which: impl Iterator<Item = u128>) -> Self {
+        let mut looked = Self { under_way: UnderWay::default(), wrong: Vec::new() };
         for (order, facts) in which.filter_map(|order| Some((order, orders.get(order)?))) {
-            match judge::judge(facts, consumed) {
-                Judged::UnderWay => looked.under_way += 1,
+            match judge::judge(order, facts, view) {
+                Judged::UnderWay { since } => {
+                    let oldest_seconds = view.now.saturating_sub(since).into();
+                    looked.add_under_way(UnderWay { orders: 1, oldest_seconds });
+                }
                 Judged::Settled(broken) if broken.is_empty() => {}
                 Judged::Settled(broken) => looked.wrong.push((order, broken)),
             }
@@ -97,16 +128,21 @@ impl Looked {
         looked
     }
 
-    fn report(self, mut checks: Checks, orders: usize) -> Report {
+    fn add_under_way(&mut self, more: UnderWay) {
+        self.under_way.orders += more.orders;
+        self.under_way.oldest_seconds = self.under_way.oldest_seconds.max(more.oldest_seconds);
+    }
+
+    fn report(self, mut checks: Checks, orders: usize, discarded: u64) -> Report {
         let all = u64::try_from(orders).unwrap_or(u64::MAX);
         for promise in PER_ORDER {
-            checks.looked(promise, all.saturating_sub(self.under_way));
+            checks.looked(promise, all.saturating_sub(self.under_way.orders));
         }
         for (order, broken) in self.wrong {
             for (promise, what) in broken {
                 checks.broken(promise, || format!("{}: {what}", Uuid::from_u128(order)));
             }
         }
-        checks.report(self.under_way)
+        checks.report(self.under_way, discarded)
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context as _, bail};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::Home;
 use crate::progress::{Step, say};
+use crate::{Home, processes};
 
 /// What `shop down` may be told.
 #[derive(Debug, clap::Args)]
@@ -19,17 +19,19 @@ pub struct Args {
     pub fresh: bool,
 }
 
-/// Ours drain for 15 s at most, then the backends have 30 s.
-const DOWN_MAX: Duration = Duration::from_mins(1);
+/// Ours drain within 15 s and the backends end within as many; a supervisor that takes longer is
+/// killed, and what it leaves is ended from here.
+const SUPERVISOR_MAX: Duration = Duration::from_secs(32);
 
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let home_path = home.path().display();
     if stop(home).await? {
-        say(&format!("nothing is left running in {}", home.path().display()));
+        say(&format!("nothing is left running in {home_path}"));
     } else {
-        say(&format!("nothing runs in {}", home.path().display()));
+        say(&format!("nothing runs in {home_path}"));
     }
     if args.fresh {
         forget(home)?;
@@ -37,11 +39,20 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops the stack; whether there was one.
+/// Stops the stack, and whatever of it runs without a supervisor; whether anything ran.
 pub async fn stop(home: &Home) -> anyhow::Result<bool> {
-    if !home.is_supervised() {
-        return Ok(false);
+    let was_supervised = home.is_supervised();
+    if was_supervised {
+        stop_supervisor(home).await?;
     }
+    let left = processes::end(home).await?;
+    if !left.is_empty() {
+        say(&format!("  ended what was left: {}", processes::names(&left)));
+    }
+    Ok(was_supervised || !left.is_empty())
+}
+
+async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     let step = Step::begin("down");
     let start = Instant::now();
     let mut asked = 0;
@@ -50,16 +61,21 @@ pub async fn stop(home: &Home) -> anyhow::Result<bool> {
         // It may have the lock before its record tells who it is.
         let pid = home.last()?.map_or(0, |stack| stack.supervisor);
         if pid != asked && pid != 0 {
+            // One that somebody has stopped hears nothing before it goes on.
+            send(pid, Signal::CONT);
             send(pid, Signal::TERM);
             asked = pid;
         }
-        if start.elapsed() > DOWN_MAX {
-            bail!("it does not stop: see {}", home.log("supervisor").display());
+        if start.elapsed() > SUPERVISOR_MAX {
+            send(asked, Signal::KILL);
+        }
+        if start.elapsed() > SUPERVISOR_MAX * 2 {
+            bail!("its supervisor (pid {asked}) does not end, not even killed");
         }
         tokio::time::sleep(LOOK).await;
     }
     step.done("stopped");
-    Ok(true)
+    Ok(())
 }
 
 /// Whether the process lives; one that nobody has waited for has no command line any more.

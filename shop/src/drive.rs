@@ -42,7 +42,8 @@ impl Driven {
     pub async fn start(binaries: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("shop-e2e-{}", machine::random_word()));
         fs::create_dir(&folder)?;
-        let home = Home::at(&folder.join("home"))?;
+        // A name that no socket of PostgreSQL can have: services connect by TCP, as in production.
+        let home = Home::at(&folder.join("ein Zuhause für, C:\\tests"))?;
         home.create()?;
         let out = open_log(&home.log("supervisor"))?;
         let watchdog = Watchdog::start(Some(&folder))?;

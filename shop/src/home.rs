@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::Ports;
@@ -63,6 +63,13 @@ impl Home {
     pub fn at(path: &Path) -> anyhow::Result<Self> {
         let path = std::path::absolute(path)
             .with_context(|| format!("--home {} is not a path", path.display()))?;
+        // The record of a stack is JSON; logs and settings have a line for each path.
+        let text = path.to_str().with_context(|| {
+            format!("--home {} has bytes that are no UTF-8: choose another", path.display())
+        })?;
+        if let Some(odd) = text.chars().find(|character| character.is_control()) {
+            bail!("--home {text:?} has the control character {odd:?}: choose another");
+        }
         Ok(Self { path })
     }
 

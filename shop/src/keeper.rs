@@ -138,10 +138,7 @@ impl Keeper {
             let stack = self.stack();
             let Err(error) = health::check(name, &stack).await else { return Ok(()) };
             let ends = stack.process(name).map_or(0, |process| process.restarts);
-            let log = || {
-                let log = excerpt(&self.home.log(name));
-                format!("{log}\n  (if the data are at fault: `shop down --fresh` forgets them)")
-            };
+            let log = || excerpt(&self.home.log(name));
             if ends >= ENDS_WHILE_STARTING {
                 let why = lock(&self.last_ends).get(name).cloned().unwrap_or_default();
                 bail!("{name} ended {ends} times, at last with: {why}\n{}", log());

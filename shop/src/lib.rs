@@ -1,7 +1,8 @@
 //! The command line, one file per command, and what an end-to-end test needs to drive a stack.
 //!
 //! `up`, `down` and `status` own the processes: `supervise` keeps them alive, `plan` says what each
-//! one is started with, `home` is the folder in which a stack is found again. The others are
+//! one is started with, `home` is the folder in which a stack is found again, `processes` what the
+//! kernel knows to run there. The others are
 //! clients: they read where the stack is from [`Home::stack`] and talk to it as anybody could.
 
 pub mod health;
@@ -9,6 +10,7 @@ pub mod home;
 pub mod keeper;
 pub mod plan;
 pub mod ports;
+pub mod processes;
 pub mod progress;
 pub mod settings;
 
@@ -26,10 +28,12 @@ pub mod story;
 pub mod terminal;
 
 pub mod audit;
+pub mod consumers;
 pub mod demo;
 pub mod load;
 pub mod order;
 pub mod parked;
+pub mod replay;
 pub mod seed;
 pub mod tail;
 

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shop::{Home, audit, demo, down, load, order, parked, seed, status, supervise, tail, up};
+use shop::{
+    Home, audit, consumers, demo, down, load, order, parked, replay, seed, status, supervise, tail,
+    up,
+};
 
 /// Starts the whole shop on this machine, places orders, follows and checks them.
 #[derive(Parser)]
@@ -38,6 +41,10 @@ enum Command {
     Order(order::Args),
     /// List, show, release, discard or replace what was set aside.
     Parked(parked::Args),
+    /// Bring events back from a service's outbox: each is shipped once more, and happens once.
+    Replay(replay::Args),
+    /// Show what each service reads, pause it, or resume what stopped.
+    Consumers(consumers::Args),
     /// Place one order of each kind, and show how they go.
     Demo(demo::Args),
     #[command(hide = true)]
@@ -69,6 +76,8 @@ async fn run(command: Command, home: &Home) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(args, home).await,
         Command::Order(args) => order::run(args, home).await,
         Command::Parked(args) => parked::run(args, home).await,
+        Command::Replay(args) => replay::run(args, home).await,
+        Command::Consumers(args) => consumers::run(args, home).await,
         Command::Demo(args) => demo::run(args, home).await,
         Command::Supervise(args) => supervise::run(args, home).await,
     }

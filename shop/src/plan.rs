@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use crate::home::{Phase, Running};
 use crate::keeper::Spec;
 use crate::settings::{self, Overrides};
-use crate::{Home, Ports, Stack};
+use crate::{Home, Ports, Stack, processes};
 
 /// Our own processes, in the order in which they are shown.
 pub const OURS: [&str; 7] = [
@@ -34,8 +34,9 @@ pub const OURS: [&str; 7] = [
 /// Longer than a process gives itself to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
 
-/// A fast shutdown of PostgreSQL writes a checkpoint; Kafka hands over and closes its files.
-const BACKEND_STOP_MAX: Duration = Duration::from_secs(30);
+/// A fast shutdown of PostgreSQL writes a checkpoint; Kafka hands over and closes its files. One
+/// that is killed instead recovers when it starts.
+const BACKEND_STOP_MAX: Duration = Duration::from_secs(12);
 
 /// PostgreSQL's sizes for a stack on somebody's machine.
 const POSTGRES: [(&str, &str); 6] = [
@@ -57,8 +58,6 @@ pub struct Plan {
     pub ports: Ports,
     pub binaries: PathBuf,
     pub overrides: Overrides,
-    /// Whether an earlier supervisor was killed: its processes may still be on their way out.
-    pub after_a_kill: bool,
 }
 
 impl Plan {
@@ -67,8 +66,6 @@ impl Plan {
         let last = home.last()?;
         let base = base_port.or(last.as_ref().map(|last| last.base_port)).unwrap_or(8000);
         let ports = Ports::from(base).context("--base-port is too high")?;
-        let after_a_kill =
-            last.as_ref().is_some_and(|last| !matches!(last.phase, Phase::Stopped | Phase::Failed));
         let known = last.filter(|last| last.data.join("PG_VERSION").exists());
         let (data, password) = match known {
             Some(last) => (last.data, last.password),
@@ -92,7 +89,7 @@ impl Plan {
         let program = std::env::current_exe().context("cannot find this program")?;
         let binaries = program.parent().context("this program lies nowhere")?.to_owned();
         let overrides = Overrides::from_environment();
-        Ok(Self { home: home.clone(), stack, ports, binaries, overrides, after_a_kill })
+        Ok(Self { home: home.clone(), stack, ports, binaries, overrides })
     }
 
     /// An error that says what to build where one of our programs is missing.
@@ -104,15 +101,20 @@ impl Plan {
         Ok(())
     }
 
-    /// An error that says what to do where a port is taken.
+    /// An error that names who has a port of ours, and says what to do.
     pub fn check_ports(&self) -> anyhow::Result<()> {
         let is_taken = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err();
         let mut taken: Vec<_> = self.ports.all().into_iter().filter(is_taken).collect();
         taken.sort_unstable();
+        let owners = taken.iter().map(|port| match processes::listener(*port) {
+            Some(owner) => format!("{port} by {owner}"),
+            None => format!("{port} by somebody whom we may not see"),
+        });
         ensure!(
             taken.is_empty(),
-            "ports in use: {taken:?}. Stop what listens there (`ss -ltnp` names it), or choose \
-             others: --base-port {free} (with make: BASE_PORT={free})",
+            "ports in use: {owners}. Stop what listens there, or choose others: \
+             --base-port {free} (with make: BASE_PORT={free})",
+            owners = owners.collect::<Vec<_>>().join("; "),
             free = self.ports.base().saturating_add(100)
         );
         Ok(())

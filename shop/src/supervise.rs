@@ -17,10 +17,7 @@ use crate::home::{DATABASES, Phase, Running};
 use crate::keeper::Keeper;
 use crate::plan::{OURS, Plan};
 use crate::progress::{Step, say};
-use crate::{Home, up};
-
-/// The watchdog of a killed supervisor needs three seconds to end what it has left.
-const LEFT_OVER_MAX: Duration = Duration::from_secs(6);
+use crate::{Home, processes, up};
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -77,8 +74,13 @@ pub async fn supervise(
     };
     keeper.record(|stack| stack.phase = Phase::Stopping);
     let step = Step::begin("down");
-    take_down(&keeper, &ours, &backends).await;
-    step.done("nothing is left running");
+    take_down(home, &keeper, &ours, &backends).await;
+    let left = processes::end(home).await?;
+    if left.is_empty() {
+        step.done("nothing is left running");
+    } else {
+        step.done(&format!("ended what was left: {}", processes::names(&left)));
+    }
     keeper.record(|stack| stack.phase = ended);
     up.map(|()| ExitCode::SUCCESS)
 }
@@ -91,11 +93,12 @@ async fn bring_up(
 ) -> anyhow::Result<()> {
     let all = Step::begin("all");
     plan.check_programs()?;
-    let patience = if plan.after_a_kill { LEFT_OVER_MAX } else { Duration::ZERO };
-    while let Err(taken) = plan.check_ports() {
-        anyhow::ensure!(all.elapsed() < patience, taken);
-        tokio::time::sleep(LOOK).await;
+    // Of a supervisor that was killed: it holds our ports, and PostgreSQL's shared memory.
+    let left = processes::end(&plan.home).await?;
+    if !left.is_empty() {
+        say(&format!("  ended what an earlier run had left: {}", processes::names(&left)));
     }
+    plan.check_ports()?;
     plan.make_seal_key()?;
     for name in ["postgres", "kafka"].into_iter().chain(OURS) {
         // A log tells of one run; what was said in an earlier one would confuse.
@@ -162,7 +165,13 @@ async fn healthy(keeper: &Keeper, plan: &Plan, name: &'static str) -> anyhow::Re
     Ok(())
 }
 
-async fn take_down(keeper: &Keeper, ours: &CancellationToken, backends: &CancellationToken) {
+async fn take_down(
+    home: &Home,
+    keeper: &Keeper,
+    ours: &CancellationToken,
+    backends: &CancellationToken,
+) {
+    processes::wake(home);
     ours.cancel();
     let is_ours = |process: &&Running| OURS.contains(&process.name.as_str());
     while keeper.stack().processes.iter().filter(is_ours).any(|process| process.pid.is_some()) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use backends::testing::eventually;
 use shop::drive::Driven;
 use shop::plan::OURS;
+use sqlx::Connection as _;
 
 /// A folder with `shop` and a stand-in for each of our processes.
 struct Programs {
@@ -106,7 +107,7 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
 #[test]
 fn a_detached_stack_is_found_again_and_keeps_its_data() {
     let programs = Programs::new();
-    let home = programs.folder.join("home");
+    let home = programs.folder.join(r#"дом "ö", a\b#c=d:e%20f"#);
     let base = base(3);
     let up = ["up", "--detach", "--base-port", &base.to_string()];
 
@@ -179,6 +180,91 @@ async fn a_killed_supervisor_takes_its_processes_along() {
     assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
 }
 
+/// A session of PostgreSQL whose process somebody has stopped: it ends neither by itself nor when
+/// it is asked.
+async fn stopped_backend(home: &Path) -> (sqlx::PgConnection, u32) {
+    let stack = shop::Home::at(home).unwrap().stack().unwrap();
+    let url = stack.database_as_superuser("postgres");
+    let mut session = sqlx::PgConnection::connect(&url).await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut session).await.unwrap();
+    let pid = u32::try_from(pid).unwrap();
+    backends::server::send(pid, rustix::process::Signal::STOP);
+    (session, pid)
+}
+
+#[tokio::test]
+async fn down_ends_what_somebody_has_stopped() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let up = ["up", "--detach", "--base-port", &base(4).to_string()];
+    assert!(programs.shop(&home, &up).status.success());
+    let (_session, _) = stopped_backend(&home).await;
+    let stack = shop::Home::at(&home).unwrap().stack().unwrap();
+    let kafka = stack.process("kafka").unwrap().pid.unwrap();
+    backends::server::send(kafka, rustix::process::Signal::STOP);
+    backends::server::send(stack.supervisor, rustix::process::Signal::STOP);
+
+    let down = programs.shop(&home, &["down"]);
+
+    assert!(down.status.success(), "{}", said(&down));
+    assert!(said(&down).contains("nothing is left running"), "{}", said(&down));
+    assert_eq!(left_in(&home), Vec::<String>::new());
+    let again = programs.shop(&home, &up);
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+}
+
+#[tokio::test]
+async fn what_a_killed_supervisor_left_is_named_and_ended() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let up = ["up", "--detach", "--base-port", &base(5).to_string()];
+    let kill = rustix::process::Signal::KILL;
+    let stack = || shop::Home::at(&home).unwrap().stack().unwrap();
+    let gone = async |pid: u32| {
+        eventually("the supervisor is gone", Duration::from_secs(10), async || {
+            let is_there = std::fs::read(format!("/proc/{pid}/cmdline"));
+            if is_there.is_ok_and(|line| !line.is_empty()) { Err("it runs") } else { Ok(()) }
+        })
+        .await;
+    };
+
+    assert!(programs.shop(&home, &up).status.success());
+    let (session, backend) = stopped_backend(&home).await;
+    let supervisor = stack().supervisor;
+    backends::server::send(supervisor, kill);
+    gone(supervisor).await;
+    let again = programs.shop(&home, &up);
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(said(&again).contains(&format!("(pid {backend}")), "{}", said(&again));
+    drop(session);
+
+    let (_session, backend) = stopped_backend(&home).await;
+    let supervisor = stack().supervisor;
+    backends::server::send(supervisor, kill);
+    gone(supervisor).await;
+    let down = programs.shop(&home, &["down"]);
+    assert!(down.status.success(), "{}", said(&down));
+    assert!(said(&down).contains(&format!("(pid {backend}")), "{}", said(&down));
+    assert_eq!(left_in(&home), Vec::<String>::new());
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+}
+
+#[test]
+fn a_home_that_cannot_be_is_refused_before_anything_is_made() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let programs = Programs::new();
+    let no_text = programs.folder.join(std::ffi::OsStr::from_bytes(b"a\xff"));
+    let refused = programs.shop(&no_text, &["up"]);
+    assert!(!refused.status.success());
+    assert!(said(&refused).contains("no UTF-8"), "{}", said(&refused));
+    let line = programs.folder.join("a\nb");
+    let refused = programs.shop(&line, &["up"]);
+    assert!(said(&refused).contains(r"control character '\n'"), "{}", said(&refused));
+    assert!(!no_text.exists() && !line.exists());
+}
+
 #[test]
 fn a_process_that_does_not_start_is_shown_with_its_log() {
     let programs = Programs::new();
@@ -207,7 +293,9 @@ fn what_cannot_be_done_is_said() {
     let embedded = said(&programs.shop(&home, &["up", "--backend", "embedded"]));
     assert!(embedded.contains("not here yet"), "{embedded}");
     let in_use = said(&programs.shop(&home, &["up", "--detach", "--base-port", &taken]));
-    assert!(in_use.contains(&format!("ports in use: [{taken}]")), "{in_use}");
+    let owner = format!("(pid {}: ", std::process::id());
+    assert!(in_use.contains(&format!("ports in use: {taken} by main-")), "{in_use}");
+    assert!(in_use.contains(&owner), "{in_use}");
     assert!(in_use.contains("--base-port"), "{in_use}");
     std::fs::remove_file(programs.folder.join("gateway")).unwrap();
     let unbuilt = said(&programs.shop(&home, &["up", "--detach", "--base-port", "11900"]));

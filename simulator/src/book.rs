@@ -1,6 +1,9 @@
 //! What the provider knows, and every rule about it: no file, no clock.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map},
+    ops::Bound,
+};
 
 use proto::{Currency, Money, OrderId};
 use serde::{Deserialize, Serialize};
@@ -167,10 +170,17 @@ impl Book {
         self.charges.get(charge).map(|charge| charge.money.currency())
     }
 
-    /// Every order's account, or one order's, by order id.
-    pub fn accounts(&self, order: Option<OrderId>) -> Vec<Account> {
-        let wanted = |account: &&Account| order.is_none_or(|order| account.order_id == order);
-        self.accounts.values().filter(wanted).cloned().collect()
+    /// Accounts by order id, those after the place `after`: every order's, or one order's.
+    pub fn accounts(
+        &self,
+        order: Option<OrderId>,
+        after: Option<(OrderId, Currency)>,
+        limit: usize,
+    ) -> Vec<Account> {
+        let first = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let accounts = self.accounts.range((first, Bound::Unbounded)).map(|(_, account)| account);
+        let wanted = accounts.filter(|it| order.is_none_or(|order| it.order_id == order));
+        wanted.take(limit).cloned().collect()
     }
 
     fn add_charge(&mut self, charge: Charge) -> Result<(), Refusal> {

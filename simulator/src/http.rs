@@ -16,19 +16,23 @@ use chassis::{
     clock, http,
     http::{IdempotencyKey, Params},
 };
-use proto::{Currency, Money, MoneyError, OrderId};
+use proto::{
+    Currency, Money, MoneyError, OrderId,
+    limits::{TEXT_CHARS_MAX, TOKEN_CHARS_MAX},
+};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
-    book::{Account, Charge, Recorded, Refund, Refusal},
+    book::{Account, Book, Charge, Recorded, Refund, Refusal},
     ledger::{Ledger, Unwritable},
     tokens::{self, Card, Decline, Manner},
 };
 
 const KEY_CHARS_MAX: usize = 255;
-const TOKEN_CHARS_MAX: usize = 200;
+/// What cursors of the ledger are told apart by.
+const LEDGER: &str = "ledger";
 const REPLAYED: &str = "idempotency-replayed";
 
 /// What the handlers share.
@@ -179,7 +183,7 @@ async fn refund(
         let key = read_key(fields, header);
         let charge = fields.text("charge", KEY_CHARS_MAX).map(ToOwned::to_owned);
         let amount = fields.amount("amount");
-        let currency = fields.optional_text("currency", 200).map(ToOwned::to_owned);
+        let currency = fields.optional_text("currency", TEXT_CHARS_MAX).map(ToOwned::to_owned);
         let Amount { text, currency: inner } = amount?;
         Some((key?, charge?, Amount { text, currency: inner.or(currency) }))
     })?;
@@ -211,6 +215,7 @@ async fn refund_of(
     Ok(http::json(StatusCode::OK, &RefundBody::from(&refund)))
 }
 
+/// Every order's account, or one order's; in pages for whoever asks for them with a `limit`.
 async fn accounts(
     State(provider): State<Provider>,
     mut params: Params,
@@ -218,10 +223,24 @@ async fn accounts(
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
+    let limit = params.take_parsed("limit", |text| {
+        text.parse().ok().filter(|limit| *limit > 0).ok_or("has to be a number above 0")
+    })?;
+    let cursor = params.take("cursor");
     params.finish()?;
-    let accounts = provider.ledger.look(|book| book.accounts(order)).await.map_err(unwritable)?;
+    let after = cursor.map(|cursor| http::read_cursor(LEDGER, &cursor)).transpose()?;
+    let limit: usize = limit.unwrap_or(usize::MAX);
+    // One more than asked for tells whether there is another page.
+    let look = |book: &Book| book.accounts(order, after, limit.saturating_add(1));
+    let mut accounts = provider.ledger.look(look).await.map_err(unwritable)?;
+    let more = accounts.len() > limit;
+    accounts.truncate(limit);
+    let next = accounts
+        .last()
+        .filter(|_| more)
+        .map(|last| http::write_cursor(LEDGER, &(last.order_id, last.captured.currency())));
     let items: Vec<_> = accounts.into_iter().map(AccountBody::from).collect();
-    Ok(http::list(&items, None))
+    Ok(http::list(&items, next))
 }
 
 fn read_charge(fields: &mut Fields<'_>, header: Option<String>) -> Option<Charge> {
@@ -230,7 +249,7 @@ fn read_charge(fields: &mut Fields<'_>, header: Option<String>) -> Option<Charge
         OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
     });
     let amount = fields.amount("amount");
-    let outer = fields.optional_text("currency", 200).map(ToOwned::to_owned);
+    let outer = fields.optional_text("currency", TEXT_CHARS_MAX).map(ToOwned::to_owned);
     let token = fields.text("token", TOKEN_CHARS_MAX).map(ToOwned::to_owned);
     let Amount { text, currency } = amount?;
     let Some(code) = currency.or(outer) else {

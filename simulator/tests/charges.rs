@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use proto::limits::TOKEN_CHARS_MAX;
 use serde_json::{Value, json};
 
 use crate::harness::{Simulator, a_charge, fresh_file, order};
@@ -150,4 +151,16 @@ async fn amounts_may_be_large_and_written_in_any_way() {
 
         assert_eq!(simulator.ask("/charges", &charge).await.body["amount"], told);
     }
+}
+
+#[tokio::test]
+async fn a_token_is_bounded_in_characters() {
+    let simulator = Simulator::start(&fresh_file());
+    let token = |count| "é".repeat(count);
+
+    let longest = simulator.ask("/charges", &a_charge("k1", &token(TOKEN_CHARS_MAX))).await;
+    let longer = simulator.ask("/charges", &a_charge("k2", &token(TOKEN_CHARS_MAX + 1))).await;
+
+    assert_eq!((longest.status.as_u16(), &longest.body["code"]), (200, &json!("card_declined")));
+    assert_eq!(longer.problem(), (422, "invalid_value"));
 }

@@ -64,3 +64,32 @@ async fn the_same_key_for_another_refund_is_refused() {
     other["currency"] = json!("EUR");
     assert_eq!(simulator.ask("/refunds", &other).await.problem(), (422, "invalid_value"));
 }
+
+#[tokio::test]
+async fn the_ledger_is_read_page_by_page_by_whoever_asks_for_pages() {
+    let simulator = Simulator::start(&fresh_file());
+    for number in 0..5 {
+        let mut charge = a_charge(&format!("k{number}"), "tok_visa");
+        charge["order_id"] = json!(order(number));
+        assert_eq!(simulator.ask("/charges", &charge).await.status, 200);
+    }
+
+    let mut path = "/ledger?limit=2".to_owned();
+    let mut orders = Vec::new();
+    loop {
+        let page = simulator.get(&path).await.body;
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2, "{page}");
+        orders.extend(items.iter().map(|item| item["order_id"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/ledger?limit=2&cursor={cursor}");
+    }
+
+    assert_eq!(orders, (0..5).map(order).collect::<Vec<_>>());
+    let whole = simulator.get("/ledger").await.body;
+    assert_eq!(
+        (whole["items"].as_array().unwrap().len(), &whole["next_cursor"]),
+        (5, &json!(null))
+    );
+    assert_eq!(simulator.get("/ledger?limit=0").await.problem(), (400, "bad_parameter"));
+}

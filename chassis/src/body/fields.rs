@@ -1,9 +1,13 @@
 //! The fields of a body: each is asked for by name, and every fault is noted with its place.
 
-use std::{borrow::Cow, cell::RefCell, ops::RangeInclusive};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    ops::RangeInclusive,
+};
 
 use super::json::Json;
-use crate::problem::{Code, Entry, Problem};
+use crate::problem::{Code, Entry, FAULTS_MAX, Problem};
 
 /// The members of one object. Every getter notes what is wrong and then gives `None`.
 pub struct Fields<'a> {
@@ -21,8 +25,12 @@ pub struct Amount {
     pub currency: Option<String>,
 }
 
+/// What is wrong, as far as it is told, and how much more is.
 #[derive(Default)]
-struct Faults(RefCell<Vec<Entry>>);
+struct Faults {
+    told: RefCell<Vec<Entry>>,
+    omitted: Cell<usize>,
+}
 
 /// Where an object lies in the body; put into words only for a fault.
 #[derive(Clone, Copy)]
@@ -42,11 +50,11 @@ pub fn read_object<'a, T>(
     };
     let faults = Faults::default();
     let value = Fields::read(members, Place::Root, &faults, read);
-    let faults = faults.0.into_inner();
+    let (told, omitted) = (faults.told.into_inner(), faults.omitted.get());
     match value {
-        Some(value) if faults.is_empty() => Ok(value),
-        _ if faults.is_empty() => Err(Problem::new(Code::InvalidValue, "the body is not valid")),
-        _ => Err(Problem::of(faults)),
+        Some(value) if told.is_empty() => Ok(value),
+        _ if told.is_empty() => Err(Problem::new(Code::InvalidValue, "the body is not valid")),
+        _ => Err(Problem::of(told, omitted)),
     }
 }
 
@@ -73,6 +81,18 @@ impl<'a> Fields<'a> {
             "" => self.faults.note(&self.place, code, detail.into()),
             name => self.faults.note(&Place::Member(&self.place, name), code, detail.into()),
         }
+    }
+
+    /// The same for a member of the object `name`.
+    pub fn refuse_within(
+        &self,
+        name: &str,
+        member: &str,
+        code: Code,
+        detail: impl Into<Cow<'static, str>>,
+    ) {
+        let object = Place::Member(&self.place, name);
+        self.faults.note(&Place::Member(&object, member), code, detail.into());
     }
 
     /// Whether the member is there and not null, without asking for it.
@@ -138,7 +158,9 @@ impl<'a> Fields<'a> {
 
     fn as_text(&self, name: &str, value: &'a Json<'a>, max: usize) -> Option<&'a str> {
         let wrong = match value {
-            Json::Text(text) if text.contains('\0') => "must not contain the NUL character".into(),
+            Json::Text(text) if text.contains('\0') => {
+                "must not contain the NUL character or half a character".into()
+            }
             Json::Text(text) if text.len() <= max || text.chars().count() <= max => {
                 return Some(text);
             }
@@ -300,6 +322,10 @@ impl<'a> Fields<'a> {
         let place = Place::Member(&self.place, name);
         let inner = Fields { members, asked: Vec::new(), place, faults: self.faults };
         let read = members.iter().map(|(key, value)| {
+            if key.contains('\0') || key.chars().count() > max {
+                inner.refuse("", Code::InvalidValue, "has a name that cannot be stored");
+                return None;
+            }
             let text = inner.as_text(key, value, max)?;
             Some((key.clone().into_owned(), text.to_owned()))
         });
@@ -310,7 +336,12 @@ impl<'a> Fields<'a> {
 
 impl Faults {
     fn note(&self, place: &Place<'_>, code: Code, detail: Cow<'static, str>) {
-        self.0.borrow_mut().push(Entry { pointer: place.pointer(), code, detail });
+        let mut told = self.told.borrow_mut();
+        if told.len() < FAULTS_MAX {
+            told.push(Entry { pointer: place.pointer(), code, detail });
+        } else {
+            self.omitted.set(self.omitted.get() + 1);
+        }
     }
 }
 

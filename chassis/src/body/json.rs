@@ -282,18 +282,24 @@ impl<'a> Reader<'a> {
         let unit = self.unit()?;
         let code = match unit {
             0xd800..=0xdbff => {
-                if !(self.take(b'\\') && self.take(b'u')) {
-                    return Err("half a character");
-                }
-                let low = self.unit()?;
-                if !(0xdc00..=0xdfff).contains(&low) {
-                    return Err("half a character");
-                }
+                let Some(low) = self.low_half() else { return Ok('\0') };
                 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
             }
             unit => unit,
         };
-        char::from_u32(code).ok_or("half a character")
+        // Half a character is JSON, but no text: like NUL it cannot be stored, and is refused so.
+        Ok(char::from_u32(code).unwrap_or('\0'))
+    }
+
+    /// The second half of a character that begins here; otherwise nothing is read.
+    fn low_half(&mut self) -> Option<u32> {
+        let start = self.at;
+        let unit = (self.take(b'\\') && self.take(b'u')).then(|| self.unit().ok()).flatten();
+        let low = unit.filter(|unit| (0xdc00..=0xdfff).contains(unit));
+        if low.is_none() {
+            self.at = start;
+        }
+        low
     }
 
     fn unit(&mut self) -> Read<u32> {

@@ -12,12 +12,20 @@ pub fn write(kind: &str, place: &impl Serialize) -> String {
 }
 
 /// The place in a cursor that [`write()`] made for the same list.
-pub fn read<T: DeserializeOwned>(kind: &str, cursor: &str) -> Result<T, Problem> {
+pub fn read<T: Serialize + DeserializeOwned>(kind: &str, cursor: &str) -> Result<T, Problem> {
     URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()
+        // No place of ours holds the NUL character: no database could have given it.
+        .filter(|bytes| !bytes.windows(6).any(|window| window == br"\u0000"))
         .and_then(|bytes| serde_json::from_slice::<(String, T)>(&bytes).ok())
-        .filter(|(of, _)| of == kind)
+        // Written in any other way, it was never given by us.
+        .filter(|(of, place)| of == kind && write(kind, place) == cursor)
         .map(|(_, place)| place)
-        .ok_or_else(|| Problem::new(Code::BadCursor, "the cursor is not one of this list"))
+        .ok_or_else(bad)
+}
+
+/// The problem of a cursor that the list has never given.
+pub fn bad() -> Problem {
+    Problem::new(Code::BadCursor, "the cursor is not one of this list")
 }

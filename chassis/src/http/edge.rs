@@ -15,6 +15,7 @@ use metrics::{Counter, Histogram};
 use tower::Service;
 use tracing::{Instrument, field};
 
+use super::paths::decoded_path;
 use crate::{
     admin::health_response,
     health::Health,
@@ -133,6 +134,9 @@ impl Edge {
     async fn within<S: Site>(&self, mut site: S, request: Request) -> Response {
         if request.uri().path() == HEALTH {
             return self.health(request.method()).await;
+        }
+        if decoded_path(request.uri().path()).is_none() {
+            return Problem::new(Code::NotFound, "nothing is at this path").into_response();
         }
         if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
             return too_large().into_response();

@@ -1,7 +1,9 @@
 //! Query parameters, read strictly: unknown, repeated or malformed ones are refused.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use serde::{Serialize, de::DeserializeOwned};
 
+use super::cursor;
 use crate::problem::{Code, Problem};
 
 const LIMIT_DEFAULT: i64 = 50;
@@ -18,6 +20,18 @@ pub struct Page {
     /// 1–200.
     pub limit: i64,
     pub cursor: Option<String>,
+}
+
+impl Page {
+    /// The place that the list `kind` goes on from; none at its beginning.
+    pub fn place<T: Serialize + DeserializeOwned>(&self, kind: &str) -> Result<Option<T>, Problem> {
+        self.cursor.as_deref().map(|cursor| cursor::read(kind, cursor)).transpose()
+    }
+
+    /// For a list that never has a second page, and so has never given a cursor.
+    pub fn is_only(&self) -> Result<(), Problem> {
+        if self.cursor.is_some() { Err(cursor::bad()) } else { Ok(()) }
+    }
 }
 
 impl Params {
@@ -55,7 +69,9 @@ impl Params {
     /// Takes `limit` and `cursor`.
     pub fn take_page(&mut self) -> Result<Page, Problem> {
         let limit = self.take_parsed("limit", |text| {
-            let limit: Option<i64> = text.parse().ok();
+            // `parse` would take a sign, too.
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let limit: Option<i64> = text.parse().ok().filter(|_| digits);
             let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
             limit.ok_or("has to be a number from 1 to 200")
         })?;

@@ -70,7 +70,6 @@ codes! {
         HoldExists "hold_exists" "Hold exists",
         HoldCaptured "hold_captured" "Hold captured",
         StockReserved "stock_reserved" "Stock reserved",
-        IdempotencyInProgress "idempotency_in_progress" "First request in progress",
     }
     412 {
         Stale "stale" "Stale",

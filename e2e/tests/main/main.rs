@@ -3,5 +3,7 @@
 
 mod journeys;
 mod kills;
+mod plants;
 mod poison;
 mod refusals;
+mod replays;

@@ -153,12 +153,6 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
         "12 on hand, 8 of them reserved",
     ),
     (
-        Code::IdempotencyInProgress,
-        "The first request with this Idempotency-Key is still under way.",
-        "Repeat it after the seconds in Retry-After.",
-        "the first request is under way",
-    ),
-    (
         Code::Stale,
         "It has changed since the version that If-Match names.",
         "Read it again, and decide again.",

@@ -1,6 +1,6 @@
 //! What is for sale, and when the world must hear that it changed.
 
-use proto::{Money, Sku};
+use proto::{Money, Sku, limits::QUANTITY_MAX};
 
 /// Below this many pieces every change is said: an order that still fits and one that no longer
 /// does differ by one.
@@ -31,10 +31,15 @@ impl Product {
 /// Whether `available` pieces is news to those who heard `said`.
 ///
 /// A SKU that sells thousands a second would flood its topic otherwise, and what is large need not
-/// be known exactly.
+/// be known exactly: an order that no longer fits is rejected later.
 pub fn matters(said: i64, available: i64) -> bool {
     let moved = available.saturating_sub(said).saturating_abs();
-    moved > 0 && (available < EVERY_PIECE_BELOW || moved.saturating_mul(PART_THAT_MATTERS) >= said)
+    // An order that fits is refused until it is said that it does.
+    let refuses = said < available && said < i64::from(QUANTITY_MAX);
+    moved > 0
+        && (refuses
+            || available < EVERY_PIECE_BELOW
+            || moved.saturating_mul(PART_THAT_MATTERS) >= said)
 }
 
 #[cfg(test)]
@@ -42,17 +47,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_pieces_are_said_one_by_one_many_by_tenths() {
+    fn few_pieces_are_said_one_by_one_many_by_tenths_and_what_fits_again_at_once() {
         let cases = [
             (0, 0, false),
             (0, 1, true),
             (99, 98, true),
             (100, 99, true),
-            (99, 100, false),
+            (99, 100, true),
             (1_000, 901, false),
             (1_000, 900, true),
-            (1_000, 1_099, false),
-            (1_000, 1_100, true),
+            (1_000, 1_001, true),
+            (9_999, 10_000, true),
+            (10_000, 10_999, false),
+            (10_000, 11_000, true),
             (50, 5_000, true),
         ];
         for (said, available, news) in cases {

@@ -1,12 +1,15 @@
 //! What lies on the shelves, what of it is promised, and where the pieces of an order are taken
 //! from.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use proto::{Sku, WarehouseId};
 
 /// More pieces than this on one shelf are a typing error.
 pub const ON_HAND_MAX: i64 = 1_000_000_000_000;
+
+/// A line is taken from so many warehouses at most, so that an order's reservation fits an event.
+pub const SPLIT_MAX: usize = 20;
 
 /// Pieces of one SKU in one warehouse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -140,12 +143,9 @@ impl Stock {
         let mut allocations = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for line in merged(wanted) {
-            let available = self.available(&line.sku);
-            if available < i64::from(line.quantity) {
-                let available = u32::try_from(available).unwrap_or(0);
-                missing.push(Shortage { sku: line.sku, wanted: line.quantity, available });
-            } else {
-                self.take(&line, &mut allocations);
+            match self.take(&line) {
+                Ok(pieces) => allocations.extend(pieces),
+                Err(short) => missing.push(short),
             }
         }
         if missing.is_empty() { Ok(allocations) } else { Err(missing) }
@@ -160,21 +160,37 @@ impl Stock {
         }
     }
 
-    /// Splits a line over the warehouses, lowest priority number first.
-    fn take(&self, line: &Wanted, allocations: &mut Vec<Allocation>) {
-        let mut shelves: Vec<_> = self.of(&line.sku).collect();
+    /// Splits a line over the warehouses, lowest priority number first. Where that would need too
+    /// many of them, only those with the most pieces give some.
+    fn take(&self, line: &Wanted) -> Result<Vec<Allocation>, Shortage> {
+        // What does not fit a u32 is more than the line can want.
+        let there = |shelf: &Shelf| u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX);
+        let mut shelves: Vec<_> = self.of(&line.sku).filter(|(_, it)| there(it) > 0).collect();
         shelves.sort_by_key(|(_, shelf)| shelf.priority);
+        let had = |shelves: &[(&WarehouseId, &Shelf)]| {
+            let most = shelves.iter().take(SPLIT_MAX).map(|(_, shelf)| there(shelf));
+            most.fold(0_u32, u32::saturating_add)
+        };
+        if had(&shelves) < line.quantity {
+            shelves.sort_by_key(|(_, shelf)| Reverse(there(shelf)));
+            shelves.truncate(SPLIT_MAX);
+            shelves.sort_by_key(|(warehouse, shelf)| (shelf.priority, *warehouse));
+        }
+        let available = had(&shelves);
+        if available < line.quantity {
+            return Err(Shortage { sku: line.sku.clone(), wanted: line.quantity, available });
+        }
         let mut missing = line.quantity;
+        let mut pieces = Vec::new();
         for (warehouse, shelf) in shelves {
-            // What does not fit a u32 is more than the line can want.
-            let there = u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX);
-            let quantity = there.min(missing);
+            let quantity = there(shelf).min(missing);
+            missing = missing.saturating_sub(quantity);
             if quantity > 0 {
                 let (sku, warehouse) = (line.sku.clone(), warehouse.clone());
-                allocations.push(Allocation { sku, warehouse, quantity });
-                missing = missing.saturating_sub(quantity);
+                pieces.push(Allocation { sku, warehouse, quantity });
             }
         }
+        Ok(pieces)
     }
 }
 
@@ -230,6 +246,31 @@ mod tests {
 
         let named: Vec<_> = missing.iter().map(|m| (m.sku.as_str(), m.available)).collect();
         assert_eq!(named, [("mug", 8), ("jug", 0)]);
+    }
+
+    /// A mug's shelves: so many pieces each, the first first.
+    fn shelves(pieces: &[i64]) -> Stock {
+        let mut stock = Stock::default();
+        for (number, on_hand) in (0..).zip(pieces) {
+            let shelf = Shelf { priority: number, on_hand: *on_hand, ..Shelf::default() };
+            stock.set(sku("mug"), warehouse(&format!("w{number}")), shelf);
+        }
+        stock
+    }
+
+    #[test]
+    fn a_line_is_split_over_twenty_warehouses_at_most() {
+        let ones = shelves(&[1; 21]);
+        assert_eq!(ones.allocate(&wanted(&[("mug", 20)])).unwrap().len(), 20);
+        let missing = ones.allocate(&wanted(&[("mug", 21)])).unwrap_err();
+        assert_eq!(missing, [Shortage { sku: sku("mug"), wanted: 21, available: 20 }]);
+
+        let mut pieces = [1; 25];
+        pieces[24] = 30;
+        let allocations = shelves(&pieces).allocate(&wanted(&[("mug", 40)])).unwrap();
+        let last = allocations.last().map(|a| (a.warehouse.as_str(), a.quantity));
+        assert!(allocations.len() <= 20 && last == Some(("w24", 21)), "{allocations:?}");
+        assert_eq!(allocations.iter().map(|a| a.quantity).sum::<u32>(), 40);
     }
 
     #[test]

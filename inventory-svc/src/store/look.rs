@@ -41,13 +41,35 @@ pub async fn product(db: &mut PgConnection, sku: &Sku) -> sqlx::Result<Option<Li
     .transpose()
 }
 
-/// Products by SKU, after `after`, whose SKU or name holds `wanted` in any case.
-pub async fn products(
+/// A SKU and a name, as they are looked through.
+pub struct ProductName {
+    pub sku: String,
+    pub name: String,
+}
+
+/// The names of products by SKU, after `after`.
+pub async fn names(
     db: &mut PgConnection,
-    wanted: Option<&str>,
     after: Option<&str>,
     limit: i64,
-) -> sqlx::Result<Vec<Listed>> {
+) -> sqlx::Result<Vec<ProductName>> {
+    sqlx::query_as!(
+        ProductName,
+        "-- look.names
+        select sku, name
+        from products
+        where sku > coalesce($1, '')
+        order by sku
+        limit $2",
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Those of the products that exist, by SKU.
+pub async fn products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
         r#"-- look.products
         select p.sku, p.name, p.price, p.currency, p.version, p.said_available,
@@ -57,17 +79,9 @@ pub async fn products(
                 where s.sku = p.sku
             ) as "available!"
         from products p
-        where p.sku > coalesce($2, '')
-          and (
-              $1::text is null
-              or strpos(lower(p.sku), lower($1)) > 0
-              or strpos(lower(p.name), lower($1)) > 0
-          )
-        order by p.sku
-        limit $3"#,
-        wanted,
-        after,
-        limit
+        where p.sku = any($1)
+        order by p.sku"#,
+        skus
     )
     .fetch_all(db)
     .await?;

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{invalid, parse_template, save::LEASE};
+use super::{LEASE_MS, invalid, parse_template};
 use crate::{deliveries::Job, templates::Fields};
 
 /// A notification as it is kept.
@@ -24,25 +24,35 @@ pub struct Kept {
     pub sent_at: Option<OffsetDateTime>,
 }
 
-/// Notifications by id, in the order of their ids: the order they were made in.
+/// Notifications by id, in the order of their ids: the order they were made in. One that was begun
+/// and is not recorded as sent is being sent.
 pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Kept>> {
     sqlx::query_as!(
         Kept,
-        "-- look.notifications
-        select notification_id, order_id, customer_id, template, recipient, status, attempts,
-            provider_id, failure, created_at, sent_at
-        from notifications
-        where notification_id = any($1)
-        order by notification_id",
+        r#"-- look.notifications
+        select n.notification_id, n.order_id, n.customer_id, n.template, n.recipient,
+            case when n.status = 'queued' and d.attempts > 0 then 'sending' else n.status end
+                as "status!",
+            coalesce(d.attempts, n.attempts) as "attempts!",
+            n.provider_id, n.failure, n.created_at, n.sent_at
+        from notifications n
+        left join deliveries d on d.notification_id = n.notification_id
+        where n.notification_id = any($1)
+        order by n.notification_id"#,
         ids
     )
     .fetch_all(db)
     .await
 }
 
-/// The notifications of an order. Its notice leads to them, so that they need no index of their
-/// own.
-pub async fn of_order(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec<Kept>> {
+/// Some of an order's notifications, those after the one with the id `after`. Its notice leads to
+/// them, so that they need no index of their own.
+pub async fn of_order(
+    db: &mut PgConnection,
+    order: OrderId,
+    after: Option<Uuid>,
+    limit: usize,
+) -> sqlx::Result<Vec<Kept>> {
     let ids: Option<Vec<Uuid>> = sqlx::query_scalar!(
         r#"-- look.of_order
         select array(
@@ -55,36 +65,31 @@ pub async fn of_order(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec
     )
     .fetch_optional(&mut *db)
     .await?;
-    match ids {
-        Some(ids) => notifications(db, &ids).await,
-        None => Ok(Vec::new()),
-    }
+    let mut ids = ids.unwrap_or_default();
+    ids.retain(|id| after.is_none_or(|after| *id > after));
+    ids.sort_unstable();
+    ids.truncate(limit);
+    notifications(db, &ids).await
 }
 
-/// Takes on deliveries whose lease is over: the process that had them is gone, or could not deliver
-/// them.
-pub async fn take_on(
-    db: &mut PgConnection,
-    now: OffsetDateTime,
-    limit: i64,
-) -> sqlx::Result<Vec<Job>> {
+/// Takes over deliveries whose lease is over: the process that had them is gone, or could not
+/// deliver them.
+pub async fn take_over(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Job>> {
     let leased = sqlx::query!(
-        "-- look.take_on
+        "-- look.take_over
         update deliveries d
-        set leased_until = $2,
-            attempts = d.attempts + 1
+        set leased_until = clock_timestamp() + $1::bigint * interval '1 millisecond'
         from (
             select notification_id
             from deliveries
-            where leased_until <= $1
+            where leased_until <= clock_timestamp()
             order by leased_until
-            limit $3
+            limit $2
             for update skip locked
         ) as due
         where d.notification_id = due.notification_id
         returning d.notification_id, d.attempts",
-        now,
-        now.saturating_add(LEASE),
+        LEASE_MS,
         limit
     )
     .fetch_all(&mut *db)
@@ -119,4 +124,32 @@ pub async fn take_on(
             })
         })
         .collect()
+}
+
+/// Counts an attempt at each of these deliveries and leases it anew; says which. One that somebody
+/// has begun since is theirs, and one that is gone was delivered.
+pub async fn begin(db: &mut PgConnection, jobs: &[Job]) -> sqlx::Result<Vec<Uuid>> {
+    let ids: Vec<Uuid> = jobs.iter().map(|job| job.id.uuid()).collect();
+    let attempts: Vec<i32> = jobs.iter().map(|job| job.attempts).collect();
+    sqlx::query_scalar!(
+        "-- look.begin
+        update deliveries d
+        set leased_until = clock_timestamp() + $3::bigint * interval '1 millisecond',
+            attempts = d.attempts + 1
+        from (
+            select notification_id
+            from deliveries
+            join unnest($1::uuid[], $2::int[]) as u (id, attempts)
+                on notification_id = u.id and deliveries.attempts = u.attempts
+            order by notification_id
+            for update of deliveries
+        ) as mine
+        where d.notification_id = mine.notification_id
+        returning d.notification_id",
+        &ids,
+        &attempts,
+        LEASE_MS
+    )
+    .fetch_all(db)
+    .await
 }

@@ -4,20 +4,16 @@
 use mailbox::wrote;
 use proto::OrderId;
 use sqlx::{PgConnection, types::Json};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Piece;
+use super::{LEASE_MS, Piece};
 use crate::{
     domain::Standing,
     templates::Fields,
     wire::CHANNEL,
     world::{Delivered, Kept, Notification, Root, World},
 };
-
-/// How long a delivery belongs to the process that queued it, which takes milliseconds. A mail in
-/// the hands of a process that dies is late by so much.
-pub const LEASE: Duration = Duration::seconds(15);
 
 /// Writes all that changed, in the order of locks.
 pub async fn world(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
@@ -181,18 +177,18 @@ async fn insert_notifications(db: &mut PgConnection, made: &[Notification]) -> s
 /// Born leased: whoever commits them hands them over itself.
 async fn insert_deliveries(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
     let queued = made.iter().filter(|it| it.standing == Standing::Queued);
-    let ids: Vec<Uuid> = queued.clone().map(|it| it.id.uuid()).collect();
+    let ids: Vec<Uuid> = queued.map(|it| it.id.uuid()).collect();
     if ids.is_empty() {
         return Ok(());
     }
-    let until: Vec<OffsetDateTime> = queued.map(|it| it.created_at.saturating_add(LEASE)).collect();
+    // The database's clock: whoever looks at a lease looks at the same one.
     let done = sqlx::query!(
         "-- save.insert_deliveries
         insert into deliveries (notification_id, leased_until, attempts)
-        select u.*, 1
-        from unnest($1::uuid[], $2::timestamptz[]) as u",
+        select id, clock_timestamp() + $2::bigint * interval '1 millisecond', 0
+        from unnest($1::uuid[]) as u (id)",
         &ids,
-        &until
+        LEASE_MS
     )
     .execute(db)
     .await?;

@@ -91,9 +91,10 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
             let decline = Decline { revision: *revision, code: *code, at };
             declined(&mut order, *payment, decline)
         }
-        Event::ReservationExpired { .. } => {
-            let unpaid = order.payment.captured.is_none();
-            unpaid.then(|| (Reason::ReservationExpired, "".into()))
+        Event::ReservationExpired { revision } => {
+            // Of a revision that was amended since it says nothing: its clock started again.
+            let ends = *revision == order.revision && order.payment.captured.is_none();
+            ends.then(|| (Reason::ReservationExpired, "".into()))
         }
         Event::DeadlinePassed => {
             let over = order.deadline().is_some_and(|deadline| deadline <= at);
@@ -177,7 +178,14 @@ fn captured(
 ) -> Decision {
     let before = order.clone();
     order.payment.id.get_or_insert(payment);
-    order.payment.captured.get_or_insert(capture);
+    let kept = *order.payment.captured.get_or_insert(capture);
+    // Nothing would ever make it the total: unless it was for an earlier revision, it goes back.
+    let never_fits = kept.revision >= order.revision && !order.is_paid();
+    if order.standing() == Standing::Open && never_fits {
+        let detail = format!("{} was captured for a total of {}", kept.amount, order.total).into();
+        let reason = Reason::PaymentDeclined;
+        return cancelled(order, Cancellation { reason, detail, by: None, at });
+    }
     confirm_or_wait(&before, order, at)
 }
 

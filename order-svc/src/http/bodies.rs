@@ -2,23 +2,22 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chassis::{
-    Code,
-    body::{Amount, Fields},
+use chassis::{Code, body::Fields};
+use proto::{
+    Currency, CustomerId, Money, OrderId, Sku,
+    limits::{LINES_MAX, NOTE_CHARS_MAX, QUANTITY_MAX, TEXT_CHARS_MAX, TOKEN_CHARS_MAX},
 };
-use proto::{Currency, CustomerId, Money, MoneyError, OrderId, Sku};
+use service::AmountRequest;
 
 use crate::domain::{Method, Request, Wanted, card_number};
 
-const LINES_MAX: usize = 100;
-const QUANTITY_MAX: i64 = 10_000;
-const NOTE_CHARS_MAX: usize = 500;
-const TEXT_CHARS_MAX: usize = 200;
-
-/// An order as it is asked for, and the card's token if it brings one.
+/// An order as it is asked for.
 pub(super) struct Body {
     pub(super) request: Request,
+    /// A card's, if it brings one.
     pub(super) token: Option<String>,
+    /// By what name each line calls its product.
+    pub(super) names: Arc<[&'static str]>,
 }
 
 /// Reads an order that will have this id.
@@ -27,7 +26,7 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
         CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
     });
     let currency = fields.optional_parsed("currency", |text| {
-        Currency::parse(text).map_err(|wrong| (Code::UnknownCurrency, wrong.to_string().into()))
+        Currency::in_force(text).map_err(|wrong| (Code::UnknownCurrency, wrong.to_string().into()))
     });
     // An unknown currency has been noted; the rest is looked at nevertheless.
     let currency = currency.unwrap_or(Currency::USD);
@@ -38,11 +37,10 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
         if let Wanted::Product { sku, .. } = &wanted
             && !skus.insert(sku.clone())
         {
-            let name = if item.has("sku") { "sku" } else { "product_id" };
-            item.refuse(name, Code::DuplicateLine, "is in the order twice");
+            item.refuse(product_name(item), Code::DuplicateLine, "is in the order twice");
             return None;
         }
-        Some(wanted)
+        Some((wanted, product_name(item)))
     });
     let payment = if fields.has("payment") {
         fields.object("payment", payment)
@@ -51,12 +49,18 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
         Some((Method::Deferred, None))
     };
     let (method, token) = payment?;
-    let (customer, lines, note) = (customer?, lines?, note?);
-    Some(Body { request: Request { id, customer, currency, lines, method, note }, token })
+    let (customer, note) = (customer?, note?);
+    let (lines, names): (_, Vec<_>) = lines?.into_iter().unzip();
+    let request = Request { id, customer, currency, lines, method, note };
+    Some(Body { request, token, names: names.into() })
+}
+
+fn product_name(item: &Fields<'_>) -> &'static str {
+    if item.has("product_id") { "product_id" } else { "sku" }
 }
 
 fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
-    let quantity = item.integer("quantity", 1..=QUANTITY_MAX);
+    let quantity = item.integer("quantity", 1..=QUANTITY_MAX.into());
     let names: Vec<_> =
         ["sku", "product_id", "description"].into_iter().filter(|name| item.has(name)).collect();
     let [name] = names[..] else {
@@ -67,7 +71,7 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
             None => item.refuse("sku", Code::MissingField, "is missing"),
             Some(name) => item.refuse(name, Code::InvalidValue, "is one name too many"),
         }
-        price(item, currency).ok();
+        price(item, currency);
         return None;
     };
     if name == "description" {
@@ -75,7 +79,7 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
         if !item.has("unit_price") {
             item.refuse("unit_price", Code::MissingField, "is missing");
         }
-        let unit_price = price(item, currency).ok()?;
+        let unit_price = price(item, currency)?;
         let (description, quantity) = (description?, u32::try_from(quantity?).ok()?);
         if description.is_empty() {
             item.refuse(name, Code::InvalidValue, "must not be empty");
@@ -86,43 +90,15 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
     let sku = item.parsed(name, |text| {
         Sku::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
     });
-    let seen = price(item, currency).ok()?;
+    let seen = price(item, currency)?;
     Some(Wanted::Product { sku: sku?, quantity: u32::try_from(quantity?).ok()?, seen })
 }
 
-/// A fault has been noted.
-struct Noted;
-
-/// A line's price, if it has one.
-fn price(item: &mut Fields<'_>, currency: Currency) -> Result<Option<Money>, Noted> {
-    let given = item.has("unit_price");
-    match item.optional_amount("unit_price") {
-        Some(amount) => money(item, "unit_price", &amount, currency).map(Some).ok_or(Noted),
-        None if given => Err(Noted),
-        None => Ok(None),
-    }
-}
-
-/// A positive amount in `currency`.
-fn money(fields: &Fields<'_>, name: &str, amount: &Amount, currency: Currency) -> Option<Money> {
-    if amount.currency.as_deref().is_some_and(|named| named != currency.code()) {
-        fields.refuse(name, Code::InvalidValue, format!("has to be in {currency}"));
-        return None;
-    }
-    match Money::parse(&amount.text, currency) {
-        Ok(money) if money.is_positive() => return Some(money),
-        Ok(_) => fields.refuse(name, Code::AmountNotPositive, "has to be more than 0"),
-        Err(wrong) => {
-            let code = match wrong {
-                MoneyError::TooManyDecimals => Code::TooManyDecimals,
-                MoneyError::NotANumber | MoneyError::Exponent | MoneyError::TooLarge => {
-                    Code::InvalidValue
-                }
-            };
-            fields.refuse(name, code, wrong.to_string());
-        }
-    }
-    None
+/// A line's price, if it has one; `None` when a fault of it was noted.
+#[expect(clippy::option_option, reason = "as for all fields, `None` is a fault noted")]
+fn price(item: &mut Fields<'_>, currency: Currency) -> Option<Option<Money>> {
+    let Some(amount) = AmountRequest::read_optional(item, "unit_price")? else { return Some(None) };
+    amount.in_currency(currency).map_err(|fault| fault.note(item, "unit_price")).ok().map(Some)
 }
 
 fn payment(fields: &mut Fields<'_>) -> Option<(Method, Option<String>)> {
@@ -141,7 +117,7 @@ fn payment(fields: &mut Fields<'_>) -> Option<(Method, Option<String>)> {
     };
     let token = match (method, fields.has("token")) {
         (Method::Card, _) => {
-            let token = fields.text("token", TEXT_CHARS_MAX)?;
+            let token = fields.text("token", TOKEN_CHARS_MAX)?;
             Some(without_card_number(fields, "token", token)?.to_owned())
         }
         (Method::Wallet | Method::Deferred, true) => {

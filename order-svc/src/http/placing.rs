@@ -38,14 +38,20 @@ pub(super) async fn place(
 ) -> Answered {
     let id = OrderId::new(Uuid::now_v7());
     let read = body.read(|fields| bodies::order(fields, id))?;
-    site.pressure.admit()?;
+    let admitted = site.pressure.admit();
     let placing = Placing {
         request: Arc::new(read.request),
         details: read.token.map(|token| site.seal_key.seal(id, token.as_bytes())),
         trace_id: Some(trace.trace()),
         is_last_look: false,
+        names: read.names,
+        is_admitted: admitted.is_ok(),
     };
     let command = asked.command(placing, &body.0)?;
+    // An order that was taken under this key before is told even now.
+    if command.key.is_none() {
+        admitted?;
+    }
     let outcome = site.place(command).await?;
     let Some(wait) = prefer.0.filter(|_| outcome.answer.status == StatusCode::CREATED.as_u16())
     else {

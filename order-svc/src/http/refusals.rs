@@ -1,6 +1,6 @@
 //! Why an order is not accepted, as a problem that clients can act on.
 
-use chassis::{Code, Problem};
+use chassis::{Code, Problem, problem::FAULTS_MAX};
 use serde_json::json;
 
 use crate::domain::Refusal;
@@ -16,10 +16,12 @@ pub(crate) fn may_be_behind(refusal: &Refusal) -> bool {
     }
 }
 
-pub(crate) fn problem(refusal: &Refusal) -> Problem {
+/// `names` are the members by which the lines called their products.
+pub(crate) fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
+    let product = |line: usize| format!("/items/{line}/{}", names.get(line).unwrap_or(&"sku"));
     match refusal {
         Refusal::UnknownProduct(lines) => {
-            let names: Vec<_> = lines.iter().map(|(_, sku)| sku.as_str()).collect();
+            let names: Vec<_> = told(lines).map(|(_, sku)| sku.as_str()).collect();
             let problem =
                 Problem::new(Code::UnknownProduct, format!("unknown: {}", names.join(", ")));
             lines.iter().fold(problem, |problem, (line, sku)| {
@@ -37,14 +39,13 @@ pub(crate) fn problem(refusal: &Refusal) -> Problem {
             let each = |(_, it): &(usize, crate::domain::PriceChange)| {
                 format!("{} costs {}, not {}", it.sku, it.price, it.seen)
             };
-            let details: Vec<_> = lines.iter().map(each).collect();
+            let details: Vec<_> = told(lines).map(each).collect();
             let problem = Problem::new(Code::PriceChanged, details.join("; "));
             let problem = lines.iter().fold(problem, |problem, (line, it)| {
                 let pointer = format!("/items/{line}/unit_price");
                 problem.at(pointer, Code::PriceChanged, format!("is {} now", it.price))
             });
-            let prices: Vec<_> = lines
-                .iter()
+            let prices: Vec<_> = told(lines)
                 .map(|(_, it)| json!({"sku": it.sku, "unit_price": it.seen, "price": it.price}))
                 .collect();
             problem.with("prices", prices)
@@ -54,7 +55,7 @@ pub(crate) fn problem(refusal: &Refusal) -> Problem {
             Problem::new(Code::InvalidValue, detail).at("/items", Code::InvalidValue, detail)
         }
         Refusal::InsufficientInventory(lines) => {
-            let details: Vec<_> = lines.iter().map(|(_, it)| it.to_string()).collect();
+            let details: Vec<_> = told(lines).map(|(_, it)| it.to_string()).collect();
             let detail = format!("insufficient inventory: {}", details.join("; "));
             let problem = Problem::new(Code::InsufficientInventory, detail);
             lines.iter().fold(problem, |problem, (line, it)| {
@@ -66,6 +67,7 @@ pub(crate) fn problem(refusal: &Refusal) -> Problem {
     }
 }
 
-fn product(line: usize) -> String {
-    format!("/items/{line}/sku")
+/// As many as a problem tells: the others are only counted.
+fn told<T>(lines: &[T]) -> impl Iterator<Item = &T> {
+    lines.iter().take(FAULTS_MAX)
 }

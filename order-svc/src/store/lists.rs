@@ -25,28 +25,33 @@ pub struct Filter {
 /// all.
 const WINDOW: i64 = 20_000;
 
-/// A page's ids, and where the next page begins.
+/// The ids of a page, and where the list goes on after them; `None` at its end.
 pub async fn ids(
     db: &mut PgConnection,
     filter: &Filter,
 ) -> sqlx::Result<(Vec<Uuid>, Option<Uuid>)> {
-    if filter.customer.is_some() {
-        let ids = of_customer(db, filter).await?;
-        let next = next(&ids, filter.limit);
-        return Ok((ids, next));
-    }
-    let end = window_end(db, filter).await?;
-    let ids = of_all(db, filter, end.unwrap_or(filter.floor)).await?;
-    let next = next(&ids, filter.limit).or(end);
+    let end = match (filter.status, &filter.customer) {
+        // Nearly all that is looked through is found: the limit ends it.
+        (None, _) => None,
+        (Some(_), None) => window_end(db, filter).await?,
+        (Some(_), Some(customer)) => customers_window_end(db, filter, customer).await?,
+    };
+    let floor = end.unwrap_or(filter.floor);
+    let ids = match &filter.customer {
+        None => of_all(db, filter, floor).await?,
+        Some(customer) => of_customer(db, filter, customer, floor).await?,
+    };
+    let full = usize::try_from(filter.limit).is_ok_and(|limit| ids.len() >= limit);
+    let next = ids.last().copied().filter(|_| full).or(end);
     Ok((ids, next))
 }
 
-fn next(ids: &[Uuid], limit: i64) -> Option<Uuid> {
-    let full = usize::try_from(limit).is_ok_and(|limit| ids.len() >= limit);
-    ids.last().copied().filter(|_| full)
-}
-
-async fn of_customer(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec<Uuid>> {
+async fn of_customer(
+    db: &mut PgConnection,
+    filter: &Filter,
+    customer: &str,
+    floor: Uuid,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "-- orders.of_customer
         select order_id
@@ -59,9 +64,9 @@ async fn of_customer(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Vec
           and ($6::text is null or status = $6)
         order by order_id desc
         limit $7",
-        filter.customer,
+        customer,
         filter.before,
-        filter.floor,
+        floor,
         filter.from,
         filter.to,
         filter.status,
@@ -105,6 +110,31 @@ async fn window_end(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Opti
         order by order_id desc
         offset $3
         limit 1",
+        filter.before,
+        filter.floor,
+        WINDOW
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The same among one customer's orders.
+async fn customers_window_end(
+    db: &mut PgConnection,
+    filter: &Filter,
+    customer: &str,
+) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!(
+        "-- orders.customers_window_end
+        select order_id
+        from orders
+        where customer_id = $1
+          and order_id < $2
+          and order_id >= $3
+        order by order_id desc
+        offset $4
+        limit 1",
+        customer,
         filter.before,
         filter.floor,
         WINDOW

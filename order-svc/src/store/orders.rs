@@ -61,6 +61,28 @@ pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Store
     rows.await?.into_iter().map(Row::stored).collect()
 }
 
+/// Locks the orders that nobody holds, and says which somebody does.
+pub async fn held(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
+    let held = sqlx::query_scalar!(
+        "-- orders.held
+        with free as (
+            select order_id
+            from orders
+            where order_id = any($1)
+            order by order_id
+            for update skip locked
+        )
+        select order_id
+        from orders
+        where order_id = any($1)
+          and order_id not in (select order_id from free)",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(held.into_iter().map(OrderId::new).collect())
+}
+
 /// The orders that exist, newest first.
 pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Stored>> {
     let rows = select_orders!("-- orders.find_all", "order by order_id desc", ids).fetch_all(db);

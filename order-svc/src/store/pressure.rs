@@ -1,49 +1,82 @@
-//! Orders that nobody has answered.
+//! Whether orders still get their answers.
+//!
+//! Both statements look at the last orders that are old enough to have been answered, the newest
+//! first. One that waits is a stall only if nobody placed after it was answered: otherwise its key
+//! stopped somewhere, and the rest goes on. Answers come about in the order of the orders, so the
+//! ones after it are looked through only so far.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// An order in a walk over orders, and whether stock has not answered it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered {
-    pub order_id: Uuid,
-    pub waits: bool,
-}
-
-/// A piece of the walk over orders from `after` to before `end`, oldest first.
-pub async fn unanswered(
-    db: &mut PgConnection,
-    after: Uuid,
-    end: Uuid,
-    limit: i64,
-) -> sqlx::Result<Vec<Unanswered>> {
-    sqlx::query_as!(
-        Unanswered,
-        r#"-- pressure.unanswered
-        select order_id, status in ('pending', 'paid') as "waits!"
-        from orders
-        where order_id > $1
-          and order_id < $2
-        order by order_id
-        limit $3"#,
-        after,
-        end,
-        limit
+/// Whether an order below `before` waits for stock, and none after it has been answered.
+pub async fn stock_stalls(db: &mut PgConnection, before: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- pressure.stock_stalls
+        select exists (
+            select
+            from (
+                select order_id, status
+                from orders
+                where order_id < $1
+                order by order_id desc
+                limit 1000
+            ) as old
+            where old.status in ('pending', 'paid')
+              and not exists (
+                  select
+                  from (
+                      select reserved_at, rejected_at, released_at
+                      from orders o
+                      where o.order_id > old.order_id
+                      order by o.order_id
+                      limit 20000
+                  ) as later
+                  where coalesce(later.reserved_at, later.rejected_at, later.released_at) is not null
+              )
+        ) as "stalls!""#,
+        before
     )
-    .fetch_all(db)
+    .fetch_one(db)
     .await
 }
 
-/// Those of the orders that stock has still not answered.
-pub async fn still_unanswered(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+/// Whether an order below `before`, reserved before `since`, waits for its payment, and none after
+/// it has been answered. A deferred one waits for its customer.
+pub async fn payment_stalls(
+    db: &mut PgConnection,
+    before: Uuid,
+    since: OffsetDateTime,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        "-- pressure.still_unanswered
-        select order_id
-        from orders
-        where order_id = any($1)
-          and status in ('pending', 'paid')",
-        ids
+        r#"-- pressure.payment_stalls
+        select exists (
+            select
+            from (
+                select order_id, status, method, reserved_at
+                from orders
+                where order_id < $1
+                order by order_id desc
+                limit 1000
+            ) as old
+            where old.status = 'payment_pending'
+              and old.method <> 'deferred'
+              and old.reserved_at < $2
+              and not exists (
+                  select
+                  from (
+                      select captured_at, declined_at, undone_at
+                      from orders o
+                      where o.order_id > old.order_id
+                      order by o.order_id
+                      limit 20000
+                  ) as later
+                  where coalesce(later.captured_at, later.declined_at, later.undone_at) is not null
+              )
+        ) as "stalls!""#,
+        before,
+        since
     )
-    .fetch_all(db)
+    .fetch_one(db)
     .await
 }

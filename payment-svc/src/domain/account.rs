@@ -111,15 +111,16 @@ impl Account {
 
     fn accepts(&self, amount: Money) -> Result<(), Refusal> {
         if amount.currency() != self.currency() {
-            return Err(Refusal::OtherCurrency { account: self.currency() });
+            return Err(Refusal::OtherCurrency { wanted: self.currency() });
         }
         if amount.is_positive() { Ok(()) } else { Err(Refusal::NotPositive) }
     }
 
-    /// Money that went out for an order comes back.
-    pub(super) fn refund(&mut self, order: OrderId, amount: Money) -> Entry {
-        self.balance = self.balance.plus(amount).expect("the money came from this account");
-        self.entry(Movement::Refund, amount, Some(order))
+    /// Money that went out for an order comes back, unless the account has been filled so far
+    /// meanwhile that it cannot hold that much.
+    pub(super) fn refund(&mut self, order: OrderId, amount: Money) -> Result<Entry, Refusal> {
+        self.balance = self.balance.plus(amount).map_err(|_| Refusal::TooMuch)?;
+        Ok(self.entry(Movement::Refund, amount, Some(order)))
     }
 }
 
@@ -132,7 +133,7 @@ pub fn deposit(mut account: Account, amount: Money) -> Result<(Account, Entry), 
 }
 
 /// Sets money aside for an order. The same again changes nothing and has no entry.
-pub fn hold(
+pub(super) fn hold(
     wallet: Wallet,
     order: OrderId,
     amount: Money,

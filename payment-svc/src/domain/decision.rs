@@ -3,15 +3,15 @@
 //! Due is the newest revision heard reserved. It is charged unless a charge is under way or money
 //! is captured; what becomes due during a charge is charged when that one ends without money. So an
 //! order is captured at most once. A cancel is answered once, when nothing is in flight: money that
-//! arrives late goes back first.
+//! arrives late goes back first. What is held for an order is free again when that ends without it.
 
 use std::sync::Arc;
 
 use proto::{CustomerId, Money, OrderId};
 
 use super::{
-    Capture, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method, Payment,
-    Refund, Refusal, Standing, Token, Undoing, Wallet, account,
+    Call, Capture, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method,
+    Operation, Payment, Refund, Refusal, Standing, Undoing, Wallet, account,
 };
 
 /// What a decision is made from: the order's payment, if there is one, and the wallet of its
@@ -36,6 +36,25 @@ pub enum Event {
     RefundAnswered {
         number: u32,
     },
+    /// The provider will not do refund `number`, however often it is asked.
+    RefundRefused {
+        number: u32,
+        reason: Arc<str>,
+    },
+}
+
+impl Event {
+    /// Whether it says that no money moved. That may have changed by now, so it counts from whoever
+    /// holds the call alone; money that did move is a fact, whoever tells it.
+    pub fn is_negative(&self) -> bool {
+        match self {
+            Self::ChargeAnswered { outcome, .. } => {
+                matches!(outcome, ChargeOutcome::Declined { .. })
+            }
+            Self::RefundRefused { .. } => true,
+            Self::StockReserved(_) | Self::OrderCancelled | Self::RefundAnswered { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,21 +117,6 @@ impl Announcement {
     }
 }
 
-/// Something to ask of the provider until it answers. What is asked names itself by the order and
-/// the operation, never by the try: that name is the idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Call {
-    pub order: OrderId,
-    pub amount: Money,
-    pub operation: Operation,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    Charge { revision: u32, token: Token },
-    Refund { number: u32, reference: Arc<str> },
-}
-
 /// Takes a fact in. Repeated, late and contradicting ones change nothing.
 pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     let known = state.payment.is_some();
@@ -124,13 +128,16 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
             if payment.undoing == Undoing::NotAsked {
                 payment.undoing = Undoing::Owed;
             }
+            release_hold(order, &mut next);
         }
         Event::ChargeAnswered { revision, outcome } => {
             charge_answered(&mut payment, revision, outcome, &mut next);
         }
         Event::RefundAnswered { number } => refund_answered(&mut payment, number, &mut next),
+        Event::RefundRefused { number, reason } => refund_refused(&mut payment, number, reason),
     }
     undo(&mut payment, &mut next);
+    payment.forget_token();
     // An answer about an order that is not known leaves no trace.
     if known || payment.due.is_some() || payment.undoing != Undoing::NotAsked {
         next.state.payment = Some(payment);
@@ -164,6 +171,27 @@ pub fn pay(
     }
     next.state.payment = Some(payment);
     Ok(next)
+}
+
+/// Sets money aside for an order that it may still pay. The same again changes nothing.
+pub fn hold(
+    state: State,
+    order: OrderId,
+    amount: Money,
+) -> Result<(Wallet, Option<Entry>), Refusal> {
+    if state.payment.as_ref().is_some_and(Payment::is_over) {
+        return Err(Refusal::OrderEnded);
+    }
+    account::hold(state.wallet, order, amount)
+}
+
+/// Gives back what was held for too long, unless the order is there and can still be paid with it.
+pub fn expire_hold(state: State, order: OrderId) -> Option<(Wallet, Entry)> {
+    if state.payment.as_ref().is_some_and(|payment| !payment.is_over()) {
+        return None;
+    }
+    let (wallet, entry) = account::release(state.wallet, order).ok()?;
+    Some((wallet, entry?))
 }
 
 impl Decision {
@@ -203,6 +231,11 @@ fn charge(payment: &mut Payment, due: &Due, instrument: &Instrument, next: &mut 
             let operation = Operation::Charge { revision, token: card.token.clone() };
             next.call = Some(Call { order: payment.order, amount, operation });
             payment.standing = Standing::Charging(Charge { revision, amount, card: card.clone() });
+        }
+        Instrument::CardWithoutToken => {
+            let (method, face) = (Method::Card, None);
+            let (code, detail) = (DeclineCode::CardDeclined, "its details cannot be read".into());
+            declined(payment, Decline { revision, amount, method, face, code, detail }, next);
         }
         Instrument::Wallet => {
             match account::capture(&mut next.state.wallet, payment.order, amount) {
@@ -261,9 +294,27 @@ fn captured(
         let method = means.method();
         next.announce.push(Announcement::Captured { customer, revision, amount, method });
     }
-    let refunded = Money::zero(amount.currency());
-    let capture = Capture { revision, amount, means, refunded, refunds: 0, refunding: None };
-    payment.standing = Standing::Captured(capture);
+    if means.method() == Method::Card {
+        release_hold(payment.order, next);
+    }
+    payment.standing = Standing::Captured(Capture {
+        revision,
+        amount,
+        means,
+        refunded: Money::zero(amount.currency()),
+        refunds: 0,
+        refunding: None,
+        refund_refused: None,
+    });
+}
+
+/// What is held for an order that did not need it becomes available again.
+fn release_hold(order: OrderId, next: &mut Decision) {
+    let wallet = &mut next.state.wallet;
+    if let Ok((released, entry)) = account::release(wallet.clone(), order) {
+        *wallet = released;
+        next.entries.extend(entry);
+    }
 }
 
 fn declined(payment: &mut Payment, decline: Decline, next: &mut Decision) {
@@ -285,6 +336,14 @@ fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
     next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
 }
 
+/// The cancel stays without its answer, for all to see: its money is not back.
+fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
+    let Standing::Captured(capture) = &mut payment.standing else { return };
+    if capture.refunding.take_if(|refund| refund.number == number).is_some() {
+        capture.refund_refused = Some(reason);
+    }
+}
+
 /// Answers a cancel if nothing is in flight, and gives money back first.
 fn undo(payment: &mut Payment, next: &mut Decision) {
     if payment.undoing != Undoing::Owed {
@@ -300,7 +359,7 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
             return;
         }
     };
-    if capture.refunding.is_some() {
+    if capture.refunding.is_some() || capture.refund_refused.is_some() {
         return;
     }
     let amount = capture.amount.minus(capture.refunded).expect("a part of the capture");
@@ -318,8 +377,14 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
             capture.refunding = Some(Refund { number, amount });
         }
         Means::Wallet => {
-            let account = next.state.wallet.account.as_mut().expect("an account that paid stays");
-            next.entries.push(account.refund(payment.order, amount));
+            let account = next.state.wallet.account.as_mut().ok_or(Refusal::UnknownAccount);
+            match account.and_then(|account| account.refund(payment.order, amount)) {
+                Ok(entry) => next.entries.push(entry),
+                Err(refusal) => {
+                    capture.refund_refused = Some(refusal.to_string().into());
+                    return;
+                }
+            }
             refunded(capture, amount);
             payment.undoing = Undoing::Refunded;
             next.announce.push(Announcement::Refunded { customer, amount });
@@ -329,16 +394,6 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
 
 fn refunded(capture: &mut Capture, amount: Money) {
     capture.refunded = capture.refunded.plus(amount).expect("a part of the capture");
-}
-
-impl Call {
-    /// What the provider knows the operation by: the same however often it is asked.
-    pub fn key(&self) -> String {
-        match &self.operation {
-            Operation::Charge { revision, .. } => format!("{}.charge.{revision}", self.order),
-            Operation::Refund { number, .. } => format!("{}.refund.{number}", self.order),
-        }
-    }
 }
 
 #[cfg(test)]

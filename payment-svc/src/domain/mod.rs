@@ -8,13 +8,15 @@
 )]
 
 mod account;
+mod call;
 mod decision;
 mod payment;
 mod refusal;
 
-pub use account::{Account, Entry, Hold, HoldState, Movement, Wallet, deposit, hold, release};
+pub use account::{Account, Entry, Hold, HoldState, Movement, Wallet, deposit, release};
+pub use call::{Call, Operation};
 pub use decision::{
-    Announcement, Call, ChargeOutcome, Decision, Event, Operation, State, decide, pay,
+    Announcement, ChargeOutcome, Decision, Event, State, decide, expire_hold, hold, pay,
 };
 pub use payment::{
     Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,

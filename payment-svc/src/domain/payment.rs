@@ -47,6 +47,9 @@ pub struct Due {
 pub enum Instrument {
     Wallet,
     Card(Card),
+    /// A card that cannot be charged: its details could not be read, or it has been charged and its
+    /// token was deleted.
+    CardWithoutToken,
 }
 
 /// A card as the provider knows it.
@@ -136,6 +139,8 @@ pub struct Capture {
     pub refunds: u32,
     /// The refund that is with the provider.
     pub refunding: Option<Refund>,
+    /// Why the money cannot go back, if that was refused for good: it waits for staff.
+    pub refund_refused: Option<Arc<str>>,
 }
 
 /// Where the money came from, and so goes back to.
@@ -239,7 +244,7 @@ impl Instrument {
     pub fn method(&self) -> Method {
         match self {
             Self::Wallet => Method::Wallet,
-            Self::Card(_) => Method::Card,
+            Self::Card(_) | Self::CardWithoutToken => Method::Card,
         }
     }
 }
@@ -269,6 +274,38 @@ impl Payment {
             Standing::Charging(_) => true,
             Standing::Captured(capture) => capture.refunding.is_some(),
             Standing::Waiting | Standing::Declined(_) => false,
+        }
+    }
+
+    /// Whether nothing will be charged any more.
+    pub fn is_over(&self) -> bool {
+        let newest = self.due.as_ref().map_or(0, |due| due.revision);
+        let has_ended = match &self.standing {
+            Standing::Waiting | Standing::Charging(_) => false,
+            Standing::Declined(decline) => decline.revision >= newest,
+            Standing::Captured(_) => true,
+        };
+        has_ended || self.undoing != Undoing::NotAsked
+    }
+
+    /// Which revision came to an outcome, and whether that was money.
+    pub fn outcome(&self) -> Option<(u32, bool)> {
+        match &self.standing {
+            Standing::Waiting | Standing::Charging(_) => None,
+            Standing::Declined(decline) => Some((decline.revision, false)),
+            Standing::Captured(capture) => Some((capture.revision, true)),
+        }
+    }
+
+    /// Deletes the token of what is due once it will not be charged from there: whoever has a token
+    /// can charge it. A charge under way has its own.
+    pub(super) fn forget_token(&mut self) {
+        let is_over = self.is_over();
+        let Some(due) = &mut self.due else { return };
+        let is_charging = matches!(&self.standing, Standing::Charging(charge)
+            if charge.revision >= due.revision);
+        if (is_over || is_charging) && matches!(due.instrument, Some(Instrument::Card(_))) {
+            due.instrument = Some(Instrument::CardWithoutToken);
         }
     }
 
@@ -314,7 +351,7 @@ impl Payment {
     pub fn face(&self) -> Option<&Face> {
         match &self.standing {
             Standing::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
-                Instrument::Wallet => None,
+                Instrument::Wallet | Instrument::CardWithoutToken => None,
                 Instrument::Card(card) => card.face.as_ref(),
             },
             Standing::Charging(charge) => charge.card.face.as_ref(),

@@ -1,6 +1,6 @@
 //! What a person may be told instead of yes.
 
-use proto::Money;
+use proto::{Money, MoneyError};
 
 /// The business says no; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +21,10 @@ pub enum Refusal {
     AccountExists,
     #[error("the amount has to be more than nothing")]
     NotPositive,
-    #[error("the account is in {}", account.code())]
-    OtherCurrency { account: proto::Currency },
+    #[error("{0}")]
+    BadAmount(MoneyError),
+    #[error("the amount has to be in {}", wanted.code())]
+    OtherCurrency { wanted: proto::Currency },
     #[error("the account cannot hold so much")]
     TooMuch,
     #[error("insufficient funds: {available} available")]
@@ -33,4 +35,6 @@ pub enum Refusal {
     HoldCaptured,
     #[error("nothing was ever held for this order")]
     NeverHeld,
+    #[error("the order has ended: nothing is held for it any more")]
+    OrderEnded,
 }

@@ -6,12 +6,11 @@ use axum::{
 };
 use chassis::{
     Code, Problem,
-    body::{Amount, JsonBody},
+    body::JsonBody,
     http::{self, Params},
 };
-use proto::{CustomerId, Money};
+use proto::CustomerId;
 use service::Asked;
-use uuid::Uuid;
 
 use super::{Answered, Site, bodies};
 use crate::{
@@ -54,8 +53,7 @@ pub(super) async fn deposit(
     body: JsonBody,
 ) -> Answered {
     let customer = named(&customer)?;
-    let amount = body.read(|fields| fields.amount("amount"))?;
-    let amount = site.money_of(&customer, &amount).await?;
+    let amount = bodies::well_formed(body.read(|fields| fields.amount("amount"))?)?;
     site.change(&asked, &body, Request::Deposit { customer, amount }).await
 }
 
@@ -71,7 +69,7 @@ pub(super) async fn hold(
         let amount = fields.amount("amount");
         Some((order?, amount?))
     })?;
-    let amount = site.money_of(&customer, &amount).await?;
+    let amount = bodies::well_formed(amount)?;
     site.change(&asked, &body, Request::Hold { customer, order, amount }).await
 }
 
@@ -94,18 +92,18 @@ pub(super) async fn entries(
     let customer = named(&customer)?;
     let page = params.take_page()?;
     params.finish()?;
-    let after: Option<Uuid> =
+    let after: Option<i64> =
         page.cursor.map(|cursor| http::read_cursor(ENTRIES, &cursor)).transpose()?;
     let mut db = site.pool.acquire().await?;
-    let known = store::account_currency(&mut db, &customer).await?;
-    known.ok_or_else(|| unknown(customer.as_str()))?;
+    store::account(&mut db, &customer).await?.ok_or_else(|| unknown(customer.as_str()))?;
     // One more than asked for tells whether there is another page.
-    let found = store::entries(&mut db, &customer, after, page.limit + 1).await?;
+    let found =
+        store::entries(&mut db, &customer, after.unwrap_or_default(), page.limit + 1).await?;
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let shown = &found[..found.len().min(limit)];
     let views: Vec<_> = shown.iter().map(EntryView::from).collect();
     let more = found.len() > limit;
-    let next = shown.last().filter(|_| more).map(|last| http::write_cursor(ENTRIES, &last.id));
+    let next = shown.last().filter(|_| more).map(|last| http::write_cursor(ENTRIES, &last.seq));
     Ok(http::list(&views, next))
 }
 
@@ -113,13 +111,6 @@ impl Site {
     async fn change(&self, asked: &Asked, body: &JsonBody, request: Request) -> Answered {
         let command = asked.command(Input::Asked(request, None), &body.0)?;
         service::submit(&self.mailbox, command).await
-    }
-
-    /// An amount in the currency of the customer's account.
-    async fn money_of(&self, customer: &CustomerId, amount: &Amount) -> Result<Money, Problem> {
-        let mut db = self.pool.acquire().await?;
-        let currency = store::account_currency(&mut db, customer).await?;
-        bodies::money(amount, currency.ok_or_else(|| unknown(customer.as_str()))?)
     }
 }
 

@@ -4,16 +4,18 @@ use chassis::{
     Code, Problem,
     body::{Amount, Fields},
 };
-use proto::{Currency, Money, MoneyError, OrderId};
+use proto::{Currency, Money, MoneyError, OrderId, limits};
 use time::Date;
 use uuid::Uuid;
 
 use crate::{
-    cards::{self, TOKEN_CHARS_MAX, Wrong},
-    domain::{Card, Instrument},
+    cards::{self, Wrong},
+    commands::AmountRequest,
+    domain::{Card, Instrument, Refusal},
+    views,
 };
 
-/// A request to pay. The amount is read once the order's currency is known.
+/// A request to pay.
 pub(super) struct Payment {
     pub(super) order: OrderId,
     pub(super) amount: Option<Amount>,
@@ -29,52 +31,98 @@ pub(super) fn payment(fields: &mut Fields<'_>, today: Date) -> Option<Payment> {
     Some(Payment { order: order?, amount, instrument: instrument? })
 }
 
-/// The member `payment_method`.
-pub(super) fn instrument(fields: &mut Fields<'_>, today: Date) -> Option<Instrument> {
-    fields.object("payment_method", |method| match method.text("type", 200)? {
-        "wallet" => Some(Instrument::Wallet),
-        "card" => token(method).map(Instrument::Card),
-        "credit_card" => card(method, today).map(Instrument::Card),
+/// Refuses what no account and no order makes right. Whether the currency fits, and with it the
+/// number of decimals of a bare amount, only the account or the order can tell.
+pub(super) fn well_formed(amount: Amount) -> Result<AmountRequest, Problem> {
+    let Amount { text, currency } = amount;
+    let refused = |pointer, code, detail: String| {
+        Err(Problem::new(code, detail.clone()).at(pointer, code, detail))
+    };
+    let Ok(currency) = currency.map(|code| Currency::parse(&code)).transpose() else {
+        let unknown = "is not a currency of ISO 4217".to_owned();
+        return refused("/amount/currency", Code::UnknownCurrency, unknown);
+    };
+    match Money::parse(&text, currency.unwrap_or(Currency::USD)) {
+        Ok(money) if !money.is_positive() => {
+            let detail = Refusal::NotPositive.to_string();
+            refused("/amount", Code::AmountNotPositive, detail)
+        }
+        Err(MoneyError::TooManyDecimals) if currency.is_none() => {
+            Ok(AmountRequest { text, currency })
+        }
+        Err(error) => refused("/amount", views::amount_code(error), error.to_string()),
+        Ok(_) => Ok(AmountRequest { text, currency }),
+    }
+}
+
+/// An instrument that nobody can pay with: which member shows it, and why.
+pub(super) struct Unusable {
+    member: &'static str,
+    pub(super) code: Code,
+    detail: &'static str,
+}
+
+/// The member `payment_method`, which has to be one that can be paid with.
+fn instrument(fields: &mut Fields<'_>, today: Date) -> Option<Instrument> {
+    fields.object("payment_method", |method| {
+        read_instrument(method, today)?
+            .map_err(|Unusable { member, code, detail }| method.refuse(member, code, detail))
+            .ok()
+    })
+}
+
+/// The member `payment_method`, as it is, to be judged.
+pub(super) fn any_instrument(
+    fields: &mut Fields<'_>,
+    today: Date,
+) -> Option<Result<Instrument, Unusable>> {
+    fields.object("payment_method", |method| read_instrument(method, today))
+}
+
+fn read_instrument(method: &mut Fields<'_>, today: Date) -> Option<Result<Instrument, Unusable>> {
+    match method.text("type", limits::TEXT_CHARS_MAX)? {
+        "wallet" => Some(Ok(Instrument::Wallet)),
+        "card" => Some(token(method)?.map(Instrument::Card)),
+        "credit_card" => Some(card(method, today)?.map(Instrument::Card)),
         _ => {
-            method.refuse("type", Code::UnknownPaymentMethod, "is not wallet, card or credit_card");
             // What belongs to it is not known, so nothing is too much.
             for name in ["token", "card_number", "expiry", "cvv"] {
                 method.json(name);
             }
-            None
+            let detail = "is not wallet, card or credit_card";
+            Some(Err(Unusable { member: "type", code: Code::UnknownPaymentMethod, detail }))
         }
-    })
+    }
 }
 
-fn token(method: &mut Fields<'_>) -> Option<Card> {
-    let token = method.text("token", TOKEN_CHARS_MAX)?;
+fn token(method: &mut Fields<'_>) -> Option<Result<Card, Unusable>> {
+    let token = method.text("token", limits::TOKEN_CHARS_MAX)?;
     if cards::is_number(token) {
-        method.refuse("token", Code::CardNumberRefused, "is a card number, not a token");
-        return None;
+        let detail = "is a card number, not a token";
+        return Some(Err(Unusable { member: "token", code: Code::CardNumberRefused, detail }));
     }
-    Some(cards::of_token(token))
+    Some(Ok(cards::of_token(token)))
 }
 
 /// A card as it is written on it. Nothing of it is kept, logged or told but its last four digits.
-fn card(method: &mut Fields<'_>, today: Date) -> Option<Card> {
-    let number = method.text("card_number", 200);
-    let expiry = method.text("expiry", 200);
-    let code = method.optional_text("cvv", 200);
+fn card(method: &mut Fields<'_>, today: Date) -> Option<Result<Card, Unusable>> {
+    let number = method.text("card_number", limits::TEXT_CHARS_MAX);
+    let expiry = method.text("expiry", limits::TEXT_CHARS_MAX);
+    let code = method.optional_text("cvv", limits::TEXT_CHARS_MAX);
+    let unusable = |member, code, detail| Unusable { member, code, detail };
+    let tokenized = cards::tokenize(number?, expiry?, today).map_err(|wrong| match wrong {
+        Wrong::Number => unusable(
+            "card_number",
+            Code::CardNumberRefused,
+            "is not the published number of a test card: send a provider's token",
+        ),
+        Wrong::Expiry => unusable("expiry", Code::InvalidValue, "has to be MM/YY"),
+    });
     if code.is_some_and(|code| !is_code(code)) {
-        method.refuse("cvv", Code::InvalidValue, "has to be 3 or 4 digits");
+        let wrong = unusable("cvv", Code::InvalidValue, "has to be 3 or 4 digits");
+        return Some(tokenized.and(Err(wrong)));
     }
-    match cards::tokenize(number?, expiry?, today) {
-        Ok(card) => Some(card),
-        Err(Wrong::Number) => {
-            let detail = "is not the published number of a test card: send a provider's token";
-            method.refuse("card_number", Code::CardNumberRefused, detail);
-            None
-        }
-        Err(Wrong::Expiry) => {
-            method.refuse("expiry", Code::InvalidValue, "has to be MM/YY");
-            None
-        }
-    }
+    Some(tokenized)
 }
 
 fn is_code(text: &str) -> bool {
@@ -99,32 +147,4 @@ pub(super) fn any_order(fields: &mut Fields<'_>) -> Option<OrderId> {
         let uuid = Uuid::try_parse(text).map(OrderId::new);
         uuid.map_err(|_| (Code::InvalidValue, "has to be a UUID".into()))
     })
-}
-
-/// An amount in the one currency that fits, and more than nothing.
-pub(super) fn money(amount: &Amount, currency: Currency) -> Result<Money, Problem> {
-    let refused = |code, detail| Err(Problem::new(code, detail).at("/amount", code, detail));
-    if let Some(code) = &amount.currency {
-        let pointer = "/amount/currency";
-        let wrong = |code, detail| Problem::new(code, detail).at(pointer, code, detail);
-        let known = Currency::parse(code)
-            .map_err(|_| wrong(Code::UnknownCurrency, "is not a currency of ISO 4217"))?;
-        if known != currency {
-            return Err(wrong(Code::InvalidValue, "is not the currency of the order or account"));
-        }
-    }
-    match Money::parse(&amount.text, currency) {
-        Ok(money) if money.is_positive() => Ok(money),
-        Ok(_) => refused(Code::AmountNotPositive, "the amount has to be more than nothing"),
-        Err(MoneyError::TooManyDecimals) => {
-            refused(Code::TooManyDecimals, "the amount has more decimals than its currency")
-        }
-        Err(MoneyError::NotANumber) => {
-            refused(Code::InvalidValue, "the amount is not a decimal number")
-        }
-        Err(MoneyError::Exponent) => {
-            refused(Code::InvalidValue, "the amount is written with an exponent")
-        }
-        Err(MoneyError::TooLarge) => refused(Code::InvalidValue, "the amount is too large"),
-    }
 }

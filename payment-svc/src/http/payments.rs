@@ -12,16 +12,16 @@ use chassis::{
     clock,
     http::{self, Params, Prefer},
 };
-use mailbox::Answer;
+use mailbox::{Answer, Command, CommandError, Outcome};
 use proto::{OrderId, PaymentId};
-use serde_json::json;
 use service::Asked;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use super::{Answered, Site, bodies};
 use crate::{
-    cards,
     commands::Request,
-    domain::{Instrument, order_of},
+    domain::order_of,
     reactions::Input,
     store::{self, Root},
     views::{self, PaymentView},
@@ -29,8 +29,11 @@ use crate::{
 
 /// An order is placed at one service and heard of at another: how long to believe a client.
 const NEWS_WAIT: Duration = Duration::from_secs(2);
-/// How long one who pays waits for the outcome, unless `Prefer` says otherwise.
-const OUTCOME_WAIT: Duration = Duration::from_secs(10);
+/// How long one who pays waits in all: for the news, for the commit and for the outcome, which
+/// alone may take longer if `Prefer` says so. The gateway waits longer than this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What cursors of an order's payments are told apart by.
+const PAYMENTS: &str = "payments";
 
 pub(super) async fn pay(
     State(site): State<Site>,
@@ -39,20 +42,20 @@ pub(super) async fn pay(
     asked: Asked,
     body: JsonBody,
 ) -> Answered {
+    let began = Instant::now();
     let today = clock::now().date();
-    let wanted = body.read(|fields| bodies::payment(fields, today))?;
-    let order = wanted.order;
-    let due = site.heard_of(order).await?.payment.due;
-    let amount = match (&wanted.amount, due) {
-        (Some(amount), Some(due)) => Some(bodies::money(amount, due.amount.currency())?),
-        (None, _) | (_, None) => None,
-    };
-    let request = Request::Pay { order, instrument: wanted.instrument, amount };
+    let bodies::Payment { order, amount, instrument } =
+        body.read(|fields| bodies::payment(fields, today))?;
+    let amount = amount.map(bodies::well_formed).transpose()?;
+    let request = Request::Pay { order, instrument, amount };
     let command = asked.command(Input::Asked(request, Some(trace.to_bytes())), &body.0)?;
-    let mut outcome = service::ended(site.mailbox.submit(command).await)?;
+    site.hear_of(order).await?;
+    let mut outcome = service::ended(site.submit(command, began + PATIENCE).await)?;
     // Still open, also when it was so the first time: whoever asks waits and is told how it ended.
     if outcome.answer.status == StatusCode::ACCEPTED {
-        outcome.answer = site.outcome(order, prefer.0.unwrap_or(OUTCOME_WAIT)).await?;
+        let is_payer = views::is_payer(&outcome.answer);
+        let until = began + prefer.0.unwrap_or(PATIENCE);
+        outcome.answer = site.outcome(order, is_payer, until).await?;
     }
     let mut response = service::outcome(outcome);
     if let Some((name, value)) = prefer.applied() {
@@ -73,36 +76,35 @@ pub(super) async fn show(
     Ok(http::resource(&headers, &view))
 }
 
-/// An order has one payment, so there is never a next page.
+/// An order has one payment: the first page has it, and a cursor leads behind it.
 pub(super) async fn of_order(State(site): State<Site>, mut params: Params) -> Answered {
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
-    params.take_page()?;
+    let page = params.take_page()?;
     params.finish()?;
     let order = order
         .ok_or_else(|| Problem::new(Code::BadParameter, "the parameter order_id is missing"))?;
-    let root = site.root(order).await?;
+    let after: Option<Uuid> =
+        page.cursor.map(|cursor| http::read_cursor(PAYMENTS, &cursor)).transpose()?;
+    let root = if after.is_none() { site.root(order).await? } else { None };
     let views: Vec<_> = root.iter().filter_map(PaymentView::of).collect();
     Ok(http::list(&views, None))
 }
 
 /// Says whether something could be paid with, as far as can be told without trying.
-/// Nothing changes, so a repetition gets the same answer without being remembered.
-pub(super) async fn validate(body: JsonBody) -> Answered {
+pub(super) async fn validate(State(site): State<Site>, asked: Asked, body: JsonBody) -> Answered {
     let today = clock::now().date();
-    let instrument = body.read(|fields| bodies::instrument(fields, today))?;
-    let (face, reason) = match &instrument {
-        Instrument::Wallet => (None, None),
-        Instrument::Card(card) => (card.face.as_ref(), cards::unusable(card)),
+    let instrument = body.read(|fields| bodies::any_instrument(fields, today))?;
+    let answer = match &instrument {
+        Ok(instrument) => views::validated(instrument),
+        Err(unusable) => views::unusable(unusable.code.as_str()),
     };
-    let view = json!({
-        "valid": reason.is_none(),
-        "brand": face.map(|face| &*face.brand),
-        "last4": face.map(|face| &*face.last4),
-        "reason": reason,
-    });
-    Ok(http::json(StatusCode::OK, &view))
+    if asked.key(&body.0)?.is_none() {
+        return Ok(service::outcome(Outcome { answer, replayed: false }));
+    }
+    let command = asked.command(Input::Asked(Request::Keep(answer), None), &body.0)?;
+    service::submit(&site.mailbox, command).await
 }
 
 impl Site {
@@ -111,25 +113,40 @@ impl Site {
         Ok(store::payment(&mut db, order).await?)
     }
 
-    /// The payment of an order that may have been placed just now.
-    async fn heard_of(&self, order: OrderId) -> Result<Root, Problem> {
+    /// Waits for the payment of an order that may have been placed just now.
+    async fn hear_of(&self, order: OrderId) -> Result<(), Problem> {
         let found = self.outcomes.wait(order, NEWS_WAIT, || self.root(order)).await?;
         let unknown = "no stock has been reserved for such an order";
-        found.ok_or_else(|| Problem::new(Code::NotFound, unknown))
+        found.map(drop).ok_or_else(|| Problem::new(Code::NotFound, unknown))
     }
 
-    /// What one who pays is told once it is known, or after `within`.
-    async fn outcome(&self, order: OrderId, within: Duration) -> Result<Answer, Problem> {
+    /// Hands a command over for as long as whoever asks waits; it is decided all the same.
+    async fn submit(
+        &self,
+        command: Command<Input>,
+        until: Instant,
+    ) -> Result<Outcome, CommandError> {
+        let submitted = timeout_at(until, self.mailbox.submit(command)).await;
+        submitted.unwrap_or(Err(CommandError::Overloaded))
+    }
+
+    /// What one who pays is told once it is known, or at `until`.
+    async fn outcome(
+        &self,
+        order: OrderId,
+        is_payer: bool,
+        until: Instant,
+    ) -> Result<Answer, Problem> {
+        let within = until.saturating_duration_since(Instant::now());
         let ended = self.outcomes.wait(order, within, || async move {
             let root = self.root(order).await?;
-            Ok::<_, Problem>(
-                root.filter(|root| views::outcome(root).status != StatusCode::ACCEPTED),
-            )
+            Ok::<_, Problem>(root.filter(|root| root.payment.outcome().is_some()))
         });
         let root = match ended.await? {
             Some(root) => Some(root),
             None => self.root(order).await?,
         };
-        root.as_ref().map(views::outcome).ok_or_else(Problem::internal)
+        let told = root.as_ref().map(|root| views::outcome(root, is_payer));
+        told.ok_or_else(Problem::internal)
     }
 }

@@ -52,6 +52,31 @@ pub(super) async fn lock_accounts(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// Locks the accounts that nobody holds, and says whose somebody does.
+pub(super) async fn held_accounts(
+    db: &mut PgConnection,
+    customers: &[String],
+) -> sqlx::Result<Vec<CustomerId>> {
+    let held = sqlx::query_scalar!(
+        "-- accounts.held_accounts
+        with free as (
+            select customer_id
+            from accounts
+            where customer_id = any($1)
+            order by customer_id
+            for update skip locked
+        )
+        select customer_id
+        from accounts
+        where customer_id = any($1)
+          and customer_id not in (select customer_id from free)",
+        customers,
+    )
+    .fetch_all(db)
+    .await?;
+    held.iter().map(|customer| CustomerId::parse(customer).map_err(impossible)).collect()
+}
+
 pub async fn account(
     db: &mut PgConnection,
     customer: &CustomerId,
@@ -67,23 +92,6 @@ pub async fn account(
     .fetch_optional(db)
     .await?;
     row.map(TryInto::try_into).transpose()
-}
-
-/// An account's currency never changes, so it can be read ahead of a command.
-pub async fn account_currency(
-    db: &mut PgConnection,
-    customer: &CustomerId,
-) -> sqlx::Result<Option<Currency>> {
-    let code = sqlx::query_scalar!(
-        "-- accounts.account_currency
-        select currency
-        from accounts
-        where customer_id = $1",
-        customer.as_str(),
-    )
-    .fetch_optional(db)
-    .await?;
-    code.map(|code| Currency::parse(&code).map_err(impossible)).transpose()
 }
 
 pub(super) async fn insert_accounts(
@@ -207,7 +215,9 @@ pub(super) async fn update_holds(
     let done = sqlx::query!(
         "-- accounts.update_holds
         update holds
-        set amount = t.amount, state = t.state
+        set amount = t.amount,
+            state = t.state,
+            held_at = case when t.state = 'held' then clock_timestamp() else holds.held_at end
         from unnest($1::text[], $2::uuid[], $3::numeric[], $4::text[])
             as t (customer_id, order_id, amount, state)
         where holds.customer_id = t.customer_id
@@ -222,6 +232,39 @@ pub(super) async fn update_holds(
     wrote(&done, holds.len())
 }
 
+/// What is held since `age_ms` and longer, for orders that never came or have ended.
+pub async fn overdue_holds(
+    db: &mut PgConnection,
+    age_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<(CustomerId, OrderId)>> {
+    let rows = sqlx::query!(
+        "-- accounts.overdue_holds
+        select holds.customer_id, holds.order_id
+        from holds
+        left join payments on payments.order_id = holds.order_id
+        where state = 'held'
+          and held_at <= clock_timestamp() - $1::bigint * interval '1 millisecond'
+          and (
+              payments.order_id is null
+              or undoing <> 'not_asked'
+              or standing in ('declined', 'captured')
+          )
+        order by held_at
+        limit $2",
+        age_ms,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let customer = CustomerId::parse(&row.customer_id).map_err(impossible)?;
+            Ok((customer, OrderId::new(row.order_id)))
+        })
+        .collect()
+}
+
 type HoldColumns<'a> = (Vec<&'a str>, Vec<Uuid>, Vec<Decimal>, Vec<&'static str>);
 
 fn hold_columns<'a>(holds: &[(&'a (CustomerId, OrderId), &Hold)]) -> HoldColumns<'a> {
@@ -233,6 +276,7 @@ fn hold_columns<'a>(holds: &[(&'a (CustomerId, OrderId), &Hold)]) -> HoldColumns
     )
 }
 
+/// Books entries in the order of decisions: by the database's clock, under the accounts' locks.
 pub(super) async fn append_entries(
     db: &mut PgConnection,
     entries: &[EntryRow],
@@ -245,14 +289,13 @@ pub(super) async fn append_entries(
     let amounts: Vec<Decimal> = entries.iter().map(|row| row.entry.amount.amount()).collect();
     let orders: Vec<Option<Uuid>> =
         entries.iter().map(|row| row.entry.order.map(OrderId::uuid)).collect();
-    let times: Vec<OffsetDateTime> = entries.iter().map(|row| row.at).collect();
     let done = sqlx::query!(
         "-- accounts.append_entries
         insert into ledger_entries
             (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
-        select *
+        select t.*, clock_timestamp()
         from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::numeric[],
-            $7::text[], $8::uuid[], $9::timestamptz[])",
+            $7::text[], $8::uuid[]) as t",
         &of(|row| row.entry.customer.as_str()) as &[&str],
         &ids,
         &of(|row| row.entry.movement.kind()) as &[&str],
@@ -261,7 +304,6 @@ pub(super) async fn append_entries(
         &amounts,
         &of(|row| row.entry.amount.currency().code()) as &[&str],
         &orders as &[Option<Uuid>],
-        &times,
     )
     .execute(db)
     .await?;
@@ -271,6 +313,8 @@ pub(super) async fn append_entries(
 /// A line of the ledger as it is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
+    /// Its place in the order of booking.
+    pub seq: i64,
     pub id: Uuid,
     pub kind: String,
     pub debit: String,
@@ -280,23 +324,23 @@ pub struct Shown {
     pub at: OffsetDateTime,
 }
 
-/// A page of an account's ledger, oldest first, after the entry `after`.
+/// A page of an account's ledger, as it was booked, after the place `after`.
 pub async fn entries(
     db: &mut PgConnection,
     customer: &CustomerId,
-    after: Option<Uuid>,
+    after: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<Shown>> {
     let rows = sqlx::query!(
         "-- accounts.entries
-        select entry_id, kind, debit, credit, amount, currency, order_id, at
+        select seq, entry_id, kind, debit, credit, amount, currency, order_id, at
         from ledger_entries
         where customer_id = $1
-          and entry_id > $2
-        order by entry_id
+          and seq > $2
+        order by seq
         limit $3",
         customer.as_str(),
-        after.unwrap_or(Uuid::nil()),
+        after,
         limit,
     )
     .fetch_all(db)
@@ -305,6 +349,7 @@ pub async fn entries(
         .map(|row| {
             let currency = Currency::parse(&row.currency).map_err(impossible)?;
             Ok(Shown {
+                seq: row.seq,
                 id: row.entry_id,
                 kind: row.kind,
                 debit: row.debit,

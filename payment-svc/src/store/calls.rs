@@ -3,15 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use mailbox::{Trace, wrote};
 use proto::{Currency, Money, OrderId};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::impossible;
+use super::{impossible, milliseconds};
 use crate::domain::{Call, Operation, Token};
 
 /// A call, and what the one who makes it needs besides.
@@ -19,14 +21,17 @@ use crate::domain::{Call, Operation, Token};
 pub struct CallRow {
     pub call: Call,
     pub trace: Option<Trace>,
-    /// How often it was taken up again: above 0, the provider may know of it.
+    /// How often it was taken over: above 0, the provider may know of it.
     pub attempts: i32,
+    /// Until when nobody else asks. Counted from before the row was leased, so that this process
+    /// never believes longer in its lease than the others do.
+    pub leased_until: Instant,
 }
 
 pub(super) async fn begin_calls(
     db: &mut PgConnection,
     calls: &BTreeMap<OrderId, CallRow>,
-    lease_ms: i64,
+    lease: Duration,
 ) -> sqlx::Result<()> {
     if calls.is_empty() {
         return Ok(());
@@ -56,7 +61,7 @@ pub(super) async fn begin_calls(
         &currencies as &[&str],
         &subjects as &[&str],
         &traces as &[Option<&[u8]>],
-        lease_ms,
+        milliseconds(lease),
     )
     .execute(db)
     .await?;
@@ -93,9 +98,10 @@ pub(super) async fn end_calls(
 /// Takes over calls whose lease has run out, those that wait longest first.
 pub async fn lease_calls(
     db: &mut PgConnection,
-    lease_ms: i64,
+    lease: Duration,
     limit: i64,
 ) -> sqlx::Result<Vec<CallRow>> {
+    let leased_until = Instant::now() + lease;
     let rows = sqlx::query!(
         "-- calls.lease_calls
         update provider_calls
@@ -110,7 +116,7 @@ pub async fn lease_calls(
             for update skip locked
         )
         returning order_id, kind, number, amount, currency, subject, trace, attempts",
-        lease_ms,
+        milliseconds(lease),
         limit,
     )
     .fetch_all(db)
@@ -127,27 +133,80 @@ pub async fn lease_calls(
             let amount = Money::new(row.amount, currency).map_err(impossible)?;
             let call = Call { order: OrderId::new(row.order_id), amount, operation };
             let trace = row.trace.and_then(|trace| trace.try_into().ok());
-            Ok(CallRow { call, trace, attempts: row.attempts })
+            Ok(CallRow { call, trace, attempts: row.attempts, leased_until })
         })
         .collect()
 }
 
-/// Leaves a call alone for a while after its answer was lost. Not if it has made room for another.
-pub async fn postpone_call(db: &mut PgConnection, call: &Call, pause_ms: i64) -> sqlx::Result<()> {
-    let (kind, number, _) = parts(&call.operation);
+/// Leaves a call alone for a while after its answer was lost. Not if it has made room for another,
+/// or if somebody else has taken it over: the lease is theirs.
+pub async fn postpone_call(
+    db: &mut PgConnection,
+    row: &CallRow,
+    pause: Duration,
+) -> sqlx::Result<()> {
+    let (kind, number, _) = parts(&row.call.operation);
     sqlx::query!(
         "-- calls.postpone_call
         update provider_calls
-        set leased_until = clock_timestamp() + $4::bigint * interval '1 millisecond'
+        set leased_until = clock_timestamp() + $5::bigint * interval '1 millisecond'
         where order_id = $1
           and kind = $2
-          and number = $3",
-        call.order.uuid(),
+          and number = $3
+          and attempts = $4",
+        row.call.order.uuid(),
         kind,
         number.cast_signed(),
-        pause_ms,
+        row.attempts,
+        milliseconds(pause),
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Locks calls whose answer is about to be recorded, so that nobody takes them over meanwhile, and
+/// tells how often they were taken over.
+pub(super) async fn lock_attempts(
+    db: &mut PgConnection,
+    orders: &BTreeSet<OrderId>,
+) -> sqlx::Result<BTreeMap<OrderId, i32>> {
+    if orders.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let orders: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+    let rows = sqlx::query!(
+        "-- calls.lock_attempts
+        select order_id, attempts
+        from provider_calls
+        where order_id = any($1)
+        order by order_id
+        for update",
+        &orders,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (OrderId::new(row.order_id), row.attempts)).collect())
+}
+
+/// Calls that the provider was asked for and did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    pub calls: i64,
+    /// How long the oldest of them waits.
+    pub seconds: i64,
+}
+
+pub async fn unanswered_calls(db: &mut PgConnection) -> sqlx::Result<Unanswered> {
+    sqlx::query_as!(
+        Unanswered,
+        r#"-- calls.unanswered_calls
+        select
+            count(*) as "calls!",
+            coalesce(extract(epoch from clock_timestamp() - min(begun_at)), 0)::bigint as "seconds!"
+        from provider_calls
+        where attempts > 0"#
+    )
+    .fetch_one(db)
+    .await
 }

@@ -4,6 +4,7 @@ use mailbox::wrote;
 use proto::OrderId;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Root, rows::Row};
@@ -19,8 +20,8 @@ pub(super) async fn lock_payments(
         select
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
-            heard_orders, heard_stock, created_at, updated_at
+            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, undoing,
+            version, heard_orders, heard_stock, created_at, updated_at, outcome_at
         from payments
         where order_id = any($1)
         order by order_id
@@ -32,6 +33,31 @@ pub(super) async fn lock_payments(
     rows.into_iter().map(Root::try_from).collect()
 }
 
+/// Locks the payments that nobody holds, and says which somebody does.
+pub(super) async fn held_payments(
+    db: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<Vec<OrderId>> {
+    let held = sqlx::query_scalar!(
+        "-- payments.held_payments
+        with free as (
+            select order_id
+            from payments
+            where order_id = any($1)
+            order by order_id
+            for update skip locked
+        )
+        select order_id
+        from payments
+        where order_id = any($1)
+          and order_id not in (select order_id from free)",
+        orders,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(held.into_iter().map(OrderId::new).collect())
+}
+
 pub async fn payment(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         Row,
@@ -39,8 +65,8 @@ pub async fn payment(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Opti
         select
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
-            heard_orders, heard_stock, created_at, updated_at
+            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, undoing,
+            version, heard_orders, heard_stock, created_at, updated_at, outcome_at
         from payments
         where order_id = $1",
         order.uuid(),
@@ -65,7 +91,7 @@ pub(super) async fn insert_payments(
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
             decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
-            heard_orders, heard_stock, created_at, updated_at
+            heard_orders, heard_stock, created_at, updated_at, refund_refused, outcome_at
         )
         select *
         from unnest(
@@ -73,7 +99,7 @@ pub(super) async fn insert_payments(
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[], $26::timestamptz[]
+            $25::timestamptz[], $26::timestamptz[], $27::text[], $28::timestamptz[]
         )",
         &column(rows, |row| row.order_id),
         &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
@@ -101,6 +127,8 @@ pub(super) async fn insert_payments(
         &column(rows, |row| row.heard_stock),
         &column(rows, |row| row.created_at),
         &column(rows, |row| row.updated_at),
+        &column(rows, |row| row.refund_refused.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
     )
     .execute(db)
     .await?;
@@ -126,18 +154,19 @@ pub(super) async fn update_payments(
             brand = t.brand, last4 = t.last4, decline_code = t.decline_code,
             decline_detail = t.decline_detail, refunded = t.refunded, refunds = t.refunds,
             refunding = t.refunding, undoing = t.undoing, version = t.version,
-            heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at
+            heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at,
+            refund_refused = t.refund_refused, outcome_at = t.outcome_at
         from unnest(
             $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[]
+            $25::timestamptz[], $26::text[], $27::timestamptz[]
         ) as t (
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
             decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
-            heard_orders, heard_stock, updated_at
+            heard_orders, heard_stock, updated_at, refund_refused, outcome_at
         )
         where payments.order_id = t.order_id",
         &column(rows, |row| row.order_id),
@@ -165,6 +194,8 @@ pub(super) async fn update_payments(
         &column(rows, |row| row.heard_orders),
         &column(rows, |row| row.heard_stock),
         &column(rows, |row| row.updated_at),
+        &column(rows, |row| row.refund_refused.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
     )
     .execute(db)
     .await?;
@@ -177,4 +208,17 @@ fn rows_of(roots: &[(&OrderId, &Root)]) -> Vec<Row> {
 
 fn column<'a, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
+}
+
+/// How many refunds were refused for good, and one of their orders.
+pub async fn refunds_refused(db: &mut PgConnection) -> sqlx::Result<Option<(i64, OrderId)>> {
+    let row = sqlx::query!(
+        r#"-- payments.refunds_refused
+        select count(*) as "count!", min(order_id::text)::uuid as first
+        from payments
+        where refund_refused is not null"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.first.map(|first| (row.count, OrderId::new(first))))
 }

@@ -38,12 +38,14 @@ pub(super) struct Row {
     pub(super) refunded: Option<Decimal>,
     pub(super) refunds: Option<i32>,
     pub(super) refunding: Option<Decimal>,
+    pub(super) refund_refused: Option<String>,
     pub(super) undoing: String,
     pub(super) version: i64,
     pub(super) heard_orders: i64,
     pub(super) heard_stock: i64,
     pub(super) created_at: OffsetDateTime,
     pub(super) updated_at: OffsetDateTime,
+    pub(super) outcome_at: Option<OffsetDateTime>,
 }
 
 impl From<&Root> for Row {
@@ -71,12 +73,14 @@ impl From<&Root> for Row {
             refunded: None,
             refunds: None,
             refunding: None,
+            refund_refused: None,
             undoing: payment.undoing.as_str().to_owned(),
             version: root.version,
             heard_orders: root.heard_orders,
             heard_stock: root.heard_stock,
             created_at: root.created_at,
             updated_at: root.updated_at,
+            outcome_at: root.outcome_at,
         };
         row.set_instrument(payment);
         row.set_standing(&payment.standing);
@@ -112,6 +116,7 @@ impl Row {
                 self.refunded = Some(capture.refunded.amount());
                 self.refunds = Some(capture.refunds.cast_signed());
                 self.refunding = capture.refunding.as_ref().map(|refund| refund.amount.amount());
+                self.refund_refused = capture.refund_refused.as_deref().map(ToOwned::to_owned);
                 ("captured", Some((capture.revision, capture.amount, capture.means.method())))
             }
         };
@@ -144,6 +149,7 @@ impl TryFrom<Row> for Root {
             heard_stock: row.heard_stock,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            outcome_at: row.outcome_at,
         })
     }
 }
@@ -162,6 +168,7 @@ impl Row {
             (Some(Some(Method::Card)), Some(token)) => {
                 Some(Instrument::Card(cards::of_token(token)))
             }
+            (Some(Some(Method::Card)), None) => Some(Instrument::CardWithoutToken),
             _ => return Err(impossible("an instrument without what it needs")),
         };
         Ok(Some(Due {
@@ -209,9 +216,15 @@ impl Row {
                 let (refunded, number) = (money(refunded)?, refunds.cast_unsigned());
                 let refunding = self.refunding.map(money).transpose()?;
                 let refunding = refunding.map(|amount| Refund { number, amount });
-                let capture =
-                    Capture { revision, amount, means, refunded, refunds: number, refunding };
-                Ok(Some(Standing::Captured(capture)))
+                Ok(Some(Standing::Captured(Capture {
+                    revision,
+                    amount,
+                    means,
+                    refunded,
+                    refunds: number,
+                    refunding,
+                    refund_refused: self.refund_refused.as_deref().map(Arc::from),
+                })))
             }
             _ => Ok(None),
         }

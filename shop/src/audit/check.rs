@@ -3,113 +3,8 @@
 
 use serde::Serialize;
 
+pub use super::promise::Promise;
 use crate::terminal::Paint;
-
-/// Every promise that the audit looks at, in the order of its report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Promise {
-    OutboxInKafka,
-    VersionsGapFree,
-    DuplicatesIdentical,
-    OnePartitionAKey,
-    VersionsAgree,
-    EndingsSaidOnce,
-    HistoryAgrees,
-    NothingMissed,
-    StockAgrees,
-    MoneyAgrees,
-    ProviderAgrees,
-    CompensatedOnce,
-    CustomersTold,
-    NothingStuck,
-    StockConserved,
-    LedgerBalances,
-    NothingLeftOver,
-    NothingParked,
-}
-
-impl Promise {
-    pub const ALL: [Self; 18] = [
-        Self::OutboxInKafka,
-        Self::VersionsGapFree,
-        Self::DuplicatesIdentical,
-        Self::OnePartitionAKey,
-        Self::VersionsAgree,
-        Self::EndingsSaidOnce,
-        Self::HistoryAgrees,
-        Self::NothingMissed,
-        Self::StockAgrees,
-        Self::MoneyAgrees,
-        Self::ProviderAgrees,
-        Self::CompensatedOnce,
-        Self::CustomersTold,
-        Self::NothingStuck,
-        Self::StockConserved,
-        Self::LedgerBalances,
-        Self::NothingLeftOver,
-        Self::NothingParked,
-    ];
-
-    /// Its name in `--json`, and what it promises.
-    pub const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::OutboxInKafka => {
-                ("outbox_in_kafka", "what was shipped lies in Kafka, byte for byte")
-            }
-            Self::VersionsGapFree => {
-                ("versions_gap_free", "each key's events are in order, without a gap")
-            }
-            Self::DuplicatesIdentical => {
-                ("duplicates_identical", "what lies in Kafka twice is the same twice")
-            }
-            Self::OnePartitionAKey => {
-                ("one_partition_a_key", "a key's events are all in one partition")
-            }
-            Self::VersionsAgree => {
-                ("versions_agree", "each state knows how many events were said about it")
-            }
-            Self::EndingsSaidOnce => {
-                ("endings_said_once", "each order's ending was said exactly once")
-            }
-            Self::HistoryAgrees => {
-                ("history_agrees", "each order's history holds what the topics hold")
-            }
-            Self::NothingMissed => {
-                ("nothing_missed", "each service knows the last event it had to hear")
-            }
-            Self::StockAgrees => {
-                ("stock_agrees", "sold where confirmed, nothing held where cancelled")
-            }
-            Self::MoneyAgrees => {
-                ("money_agrees", "paid in full where confirmed, nothing kept where cancelled")
-            }
-            Self::ProviderAgrees => {
-                ("provider_agrees", "the provider's own ledger says the same, one capture an order")
-            }
-            Self::CompensatedOnce => {
-                ("compensated_once", "stock and payment answered each cancelled order once")
-            }
-            Self::CustomersTold => {
-                ("customers_told", "of each ending the customer was told, or had no address")
-            }
-            Self::NothingStuck => {
-                ("nothing_stuck", "every open order waits for something that will come")
-            }
-            Self::StockConserved => (
-                "stock_conserved",
-                "pieces on hand and sold are those received; none is sold twice",
-            ),
-            Self::LedgerBalances => (
-                "ledger_balances",
-                "each account is the sum of its entries, the ledger sums to zero",
-            ),
-            Self::NothingLeftOver => {
-                ("nothing_left_over", "no deadline, lease or call of what is over")
-            }
-            Self::NothingParked => ("nothing_parked", "no message was set aside"),
-        }
-    }
-}
 
 /// One promise, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -127,15 +22,32 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub ok: bool,
-    /// Orders under way, which are left out.
+    /// Orders under way, which are left out, and for how long the oldest has waited.
     pub in_flight: u64,
+    pub oldest_in_flight_seconds: u64,
+    /// Events that operators discarded: counted, not accused.
+    pub discarded: u64,
     pub checks: Vec<Check>,
+    /// The first violations of all checks, in words.
+    #[serde(skip)]
+    pub violations: Vec<String>,
 }
+
+/// Orders of which nothing can be said yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct UnderWay {
+    pub(super) orders: u64,
+    pub(super) oldest_seconds: u64,
+}
+
+/// As many violations as anybody would read.
+const VIOLATIONS_KEPT: usize = 100;
 
 /// The checks while they are made.
 #[derive(Clone, Debug)]
 pub(super) struct Checks {
     found: Vec<Check>,
+    violations: Vec<String>,
 }
 
 impl Default for Checks {
@@ -147,7 +59,7 @@ impl Default for Checks {
             violations: 0,
             first: None,
         };
-        Self { found: Promise::ALL.map(none).to_vec() }
+        Self { found: Promise::ALL.map(none).to_vec(), violations: Vec::new() }
     }
 }
 
@@ -173,10 +85,15 @@ impl Checks {
     }
 
     fn add(&mut self, promise: Promise, wrong: u64, what: impl FnOnce() -> String) {
+        let is_full = self.violations.len() >= VIOLATIONS_KEPT;
         let check = self.of(promise);
         check.ok = false;
         check.violations += wrong;
-        check.first.get_or_insert_with(what);
+        if check.first.is_none() || !is_full {
+            let (what, name) = (what(), check.name);
+            check.first.get_or_insert_with(|| what.clone());
+            self.violations.push(format!("{name}: {what}"));
+        }
     }
 
     fn of(&mut self, promise: Promise) -> &mut Check {
@@ -189,8 +106,15 @@ impl Checks {
         &self.found[promise as usize]
     }
 
-    pub(super) fn report(self, in_flight: u64) -> Report {
-        Report { ok: self.found.iter().all(|check| check.ok), in_flight, checks: self.found }
+    pub(super) fn report(self, under_way: UnderWay, discarded: u64) -> Report {
+        Report {
+            ok: self.found.iter().all(|check| check.ok),
+            in_flight: under_way.orders,
+            oldest_in_flight_seconds: under_way.oldest_seconds,
+            discarded,
+            checks: self.found,
+            violations: self.violations,
+        }
     }
 }
 
@@ -224,7 +148,14 @@ impl Report {
             })
             .collect();
         let verdict = if self.ok { paint.green("all kept") } else { paint.red("broken") };
-        lines.push(format!("{verdict}; {} orders under way were left out", self.in_flight));
+        let oldest = match self.in_flight {
+            0 => String::new(),
+            _ => format!(", the oldest for {} s", self.oldest_in_flight_seconds),
+        };
+        lines.push(format!("{verdict}; {} orders under way were left out{oldest}", self.in_flight));
+        if self.discarded > 0 {
+            lines.push(format!("{} events were discarded by operators", self.discarded));
+        }
         lines
     }
 }
@@ -246,9 +177,13 @@ mod tests {
         checks.looked(Promise::NothingParked, 3);
         checks.broken(Promise::NothingParked, || "a key".into());
         checks.broken(Promise::NothingParked, || "another".into());
-        let json = serde_json::to_value(checks.report(7)).unwrap();
+        let json =
+            serde_json::to_value(checks.report(UnderWay { orders: 7, oldest_seconds: 2 }, 3))
+                .unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["in_flight"], 7);
+        assert_eq!(json["oldest_in_flight_seconds"], 2);
+        assert_eq!(json["discarded"], 3);
         let parked = &json["checks"][Promise::NothingParked as usize];
         let expected = serde_json::json!({"name": "nothing_parked", "ok": false, "checked": 3,
             "violations": 2, "first": "a key"});
@@ -260,7 +195,7 @@ mod tests {
         let mut checks = Checks::default();
         let found = Counted { checked: 9, wrong: 2, first: Some("mug".into()) };
         checks.counted(Promise::StockConserved, "pieces appeared", found);
-        let lines = checks.report(0).lines(Paint::plain());
+        let lines = checks.report(UnderWay::default(), 1).lines(Paint::plain());
         assert!(
             lines.iter().any(
                 |line| line.starts_with("✘         9") && line.contains("pieces appeared: mug")
@@ -270,5 +205,6 @@ mod tests {
             lines.iter().filter(|line| line.starts_with('✔')).count(),
             Promise::ALL.len() - 1
         );
+        assert_eq!(lines.last().unwrap(), "1 events were discarded by operators");
     }
 }

@@ -6,53 +6,89 @@ use anyhow::Context as _;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use proto::{EventType, topic};
-use rdkafka::message::{BorrowedMessage, Message as _};
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::check::{Checks, Promise};
-use super::facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, Provider, STOCK, TOPICS};
-use super::said::{Event, Place, Said, Shipped, number_of_name};
+use super::content::{self, Amount};
+use super::facts::{NOTIFICATIONS, ORDERS, Orders, Provider, STOCK, TOPICS};
+use super::history::Walk;
+use super::inbox::Inboxes;
+use super::interventions::{Interventions, MessageRef};
+use super::judge::{self, View};
+use super::messages::{self, Listener};
+use super::said::{Event, Said, Shipped};
 use super::store::{self, Each, Which};
 use super::topics::Topic;
+use super::{birth, catalogue, whole};
 use crate::api::Api;
 use crate::by_id::ById;
-use crate::{Stack, follow, terminal};
+use crate::{Home, Stack, terminal};
 
-/// Reads everything there is, database by database, each with its topics right after it.
+/// What the outbox of one database says.
+struct Outbox {
+    said: Said,
+    catalogue: Said,
+    /// No leaf has been dropped: whatever was said is in it.
+    is_whole: bool,
+    /// When its oldest row was written, in seconds.
+    oldest: u32,
+}
+
+/// Reads everything there is, database by database, each with its topics right after it. What
+/// `view` has to know besides what the services have consumed is put into it.
 pub(super) async fn everything(
-    stack: &Stack,
+    (home, stack): (&Home, &Stack),
     topics: &mut [Topic],
     orders: &mut Orders,
+    view: &mut View,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
+    terminal::renew("reading inboxes");
+    let mut inboxes = Inboxes::default();
+    for (service, (database, _)) in DATABASES.into_iter().enumerate() {
+        let mut db = connect(stack, database).await?;
+        inboxes.put(service, store::mailbox::inbox(&mut db).await?);
+    }
+    view.interventions = interventions(stack).await?;
     for (at, (database, read)) in DATABASES.into_iter().enumerate() {
         terminal::renew(format_args!("reading {database} and {}", TOPICS[at]));
         let mut db = connect(stack, database).await?;
         let mut tx = store::snapshot(&mut db).await?;
-        let mut said = Said::on(TOPICS[at], false);
-        let mut catalogue = Said::on(topic::CATALOGUE, true);
-        let is_trimmed = topics[at].is_trimmed();
-        outbox(&mut tx, &mut said, &mut catalogue, is_trimmed, checks).await?;
-        let mut counts = Counts {
-            is_whole: store::mailbox::outbox_is_whole(&mut tx).await?,
-            said: &said,
-            checks,
-        };
+        let mut outbox = outbox(&mut tx, at, topics[at].is_trimmed(), orders, checks).await?;
+        let mut counts = Counts { outbox: &outbox, checks, states: 0 };
         let mut each = |order, version| counts.compare(order, version);
         read(&mut tx, None, orders, &mut each).await?;
-        whole(&mut tx, at, checks, &catalogue).await?;
-        parked(&mut tx, database, orders, checks).await?;
+        let states = counts.states;
+        if at == ORDERS {
+            let mut walk = Walk::new(orders, checks, &view.interventions, view.now);
+            store::orders::history(&mut tx, None, |row| walk.row(row)).await?;
+            walk.finish(states);
+        }
+        whole::database(&mut tx, at, orders, view.now, checks).await?;
+        whole::stops(&mut tx, database, orders, checks).await?;
+        let incarnations = store::mailbox::incarnation(&mut tx).await?;
+        let products =
+            if at == STOCK { store::stock::products(&mut tx).await? } else { Vec::new() };
         tx.rollback().await?;
-        messages(&mut topics[at], &mut said, orders, checks)?;
+        if at == NOTIFICATIONS {
+            whole::mails(&mut db, &home.path().join("mail.mbox"), checks).await?;
+        }
+        let is_whole = outbox.is_whole;
+        let listener = Listener { view, inboxes: &inboxes, incarnations, is_whole };
+        let gone_before =
+            messages::read(&mut topics[at], &mut outbox.said, orders, &listener, checks)?;
+        view.gone_before[at] = gone_before;
         if at == STOCK {
-            catalogued(stack, &mut catalogue, checks)?;
+            let last = messages::catalogue(stack, &mut outbox.catalogue, incarnations, checks)?;
+            catalogue::said(&products, &outbox.catalogue, &last, checks);
+            catalogue::seen(stack, &outbox.catalogue, checks).await?;
         }
     }
+    mark(orders, &view.interventions);
     provider(stack, orders, checks).await
 }
 
@@ -61,33 +97,46 @@ pub(super) async fn again(
     stack: &Stack,
     topics: &mut [Topic],
     orders: &mut Orders,
+    view: &mut View,
     which: &[Uuid],
 ) -> anyhow::Result<()> {
-    for order in which {
-        orders.of(order.as_u128()).is_parked = false;
-    }
+    view.interventions = interventions(stack).await?;
+    let before: Vec<[u32; 4]> = which
+        .iter()
+        .map(|order| {
+            let facts = orders.of(order.as_u128());
+            facts.is_parked = false;
+            judge::counted(facts)
+        })
+        .collect();
     let mut unheeded = Checks::default();
-    for (database, read) in DATABASES {
+    for (at, (database, read)) in DATABASES.into_iter().enumerate() {
         let mut db = connect(stack, database).await?;
         let mut tx = store::snapshot(&mut db).await?;
         for some in which.chunks(10_000) {
             read(&mut tx, Some(some), orders, &mut |_, _| {}).await?;
+            if at == ORDERS {
+                let mut walk = Walk::new(orders, &mut unheeded, &view.interventions, view.now);
+                store::orders::history(&mut tx, Some(some), |row| walk.row(row)).await?;
+                walk.finish(0);
+            }
         }
-        parked(&mut tx, database, orders, &mut unheeded).await?;
+        whole::stops(&mut tx, database, orders, &mut unheeded).await?;
         tx.rollback().await?;
     }
-    for (at, topic) in topics.iter_mut().enumerate() {
-        topic.read(|message| {
-            if let (Some(found), Some(tag)) = (event_of(message), tag_of(message)) {
-                let order = Uuid::try_parse_ascii(found.key).map_or(0, |id| id.as_u128());
-                if let Some(facts) = orders.get_mut(order) {
-                    let version = u32::try_from(found.version).unwrap_or(u32::MAX);
-                    let is_new = version > facts.said[at].version;
-                    facts.said[at].message(tag, version, place_of(message), is_new);
-                }
+    for (order, before) in which.iter().zip(before) {
+        let facts = orders.of(order.as_u128());
+        let grown = judge::counted(facts).into_iter().zip(before);
+        for (told, (now, before)) in facts.said.iter_mut().zip(grown) {
+            if now > before {
+                told.outbox_at = view.now;
             }
-        })?;
+        }
     }
+    for (at, topic) in topics.iter_mut().enumerate() {
+        messages::read_on(at, topic, orders, &view.interventions)?;
+    }
+    mark(orders, &view.interventions);
     provider(stack, orders, &mut unheeded).await
 }
 
@@ -114,16 +163,19 @@ type Read = for<'a> fn(
 
 /// Holds each state's count of events against the outbox of the same snapshot.
 struct Counts<'a> {
-    /// No leaf has been dropped: whatever was said is in the outbox.
-    is_whole: bool,
-    said: &'a Said,
+    outbox: &'a Outbox,
     checks: &'a mut Checks,
+    /// How many there were.
+    states: u64,
 }
 
 impl Counts<'_> {
     fn compare(&mut self, order: u128, version: i64) {
-        let reached = self.said.reached(order).outbox;
-        if reached != version && (reached != 0 || self.is_whole) {
+        self.states += 1;
+        let reached = self.outbox.said.reached(order).outbox;
+        // What was said before the oldest row may have been dropped with its leaf.
+        let must_be_there = self.outbox.is_whole || birth(order) > self.outbox.oldest;
+        if reached != version && (reached != 0 || must_be_there) {
             self.checks.broken(Promise::VersionsAgree, || {
                 let order = Uuid::from_u128(order);
                 format!("{order} counts {version} events, its outbox ends with {reached}")
@@ -133,7 +185,7 @@ impl Counts<'_> {
 }
 
 /// As the service itself, but without the limits that hold for a service's short statements.
-async fn connect(stack: &Stack, database: &str) -> anyhow::Result<PgConnection> {
+pub(super) async fn connect(stack: &Stack, database: &str) -> anyhow::Result<PgConnection> {
     let options = PgConnectOptions::from_str(&stack.database(database)?)?.options([
         ("application_name", "shop audit"),
         ("statement_timeout", "0"),
@@ -146,11 +198,18 @@ async fn connect(stack: &Stack, database: &str) -> anyhow::Result<PgConnection> 
 
 async fn outbox(
     db: &mut PgConnection,
-    said: &mut Said,
-    catalogue: &mut Said,
+    at: usize,
     is_trimmed: bool,
+    orders: &mut Orders,
     checks: &mut Checks,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Outbox> {
+    let is_whole = store::mailbox::outbox_is_whole(db).await?;
+    let mut outbox = Outbox {
+        said: Said::on(TOPICS[at], false, is_whole),
+        catalogue: Said::on(topic::CATALOGUE, true, is_whole),
+        is_whole,
+        oldest: u32::MAX,
+    };
     let mut rows = std::pin::pin!(store::mailbox::outbox(db));
     while let Some(row) = rows.try_next().await? {
         let kind = EventType::numbered(row.type_number);
@@ -161,117 +220,57 @@ async fn outbox(
             true if is_trimmed && !is_catalogue => Shipped::LongAgo,
             true => Shipped::Yes,
         };
-        let event =
-            Event { key: &row.key, version: row.version, id: row.event_id, payload: &row.payload };
-        if is_catalogue { &mut *catalogue } else { &mut *said }.row(event, shipped, checks);
+        let written = u32::try_from(row.created_at.unix_timestamp()).unwrap_or_default();
+        outbox.oldest = outbox.oldest.min(written);
+        let event = Event {
+            key: &row.key,
+            version: row.version,
+            id: row.event_id,
+            number: row.type_number,
+            at: content::micros(row.created_at),
+            trace: row.trace.as_deref().map(|trace| trace.try_into().unwrap_or_default()),
+            payload: &row.payload,
+        };
+        if is_catalogue {
+            outbox.catalogue.row(event, shipped, checks);
+            continue;
+        }
+        outbox.said.row(event, shipped, checks);
+        if let Ok(order) = Uuid::try_parse_ascii(&row.key) {
+            orders.of(order.as_u128()).said[at].outbox_at = written;
+        }
     }
-    Ok(())
+    Ok(outbox)
 }
 
-/// What can be said of a whole database at once, in the same snapshot.
-async fn whole(
-    db: &mut PgConnection,
-    at: usize,
-    checks: &mut Checks,
-    catalogue: &Said,
-) -> anyhow::Result<()> {
-    match at {
-        ORDERS => {
-            let histories = store::orders::histories(db).await?;
-            checks.counted(Promise::HistoryAgrees, "the history is not the order's", histories);
-            let deadlines = store::orders::deadlines(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a deadline does not fit", deadlines);
-        }
-        STOCK => {
-            let shelves = store::stock::shelves(db).await?;
-            checks.counted(Promise::StockConserved, "pieces do not add up", shelves);
-            let waits = store::stock::waits(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a hold's time does not fit", waits);
-            for (sku, version) in store::stock::products(db).await? {
-                checks.looked(Promise::VersionsAgree, 1);
-                let reached = catalogue.reached(number_of_name(sku.as_bytes())).outbox;
-                if reached != 0 && reached != version {
-                    checks.broken(Promise::VersionsAgree, || {
-                        format!("{sku} counts {version} events, its outbox ends with {reached}")
-                    });
-                }
+/// What operators did to parked messages, in all services.
+async fn interventions(stack: &Stack) -> anyhow::Result<Interventions> {
+    let mut interventions = Interventions::default();
+    for (service, (database, _)) in DATABASES.into_iter().enumerate() {
+        let mut db = connect(stack, database).await?;
+        for done in store::mailbox::mended(&mut db).await? {
+            let message = || {
+                let topic = TOPICS.iter().position(|name| Some(*name) == done.topic.as_deref())?;
+                let order = Uuid::try_parse(done.key.as_deref()?).ok()?.as_u128();
+                let version = u32::try_from(done.version?).ok()?;
+                Some(MessageRef { service, topic, order, version })
+            };
+            match (done.action.as_str(), message()) {
+                ("parked.discard", message) => interventions.discard(done.event_id, message),
+                (_, Some(message)) => interventions.replace(message),
+                (_, None) => {}
             }
         }
-        PAYMENTS => {
-            let accounts = store::payments::accounts(db).await?;
-            checks.counted(Promise::LedgerBalances, "an account is not its entries", accounts);
-            let captures = store::payments::captures(db).await?;
-            checks.counted(Promise::LedgerBalances, "a payment is not its entries", captures);
-            let calls = store::payments::calls(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a call to the provider does not fit", calls);
-        }
-        NOTIFICATIONS => {
-            let deliveries = store::notices::deliveries(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a delivery does not fit", deliveries);
-        }
-        _ => {}
     }
-    Ok(())
+    Ok(interventions)
 }
 
-async fn parked(
-    db: &mut PgConnection,
-    database: &str,
-    orders: &mut Orders,
-    checks: &mut Checks,
-) -> anyhow::Result<()> {
-    checks.looked(Promise::NothingParked, 1);
-    for parked in store::mailbox::parked(db).await? {
-        checks.broken(Promise::NothingParked, || {
-            format!("{} of {} in {database}: {}", parked.key, parked.topic, parked.reason)
-        });
-        let order = Uuid::try_parse(&parked.key).map_or(0, |id| id.as_u128());
+fn mark(orders: &mut Orders, interventions: &Interventions) {
+    for order in interventions.orders() {
         if let Some(facts) = orders.get_mut(order) {
-            facts.is_parked = true;
+            facts.has_intervention = true;
         }
     }
-    Ok(())
-}
-
-fn messages(
-    topic: &mut Topic,
-    said: &mut Said,
-    orders: &mut Orders,
-    checks: &mut Checks,
-) -> anyhow::Result<()> {
-    let at = TOPICS.iter().position(|name| *name == topic.name).context("a topic of orders")?;
-    let trimmed: Vec<bool> = topic.trimmed();
-    let mut foreign = 0_u64;
-    topic.read(|message| {
-        let (Some(found), Some(tag)) = (event_of(message), tag_of(message)) else {
-            foreign += 1;
-            return;
-        };
-        let (partition, offset) = place_of(message);
-        let is_trimmed = usize::try_from(partition).is_ok_and(|at| trimmed.get(at) == Some(&true));
-        let is_new = said.message(found, Place { partition, is_trimmed }, checks);
-        if let Ok(order) = Uuid::try_parse_ascii(found.key) {
-            let version = u32::try_from(found.version).unwrap_or(u32::MAX);
-            let told = &mut orders.of(order.as_u128()).said[at];
-            told.message(tag, version, (partition, offset), is_new);
-        }
-    })?;
-    if foreign > 0 {
-        terminal::note(format_args!("{foreign} messages on {} are no events of ours", topic.name));
-    }
-    said.finish(checks);
-    Ok(())
-}
-
-fn catalogued(stack: &Stack, said: &mut Said, checks: &mut Checks) -> anyhow::Result<()> {
-    Topic::open(&stack.kafka(), topic::CATALOGUE)?.read(|message| {
-        if let Some(found) = event_of(message) {
-            let place = Place { partition: message.partition(), is_trimmed: false };
-            said.message(found, place, checks);
-        }
-    })?;
-    said.finish(checks);
-    Ok(())
 }
 
 /// The provider's own ledger, over HTTP as the provider gives it.
@@ -283,11 +282,16 @@ async fn provider(stack: &Stack, orders: &mut Orders, checks: &mut Checks) -> an
         let order = item.get("order_id").and_then(Value::as_str).unwrap_or_default();
         let order = Uuid::try_parse(order).context("the ledger names an order that is none")?;
         let captures = item.get("captures").and_then(Value::as_u64).unwrap_or_default();
+        let currency = item.get("currency").and_then(Value::as_str).unwrap_or_default();
         // One item for each currency.
         let sum = all.entry(order.as_u128()).or_default();
+        sum.is_mixed |= sum.captures > 0 && captures > 0;
         sum.captures += u32::try_from(captures)?;
         sum.captured += amount(item, "captured")?;
         sum.refunded += amount(item, "refunded")?;
+        if captures > 0 {
+            sum.currency = Amount::new(0, currency).currency;
+        }
     }
     checks.looked(Promise::ProviderAgrees, u64::try_from(all.len())?);
     for (order, sum) in all {
@@ -300,26 +304,5 @@ async fn provider(stack: &Stack, orders: &mut Orders, checks: &mut Checks) -> an
 fn amount(item: &Value, member: &str) -> anyhow::Result<i64> {
     let text = item.get(member).and_then(Value::as_str);
     let amount: Decimal = text.context("the ledger tells no amount")?.parse()?;
-    (amount * Decimal::from(10_000)).to_i64().context("the ledger tells an impossible amount")
-}
-
-/// The envelope, if it is one of ours: of a type that is said on this topic.
-fn event_of<'a>(message: &'a BorrowedMessage<'_>) -> Option<Event<'a>> {
-    EventType::named(follow::header(message, "ce_type")?)
-        .filter(|kind| kind.topic == message.topic())?;
-    Some(Event {
-        key: message.key()?,
-        version: follow::header(message, "ce_version")?.parse().ok().filter(|it| *it > 0)?,
-        id: Uuid::try_parse(follow::header(message, "ce_id")?).ok()?,
-        payload: message.payload()?,
-    })
-}
-
-/// Which member of the topic's message it is: its number stands in the first byte.
-fn tag_of(message: &BorrowedMessage<'_>) -> Option<usize> {
-    message.payload()?.first().map(|byte| usize::from(byte >> 3))
-}
-
-fn place_of(message: &BorrowedMessage<'_>) -> (i32, i64) {
-    (message.partition(), message.offset())
+    Ok(content::ten_thousandths(amount))
 }

@@ -3,8 +3,11 @@
 //!
 //! The outbox is read first, in one snapshot with the relay's last tick, and Kafka up to an end
 //! that was asked for afterwards. So whatever that tick calls shipped must be found, and nothing is
-//! wrong only because time went by. Of each event one number is kept, a hash of id and payload: a
-//! million orders say five million events.
+//! wrong only because time went by. Of each event one number is kept, a hash of its envelope and
+//! its payload: a million orders say five million events.
+//!
+//! A topic is judged by what it holds now: events that came twice are the same twice, and in a
+//! topic that was made anew a key begins with the first row that its outbox still keeps.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,6 +23,11 @@ pub(super) struct Event<'a> {
     pub(super) key: &'a [u8],
     pub(super) version: i64,
     pub(super) id: Uuid,
+    /// Its type's number.
+    pub(super) number: i16,
+    /// When it was said, in microseconds.
+    pub(super) at: i64,
+    pub(super) trace: Option<[u8; 25]>,
     pub(super) payload: &'a [u8],
 }
 
@@ -37,6 +45,8 @@ pub(super) struct Said {
     topic: &'static str,
     /// Only the last event of a key is sure to be there.
     is_compacted: bool,
+    /// No row has left the outbox yet.
+    is_whole: bool,
     chains: ById<Chain>,
     /// Keys that are no ids, by the number that stands for them.
     names: HashMap<u128, String>,
@@ -55,11 +65,14 @@ struct Chain {
     /// The version that Kafka has to tell next; 0 while it has told none.
     next: i64,
     partition: i32,
+    /// When the last row of the outbox was written, in seconds.
+    outbox_at: u32,
 }
 
 impl Said {
-    pub(super) fn on(topic: &'static str, is_compacted: bool) -> Self {
-        Self { topic, is_compacted, chains: ById::default(), names: HashMap::new() }
+    pub(super) fn on(topic: &'static str, is_compacted: bool, is_whole: bool) -> Self {
+        let (chains, names) = (ById::default(), HashMap::new());
+        Self { topic, is_compacted, is_whole, chains, names }
     }
 
     /// A row of the outbox; rows come in the order of their positions.
@@ -83,6 +96,7 @@ impl Said {
             chain.first = event.version;
         }
         chain.hashes.push(hash(event));
+        chain.outbox_at = u32::try_from(event.at / 1_000_000).unwrap_or_default();
         if shipped != Shipped::NotYet {
             chain.shipped = event.version;
             chain.may_be_gone = shipped == Shipped::LongAgo;
@@ -94,14 +108,15 @@ impl Said {
     /// the first time.
     pub(super) fn message(&mut self, event: Event<'_>, place: Place, checks: &mut Checks) -> bool {
         let number = self.number(event.key);
-        let (topic, is_compacted) = (self.topic, self.is_compacted);
+        let (topic, is_compacted, is_whole) = (self.topic, self.is_compacted, self.is_whole);
         let chain = self.chains.entry(number).or_default();
         let name = || format!("version {} of {} on {topic}", event.version, text(event.key));
         checks.looked(Promise::VersionsGapFree, 1);
         if chain.next == 0 {
             chain.partition = place.partition;
             checks.looked(Promise::OnePartitionAKey, 1);
-            let may_start_late = is_compacted || place.is_trimmed;
+            let is_first_kept = !is_whole && chain.first == event.version;
+            let may_start_late = is_compacted || place.is_trimmed || is_first_kept;
             chain.next = if may_start_late { event.version } else { 1 };
         } else if chain.partition != place.partition {
             let other = chain.partition;
@@ -141,7 +156,14 @@ impl Said {
         self.chains.get(&key).map_or_else(Reached::default, |chain| Reached {
             outbox: if chain.first == 0 { 0 } else { chain.end() - 1 },
             kafka: (chain.next - 1).max(0),
+            outbox_at: chain.outbox_at,
         })
+    }
+
+    /// Whether a message is not another one than what was said under its version.
+    pub(super) fn is_genuine(&self, order: u128, event: Event<'_>) -> bool {
+        let known = self.chains.get(&order).and_then(|chain| chain.known(event.version));
+        known.is_none_or(|known| known == hash(event))
     }
 
     /// The number that stands for a key: an id's own.
@@ -179,6 +201,8 @@ pub(super) enum Shipped {
 pub(super) struct Reached {
     pub(super) outbox: i64,
     pub(super) kafka: i64,
+    /// When the last row of the outbox was written, in seconds; 0 if there is none.
+    pub(super) outbox_at: u32,
 }
 
 impl Chain {
@@ -189,13 +213,13 @@ impl Chain {
     /// Holds an event against what is known of its version: its outbox row, or the message that
     /// came first.
     fn compare(&mut self, event: Event<'_>, checks: &mut Checks, name: impl Fn() -> String) {
-        let (hash, at) = (hash(event), usize::try_from(event.version - self.first));
+        let hash = hash(event);
         if self.first == 0 {
             self.first = event.version;
             self.hashes.push(hash);
-        } else if let Some(known) = at.ok().and_then(|at| self.hashes.get(at)) {
+        } else if let Some(known) = self.known(event.version) {
             checks.looked(Promise::DuplicatesIdentical, 1);
-            if *known != hash {
+            if known != hash {
                 checks.broken(Promise::DuplicatesIdentical, || {
                     format!("{} is not what was said first, event {}", name(), event.id)
                 });
@@ -205,12 +229,20 @@ impl Chain {
         }
     }
 
+    /// What was said first under a version.
+    fn known(&self, version: i64) -> Option<u64> {
+        let at = usize::try_from(version.checked_sub(self.first)?).ok()?;
+        self.hashes.get(at).copied()
+    }
+
     fn report_gap(&self, version: i64, checks: &mut Checks, name: impl Fn() -> String) {
         let missing = self.next;
         checks.broken(Promise::VersionsGapFree, || format!("{} follows {}", name(), missing - 1));
-        if missing >= self.first && missing <= self.shipped.min(version) {
+        // Versions before the first row that is kept may have been forgotten.
+        let lost = missing.max(self.first);
+        if lost < version && lost <= self.shipped {
             checks.broken(Promise::OutboxInKafka, || {
-                format!("version {missing} is missing before {}", name())
+                format!("version {lost} is missing before {}", name())
             });
         }
     }
@@ -218,8 +250,7 @@ impl Chain {
 
 fn hash(event: Event<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    event.id.hash(&mut hasher);
-    event.payload.hash(&mut hasher);
+    (event.id, event.number, event.at, event.trace, event.payload).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -12,6 +12,7 @@ pub(super) mod payments;
 pub(super) mod stock;
 
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::check::Counted;
@@ -31,6 +32,11 @@ pub(super) type Each<'a> = dyn FnMut(u128, i64) + Send + 'a;
 /// A count from PostgreSQL.
 fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
+}
+
+/// A moment in seconds; none is 0.
+fn seconds(at: Option<OffsetDateTime>) -> u32 {
+    at.map_or(0, |at| u32::try_from(at.unix_timestamp()).unwrap_or_default())
 }
 
 /// A version, which never is negative.

@@ -27,6 +27,8 @@ const HEARERS: [&[&str]; 4] = [
 
 /// A topic, and how far it has been read.
 pub(super) struct Topic {
+    /// Its place among the topics about orders.
+    pub(super) at: usize,
     pub(super) name: &'static str,
     consumer: BaseConsumer,
     bounds: Vec<Bounds>,
@@ -34,12 +36,12 @@ pub(super) struct Topic {
 }
 
 impl Topic {
-    pub(super) fn open(kafka: &str, name: &'static str) -> anyhow::Result<Self> {
+    pub(super) fn open(kafka: &str, at: usize, name: &'static str) -> anyhow::Result<Self> {
         let settings = [("enable.partition.eof", "true"), ("queued.max.messages.kbytes", "16384")];
         let consumer = follow::consumer(kafka, &settings)?;
         let bounds = follow::bounds(&consumer, name)?;
         let next = bounds.iter().map(|bound| bound.low).collect();
-        Ok(Self { name, consumer, bounds, next })
+        Ok(Self { at, name, consumer, bounds, next })
     }
 
     /// Whether retention has removed something of it.
@@ -91,10 +93,8 @@ impl Topic {
 
 /// How far every service has read the topics about orders, by what it has committed.
 pub(super) fn consumed(kafka: &str, topics: &[Topic]) -> anyhow::Result<Consumed> {
-    let mut consumed = Consumed {
-        offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]),
-        is_trimmed: std::array::from_fn(|at| topics[at].is_trimmed()),
-    };
+    let mut consumed =
+        Consumed { offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]) };
     for group in ["order-svc", "payment-svc", "inventory-svc", "notify-svc"] {
         let client = follow::consumer(kafka, &[("group.id", group)])?;
         let mut list = TopicPartitionList::new();

@@ -265,6 +265,28 @@ fn a_deadline_that_is_not_over_changes_nothing() {
 }
 
 #[test]
+fn a_capture_that_is_not_the_total_ends_the_order_and_goes_back() {
+    for path in [&[Input::CapturedLess][..], &[Input::Reserved, Input::CapturedLess]] {
+        let order = after(Method::Card, path);
+        let cancellation = order.cancellation.as_ref().unwrap();
+        assert_eq!(cancellation.reason, Reason::PaymentDeclined);
+        assert_eq!(&*cancellation.detail, "9.98 USD was captured for a total of 59.98 USD");
+        assert_eq!(Saga::of(&order).status.word(), "compensating");
+    }
+}
+
+#[test]
+fn a_reservation_that_ran_out_ends_only_the_revision_that_it_was_for() {
+    let mut order = after(Method::Card, &[Input::Reserved]);
+    order.revision = 2;
+
+    let expired = |revision| decide(&order, &Event::ReservationExpired { revision }, AT);
+
+    assert_eq!(expired(1).announce, None);
+    assert_eq!(expired(2).announce, Some(Announcement::Cancelled));
+}
+
+#[test]
 fn the_detail_of_a_rejection_says_what_is_missing() {
     let order = after(Method::Card, &[Input::Rejected]);
 

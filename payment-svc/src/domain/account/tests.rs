@@ -32,7 +32,7 @@ fn a_deposit_is_positive_and_in_the_accounts_currency() {
     assert_eq!(deposit(account.clone(), usd("-1")), Err(Refusal::NotPositive));
     assert_eq!(
         deposit(account.clone(), euro),
-        Err(Refusal::OtherCurrency { account: Currency::USD })
+        Err(Refusal::OtherCurrency { wanted: Currency::USD })
     );
     let (after, entry) = deposit(account, usd("2.50")).unwrap();
     assert_eq!(after.balance, usd("12.50"));

@@ -8,7 +8,9 @@ use proto::Currency;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Account, Card};
+use crate::domain::{Account, Card, Token};
+
+mod ends;
 
 fn order() -> OrderId {
     OrderId::new(Uuid::from_u128(7))
@@ -74,6 +76,11 @@ fn steps() -> Vec<(&'static str, Step)> {
         ("charge 2 captured", Step::Fact(taken(2))),
         ("charge 2 declined", Step::Fact(refused(2))),
         ("refund 1 done", Step::Fact(Event::RefundAnswered { number: 1 })),
+        (
+            "refund 1 refused",
+            Step::Fact(Event::RefundRefused { number: 1, reason: "no such charge".into() }),
+        ),
+        ("reserved 1 unreadable", Step::Fact(due(1, "20.00", Some(Instrument::CardWithoutToken)))),
         ("pay wallet", Step::Pay(Instrument::Wallet)),
         ("pay card", Step::Pay(card())),
     ]
@@ -88,7 +95,7 @@ fn after(names: &[&str]) -> State {
 }
 
 /// Every state of the table, by the shortest way that leads there.
-const STATES: [&[&str]; 14] = [
+const STATES: [&[&str]; 16] = [
     &[],
     &["reserved 1 deferred 20"],
     &["reserved 1 card 20"],
@@ -100,6 +107,8 @@ const STATES: [&[&str]; 14] = [
     &["reserved 1 card 20", "charge 1 declined"],
     &["reserved 1 card 20", "charge 1 captured", "cancelled"],
     &["reserved 1 card 20", "charge 1 captured", "cancelled", "refund 1 done"],
+    &["reserved 1 card 20", "charge 1 captured", "cancelled", "refund 1 refused"],
+    &["reserved 1 unreadable"],
     &["reserved 1 wallet 20", "cancelled"],
     &["reserved 1 wallet 60", "cancelled"],
     &["cancelled"],
@@ -114,7 +123,11 @@ fn shown(payment: Option<&Payment>) -> String {
             format!("declined {:?} for {}", decline.code, decline.revision)
         }
         Standing::Captured(capture) => {
-            let back = if capture.refunding.is_some() { ", refunding" } else { "" };
+            let back = match (&capture.refunding, &capture.refund_refused) {
+                (Some(_), _) => ", refunding",
+                (None, Some(_)) => ", refund refused",
+                (None, None) => "",
+            };
             let (means, sum) = (capture.means.method(), capture.amount);
             format!("{means:?} captured {sum} − {}{back}", capture.refunded)
         }
@@ -188,8 +201,12 @@ struct Told {
     calls: Vec<String>,
 }
 
-fn in_flight(state: &State) -> bool {
-    state.payment.as_ref().is_some_and(Payment::is_in_flight)
+/// Whether a cancel has to wait for its answer: for the provider, or for staff.
+fn is_held_up(state: &State) -> bool {
+    let refused = state.payment.as_ref().is_some_and(|payment| {
+        matches!(&payment.standing, Standing::Captured(capture) if capture.refund_refused.is_some())
+    });
+    refused || state.payment.as_ref().is_some_and(Payment::is_in_flight)
 }
 
 /// The money that left the wallet and has not come back.
@@ -212,7 +229,7 @@ fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
         }
     }
     assert!(told.captures <= 1, "captured twice");
-    let owed = u32::from(told.cancelled && !in_flight(&decision.state));
+    let owed = u32::from(told.cancelled && !is_held_up(&decision.state));
     assert_eq!(told.answers, owed, "a cancel is answered once, when nothing is in flight");
     if let Some(call) = &decision.call {
         let open = matches!(
@@ -234,7 +251,7 @@ fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
     let had = before.wallet.account.as_ref().unwrap().balance;
     assert_eq!(had.minus(account.balance).unwrap(), by_entries, "the ledger tells every movement");
     if told.cancelled
-        && !in_flight(&decision.state)
+        && !is_held_up(&decision.state)
         && let Some(Standing::Captured(capture)) =
             decision.state.payment.as_ref().map(|payment| &payment.standing)
     {

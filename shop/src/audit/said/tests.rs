@@ -13,7 +13,12 @@ struct Topic {
 
 impl Topic {
     fn new() -> Self {
-        Self { said: Said::on("shop.orders.v1", false), checks: Checks::default() }
+        Self { said: Said::on("shop.orders.v1", false, true), checks: Checks::default() }
+    }
+
+    /// Of which rows have left the outbox.
+    fn without_its_first_rows() -> Self {
+        Self { said: Said::on("shop.orders.v1", false, false), checks: Checks::default() }
     }
 
     fn row(mut self, version: i64, shipped: Shipped) -> Self {
@@ -38,7 +43,7 @@ impl Topic {
 
 fn event(version: i64) -> Event<'static> {
     let id = Uuid::from_u128(u128::try_from(version).unwrap());
-    Event { key: KEY, version, id, payload: b"content" }
+    Event { key: KEY, version, id, number: 1, at: 5_000_000, trace: None, payload: b"content" }
 }
 
 #[test]
@@ -46,7 +51,7 @@ fn what_was_said_and_shipped_in_order_is_well() {
     let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).row(3, Shipped::NotYet);
     let topic = topic.message(1).message(2);
     let key = Uuid::try_parse_ascii(KEY).unwrap().as_u128();
-    assert_eq!(topic.said.reached(key), Reached { outbox: 3, kafka: 2 });
+    assert_eq!(topic.said.reached(key), Reached { outbox: 3, kafka: 2, outbox_at: 5 });
     assert_eq!(topic.broken(), []);
 }
 
@@ -101,6 +106,39 @@ fn another_content_under_the_same_version_is_found() {
 }
 
 #[test]
+fn another_envelope_than_the_outbox_has_is_found() {
+    let others = [
+        Event { number: 2, ..event(1) },
+        Event { at: 5_000_001, ..event(1) },
+        Event { trace: Some([7; 25]), ..event(1) },
+    ];
+    for other in others {
+        let broken = Topic::new().row(1, Shipped::Yes).message_at(other, THERE).broken();
+        assert_eq!(broken, [Promise::DuplicatesIdentical]);
+    }
+}
+
+#[test]
+fn a_topic_that_was_made_anew_and_replayed_is_well() {
+    let rows = || Topic::without_its_first_rows().row(3, Shipped::Yes).row(4, Shipped::Yes);
+    assert_eq!(rows().message(3).message(4).broken(), []);
+    assert_eq!(rows().message(4).broken(), [Promise::OutboxInKafka, Promise::VersionsGapFree]);
+    assert_eq!(rows().broken(), [Promise::OutboxInKafka]);
+    let whole = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes);
+    let replayed = whole.message(1).message(2).message(1).message(2);
+    assert_eq!(replayed.message(1).message(2).broken(), []);
+}
+
+#[test]
+fn what_somebody_put_there_by_hand_is_told_from_what_was_said() {
+    let topic = Topic::new().row(1, Shipped::Yes);
+    let order = Uuid::try_parse_ascii(KEY).unwrap().as_u128();
+    assert!(topic.said.is_genuine(order, event(1)));
+    assert!(topic.said.is_genuine(order, event(7)));
+    assert!(!topic.said.is_genuine(order, Event { payload: b"other", ..event(1) }));
+}
+
+#[test]
 fn a_key_on_two_partitions_is_found() {
     let elsewhere = Place { partition: 4, ..THERE };
     let broken = Topic::new().message(1).message_at(event(2), elsewhere).broken();
@@ -116,7 +154,7 @@ fn an_outbox_that_jumps_is_found() {
 #[test]
 fn compaction_leaves_gaps_but_not_before_the_last() {
     let compacted =
-        || Topic { said: Said::on("shop.catalogue.v1", true), checks: Checks::default() };
+        || Topic { said: Said::on("shop.catalogue.v1", true, true), checks: Checks::default() };
     let sku = |version| Event { key: b"mug", ..event(version) };
     let said = |mut topic: Topic| {
         for version in 1..=3 {

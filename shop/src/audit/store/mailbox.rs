@@ -2,7 +2,10 @@
 
 use futures::{Stream, TryStreamExt as _};
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::audit::inbox;
 
 /// An outbox row, and whether the relay's last tick calls it shipped.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub(in crate::audit) struct Row {
     pub(in crate::audit) type_number: i16,
     pub(in crate::audit) event_id: Uuid,
     pub(in crate::audit) payload: Vec<u8>,
+    pub(in crate::audit) trace: Option<Vec<u8>>,
+    pub(in crate::audit) created_at: OffsetDateTime,
     pub(in crate::audit) is_shipped: bool,
 }
 
@@ -28,6 +33,8 @@ pub(in crate::audit) fn outbox(
             o.type as type_number,
             o.event_id,
             o.payload,
+            o.trace,
+            o.created_at,
             (
                 pg_visible_in_snapshot(o.xid, t.snap)
                 or coalesce(o.pos < t.walk_pos and pg_visible_in_snapshot(o.xid, t.walk_to), false)
@@ -55,24 +62,114 @@ pub(in crate::audit) async fn outbox_is_whole(db: &mut PgConnection) -> sqlx::Re
     .await
 }
 
-/// A key that was set aside.
+/// Something that was set aside, or that stopped, until somebody looks after it.
 #[derive(Debug)]
-pub(in crate::audit) struct Parked {
+pub(in crate::audit) struct Stop {
     pub(in crate::audit) topic: String,
-    pub(in crate::audit) key: String,
+    /// What of it: a key, a partition, a type of events.
+    pub(in crate::audit) what: String,
     pub(in crate::audit) reason: String,
+    pub(in crate::audit) seconds: i64,
 }
 
-/// The keys that are parked.
-pub(in crate::audit) async fn parked(db: &mut PgConnection) -> sqlx::Result<Vec<Parked>> {
+/// The keys that are parked, the oldest first.
+pub(in crate::audit) async fn parked(db: &mut PgConnection) -> sqlx::Result<Vec<Stop>> {
     sqlx::query_as!(
-        Parked,
+        Stop,
         r#"-- audit.parked
-        select topic, key, reason
+        select
+            topic,
+            key as what,
+            reason,
+            extract(epoch from clock_timestamp() - since)::bigint as "seconds!"
         from parked_keys
         order by since"#
     )
+    .fetch_all(db)
+    .await
+}
+
+/// The partitions that stopped, the oldest first.
+pub(in crate::audit) async fn stopped(db: &mut PgConnection) -> sqlx::Result<Vec<Stop>> {
+    sqlx::query_as!(
+        Stop,
+        r#"-- audit.stopped
+        select
+            topic,
+            "partition"::text as "what!",
+            reason,
+            extract(epoch from clock_timestamp() - since)::bigint as "seconds!"
+        from consumer_stops
+        order by since"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The types that the service does not know, each with how many events of it wait and the age of
+/// the oldest, the oldest first.
+pub(in crate::audit) async fn unknown(db: &mut PgConnection) -> sqlx::Result<Vec<Stop>> {
+    sqlx::query_as!(
+        Stop,
+        r#"-- audit.unknown
+        select
+            topic,
+            event_type as what,
+            count(*) || ' wait for a build that knows their type' as "reason!",
+            extract(epoch from clock_timestamp() - min(at))::bigint as "seconds!"
+        from unknown_events
+        group by topic, event_type
+        order by min(at)"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// How often this database was restored from a backup: the highest incarnation that its messages
+/// may name.
+pub(in crate::audit) async fn incarnation(db: &mut PgConnection) -> sqlx::Result<i32> {
+    let found = sqlx::query_scalar!(
+        r#"-- audit.incarnation
+        select incarnation
+        from outbox_identity"#
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.unwrap_or(1))
+}
+
+/// The ids of all that the service has taken in: of each the random half.
+pub(in crate::audit) async fn inbox(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
+    sqlx::query_scalar!(
+        r#"-- audit.inbox
+        select event_id
+        from inbox"#
+    )
     .fetch(db)
+    .map_ok(|id| inbox::half(id.as_u128()))
     .try_collect()
+    .await
+}
+
+/// What an operator did to a parked message.
+#[derive(Debug)]
+pub(in crate::audit) struct Operation {
+    pub(in crate::audit) action: String,
+    pub(in crate::audit) topic: Option<String>,
+    pub(in crate::audit) key: Option<String>,
+    pub(in crate::audit) event_id: Option<Uuid>,
+    pub(in crate::audit) version: Option<i64>,
+}
+
+/// The messages that operators discarded or gave another payload.
+pub(in crate::audit) async fn mended(db: &mut PgConnection) -> sqlx::Result<Vec<Operation>> {
+    sqlx::query_as!(
+        Operation,
+        r#"-- audit.mended
+        select action, topic, key, event_id, version
+        from operations
+        where action in ('parked.discard', 'parked.replace')"#
+    )
+    .fetch_all(db)
     .await
 }

@@ -1,11 +1,14 @@
 //! What notify-svc's tables say.
 
 use futures::TryStreamExt as _;
+use serde::Deserialize;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
-use super::{Each, Which, counted, forget, version};
+use super::{Each, Which, counted, forget, seconds, version};
 use crate::audit::check::Counted;
-use crate::audit::facts::{Notices, Orders};
+use crate::audit::facts::{Notices, Orders, REFUND, TEMPLATES};
+use crate::audit::{content, inbox, tag};
 
 /// Reads what the customers of orders were told; `each` is given every order's count of events.
 pub(in crate::audit) async fn notices(
@@ -17,32 +20,118 @@ pub(in crate::audit) async fn notices(
     forget(orders, which, |facts| facts.notices = None);
     let mut rows = sqlx::query!(
         r#"-- audit.notices
+        with waiting as (
+            select n.order_id, min(d.leased_until) as until
+            from deliveries d
+            join notifications n on n.notification_id = d.notification_id
+            group by n.order_id
+        )
         select
-            order_id,
-            told @> '[{"template": "order_confirmation"}]' as "told_confirmed!",
-            told @> '[{"template": "order_cancelled"}]' as "told_cancelled!",
-            told @> '[{"standing": "queued"}]' as "is_delivering!",
-            version,
-            heard_orders,
-            heard_payments
-        from notices
-        where $1::uuid[] is null or order_id = any ($1)"#,
+            n.order_id as "order_id!",
+            n.told as "told!: Json<Vec<NewsRow>>",
+            w.until as "until?",
+            n.version as "version!",
+            n.heard_orders as "heard_orders!",
+            n.heard_payments as "heard_payments!"
+        from notices n
+        left join waiting w on w.order_id = n.order_id
+        where $1::uuid[] is null or n.order_id = any ($1)"#,
         which as _
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let order = row.order_id.as_u128();
         each(order, row.version);
-        orders.of(order).notices = Some(Notices {
-            told_confirmed: row.told_confirmed,
-            told_cancelled: row.told_cancelled,
-            is_delivering: row.is_delivering,
+        let mut notices = Notices {
             version: version(row.version),
             heard_orders: version(row.heard_orders),
             heard_payments: version(row.heard_payments),
-        });
+            ..told(&row.told)
+        };
+        let is_queued = row.told.iter().any(|news| news.standing == "queued");
+        notices.delivery_until = if is_queued { seconds(row.until).max(1) } else { 0 };
+        orders.of(order).notices = Some(notices);
     }
     Ok(())
+}
+
+/// A piece of news as notify-svc keeps it.
+#[derive(Debug, Deserialize)]
+struct NewsRow {
+    id: String,
+    template: String,
+    about: i64,
+    /// `queued`, `sent`, or why it failed.
+    standing: String,
+}
+
+fn told(news: &[NewsRow]) -> Notices {
+    let mut notices = Notices::default();
+    let mut before: Vec<(usize, i64)> = Vec::with_capacity(news.len());
+    for NewsRow { id, template, about, standing } in news {
+        let kind = TEMPLATES.iter().position(|known| known == template);
+        if let Some(kind) = kind {
+            notices.told[kind] = notices.told[kind].saturating_add(1);
+            // Refunds come from another topic: they have no place among the others.
+            let is_late = |(other, _): &(usize, i64)| *other > kind && *other != REFUND;
+            notices.is_confused |= before.contains(&(kind, *about));
+            notices.is_confused |= kind != REFUND && before.iter().any(is_late);
+            before.push((kind, *about));
+        }
+        let (count, member, failure) = match standing.as_str() {
+            "queued" => continue,
+            "sent" => (&mut notices.sent, tag::SENT, ""),
+            failure => (&mut notices.failed, tag::FAILED, failure),
+        };
+        *count = count.saturating_add(1);
+        let said = content::notified(id, template, failure);
+        notices.foretold[member] = notices.foretold[member].wrapping_add(said);
+    }
+    notices
+}
+
+/// What notices say was told against the notifications themselves.
+pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Result<Counted> {
+    let row = sqlx::query!(
+        r#"-- audit.notifications
+        with told as (
+            select order_id, t.id as notification_id, t.template, t.standing
+            from notices
+            cross join jsonb_to_recordset(told) as t (id uuid, template text, standing text)
+        ),
+        compared as (
+            select
+                notification_id,
+                n.order_id = t.order_id
+                and n.template = t.template
+                and case n.status when 'failed' then n.failure else n.status end = t.standing as fits
+            from told t
+            full join notifications n using (notification_id)
+        )
+        select
+            count(*) as "checked!",
+            count(*) filter (where fits is not true) as "wrong!",
+            min(notification_id::text) filter (where fits is not true) as first
+        from compared"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted(row.checked, row.wrong, row.first))
+}
+
+/// The mails that were sent: of each id the random half.
+pub(in crate::audit) async fn mails(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
+    sqlx::query_scalar!(
+        r#"-- audit.mails
+        select notification_id
+        from notifications
+        where status = 'sent'
+          and channel = 'email'"#
+    )
+    .fetch(db)
+    .map_ok(|id| inbox::half(id.as_u128()))
+    .try_collect()
+    .await
 }
 
 /// Deliveries against the notifications that wait for them.

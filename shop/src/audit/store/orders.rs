@@ -2,10 +2,15 @@
 
 use futures::TryStreamExt as _;
 use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
 
-use super::{Each, Which, counted, forget, version};
+use super::{Each, Which, counted, forget, seconds, version};
 use crate::audit::check::Counted;
-use crate::audit::facts::{Ending, Order, Orders};
+use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
+use crate::audit::facts::{Ending, Order, Orders, Undoing};
+use crate::audit::history::HistoryRow;
+use crate::audit::tag;
 
 /// Reads the orders; `each` is given every order's count of events.
 pub(in crate::audit) async fn orders(
@@ -15,15 +20,23 @@ pub(in crate::audit) async fn orders(
     each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     forget(orders, which, |facts| facts.order = None);
-    let mut rows = sqlx::query!(
+    let mut rows = sqlx::query_as!(
+        OrderRow,
         r#"-- audit.orders
         select
             o.order_id as "order_id!",
+            o.customer_id as "customer_id!",
             o.status as "status!",
+            o.method as "method!",
+            o.revision as "revision!",
             (o.total * 10000)::bigint as "total!",
+            o.currency as "currency!",
+            o.lines as "lines!: Json<Vec<LineRow>>",
             o.released_at is not null as "is_stock_undone!",
-            o.undone is not null as "is_money_undone!",
-            d.order_id is not null as "has_deadline!",
+            o.undone,
+            o.cancel_reason,
+            o.pay_by,
+            d.due_at as "due_at?",
             o.version as "version!",
             o.heard_stock as "heard_stock!",
             o.heard_payments as "heard_payments!",
@@ -36,62 +49,163 @@ pub(in crate::audit) async fn orders(
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let ending = match row.status.as_str() {
+        let order = row.order_id.as_u128();
+        each(order, row.version);
+        orders.of(order).order = Some(row.order()?);
+    }
+    Ok(())
+}
+
+struct OrderRow {
+    order_id: Uuid,
+    customer_id: String,
+    status: String,
+    method: String,
+    revision: i32,
+    total: i64,
+    currency: String,
+    lines: Json<Vec<LineRow>>,
+    is_stock_undone: bool,
+    undone: Option<String>,
+    cancel_reason: Option<String>,
+    pay_by: Option<time::OffsetDateTime>,
+    due_at: Option<time::OffsetDateTime>,
+    version: i64,
+    heard_stock: i64,
+    heard_payments: i64,
+    heard_notifications: i64,
+    events: i32,
+}
+
+impl OrderRow {
+    fn order(&self) -> anyhow::Result<Order> {
+        let ending = match self.status.as_str() {
             "pending" | "payment_pending" | "paid" => Ending::Open,
             "confirmed" | "shipped" | "delivered" => Ending::Confirmed,
             "cancelled" => Ending::Cancelled,
             other => anyhow::bail!("order-svc knows a status {other}, the audit does not"),
         };
-        let order = row.order_id.as_u128();
-        each(order, row.version);
-        let heard = [row.heard_stock, row.heard_payments, row.heard_notifications];
-        orders.of(order).order = Some(Order {
+        let undoing = match self.undone.as_deref() {
+            None if ending == Ending::Cancelled => Undoing::Owed,
+            None => Undoing::NotAsked,
+            Some("voided") => Undoing::Voided,
+            Some("refunded") => Undoing::Refunded,
+            Some(other) => anyhow::bail!("order-svc knows an undoing {other}, the audit does not"),
+        };
+        let pieces = self.lines.iter();
+        let pieces = pieces.filter_map(|line| Some((line.sku.as_deref()?, line.quantity)));
+        let heard = [self.heard_stock, self.heard_payments, self.heard_notifications];
+        Ok(Order {
             ending,
-            total: row.total,
-            is_stock_undone: row.is_stock_undone,
-            is_money_undone: row.is_money_undone,
-            has_deadline: row.has_deadline,
-            version: version(row.version),
+            customer: content::digest(&self.customer_id),
+            total: self.total(),
+            basket: content::basket(pieces),
+            revision: u32::try_from(self.revision).unwrap_or_default(),
+            is_stock_undone: self.is_stock_undone,
+            undoing,
+            due_at: seconds(self.due_at),
+            is_deferred: self.method == "deferred",
+            version: version(self.version),
             heard: heard.map(version),
-            events: version(row.events.into()),
+            events: version(self.events.into()),
+            foretold: self.foretold(),
+        })
+    }
+
+    fn total(&self) -> Amount {
+        Amount::new(self.total, &self.currency)
+    }
+
+    /// What was said about an order that was never amended. (What an earlier revision was, the row
+    /// no longer knows.)
+    fn foretold(&self) -> Contents {
+        let mut foretold = Contents::default();
+        if self.revision == 1 {
+            let customer = self.customer_id.as_str();
+            let lines = content::lines_of(&self.lines, &self.currency);
+            let ordered = content::ordered(customer, 1, self.total(), lines);
+            (foretold[tag::PLACED], foretold[tag::CONFIRMED]) = (ordered, ordered);
+            foretold[TERMS] = content::terms(customer, self.total(), &self.method);
+            if let Some(pay_by) = self.pay_by {
+                let pay_by = content::micros(pay_by);
+                foretold[tag::AWAITING] = content::awaiting(customer, 1, self.total(), pay_by);
+            }
+            if let Some(reason) = &self.cancel_reason {
+                let cancelled = content::cancelled(customer, 1, self.total(), reason);
+                foretold[tag::CANCELLED] = cancelled;
+            }
+        }
+        foretold
+    }
+}
+
+/// Every order's history, order by order, each in its own order.
+pub(in crate::audit) async fn history(
+    db: &mut PgConnection,
+    which: Which<'_>,
+    mut each: impl FnMut(&HistoryRow),
+) -> sqlx::Result<()> {
+    let mut rows = sqlx::query!(
+        r#"-- audit.history
+        select
+            order_id,
+            seq,
+            event_id,
+            type as event_type,
+            version,
+            extract(epoch from at)::bigint as "at!",
+            payload
+        from order_events
+        where $1::uuid[] is null or order_id = any ($1)
+        order by order_id, seq"#,
+        which as _
+    )
+    .fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        each(&HistoryRow {
+            order: row.order_id.as_u128(),
+            seq: row.seq,
+            event_id: row.event_id,
+            event_type: row.event_type,
+            version: row.version,
+            at: version(row.at),
+            payload: row.payload,
         });
     }
     Ok(())
 }
 
-/// Every order's history against what the order says it has said and heard: each event once,
-/// without a gap.
-pub(in crate::audit) async fn histories(db: &mut PgConnection) -> sqlx::Result<Counted> {
+/// Every order against its own lines and answers: its sum, its status, why it was cancelled.
+pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<Counted> {
     let row = sqlx::query!(
-        r#"-- audit.histories
-        with kept as (
+        r#"-- audit.sums
+        with compared as (
             select
-                order_id,
-                count(*) as events,
-                max(seq) as seq,
-                count(*) filter (where type between 1 and 20) as said,
-                count(*) filter (where type between 21 and 40) as payments,
-                count(*) filter (where type between 41 and 60) as stock,
-                count(*) filter (where type between 61 and 80) as notifications,
-                coalesce(max(version) filter (where type between 1 and 20), 0) as last_said,
-                coalesce(max(version) filter (where type between 21 and 40), 0) as last_payments,
-                coalesce(max(version) filter (where type between 41 and 60), 0) as last_stock,
-                coalesce(max(version) filter (where type between 61 and 80), 0) as last_notifications
-            from order_events
-            group by order_id
-        ),
-        compared as (
-            select
-                order_id,
-                o.events = k.events
-                and k.seq = k.events
-                and (k.said, k.last_said) = (o.version, o.version)
-                and (k.payments, k.last_payments) = (o.heard_payments, o.heard_payments)
-                and (k.stock, k.last_stock) = (o.heard_stock, o.heard_stock)
-                and (k.notifications, k.last_notifications) = (o.heard_notifications, o.heard_notifications)
-                as fits
+                o.order_id,
+                o.total = (
+                    select coalesce(sum((line ->> 'unit_price')::numeric * (line ->> 'quantity')::bigint), 0)
+                    from jsonb_array_elements(o.lines) as line
+                )
+                and case
+                    when o.cancelled_at is not null then o.status = 'cancelled'
+                    when o.confirmed_at is not null then o.status in ('confirmed', 'shipped', 'delivered')
+                    when o.captured_at is not null then o.status = 'paid'
+                    when o.reserved_revision = o.revision then o.status = 'payment_pending'
+                    else o.status = 'pending'
+                end
+                and case o.cancel_reason
+                    when 'insufficient_inventory' then o.rejected_at <= o.cancelled_at
+                    when 'payment_declined' then o.declined_at <= o.cancelled_at
+                    when 'payment_timeout' then o.pay_by <= o.cancelled_at
+                    when 'reservation_expired' then exists (
+                        select
+                        from order_events e
+                        where e.order_id = o.order_id
+                          and e.type = 44
+                    )
+                    else o.cancel_reason is null or o.cancelled_by is not null
+                end as fits
             from orders o
-            full join kept k using (order_id)
         )
         select
             count(*) as "checked!",
@@ -102,6 +216,60 @@ pub(in crate::audit) async fn histories(db: &mut PgConnection) -> sqlx::Result<C
     .fetch_one(db)
     .await?;
     Ok(counted(row.checked, row.wrong, row.first))
+}
+
+/// Orders that were answered as placed, under a key that is still kept, against the orders.
+pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Counted> {
+    let row = sqlx::query!(
+        r#"-- audit.answers_of_orders
+        with told as (
+            select convert_from(body, 'UTF8')::jsonb ->> 'id' as order_id
+            from idempotency_keys
+            where route = 'POST /v1/orders'
+              and status = 201
+              and octet_length(body) > 0
+        )
+        select
+            count(*) as "checked!",
+            count(*) filter (where o.order_id is null) as "wrong!",
+            min(t.order_id) filter (where o.order_id is null) as first
+        from told t
+        left join orders o on o.order_id = t.order_id::uuid"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted(row.checked, row.wrong, row.first))
+}
+
+/// A product, as the owner of the catalogue or a reader of it has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::audit) struct ProductRow {
+    pub(in crate::audit) sku: String,
+    pub(in crate::audit) version: i64,
+    pub(in crate::audit) content: u32,
+}
+
+/// The products that orders are checked against.
+pub(in crate::audit) async fn products_seen(
+    db: &mut PgConnection,
+) -> sqlx::Result<Vec<ProductRow>> {
+    let rows = sqlx::query!(
+        r#"-- audit.products_seen
+        select sku, version, name, (price * 10000)::bigint as "price!", currency, available
+        from products_seen"#
+    );
+    rows.fetch(db)
+        .map_ok(|row| ProductRow {
+            content: content::product(
+                &row.name,
+                Amount::new(row.price, &row.currency),
+                row.available,
+            ),
+            sku: row.sku,
+            version: row.version,
+        })
+        .try_collect()
+        .await
 }
 
 /// Deadlines that run against the orders that they run for.

@@ -2,10 +2,14 @@
 
 use futures::TryStreamExt as _;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{Each, Which, counted, forget, version};
+use super::{Each, Which, counted, forget, seconds, version};
 use crate::audit::check::Counted;
+use crate::audit::content::{self, Amount, Contents};
 use crate::audit::facts::{Orders, Payment, Undoing};
+use crate::audit::tag;
 
 /// Reads the payments of orders; `each` is given every order's count of events.
 pub(in crate::audit) async fn payments(
@@ -15,15 +19,29 @@ pub(in crate::audit) async fn payments(
     each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     forget(orders, which, |facts| facts.payment = None);
-    let mut rows = sqlx::query!(
+    let mut rows = sqlx::query_as!(
+        PaymentRow,
         r#"-- audit.payments
         select
             p.order_id as "order_id!",
-            case p.standing when 'captured' then (p.tried * 10000)::bigint end as captured,
+            p.customer_id,
+            p.currency,
+            p.standing = 'captured' as "is_captured!",
+            p.tried_revision,
+            (p.tried * 10000)::bigint as tried,
+            p.tried_method,
+            p.decline_code,
             (coalesce(p.refunded, 0) * 10000)::bigint as "refunded!",
-            coalesce(p.tried_method = 'card', false) as "is_by_card!",
+            coalesce(p.refunds, 0) - (p.refunding is not null)::int as "refunds!",
             p.undoing as "undoing!",
-            c.order_id is not null as "is_calling!",
+            c.leased_until as "call_until?",
+            exists (
+                select
+                from holds h
+                where h.order_id = p.order_id
+                  and h.customer_id = coalesce(p.customer_id, h.customer_id)
+                  and h.state = 'held'
+            ) as "has_hold!",
             p.version as "version!",
             p.heard_orders as "heard_orders!",
             p.heard_stock as "heard_stock!"
@@ -34,27 +52,163 @@ pub(in crate::audit) async fn payments(
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let undoing = match row.undoing.as_str() {
+        let order = row.order_id.as_u128();
+        each(order, row.version);
+        orders.of(order).payment = Some(row.payment()?);
+    }
+    Ok(())
+}
+
+struct PaymentRow {
+    order_id: Uuid,
+    customer_id: Option<String>,
+    currency: Option<String>,
+    is_captured: bool,
+    tried_revision: Option<i32>,
+    tried: Option<i64>,
+    tried_method: Option<String>,
+    decline_code: Option<String>,
+    refunded: i64,
+    refunds: i32,
+    undoing: String,
+    call_until: Option<OffsetDateTime>,
+    has_hold: bool,
+    version: i64,
+    heard_orders: i64,
+    heard_stock: i64,
+}
+
+impl PaymentRow {
+    fn payment(&self) -> anyhow::Result<Payment> {
+        let undoing = match self.undoing.as_str() {
             "not_asked" => Undoing::NotAsked,
             "owed" => Undoing::Owed,
             "voided" => Undoing::Voided,
             "refunded" => Undoing::Refunded,
             other => anyhow::bail!("payment-svc knows an undoing {other}, the audit does not"),
         };
-        let order = row.order_id.as_u128();
-        each(order, row.version);
-        orders.of(order).payment = Some(Payment {
-            captured: row.captured,
-            refunded: row.refunded,
-            is_by_card: row.is_by_card,
+        Ok(Payment {
+            customer: self.customer_id.as_ref().map_or(0, content::digest),
+            currency: Amount::new(0, self.currency.as_deref().unwrap_or_default()).currency,
+            captured: self.tried.filter(|_| self.is_captured),
+            refunded: self.refunded,
+            refunds: u32::try_from(self.refunds).unwrap_or_default(),
+            is_by_card: self.tried_method.as_deref() == Some("card"),
             undoing,
-            is_calling: row.is_calling,
-            version: version(row.version),
-            heard_orders: version(row.heard_orders),
-            heard_stock: version(row.heard_stock),
-        });
+            call_until: seconds(self.call_until),
+            has_hold: self.has_hold,
+            version: version(self.version),
+            heard_orders: version(self.heard_orders),
+            heard_stock: version(self.heard_stock),
+            foretold: self.foretold(),
+        })
     }
-    Ok(())
+
+    /// What the last try to get the money came to, and that all of it went back.
+    fn foretold(&self) -> Contents {
+        let mut foretold = Contents::default();
+        let (Some(customer), Some(currency)) = (&self.customer_id, &self.currency) else {
+            return foretold;
+        };
+        if let (Some(revision), Some(tried)) = (self.tried_revision, self.tried) {
+            let (revision, tried) = (version(revision.into()), Amount::new(tried, currency));
+            let method = self.tried_method.as_deref().unwrap_or_default();
+            let paid = |how| content::paid(customer, revision, tried, how);
+            match &self.decline_code {
+                _ if self.is_captured => foretold[tag::CAPTURED] = paid(method),
+                Some(code) => foretold[tag::DECLINED] = paid(code),
+                None => {}
+            }
+        }
+        if self.refunds == 1 {
+            let refunded = Amount::new(self.refunded, currency);
+            foretold[tag::REFUNDED] = content::refunded(customer, refunded);
+        }
+        foretold
+    }
+}
+
+/// Money held for orders that payment-svc may know nothing of: each with when it was last held.
+pub(in crate::audit) async fn holds(db: &mut PgConnection) -> sqlx::Result<Vec<(u128, u32)>> {
+    let rows = sqlx::query!(
+        r#"-- audit.holds
+        select h.order_id, max(e.at) as held_at
+        from holds h
+        left join ledger_entries e
+            on e.customer_id = h.customer_id and e.order_id = h.order_id and e.kind = 'hold'
+        where h.state = 'held'
+        group by h.order_id"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.order_id.as_u128(), seconds(row.held_at))).collect())
+}
+
+/// What the ledger says is held for each order against the holds: nothing is taken beyond one.
+pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<Counted> {
+    let row = sqlx::query!(
+        r#"-- audit.held
+        with moved as (
+            select
+                customer_id,
+                order_id,
+                sum(amount * ((credit = 'held')::int - (debit = 'held')::int)) as held
+            from ledger_entries
+            where 'held' in (debit, credit)
+            group by customer_id, order_id
+        ),
+        compared as (
+            select
+                order_id,
+                coalesce(m.held, 0) = case h.state when 'held' then h.amount else 0 end as fits
+            from holds h
+            full join moved m using (customer_id, order_id)
+        )
+        select
+            count(*) as "checked!",
+            count(*) filter (where fits is not true) as "wrong!",
+            min(order_id::text) filter (where fits is not true) as first
+        from compared"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted(row.checked, row.wrong, row.first))
+}
+
+/// Deposits and payments that were answered as done, under a key that is still kept, against the
+/// ledger and the payments.
+pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Counted> {
+    let row = sqlx::query!(
+        r#"-- audit.answers_of_payments
+        with told as (
+            select route, convert_from(body, 'UTF8')::jsonb as answer
+            from idempotency_keys
+            where status = 201
+              and octet_length(body) > 0
+              and (route = 'POST /v1/payments' or route like 'POST /v1/accounts/%/deposit')
+        ),
+        compared as (
+            select
+                coalesce(answer ->> 'entry_id', answer ->> 'order_id') as id,
+                case
+                    when route = 'POST /v1/payments' then p.standing = 'captured'
+                    else e.entry_id is not null
+                end as fits
+            from told
+            left join payments p on p.order_id = (answer ->> 'order_id')::uuid
+            left join ledger_entries e
+                on e.entry_id = (answer ->> 'entry_id')::uuid
+                and e.customer_id = answer #>> '{account,customer_id}'
+        )
+        select
+            count(*) as "checked!",
+            count(*) filter (where fits is not true) as "wrong!",
+            min(id) filter (where fits is not true) as first
+        from compared"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted(row.checked, row.wrong, row.first))
 }
 
 /// Every account against the sum of its entries, and what it holds against its holds.
@@ -65,7 +219,9 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
             select
                 customer_id,
                 sum(amount * ((credit in ('available', 'held'))::int - (debit in ('available', 'held'))::int)) as balance,
-                sum(amount * ((credit = 'held')::int - (debit = 'held')::int)) as held
+                sum(amount * ((credit = 'held')::int - (debit = 'held')::int)) as held,
+                min(currency) as lowest,
+                max(currency) as highest
             from ledger_entries
             group by customer_id
         ),
@@ -80,7 +236,8 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
                 customer_id,
                 a.balance is not distinct from coalesce(m.balance, 0)
                 and a.held = coalesce(m.held, 0)
-                and a.held = coalesce(h.held, 0) as fits
+                and a.held = coalesce(h.held, 0)
+                and coalesce(m.lowest = a.currency and m.highest = a.currency, true) as fits
             from accounts a
             full join moved m using (customer_id)
             full join holding h using (customer_id)
@@ -104,13 +261,15 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
             select
                 order_id,
                 coalesce(sum(amount) filter (where kind = 'capture'), 0) as captured,
-                coalesce(sum(amount) filter (where kind = 'refund'), 0) as refunded
+                coalesce(sum(amount) filter (where kind = 'refund'), 0) as refunded,
+                min(currency) as lowest,
+                max(currency) as highest
             from ledger_entries
             where kind in ('capture', 'refund')
             group by order_id
         ),
         paid as (
-            select order_id, tried as captured, refunded
+            select order_id, tried as captured, refunded, currency
             from payments
             where standing = 'captured' and tried_method = 'wallet'
         ),
@@ -118,14 +277,16 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
             select
                 order_id,
                 p.captured is not distinct from m.captured
-                and p.refunded is not distinct from m.refunded as fits
+                and p.refunded is not distinct from m.refunded
+                and m.lowest = p.currency
+                and m.highest = p.currency as fits
             from paid p
             full join moved m using (order_id)
         )
         select
             count(*) as "checked!",
-            count(*) filter (where not fits) as "wrong!",
-            min(order_id::text) filter (where not fits) as first
+            count(*) filter (where fits is not true) as "wrong!",
+            min(order_id::text) filter (where fits is not true) as first
         from compared"#
     )
     .fetch_one(db)

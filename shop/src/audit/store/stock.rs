@@ -2,10 +2,14 @@
 
 use futures::TryStreamExt as _;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
-use super::{Each, Which, counted, forget, version};
+use super::orders::ProductRow;
+use super::{Each, Which, counted, forget, seconds, version};
 use crate::audit::check::Counted;
+use crate::audit::content::{self, Amount, Contents, PieceRow};
 use crate::audit::facts::{Hold, Orders, Reservation};
+use crate::audit::tag;
 
 /// Reads the reservations of orders; `each` is given every order's count of events.
 pub(in crate::audit) async fn reservations(
@@ -17,7 +21,15 @@ pub(in crate::audit) async fn reservations(
     forget(orders, which, |facts| facts.reservation = None);
     let mut rows = sqlx::query!(
         r#"-- audit.reservations
-        select reservation_id, status, version, heard_orders
+        select
+            reservation_id,
+            status,
+            expired,
+            expires_at,
+            revision,
+            allocations as "allocations: Json<Vec<PieceRow>>",
+            version,
+            heard_orders
         from reservations
         where $1::uuid[] is null or reservation_id = any ($1)"#,
         which as _
@@ -31,27 +43,75 @@ pub(in crate::audit) async fn reservations(
             "released" => Hold::Released,
             other => anyhow::bail!("inventory-svc knows a status {other}, the audit does not"),
         };
+        let revision = u32::try_from(row.revision).unwrap_or_default();
+        let pieces = content::pieces_of(&row.allocations);
+        let mut foretold = Contents::default();
+        foretold[tag::RESERVED] = content::reserved(revision, pieces);
+        foretold[tag::RELEASED] = pieces;
+        let basket = match row.allocations.as_slice() {
+            [] => 0,
+            some => content::basket(some.iter().map(|it| (it.sku.as_str(), it.quantity))),
+        };
         let order = row.reservation_id.as_u128();
         each(order, row.version);
         orders.of(order).reservation = Some(Reservation {
             hold,
+            is_expired: row.expired,
+            expires_at: seconds(row.expires_at),
+            basket,
+            revision,
             version: version(row.version),
             heard_orders: version(row.heard_orders),
+            foretold,
         });
     }
     Ok(())
 }
 
-/// Every product's SKU, and how many events were said about it.
-pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Vec<(String, i64)>> {
+/// Every product as it was last said.
+pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Vec<ProductRow>> {
     let rows = sqlx::query!(
         r#"-- audit.products
-        select sku, version
+        select sku, version, name, (price * 10000)::bigint as "price!", currency, said_available
         from products"#
+    );
+    rows.fetch(db)
+        .map_ok(|row| {
+            let price = Amount::new(row.price, &row.currency);
+            let content = content::product(&row.name, price, row.said_available);
+            ProductRow { sku: row.sku, version: row.version, content }
+        })
+        .try_collect()
+        .await
+}
+
+/// What can be had of each product against what was said of it: below a hundred pieces exactly,
+/// above that within a tenth.
+pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Result<Counted> {
+    let row = sqlx::query!(
+        r#"-- audit.availability
+        with compared as (
+            select
+                p.sku,
+                p.said_available = a.available
+                or a.available >= 100 and abs(a.available - p.said_available) * 10 < p.said_available
+                as fits
+            from products p
+            cross join lateral (
+                select coalesce(sum(s.on_hand - s.reserved), 0) as available
+                from stock s
+                where s.sku = p.sku
+            ) a
+        )
+        select
+            count(*) as "checked!",
+            count(*) filter (where fits is not true) as "wrong!",
+            min(sku) filter (where fits is not true) as first
+        from compared"#
     )
-    .fetch_all(db)
+    .fetch_one(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.sku, row.version)).collect())
+    Ok(counted(row.checked, row.wrong, row.first))
 }
 
 /// Every shelf against what was received and what reservations hold and have sold of it.

@@ -1,0 +1,67 @@
+//! Replays: the service whose events they are is named in the body, and known by the id to nobody
+//! else.
+
+use axum::{http::StatusCode, response::Response};
+use chassis::{
+    Code, Problem,
+    body::{Json, parse},
+    problem::Entry,
+};
+
+use crate::{
+    forward::{Asked, Forwarder},
+    routes::Service,
+};
+
+/// `POST /v1/replays` goes to the service that the body names, `GET` to the one that has it.
+pub(crate) async fn pass(forwarder: &Forwarder, asked: &Asked) -> Result<Response, Problem> {
+    if let Some(body) = asked.posted() {
+        return forwarder.forward(named(body)?, asked).await;
+    }
+    // One that does not answer may be the one that has it; no other needs it.
+    let mut none = Problem::new(Code::NotFound, "there is no such replay");
+    for service in Service::ALL {
+        match forwarder.forward(service, asked).await {
+            Ok(response) if response.status() != StatusCode::NOT_FOUND => return Ok(response),
+            Ok(_) => {}
+            Err(problem) => none = problem,
+        }
+    }
+    Err(none)
+}
+
+/// The service that a body names. What else is wrong with the body, it tells itself.
+fn named(body: &[u8]) -> Result<Service, Problem> {
+    let service = match parse(body)? {
+        Json::Object(members) => members.into_iter().find_map(|(name, value)| match value {
+            Json::Text(text) if name == "service" => Some(text.into_owned()),
+            _ => None,
+        }),
+        _ => return Err(Problem::new(Code::InvalidValue, "the body has to be an object")),
+    };
+    match service {
+        None => Err(fault(Code::MissingField, "is missing")),
+        Some(name) => Service::parse(&name)
+            .ok_or_else(|| fault(Code::InvalidValue, "has to name a service, such as order-svc")),
+    }
+}
+
+fn fault(code: Code, detail: &'static str) -> Problem {
+    let pointer = "/service".to_owned();
+    Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_names_the_service() {
+        assert_eq!(named(br#"{"service":"order-svc","topic":1}"#).unwrap(), Service::Order);
+        let code = |body: &[u8]| named(body).unwrap_err().code();
+        assert_eq!(code(br#"{"service":"cat-svc"}"#), Code::InvalidValue);
+        assert_eq!(code(br#"{"topic":"shop.orders.v1"}"#), Code::MissingField);
+        assert_eq!(code(b"[]"), Code::InvalidValue);
+        assert_eq!(code(b"{"), Code::MalformedJson);
+    }
+}

@@ -1,0 +1,69 @@
+//! What happens when the catalogue's topic was made anew: each product is said once more.
+//!
+//! The outbox could not bring it back, for it has forgotten products that have not changed for a
+//! week; and a compacted topic must end with the newest of each.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use mailbox::{Command, Mailbox};
+use proto::{Sku, topic};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    reactions::{Input, Inventory},
+    store::look,
+};
+
+/// The relay looks every second.
+const EVERY: Duration = Duration::from_secs(2);
+/// Products said at a time: a batch.
+const SAID_MAX: i64 = 500;
+
+/// Looks after the catalogue's topic until it is asked to stop.
+pub async fn watch(
+    pool: PgPool,
+    mailbox: Mailbox<Inventory>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let watching = async {
+        loop {
+            if let Err(error) = look_once(&pool, &mailbox).await {
+                tracing::warn!(%error, "could not look after the catalogue's topic");
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    };
+    stop.run_until_cancelled(watching).await;
+    Ok(())
+}
+
+/// Says every product anew if the topic needs it, and then lets the relay go on: what was said
+/// waits in the outbox until then. A product that could not be said is said at the next look, with
+/// all others.
+async fn look_once(pool: &PgPool, mailbox: &Mailbox<Inventory>) -> anyhow::Result<()> {
+    let mut db = pool.acquire().await?;
+    let made_anew = mailbox::topic_made_anew(&mut db, topic::CATALOGUE).await?;
+    drop(db);
+    let Some(since) = made_anew else { return Ok(()) };
+    let (mut after, mut said): (Option<Sku>, usize) = (None, 0);
+    loop {
+        let mut db = pool.acquire().await?;
+        let from = after.as_ref().map(Sku::as_str);
+        let page = look::products(&mut db, None, from, SAID_MAX).await?;
+        drop(db);
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.sku.clone());
+        let says = page
+            .into_iter()
+            .map(|(product, _)| mailbox.submit(Command::new(Input::SayAnew(product.sku))));
+        for end in join_all(says).await {
+            end?;
+            said += 1;
+        }
+    }
+    mailbox::take_topic(&mut *pool.acquire().await?, topic::CATALOGUE, since).await?;
+    tracing::info!(products = said, "the catalogue's topic was made anew, and every product said");
+    Ok(())
+}

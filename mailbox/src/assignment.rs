@@ -1,0 +1,303 @@
+//! What this member of the group reads: the partitions that the group gave it, less those that are
+//! paused or stopped, each from a position that was looked at.
+//!
+//! The group's protocol is eager: a rebalance takes everything and gives everything, and whatever
+//! else changes (a pause, a stop, a resume, a doubt about a topic) does the same here, so there is
+//! one way to begin to read. Each time counts as a new generation: what was read in an older one
+//! and not settled yet is dropped, for somebody reads it again.
+//!
+//! A rebalance callback that calls neither assign nor unassign leaves the client waiting for ever.
+//! So it always does: what Kafka could not tell in time is not assigned yet, and is asked for again
+//! by whoever polls.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rdkafka::{
+    ClientContext, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
+    error::KafkaError,
+    types::RDKafkaRespErr,
+};
+use time::OffsetDateTime;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    consumers::{AppliedMessage, Partition},
+    control::Control,
+    nearness::Nearness,
+    positions::{self, Start},
+    watchdog::{Observation, Progress},
+};
+
+/// The client's context: it follows the group.
+pub(crate) struct Member {
+    pub(crate) near: Arc<Nearness>,
+    pub(crate) control: Arc<Control>,
+    /// Topics that may be read from their beginning at any time.
+    pub(crate) compacted: &'static [&'static str],
+    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) runtime: Handle,
+    pub(crate) stop: CancellationToken,
+    generation: AtomicU64,
+    given: Mutex<GroupAssignment>,
+    /// What was halted when it was last assigned without, in whatever generation.
+    halted: Mutex<BTreeSet<Partition>>,
+    reports: AtomicU64,
+}
+
+#[derive(Default)]
+struct GroupAssignment {
+    /// Whether the group has told this member what it is given.
+    is_member: bool,
+    partitions: BTreeSet<Partition>,
+    /// What Kafka could not tell the position of yet.
+    unknown: BTreeSet<Partition>,
+    /// What is to be compared and dropped at the beginning of a partition.
+    checks: HashMap<Partition, StartCheck>,
+    /// As the client last told, of all that it knows.
+    progress: HashMap<Partition, ClientReport>,
+    /// Whether what is read has to be looked at anew.
+    is_doubtful: bool,
+}
+
+#[derive(Clone, Copy)]
+struct ClientReport {
+    progress: Progress,
+    high: i64,
+}
+
+/// Where partitions are to begin.
+#[derive(Default)]
+struct StartPlan {
+    begin: TopicPartitionList,
+    /// Those that were halted before, and what is next of them.
+    resumed: TopicPartitionList,
+    checks: HashMap<Partition, StartCheck>,
+    unknown: BTreeSet<Partition>,
+}
+
+/// What is looked at before the messages of a partition are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StartCheck {
+    /// Messages before it were applied.
+    pub(crate) next: i64,
+    pub(crate) known: Option<AppliedMessage>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        near: Arc<Nearness>,
+        control: Arc<Control>,
+        compacted: &'static [&'static str],
+        clock: fn() -> OffsetDateTime,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            near,
+            control,
+            compacted,
+            clock,
+            runtime: Handle::current(),
+            stop,
+            generation: AtomicU64::new(0),
+            given: Mutex::default(),
+            halted: Mutex::default(),
+            reports: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts how often it changed what is read.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// What to look at before messages of this generation are handed over.
+    pub(crate) fn checks(&self) -> HashMap<Partition, StartCheck> {
+        self.given().checks.clone()
+    }
+
+    /// Whether positions are still to be asked for.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.given().unknown.is_empty()
+    }
+
+    /// Notes that a topic may not be what it was.
+    pub(crate) fn doubt(&self) {
+        self.given().is_doubtful = true;
+    }
+
+    /// Whether there was a doubt; there is none any more.
+    pub(crate) fn take_doubt(&self) -> bool {
+        std::mem::take(&mut self.given().is_doubtful)
+    }
+
+    /// Stops a partition for all instances.
+    pub(crate) fn halt(&self, partition: Partition, reason: &str) {
+        self.control.stop(partition, reason, (self.clock)());
+    }
+
+    /// What a watchdog wants to know, as far as it is known here.
+    pub(crate) fn sight(&self) -> Observation {
+        let halts = self.control.halts();
+        let given = self.given();
+        let partitions =
+            given.partitions.iter().filter(|it| !halts.contains(it)).filter_map(|it| {
+                let reported = given.progress.get(it)?;
+                Some((it.clone(), reported.progress))
+            });
+        Observation {
+            is_near: self.near.is_near(),
+            is_idle: true,
+            reports: self.reports.load(Ordering::Relaxed),
+            is_settled: given.is_member && given.unknown.is_empty(),
+            partitions: partitions.collect(),
+        }
+    }
+
+    /// Reads what was given and is not halted, each partition from where it was left.
+    pub(crate) fn assign(&self, consumer: &BaseConsumer<Self>) -> Result<(), KafkaError> {
+        let halts = self.control.halts();
+        let (halted, wanted): (Vec<_>, Vec<_>) =
+            self.given().partitions.iter().cloned().partition(|it| halts.contains(it));
+        self.control.forget(&halted);
+        let plan = self.plan(consumer, wanted);
+        let (waiting, halted_now) = (plan.unknown.len(), halted.len());
+        self.was_halted().extend(halted);
+        {
+            let mut given = self.given();
+            (given.checks, given.unknown) = (plan.checks, plan.unknown);
+            given.progress.clear();
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        consumer.assign(&plan.begin)?;
+        // A pause of an earlier assignment would outlive it.
+        consumer.resume(&plan.begin)?;
+        if plan.resumed.count() > 0 {
+            // The client commits nothing below what it committed before, and an operator may have
+            // gone back.
+            consumer.commit(&plan.resumed, CommitMode::Async)?;
+        }
+        let reading = plan.begin.count();
+        tracing::info!(reading, halted = halted_now, waiting, "partitions assigned");
+        Ok(())
+    }
+
+    /// Where partitions begin, as far as it can be told now.
+    fn plan(&self, consumer: &BaseConsumer<Self>, wanted: Vec<Partition>) -> StartPlan {
+        let mut plan = StartPlan::default();
+        if wanted.is_empty() || self.stop.is_cancelled() {
+            return plan;
+        }
+        self.runtime.block_on(self.control.recall());
+        let extents = positions::extents(consumer, &wanted);
+        let mut was_halted = self.was_halted();
+        for partition in wanted {
+            let Some(extent) = extents.get(&partition) else {
+                plan.unknown.insert(partition);
+                continue;
+            };
+            let compacted = self.compacted.contains(&partition.topic.as_str());
+            match positions::start(*extent, self.control.applied(&partition), compacted) {
+                Start::At { from, next, known } => {
+                    positions::add(&mut plan.begin, &partition, from);
+                    if was_halted.remove(&partition) {
+                        positions::add(&mut plan.resumed, &partition, next);
+                    }
+                    if known.is_some() {
+                        plan.checks.insert(partition, StartCheck { next, known });
+                    }
+                }
+                Start::Stop(reason) => self.halt(partition, &reason),
+            }
+        }
+        plan
+    }
+
+    fn was_halted(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn given(&self) -> MutexGuard<'_, GroupAssignment> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_over(&self, partitions: &TopicPartitionList) {
+        let partitions = partitions
+            .elements()
+            .iter()
+            .map(|it| Partition { topic: it.topic().to_owned(), number: it.partition() })
+            .collect();
+        *self.given() =
+            GroupAssignment { is_member: true, partitions, ..GroupAssignment::default() };
+        self.near.joined();
+    }
+
+    fn let_go(&self, consumer: &BaseConsumer<Self>) -> Result<(), KafkaError> {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        *self.given() = GroupAssignment::default();
+        let paused = consumer.assignment().and_then(|all| consumer.resume(&all));
+        let gone = consumer.unassign();
+        tracing::info!("partitions revoked");
+        paused.and(gone)
+    }
+}
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.near.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.near.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.reports.fetch_add(1, Ordering::Relaxed);
+        let mut given = self.given();
+        for topic in statistics.topics.values() {
+            for it in topic.partitions.values() {
+                let partition = Partition { topic: topic.topic.clone(), number: it.partition };
+                if !given.partitions.contains(&partition) {
+                    continue;
+                }
+                let progress = Progress { position: it.app_offset, lag: it.consumer_lag };
+                let reported = ClientReport { progress, high: it.hi_offset };
+                let before = given.progress.insert(partition, reported);
+                // An end that moves back: the topic was made anew, or cut.
+                given.is_doubtful |=
+                    it.hi_offset >= 0 && before.is_some_and(|before| before.high > it.hi_offset);
+            }
+        }
+        drop(given);
+        self.near.stats(statistics);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let done = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.take_over(partitions);
+            self.assign(consumer)
+        } else {
+            self.let_go(consumer)
+        };
+        if let Err(error) = done {
+            // The calls themselves fail only in a client that is about to end.
+            tracing::error!(%error, "could not follow a change of partitions");
+            self.doubt();
+        }
+    }
+}

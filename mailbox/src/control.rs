@@ -1,0 +1,291 @@
+//! What all instances of a service share about consuming, as one of them sees it: what is paused or
+//! stopped, and which message of each partition was applied. And this instance's name, which no
+//! other may have.
+//!
+//! An instance is a static member of its group: when it is started again under its name, it has
+//! its partitions at once. A second holder of the name would fence the first, so the name is also
+//! an advisory lock in the service's own database, held by a session that lives as long as the
+//! instance. A killed process loses it with its socket; a host that vanished when the server's
+//! keep-alives give up.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use rdkafka::consumer::BaseConsumer;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assignment::Member,
+    consumers::{self, AppliedMessage, Halt, Halts, Partition},
+    metrics,
+    session::Session,
+};
+
+/// How soon one instance obeys what another, or an operator, has written.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What was applied is written down this often: it only serves to recognize the topic.
+const REMEMBER_EVERY: Duration = Duration::from_secs(5);
+/// Longer than the server takes to give up a session whose host has vanished.
+const NAME_PATIENCE: Duration = Duration::from_secs(15);
+const NAME_PAUSE: Duration = Duration::from_millis(100);
+/// A database that takes longer is away.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Shared by the loop, the thread that polls, and the operators.
+pub(crate) struct Control {
+    /// Empty: a member without a name of its own.
+    instance: String,
+    line: tokio::sync::Mutex<NamedSession>,
+    known: Mutex<ControlState>,
+    /// Raised by every change of what is halted.
+    changes: AtomicU64,
+    /// The consumer of now; not kept alive from here, because its end takes a while.
+    consumer: Mutex<Weak<BaseConsumer<Member>>>,
+}
+
+/// The session, and whether it holds the name.
+struct NamedSession {
+    session: Session,
+    has_name: bool,
+}
+
+#[derive(Default)]
+struct ControlState {
+    /// As the database has it.
+    halts: Halts,
+    /// Found here and not written down yet.
+    found: HashMap<Partition, Halt>,
+    applied: HashMap<Partition, AppliedMessage>,
+    /// Those of the applied that are not written down.
+    unwritten: HashMap<Partition, AppliedMessage>,
+}
+
+impl Control {
+    /// Takes the instance's name, and reads what is halted.
+    pub(crate) async fn open(session: Session, instance: &str) -> anyhow::Result<Self> {
+        let control = Self {
+            instance: instance.to_owned(),
+            line: tokio::sync::Mutex::new(NamedSession { session, has_name: false }),
+            known: Mutex::default(),
+            changes: AtomicU64::new(0),
+            consumer: Mutex::default(),
+        };
+        let started = Instant::now();
+        while !control.take_name().await? {
+            if started.elapsed() >= NAME_PATIENCE {
+                bail!(
+                    "another process consumes as {instance}: give each instance a name of its own \
+                     (--instance), or stop the other"
+                );
+            }
+            tokio::time::sleep(NAME_PAUSE).await;
+        }
+        control.look().await.context("could not read what is not consumed")?;
+        Ok(control)
+    }
+
+    async fn take_name(&self) -> sqlx::Result<bool> {
+        let mut line = self.line.lock().await;
+        if !line.has_name && !self.instance.is_empty() {
+            let db = line.session.connection().await?;
+            line.has_name = consumers::take_name(db, &self.instance).await?;
+            return Ok(line.has_name);
+        }
+        Ok(true)
+    }
+
+    /// Keeps what is known up to date, and the database told, until stopped.
+    pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut remembered = Instant::now();
+        let mut is_well = true;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let is_due = remembered.elapsed() >= REMEMBER_EVERY || stop.is_cancelled();
+            if is_due {
+                remembered = Instant::now();
+            }
+            match self.exchange(is_due).await {
+                Ok(()) => is_well = true,
+                Err(error) => {
+                    // It is tried each second: one word for all of them.
+                    if std::mem::replace(&mut is_well, false) {
+                        tracing::warn!(%error, "could not read or tell what is not consumed");
+                    }
+                }
+            }
+        }
+        // Whoever is started next under this name need not wait for this process to end.
+        self.hang_up().await;
+        Ok(())
+    }
+
+    async fn hang_up(&self) {
+        let mut line = self.line.lock().await;
+        line.session.close().await;
+        line.has_name = false;
+    }
+
+    async fn exchange(&self, remember: bool) -> sqlx::Result<()> {
+        let exchanged = async {
+            // Lost with a session and taken by another meanwhile: Kafka fences one of the two.
+            let _has_name = self.take_name().await?;
+            self.tell_stops().await?;
+            if remember {
+                self.remember().await?;
+            }
+            self.look().await
+        };
+        let exchanged = tokio::time::timeout(ANSWER, exchanged).await;
+        let ended = exchanged.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if ended.is_err() {
+            self.hang_up().await;
+        }
+        ended
+    }
+
+    /// Reads what is halted.
+    pub(crate) async fn look(&self) -> sqlx::Result<()> {
+        let mut line = self.line.lock().await;
+        let halts = consumers::halts(line.session.connection().await?).await?;
+        drop(line);
+        let mut known = self.known();
+        if known.halts != halts {
+            known.halts = halts;
+            self.changed(&known);
+        }
+        Ok(())
+    }
+
+    async fn tell_stops(&self) -> sqlx::Result<()> {
+        let found = self.known().found.clone();
+        for (partition, halt) in found {
+            let mut line = self.line.lock().await;
+            let db = line.session.connection().await?;
+            consumers::stop(db, &partition, &halt.reason).await?;
+            drop(line);
+            let mut known = self.known();
+            known.found.remove(&partition);
+            known.halts.stopped.insert(partition, halt);
+        }
+        Ok(())
+    }
+
+    async fn remember(&self) -> sqlx::Result<()> {
+        let mut rows: Vec<_> =
+            self.known().unwritten.iter().map(|(at, it)| (at.clone(), *it)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut line = self.line.lock().await;
+        consumers::remember(line.session.connection().await?, &rows).await?;
+        drop(line);
+        let mut known = self.known();
+        for (partition, written) in rows {
+            if known.unwritten.get(&partition) == Some(&written) {
+                known.unwritten.remove(&partition);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what was applied, by whichever instance: asked when partitions come.
+    pub(crate) async fn recall(&self) {
+        let recalled = tokio::time::timeout(ANSWER, async {
+            let mut line = self.line.lock().await;
+            consumers::positions(line.session.connection().await?).await
+        });
+        match recalled.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Ok(mut applied) => {
+                let mut known = self.known();
+                applied.extend(known.unwritten.iter().map(|(at, it)| (at.clone(), *it)));
+                known.applied = applied;
+            }
+            // What is known from before is older, and as good.
+            Err(error) => {
+                tracing::warn!(%error, "could not read what was applied");
+                self.hang_up().await;
+            }
+        }
+    }
+
+    /// The message of a partition that was applied last, as far as it is known.
+    pub(crate) fn applied(&self, partition: &Partition) -> Option<AppliedMessage> {
+        self.known().applied.get(partition).copied()
+    }
+
+    /// Notes what was applied.
+    pub(crate) fn note(&self, applied: Vec<(Partition, AppliedMessage)>) {
+        let mut known = self.known();
+        known.applied.extend(applied.iter().cloned());
+        known.unwritten.extend(applied);
+    }
+
+    /// Forgets what was applied of partitions that are halted: an operator may move them.
+    pub(crate) fn forget(&self, partitions: &[Partition]) {
+        let mut known = self.known();
+        for partition in partitions {
+            known.unwritten.remove(partition);
+            known.applied.remove(partition);
+        }
+    }
+
+    /// Stops a partition, here at once, and for all as soon as the database hears of it.
+    pub(crate) fn stop(&self, partition: Partition, reason: &str, now: time::OffsetDateTime) {
+        let Partition { topic, number } = &partition;
+        tracing::error!(
+            topic,
+            partition = number,
+            "{reason}; nothing of this partition is consumed until somebody resumes it: see \
+             docs/runbooks/consumer_stopped.md"
+        );
+        let mut known = self.known();
+        known.unwritten.remove(&partition);
+        known.applied.remove(&partition);
+        known.found.insert(partition, Halt { reason: reason.to_owned(), since: now });
+        self.changed(&known);
+    }
+
+    /// Lets operators ask this consumer.
+    pub(crate) fn attach(&self, consumer: &Arc<BaseConsumer<Member>>) {
+        *self.consumer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(consumer);
+    }
+
+    /// The consumer, if there is one. To be let go where blocking is allowed.
+    pub(crate) fn consumer(&self) -> Option<Arc<BaseConsumer<Member>>> {
+        self.consumer.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// All that is halted.
+    pub(crate) fn halts(&self) -> Halts {
+        let known = self.known();
+        let mut halts = known.halts.clone();
+        halts.stopped.extend(known.found.clone());
+        halts
+    }
+
+    /// Changes when what is halted does.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed(&self, known: &ControlState) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        let stopped = known.halts.stopped.len() + known.found.len();
+        metrics::halted(known.halts.paused.len(), stopped);
+    }
+
+    fn known(&self) -> MutexGuard<'_, ControlState> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

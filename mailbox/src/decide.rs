@@ -1,0 +1,260 @@
+//! Deciding a batch in memory: what it touches is loaded, each entry decided in order, what changed
+//! saved, what is said appended. Batches of messages and commands do so, and an operator who lets
+//! parked messages go.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    CommandError, IdempotencyKey, Outcome,
+    entry::{Entry, Fate},
+    fault::Locking,
+    idempotency::{self, Name},
+    inbox,
+    message::{Park, Trace},
+    metrics, outbox,
+    parked::{self, Place},
+    reactor::{Announced, Answer, Reactor, Turn},
+};
+
+/// What follows where a message cannot be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnPark {
+    /// It is set aside with what follows under its key; other keys go on.
+    SetAside,
+    /// It stays where it is, with all that follow: an operator lets one key go, message by
+    /// message.
+    Stop,
+}
+
+/// How a batch is decided.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    pub(crate) turn: &'a Turn,
+    pub(crate) locking: Locking,
+    pub(crate) on_park: OnPark,
+}
+
+/// Entries, and what becomes of them in one transaction.
+pub(crate) struct Batch<'a, R: Reactor> {
+    pub(crate) reactor: &'a R,
+    pub(crate) entries: &'a [Entry<R::Input>],
+    pub(crate) manner: Manner<'a>,
+    pub(crate) fates: Vec<Fate>,
+    /// Keys that stopped: before this batch, or in it.
+    pub(crate) stopped: HashSet<Place>,
+    /// The entries that stopped their keys, and why.
+    pub(crate) reasons: HashMap<usize, Park>,
+    /// Answers of this batch that a repetition within it is told, too.
+    answers: HashMap<Name, (&'a IdempotencyKey, Answer)>,
+    pub(crate) announced: Vec<(Announced, Option<Trace>)>,
+}
+
+impl<'a, R: Reactor> Batch<'a, R> {
+    pub(crate) fn new(reactor: &'a R, entries: &'a [Entry<R::Input>], manner: Manner<'a>) -> Self {
+        Self {
+            reactor,
+            entries,
+            manner,
+            fates: entries.iter().map(first_fate).collect(),
+            stopped: HashSet::new(),
+            reasons: HashMap::new(),
+            answers: HashMap::new(),
+            announced: Vec::new(),
+        }
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.entries.len()).filter(|&index| self.fates[index] == Fate::Live)
+    }
+
+    /// Loads what the live entries touch, decides each in order, saves, and appends what is said.
+    pub(crate) async fn decide(&mut self, db: &mut PgConnection) -> sqlx::Result<Option<R::World>> {
+        let entries = self.entries;
+        let inputs: Vec<&R::Input> =
+            self.live().filter_map(|index| entries[index].input.as_ref()).collect();
+        let mut world = if inputs.is_empty() {
+            None
+        } else {
+            Some(self.reactor.load(&mut *db, &inputs, self.manner.locking).await?)
+        };
+        if let Some(world) = &world
+            && self.manner.locking == Locking::SkipHeld
+        {
+            let left_out = self.hold_back(world);
+            if !left_out.is_empty() {
+                inbox::forget(&mut *db, &left_out).await?;
+            }
+        }
+        for index in 0..entries.len() {
+            if self.fates[index] == Fate::Live && !self.stops(index, world.as_mut()) {
+                self.decide_one(index, world.as_mut());
+            }
+        }
+        if let Some(world) = &mut world {
+            let closing = self.reactor.closing(world, self.manner.turn);
+            self.announced.extend(closing.into_iter().map(|event| (event, None)));
+            self.reactor.save(&mut *db, world).await?;
+        }
+        if !self.announced.is_empty() {
+            outbox::append(db, &self.announced).await?;
+        }
+        Ok(world)
+    }
+
+    /// Leaves out who needs a row that is held, and what follows under the same key. Their ids,
+    /// which are not to be admitted.
+    fn hold_back(&mut self, world: &R::World) -> Vec<Uuid> {
+        let mut waiting = HashMap::new();
+        let mut ids = Vec::new();
+        for (entry, fate) in self.entries.iter().zip(&mut self.fates) {
+            let place = entry.message().map(parked::place);
+            let row = match (&*fate, &entry.input) {
+                (Fate::Held(row), _) => Some(row.clone()),
+                (Fate::Live, input) => place
+                    .as_ref()
+                    .and_then(|place| waiting.get(place).cloned())
+                    .or_else(|| self.reactor.held(world, input.as_ref()?)),
+                _ => None,
+            };
+            let Some(row) = row else { continue };
+            if let Some(place) = place {
+                waiting.insert(place, row.clone());
+            }
+            if *fate == Fate::Live {
+                ids.extend(entry.id.filter(|id| inbox::in_range(*id, self.manner.turn.now)));
+                *fate = Fate::Held(row);
+            }
+        }
+        ids
+    }
+
+    /// Stops a key at this entry.
+    fn stop(&mut self, index: usize, place: Place, park: Park) {
+        self.fates[index] = Fate::Parked;
+        self.reasons.insert(index, park);
+        self.stopped.insert(place);
+    }
+
+    /// Whether an entry is not to be decided: its key stopped earlier in this batch, or it stops
+    /// its key itself, or the inbox has forgotten its time and its version says that it was heard.
+    fn stops(&mut self, index: usize, world: Option<&mut R::World>) -> bool {
+        let entry = &self.entries[index];
+        let Some(message) = entry.message() else { return false };
+        // Nearly always nothing has stopped and nothing is wrong: no place is written out then.
+        if !self.stopped.is_empty() && self.stopped.contains(&parked::place(message)) {
+            self.fates[index] = Fate::Parked;
+            return true;
+        }
+        if let Some(flaw) = &entry.flaw {
+            self.stop(index, parked::place(message), flaw.clone());
+            return true;
+        }
+        if entry.is_unknown() {
+            self.fates[index] = Fate::Unknown;
+            return true;
+        }
+        let heard = match (world, &entry.input) {
+            (Some(world), Some(input)) => self.reactor.heard(world, input).map_or(0, |slot| *slot),
+            _ => 0,
+        };
+        let in_range = match entry.id {
+            Some(id) => inbox::in_range(id, self.manner.turn.now),
+            // What came without an id and was parked was never admitted.
+            None => self.manner.on_park == OnPark::SetAside,
+        };
+        match (in_range, message.version <= heard) {
+            (true, repeated) => {
+                if repeated {
+                    metrics::inversion();
+                }
+                false
+            }
+            (false, true) => {
+                self.fates[index] = Fate::Duplicate;
+                true
+            }
+            // An operator who lets it go has seen why it stopped.
+            (false, false) if self.manner.on_park == OnPark::Stop => false,
+            (false, false) => {
+                let reason = format!(
+                    "its id {} is outside the inbox's range and its version {} is above {heard}, the last one heard",
+                    message.event_id, message.version
+                );
+                let park = Park { class: "out_of_range", reason };
+                self.stop(index, parked::place(message), park);
+                true
+            }
+        }
+    }
+
+    fn decide_one(&mut self, index: usize, world: Option<&mut R::World>) {
+        let entry = &self.entries[index];
+        let (Some(world), Some(input)) = (world, &entry.input) else { return };
+        if let Some(answered) = self.answered_before(entry.idempotency_key()) {
+            self.fates[index] = Fate::Answered(answered);
+            return;
+        }
+        match (self.reactor.decide(world, input, self.manner.turn), entry.message()) {
+            (Ok(decided), message) => {
+                self.announced.extend(decided.announced.into_iter().map(|e| (e, entry.trace)));
+                self.fates[index] = match message {
+                    Some(message) => {
+                        if let Some(slot) = self.reactor.heard(world, input) {
+                            *slot = message.version.max(*slot);
+                        }
+                        Fate::Applied
+                    }
+                    None => self.first_answer(entry.idempotency_key(), decided.answer),
+                };
+            }
+            (Err(park), Some(message)) => self.stop(index, parked::place(message), park),
+            (Err(park), None) => {
+                tracing::error!(%park, "a command could not be decided");
+                self.fates[index] = Fate::Answered(Err(CommandError::Failed));
+            }
+        }
+    }
+
+    fn first_answer(&mut self, key: Option<&'a IdempotencyKey>, answer: Answer) -> Fate {
+        if let Some(key) = key.filter(|_| answer.is_kept()) {
+            self.answers.insert(idempotency::name(key), (key, answer.clone()));
+        }
+        Fate::Answered(Ok(Outcome { answer, replayed: false }))
+    }
+
+    /// What a command is told whose key another one of this batch has come with before.
+    fn answered_before(
+        &self,
+        key: Option<&IdempotencyKey>,
+    ) -> Option<Result<Outcome, CommandError>> {
+        let key = key.filter(|_| !self.answers.is_empty())?;
+        let (first, answer) = self.answers.get(&idempotency::name(key))?;
+        Some(if first.fingerprint == key.fingerprint {
+            Ok(Outcome { answer: answer.clone(), replayed: true })
+        } else {
+            Err(CommandError::KeyReused)
+        })
+    }
+
+    /// The answers to be kept, by the keys that they were given under.
+    pub(crate) fn answers(&self) -> Vec<(&'a IdempotencyKey, &Answer)> {
+        self.answers.values().map(|(key, answer)| (*key, answer)).collect()
+    }
+}
+
+/// A command whose client was told that it is too late is left out, unless a commit of it may have
+/// happened. What has to wait for a row is left out, too.
+fn first_fate<I>(entry: &Entry<I>) -> Fate {
+    if let Some(row) = &entry.held {
+        return Fate::Held(row.clone());
+    }
+    match entry.waiting() {
+        Some(waiting) if waiting.reply.is_none() && waiting.told.is_none() => {
+            Fate::Answered(Err(CommandError::Overloaded))
+        }
+        _ => Fate::Live,
+    }
+}

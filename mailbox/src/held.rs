@@ -1,0 +1,315 @@
+//! Entries that wait for a row which another session holds, while everything else goes on.
+//!
+//! A message waits with all later ones of its key behind it, so that nothing overtakes it. No
+//! offset of its partition is stored beyond it: a crash brings it again, and the inbox makes what
+//! was settled meanwhile harmless. A command waits until its deadline.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::{
+    entry::Entry,
+    message::Message,
+    metrics,
+    parked::{self, Place},
+    reactor::HeldRow,
+};
+
+/// Entries that may wait: beyond, the loop takes no more, and the row's holder stops it.
+const ENTRIES: usize = 4_000;
+/// Bytes of payload that may wait.
+const BYTES: usize = 16 << 20;
+/// Entries of one key that are tried again at once.
+const OF_ONE_KEY: usize = 100;
+/// Entries that are tried again in one batch, give or take one key's.
+const AT_ONCE: usize = 500;
+/// The first pause outlasts a neighbour's batch; the longest is what a client hardly notices once
+/// the row is free.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// For so long after the last entry waited, the next one that needs the row is expected: a client
+/// who was told to come again.
+const WARY: Duration = Duration::from_secs(10);
+/// What is held for less is a neighbour at work, not worth telling anybody.
+const WORTH_TELLING: time::Duration = time::Duration::SECOND;
+
+/// A partition: its topic and its number.
+pub(crate) type Partition = (Arc<str>, i32);
+
+/// What waits in line together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Line {
+    Key(Place),
+    /// A command has no order to keep: each is a line of its own, by a number.
+    Command(u64),
+}
+
+/// A row that somebody holds, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSince {
+    pub row: HeldRow,
+    pub since: OffsetDateTime,
+    /// Messages or commands that wait for it.
+    pub waiting: usize,
+}
+
+/// What all loops of a mailbox wait for at present. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct HeldRows(Arc<Mutex<HashMap<&'static str, Vec<HeldSince>>>>);
+
+impl HeldRows {
+    /// The rows that have been held for longer than work takes, the longest first.
+    pub(crate) fn list(&self, now: OffsetDateTime) -> Vec<HeldSince> {
+        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<HeldSince> = rows.values().flatten().cloned().collect();
+        list.retain(|held| now - held.since >= WORTH_TELLING);
+        list.sort_by_key(|held| held.since);
+        list
+    }
+
+    fn set(&self, path: &'static str, rows: Vec<HeldSince>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path, rows);
+    }
+}
+
+/// The entries of one loop that wait, by line.
+pub(crate) struct HeldBack<I> {
+    lines: HashMap<Line, VecDeque<Entry<I>>>,
+    /// The lines in the order in which they are tried again.
+    order: VecDeque<Line>,
+    commands: u64,
+    entries: usize,
+    bytes: usize,
+    pause: Duration,
+    retry_at: Instant,
+    /// When something waited last.
+    waited_at: Option<Instant>,
+    /// How far each partition has been received where that is not stored yet.
+    reached: HashMap<Partition, i64>,
+    rows: Vec<HeldSince>,
+    /// Rows that were told of in the log.
+    told: HashSet<(&'static str, String)>,
+    /// How many of the batch under way have waited before: the first of it.
+    retried: usize,
+    /// Where the rows are shown, and under which name.
+    shown: HeldRows,
+    path: &'static str,
+}
+
+impl<I> HeldBack<I> {
+    pub(crate) fn new(path: &'static str, shown: HeldRows) -> Self {
+        Self {
+            lines: HashMap::new(),
+            order: VecDeque::new(),
+            commands: 0,
+            entries: 0,
+            bytes: 0,
+            pause: PAUSE_MIN,
+            retry_at: Instant::now(),
+            waited_at: None,
+            reached: HashMap::new(),
+            rows: Vec::new(),
+            told: HashSet::new(),
+            retried: 0,
+            shown,
+            path,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// Whether a held row is to be expected, so that nobody should wait for its lock once more.
+    pub(crate) fn is_wary(&self) -> bool {
+        self.waited_at.is_some_and(|at| at.elapsed() < WARY)
+    }
+
+    /// Whether so much waits that nothing more is to be taken in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries >= ENTRIES || self.bytes >= BYTES
+    }
+
+    /// Ends when what waits is to be tried again; never if nothing waits.
+    pub(crate) async fn due(&self) {
+        if self.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep_until(self.retry_at).await;
+    }
+
+    /// The next batch: what is to be tried again now, then what came, but for what has to queue
+    /// behind something that waits.
+    pub(crate) fn join(&mut self, came: Vec<Entry<I>>) -> Vec<Entry<I>> {
+        if self.is_empty() {
+            return came;
+        }
+        let mut batch = if self.retry_at <= Instant::now() { self.take_due() } else { Vec::new() };
+        for mut entry in came {
+            let line = entry.message().map(|message| Line::Key(parked::place(message)));
+            match line.and_then(|line| self.lines.get_mut(&line)) {
+                Some(waiting) => {
+                    entry.held = waiting.back().and_then(|last| last.held.clone());
+                    self.entries += 1;
+                    self.bytes += bytes(&entry);
+                    waiting.push_back(entry);
+                }
+                None => batch.push(entry),
+            }
+        }
+        batch
+    }
+
+    /// Takes the lines whose turn it is; one that is too long keeps its rest.
+    fn take_due(&mut self) -> Vec<Entry<I>> {
+        let mut taken = Vec::new();
+        while taken.len() < AT_ONCE
+            && let Some(line) = self.order.pop_front()
+        {
+            let Some(waiting) = self.lines.get_mut(&line) else { continue };
+            taken.extend(waiting.drain(..waiting.len().min(OF_ONE_KEY)));
+            if waiting.is_empty() {
+                self.lines.remove(&line);
+            }
+        }
+        for entry in &mut taken {
+            entry.held = None;
+            self.entries -= 1;
+            self.bytes -= bytes(entry);
+        }
+        self.retried = taken.len();
+        taken
+    }
+
+    /// Keeps what of a batch has to wait still, or from now on.
+    pub(crate) fn keep(&mut self, batch: Vec<Entry<I>>, now: OffsetDateTime) {
+        let retried = std::mem::take(&mut self.retried);
+        let still = batch.iter().take(retried).filter(|entry| entry.held.is_some()).count();
+        let was_empty = self.is_empty() && retried == 0;
+        // From the last to the first, so that each goes before what has been waiting behind it.
+        for entry in batch.into_iter().rev().filter(|entry| entry.held.is_some()) {
+            let line = match entry.message() {
+                Some(message) => Line::Key(parked::place(message)),
+                None => {
+                    self.commands += 1;
+                    Line::Command(self.commands)
+                }
+            };
+            self.entries += 1;
+            self.bytes += bytes(&entry);
+            self.lines.entry(line).or_default().push_front(entry);
+        }
+        let queued: HashSet<Line> = self.order.iter().cloned().collect();
+        self.order.extend(self.lines.keys().filter(|line| !queued.contains(line)).cloned());
+        if still < retried {
+            // A row is free again: whoever waits may have waited for it, too.
+            (self.pause, self.retry_at) = (PAUSE_MIN, Instant::now());
+        } else if retried > 0 || was_empty {
+            self.pause = if was_empty { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
+            self.retry_at = Instant::now() + self.pause;
+        }
+        if !self.is_empty() {
+            self.waited_at = Some(Instant::now());
+        }
+        self.show(now);
+    }
+
+    /// Shows which rows are waited for, and since when.
+    fn show(&mut self, now: OffsetDateTime) {
+        if self.is_empty() && self.rows.is_empty() {
+            return;
+        }
+        let mut waiting: HashMap<&HeldRow, usize> = HashMap::new();
+        for row in self.lines.values().flatten().filter_map(|entry| entry.held.as_ref()) {
+            *waiting.entry(row).or_default() += 1;
+        }
+        let since = |row: &HeldRow| {
+            let before = self.rows.iter().find(|held| held.row == *row);
+            before.map_or(now, |held| held.since)
+        };
+        let rows: Vec<HeldSince> = waiting
+            .into_iter()
+            .map(|(row, waiting)| HeldSince { row: row.clone(), since: since(row), waiting })
+            .collect();
+        self.tell(&rows, now);
+        metrics::held(self.path, rows.len(), self.entries);
+        self.shown.set(self.path, rows.clone());
+        self.rows = rows;
+    }
+
+    /// Says once of each row that it is held for longer than work takes, and once that it is free.
+    fn tell(&mut self, rows: &[HeldSince], now: OffsetDateTime) {
+        for HeldSince { row: HeldRow { kind, id }, since, waiting } in rows {
+            let row = (*kind, id.clone());
+            if now - *since >= WORTH_TELLING && self.told.insert(row) {
+                let path = self.path;
+                tracing::error!(
+                    path,
+                    kind,
+                    id,
+                    waiting,
+                    "another session holds a row; others go on"
+                );
+            }
+        }
+        let held =
+            |kind: &str, id: &str| rows.iter().any(|it| it.row.kind == kind && it.row.id == id);
+        self.told.retain(|(kind, id)| {
+            let still = held(kind, id);
+            if !still {
+                tracing::info!(kind, id, "a row that was held is free");
+            }
+            still
+        });
+    }
+
+    /// Which offsets may be stored, now that messages up to `reached` were received and settled or
+    /// wait here: of each partition up to before the first that waits.
+    pub(crate) fn storable(&mut self, reached: HashMap<Partition, i64>) -> HashMap<Partition, i64> {
+        if self.is_empty() && self.reached.is_empty() {
+            return reached;
+        }
+        self.reached.extend(reached);
+        let mut first: HashMap<Partition, i64> = HashMap::new();
+        for message in self.lines.values().flatten().filter_map(Entry::message) {
+            let partition = (Arc::clone(&message.topic), message.partition);
+            let offset = first.entry(partition).or_insert(message.offset);
+            *offset = message.offset.min(*offset);
+        }
+        let storable = self.reached.iter().map(|(partition, next)| {
+            (partition.clone(), first.get(partition).map_or(*next, |first| *next.min(first)))
+        });
+        let storable = storable.collect();
+        self.reached.retain(|partition, _| first.contains_key(partition));
+        storable
+    }
+
+    /// Forgets the messages of partitions that were taken away: whoever has them now reads them
+    /// again.
+    pub(crate) fn revoke(&mut self, is_revoked: impl Fn(&str, i32) -> bool, now: OffsetDateTime) {
+        self.reached.retain(|(topic, partition), _| !is_revoked(topic, *partition));
+        for waiting in self.lines.values_mut() {
+            waiting.retain(|entry| {
+                entry.message().is_none_or(|it| !is_revoked(&it.topic, it.partition))
+            });
+        }
+        self.lines.retain(|_, waiting| !waiting.is_empty());
+        self.order.retain(|line| self.lines.contains_key(line));
+        self.entries = self.lines.values().map(VecDeque::len).sum();
+        self.bytes = self.lines.values().flatten().map(bytes).sum();
+        self.show(now);
+    }
+}
+
+fn bytes<I>(entry: &Entry<I>) -> usize {
+    entry.message().map_or(0, Message::size)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! An operator's request that takes effect once for each idempotency key.
+
+use sqlx::PgConnection;
+
+use crate::{IdempotencyKey, OperatorError, idempotency, reactor::Answer};
+
+/// Who asks for something, why, and under which idempotency key.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorRequest<'a> {
+    pub caller: &'a str,
+    pub reason: &'a str,
+    pub key: Option<&'a IdempotencyKey>,
+}
+
+/// Looks whether the request was answered before: that answer is the end of it. Two at once both
+/// find nothing; the second then cannot keep its answer.
+pub(crate) async fn first(
+    db: &mut PgConnection,
+    key: Option<&IdempotencyKey>,
+) -> Result<(), OperatorError> {
+    let Some(key) = key else { return Ok(()) };
+    match idempotency::known(db, &[key]).await?.into_values().next() {
+        None => Ok(()),
+        Some(kept) if kept.fingerprint == key.fingerprint => {
+            Err(OperatorError::Answered(kept.answer))
+        }
+        Some(_) => Err(OperatorError::KeyReused),
+    }
+}
+
+/// Keeps the answer under the key, as the last thing before the commit; fails with the answer of
+/// whoever was quicker, and then the transaction must not commit.
+pub(crate) async fn keep(
+    db: &mut PgConnection,
+    key: Option<&IdempotencyKey>,
+    answer: &Answer,
+) -> Result<(), OperatorError> {
+    let Some(key) = key else { return Ok(()) };
+    if idempotency::keep(db, &[(key, answer)]).await? {
+        return Ok(());
+    }
+    first(db, Some(key)).await?;
+    Err(sqlx::Error::RowNotFound.into())
+}

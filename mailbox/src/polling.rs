@@ -1,0 +1,310 @@
+//! The thread that polls Kafka and hands messages over to the loop.
+//!
+//! It never waits for long without polling, so a database that is away costs no membership. What
+//! waits to be settled is bounded by its bytes; while there is no room, all that is assigned is
+//! paused.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Message as _,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::{
+    assignment::{Member, StartCheck},
+    consumers::Partition,
+    entry::Received,
+    envelope,
+};
+
+/// Kibibytes that may wait between the thread and the loop, the batch in hand included.
+const ROOM_KIB: u32 = 16 * 1024;
+/// What the smallest message counts as, in kibibytes: some four thousand fill the room.
+const MESSAGE_KIB_MIN: usize = 4;
+/// How long the thread waits for room before it pauses the partitions and polls on.
+const PATIENCE: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(100);
+/// How often positions that Kafka could not tell, and doubts, are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A message on its way to the loop.
+pub(crate) struct Delivery {
+    pub(crate) received: Received,
+    /// Of the assignment it was read in.
+    pub(crate) generation: u64,
+    /// Its share of the room, given back with it.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Why the thread ended.
+#[derive(Debug)]
+pub(crate) enum PollingEnd {
+    /// It was asked to, or nobody takes its messages any more.
+    Stopped,
+    /// Another process has this instance's name.
+    Fenced(String),
+    /// The client can do no more, and another may.
+    Dead(String),
+}
+
+/// The room for what waits.
+pub(crate) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(ROOM_KIB).unwrap_or(usize::MAX)))
+}
+
+/// Whether nothing waits.
+pub(crate) fn is_empty(room: &Semaphore) -> bool {
+    u32::try_from(room.available_permits()) == Ok(ROOM_KIB)
+}
+
+/// The polling thread's side of the hand-over.
+pub(crate) struct Polling {
+    pub(crate) consumer: Arc<BaseConsumer<Member>>,
+    pub(crate) hand_over: mpsc::UnboundedSender<Delivery>,
+    pub(crate) room: Arc<Semaphore>,
+    /// Names of topics, so that messages share them.
+    topics: HashMap<String, Arc<str>>,
+    /// What is left to be looked at of the present generation.
+    checks: HashMap<Partition, StartCheck>,
+    generation: u64,
+    /// What was halted when the partitions were assigned.
+    changes: u64,
+    looked_at: Instant,
+}
+
+impl Polling {
+    pub(crate) fn new(
+        consumer: Arc<BaseConsumer<Member>>,
+        hand_over: mpsc::UnboundedSender<Delivery>,
+        room: Arc<Semaphore>,
+    ) -> Self {
+        let changes = consumer.context().control.changes();
+        Self {
+            consumer,
+            hand_over,
+            room,
+            topics: HashMap::new(),
+            checks: HashMap::new(),
+            generation: 0,
+            changes,
+            looked_at: Instant::now(),
+        }
+    }
+
+    /// Polls until stopped; gives the client back, which its owner ends.
+    pub(crate) fn run(mut self) -> (Arc<BaseConsumer<Member>>, PollingEnd) {
+        let mut waiting = VecDeque::new();
+        let end = loop {
+            if self.consumer.context().stop.is_cancelled() {
+                break PollingEnd::Stopped;
+            }
+            match self.poll(POLL) {
+                Ok(None) => {}
+                Ok(Some(delivery)) => waiting.push_back(delivery),
+                Err(end) => break end,
+            }
+            if let Err(end) = self.give(&mut waiting) {
+                break end;
+            }
+        };
+        (self.consumer, end)
+    }
+
+    /// One poll: a message to hand over, if one came, and whatever else came with it.
+    fn poll(&mut self, patience: Duration) -> Result<Option<Delivery>, PollingEnd> {
+        self.look_around();
+        let consumer = Arc::clone(&self.consumer);
+        let member = consumer.context();
+        let polled = consumer.poll(patience);
+        let generation = member.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.checks = member.checks();
+        }
+        match polled {
+            None => Ok(None),
+            Some(Ok(raw)) => {
+                member.near.found();
+                let received = self.open(&raw);
+                let is_new = self.checks.is_empty() || self.check(&received);
+                Ok(is_new.then_some(Delivery { received, generation, _room: None }))
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                let (code, reason) =
+                    consumer.client().fatal_error().unwrap_or((code, String::new()));
+                Err(if code == RDKafkaErrorCode::FencedInstanceId {
+                    PollingEnd::Fenced(reason)
+                } else {
+                    PollingEnd::Dead(format!("{code}: {reason}"))
+                })
+            }
+            Some(Err(KafkaError::MessageConsumption(
+                code @ (RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopicOrPartition),
+            ))) => {
+                // It does not say of which partition; a look at all of them will tell.
+                tracing::warn!(%code, "Kafka lacks what is to be read");
+                member.doubt();
+                Ok(None)
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "nothing from Kafka");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Begins to read anew where what is halted has changed, or a position is unknown or in doubt.
+    fn look_around(&mut self) {
+        let member = self.consumer.context();
+        let changes = member.control.changes();
+        let is_changed = changes != self.changes;
+        if !is_changed && self.looked_at.elapsed() < LOOK_AGAIN {
+            return;
+        }
+        self.looked_at = Instant::now();
+        self.changes = changes;
+        let is_doubtful = member.take_doubt();
+        if (is_changed || is_doubtful || member.is_waiting())
+            && let Err(error) = member.assign(&self.consumer)
+        {
+            tracing::error!(%error, "could not assign partitions");
+            member.doubt();
+        }
+    }
+
+    /// Whether a message is to be handed over: not when it was applied before, nor when it lies
+    /// where another was, for then the partition stops.
+    fn check(&mut self, (message, _): &Received) -> bool {
+        let partition = Partition { topic: message.topic.to_string(), number: message.partition };
+        let Some(check) = self.checks.get(&partition).copied() else { return true };
+        if let Some(known) = check.known
+            && known.offset == message.offset
+            && known.event_id != message.event_id
+        {
+            let reason = format!(
+                "the topic was made anew: another message lies at offset {} than was applied",
+                known.offset
+            );
+            self.consumer.context().halt(partition, &reason);
+            return false;
+        }
+        let is_over = check.known.is_none_or(|known| known.offset <= message.offset);
+        if is_over && message.offset >= check.next {
+            self.checks.remove(&partition);
+        }
+        message.offset >= check.next
+    }
+
+    fn open(&mut self, raw: &BorrowedMessage<'_>) -> Received {
+        if let Some(known) = self.topics.get(raw.topic()) {
+            return envelope::open(raw, Arc::clone(known));
+        }
+        let topic: Arc<str> = Arc::from(raw.topic());
+        self.topics.insert(raw.topic().to_owned(), Arc::clone(&topic));
+        envelope::open(raw, topic)
+    }
+
+    /// Hands over what waits. While there is no room the partitions are paused and polling goes on.
+    fn give(&mut self, waiting: &mut VecDeque<Delivery>) -> Result<(), PollingEnd> {
+        let mut is_paused = false;
+        while let Some(first) = waiting.front() {
+            let share = share(&first.received);
+            let room = match Arc::clone(&self.room).try_acquire_many_owned(share) {
+                Ok(room) => Some(room),
+                Err(_full) => self.wait_for(share)?,
+            };
+            if let Some(room) = room {
+                let Some(delivery) = waiting.pop_front() else { break };
+                // Taken away while it waited: somebody reads it again.
+                if delivery.generation == self.consumer.context().generation() {
+                    self.hand_over
+                        .send(Delivery { _room: Some(room), ..delivery })
+                        .map_err(|_| PollingEnd::Stopped)?;
+                }
+                continue;
+            }
+            is_paused = true;
+            self.hold()?;
+            // What was fetched before the pause may still come; it queues behind.
+            waiting.extend(self.poll(Duration::ZERO)?);
+        }
+        if is_paused {
+            self.resume()?;
+        }
+        Ok(())
+    }
+
+    /// The room that is asked for, or none in time.
+    fn wait_for(&self, share: u32) -> Result<Option<OwnedSemaphorePermit>, PollingEnd> {
+        let member = self.consumer.context();
+        let room = Arc::clone(&self.room);
+        member.runtime.block_on(async {
+            tokio::select! {
+                () = member.stop.cancelled() => Err(PollingEnd::Stopped),
+                () = self.hand_over.closed() => Err(PollingEnd::Stopped),
+                room = tokio::time::timeout(PATIENCE, room.acquire_many_owned(share)) => {
+                    Ok(room.ok().and_then(Result::ok))
+                }
+            }
+        })
+    }
+
+    /// Pauses all that is assigned now: a rebalance may have brought partitions since.
+    fn hold(&self) -> Result<(), PollingEnd> {
+        let paused = self.consumer.assignment().and_then(|all| self.consumer.pause(&all));
+        paused.map_err(|error| PollingEnd::Dead(format!("could not pause partitions: {error}")))
+    }
+
+    fn resume(&self) -> Result<(), PollingEnd> {
+        let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
+        resumed.map_err(|error| PollingEnd::Dead(format!("could not resume partitions: {error}")))
+    }
+}
+
+/// A message's share of the room.
+fn share((message, _): &Received) -> u32 {
+    let bytes = message.payload.len() + message.key.as_ref().map_or(0, Vec::len);
+    let kibibytes = bytes.div_ceil(1024).max(MESSAGE_KIB_MIN);
+    // One that is larger than the room gets all of it.
+    u32::try_from(kibibytes).unwrap_or(ROOM_KIB).min(ROOM_KIB)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::message;
+
+    fn of_size(bytes: usize) -> Received {
+        (message("t", "key", "toy.v1.Added", 1, vec![0; bytes]), None)
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_and_by_messages() {
+        assert_eq!(ROOM_KIB / share(&of_size(1)), 4_096);
+        assert_eq!(ROOM_KIB / share(&of_size(900_000)), 18);
+        // One that is larger than the room has it alone, instead of waiting for ever.
+        assert_eq!(share(&of_size(20_000_000)), ROOM_KIB);
+    }
+
+    #[test]
+    fn room_comes_back_with_the_message() {
+        let room = room();
+        let permit = Arc::clone(&room).try_acquire_many_owned(ROOM_KIB).unwrap();
+        let held = Delivery { received: of_size(1), generation: 1, _room: Some(permit) };
+        assert!(!is_empty(&room) && Arc::clone(&room).try_acquire_owned().is_err());
+        drop(held);
+        assert!(is_empty(&room));
+    }
+}

@@ -1,0 +1,258 @@
+//! Members of a consumer group on a real Kafka, each test with topics and a group of its own.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use backends::testing::{TestDatabase, eventually};
+use futures::future::join_all;
+use mailbox::{Decided, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Reading, Turn};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::{
+    operators::options,
+    toy::{Add, Toy, World, prepare},
+};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a message lay: topic, partition and offset.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+/// The toy, hearing topics of the test's own, and remembering what it read.
+pub(crate) struct Listener {
+    topics: &'static [&'static str],
+    compacted: &'static [&'static str],
+    read: Mutex<Vec<Place>>,
+}
+
+impl Listener {
+    /// Every message that was read, each time it was.
+    pub(crate) fn heard(&self) -> Vec<Place> {
+        self.read.lock().unwrap().clone()
+    }
+}
+
+impl Reactor for Listener {
+    type Input = Add;
+    type World = World;
+
+    fn hears(&self) -> &'static [&'static str] {
+        self.topics
+    }
+
+    fn compacted(&self) -> &'static [&'static str] {
+        self.compacted
+    }
+
+    fn is_known(&self, event_type: &str) -> bool {
+        Toy.is_known(event_type)
+    }
+
+    fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
+        self.read.lock().unwrap().push(Place {
+            topic: message.topic.to_string(),
+            partition: message.partition,
+            offset: message.offset,
+        });
+        Toy.read(message)
+    }
+
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Add],
+        locking: Locking,
+    ) -> sqlx::Result<World> {
+        Toy.load(db, batch, locking).await
+    }
+
+    fn held(&self, world: &World, add: &Add) -> Option<HeldRow> {
+        Toy.held(world, add)
+    }
+
+    fn heard<'w>(&self, world: &'w mut World, input: &Add) -> Option<&'w mut i64> {
+        Toy.heard(world, input)
+    }
+
+    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Decided, Park> {
+        Toy.decide(world, add, turn)
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+        Toy.save(db, world).await
+    }
+}
+
+/// A database, a broker, and topics and a group of the test's own.
+pub(crate) struct Stage {
+    pub(crate) database: TestDatabase,
+    pub(crate) kafka: String,
+    pub(crate) topics: &'static [&'static str],
+    pub(crate) compacted: &'static [&'static str],
+    pub(crate) group: &'static str,
+    producer: FutureProducer,
+}
+
+impl Stage {
+    /// With so many topics of so many partitions, on the broker that tests share.
+    pub(crate) async fn new<const N: usize>(partitions: [i32; N]) -> Self {
+        let broker = backends::testing::kafka().await;
+        let wanted: [(&str, i32); N] = partitions.map(|count| ("topic", count));
+        let mut names = Vec::new();
+        for topic in wanted {
+            let [name] = broker.topics("group", [topic]).await;
+            names.push(&*name.leak());
+        }
+        Self::on(broker.bootstrap(), names).await
+    }
+
+    /// On any broker that has the topics.
+    pub(crate) async fn on(kafka: String, topics: Vec<&'static str>) -> Self {
+        let database = backends::testing::database().await;
+        prepare(&database.url()).await;
+        let producer =
+            ClientConfig::new().set("bootstrap.servers", &kafka).set("linger.ms", "1").create();
+        Self {
+            database,
+            kafka,
+            topics: topics.leak(),
+            compacted: &[],
+            group: format!("group-{}", Uuid::now_v7().simple()).leak(),
+            producer: producer.unwrap(),
+        }
+    }
+
+    pub(crate) fn options(&self, instance: &str) -> Options {
+        Options {
+            service: self.group,
+            instance: instance.to_owned(),
+            ..options(self.database.url(), self.kafka.clone())
+        }
+    }
+
+    pub(crate) async fn start(&self, instance: &str) -> Member {
+        Member::start(self.options(instance), self.topics, self.compacted).await
+    }
+
+    /// Sends words under a key to one partition, each with an envelope of its own.
+    pub(crate) async fn send(&self, topic: &str, partition: i32, key: &str, words: &[&str]) {
+        join_all(words.iter().map(async |word| {
+            let (id, version) = (Uuid::now_v7().to_string(), "1".to_owned());
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in [
+                ("ce_id", id.as_str()),
+                ("ce_type", "toy.v1.Added"),
+                ("ce_source", "/toy"),
+                ("ce_version", &version),
+            ] {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            let record = FutureRecord::to(topic)
+                .partition(partition)
+                .key(key)
+                .payload(word.as_bytes())
+                .headers(headers);
+            self.producer.send(record, PATIENCE).await.unwrap();
+        }))
+        .await;
+    }
+
+    /// The words of a key, once there are so many.
+    pub(crate) async fn words(&self, key: &str, count: usize) -> Vec<String> {
+        eventually(&format!("{count} words of {key}"), PATIENCE, async || {
+            let mut db =
+                PgConnection::connect(&self.database.url()).await.map_err(|it| it.to_string())?;
+            let found: Vec<String> =
+                sqlx::query_scalar("select word from effects where key = $1 order by effect_id")
+                    .bind(key)
+                    .fetch_all(&mut db)
+                    .await
+                    .map_err(|it| it.to_string())?;
+            if found.len() >= count { Ok(found) } else { Err(found.len().to_string()) }
+        })
+        .await
+    }
+
+    /// Removes the messages of a partition before an offset, as retention does.
+    pub(crate) async fn remove(&self, topic: &str, partition: i32, before: Offset) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, before).unwrap();
+        self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+    }
+
+    /// Deletes a topic, and makes it anew.
+    pub(crate) async fn make_anew(&self, topic: &str, partitions: i32) {
+        let gone = self.admin().delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
+        assert!(gone.iter().all(Result::is_ok), "{gone:?}");
+        let new = backends::topics::Topic { name: topic.to_owned(), partitions, config: [].into() };
+        backends::topics::create(&self.kafka, &[new]).await.unwrap();
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.kafka).create().unwrap()
+    }
+}
+
+/// A member of the group.
+pub(crate) struct Member {
+    pub(crate) mailbox: Mailbox<Listener>,
+    pub(crate) listener: Arc<Listener>,
+    /// Stops it, too, when its test fails: its thread would go on for ever.
+    stop: DropGuard,
+    loops: JoinSet<anyhow::Result<()>>,
+}
+
+impl Member {
+    pub(crate) async fn start(
+        options: Options,
+        topics: &'static [&'static str],
+        compacted: &'static [&'static str],
+    ) -> Self {
+        let listener = Arc::new(Listener { topics, compacted, read: Mutex::default() });
+        let (mailbox, loops) = Mailbox::open(options, Arc::clone(&listener)).await.unwrap();
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        for (_, run) in loops {
+            running.spawn(run(stop.clone()));
+        }
+        Self { mailbox, listener, stop: stop.drop_guard(), loops: running }
+    }
+
+    /// Stops it as a process is stopped.
+    pub(crate) async fn end(self) {
+        drop(self.stop);
+        for ended in self.loops.join_all().await {
+            ended.unwrap();
+        }
+    }
+
+    /// How the first of its loops ends by itself.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        self.loops.join_next().await.unwrap().unwrap()
+    }
+
+    /// Waits until it is given partitions.
+    pub(crate) async fn joined(&self) {
+        eventually("the group to be joined", PATIENCE, async || {
+            if self.mailbox.has_joined() { Ok(()) } else { Err("not yet") }
+        })
+        .await;
+    }
+}

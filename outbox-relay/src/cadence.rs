@@ -1,0 +1,200 @@
+//! When a lane polls next: after a wake-up, as long as wake-ups announce what polls find, else by
+//! the clock.
+//!
+//! Polling is the truth and needs no wake-up. But where every event is announced, the clock finds
+//! nothing that a wake-up would not, and asks for it hundreds of times a second. So the clock
+//! slows down to a guard while wake-ups prove themselves, and one find of the guard that nothing
+//! announced brings it back.
+
+use std::time::{Duration, Instant};
+
+use crate::config::Options;
+
+/// After this many empty polls the lane is no longer hot, after `WARM_FOR` no longer warm.
+const HOT_POLLS: u32 = 10;
+const WARM: Duration = Duration::from_millis(5);
+const WARM_FOR: Duration = Duration::from_secs(2);
+
+/// So many finds in a row have to be announced before wake-ups that failed are relied on again: a
+/// sender that loses some of its notifications does not get there by luck.
+const PROOF: u32 = 32;
+
+/// What led to a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    Clock,
+    WakeUp,
+    /// There was more than one poll takes, or the lane has just started: this says nothing.
+    More,
+}
+
+/// What polls have found of late, and what announced it.
+pub(crate) struct Cadence {
+    /// Finds in a row that were announced.
+    announced: u32,
+    /// Whether a wake-up has come since the last find.
+    has_woken: bool,
+    empty_polls: u32,
+    found_at: Instant,
+}
+
+impl Cadence {
+    /// Wake-ups are relied on until they fail: an outbox that is idle from the start costs little.
+    pub(crate) fn new(at: Instant) -> Self {
+        Self { announced: PROOF, has_woken: false, empty_polls: 0, found_at: at }
+    }
+
+    /// Takes note of a poll.
+    pub(crate) fn polled(&mut self, trigger: Trigger, has_found: bool, at: Instant) {
+        self.has_woken |= trigger == Trigger::WakeUp;
+        if !has_found {
+            self.empty_polls = self.empty_polls.saturating_add(1);
+            return;
+        }
+        let is_announced = match trigger {
+            // By the clock alone, a poll is often ahead of the wake-up, which then counts for the
+            // next find. The guard is so only when no wake-up comes.
+            Trigger::Clock => Some(self.has_woken && !self.relies_on_wake_ups()),
+            Trigger::WakeUp => Some(true),
+            Trigger::More => None,
+        };
+        match is_announced {
+            Some(true) => self.announced = self.announced.saturating_add(1),
+            Some(false) => self.announced = 0,
+            None => {}
+        }
+        self.has_woken = false;
+        self.empty_polls = 0;
+        self.found_at = at;
+    }
+
+    fn relies_on_wake_ups(&self) -> bool {
+        self.announced >= PROOF
+    }
+
+    /// The pause from one poll's start to the next that no wake-up asks for.
+    pub(crate) fn next_poll(&self, at: Instant, can_wake: bool, options: &Options) -> Duration {
+        if can_wake && self.relies_on_wake_ups() {
+            options.poll_guard.max(options.poll_idle)
+        } else if self.empty_polls < HOT_POLLS {
+            options.poll_hot
+        } else if at.duration_since(self.found_at) < WARM_FOR {
+            WARM.clamp(options.poll_hot, options.poll_idle)
+        } else {
+            options.poll_idle
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn options() -> Options {
+        Config::parse_from(["relay", "--kafka", "k:1", "--databases", "a=postgres://a/a"]).options
+    }
+
+    /// After a find that nothing announced.
+    fn by_the_clock() -> Cadence {
+        let mut cadence = Cadence::new(Instant::now());
+        cadence.polled(Trigger::Clock, true, cadence.found_at);
+        cadence
+    }
+
+    /// The pause after a number of polls with the same trigger and result.
+    fn pause_after(cadence: &mut Cadence, polls: u32, trigger: Trigger, found: bool) -> Duration {
+        let now = cadence.found_at;
+        for _ in 0..polls {
+            cadence.polled(trigger, found, now);
+        }
+        cadence.next_poll(now, true, &options())
+    }
+
+    #[test]
+    fn the_clock_is_hot_then_warm_then_idle() {
+        let start = Instant::now();
+        let mut cadence = Cadence::new(start);
+        let options = options();
+
+        assert_eq!(pause_after(&mut cadence, 1, Trigger::Clock, true), options.poll_hot);
+        assert_eq!(pause_after(&mut cadence, 9, Trigger::Clock, false), options.poll_hot);
+        assert_eq!(pause_after(&mut cadence, 1, Trigger::Clock, false), WARM);
+        assert_eq!(cadence.next_poll(start + WARM_FOR, true, &options), options.poll_idle);
+    }
+
+    #[test]
+    fn where_every_event_is_announced_the_clock_only_guards() {
+        let options = options();
+        let mut cadence = Cadence::new(Instant::now());
+        let pause = pause_after(&mut cadence, 100, Trigger::Clock, false);
+        assert_eq!(pause, options.poll_guard, "as long as nothing speaks against it");
+        let mut cadence = by_the_clock();
+
+        let pause = pause_after(&mut cadence, PROOF - 1, Trigger::WakeUp, true);
+        assert_eq!(pause, options.poll_hot);
+        let pause = pause_after(&mut cadence, 1, Trigger::WakeUp, true);
+        assert_eq!(pause, options.poll_guard);
+        let pause = pause_after(&mut cadence, 100, Trigger::Clock, false);
+        assert_eq!(pause, options.poll_guard, "finding nothing proves nothing");
+    }
+
+    /// The clock is quicker than the wake-up, which finds nothing more and yet came.
+    #[test]
+    fn wake_ups_prove_themselves_though_the_clock_is_ahead_of_them() {
+        let mut cadence = by_the_clock();
+        for _ in 0..=PROOF {
+            pause_after(&mut cadence, 1, Trigger::Clock, true);
+            pause_after(&mut cadence, 1, Trigger::WakeUp, false);
+        }
+
+        let pause = pause_after(&mut cadence, 1, Trigger::Clock, false);
+        assert_eq!(pause, options().poll_guard);
+    }
+
+    #[test]
+    fn one_find_that_nothing_announced_brings_the_clock_back() {
+        let mut cadence = Cadence::new(Instant::now());
+        let options = options();
+        pause_after(&mut cadence, PROOF, Trigger::WakeUp, true);
+
+        let pause = pause_after(&mut cadence, 1, Trigger::Clock, true);
+        assert_eq!(pause, options.poll_hot);
+        let pause = pause_after(&mut cadence, 500, Trigger::Clock, true);
+        assert_eq!(pause, options.poll_hot, "without wake-ups it is the clock for ever");
+        let pause = pause_after(&mut cadence, PROOF, Trigger::WakeUp, true);
+        assert_eq!(pause, options.poll_guard);
+    }
+
+    /// A wake-up that came late for the last find is no excuse for this one.
+    #[test]
+    fn a_find_of_the_guard_is_not_excused_by_an_earlier_wake_up() {
+        let mut cadence = Cadence::new(Instant::now());
+        pause_after(&mut cadence, PROOF, Trigger::WakeUp, true);
+        pause_after(&mut cadence, 1, Trigger::WakeUp, false);
+
+        let pause = pause_after(&mut cadence, 1, Trigger::Clock, true);
+        assert_eq!(pause, options().poll_hot);
+    }
+
+    #[test]
+    fn half_of_the_wake_ups_lost_is_too_many() {
+        let mut cadence = Cadence::new(Instant::now());
+        for _ in 0..PROOF {
+            pause_after(&mut cadence, 1, Trigger::WakeUp, true);
+            let pause = pause_after(&mut cadence, 1, Trigger::Clock, true);
+            assert_eq!(pause, options().poll_hot);
+        }
+    }
+
+    #[test]
+    fn a_dead_listener_brings_the_clock_back_at_once() {
+        let start = Instant::now();
+        let mut cadence = Cadence::new(start);
+        pause_after(&mut cadence, PROOF, Trigger::WakeUp, true);
+
+        assert_eq!(cadence.next_poll(start, false, &options()), options().poll_hot);
+    }
+}

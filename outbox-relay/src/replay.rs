@@ -1,0 +1,316 @@
+//! Replays: events that were shipped before go out once more, because an operator asked for it.
+//!
+//! A replay repeats, it never overtakes: only what the last tick has in Kafka already is shipped,
+//! in the order of positions, hence in each key's, and under the same ids, so that whoever heard an
+//! event drops it. What has not been shipped yet comes with its lane. A topic that was made anew
+//! gets its past before its lane goes on: `topics` holds the lane until a replay of all of it has
+//! ended, so the first occurrences in the new topic are in order, too.
+//!
+//! How far a replay is stands in its row, so it outlives the relay. Two at work on one (only its
+//! client believes in a session) repeat twice.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::TryStreamExt;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    config::{Database, Options},
+    envelope::Envelope,
+    lane::Halt,
+    leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
+    poll::{Row, prepared},
+    progress::Sending,
+    publish::{End, Producer, Way},
+    status::{State, Status},
+    topics::Topics,
+    traffic::Traffic,
+    walk,
+};
+
+/// How often is looked for a replay, and for topics that were made anew.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Positions that one statement looks through: of a key there may be nothing in any of them.
+const SPAN: i64 = 50_000;
+
+/// Ships what was asked for, one replay after the other, and looks after the topics meanwhile.
+pub(crate) struct Replayer {
+    pub(crate) database: Database,
+    pub(crate) options: Arc<Options>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) status: Status,
+    pub(crate) topics: Arc<Topics>,
+}
+
+impl Replayer {
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        stop.run_until_cancelled(self.rounds()).await;
+        Ok(())
+    }
+
+    async fn rounds(&mut self) {
+        let mut session = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // Who stands by leaves it to the leader; a lane that stopped may wait for a replay.
+            if !self.status.leads() || matches!(self.status.state(), State::Waiting(_)) {
+                session = None;
+                continue;
+            }
+            if let Err(halt) = self.round(&mut session).await {
+                tracing::warn!(database = &*self.database.label, "no replay for now: {halt:?}");
+                session = None;
+            }
+        }
+    }
+
+    async fn round(&mut self, kept: &mut Option<PgConnection>) -> Result<(), Halt> {
+        let session = match kept {
+            Some(session) => session,
+            None => kept.insert(connect(&self.database, &SETTINGS).await?),
+        };
+        self.topics.look(session).await?;
+        match next(session, self.database.lock).await? {
+            Some(replay) => self.replay(session, replay).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ships a replay from where it is to its end, with a producer of its own.
+    async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), Halt> {
+        let refused = |error| Halt::Kafka(format!("no producer can be made: {error}"));
+        let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
+        producer.prepare_walk().map_err(refused)?;
+        let ended = self.ship(session, &producer, &replay).await;
+        producer.close().await;
+        ended
+    }
+
+    async fn ship(
+        &self,
+        session: &mut PgConnection,
+        producer: &Producer,
+        replay: &Replay,
+    ) -> Result<(), Halt> {
+        let label = Arc::clone(&self.database.label);
+        let Some(identity) = identity(session).await? else { return Ok(()) };
+        let types = event_types(session).await?;
+        let envelope = Envelope::new(&identity, &types);
+        let named = types.iter().filter(|it| replay.topics.contains(&it.topic));
+        let filter = Filter { types: named.map(|it| it.number).collect(), replay };
+        tracing::info!(database = &*label, replay = %replay.id, "a replay begins or goes on");
+        let mut position = replay.position;
+        while let Some(first) = first_after(session, position).await? {
+            if first > replay.last_position {
+                break;
+            }
+            let rows;
+            let sending = (producer, &envelope);
+            (position, rows) = window(session, sending, &filter, first - 1).await?;
+            if advance(session, replay.id, position, i64::from(rows)).await? {
+                tracing::info!(database = &*label, replay = %replay.id, "a replay waits: paused");
+                return Ok(());
+            }
+            self.topics.look(session).await?;
+        }
+        end(session, replay.id).await?;
+        tracing::info!(database = &*label, replay = %replay.id, "a replay has ended");
+        Ok(())
+    }
+}
+
+/// Ships what is asked for of the positions after `after`; the position reached, and how many
+/// events went out.
+async fn window(
+    session: &mut PgConnection,
+    (producer, envelope): (&Producer, &Envelope),
+    filter: &Filter<'_>,
+    after: i64,
+) -> Result<(i64, u32), Halt> {
+    let done = Arc::new(Notify::new());
+    let mut sending = Sending::new(Way::Walk, producer, envelope, &done);
+    let to = after + SPAN;
+    let is_full = filter.rows(session, after, to, |row| sending.send(row)).await?;
+    let reached = if is_full { sending.last_pos } else { to };
+    let (rows, receipt) = sending.close();
+    loop {
+        match receipt.end() {
+            Some(End::Acknowledged) => return Ok((reached, rows)),
+            Some(End::Failed) => return Err(Halt::Kafka(producer.failure())),
+            None => tokio::select! {
+                () = done.notified() => {}
+                () = producer.broken() => return Err(Halt::Kafka(producer.failure())),
+                () = tokio::time::sleep(LOOK) => ping(session).await?,
+            },
+        }
+    }
+}
+
+/// A replay that has not ended.
+struct Replay {
+    id: Uuid,
+    topics: Vec<String>,
+    key: Option<String>,
+    from_at: Option<OffsetDateTime>,
+    to_at: OffsetDateTime,
+    position: i64,
+    last_position: i64,
+}
+
+/// Which rows a replay is of.
+struct Filter<'a> {
+    types: Vec<i16>,
+    replay: &'a Replay,
+}
+
+/// The rows that the last tick has in Kafka: a leaf that is sealed is shipped whole, and in what a
+/// restored database brought along the transaction ids of sealed leaves mean nothing.
+const WINDOW: &str = "-- replay.window
+select pos, event_id, key, version, type, trace, payload, created_at
+from (
+  select
+    pos, event_id, key, version, type, trace, payload, created_at,
+    sum(octet_length(payload)) over (order by pos rows unbounded preceding)
+      - octet_length(payload) as bytes_before
+  from outbox
+  where pos > $1 and pos <= $2
+    and type = any($3)
+    and ($4::text is null or key = convert_to($4, 'UTF8'))
+    and ($5::timestamptz is null or created_at >= $5)
+    and created_at < $6
+    and (
+      pos < (
+        select coalesce(min(first_pos) filter (where sealed_at is null), max(end_pos))
+        from outbox_leaf
+      )
+      or pg_visible_in_snapshot(
+        xid, (select snap from relay_tick order by tick_id desc limit 1)
+      )
+    )
+  order by pos
+  limit $7
+) as replayed
+where bytes_before < $8
+order by pos";
+
+impl Filter<'_> {
+    /// Hands each row to `each`; true when there may be more up to the same position.
+    async fn rows(
+        &self,
+        session: &mut PgConnection,
+        after: i64,
+        to: i64,
+        mut each: impl FnMut(&Row<'_>) -> Result<(), Halt>,
+    ) -> Result<bool, Halt> {
+        let text = Arc::from(WINDOW);
+        let statement = prepared(&text)
+            .bind(after)
+            .bind(to)
+            .bind(&self.types)
+            .bind(&self.replay.key)
+            .bind(self.replay.from_at)
+            .bind(self.replay.to_at)
+            .bind(walk::ROWS_MAX)
+            .bind(walk::BYTES_MAX);
+        let read = async {
+            let mut rows = statement.fetch(session);
+            let (mut count, mut bytes) = (0, 0);
+            while let Some(row) = rows.try_next().await? {
+                let row = Row::read(&row)?;
+                count += 1;
+                bytes += i64::try_from(row.payload.len()).unwrap_or(i64::MAX);
+                each(&row)?;
+            }
+            Ok(count >= walk::ROWS_MAX || bytes >= walk::BYTES_MAX)
+        };
+        let limit = Duration::from_mins(1);
+        tokio::time::timeout(limit, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+    }
+}
+
+/// The oldest replay that has not ended, unless another relay is at it (a lock of its own, the
+/// leader's with every bit turned) or the lane is paused.
+async fn next(session: &mut PgConnection, lock: i64) -> sqlx::Result<Option<Replay>> {
+    let next = sqlx::query_as!(
+        Replay,
+        r#"-- replay.next
+        select replay_id as id, topics, key, from_at, to_at, position, last_position
+        from replays
+        where ended_at is null
+          and not exists (select from lane_pause)
+          and pg_try_advisory_lock(~$1::bigint)
+        order by started_at, replay_id
+        limit 1"#,
+        lock,
+    );
+    within(ANSWER, next.fetch_optional(session)).await
+}
+
+/// The first position there is after another: below it nothing is, or what was there was dropped.
+async fn first_after(session: &mut PgConnection, position: i64) -> sqlx::Result<Option<i64>> {
+    let first = sqlx::query_scalar!(
+        "-- replay.first_after
+        select min(pos)
+        from outbox
+        where pos > $1",
+        position,
+    );
+    within(ANSWER, first.fetch_one(session)).await
+}
+
+/// Kafka has acknowledged what was asked for up to a position; true if the lane is paused by now.
+async fn advance(
+    session: &mut PgConnection,
+    replay_id: Uuid,
+    position: i64,
+    rows: i64,
+) -> sqlx::Result<bool> {
+    let advanced = sqlx::query_scalar!(
+        r#"-- replay.advance
+        update replays
+        set position = $2, done = done + $3
+        where replay_id = $1
+          and position < $2
+        returning exists (select from lane_pause) as "is_paused!""#,
+        replay_id,
+        position,
+        rows,
+    );
+    // None: another relay is at it and further.
+    Ok(within(ANSWER, advanced.fetch_optional(session)).await?.unwrap_or(false))
+}
+
+/// A replay has ended; topics that were made anew before it began have everything again.
+async fn end(session: &mut PgConnection, replay_id: Uuid) -> sqlx::Result<()> {
+    let ended = sqlx::query!(
+        "-- replay.end
+        with ended as (
+          update replays
+          set ended_at = clock_timestamp()
+          where replay_id = $1
+          returning topics, is_whole, started_at
+        )
+        update relay_topics
+        set made_anew_at = null
+        from ended
+        where is_whole
+          and topic = any(topics)
+          and made_anew_at <= started_at",
+        replay_id,
+    );
+    within(ANSWER, ended.execute(session)).await.map(drop)
+}
+
+/// Keeps the session from looking idle while Kafka is waited for.
+async fn ping(session: &mut PgConnection) -> sqlx::Result<()> {
+    let pinged = sqlx::query_scalar!(
+        r#"-- replay.ping
+        select 1 as "one!""#
+    );
+    within(ANSWER, pinged.fetch_one(session)).await.map(drop)
+}

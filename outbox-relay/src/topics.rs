@@ -1,0 +1,237 @@
+//! Topics that were made anew: found by where they end, and not written to until what they lost is
+//! there again.
+//!
+//! Whoever deletes a topic and makes it again has emptied it, and events that go on into the empty
+//! one would come before those that it lost. librdkafka hands no topic ids on to us, so the sign is
+//! a partition that ends below where it ended before. It is a sound one: a leader that is not sure
+//! of its end yet tells none rather than a lower one (KIP-207), and the cure is right as well where
+//! Kafka lost its newest messages in an accident. It cannot see a topic that grew beyond its former
+//! ends, in every partition, before the next look: a second later while the relay runs, and while
+//! it does not run nobody writes to the topic.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, KafkaResult},
+};
+use sqlx::PgConnection;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Options,
+    leader::{ANSWER, within},
+    status::State,
+};
+
+/// How long Kafka may take to tell ends.
+const KAFKA: Duration = Duration::from_secs(5);
+
+/// An end that Kafka did not tell.
+const UNTOLD: i64 = -1;
+
+/// Where topics end, as Kafka tells it: one client for all databases.
+pub(crate) struct Ends {
+    kafka: String,
+    client: OnceLock<BaseConsumer>,
+}
+
+impl Ends {
+    pub(crate) fn new(options: &Options) -> Arc<Self> {
+        Arc::new(Self { kafka: options.kafka.clone(), client: OnceLock::new() })
+    }
+
+    fn client(&self) -> KafkaResult<&BaseConsumer> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // Without a group it consumes nothing.
+        let client = ClientConfig::new()
+            .set("bootstrap.servers", &self.kafka)
+            .set("client.id", "outbox-relay ends")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .create()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The ends of the topics' partitions; a topic that is not there is left out.
+    async fn of(self: &Arc<Self>, topics: Vec<String>) -> KafkaResult<BTreeMap<String, Vec<i64>>> {
+        let ends = Arc::clone(self);
+        let asked = tokio::task::spawn_blocking(move || ends.ask(&topics));
+        asked.await.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    fn ask(&self, topics: &[String]) -> KafkaResult<BTreeMap<String, Vec<i64>>> {
+        let client = self.client()?;
+        // What the client has to say of its brokers would pile up.
+        while client.poll(Duration::ZERO).is_some() {}
+        let metadata = client.fetch_metadata(None, KAFKA)?;
+        let mut asked = TopicPartitionList::new();
+        let mut ends = BTreeMap::new();
+        for topic in metadata.topics().iter().filter(|found| {
+            !found.partitions().is_empty() && topics.iter().any(|name| name == found.name())
+        }) {
+            ends.insert(topic.name().to_owned(), vec![UNTOLD; topic.partitions().len()]);
+            for partition in topic.partitions() {
+                asked.add_partition_offset(topic.name(), partition.id(), Offset::End)?;
+            }
+        }
+        if ends.is_empty() {
+            return Ok(ends);
+        }
+        // "The offset of the end" is a time to Kafka, one request a broker for all partitions.
+        for told in client.offsets_for_times(asked, KAFKA)?.elements() {
+            let place = ends
+                .get_mut(told.topic())
+                .and_then(|ends| ends.get_mut(usize::try_from(told.partition()).ok()?));
+            if let (Some(place), Ok(()), Offset::Offset(end)) = (place, told.error(), told.offset())
+            {
+                *place = end;
+            }
+        }
+        Ok(ends)
+    }
+}
+
+/// Whether a topic that ended at `before` was made anew, to end at `now`.
+fn is_anew(before: &[i64], now: &[i64]) -> bool {
+    now.len() < before.len()
+        || before.iter().zip(now).any(|(before, now)| *now != UNTOLD && now < before)
+}
+
+/// Where the topic ended at last; an end that is not told is where it was.
+fn latest(before: &[i64], now: &[i64]) -> Vec<i64> {
+    let before = before.iter().copied().chain(std::iter::repeat(0));
+    now.iter().zip(before).map(|(now, before)| if *now == UNTOLD { before } else { *now }).collect()
+}
+
+/// One database's topics.
+pub(crate) struct Topics {
+    ends: Arc<Ends>,
+    label: Arc<str>,
+    /// Ends the stretch of shipping that is under way.
+    stretch: watch::Sender<CancellationToken>,
+}
+
+impl Topics {
+    pub(crate) fn new(ends: &Arc<Ends>, label: &Arc<str>) -> Self {
+        let stretch = watch::Sender::new(CancellationToken::new());
+        Self { ends: Arc::clone(ends), label: Arc::clone(label), stretch }
+    }
+
+    /// What tells a stretch of shipping to end: the process that stops, or a topic made anew.
+    pub(crate) fn stretch(&self, stop: &CancellationToken) -> CancellationToken {
+        let stretch = stop.child_token();
+        self.stretch.send_replace(stretch.clone());
+        stretch
+    }
+
+    /// Looks where the topics end; what keeps events from being shipped to them, if anything does.
+    pub(crate) async fn look(&self, session: &mut PgConnection) -> sqlx::Result<Option<State>> {
+        let known = topics(session).await?;
+        let names = known.iter().map(|topic| topic.name.clone()).collect();
+        let ends = match self.ends.of(names).await {
+            Ok(ends) => ends,
+            Err(error) => {
+                return Ok(Some(State::Waiting(format!("Kafka does not answer: {error}"))));
+            }
+        };
+        let mut anew = Vec::new();
+        for topic in known {
+            let before = topic.ends.unwrap_or_default();
+            let Some(now) = ends.get(&topic.name) else { continue };
+            let fell = is_anew(&before, now);
+            let now = if fell { now.clone() } else { latest(&before, now) };
+            if fell {
+                tracing::error!(
+                    database = &*self.label,
+                    topic = topic.name,
+                    "a topic was made anew: its partitions ended at {before:?}, now at {now:?}"
+                );
+            }
+            if now != before {
+                note(session, &topic.name, &now, fell).await?;
+            }
+            if fell || topic.is_anew {
+                anew.push(topic.name);
+            }
+        }
+        if anew.is_empty() {
+            return Ok(None);
+        }
+        self.stretch.borrow().cancel();
+        Ok(Some(State::Stopped(format!(
+            "{} was made anew and lacks what was in it: replay it (shop replay)",
+            anew.join(", ")
+        ))))
+    }
+}
+
+/// A topic as it was when the relay last looked.
+struct Topic {
+    name: String,
+    ends: Option<Vec<i64>>,
+    is_anew: bool,
+}
+
+async fn topics(session: &mut PgConnection) -> sqlx::Result<Vec<Topic>> {
+    let topics = sqlx::query_as!(
+        Topic,
+        r#"-- topics.all
+        select
+          said.topic as "name!",
+          known.ends as "ends?",
+          known.made_anew_at is not null as "is_anew!"
+        from (select distinct topic from event_types) as said
+        left join relay_topics as known on known.topic = said.topic"#,
+    );
+    within(ANSWER, topics.fetch_all(session)).await
+}
+
+async fn note(
+    session: &mut PgConnection,
+    topic: &str,
+    ends: &[i64],
+    is_anew: bool,
+) -> sqlx::Result<()> {
+    let noted = sqlx::query!(
+        "-- topics.note
+        insert into relay_topics (topic, ends, made_anew_at)
+        values ($1, $2, case when $3 then clock_timestamp() end)
+        on conflict (topic) do update
+        set ends = excluded.ends,
+            made_anew_at = coalesce(excluded.made_anew_at, relay_topics.made_anew_at)",
+        topic,
+        ends,
+        is_anew,
+    );
+    within(ANSWER, noted.execute(session)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_fell_tells_a_topic_that_was_made_anew() {
+        assert!(is_anew(&[10, 20], &[10, 0]));
+        assert!(is_anew(&[10, 20], &[11, 19]), "one partition is enough");
+        assert!(is_anew(&[10, 20], &[30]), "partitions never become fewer");
+        assert!(!is_anew(&[10, 20], &[10, 20]));
+        assert!(!is_anew(&[10, 20], &[12, 25, 3]), "partitions may be added");
+        assert!(!is_anew(&[10, 20], &[UNTOLD, 20]), "an end that is not told says nothing");
+        assert!(!is_anew(&[], &[5]), "a topic that is seen for the first time");
+    }
+
+    #[test]
+    fn an_end_that_is_not_told_is_where_it_was() {
+        assert_eq!(latest(&[10, 20], &[UNTOLD, 21, UNTOLD]), [10, 21, 0]);
+    }
+}

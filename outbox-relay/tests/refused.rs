@@ -1,0 +1,184 @@
+//! What Kafka refuses for good, or never acknowledges, stops the lane it came from, loudly, and no
+//! other; and a lane that starts again has nothing of its former self in flight.
+
+use std::process::Stdio;
+
+use backends::testing;
+use outbox_relay::State;
+use rdkafka::{
+    ClientConfig,
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    },
+    client::DefaultClientContext,
+    mocking::MockCluster,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
+
+use crate::{
+    flood::peak_memory,
+    stage::{Reader, Running, Stage, number, options, prepare, run, say, until},
+};
+
+/// More than `narrow` lets through.
+const LARGE: &str = "insert into outbox (event_id, key, version, type, payload)
+    values (gen_random_uuid(), 'bad', 2, 1, decode(repeat('cd', 5000), 'hex'))";
+
+fn admin(kafka: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap()
+}
+
+/// Makes a topic that takes small events only.
+async fn narrow(kafka: &str, topic: &str) {
+    let topic = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    let topic = topic.set("max.message.bytes", "2000");
+    let made = admin(kafka).create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    made.into_iter().for_each(|each| drop(each.unwrap()));
+}
+
+async fn widen(kafka: &str, topic: &str) {
+    let wide = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", "9000");
+    let altered = admin(kafka).alter_configs([&wide], &AdminOptions::new()).await.unwrap();
+    altered.into_iter().for_each(|each| drop(each.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
+    let stage = Stage::new().await;
+    let bad = testing::database().await;
+    let narrow_topic = format!("{}-narrow", stage.topic);
+    narrow(&stage.kafka, &narrow_topic).await;
+    prepare(&bad.url(), &narrow_topic).await;
+    let databases = [("good", &*stage.url()), ("bad", &*bad.url())];
+    let relay = Running::start(&options(&stage.kafka, &databases, &["--tick-every", "20ms"]));
+    let mut good = stage.session().await;
+    let mut bad = PgConnection::connect(&bad.url()).await.unwrap();
+    let (mut reader, mut narrow) = (stage.reader(), Reader::new(&stage.kafka, &[&narrow_topic], 1));
+
+    say(&mut bad, "bad", 1).await;
+    narrow.read(1).await;
+    run(&mut bad, LARGE).await;
+    say(&mut bad, "bad", 3).await;
+    let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("too large"));
+    relay.until(1, refused).await;
+    for version in 1..=300 {
+        say(&mut good, "good", version).await;
+    }
+
+    // The other lane ships, ticks and repeats nothing.
+    reader.read(300).await;
+    let shipped = "(select shipped_pos from relay_tick order by tick_id desc limit 1) > 300";
+    until(&mut good, "a tick of the lane that is sound", shipped).await;
+    reader.drain().await;
+    assert_eq!(reader.repeats, 0);
+    assert_eq!(relay.relay[0].state(), State::Leads);
+    // What was acknowledged before the refusal is ticked: it does not come again with each try.
+    narrow.drain().await;
+    assert_eq!((narrow.events, narrow.repeats), (1, 0));
+    relay.until(1, refused).await;
+
+    widen(&stage.kafka, &narrow_topic).await;
+    narrow.read(3).await;
+    relay.until(1, |state| *state == State::Leads).await;
+    relay.stop().await;
+}
+
+/// The producer itself takes no message of two megabytes; most of them are key here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_before_it() {
+    let stage = Stage::new().await;
+    let relay = stage.relay(&[]);
+    relay.leads().await;
+    let mut session = stage.session().await;
+    run(
+        &mut session,
+        "insert into outbox (event_id, key, version, type, payload)
+         select gen_random_uuid(), key, 1, 1, 'news'
+         from unnest(array['before'::bytea, decode(repeat('ab', 2000000), 'hex')]) as key",
+    )
+    .await;
+
+    let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("position"));
+    relay.until(0, refused).await;
+    let mut reader = stage.reader();
+    reader.read(1).await;
+
+    run(&mut session, "delete from outbox where octet_length(key) > 1000000").await;
+    say(&mut session, "after", 1).await;
+    reader.read(2).await;
+    relay.leads().await;
+    relay.stop().await;
+}
+
+/// A broker that answers every question and takes no message, for as long as it is not told better.
+fn deaf(topic: &str) -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
+    let kafka = MockCluster::new(1).unwrap();
+    kafka.create_topic(topic, 1, 1).unwrap();
+    let again = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    kafka.request_errors(RDKafkaApiKey::Produce, &[again; 100_000]);
+    kafka
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kafka_that_answers_and_acknowledges_nothing_is_told_and_tried_again() {
+    let kafka = deaf("deaf");
+    let database = testing::database().await;
+    prepare(&database.url(), "deaf").await;
+    let more = ["--stalled-after", "1s"];
+    let databases = [("deaf", &*database.url())];
+    let relay = Running::start(&options(&kafka.bootstrap_servers(), &databases, &more));
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    for version in 1..=10 {
+        say(&mut session, "key", version).await;
+    }
+
+    let told = |state: &State| matches!(state, State::Stopped(why) if why.contains("acknowledged"));
+    relay.until(0, told).await;
+
+    kafka.clear_request_errors(RDKafkaApiKey::Produce);
+    Reader::new(&kafka.bootstrap_servers(), &["deaf"], 1).read(10).await;
+    relay.leads().await;
+    relay.stop().await;
+}
+
+/// Each new session sends all that its database has not got acknowledged: some 8 MB here.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_come_and_go_do_not_pile_up_what_is_in_flight() {
+    let kafka = deaf("piled");
+    let database = testing::database().await;
+    prepare(&database.url(), "piled").await;
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    run(
+        &mut session,
+        "insert into outbox (event_id, key, version, type, payload)
+         select gen_random_uuid(), 'key', n, 1, decode(repeat('cd', 850), 'hex')
+         from generate_series(1, 9000) as n",
+    )
+    .await;
+    let databases = format!("piled={}", database.url());
+    let relay = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
+        .args(["--port", "0", "--kafka", &kafka.bootstrap_servers(), "--databases", &databases])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+
+    for sessions in 1..=15 {
+        // A poll that read something has begun, for its session has read from the outbox.
+        let epoch = format!("(select max(epoch) from relay_tick) = {sessions}");
+        until(&mut session, "the next leader", &epoch).await;
+        let polls = "exists (select from pg_stat_activity
+            where datname = current_database() and query like '-- poll%' and state = 'idle')";
+        until(&mut session, "a poll that has ended", polls).await;
+        let lost = "select count(pg_terminate_backend(pid)) from pg_locks
+             where locktype = 'advisory' and granted
+               and database = (select oid from pg_database where datname = current_database())";
+        assert_eq!(number(&mut session, lost).await, 1);
+    }
+
+    let peak = peak_memory(&relay);
+    assert!(peak < 150, "the relay has had {peak} MiB");
+}

@@ -1,0 +1,155 @@
+//! A database that wakes up in another cluster: restored from a dump, or upgraded.
+
+use std::process::Stdio;
+
+use backends::{Postgres, testing};
+use outbox_relay::{
+    Database, State,
+    adopt::{Adoption, adopt},
+};
+use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
+
+use crate::stage::{Running, Stage, header, number, options, run, say, until};
+
+/// So many transactions more.
+const BURN: &str = "do $$ begin
+     for n in 1..5000 loop perform pg_current_xact_id(); commit; end loop;
+   end $$";
+
+fn waits_for_a_word(state: &State) -> bool {
+    matches!(state, State::Stopped(why) if why.contains("outbox-relay adopt"))
+}
+
+/// Dumps a database into one of another server.
+async fn restore(from: &str, to: &Postgres) -> String {
+    to.create_database("restored").await.unwrap();
+    let url = to.url("restored");
+    let mut dump = Command::new("pg_dump");
+    dump.args(["--no-owner", "--dbname", from]).stdout(Stdio::piped());
+    let dumped = dump.output().await.unwrap();
+    assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+    let mut restoring = Command::new("psql")
+        .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = restoring.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stdin, &dumped.stdout).await.unwrap();
+    drop(stdin);
+    assert!(restoring.wait().await.unwrap().success());
+    url
+}
+
+/// The transaction ids of the dump lie far above those of the new cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
+    let stage = Stage::new().await;
+    let (mut session, mut reader) = (stage.session().await, stage.reader());
+    let fast = ["--tick-every", "20ms", "--tidy-every", "50ms"];
+    let relay = stage.relay(&fast);
+    run(&mut session, BURN).await;
+    for version in 1..=10 {
+        for key in ["one", "other", "third"] {
+            say(&mut session, key, version).await;
+        }
+    }
+    reader.read(30).await;
+    until(&mut session, "a tick of all", "(select max(shipped_pos) from relay_tick) = 31").await;
+    relay.stop().await;
+    let server = testing::private_postgres().await;
+    let url = restore(&stage.url(), &server).await;
+    let mut session = PgConnection::connect(&url).await.unwrap();
+
+    // One writer came before anybody noticed, and holds a position.
+    let mut writer = PgConnection::connect(&url).await.unwrap();
+    run(&mut writer, "begin").await;
+    say(&mut writer, "held", 1).await;
+    let relay = Running::start(&options(&stage.kafka, &[("restored", &url)], &fast));
+    relay.until(0, waits_for_a_word).await;
+    assert!(number(&mut session, "select count(*) from relay_tick where epoch > 1").await == 0);
+    adopt(&Database::new("restored", &url), Adoption::Restored).await.unwrap();
+
+    relay.leads().await;
+    say(&mut session, "one", 11).await;
+    reader.read(31).await;
+    let moved = "select (max(pos) >= 4194304)::int::bigint from outbox";
+    assert_eq!(number(&mut session, moved).await, 1, "the sequence did not move on");
+    run(&mut writer, "commit").await;
+    reader.read(32).await;
+    // Transaction ids come where those of the dump were: nothing of them is left to be met.
+    run(&mut session, BURN).await;
+    say(&mut session, "other", 11).await;
+    reader.read(33).await;
+    reader.drain().await;
+    assert_eq!(reader.repeats, 30);
+    until(&mut session, "a sealed leaf", "(select count(sealed_at) from outbox_leaf) = 1").await;
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_after_a_restore_has_another_incarnation() {
+    let stage = Stage::new().await;
+    let mut session = stage.session().await;
+
+    adopt(&Database::new("stage", &stage.url()), Adoption::Restored).await.unwrap();
+    let relay = stage.relay(&[]);
+    say(&mut session, "key", 1).await;
+
+    let reader = stage.reader();
+    assert_eq!(header(&reader.message().await, "ce_incarnation").unwrap(), "2");
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_cluster_goes_on_from_its_last_tick() {
+    let stage = Stage::new().await;
+    let (mut session, mut reader) = (stage.session().await, stage.reader());
+    let relay = stage.relay(&[]);
+    for version in 1..=5 {
+        say(&mut session, "key", version).await;
+    }
+    reader.read(5).await;
+    relay.stop().await;
+    // All that pg_upgrade changes of what the relay sees.
+    run(&mut session, "update relay_tick set system_id = system_id - 1").await;
+    say(&mut session, "key", 6).await;
+    let relay = stage.relay(&[]);
+    relay.until(0, waits_for_a_word).await;
+
+    adopt(&Database::new("stage", &stage.url()), Adoption::Upgraded).await.unwrap();
+
+    relay.leads().await;
+    reader.read(6).await;
+    reader.drain().await;
+    assert_eq!(reader.repeats, 0);
+    assert_eq!(number(&mut session, "select incarnation::bigint from outbox_identity").await, 1);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_restored_is_not_taken_for_upgraded() {
+    let stage = Stage::new().await;
+    let mut session = stage.session().await;
+    run(&mut session, BURN).await;
+    say(&mut session, "key", 1).await;
+    let server = testing::private_postgres().await;
+    let url = restore(&stage.url(), &server).await;
+
+    let refused = adopt(&Database::new("restored", &url), Adoption::Upgraded).await;
+
+    assert!(refused.unwrap_err().to_string().contains("restored"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_a_relay_leads_is_not_adopted() {
+    let stage = Stage::new().await;
+    let relay = stage.relay(&[]);
+    relay.leads().await;
+
+    let refused = adopt(&Database::new("stage", &stage.url()), Adoption::Restored).await;
+
+    assert!(refused.unwrap_err().to_string().contains("a relay leads this database"));
+    relay.stop().await;
+}

@@ -1,0 +1,110 @@
+//! What ends with an order: its hold, its token; and what does not end, because it cannot go back.
+
+use super::*;
+use crate::domain::{Hold, HoldState, Movement};
+
+/// Money of an account with 50.00, of which 10.00 are held for the order.
+fn holding(balance: &str) -> State {
+    let mut state = rich();
+    let account = state.wallet.account.as_mut().unwrap();
+    account.balance = usd(balance);
+    account.held = usd("10.00");
+    state.wallet.hold = Some(Hold { amount: usd("10.00"), state: HoldState::Held });
+    state
+}
+
+fn take(state: State, names: &[&str]) -> (State, Vec<Entry>) {
+    let steps = steps();
+    names.iter().fold((state, Vec::new()), |(state, mut entries), name| {
+        let (_, step) = steps.iter().find(|(known, _)| known == name).unwrap();
+        let decision = step.take(state).unwrap();
+        entries.extend(decision.entries);
+        (decision.state, entries)
+    })
+}
+
+#[test]
+fn a_hold_ends_with_its_order() {
+    let ends: [&[&str]; 6] = [
+        &["cancelled"],
+        &["reserved 1 deferred 20", "cancelled"],
+        &["reserved 1 card 20", "cancelled"],
+        &["reserved 1 card 20", "charge 1 captured"],
+        &["reserved 1 card 20", "charge 1 declined", "cancelled"],
+        &["reserved 1 wallet 60", "cancelled"],
+    ];
+    for names in ends {
+        let (state, entries) = take(holding("50.00"), names);
+
+        let account = state.wallet.account.unwrap();
+        assert_eq!((account.held, account.balance), (usd("0"), usd("50.00")), "{names:?}");
+        let moved: Vec<_> = entries.iter().map(|e| (e.movement, e.amount)).collect();
+        assert_eq!(moved, [(Movement::Release, usd("10.00"))], "{names:?}");
+    }
+    for names in [&["reserved 1 card 20"][..], &["reserved 1 deferred 20"]] {
+        let (state, _) = take(holding("50.00"), names);
+        assert_eq!(state.wallet.account.unwrap().held, usd("10.00"), "{names:?}");
+    }
+}
+
+#[test]
+fn nothing_is_held_for_an_order_that_has_ended() {
+    let ends: [&[&str]; 4] = [
+        &["cancelled"],
+        &["reserved 1 wallet 20"],
+        &["reserved 1 wallet 60"],
+        &["reserved 1 card 20", "charge 1 captured"],
+    ];
+    for names in ends {
+        let refused = hold(after(names), order(), usd("1.00"));
+        assert_eq!(refused, Err(Refusal::OrderEnded), "{names:?}");
+    }
+    for names in [&[][..], &["reserved 1 deferred 20"], &["reserved 1 card 20"]] {
+        assert!(hold(after(names), order(), usd("1.00")).is_ok(), "{names:?}");
+    }
+}
+
+#[test]
+fn a_hold_expires_unless_its_order_can_still_be_paid_with_it() {
+    let (wallet, entry) = expire_hold(holding("50.00"), order()).unwrap();
+    assert_eq!((wallet.account.unwrap().held, entry.amount), (usd("0"), usd("10.00")));
+
+    let waiting = take(holding("50.00"), &["reserved 1 deferred 20"]).0;
+    assert_eq!(expire_hold(waiting, order()), None);
+    assert_eq!(expire_hold(rich(), order()), None, "nothing was held");
+}
+
+/// A token is as good as money to whoever reads the table.
+#[test]
+fn a_token_is_kept_no_longer_than_it_takes_to_charge_it() {
+    let kept = |names: &[&str]| {
+        let instrument = after(names).payment.and_then(|payment| payment.due?.instrument);
+        matches!(instrument, Some(Instrument::Card(_)))
+    };
+
+    assert!(kept(&["reserved 1 card 20", "reserved 2 card 30"]), "2 is charged if 1 is not");
+    for names in [
+        &["reserved 1 card 20"][..],
+        &["reserved 1 card 20", "charge 1 captured"],
+        &["reserved 1 card 20", "charge 1 declined"],
+        &["reserved 1 card 20", "reserved 2 card 30", "cancelled"],
+        &["reserved 1 card 20", "reserved 2 card 30", "charge 1 captured"],
+    ] {
+        assert!(!kept(names), "{names:?}");
+    }
+}
+
+#[test]
+fn money_that_an_account_cannot_take_back_waits_for_staff() {
+    let mut paid = after(&["reserved 1 wallet 20"]);
+    let account = paid.wallet.account.as_mut().unwrap();
+    account.balance = Money::new("999999999999999".parse().unwrap(), Currency::USD).unwrap();
+
+    let cancelled = decide(order(), paid, Event::OrderCancelled);
+
+    assert!(cancelled.announce.is_empty() && cancelled.entries.is_empty());
+    let payment = cancelled.state.payment.unwrap();
+    assert_eq!(payment.undoing, Undoing::Owed);
+    assert!(matches!(payment.standing, Standing::Captured(capture)
+        if capture.refund_refused.is_some() && capture.refunded.is_zero()));
+}

@@ -1,0 +1,244 @@
+//! Accounts, their ledger and holds over HTTP; and what can be paid with.
+
+use payment_svc::holds;
+use serde_json::{Value, json};
+
+use super::{an_order, server::a_server};
+
+#[tokio::test]
+async fn an_account_is_opened_filled_and_read() {
+    let server = a_server().await;
+
+    let opened = server.post("/v1/accounts/c-1", json!({"currency": "USD"})).await;
+    assert_eq!(opened.status, 201);
+    assert_eq!(opened.headers["location"], "/v1/accounts/c-1");
+    assert_eq!(server.post("/v1/accounts/c-1", json!({})).await.code(), (409, "account_exists"));
+
+    let key = [("idempotency-key", "k-1")];
+    let body = json!({"amount": {"amount": "100.00", "currency": "USD"}});
+    let deposited = server.post_with("/v1/accounts/c-1/deposit", &key, body.clone()).await;
+    let replayed = server.post_with("/v1/accounts/c-1/deposit", &key, body).await;
+    assert_eq!(deposited.status, 201);
+    assert_eq!(replayed.body, deposited.body);
+    assert_eq!(replayed.headers["idempotency-replayed"], "true");
+    let other = server.post_with("/v1/accounts/c-1/deposit", &key, json!({"amount": 7})).await;
+    assert_eq!(other.code(), (422, "idempotency_key_reused"));
+
+    let read = server.get("/v1/accounts/c-1/balance").await;
+    assert_eq!(read.body["balance"], json!({"amount": "100.00", "currency": "USD"}));
+    assert_eq!(read.body, server.get("/v1/accounts/c-1").await.body);
+    let entries = server.get("/v1/accounts/c-1/entries").await;
+    let [entry] = &entries.body["items"].as_array().unwrap()[..] else { panic!("one entry") };
+    assert_eq!(entry["id"], deposited.body["entry_id"]);
+    assert_eq!((&entry["kind"], &entry["debit"]), (&json!("deposit"), &json!("outside")));
+    assert_eq!(server.get("/v1/accounts/nobody").await.code(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn the_ledger_is_read_page_by_page() {
+    let server = a_server().await.with_account("c-1", "1.00").await;
+    for _ in 0..4 {
+        server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
+    }
+
+    let mut path = "/v1/accounts/c-1/entries?limit=2".to_owned();
+    let mut sizes = Vec::new();
+    loop {
+        let page = server.get(&path).await.body;
+        sizes.push(page["items"].as_array().unwrap().len());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/accounts/c-1/entries?limit=2&cursor={cursor}");
+    }
+
+    assert_eq!(sizes, [2, 2, 1]);
+    let bad = server.get("/v1/accounts/c-1/entries?cursor=abc").await;
+    assert_eq!(bad.code(), (400, "bad_cursor"));
+}
+
+#[tokio::test]
+async fn amounts_are_read_strictly() {
+    let server = a_server().await.with_account("c-1", "1.00").await;
+    for (amount, code, pointer) in [
+        (json!("0"), "amount_not_positive", "/amount"),
+        (json!("-5.00"), "amount_not_positive", "/amount"),
+        (json!("1.000"), "too_many_decimals", "/amount"),
+        (json!("1e2"), "invalid_value", "/amount"),
+        (json!("10000000"), "invalid_value", "/amount"),
+        (json!("a lot"), "invalid_value", "/amount"),
+        (json!({"amount": "1.00", "currency": "EUR"}), "invalid_value", "/amount/currency"),
+        (json!({"amount": "1.00", "currency": "XYZ"}), "unknown_currency", "/amount/currency"),
+        (json!(null), "missing_field", "/amount"),
+    ] {
+        let told = server.post("/v1/accounts/c-1/deposit", json!({"amount": amount.clone()})).await;
+        assert_eq!((told.code(), told.pointer()), ((422, code), pointer), "{amount}");
+    }
+    let bare = server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.000"})).await;
+    assert_eq!((bare.code(), bare.pointer()), ((422, "too_many_decimals"), "/amount"));
+    let told = server.post("/v1/accounts/c-2", json!({"currency": "dollars"})).await;
+    assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), "/currency"));
+}
+
+#[tokio::test]
+async fn money_is_held_and_released() {
+    let server = a_server().await.with_account("c-1", "50.00").await;
+    let order = an_order().to_string();
+    let hold = |amount: &str| json!({"order_id": order, "amount": amount});
+    let release = json!({"order_id": order});
+
+    let path = "/v1/accounts/c-1/release";
+    assert_eq!(server.post(path, release.clone()).await.code(), (404, "not_found"));
+    let path = "/v1/accounts/c-1/hold";
+    assert_eq!(server.post(path, hold("50.01")).await.code(), (409, "insufficient_funds"));
+    let done = server.post(path, hold("20.00")).await;
+    assert_eq!(
+        (done.status.as_u16(), &done.body["account"]["held"]["amount"]),
+        (201, &json!("20.00"))
+    );
+    assert_eq!(server.post(path, hold("20.00")).await.status, 200);
+    assert_eq!(server.post(path, hold("21.00")).await.code(), (409, "hold_exists"));
+    for _ in 0..2 {
+        let released = server.post("/v1/accounts/c-1/release", release.clone()).await;
+        assert_eq!(released.body["account"]["available"]["amount"], "50.00");
+        assert_eq!(released.status, 200);
+    }
+}
+
+/// Whether a bare amount fits is the account's to say, and so kept; what the body alone shows is
+/// not, so that the same key goes through once it is put right.
+#[tokio::test]
+async fn a_refusal_is_kept_under_its_key_only_if_the_account_made_it() {
+    let server = a_server().await.with_account("c-1", "1.00").await;
+    let path = "/v1/accounts/c-1/deposit";
+    for (amount, code, is_kept) in [
+        (json!("1.000"), "too_many_decimals", true),
+        (json!({"amount": "1.00", "currency": "EUR"}), "invalid_value", true),
+        (json!({"amount": "1.000", "currency": "USD"}), "too_many_decimals", false),
+        (json!("0"), "amount_not_positive", false),
+        (json!("1e2"), "invalid_value", false),
+        (json!({"amount": "1.00", "currency": "XYZ"}), "unknown_currency", false),
+    ] {
+        let key = an_order().to_string();
+        let key = [("idempotency-key", key.as_str())];
+
+        let refused = server.post_with(path, &key, json!({"amount": amount.clone()})).await;
+        let right = server.post_with(path, &key, json!({"amount": "2.00"})).await;
+
+        assert_eq!(refused.code(), (422, code), "{amount}");
+        if is_kept {
+            assert_eq!(right.code(), (422, "idempotency_key_reused"), "{amount}");
+        } else {
+            assert_eq!(right.status, 201, "{amount}");
+        }
+    }
+}
+
+/// Entries of many deposits at once: each page goes on where the last one ended, and nothing is
+/// told before what was booked earlier.
+#[tokio::test]
+async fn entries_are_told_in_the_order_in_which_they_were_booked() {
+    let mut server = a_server().await.with_account("c-1", "1.00").await;
+    // An id that was made earlier, as that of a batch that waited for the account's lock.
+    let earlier = "insert into ledger_entries
+            (customer_id, entry_id, kind, debit, credit, amount, currency, at)
+        values ('c-1', '01932c1e-0000-7000-8000-000000000000', 'deposit', 'outside', 'available',
+            7, 'USD', clock_timestamp())";
+    sqlx::raw_sql(earlier).execute(server.shop.mailbox.db().await).await.unwrap();
+    let deposit = || server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"}));
+    for _ in 0..4 {
+        let deposited = tokio::join!(deposit(), deposit(), deposit(), deposit());
+        assert_eq!(deposited.0.status, 201);
+    }
+
+    let (mut times, mut amounts) = (Vec::new(), Vec::new());
+    let mut path = "/v1/accounts/c-1/entries?limit=5".to_owned();
+    loop {
+        let page = server.get(&path).await.body;
+        for entry in page["items"].as_array().unwrap() {
+            times.push(entry["at"].as_str().unwrap().to_owned());
+            amounts.push(entry["amount"]["amount"].as_str().unwrap().to_owned());
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/accounts/c-1/entries?limit=5&cursor={cursor}");
+    }
+
+    assert_eq!((times.len(), amounts[1].as_str()), (18, "7.00"));
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[tokio::test]
+async fn what_is_held_for_an_id_that_never_becomes_an_order_goes_back_after_a_day() {
+    let mut server = a_server().await.with_account("c-1", "50.00").await;
+    let (never, waiting, young) = (an_order(), an_order(), an_order());
+    server.waits_for(waiting, "20.00").await;
+    for order in [never, waiting, young] {
+        let body = json!({"order_id": order.to_string(), "amount": "10.00"});
+        assert_eq!(server.post("/v1/accounts/c-1/hold", body).await.status, 201);
+    }
+    let old = format!(
+        "update holds set held_at = held_at - interval '24 hours'
+        where order_id <> '{young}'"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(old)).execute(server.shop.mailbox.db().await).await.unwrap();
+    let pool = chassis::database::connect_pool(&server.shop.database.url(), 1).await.unwrap();
+
+    for _ in 0..2 {
+        holds::expire(&server.mailbox, &pool).await.unwrap();
+    }
+
+    let account = server.get("/v1/accounts/c-1").await.body;
+    assert_eq!(account["held"]["amount"], "20.00", "what an order waits for stays");
+    let entries = server.get("/v1/accounts/c-1/entries").await.body;
+    let last = entries["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["kind"], &last["order_id"]), (&json!("release"), &json!(never.to_string())));
+    let again = json!({"order_id": never.to_string(), "amount": "5.00"});
+    assert_eq!(server.post("/v1/accounts/c-1/hold", again).await.status, 201);
+    holds::expire(&server.mailbox, &pool).await.unwrap();
+    let account = server.get("/v1/accounts/c-1").await.body;
+    assert_eq!(account["held"]["amount"], "25.00", "a new hold has its own day");
+}
+
+#[tokio::test]
+async fn payment_methods_are_validated_without_trying() {
+    let server = a_server().await;
+    let path = "/v1/payment-methods/validate";
+    let card = |number: &str, expiry: &str| json!({"type": "credit_card", "card_number": number, "expiry": expiry, "cvv": "1234"});
+    let token = |token: &str| json!({"type": "card", "token": token});
+    for (method, last4, reason) in [
+        (token("tok_visa"), json!("4242"), Value::Null),
+        (token("tok_declined"), json!("0002"), json!("card_declined")),
+        (token("tok_insufficient"), json!("9995"), json!("insufficient_funds")),
+        (token("tok_x"), Value::Null, json!("card_declined")),
+        (token("5555555555554444"), Value::Null, json!("card_number_refused")),
+        (card("4242424242424242", "01/20"), json!("4242"), json!("expired_card")),
+        (card("5555555555554444", "12/29"), Value::Null, json!("card_number_refused")),
+        (card("4242424242424242", "13/29"), Value::Null, json!("invalid_value")),
+        (json!({"type": "gold", "token": "x"}), Value::Null, json!("unknown_payment_method")),
+        (json!({"type": "wallet"}), Value::Null, Value::Null),
+    ] {
+        let told = server.post(path, json!({"payment_method": method.clone()})).await;
+
+        assert_eq!(told.status, 200, "{method}: {}", told.body);
+        assert_eq!(told.body["valid"], json!(reason.is_null()), "{}", told.body);
+        assert_eq!((&told.body["last4"], &told.body["reason"]), (&last4, &reason), "{method}");
+    }
+    let shapeless = server.post(path, json!({"payment_method": {"type": "card"}})).await;
+    assert_eq!(shapeless.code(), (422, "missing_field"));
+}
+
+#[tokio::test]
+async fn a_validation_honours_its_idempotency_key() {
+    let server = a_server().await;
+    let path = "/v1/payment-methods/validate";
+    let method = |token: &str| json!({"payment_method": {"type": "card", "token": token}});
+    let key = [("idempotency-key", "k-1")];
+
+    let first = server.post_with(path, &key, method("tok_visa")).await;
+    let again = server.post_with(path, &key, method("tok_visa")).await;
+    let other = server.post_with(path, &key, method("tok_declined")).await;
+    let bad = server.post_with(path, &[("idempotency-key", "")], method("tok_visa")).await;
+
+    assert_eq!((first.status, &again.body), (again.status, &first.body));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(other.code(), (422, "idempotency_key_reused"));
+    assert_eq!(bad.code(), (400, "bad_header"));
+}

@@ -1,0 +1,215 @@
+//! Consuming over HTTP: what is read, what is not and why, and an operator's pause and resume.
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, State},
+    response::Response,
+    routing::{get, post},
+};
+use chassis::{
+    Code, Problem,
+    body::{Fields, Json, JsonBody},
+    clock::rfc3339,
+    http,
+};
+use mailbox::{
+    Answer, ConsumedPartition, ConsumerError, ConsumerRequest, ConsumerState, Mailbox, Outcome,
+    Reactor, ResumeFrom, ResumeScope,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    ask::{Asked, key_reused, outcome},
+    operators::{REASON_CHARS_MAX, check_service, unanswered},
+};
+
+const CURSOR: &str = "consumers";
+/// A topic's name is at most this long.
+const TOPIC_CHARS_MAX: usize = 249;
+
+struct Desk<R: Reactor> {
+    mailbox: Mailbox<R>,
+    service: &'static str,
+}
+
+impl<R: Reactor> Clone for Desk<R> {
+    fn clone(&self) -> Self {
+        Self { mailbox: self.mailbox.clone(), service: self.service }
+    }
+}
+
+/// `/v1/consumers` of one service.
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+    Router::new()
+        .route("/v1/consumers", get(list::<R>))
+        .route("/v1/consumers/{service}/pause", post(pause::<R>))
+        .route("/v1/consumers/{service}/resume", post(resume::<R>))
+        .with_state(Desk { mailbox, service })
+}
+
+#[derive(Serialize)]
+struct Item {
+    service: &'static str,
+    topic: String,
+    partition: Option<i32>,
+    state: &'static str,
+    reason: Option<String>,
+    lag: Option<i64>,
+    since: Option<String>,
+}
+
+async fn list<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
+    let service = params.take("service");
+    let page = params.take_page()?;
+    params.finish()?;
+    check_service(service.as_deref(), desk.service)?;
+    // A service's partitions are few: a page is what follows a place in the one list of them.
+    let after: Option<(String, Option<i32>)> =
+        page.cursor.map(|cursor| http::read_cursor(CURSOR, &cursor)).transpose()?;
+    let all = desk.mailbox.consumers().await.map_err(|error| unanswered(&error))?;
+    let place = |it: &ConsumedPartition| (it.topic.clone(), it.partition);
+    let mut left = all.into_iter().filter(|it| after.as_ref().is_none_or(|at| place(it) > *at));
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let shown: Vec<ConsumedPartition> = left.by_ref().take(limit).collect();
+    let next = left.next().and(shown.last()).map(|it| http::write_cursor(CURSOR, &place(it)));
+    let items: Vec<Item> = shown.into_iter().map(|it| desk.item(it)).collect();
+    Ok(http::list(&items, next))
+}
+
+async fn pause<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path(service): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    desk.is_here(&service)?;
+    let (topic, reason) = body.read(|fields| {
+        let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
+        let reason = fields.text("reason", REASON_CHARS_MAX)?.to_owned();
+        Some((topic, reason))
+    })?;
+    let request = desk.request(&asked, &body, &reason, topic.as_deref(), "paused")?;
+    respond(desk.mailbox.pause(topic.as_deref(), &request).await)
+}
+
+async fn resume<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path(service): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    desk.is_here(&service)?;
+    let (topic, partition, from, reason) = body.read(|fields| {
+        let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
+        let partition = fields.optional_integer("partition", 0..=i64::from(i32::MAX));
+        let from = read_from(fields);
+        let reason = fields.text("reason", REASON_CHARS_MAX)?.to_owned();
+        if partition.is_some() && topic.is_none() {
+            fields.refuse("topic", Code::MissingField, "is missing: a partition is one of a topic");
+            return None;
+        }
+        if matches!(from, Some(ResumeFrom::Offset(_))) && partition.is_none() {
+            let wrong = "is missing: an offset is a place in one partition";
+            fields.refuse("partition", Code::MissingField, wrong);
+            return None;
+        }
+        let partition = partition.and_then(|number| i32::try_from(number).ok());
+        Some((topic, partition, from, reason))
+    })?;
+    let request = desk.request(&asked, &body, &reason, topic.as_deref(), "reading")?;
+    let scope = ResumeScope { topic: topic.as_deref(), partition, from };
+    respond(desk.mailbox.resume(scope, &request).await)
+}
+
+/// `"here"`, `"beginning"` or `{"offset":N}`; what else it is has been noted.
+fn read_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
+    let wrong = "has to be \"here\", \"beginning\" or an object with an offset";
+    match fields.json("from")? {
+        Json::Text(text) if text == "here" => Some(ResumeFrom::Here),
+        Json::Text(text) if text == "beginning" => Some(ResumeFrom::Beginning),
+        Json::Object(_) => fields
+            .optional_object("from", |from| from.integer("offset", 0..=i64::MAX))
+            .map(ResumeFrom::Offset),
+        _ => {
+            fields.refuse("from", Code::InvalidValue, wrong);
+            None
+        }
+    }
+}
+
+fn respond(end: Result<(Answer, bool), ConsumerError>) -> Result<Response, Problem> {
+    let invalid = |error: &ConsumerError, pointer: &'static str, code: Code| {
+        let detail = error.to_string();
+        Problem::new(code, detail.clone()).at(pointer, code, detail)
+    };
+    match end {
+        Ok((answer, replayed)) => Ok(outcome(Outcome { answer, replayed })),
+        Err(error @ ConsumerError::UnknownTopic) => {
+            Err(invalid(&error, "/topic", Code::InvalidValue))
+        }
+        Err(error @ ConsumerError::NoPlace) => Err(invalid(&error, "/from", Code::MissingField)),
+        Err(error @ ConsumerError::NoPartition) => {
+            Err(invalid(&error, "/partition", Code::MissingField))
+        }
+        Err(error @ (ConsumerError::PausedWhole | ConsumerError::NotStopped)) => {
+            Err(invalid(&error, "/partition", Code::InvalidValue))
+        }
+        Err(error @ ConsumerError::OutOfRange { .. }) => {
+            Err(invalid(&error, "/from/offset", Code::InvalidValue))
+        }
+        Err(ConsumerError::KeyReused) => Err(key_reused()),
+        Err(ConsumerError::Database(error)) => Err(unanswered(&error)),
+        Err(ConsumerError::Kafka(why)) => {
+            tracing::warn!(why, "Kafka did not take an operator's request");
+            let detail = format!("Kafka did not take it: {why}");
+            Err(Problem::new(Code::Overloaded, detail).retry_after(1))
+        }
+    }
+}
+
+impl<R: Reactor> Desk<R> {
+    fn is_here(&self, service: &str) -> Result<(), Problem> {
+        if service == self.service {
+            return Ok(());
+        }
+        Err(Problem::new(Code::NotFound, format!("this is {}", self.service)))
+    }
+
+    fn item(&self, it: ConsumedPartition) -> Item {
+        let state = match it.state {
+            ConsumerState::Reading => "reading",
+            ConsumerState::Paused => "paused",
+            ConsumerState::Stopped => "stopped",
+        };
+        Item {
+            service: self.service,
+            topic: it.topic,
+            partition: it.partition,
+            state,
+            reason: it.reason,
+            lag: it.lag,
+            since: it.since.map(rfc3339),
+        }
+    }
+
+    fn request<'a>(
+        &self,
+        asked: &Asked,
+        body: &JsonBody,
+        reason: &'a str,
+        topic: Option<&str>,
+        state: &str,
+    ) -> Result<ConsumerRequest<'a>, Problem> {
+        let said = json!({
+            "service": self.service, "topic": topic, "state": state, "reason": reason,
+        });
+        let body_said = serde_json::to_vec(&said).expect("plain words are JSON");
+        let answer = Answer { status: 200, headers: Vec::new(), body: body_said };
+        Ok(ConsumerRequest { caller: asked.caller(), reason, key: asked.key(&body.0)?, answer })
+    }
+}

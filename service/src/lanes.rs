@@ -1,0 +1,137 @@
+//! The relay's lane of a service over HTTP: whether it ships, and an operator's pause and resume.
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, State},
+    response::Response,
+    routing::{get, post},
+};
+use chassis::{
+    Code, Problem,
+    body::{Fields, JsonBody},
+    clock::rfc3339,
+    http,
+    problem::Entry,
+};
+use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorRequest, Reactor};
+use serde::Serialize;
+
+use crate::{
+    ask::{Asked, refusal, told},
+    operators::{REASON_CHARS_MAX, unanswered},
+    replays::answered,
+};
+
+struct Desk<R: Reactor> {
+    mailbox: Mailbox<R>,
+    service: &'static str,
+}
+
+impl<R: Reactor> Clone for Desk<R> {
+    fn clone(&self) -> Self {
+        Self { mailbox: self.mailbox.clone(), service: self.service }
+    }
+}
+
+/// `/v1/lanes` of one service.
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+    Router::new()
+        .route("/v1/lanes", get(list::<R>))
+        .route("/v1/lanes/{service}/pause", post(pause::<R>))
+        .route("/v1/lanes/{service}/resume", post(resume::<R>))
+        .with_state(Desk { mailbox, service })
+}
+
+#[derive(Serialize)]
+struct LaneView {
+    service: &'static str,
+    state: &'static str,
+    reason: Option<String>,
+    lag: i64,
+    since: Option<String>,
+}
+
+fn view(service: &'static str, lane: Lane) -> LaneView {
+    let state = match lane.state {
+        LaneState::Shipping => "shipping",
+        LaneState::Paused => "paused",
+        LaneState::Stopped => "stopped",
+    };
+    LaneView { service, state, reason: lane.reason, lag: lane.lag, since: lane.since.map(rfc3339) }
+}
+
+async fn list<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
+    let wanted = params.take("service");
+    let page = params.take_page()?;
+    params.finish()?;
+    if wanted.is_some_and(|wanted| wanted != desk.service) {
+        return Err(Problem::new(Code::BadParameter, format!("this is {}", desk.service)));
+    }
+    if page.cursor.is_some() {
+        return Err(Problem::new(Code::BadCursor, "the list is one page"));
+    }
+    let lane = desk.mailbox.lane().await.map_err(|error| unanswered(&error))?;
+    Ok(http::list(&[view(desk.service, lane)], None))
+}
+
+async fn pause<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path(service): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    desk.is_named(&service)?;
+    let reason = body.read(|fields| Some(fields.text("reason", REASON_CHARS_MAX)?.to_owned()))?;
+    let key = asked.key(&body.0)?;
+    let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
+    answered(desk.mailbox.pause_lane(request, |change| desk.tell(change)).await)
+}
+
+async fn resume<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path(service): Path<String>,
+    asked: Asked,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    desk.is_named(&service)?;
+    let (reason, from) = body.read(|fields| {
+        let from = resume_from(fields);
+        let reason = fields.text("reason", REASON_CHARS_MAX);
+        Some((reason?.to_owned(), from))
+    })?;
+    let key = asked.key(&body.0)?;
+    let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
+    answered(desk.mailbox.resume_lane(request, from, |change| desk.tell(change)).await)
+}
+
+/// From where a stopped lane goes on.
+fn resume_from(fields: &mut Fields<'_>) -> Option<LaneStart> {
+    fields.optional_parsed("from", |word| match word {
+        "here" => Ok(LaneStart::Here),
+        "beginning" => Ok(LaneStart::Beginning),
+        _ => Err((Code::InvalidValue, "has to be here or beginning".into())),
+    })
+}
+
+impl<R: Reactor> Desk<R> {
+    fn is_named(&self, service: &str) -> Result<(), Problem> {
+        let none = || Problem::new(Code::NotFound, format!("this is {}", self.service));
+        (service == self.service).then_some(()).ok_or_else(none)
+    }
+
+    fn tell(&self, change: LaneChange) -> Answer {
+        match change {
+            LaneChange::Done(lane) => told(200, &view(self.service, lane), None),
+            LaneChange::WhereFrom(lane) => {
+                let why = lane.reason.unwrap_or_default();
+                let detail = format!("the lane is stopped: say from where it goes on ({why})");
+                let (pointer, code) = ("/from".to_owned(), Code::MissingField);
+                refusal(&Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0))
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What operators did, over HTTP: the newest first.
+
+use axum::{
+    Router,
+    extract::{RawQuery, State},
+    response::Response,
+    routing::get,
+};
+use chassis::{Problem, clock::rfc3339, http};
+use mailbox::{Mailbox, OperationRecord, Reactor};
+use serde_json::{Value, json};
+
+use crate::operators::{check_service, unanswered};
+
+/// The gateway writes cursors of this list, too: it merges all services' by time.
+const CURSOR: &str = "operations";
+
+struct Desk<R: Reactor> {
+    mailbox: Mailbox<R>,
+    service: &'static str,
+}
+
+impl<R: Reactor> Clone for Desk<R> {
+    fn clone(&self) -> Self {
+        Self { mailbox: self.mailbox.clone(), service: self.service }
+    }
+}
+
+/// `/v1/operations` of one service.
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+    Router::new().route("/v1/operations", get(list::<R>)).with_state(Desk { mailbox, service })
+}
+
+async fn list<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
+    let service = params.take("service");
+    let page = params.take_page()?;
+    params.finish()?;
+    check_service(service.as_deref(), desk.service)?;
+    let before = match page.cursor {
+        Some(cursor) => http::read_cursor::<i64>(CURSOR, &cursor)?,
+        None => i64::MAX,
+    };
+    let mut found = desk
+        .mailbox
+        .operations(before, page.limit + 1)
+        .await
+        .map_err(|error| unanswered(&error))?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let is_more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| is_more);
+    let next = last.map(|it| http::write_cursor(CURSOR, &it.operation_id));
+    let items: Vec<Value> = found.iter().map(|it| item(desk.service, it)).collect();
+    Ok(http::list(&items, next))
+}
+
+fn item(service: &str, it: &OperationRecord) -> Value {
+    json!({
+        "id": it.operation_id, "service": service, "at": rfc3339(it.at), "caller": it.caller,
+        "action": it.action, "reason": it.reason, "topic": it.topic, "partition": it.partition,
+        "key": it.key, "event_id": it.event_id, "source": it.source, "version": it.version,
+    })
+}

@@ -1,0 +1,166 @@
+//! Replays over HTTP: events of a service's outbox that are to be shipped once more.
+
+use std::borrow::Cow;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::Response,
+    routing::{get, post},
+};
+use chassis::{
+    Code, Problem,
+    body::{Fields, JsonBody},
+    clock::{parse, rfc3339},
+    problem::Entry,
+};
+use mailbox::{
+    Answer, Mailbox, OperatorError, OperatorRequest, Outcome, Reactor, Replay, ReplayScope,
+};
+use proto::topic;
+use serde_json::{Value, json};
+
+use crate::{
+    ask::{Asked, key_reused, outcome, told},
+    operators::{REASON_CHARS_MAX, unanswered},
+};
+
+const KEY_CHARS_MAX: usize = 200;
+const TOPIC_CHARS_MAX: usize = 200;
+const SERVICE_CHARS_MAX: usize = 64;
+
+struct Desk<R: Reactor> {
+    mailbox: Mailbox<R>,
+    service: &'static str,
+}
+
+impl<R: Reactor> Clone for Desk<R> {
+    fn clone(&self) -> Self {
+        Self { mailbox: self.mailbox.clone(), service: self.service }
+    }
+}
+
+/// `/v1/replays` of one service.
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+    Router::new()
+        .route("/v1/replays", post(start::<R>))
+        .route("/v1/replays/{id}", get(show::<R>))
+        .with_state(Desk { mailbox, service })
+}
+
+/// What a body asks for.
+struct Wish {
+    service: String,
+    topic: Option<String>,
+    scope: ReplayScope,
+    is_dry_run: bool,
+    reason: String,
+}
+
+fn read(fields: &mut Fields<'_>) -> Option<Wish> {
+    let service = fields.text("service", SERVICE_CHARS_MAX).map(str::to_owned);
+    let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(str::to_owned);
+    let key = fields.optional_text("key", KEY_CHARS_MAX).map(str::to_owned);
+    let instant = |text: &str| {
+        parse(text)
+            .ok_or((Code::InvalidValue, "has to be a time, such as 2026-11-20T10:00:00Z".into()))
+    };
+    let (from_at, to_at) =
+        (fields.optional_parsed("from", instant), fields.optional_parsed("to", instant));
+    let is_dry_run = if fields.has("dry_run") { fields.flag("dry_run") } else { Some(true) };
+    // Asked for, whether it is there or not: otherwise a null would be unknown.
+    fields.json("dry_run");
+    let reason = fields.text("reason", REASON_CHARS_MAX).map(str::to_owned);
+    Some(Wish {
+        service: service?,
+        topic,
+        scope: ReplayScope { topics: Vec::new(), key, from_at, to_at },
+        is_dry_run: is_dry_run?,
+        reason: reason?,
+    })
+}
+
+async fn start<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    asked: Asked,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let mut wish = body.read(read)?;
+    if wish.service != desk.service {
+        return Err(fault("/service", format!("this is {}", desk.service)));
+    }
+    let said = desk.mailbox.topics().await.map_err(|error| unanswered(&error))?;
+    wish.scope.topics = topics(said, wish.topic)?;
+    if wish.is_dry_run {
+        let size = desk.mailbox.size_replay(&wish.scope).await;
+        let size = size.map_err(|error| unanswered(&error))?;
+        let counted = json!({ "events": size.events, "keys": size.keys });
+        return Ok(first(told(200, &counted, None)));
+    }
+    let key = asked.key(&body.0)?;
+    let request =
+        OperatorRequest { caller: asked.caller(), reason: &wish.reason, key: key.as_ref() };
+    answered(desk.mailbox.start_replay(&wish.scope, request, started).await)
+}
+
+fn started(replay: &Replay) -> Answer {
+    let body = json!({
+        "id": replay.id, "events": replay.events, "keys": replay.keys, "done": replay.done,
+    });
+    told(202, &body, Some(format!("/v1/replays/{}", replay.id)))
+}
+
+/// Which of the topics that a service says are replayed.
+fn topics(said: Vec<String>, wanted: Option<String>) -> Result<Vec<String>, Problem> {
+    match wanted {
+        None => Ok(said.into_iter().filter(|name| name != topic::CATALOGUE).collect()),
+        Some(name) if name == topic::CATALOGUE => Err(fault(
+            "/topic",
+            "the catalogue is not replayed: an old event would outlive the newest in a compacted \
+             topic; inventory-svc says each product anew",
+        )),
+        Some(name) if said.contains(&name) => Ok(vec![name]),
+        Some(_) => Err(fault("/topic", format!("is none of this service's: {}", said.join(", ")))),
+    }
+}
+
+fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
+    let (code, pointer) = (Code::InvalidValue, pointer.to_owned());
+    Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0)
+}
+
+async fn show<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let none = || Problem::new(Code::NotFound, "there is no such replay");
+    let id = id.parse().map_err(|_| none())?;
+    let replay = desk.mailbox.replay(id).await.map_err(|error| unanswered(&error))?;
+    let replay = replay.ok_or_else(none)?;
+    Ok(first(told(200, &view(desk.service, &replay), None)))
+}
+
+fn view(service: &str, replay: &Replay) -> Value {
+    json!({
+        "id": replay.id, "service": service, "topics": replay.topics, "key": replay.key,
+        "reason": replay.reason, "events": replay.events, "keys": replay.keys,
+        "done": replay.done, "state": if replay.ended_at.is_some() { "ended" } else { "running" },
+        "started_at": rfc3339(replay.started_at), "ended_at": replay.ended_at.map(rfc3339),
+    })
+}
+
+fn first(answer: Answer) -> Response {
+    outcome(Outcome { answer, replayed: false })
+}
+
+/// The response to what an operator asked for.
+pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, Problem> {
+    match end {
+        Ok(answer) => Ok(first(answer)),
+        Err(OperatorError::Answered(answer)) => Ok(outcome(Outcome { answer, replayed: true })),
+        Err(OperatorError::KeyReused) => Err(key_reused()),
+        Err(OperatorError::Database(error)) => Err(unanswered(&error)),
+        // What only parked keys can come to.
+        Err(error) => Err(unanswered(&error)),
+    }
+}

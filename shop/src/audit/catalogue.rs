@@ -1,0 +1,95 @@
+//! The catalogue: what inventory-svc has for sale, what it said of it, and what order-svc checks
+//! orders against.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::check::{Checks, Promise};
+use super::messages::Last;
+use super::said::{Said, number_of_name};
+use super::store::{self, orders::ProductRow};
+use super::{now, read};
+use crate::Stack;
+
+/// How long what was said of a product may take to be heard.
+const HEARD_SECONDS: u32 = 60;
+
+/// How often the two are compared before they are called different, and how long after.
+const LOOKS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(700);
+
+/// Each product against the outbox of its own snapshot, and against what was said of it at last.
+pub(super) fn said(products: &[ProductRow], said: &Said, last: &Last, checks: &mut Checks) {
+    for ProductRow { sku, version, content } in products {
+        checks.looked(Promise::VersionsAgree, 1);
+        let number = number_of_name(sku.as_bytes());
+        let reached = said.reached(number).outbox;
+        if reached != 0 && reached != *version {
+            checks.broken(Promise::VersionsAgree, || {
+                format!("{sku} counts {version} events, its outbox ends with {reached}")
+            });
+        }
+        checks.looked(Promise::ContentsAgree, 1);
+        let is_other = |(at, said): &(i64, u32)| at == version && said != content;
+        if last.get(&number).is_some_and(is_other) {
+            checks.broken(Promise::ContentsAgree, || {
+                format!("version {version} of {sku} was said otherwise than it is kept")
+            });
+        }
+    }
+}
+
+/// What order-svc has heard of each product against the product.
+pub(super) async fn seen(stack: &Stack, said: &Said, checks: &mut Checks) -> anyhow::Result<()> {
+    let mut owner = read::connect(stack, "stock").await?;
+    let mut reader = read::connect(stack, "orders").await?;
+    let mut wrong = Vec::new();
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let products = store::stock::products(&mut owner).await?;
+        let seen = store::orders::products_seen(&mut reader).await?;
+        if look == 0 {
+            checks.looked(Promise::ReadModelAgrees, u64::try_from(products.len())?);
+        }
+        wrong = differences(&products, seen, said, now());
+        if wrong.is_empty() {
+            break;
+        }
+    }
+    for what in wrong {
+        checks.broken(Promise::ReadModelAgrees, || what);
+    }
+    Ok(())
+}
+
+/// What does not fit: a version that is the same and says something else, one that is behind for
+/// too long, and a product that is not for sale. The products were read first.
+pub(super) fn differences(
+    products: &[ProductRow],
+    seen: Vec<ProductRow>,
+    said: &Said,
+    now: u32,
+) -> Vec<String> {
+    let mut seen: HashMap<String, (i64, u32)> =
+        seen.into_iter().map(|row| (row.sku, (row.version, row.content))).collect();
+    let mut wrong = Vec::new();
+    for ProductRow { sku, version, content } in products {
+        let (heard, known) = seen.remove(sku).unwrap_or_default();
+        let reached = said.reached(number_of_name(sku.as_bytes()));
+        // What was said since the outbox was read is young.
+        let is_new = reached.outbox < *version && reached.outbox > 0;
+        let waits = if is_new { 0 } else { now.saturating_sub(reached.outbox_at) };
+        if heard == *version && known != *content {
+            wrong.push(format!("version {version} of {sku} is not what order-svc knows it as"));
+        } else if heard < *version && waits > HEARD_SECONDS {
+            wrong.push(format!("order-svc knows version {heard} of {sku}, not {version}"));
+        }
+    }
+    wrong.extend(seen.into_keys().map(|sku| format!("order-svc knows {sku}, which is not sold")));
+    wrong
+}
+
+#[cfg(test)]
+mod tests;

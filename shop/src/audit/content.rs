@@ -1,0 +1,332 @@
+//! What events say, and what the states that said them say, in numbers that can be compared.
+//!
+//! An order, a reservation, a payment and a notice each foretell what their events hold: who, how
+//! much, which pieces, why. The same function makes the number from a row and from a message, so
+//! what differs was said otherwise than it is kept. Thirty-two bits each: there may be a million
+//! orders, and a fault that hides once in four billion does not hide twice.
+
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
+use proto::Event;
+use proto::money::Money;
+use proto::notifications::notification_event::Event as Notification;
+use proto::orders::{
+    CancelReason, Line, PaymentMethod, Terms, order_event, order_event::Event as Said,
+};
+use proto::payments::{DeclineCode, payment_event::Event as Payment};
+use proto::stock::{Allocation, stock_event::Event as Stock};
+use serde::Deserialize;
+
+/// A number for each kind of event of a topic, by its member's number; 0 where nothing is known.
+/// The first place, which no member has, is that of the terms.
+pub(super) type Contents = [u32; 8];
+
+/// Where [`Contents`] holds what `OrderPlaced` and `StockReserved` say to payment-svc.
+pub(super) const TERMS: usize = 0;
+
+/// An amount in ten-thousandths, and its currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Amount {
+    pub(super) sum: i64,
+    pub(super) currency: [u8; 3],
+}
+
+impl Amount {
+    pub(super) fn new(sum: i64, currency: &str) -> Self {
+        Self { sum, currency: currency.as_bytes().try_into().unwrap_or_default() }
+    }
+}
+
+impl From<&Option<Money>> for Amount {
+    fn from(money: &Option<Money>) -> Self {
+        money.as_ref().map_or_else(Self::default, |money| {
+            let parts = i64::from(money.nanos) / 100_000;
+            Self::new(
+                money.units.saturating_mul(10_000).saturating_add(parts),
+                &money.currency_code,
+            )
+        })
+    }
+}
+
+/// A line of an order as order-svc keeps it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct LineRow {
+    pub(super) sku: Option<String>,
+    pub(super) name: String,
+    pub(super) quantity: u32,
+    pub(super) unit_price: rust_decimal::Decimal,
+}
+
+/// Pieces of an order as inventory-svc keeps them.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct PieceRow {
+    pub(super) sku: String,
+    pub(super) warehouse: String,
+    pub(super) quantity: u32,
+}
+
+/// Anything as a number that is not 0.
+pub(super) fn digest(parts: impl Hash) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    parts.hash(&mut hasher);
+    let hash = hasher.finish();
+    u32::try_from(hash >> 32).unwrap_or_default().max(1)
+}
+
+/// How many pieces of each SKU, whichever lines or warehouses they are on.
+pub(super) fn basket<'a>(pieces: impl Iterator<Item = (&'a str, u32)>) -> u32 {
+    let mut pieces: Vec<(&str, u64)> = pieces.map(|(sku, count)| (sku, count.into())).collect();
+    pieces.sort_unstable();
+    pieces.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        kept.1 += if same { next.1 } else { 0 };
+        same
+    });
+    digest(pieces)
+}
+
+/// The lines of an order, in their order.
+pub(super) fn lines<'a>(lines: impl Iterator<Item = (&'a str, &'a str, u32, Amount)>) -> u32 {
+    digest(lines.collect::<Vec<_>>())
+}
+
+pub(super) fn lines_of(rows: &[LineRow], currency: &str) -> u32 {
+    lines(rows.iter().map(|row| {
+        let sku = row.sku.as_deref().unwrap_or_default();
+        (
+            sku,
+            row.name.as_str(),
+            row.quantity,
+            Amount::new(ten_thousandths(row.unit_price), currency),
+        )
+    }))
+}
+
+/// An amount of a row's JSON. What does not fit is no amount that an order can have.
+pub(super) fn ten_thousandths(amount: rust_decimal::Decimal) -> i64 {
+    use rust_decimal::prelude::ToPrimitive as _;
+    (amount * rust_decimal::Decimal::from(10_000)).to_i64().unwrap_or(i64::MAX)
+}
+
+pub(super) fn pieces<'a>(pieces: impl Iterator<Item = (&'a str, &'a str, u32)>) -> u32 {
+    digest(pieces.collect::<Vec<_>>())
+}
+
+pub(super) fn pieces_of(rows: &[PieceRow]) -> u32 {
+    pieces(rows.iter().map(|row| (row.sku.as_str(), row.warehouse.as_str(), row.quantity)))
+}
+
+/// Who pays how much, and how.
+pub(super) fn terms(customer: &str, amount: Amount, method: &str) -> u32 {
+    digest((customer, amount, method))
+}
+
+/// `OrderPlaced`, `OrderConfirmed`.
+pub(super) fn ordered(customer: &str, revision: u32, total: Amount, lines: u32) -> u32 {
+    digest((customer, revision, total, lines))
+}
+
+/// `OrderAwaitingPayment`; the time is in microseconds.
+pub(super) fn awaiting(customer: &str, revision: u32, amount: Amount, pay_by: i64) -> u32 {
+    digest((customer, revision, amount, pay_by))
+}
+
+/// `OrderCancelled`. The words of a cancellation are not compared: they may be erased.
+pub(super) fn cancelled(customer: &str, revision: u32, total: Amount, reason: &str) -> u32 {
+    digest((customer, revision, total, reason))
+}
+
+/// `StockReserved`, but for its terms.
+pub(super) fn reserved(revision: u32, pieces: u32) -> u32 {
+    digest((revision, pieces))
+}
+
+/// `PaymentCaptured` by method, `PaymentDeclined` by code.
+pub(super) fn paid(customer: &str, revision: u32, amount: Amount, how: &str) -> u32 {
+    digest((customer, revision, amount, how))
+}
+
+/// `PaymentRefunded`.
+pub(super) fn refunded(customer: &str, amount: Amount) -> u32 {
+    digest((customer, amount))
+}
+
+/// `NotificationSent`, and with a failure `NotificationFailed`.
+pub(super) fn notified(id: &str, template: &str, failure: &str) -> u32 {
+    digest((id, template, failure))
+}
+
+/// `ProductChanged`.
+pub(super) fn product(name: &str, price: Amount, available: i64) -> u32 {
+    digest((name, price, available))
+}
+
+/// What an event says, and for `OrderPlaced` and `StockReserved` what its terms say; 0 for what no
+/// state foretells.
+pub(super) fn of(event: &Event) -> (u32, u32) {
+    match event {
+        Event::Orders(event) => of_order(event),
+        Event::Stock(Stock::StockReserved(it)) => {
+            (reserved(it.revision, allocations(&it.lines)), terms_of(it.terms.as_ref()))
+        }
+        Event::Stock(Stock::StockReleased(it)) => (allocations(&it.lines), 0),
+        Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => (0, 0),
+        Event::Payments(event) => (of_payment(event), 0),
+        Event::Notifications(Notification::NotificationSent(it)) => {
+            (notified(&it.notification_id, &it.template, ""), 0)
+        }
+        Event::Notifications(Notification::NotificationFailed(it)) => {
+            (notified(&it.notification_id, &it.template, &it.failure), 0)
+        }
+        Event::Catalogue(proto::catalogue::catalogue_event::Event::ProductChanged(it)) => {
+            (product(&it.name, Amount::from(&it.price), it.available), 0)
+        }
+    }
+}
+
+fn of_order(event: &order_event::Event) -> (u32, u32) {
+    match event {
+        Said::OrderPlaced(it) => {
+            let total = Amount::from(&it.total);
+            let placed = ordered(&it.customer_id, it.revision, total, said_lines(&it.lines));
+            (placed, terms_of(it.terms.as_ref()))
+        }
+        Said::OrderConfirmed(it) => {
+            let total = Amount::from(&it.total);
+            (ordered(&it.customer_id, it.revision, total, said_lines(&it.lines)), 0)
+        }
+        Said::OrderAwaitingPayment(it) => {
+            let pay_by = chassis::clock::parse(&it.pay_by);
+            let pay_by = pay_by.map_or(0, micros);
+            (awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by), 0)
+        }
+        Said::OrderCancelled(it) => {
+            let total = Amount::from(&it.total);
+            (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
+        }
+        Said::OrderAmended(_) | Said::OrderShipped(_) | Said::OrderDelivered(_) => (0, 0),
+    }
+}
+
+fn of_payment(event: &Payment) -> u32 {
+    match event {
+        Payment::PaymentCaptured(it) => {
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), method(it.method()))
+        }
+        Payment::PaymentDeclined(it) => {
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
+        }
+        Payment::PaymentRefunded(it) => refunded(&it.customer_id, Amount::from(&it.amount)),
+        Payment::PaymentVoided(_) => 0,
+    }
+}
+
+fn said_lines(said: &[Line]) -> u32 {
+    lines(
+        said.iter().map(|it| {
+            (it.sku.as_str(), it.name.as_str(), it.quantity, Amount::from(&it.unit_price))
+        }),
+    )
+}
+
+fn allocations(said: &[Allocation]) -> u32 {
+    pieces(said.iter().map(|it| (it.sku.as_str(), it.warehouse.as_str(), it.quantity)))
+}
+
+fn terms_of(said: Option<&Terms>) -> u32 {
+    said.map_or(1, |it| terms(&it.customer_id, Amount::from(&it.amount), method(it.method())))
+}
+
+fn method(method: PaymentMethod) -> &'static str {
+    match method {
+        PaymentMethod::Unspecified => "",
+        PaymentMethod::Wallet => "wallet",
+        PaymentMethod::Card => "card",
+        PaymentMethod::Deferred => "deferred",
+    }
+}
+
+fn reason(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::Unspecified => "",
+        CancelReason::InsufficientInventory => "insufficient_inventory",
+        CancelReason::PaymentDeclined => "payment_declined",
+        CancelReason::PaymentTimeout => "payment_timeout",
+        CancelReason::ReservationExpired => "reservation_expired",
+        CancelReason::CustomerRequest => "customer_request",
+        CancelReason::StaffRequest => "staff_request",
+    }
+}
+
+fn decline(code: DeclineCode) -> &'static str {
+    match code {
+        DeclineCode::Unspecified => "",
+        DeclineCode::CardDeclined => "card_declined",
+        DeclineCode::InsufficientFunds => "insufficient_funds",
+        DeclineCode::ExpiredCard => "expired_card",
+        DeclineCode::NoAccount => "no_account",
+        DeclineCode::CurrencyMismatch => "currency_mismatch",
+    }
+}
+
+/// An instant in microseconds since 1970.
+pub(super) fn micros(at: time::OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or_default()
+}
+
+/// The bytes that an order's history keeps of an event: nothing that the order itself knows, and
+/// nothing that only payment-svc needs.
+pub(super) fn in_history(event: Event) -> Vec<u8> {
+    let mut event = event;
+    match &mut event {
+        Event::Orders(said) => strip_order(said),
+        Event::Stock(said) => match said {
+            Stock::StockReserved(it) => {
+                it.order_id.clear();
+                it.terms = None;
+            }
+            Stock::StockRejected(it) => it.order_id.clear(),
+            Stock::StockReleased(it) => it.order_id.clear(),
+            Stock::ReservationExpired(it) => it.order_id.clear(),
+        },
+        Event::Payments(said) => {
+            let (order, customer) = match said {
+                Payment::PaymentCaptured(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+                Payment::PaymentDeclined(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+                Payment::PaymentVoided(it) => (&mut it.order_id, None),
+                Payment::PaymentRefunded(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            };
+            order.clear();
+            customer.into_iter().for_each(String::clear);
+        }
+        Event::Notifications(said) => match said {
+            Notification::NotificationSent(it) => it.order_id.clear(),
+            Notification::NotificationFailed(it) => it.order_id.clear(),
+        },
+        Event::Catalogue(_) => {}
+    }
+    event.encode()
+}
+
+fn strip_order(said: &mut Said) {
+    let (order, customer) = match said {
+        Said::OrderPlaced(it) => {
+            // How it is to be paid is all that the timeline shows of the terms.
+            it.terms =
+                it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
+            (&mut it.order_id, &mut it.customer_id)
+        }
+        Said::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
+        Said::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
+        Said::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
+        Said::OrderAmended(it) => (&mut it.order_id, &mut it.customer_id),
+        Said::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
+        Said::OrderDelivered(it) => (&mut it.order_id, &mut it.customer_id),
+    };
+    order.clear();
+    customer.clear();
+}
+
+#[cfg(test)]
+mod tests;

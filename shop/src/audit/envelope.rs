@@ -1,0 +1,107 @@
+//! A message's envelope: what the relay wrote into its headers.
+
+use proto::EventType;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use uuid::Uuid;
+
+use super::content;
+use super::said::Event;
+
+/// A message that is an event of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventMessage<'a> {
+    pub(super) event: Event<'a>,
+    /// Which member of the topic's message it is: its number stands in the first byte.
+    pub(super) tag: usize,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    /// When Kafka got it, in seconds.
+    pub(super) at: u32,
+    /// Its headers name another source, key or incarnation than can be.
+    pub(super) is_flawed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Envelope<'a> {
+    kind: Option<&'static EventType>,
+    source: &'a str,
+    subject: &'a str,
+    id: Option<Uuid>,
+    version: Option<i64>,
+    time: i64,
+    incarnation: Option<i32>,
+    trace: Option<[u8; 25]>,
+}
+
+/// Reads a message, if it is an event of ours: of a type that is said on its topic. `incarnations`
+/// is how many its source has had.
+pub(super) fn read<'a>(
+    message: &'a BorrowedMessage<'_>,
+    incarnations: i32,
+) -> Option<EventMessage<'a>> {
+    let mut envelope = Envelope::default();
+    for header in message.headers()?.iter() {
+        envelope.take(header.key, std::str::from_utf8(header.value?).ok()?);
+    }
+    let kind = envelope.kind.filter(|kind| kind.topic == message.topic())?;
+    let (key, payload) = (message.key()?, message.payload()?);
+    let millis = message.timestamp().to_millis().unwrap_or_default();
+    Some(EventMessage {
+        event: Event {
+            key,
+            version: envelope.version.filter(|it| *it > 0)?,
+            id: envelope.id?,
+            number: kind.number,
+            at: envelope.time,
+            trace: envelope.trace,
+            payload,
+        },
+        tag: payload.first().map(|byte| usize::from(byte >> 3))?,
+        partition: message.partition(),
+        offset: message.offset(),
+        at: u32::try_from(millis / 1_000).unwrap_or_default(),
+        is_flawed: envelope.source != kind.source()
+            || envelope.subject.as_bytes() != key
+            || envelope.incarnation.is_none_or(|it| !(1..=incarnations).contains(&it)),
+    })
+}
+
+impl<'a> Envelope<'a> {
+    fn take(&mut self, name: &str, value: &'a str) {
+        match name {
+            "ce_type" => self.kind = EventType::named(value),
+            "ce_source" => self.source = value,
+            "ce_subject" => self.subject = value,
+            "ce_id" => self.id = Uuid::try_parse(value).ok(),
+            "ce_version" => self.version = value.parse().ok(),
+            "ce_time" => self.time = chassis::clock::parse(value).map_or(0, content::micros),
+            "ce_incarnation" => self.incarnation = value.parse().ok(),
+            "traceparent" => self.trace = Some(trace(value).unwrap_or_default()),
+            _ => {}
+        }
+    }
+}
+
+/// `00-<trace id>-<span id>-<flags>` in the 25 bytes of an outbox row.
+fn trace(text: &str) -> Option<[u8; 25]> {
+    let digits = text.strip_prefix("00-")?.bytes().filter(|byte| *byte != b'-');
+    let digits: Vec<u8> = digits
+        .map(|digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    bytes.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_read_as_the_outbox_keeps_it() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = trace(text).unwrap();
+        assert_eq!((trace[0], trace[15], trace[16], trace[24]), (0x4b, 0x36, 0x00, 0x01));
+        assert_eq!(super::trace("00-4bf9-00f0-01"), None);
+        assert_eq!(super::trace("4bf92f3577b34da6a3ce929d0e0e4736"), None);
+    }
+}

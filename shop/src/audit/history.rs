@@ -1,0 +1,215 @@
+//! The history of each order, row by row: without a gap, in an order that can have been, and with
+//! what the topics say.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use uuid::Uuid;
+
+use super::check::{Checks, Promise};
+use super::facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK};
+use super::interventions::Interventions;
+use super::{birth, tag};
+
+/// A batch may wait for a lock, and clocks differ: so much may the times of rows be out of order.
+const SKEW_SECONDS: u32 = 60;
+
+/// A row of an order's history.
+#[derive(Clone, Debug)]
+pub(super) struct HistoryRow {
+    pub(super) order: u128,
+    pub(super) seq: i32,
+    pub(super) event_id: Uuid,
+    pub(super) event_type: i16,
+    pub(super) version: i64,
+    /// In seconds.
+    pub(super) at: u32,
+    pub(super) payload: Vec<u8>,
+}
+
+/// A row as a number; rows of one order are summed up.
+pub(super) fn hash(event_id: Uuid, event_type: i16, version: i64, payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (event_id, event_type, version, payload).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Goes through the rows of all orders, each order's together and in order.
+pub(super) struct Walk<'a> {
+    orders: &'a mut Orders,
+    checks: &'a mut Checks,
+    interventions: &'a Interventions,
+    now: u32,
+    /// The order whose rows are being read, and its rows so far.
+    present: Option<(u128, Rows)>,
+    /// Orders whose history was read.
+    read: u64,
+}
+
+/// What the rows of one order have said so far.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any order")]
+#[derive(Clone, Copy, Debug, Default)]
+struct Rows {
+    count: u32,
+    /// The last version of each source.
+    versions: [i64; 4],
+    last_at: u32,
+    sum: u64,
+    is_reserved: bool,
+    is_captured: bool,
+    has_ended: bool,
+    /// The next row has to ask for the payment.
+    asks: bool,
+    /// Something was wrong already: the first fault is told.
+    is_broken: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        orders: &'a mut Orders,
+        checks: &'a mut Checks,
+        interventions: &'a Interventions,
+        now: u32,
+    ) -> Self {
+        Self { orders, checks, interventions, now, present: None, read: 0 }
+    }
+
+    /// The next row.
+    pub(super) fn row(&mut self, row: &HistoryRow) {
+        if self.present.is_none_or(|(order, _)| order != row.order) {
+            self.end();
+            self.present = Some((row.order, Rows::default()));
+        }
+        let Some((_, rows)) = &mut self.present else { return };
+        let order = self.orders.get(row.order).and_then(|facts| facts.order);
+        let fault = rows.take(row, order.as_ref(), self.interventions, self.now);
+        if let Some(fault) = fault.filter(|_| !rows.is_broken) {
+            rows.is_broken = true;
+            self.checks.broken(Promise::HistoryAgrees, || {
+                format!("{}: row {} {fault}", Uuid::from_u128(row.order), row.seq)
+            });
+        }
+    }
+
+    /// After the last row of an order.
+    fn end(&mut self) {
+        let Some((id, rows)) = self.present.take() else { return };
+        self.checks.looked(Promise::HistoryAgrees, 1);
+        let known = self.orders.get_mut(id).filter(|facts| facts.order.is_some());
+        let fault = match known {
+            None => Some("a history without an order".to_owned()),
+            Some(facts) => {
+                self.read += 1;
+                facts.history = rows.sum;
+                facts.order.as_ref().and_then(|order| rows.ends(order))
+            }
+        };
+        if let Some(fault) = fault.filter(|_| !rows.is_broken) {
+            self.checks
+                .broken(Promise::HistoryAgrees, || format!("{}: {fault}", Uuid::from_u128(id)));
+        }
+    }
+
+    /// After the last row: whether so many orders as there are have a history.
+    pub(super) fn finish(mut self, orders: u64) {
+        self.end();
+        let missing = orders.saturating_sub(self.read);
+        if missing > 0 {
+            self.checks.broken(Promise::HistoryAgrees, || format!("{missing} orders without one"));
+        }
+    }
+}
+
+impl Rows {
+    /// Takes a row in; what is wrong with it.
+    fn take(
+        &mut self,
+        row: &HistoryRow,
+        order: Option<&Order>,
+        interventions: &Interventions,
+        now: u32,
+    ) -> Option<&'static str> {
+        self.count += 1;
+        let (topic, tag) = source(row.event_type);
+        let expected = self.versions.get(topic).map_or(0, |last| last + 1);
+        let version = u32::try_from(row.version).unwrap_or(u32::MAX);
+        let is_skipped = (expected..row.version).all(|version| {
+            let version = u32::try_from(version).unwrap_or(u32::MAX);
+            interventions.is_other_in_history(topic, row.order, version)
+        });
+        let last_at = std::mem::replace(&mut self.last_at, row.at);
+        if let Some(last) = self.versions.get_mut(topic) {
+            *last = row.version;
+        }
+        if !interventions.is_other_in_history(topic, row.order, version) {
+            let sum = hash(row.event_id, row.event_type, row.version, &row.payload);
+            self.sum = self.sum.wrapping_add(sum);
+        }
+        let earliest = last_at.max(birth(row.order)).saturating_sub(SKEW_SECONDS);
+        let is_in_time = (earliest..=now.saturating_add(SKEW_SECONDS)).contains(&row.at);
+        let fits_cause = self.follows(topic, tag, order.is_some_and(asks_for_payment));
+        match () {
+            () if u32::try_from(row.seq) != Ok(self.count) => Some("is not the next one"),
+            () if row.version < expected || !is_skipped => {
+                Some("does not follow its source's last event")
+            }
+            () if !is_in_time => Some("is of an impossible time"),
+            () if !fits_cause => Some("stands before what it follows from"),
+            () => None,
+        }
+    }
+
+    /// Whether an event can stand here; remembers it.
+    fn follows(&mut self, topic: usize, tag: usize, is_deferred: bool) -> bool {
+        let asked = std::mem::take(&mut self.asks);
+        let is_asking = (topic, tag) == (ORDERS, tag::AWAITING);
+        if asked && !is_asking {
+            return false;
+        }
+        match (topic, tag) {
+            (ORDERS, tag::PLACED) => return self.count == 1,
+            (ORDERS, tag::AWAITING) => return self.is_reserved && !self.has_ended,
+            (ORDERS, tag::CONFIRMED) => {
+                let was_open = !std::mem::replace(&mut self.has_ended, true);
+                return self.is_reserved && self.is_captured && was_open;
+            }
+            (ORDERS, tag::CANCELLED) => self.has_ended = true,
+            (STOCK, tag::RESERVED) => {
+                self.is_reserved = true;
+                self.asks = is_deferred && !self.has_ended && !self.is_captured;
+            }
+            (PAYMENTS, tag::CAPTURED) => self.is_captured = true,
+            _ => {}
+        }
+        self.count > 1
+    }
+
+    /// Whether this is the history of that order.
+    fn ends(&self, order: &Order) -> Option<String> {
+        let [stock, payments, notifications] = order.heard.map(i64::from);
+        let counted = [i64::from(order.version), stock, payments, notifications];
+        if order.events != self.count {
+            return Some(format!("{} rows of history, it counts {}", self.count, order.events));
+        }
+        if counted != self.versions {
+            return Some(format!("its history ends with {:?}, it with {counted:?}", self.versions));
+        }
+        self.asks.then(|| "stock was reserved, and nobody asked for the payment".to_owned())
+    }
+}
+
+/// Which revision an amended order's stock answers is not in the row: of those nothing is expected.
+fn asks_for_payment(order: &Order) -> bool {
+    order.is_deferred && order.revision == 1
+}
+
+/// The topic and the member of an event's number.
+fn source(event_type: i16) -> (usize, usize) {
+    let tag = |first: i16| usize::try_from(event_type - first + 1).unwrap_or_default();
+    match event_type {
+        1..=20 => (ORDERS, tag(1)),
+        21..=40 => (PAYMENTS, tag(21)),
+        41..=60 => (STOCK, tag(41)),
+        61..=80 => (NOTIFICATIONS, tag(61)),
+        _ => (usize::MAX, 0),
+    }
+}

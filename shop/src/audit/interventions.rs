@@ -1,0 +1,58 @@
+//! What operators did to parked messages: those are excused, and counted.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+/// A message as a service that parked it knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MessageRef {
+    /// Numbers of [`SERVICES`](super::facts::SERVICES) and [`TOPICS`](super::facts::TOPICS).
+    pub(super) service: usize,
+    pub(super) topic: usize,
+    pub(super) order: u128,
+    pub(super) version: u32,
+}
+
+/// All that was mended by hand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Interventions {
+    /// How many messages were discarded.
+    pub(super) discards: u64,
+    discarded: HashSet<MessageRef>,
+    replaced: HashSet<MessageRef>,
+    ids: HashSet<Uuid>,
+}
+
+impl Interventions {
+    pub(super) fn discard(&mut self, event: Option<Uuid>, message: Option<MessageRef>) {
+        self.discards += 1;
+        self.ids.extend(event);
+        self.discarded.extend(message);
+    }
+
+    pub(super) fn replace(&mut self, message: MessageRef) {
+        self.replaced.insert(message);
+    }
+
+    /// Whether a service was spared this message.
+    pub(super) fn is_discarded(&self, message: &MessageRef) -> bool {
+        self.discarded.contains(message)
+    }
+
+    /// Whether an order's history need not hold this message as it was said.
+    pub(super) fn is_other_in_history(&self, topic: usize, order: u128, version: u32) -> bool {
+        let message = MessageRef { service: super::facts::ORDERS, topic, order, version };
+        self.discarded.contains(&message) || self.replaced.contains(&message)
+    }
+
+    /// Whether some service discarded this event.
+    pub(super) fn names(&self, event: Uuid) -> bool {
+        self.ids.contains(&event)
+    }
+
+    /// The orders that something was done about.
+    pub(super) fn orders(&self) -> impl Iterator<Item = u128> {
+        self.discarded.iter().chain(&self.replaced).map(|message| message.order)
+    }
+}

@@ -1,0 +1,246 @@
+//! What an order's states, events and books have to agree on.
+
+use super::super::check::Promise;
+use super::super::content::TERMS;
+use super::super::facts::{
+    CANCELLATION, CONFIRMATION, DUE, Ending, Facts, Hold, NOTIFICATIONS, ORDERS, Order, PAYMENTS,
+    Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS, Undoing,
+};
+use super::super::interventions::MessageRef;
+use super::super::tag;
+use super::{Broken, View};
+
+pub(super) fn is_answered(undoing: Undoing) -> bool {
+    matches!(undoing, Undoing::Voided | Undoing::Refunded)
+}
+
+/// Every service knows the last event that it had to hear.
+pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Broken) {
+    let last = |topic: usize, tags: &[usize]| {
+        let versions = tags.iter().map(|tag| u32::from(facts.said[topic].last[*tag]));
+        versions.max().unwrap_or_default()
+    };
+    let whole = |topic: usize| facts.said[topic].version;
+    let mut expect = |service: usize, heard: u32, topic: usize, said: u32| {
+        let message = MessageRef { service, topic, order: id, version: said };
+        if heard < said && !view.interventions.is_discarded(&message) {
+            let (who, name) = (SERVICES[service], TOPICS[topic]);
+            let what = format!("{who} has heard {name} up to {heard}, not {said}");
+            broken.push((Promise::NothingMissed, what));
+        }
+    };
+    for (heard, topic) in order.heard.into_iter().zip([STOCK, PAYMENTS, NOTIFICATIONS]) {
+        expect(ORDERS, heard, topic, whole(topic));
+    }
+    let reservation = facts.reservation.map_or(0, |found| found.heard_orders);
+    let for_stock = last(ORDERS, &[tag::PLACED, tag::CONFIRMED, tag::CANCELLED]);
+    expect(STOCK, reservation, ORDERS, for_stock);
+    let (orders, stock) =
+        facts.payment.map_or((0, 0), |found| (found.heard_orders, found.heard_stock));
+    expect(PAYMENTS, orders, ORDERS, last(ORDERS, &[tag::CANCELLED]));
+    expect(PAYMENTS, stock, STOCK, last(STOCK, &[tag::RESERVED]));
+    let (orders, payments) =
+        facts.notices.map_or((0, 0), |found| (found.heard_orders, found.heard_payments));
+    let for_customers = last(ORDERS, &[tag::AWAITING, tag::CONFIRMED, tag::CANCELLED]);
+    expect(NOTIFICATIONS, orders, ORDERS, for_customers);
+    expect(NOTIFICATIONS, payments, PAYMENTS, last(PAYMENTS, &[tag::REFUNDED]));
+}
+
+/// The ending was said once.
+pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let mut expect = |what: &str, tag: usize, wanted: u8| {
+        let found = facts.said[ORDERS].times[tag];
+        if found != wanted {
+            let what = format!("{what} {found} times, not {wanted}");
+            broken.push((Promise::EndingsSaidOnce, what));
+        }
+    };
+    expect("OrderPlaced", tag::PLACED, 1);
+    expect("OrderCancelled", tag::CANCELLED, u8::from(order.ending == Ending::Cancelled));
+    match order.ending {
+        Ending::Open => expect("OrderConfirmed", tag::CONFIRMED, 0),
+        Ending::Confirmed => expect("OrderConfirmed", tag::CONFIRMED, 1),
+        // A confirmed order may be cancelled afterwards.
+        Ending::Cancelled => {
+            expect(
+                "OrderConfirmed",
+                tag::CONFIRMED,
+                facts.said[ORDERS].times[tag::CONFIRMED].min(1),
+            );
+        }
+    }
+}
+
+/// What each side has said is what it has done, no more and no less.
+pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let times = |topic: usize, tag: usize| facts.said[topic].times[tag];
+    let mut expect = |promise: Promise, what: &str, found: u32, wanted: u32| {
+        if found != wanted {
+            broken.push((promise, format!("{what} {found} times, not {wanted}")));
+        }
+    };
+    let is_cancelled = order.ending == Ending::Cancelled;
+    let both = Promise::CompensatedOnce;
+    let released = times(STOCK, tag::RELEASED);
+    expect(both, "StockReleased", released.into(), u32::from(is_cancelled));
+    if let Some(reservation) = facts.reservation {
+        let answers = times(STOCK, tag::RESERVED).saturating_add(times(STOCK, tag::REJECTED));
+        let what = "StockReserved or StockRejected";
+        expect(Promise::StockAgrees, what, answers.into(), order.revision);
+        let expired = times(STOCK, tag::EXPIRED).into();
+        match reservation.hold {
+            Hold::Held => {
+                let wanted = u32::from(reservation.is_expired);
+                expect(Promise::StockAgrees, "ReservationExpired", expired, wanted);
+            }
+            // Whether it had run out before it ended, it no longer knows.
+            Hold::Rejected | Hold::Sold | Hold::Released => {}
+        }
+    }
+    let voided = facts.payment.is_some_and(|payment| payment.undoing == Undoing::Voided);
+    expect(both, "PaymentVoided", times(PAYMENTS, tag::VOIDED).into(), voided.into());
+    let refunds = facts.payment.map_or(0, |payment| payment.refunds);
+    expect(both, "PaymentRefunded", times(PAYMENTS, tag::REFUNDED).into(), refunds);
+    let captured = facts.payment.is_some_and(|payment| payment.captured.is_some());
+    let found = times(PAYMENTS, tag::CAPTURED).into();
+    expect(Promise::MoneyAgrees, "PaymentCaptured", found, captured.into());
+
+    let notices = facts.notices.unwrap_or_default();
+    let customers = Promise::CustomersTold;
+    let said = times(NOTIFICATIONS, tag::SENT).into();
+    expect(customers, "NotificationSent", said, notices.sent.into());
+    let said = times(NOTIFICATIONS, tag::FAILED).into();
+    expect(customers, "NotificationFailed", said, notices.failed.into());
+    for (template, topic, tag, what) in [
+        (DUE, ORDERS, tag::AWAITING, "what is due was told"),
+        (CONFIRMATION, ORDERS, tag::CONFIRMED, "the confirmation was told"),
+        (CANCELLATION, ORDERS, tag::CANCELLED, "the cancellation was told"),
+        (REFUND, PAYMENTS, tag::REFUNDED, "a refund was told"),
+    ] {
+        expect(customers, what, notices.told[template].into(), times(topic, tag).into());
+    }
+}
+
+/// Events say what the states hold, and the history holds what the events say.
+pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let foretold = [
+        Some(order.foretold),
+        facts.reservation.map(|it| it.foretold),
+        facts.payment.map(|it| it.foretold),
+        facts.notices.map(|it| it.foretold),
+    ];
+    for (topic, foretold) in foretold.into_iter().enumerate() {
+        let told = &facts.said[topic];
+        let Some(mut foretold) = foretold else { continue };
+        // Stock passes the order's terms on.
+        foretold[TERMS] = if topic == STOCK { order.foretold[TERMS] } else { foretold[TERMS] };
+        for (tag, (foretold, found)) in foretold.into_iter().zip(told.contents).enumerate() {
+            // The terms are those of the topic's first kind of event.
+            let times = told.times[tag.max(1)];
+            // Of notifications there are several of a kind, and all of them are foretold.
+            let is_said = times == 1 || times > 1 && topic == NOTIFICATIONS;
+            if is_said && foretold != 0 && found != foretold {
+                let what = match tag {
+                    TERMS => "the terms".to_owned(),
+                    _ => format!("event {tag}"),
+                };
+                let what = format!("{what} on {} says something else than is kept", TOPICS[topic]);
+                broken.push((Promise::ContentsAgree, what));
+            }
+        }
+    }
+    if facts.history != facts.told_history {
+        let what = "its history is not what the topics say".to_owned();
+        broken.push((Promise::HistoryAgrees, what));
+    }
+}
+
+/// What was ordered is sold where confirmed; where cancelled, nothing is held or sold.
+pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let hold = facts.reservation.map(|reservation| reservation.hold);
+    let fits = match order.ending {
+        Ending::Confirmed => hold == Some(Hold::Sold),
+        Ending::Cancelled => hold == Some(Hold::Released),
+        Ending::Open => true,
+    };
+    if !fits {
+        broken.push((Promise::StockAgrees, format!("{:?}, its pieces {hold:?}", order.ending)));
+    }
+    let is_other = |it: &Reservation| {
+        it.basket != 0 && it.revision == order.revision && it.basket != order.basket
+    };
+    if facts.reservation.as_ref().is_some_and(is_other) {
+        broken.push((Promise::StockAgrees, "its pieces are not those of its lines".into()));
+    }
+}
+
+/// Paid in full where confirmed; where cancelled, nothing is kept: here and in the provider's own
+/// books.
+pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let wanted = if order.ending == Ending::Confirmed { order.total.sum } else { 0 };
+    let payment = facts.payment;
+    let kept = payment.map_or(0, |it| it.captured.unwrap_or_default() - it.refunded);
+    if kept != wanted {
+        let what =
+            format!("{:?}, {} kept of {}", order.ending, units(kept), units(order.total.sum));
+        broken.push((Promise::MoneyAgrees, what));
+    }
+    let is_anothers = |it: &Payment| {
+        it.customer != 0 && (it.customer != order.customer || it.currency != order.total.currency)
+    };
+    if payment.as_ref().is_some_and(is_anothers) {
+        let what = "its payment is another customer's, or in another currency".to_owned();
+        broken.push((Promise::MoneyAgrees, what));
+    }
+    if payment.is_some_and(|payment| payment.has_hold) {
+        let what = format!("{:?}, and money is still held for it", order.ending);
+        broken.push((Promise::HoldsEnd, what));
+    }
+    let undoing = payment.map_or(Undoing::NotAsked, |payment| payment.undoing);
+    if undoing != order.undoing {
+        let what = format!("{:?} to order-svc, to payment-svc {undoing:?}", order.undoing);
+        broken.push((Promise::CompensatedOnce, what));
+    }
+    provider(facts, order, broken);
+}
+
+fn provider(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let by_card = facts.payment.filter(|payment| payment.is_by_card);
+    let ours = by_card.map_or((0, 0), |it| (it.captured.unwrap_or_default(), it.refunded));
+    let books = facts.provider;
+    let theirs = (books.captured, books.refunded);
+    let is_foreign = books.captures > 0 && books.currency != order.total.currency;
+    if ours != theirs || books.captures > 1 || books.is_mixed || is_foreign {
+        let [taken, back] = [theirs.0, theirs.1].map(units);
+        let currency = String::from_utf8_lossy(&books.currency);
+        let what = format!(
+            "the provider took {taken} {currency} in {} captures and gave {back} back, we {} and {}",
+            books.captures,
+            units(ours.0),
+            units(ours.1)
+        );
+        broken.push((Promise::ProviderAgrees, what));
+    }
+}
+
+/// The customer was told of the ending, and of each thing once and in its turn.
+pub(super) fn told(facts: &Facts, order: &Order, broken: &mut Broken) {
+    let notices = facts.notices.unwrap_or_default();
+    let is_told = match order.ending {
+        Ending::Confirmed => notices.told[CONFIRMATION] > 0,
+        Ending::Cancelled => notices.told[CANCELLATION] > 0,
+        Ending::Open => true,
+    };
+    if !is_told {
+        broken.push((Promise::CustomersTold, format!("{:?}, and nobody was told", order.ending)));
+    }
+    if notices.is_confused {
+        let what = "something was told twice, or before what came before it".to_owned();
+        broken.push((Promise::CustomersTold, what));
+    }
+}
+
+/// Ten-thousandths as an amount.
+fn units(amount: i64) -> String {
+    format!("{}.{:04}", amount / 10_000, amount.abs() % 10_000)
+}

@@ -1,0 +1,97 @@
+//! What an order waits for, and for how long it may.
+//!
+//! A message has a minute to be shipped and consumed, a restart included. A deadline and a hold have
+//! their own time, and then half a minute for the sweep. A call and a delivery are somebody's until
+//! the lease ends; a minute later somebody else must have taken them on.
+
+use super::super::facts::{Ending, Facts, Hold, TOPICS};
+use super::{View, counted};
+
+const MESSAGE_SECONDS: u32 = 60;
+const SWEEP_SECONDS: u32 = 30;
+const LEASE_SECONDS: u32 = 60;
+
+/// Whether an order waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    Nothing,
+    /// Since when.
+    Young {
+        since: u32,
+    },
+    /// In words, for how long too.
+    Overdue(String),
+}
+
+impl Waits {
+    /// Something is waited for, since when it was last heard of, and should be there by a time.
+    fn take(&mut self, since: u32, by: u32, now: u32, what: impl FnOnce() -> String) {
+        let before = match self {
+            Self::Overdue(_) => return,
+            Self::Young { since } => Some(*since),
+            Self::Nothing => None,
+        };
+        *self = if now > by {
+            Self::Overdue(format!("{}, {} s ago", what(), now.saturating_sub(since)))
+        } else {
+            Self::Young { since: before.map_or(since, |before| before.min(since)) }
+        };
+    }
+}
+
+/// What an order waits for, the overdue before the young.
+pub(super) fn overdue(id: u128, facts: &Facts, view: &View) -> Waits {
+    let mut waits = Waits::Nothing;
+    messages(id, facts, view, &mut waits);
+    let now = view.now;
+    // When anything of it last moved.
+    let moved = facts.said.iter().map(|told| told.at).max().unwrap_or_default();
+    let since = |until: u32| if moved == 0 { until } else { moved.min(until) };
+    if let Some(payment) = facts.payment.filter(|payment| payment.call_until > 0) {
+        let until = payment.call_until;
+        let what = || "nobody asks the provider for its answer: last asked for".to_owned();
+        waits.take(since(until), until.saturating_add(LEASE_SECONDS), now, what);
+    }
+    if let Some(notices) = facts.notices.filter(|notices| notices.delivery_until > 0) {
+        let until = notices.delivery_until;
+        let what = || "nobody delivers a notification: begun".to_owned();
+        waits.take(since(until), until.saturating_add(LEASE_SECONDS), now, what);
+    }
+    let is_held = |it: &&super::super::facts::Reservation| it.hold == Hold::Held && !it.is_expired;
+    if let Some(reservation) = facts.reservation.as_ref().filter(is_held) {
+        let until = reservation.expires_at;
+        if now > until.saturating_add(SWEEP_SECONDS) {
+            let what = || "its hold ran out, and inventory-svc has not said so".to_owned();
+            waits.take(until, until, now, what);
+        }
+    }
+    if let Some(order) = facts.order.filter(|it| it.ending == Ending::Open && it.due_at > 0) {
+        let by = order.due_at.saturating_add(SWEEP_SECONDS);
+        let what = || "its deadline passed".to_owned();
+        let since = if now > by { order.due_at } else { since(order.due_at) };
+        waits.take(since, by, now, what);
+    }
+    waits
+}
+
+/// What was said and is not in its topic, or is there and has not been consumed.
+fn messages(id: u128, facts: &Facts, view: &View, waits: &mut Waits) {
+    let counted = counted(facts);
+    for (topic, name) in TOPICS.into_iter().enumerate() {
+        let told = &facts.said[topic];
+        if counted[topic] > told.version {
+            let said = told.outbox_at;
+            if !view.is_gone(topic, id, told) {
+                let what = || match said {
+                    0 => format!("what {name} misses is in no outbox: it was to be said"),
+                    _ => format!("version {} is not on {name}: it was said", told.version + 1),
+                };
+                waits.take(said, said.saturating_add(MESSAGE_SECONDS), view.now, what);
+            }
+        } else if told.version > 0 && !view.consumed.is_past(topic, told.partition, told.offset) {
+            let by = told.at.saturating_add(MESSAGE_SECONDS);
+            let what = || format!("not all have heard {name}: the last came");
+            waits.take(told.at, by, view.now, what);
+        }
+    }
+}

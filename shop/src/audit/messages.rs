@@ -1,0 +1,180 @@
+//! Reads topics: each message is held against the outbox, taken in by the order that it is about,
+//! and looked for with those who had to hear it.
+
+use proto::topic;
+use rdkafka::message::Message as _;
+use uuid::Uuid;
+
+use super::check::{Checks, Promise};
+use super::content;
+use super::envelope::{self, EventMessage};
+use super::facts::{MessageFacts, Orders, SERVICES, TOPICS};
+use super::history;
+use super::inbox::{self, Inboxes};
+use super::interventions::Interventions;
+use super::judge::View;
+use super::said::{Place, Said};
+use super::topics::Topic;
+use crate::by_id::ById;
+use crate::{Stack, terminal};
+
+/// What a topic is read with.
+pub(super) struct Listener<'a> {
+    pub(super) view: &'a View,
+    pub(super) inboxes: &'a Inboxes,
+    /// How many incarnations its source has had.
+    pub(super) incarnations: i32,
+    /// Its outbox still holds all that was ever said.
+    pub(super) is_whole: bool,
+}
+
+/// Reads a topic from its beginning. Gives back before when an order must have begun for the topic
+/// to have forgotten it; 0 if it forgets nothing.
+pub(super) fn read(
+    topic: &mut Topic,
+    said: &mut Said,
+    orders: &mut Orders,
+    listener: &Listener<'_>,
+    checks: &mut Checks,
+) -> anyhow::Result<u32> {
+    let (at, name, trimmed) = (topic.at, topic.name, topic.trimmed());
+    let may_forget = topic.is_trimmed() || !listener.is_whole;
+    let mut first: Vec<Option<u32>> = vec![None; trimmed.len()];
+    let mut foreign = 0_u64;
+    topic.read(|message| {
+        let partition = usize::try_from(message.partition()).unwrap_or_default();
+        let Some(received) = envelope::read(message, listener.incarnations) else {
+            foreign += 1;
+            return;
+        };
+        first[partition].get_or_insert(received.at);
+        let event = received.event;
+        let order = Uuid::try_parse_ascii(event.key).map(|id| id.as_u128()).ok();
+        let order_or_none = order.unwrap_or_default();
+        // What was put there by hand, and an operator threw away, was never said.
+        if listener.view.interventions.names(event.id) && !said.is_genuine(order_or_none, event) {
+            foreign += 1;
+            return;
+        }
+        let place = Place { partition: message.partition(), is_trimmed: trimmed[partition] };
+        let is_new = said.message(event, place, checks);
+        if received.is_flawed {
+            checks.broken(Promise::ContentsAgree, || {
+                let place = (message.partition(), message.offset());
+                format!("source, subject or incarnation of {place:?} on {name} cannot be")
+            });
+        }
+        if let Some(order) = order {
+            take(at, &received, is_new, (order, orders), &listener.view.interventions);
+            heard(at, &received, listener, checks);
+        }
+    })?;
+    if foreign > 0 {
+        terminal::note(format_args!("{foreign} messages on {name} are no events of ours"));
+    }
+    said.finish(checks);
+    let oldest_kept = first.into_iter().flatten().max().unwrap_or_default();
+    Ok(if may_forget { oldest_kept } else { 0 })
+}
+
+/// Reads on from where a topic was read to, for the orders that are known.
+pub(super) fn read_on(
+    at: usize,
+    topic: &mut Topic,
+    orders: &mut Orders,
+    interventions: &Interventions,
+) -> anyhow::Result<()> {
+    topic.read(|message| {
+        let Some(received) = envelope::read(message, i32::MAX) else { return };
+        let order = Uuid::try_parse_ascii(received.event.key).map_or(0, |id| id.as_u128());
+        if let Some(facts) = orders.get(order) {
+            let version = u32::try_from(received.event.version).unwrap_or(u32::MAX);
+            let is_new = version > facts.said[at].version;
+            take(at, &received, is_new, (order, orders), interventions);
+        }
+    })
+}
+
+/// An order takes in what was said about it.
+fn take(
+    at: usize,
+    received: &EventMessage<'_>,
+    is_new: bool,
+    (order, orders): (u128, &mut Orders),
+    interventions: &Interventions,
+) {
+    let event = received.event;
+    let version = u32::try_from(event.version).unwrap_or(u32::MAX);
+    let mut heard = MessageFacts {
+        tag: received.tag,
+        version,
+        partition: received.partition,
+        offset: received.offset,
+        at: received.at,
+        ..MessageFacts::default()
+    };
+    let facts = orders.of(order);
+    if is_new {
+        let decoded = proto::Event::decode(TOPICS[at], event.payload).ok().flatten();
+        let mut row = Vec::new();
+        if let Some(decoded) = decoded {
+            (heard.content, heard.terms) = content::of(&decoded);
+            row = content::in_history(decoded);
+        }
+        if !interventions.is_other_in_history(at, order, version) {
+            let row = history::hash(event.id, event.number, event.version, &row);
+            facts.told_history = facts.told_history.wrapping_add(row);
+        }
+    }
+    facts.said[at].message(&heard, is_new);
+}
+
+/// Whoever has consumed a message that it has to hear must have taken it in.
+fn heard(at: usize, received: &EventMessage<'_>, listener: &Listener<'_>, checks: &mut Checks) {
+    let view = listener.view;
+    let is_consumed = view.consumed.is_past(at, received.partition, received.offset);
+    if !is_consumed || !inbox::is_kept(received.at, view.now) {
+        return;
+    }
+    checks.looked(Promise::NothingMissed, 1);
+    let id = received.event.id;
+    for service in listener.inboxes.missing(at, received.tag, id.as_u128()) {
+        checks.broken(Promise::NothingMissed, || {
+            format!(
+                "{} has passed over version {} of {} on {}, event {id}",
+                SERVICES[service],
+                received.event.version,
+                String::from_utf8_lossy(received.event.key),
+                TOPICS[at]
+            )
+        });
+    }
+}
+
+/// What the catalogue says of each product at last: its version, and its content.
+pub(super) type Last = ById<(i64, u32)>;
+
+/// Reads the catalogue.
+pub(super) fn catalogue(
+    stack: &Stack,
+    said: &mut Said,
+    incarnations: i32,
+    checks: &mut Checks,
+) -> anyhow::Result<Last> {
+    let mut last = Last::default();
+    Topic::open(&stack.kafka(), usize::MAX, topic::CATALOGUE)?.read(|message| {
+        let Some(received) = envelope::read(message, incarnations) else { return };
+        let event = received.event;
+        let place = Place { partition: message.partition(), is_trimmed: false };
+        said.message(event, place, checks);
+        let decoded = proto::Event::decode(message.topic(), event.payload).ok().flatten();
+        let content = decoded.map_or(0, |decoded| content::of(&decoded).0);
+        let number = super::said::number_of_name(event.key);
+        let known = last.entry(number).or_default();
+        if known.0 < event.version {
+            *known = (event.version, content);
+        }
+    })?;
+    said.finish(checks);
+    Ok(last)
+}

@@ -1,0 +1,132 @@
+//! Payment-svc's tables.
+
+use super::*;
+
+async fn some_money() -> Tables {
+    let mut tables = Tables::of(PAYMENTS).await;
+    tables
+        .run(
+            "insert into accounts (customer_id, currency, balance, held, created_at) values ('ann', 'USD', 90, 5, now());
+            insert into holds (customer_id, order_id, amount, state) values ('ann', '01932c1e-5a4b-7c3d-8e2f-000000000007', 5, 'held');
+            insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
+            values
+                ('ann', gen_random_uuid(), 'deposit', 'outside', 'available', 100, 'USD', null, now()),
+                ('ann', gen_random_uuid(), 'hold', 'available', 'held', 5, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000007', now()),
+                ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 30, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now()),
+                ('ann', gen_random_uuid(), 'refund', 'shop', 'available', 20, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now());
+            insert into payments (
+                order_id, customer_id, revision, due, currency, instrument, tried_token, standing, tried_revision, tried, tried_method,
+                refunded, refunds, undoing, version, heard_orders, heard_stock, created_at, updated_at
+            )
+            values
+                ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 1, 30, 'USD', 'wallet', null, 'captured', 1, 30, 'wallet', 20, 1, 'refunded', 2, 3, 1, now(), now()),
+                ('01932c1e-5a4b-7c3d-8e2f-000000000002', 'ann', 1, 7, 'USD', 'card', 'tok_lost', 'charging', 1, 7, 'card', null, null, 'not_asked', 0, 0, 1, now(), now());
+            insert into provider_calls (order_id, kind, number, amount, currency, subject, attempts, leased_until)
+            values ('01932c1e-5a4b-7c3d-8e2f-000000000002', 'charge', 1, 7, 'USD', 'tok_lost', 0, now());",
+        )
+        .await;
+    tables
+}
+
+#[tokio::test]
+async fn accounts_that_are_not_their_entries_are_found() {
+    let mut tables = some_money().await;
+    let found = payments::accounts(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (1, 0));
+    for change in [
+        "update accounts set balance = 91",
+        "update accounts set held = 6",
+        "update holds set state = 'released'",
+        "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, at) values ('ann', gen_random_uuid(), 'deposit', 'outside', 'available', 1, 'USD', now())",
+        "update accounts set currency = 'EUR'",
+        "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, at) values ('bob', gen_random_uuid(), 'deposit', 'outside', 'available', 1, 'USD', now())",
+    ] {
+        assert_eq!(wrong_after!(tables, payments::accounts, change), 1, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn payments_that_are_not_their_entries_are_found() {
+    let mut tables = some_money().await;
+    let found = payments::captures(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (1, 0));
+    for change in [
+        "update payments set tried = 31 where standing = 'captured'",
+        "update payments set refunded = 0 where standing = 'captured'",
+        "update payments set tried_method = 'card' where standing = 'captured'",
+        "update payments set currency = 'EUR' where standing = 'captured'",
+        "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at) values ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 7, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000002', now())",
+    ] {
+        assert_eq!(wrong_after!(tables, payments::captures, change), 1, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_nobody_waits_for_are_found_and_the_reverse() {
+    let mut tables = some_money().await;
+    let found = payments::calls(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (1, 0));
+    for change in [
+        "delete from provider_calls",
+        "update provider_calls set kind = 'refund'",
+        "update payments set standing = 'declined', tried_token = null, decline_code = 'card_declined' where standing = 'charging'",
+    ] {
+        assert_eq!(wrong_after!(tables, payments::calls, change), 1, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn payments_are_read_in_ten_thousandths() {
+    let mut tables = some_money().await;
+    let mut orders = Orders::default();
+    payments::payments(&mut tables.db, None, &mut orders, &mut |_, _| {}).await.unwrap();
+    let paid = orders.of(id()).payment.unwrap();
+    assert_eq!((paid.captured, paid.refunded), (Some(300_000), 200_000));
+    assert_eq!((paid.undoing, paid.call_until, paid.is_by_card), (Undoing::Refunded, 0, false));
+    assert_eq!((paid.refunds, &paid.currency, paid.has_hold), (1, b"USD", false));
+    let second = Uuid::parse_str("01932c1e-5a4b-7c3d-8e2f-000000000002").unwrap();
+    let calling = orders.of(second.as_u128()).payment.unwrap();
+    assert_eq!((calling.captured, calling.call_until > 0, calling.is_by_card), (None, true, true));
+}
+
+#[tokio::test]
+async fn holds_that_are_not_their_entries_are_found() {
+    let mut tables = some_money().await;
+    let found = payments::held(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (1, 0));
+    for change in [
+        "update holds set state = 'released'",
+        "update holds set amount = 4",
+        "delete from holds",
+        "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at) values ('ann', gen_random_uuid(), 'capture', 'held', 'shop', 7, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000007', now())",
+    ] {
+        assert_eq!(wrong_after!(tables, payments::held, change), 1, "{change}");
+    }
+    let held = payments::holds(&mut tables.db).await.unwrap();
+    let order = Uuid::parse_str("01932c1e-5a4b-7c3d-8e2f-000000000007").unwrap();
+    assert_eq!((held.len(), held[0].0, held[0].1 > 0), (1, order.as_u128(), true));
+}
+
+#[tokio::test]
+async fn money_that_was_told_of_and_is_not_there_is_found() {
+    let mut tables = some_money().await;
+    tables
+        .run(
+            r#"insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
+            select 'ann', 'POST /v1/accounts/ann/deposit', 'k', '', 201, '{}',
+                convert_to(json_build_object('entry_id', entry_id, 'account', json_build_object('customer_id', 'ann'))::text, 'UTF8')
+            from ledger_entries where kind = 'deposit';
+            insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
+            values ('ann', 'POST /v1/payments', 'k', '', 201, '{}',
+                convert_to('{"order_id": "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f"}', 'UTF8'));"#,
+        )
+        .await;
+    let found = payments::answers(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (2, 0));
+    for change in [
+        "update payments set standing = 'waiting', refunded = null, tried_revision = null, tried = null, tried_method = null where standing = 'captured'",
+        "alter table ledger_entries disable trigger ledger_entries_stay; delete from ledger_entries where kind = 'deposit'",
+    ] {
+        assert_eq!(wrong_after!(tables, payments::answers, change), 1, "{change}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Members of the topics' messages, by their numbers in the `.proto` files.
+
+pub(super) const PLACED: usize = 1;
+pub(super) const AWAITING: usize = 2;
+pub(super) const CONFIRMED: usize = 3;
+pub(super) const CANCELLED: usize = 4;
+pub(super) const RESERVED: usize = 1;
+pub(super) const REJECTED: usize = 2;
+pub(super) const RELEASED: usize = 3;
+pub(super) const EXPIRED: usize = 4;
+pub(super) const CAPTURED: usize = 1;
+pub(super) const DECLINED: usize = 2;
+pub(super) const VOIDED: usize = 3;
+pub(super) const REFUNDED: usize = 4;
+pub(super) const SENT: usize = 1;
+pub(super) const FAILED: usize = 2;

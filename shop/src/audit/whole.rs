@@ -1,0 +1,176 @@
+//! What can be said of a whole database at once, in one snapshot of it.
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::Context as _;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::check::{Checks, Promise};
+use super::facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK};
+use super::store::mailbox::Stop;
+use super::{birth, inbox, store};
+
+/// A hold whose order never came is given back after a day; so much later it must be.
+const HOLD_SECONDS: u32 = 25 * 3_600;
+
+/// Every statement about one service's tables.
+pub(super) async fn database(
+    db: &mut PgConnection,
+    at: usize,
+    orders: &Orders,
+    now: u32,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    match at {
+        ORDERS => {
+            let sums = store::orders::sums(db).await?;
+            checks.counted(Promise::OrdersAgree, "sum, status or reason does not fit", sums);
+            let deadlines = store::orders::deadlines(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a deadline does not fit", deadlines);
+            let answers = store::orders::answers(db).await?;
+            checks.counted(Promise::AnswersKept, "an order was promised, and is not", answers);
+        }
+        STOCK => {
+            let shelves = store::stock::shelves(db).await?;
+            checks.counted(Promise::StockConserved, "pieces do not add up", shelves);
+            let waits = store::stock::waits(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a hold's time does not fit", waits);
+            let availability = store::stock::availability(db).await?;
+            checks.counted(
+                Promise::ReadModelAgrees,
+                "what is available was not said",
+                availability,
+            );
+        }
+        PAYMENTS => {
+            let accounts = store::payments::accounts(db).await?;
+            checks.counted(Promise::LedgerBalances, "an account is not its entries", accounts);
+            let captures = store::payments::captures(db).await?;
+            checks.counted(Promise::LedgerBalances, "a payment is not its entries", captures);
+            let held = store::payments::held(db).await?;
+            checks.counted(Promise::HoldsEnd, "a hold is not its entries", held);
+            holds(db, orders, now, checks).await?;
+            let calls = store::payments::calls(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a call to the provider does not fit", calls);
+            let answers = store::payments::answers(db).await?;
+            checks.counted(Promise::AnswersKept, "money was told of, and is not there", answers);
+        }
+        NOTIFICATIONS => {
+            let deliveries = store::notices::deliveries(db).await?;
+            checks.counted(Promise::NothingLeftOver, "a delivery does not fit", deliveries);
+            let notifications = store::notices::notifications(db).await?;
+            checks.counted(Promise::CustomersTold, "a notification does not fit", notifications);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Money held for orders that never came.
+async fn holds(
+    db: &mut PgConnection,
+    orders: &Orders,
+    now: u32,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    for (order, held_at) in store::payments::holds(db).await? {
+        let is_known = orders.get(order).is_some_and(|facts| facts.order.is_some());
+        let held_for = now.saturating_sub(held_at.max(birth(order).min(now)));
+        if !is_known && held_for > HOLD_SECONDS {
+            checks.broken(Promise::HoldsEnd, || {
+                let order = Uuid::from_u128(order);
+                format!("money is held for {order}, which never came, for {held_for} s")
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Keys, partitions and types of events that wait for somebody to look after them.
+pub(super) async fn stops(
+    db: &mut PgConnection,
+    database: &str,
+    orders: &mut Orders,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    let stopped = store::mailbox::stopped(db).await?;
+    tell(Promise::NothingStopped, "partition", database, &stopped, checks);
+    let unknown = store::mailbox::unknown(db).await?;
+    tell(Promise::NothingUnknown, "events", database, &unknown, checks);
+    let parked = store::mailbox::parked(db).await?;
+    tell(Promise::NothingParked, "key", database, &parked, checks);
+    for key in parked {
+        let order = Uuid::try_parse(&key.what).map_or(0, |id| id.as_u128());
+        if let Some(facts) = orders.get_mut(order) {
+            facts.is_parked = true;
+        }
+    }
+    Ok(())
+}
+
+fn tell(promise: Promise, kind: &str, database: &str, stops: &[Stop], checks: &mut Checks) {
+    checks.looked(promise, 1);
+    for Stop { topic, what, reason, seconds } in stops {
+        checks.broken(promise, || {
+            format!("{kind} {what} of {topic} in {database} for {seconds} s: {reason}")
+        });
+    }
+}
+
+/// Mails that were recorded as sent against the file that they were written to. A mail may be in
+/// it twice: it is written before it is recorded.
+pub(super) async fn mails(
+    db: &mut PgConnection,
+    mbox: &Path,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
+    let sent = store::notices::mails(db).await?;
+    // Read after the rows: what was recorded by then is in it. Mails may go elsewhere.
+    let Some(written) = written(mbox)? else { return Ok(()) };
+    checks.looked(Promise::CustomersTold, u64::try_from(sent.len())?);
+    let missing = sent.iter().filter(|id| !written.contains(id)).count();
+    if missing > 0 {
+        checks.broken(Promise::CustomersTold, || {
+            format!("{missing} mails recorded as sent are not in {}", mbox.display())
+        });
+    }
+    Ok(())
+}
+
+/// The ids of all mails in a file, of each the random half; `None` if there is no such file.
+fn written(mbox: &Path) -> anyhow::Result<Option<HashSet<u64>>> {
+    let cannot = || format!("cannot read {}", mbox.display());
+    let file = match std::fs::File::open(mbox) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(cannot),
+    };
+    let (mut lines, mut line) = (BufReader::with_capacity(1 << 20, file), Vec::new());
+    let mut ids = HashSet::new();
+    while lines.read_until(b'\n', &mut line).with_context(cannot)? > 0 {
+        let id = line.strip_prefix(b"Message-ID: <").and_then(|rest| rest.get(..36));
+        let id = id.and_then(|id| Uuid::try_parse_ascii(id).ok());
+        ids.extend(id.map(|id| inbox::half(id.as_u128())));
+        line.clear();
+    }
+    Ok(Some(ids))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mails_are_known_by_their_ids() {
+        let path = std::env::temp_dir().join(format!("mails-{}.mbox", std::process::id()));
+        assert!(written(&path).unwrap().is_none());
+        let mail = "From shop\nMessage-ID: <01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f@shop.invalid>\n\n";
+        std::fs::write(&path, format!("{mail}text\n\n{mail}Message-ID: <none>\n")).unwrap();
+        let ids = written(&path).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(ids, HashSet::from([0x8e2f_1a2b_3c4d_5e6f]));
+    }
+}

@@ -1,0 +1,147 @@
+//! `shop consumers`: what each service reads, what it does not and why; pauses and resumes.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::Home;
+use crate::api::Api;
+use crate::terminal::{self, Paint};
+
+/// What `shop consumers` may be told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Say it as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// What is to be done with what is read.
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// Every partition, and how it is with it (what happens without a word).
+    List {
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Stop reading one topic of a service, or all.
+    Pause {
+        service: String,
+        #[arg(long)]
+        topic: Option<String>,
+        /// Why: it shows, and is kept.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Go on with what is paused, and with what has stopped where it is said.
+    Resume {
+        service: String,
+        #[arg(long)]
+        topic: Option<String>,
+        #[arg(long, requires = "topic")]
+        partition: Option<i32>,
+        /// Where to go on: here, beginning, or an offset of a partition.
+        #[arg(long, value_parser = from)]
+        from: Option<Value>,
+        /// Why: it is kept.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let api = Api::at(&home.stack()?.gateway())?;
+    let told = match args.action.unwrap_or(Action::List { service: None }) {
+        Action::List { service } => return list(&api, service.as_deref(), args.json).await,
+        Action::Pause { service, topic, reason } => {
+            let body = json!({ "topic": topic, "reason": reason });
+            api.post(&format!("/v1/consumers/{service}/pause"), &body).await?.ok()?
+        }
+        Action::Resume { service, topic, partition, from, reason } => {
+            let body =
+                json!({ "topic": topic, "partition": partition, "from": from, "reason": reason });
+            api.post(&format!("/v1/consumers/{service}/resume"), &body).await?.ok()?
+        }
+    };
+    terminal::say(if args.json { told.to_string() } else { format!("{told:#}") });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As the API writes it.
+fn from(text: &str) -> anyhow::Result<Value> {
+    if ["here", "beginning"].contains(&text) {
+        return Ok(text.into());
+    }
+    let offset: u64 = text.parse().context("write here, beginning or an offset")?;
+    Ok(json!({ "offset": offset }))
+}
+
+async fn list(api: &Api, service: Option<&str>, as_json: bool) -> anyhow::Result<ExitCode> {
+    let path =
+        service.map_or("/v1/consumers".into(), |name| format!("/v1/consumers?service={name}"));
+    let partitions = api.list(&path).await?;
+    if as_json {
+        terminal::say(json!({ "items": partitions }));
+    } else {
+        let paint = Paint::of_stdout();
+        for partition in &partitions {
+            terminal::say(line(partition, paint));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(partition: &Value, paint: Paint) -> String {
+    let text = |name: &str| partition.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let number = |name: &str| partition.get(name).and_then(Value::as_i64);
+    let or_none = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let head = format!(
+        "{} {} {}",
+        paint.bold(text("service")),
+        text("topic"),
+        or_none(number("partition"))
+    );
+    let lag = or_none(number("lag"));
+    match text("state").as_str() {
+        "reading" => format!("{head} reading, {lag} to read"),
+        state => format!(
+            "{head} {} since {}, {lag} to read: {}",
+            paint.red(state.to_owned()),
+            text("since"),
+            text("reason")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_fits_a_line() {
+        let mut partition = json!({"service": "order-svc", "topic": "shop.stock.v1",
+            "partition": 3, "state": "reading", "reason": null, "lag": 7, "since": null});
+        let said = |partition: &Value| line(partition, Paint::plain());
+        assert_eq!(said(&partition), "order-svc shop.stock.v1 3 reading, 7 to read");
+        partition["state"] = "stopped".into();
+        partition["reason"] = "gone".into();
+        partition["since"] = "2026-11-20T10:00:00.000000Z".into();
+        assert_eq!(
+            said(&partition),
+            "order-svc shop.stock.v1 3 stopped since 2026-11-20T10:00:00.000000Z, 7 to read: gone"
+        );
+    }
+
+    #[test]
+    fn a_place_is_a_word_or_an_offset() {
+        assert_eq!(from("here").unwrap(), json!("here"));
+        assert_eq!(from("42").unwrap(), json!({"offset": 42}));
+        assert!(from("there").is_err());
+        assert!(from("-1").is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! The processes of a home as the kernel knows them: found by what they are and where they work,
+//! whoever started them, so that none is forgotten and whatever is in the way has a name.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use backends::server::send;
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process, all_processes};
+use rustix::process::Signal;
+
+use crate::Home;
+use crate::plan::OURS;
+
+/// How long a process may take to end when it is asked; a checkpoint on a slow disk is seconds.
+const ENDS_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long the kernel may take to remove what was killed.
+const GONE_WITHIN: Duration = Duration::from_secs(4);
+
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How much of a command line is shown.
+const COMMAND_CHARS: usize = 80;
+
+/// A process, as a person would look for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub pid: u32,
+    /// Its program's name.
+    pub name: String,
+    command: String,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} (pid {}", self.name, self.pid)?;
+        match self.command.chars().take(COMMAND_CHARS).collect::<String>() {
+            shown if shown.is_empty() => write!(out, ")"),
+            shown if shown.len() < self.command.len() => write!(out, ": {shown}…)"),
+            shown => write!(out, ": {shown})"),
+        }
+    }
+}
+
+impl Found {
+    /// `None` for one that has ended, or is not ours to look at. The first of several threads may
+    /// end before the others, which still hold ports.
+    fn of(process: &Process) -> Option<Self> {
+        let stat = process.stat().ok().filter(|it| it.state != 'Z' || it.num_threads > 1)?;
+        let command = process.cmdline().unwrap_or_default().join(" ");
+        let command = command.trim_end().to_owned();
+        Some(Self { pid: u32::try_from(stat.pid).ok()?, name: stat.comm, command })
+    }
+
+    /// What ends it in order: a postmaster answers to INT alone without waiting for its clients.
+    fn last_signal(&self) -> Signal {
+        let is_postmaster = self.name == "postgres" && !self.command.starts_with("postgres:");
+        if is_postmaster { Signal::INT } else { Signal::TERM }
+    }
+}
+
+/// What runs in a home, its supervisor aside. PostgreSQL and Kafka work in their data, ours in the
+/// home; a shell that somebody has there is none of them.
+pub fn of_home(home: &Home) -> Vec<Found> {
+    let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
+    let data = home.last().ok().flatten().map(|stack| real(stack.data));
+    let (home, kafka) = (real(home.path().to_owned()), real(home.path().join("kafka")));
+    let is_ours = |found: &Found, folder: &Path| match found.name.as_str() {
+        "postgres" => data.as_deref() == Some(folder),
+        "java" => folder == kafka,
+        name => folder == home && OURS.contains(&name),
+    };
+    let processes = all_processes().into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| Some((Found::of(&process)?, process.cwd().ok()?)))
+        .filter(|(found, folder)| is_ours(found, folder))
+        .map(|(found, _)| found)
+        .collect()
+}
+
+/// Lets whatever somebody has stopped (SIGSTOP, a debugger that is gone) go on, so that it can end.
+pub fn wake(home: &Home) {
+    for found in of_home(home) {
+        send(found.pid, Signal::CONT);
+    }
+}
+
+/// Ends whatever runs in a home without a supervisor, in bounded time, and says what that was.
+pub async fn end(home: &Home) -> anyhow::Result<Vec<Found>> {
+    let left = of_home(home);
+    for found in &left {
+        send(found.pid, Signal::CONT);
+        send(found.pid, found.last_signal());
+    }
+    let stay = those_still_there(&left, ENDS_WITHIN).await;
+    for found in &stay {
+        send(found.pid, Signal::KILL);
+    }
+    let stay = those_still_there(&stay, GONE_WITHIN).await;
+    if !stay.is_empty() {
+        bail!("these do not end, not even killed: {}", names(&stay));
+    }
+    Ok(left)
+}
+
+/// Waits until all have ended; those that have not in time.
+async fn those_still_there(left: &[Found], within: Duration) -> Vec<Found> {
+    let is_there = |found: &&Found| {
+        let process = i32::try_from(found.pid).ok().and_then(|pid| Process::new(pid).ok());
+        process.is_some_and(|process| Found::of(&process).is_some())
+    };
+    let start = Instant::now();
+    loop {
+        let stay: Vec<Found> = left.iter().filter(is_there).cloned().collect();
+        if stay.is_empty() || start.elapsed() > within {
+            return stay;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Processes in one line.
+pub fn names(found: &[Found]) -> String {
+    found.iter().map(Found::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Who listens on a port of this machine; `None` where the kernel does not let us see.
+pub fn listener(port: u16) -> Option<Found> {
+    let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+    let inode = sockets
+        .filter(|entry| entry.state == TcpState::Listen)
+        .find(|entry| entry.local_address.port() == port)?
+        .inode;
+    let holds = |process: &Process| {
+        let open = process.fd().into_iter().flatten().flatten();
+        open.into_iter().any(|file| matches!(file.target, FDTarget::Socket(it) if it == inode))
+    };
+    Found::of(&all_processes().ok()?.flatten().find(holds)?)
+}

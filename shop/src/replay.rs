@@ -1,0 +1,99 @@
+//! `shop replay`: brings events back from a service's outbox, counted first.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::Home;
+use crate::api::Api;
+use crate::terminal;
+
+/// How often is asked how far it is.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// What `shop replay` may be told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Whose events: order-svc, payment-svc, inventory-svc or notify-svc.
+    #[arg(long)]
+    pub service: String,
+    /// Only those of this topic (all but the catalogue, if it is left out).
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Only those of this key.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Only those said from then on: 2026-11-20T10:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only those said before then.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Why: it is kept.
+    #[arg(long, default_value = "asked for with shop replay")]
+    pub reason: String,
+    /// Only count them.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Say it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Args {
+    fn body(&self, is_dry_run: bool) -> Value {
+        json!({
+            "service": self.service, "topic": self.topic, "key": self.key, "from": self.from,
+            "to": self.to, "reason": self.reason, "dry_run": is_dry_run,
+        })
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    let api = Api::at(&home.stack()?.gateway())?;
+    let counted = api.post("/v1/replays", &args.body(true)).await?.ok()?;
+    if args.dry_run {
+        terminal::say(if args.json { counted.to_string() } else { words(&counted) });
+        return Ok(ExitCode::SUCCESS);
+    }
+    terminal::note(words(&counted));
+    let started = api.post("/v1/replays", &args.body(false)).await?.ok()?;
+    let id = started.get("id").and_then(Value::as_str).context("the replay has no id")?;
+    let path = format!("/v1/replays/{id}");
+    let ended = loop {
+        let replay = api.get(&path).await?.ok()?;
+        if replay.get("state").and_then(Value::as_str) == Some("ended") {
+            break replay;
+        }
+        terminal::renew(format_args!("{} of {}", count(&replay, "done"), words(&replay)));
+        tokio::time::sleep(LOOK).await;
+    };
+    terminal::renew("");
+    terminal::say(if args.json {
+        ended.to_string()
+    } else {
+        format!("{} events were shipped once more (replay {id})", count(&ended, "done"))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn count(of: &Value, name: &str) -> i64 {
+    of.get(name).and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn words(counted: &Value) -> String {
+    format!("{} events of {} keys", count(counted, "events"), count(counted, "keys"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_in_words() {
+        assert_eq!(words(&json!({"events": 12, "keys": 3})), "12 events of 3 keys");
+    }
+}
