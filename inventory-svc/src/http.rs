@@ -184,7 +184,7 @@ async fn list_reservations(State(site): State<Site>, mut params: Params) -> Answ
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
     // An order has one reservation, so there is never a next page.
-    params.take_page()?.is_only()?;
+    params.take_page()?.first_only()?;
     params.finish()?;
     let Some(order) = order else {
         return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));

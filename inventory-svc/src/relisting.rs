@@ -47,17 +47,15 @@ async fn look_once(pool: &PgPool, mailbox: &Mailbox<Inventory>) -> anyhow::Resul
     let made_anew = mailbox::topic_made_anew(&mut db, topic::CATALOGUE).await?;
     drop(db);
     let Some(since) = made_anew else { return Ok(()) };
-    let (mut after, mut said): (Option<Sku>, usize) = (None, 0);
+    let (mut after, mut said): (Option<String>, usize) = (None, 0);
     loop {
         let mut db = pool.acquire().await?;
-        let from = after.as_ref().map(Sku::as_str);
-        let page = look::products(&mut db, None, from, SAID_MAX).await?;
+        let page = look::names(&mut db, after.as_deref(), SAID_MAX).await?;
         drop(db);
-        let Some((last, _)) = page.last() else { break };
+        let Some(last) = page.last() else { break };
         after = Some(last.sku.clone());
-        let says = page
-            .into_iter()
-            .map(|(product, _)| mailbox.submit(Command::new(Input::SayAnew(product.sku))));
+        let skus: Vec<Sku> = page.iter().map(|it| Sku::parse(&it.sku)).collect::<Result<_, _>>()?;
+        let says = skus.into_iter().map(|sku| mailbox.submit(Command::new(Input::SayAnew(sku))));
         for end in join_all(says).await {
             end?;
             said += 1;

@@ -51,8 +51,9 @@ async fn what_staff_put_on_a_shelf_is_said_at_once() {
 async fn products_are_found_however_they_are_written() {
     let server = a_server().await;
     for (sku, name) in [("road", "Straße"), ("cup", "Cafe\u{301}"), ("mug", "Blue mug")] {
-        let told = server.put(&format!("/v1/products/{sku}"), json!({"name": name, "price": "1"}));
-        assert_eq!(told.await.status, 201);
+        let path = format!("/v1/products/{sku}");
+        let told = server.put(&path, json!({"name": name, "price": "1"})).await;
+        assert_eq!(told.status, 201);
     }
 
     for (query, found) in [

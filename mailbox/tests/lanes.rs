@@ -76,7 +76,8 @@ async fn a_lane_is_paused_with_a_reason_and_resumed() {
     desk.mailbox.resume_lane(request("it has moved"), None, tell).await.unwrap();
     assert_eq!(desk.lane().await.state, LaneState::Shipping);
     let told = "select count(*) from operations where caller = 'somebody'
-         and (action, reason) in (('lanes.pause', 'Kafka moves'), ('lanes.resume', 'it has moved'))";
+         and (action, reason) in
+           (('lanes.pause', 'Kafka moves'), ('lanes.resume', 'it has moved'))";
     assert_eq!(desk.number(told).await, 2);
 }
 

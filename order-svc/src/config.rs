@@ -38,13 +38,16 @@ pub struct Config {
 
 /// Deadlines are minutes, so what waits is looked at every few seconds.
 const PRESSURE_EVERY: Duration = Duration::from_secs(5);
+/// Rarely enough that what is tried adds nothing to what waits.
+const TRY_EVERY: Duration = Duration::from_secs(30);
 
 impl Config {
     /// When new orders are refused: for want of payments well before those that wait are cancelled
     /// for it.
     pub fn limits(&self) -> Limits {
         let payment = self.answer_deadline.min(self.payment_deadline / 2);
-        Limits { stock: self.answer_deadline, payment, every: PRESSURE_EVERY }
+        let (stock, every, try_every) = (self.answer_deadline, PRESSURE_EVERY, TRY_EVERY);
+        Limits { stock, payment, every, try_every }
     }
 }
 

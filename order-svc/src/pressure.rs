@@ -26,8 +26,6 @@ use crate::store;
 
 /// Events that may wait for the relay: some minutes of the highest rate, some hundred megabytes.
 const BACKLOG_MAX: i64 = 1_000_000;
-/// How often a closed shop takes an order to see whether it is answered.
-const TRY_EVERY: Duration = Duration::from_secs(30);
 
 /// How long what is accepted may wait, and how often that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +35,8 @@ pub struct Limits {
     /// What is reserved, and not deferred, for the answer of payment.
     pub payment: Duration,
     pub every: Duration,
+    /// How often a closed shop takes an order to see whether it is answered.
+    pub try_every: Duration,
 }
 
 /// What there is too much of.
@@ -80,6 +80,7 @@ struct Inner {
 struct Closure {
     by: Overload,
     next_try: Instant,
+    try_every: Duration,
 }
 
 impl Pressure {
@@ -95,7 +96,7 @@ impl Pressure {
         match self.closed().as_mut() {
             None => Ok(()),
             Some(closed) if closed.by.wants_tries() && closed.next_try <= now => {
-                closed.next_try = now + TRY_EVERY;
+                closed.next_try = now + closed.try_every;
                 Ok(())
             }
             Some(_) => Err(overloaded()),
@@ -116,7 +117,7 @@ impl Pressure {
     ) -> anyhow::Result<()> {
         loop {
             match measure(&pool, limits, chassis::clock::now()).await {
-                Ok(overload) => self.set(overload, Instant::now()),
+                Ok(overload) => self.set(overload, Instant::now(), limits.try_every),
                 // What is not known changes nothing.
                 Err(error) => tracing::warn!(error = %error, "could not measure what waits"),
             }
@@ -127,12 +128,12 @@ impl Pressure {
         }
     }
 
-    fn set(&self, overload: Option<Overload>, now: Instant) {
+    fn set(&self, overload: Option<Overload>, now: Instant, try_every: Duration) {
         let mut closed = self.closed();
         if closed.map(|closed| closed.by) == overload {
             return;
         }
-        *closed = overload.map(|by| Closure { by, next_try: now + TRY_EVERY });
+        *closed = overload.map(|by| Closure { by, next_try: now + try_every, try_every });
         self.0.refuses.store(overload.is_some(), Ordering::Relaxed);
         match overload {
             Some(by) => tracing::error!("new orders are {}", by.text()),
@@ -179,12 +180,14 @@ pub(crate) fn first_id(at: OffsetDateTime) -> Uuid {
 mod tests {
     use super::*;
 
+    const TRY_EVERY: Duration = Duration::from_secs(30);
+
     #[test]
     fn a_shop_closed_for_want_of_answers_tries_one_order_now_and_then() {
         let (pressure, start) = (Pressure::default(), Instant::now());
         assert!(pressure.admit_at(start).is_ok() && pressure.wrong().is_ok());
 
-        pressure.set(Some(Overload::StockStalls), start);
+        pressure.set(Some(Overload::StockStalls), start, TRY_EVERY);
         assert_eq!(pressure.admit_at(start).unwrap_err().code(), Code::Overloaded);
         assert!(pressure.wrong().is_err(), "the health tells");
         let later = start + TRY_EVERY;
@@ -192,14 +195,14 @@ mod tests {
         assert!(pressure.admit_at(later).is_err(), "one, not all");
         assert!(pressure.admit_at(later + TRY_EVERY).is_ok());
 
-        pressure.set(None, later);
+        pressure.set(None, later, TRY_EVERY);
         assert!(pressure.admit_at(later).is_ok() && pressure.wrong().is_ok());
     }
 
     #[test]
     fn a_backlog_of_the_relay_ends_without_tries() {
         let (pressure, start) = (Pressure::default(), Instant::now());
-        pressure.set(Some(Overload::Backlog), start);
+        pressure.set(Some(Overload::Backlog), start, TRY_EVERY);
 
         assert!(pressure.admit_at(start + TRY_EVERY * 10).is_err());
     }

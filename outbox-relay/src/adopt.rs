@@ -44,7 +44,12 @@ pub enum Adoption {
 #[command(name = "outbox-relay adopt")]
 struct Args {
     /// The database: orders=postgres://…
-    #[arg(long, env = "SHOP_ADOPT_DATABASE", hide_env_values = true, value_parser = Database::parse)]
+    #[arg(
+        long,
+        env = "SHOP_ADOPT_DATABASE",
+        hide_env_values = true,
+        value_parser = Database::parse
+    )]
     database: Database,
     #[command(flatten)]
     adoption: Flags,

@@ -4,7 +4,7 @@
 //! Polling is the truth and needs no wake-up. But where every event is announced, the clock finds
 //! nothing that a wake-up would not, and asks for it hundreds of times a second. So the clock
 //! slows down to a guard while wake-ups prove themselves, and one find of the guard that nothing
-//! announced brings it back.
+//! announced brings it back, for a moment if the wake-up was merely late.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,9 @@ const WARM_FOR: Duration = Duration::from_secs(2);
 /// So many finds in a row have to be announced before wake-ups that failed are relied on again: a
 /// sender that loses some of its notifications does not get there by luck.
 const PROOF: u32 = 32;
+
+/// A wake-up that comes so soon after the guard's find was under way with it.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What led to a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) struct Cadence {
     announced: u32,
     /// Whether a wake-up has come since the last find.
     has_woken: bool,
+    /// When the guard found what no wake-up has announced so far.
+    unannounced_at: Option<Instant>,
     empty_polls: u32,
     found_at: Instant,
 }
@@ -41,27 +46,38 @@ pub(crate) struct Cadence {
 impl Cadence {
     /// Wake-ups are relied on until they fail: an outbox that is idle from the start costs little.
     pub(crate) fn new(at: Instant) -> Self {
-        Self { announced: PROOF, has_woken: false, empty_polls: 0, found_at: at }
+        Self {
+            announced: PROOF,
+            has_woken: false,
+            unannounced_at: None,
+            empty_polls: 0,
+            found_at: at,
+        }
     }
 
     /// Takes note of a poll.
     pub(crate) fn polled(&mut self, trigger: Trigger, has_found: bool, at: Instant) {
-        self.has_woken |= trigger == Trigger::WakeUp;
+        if trigger == Trigger::WakeUp {
+            self.has_woken = true;
+            self.unannounced_at = None;
+        } else if self.unannounced_at.is_some_and(|since| at.duration_since(since) > LATE) {
+            self.announced = 0;
+            self.unannounced_at = None;
+        }
         if !has_found {
             self.empty_polls = self.empty_polls.saturating_add(1);
             return;
         }
-        let is_announced = match trigger {
+        match trigger {
+            Trigger::WakeUp => self.announced = self.announced.saturating_add(1),
+            Trigger::Clock if self.announced >= PROOF => {
+                self.unannounced_at.get_or_insert(at);
+            }
             // By the clock alone, a poll is often ahead of the wake-up, which then counts for the
-            // next find. The guard is so only when no wake-up comes.
-            Trigger::Clock => Some(self.has_woken && !self.relies_on_wake_ups()),
-            Trigger::WakeUp => Some(true),
-            Trigger::More => None,
-        };
-        match is_announced {
-            Some(true) => self.announced = self.announced.saturating_add(1),
-            Some(false) => self.announced = 0,
-            None => {}
+            // next find.
+            Trigger::Clock if self.has_woken => self.announced += 1,
+            Trigger::Clock => self.announced = 0,
+            Trigger::More => {}
         }
         self.has_woken = false;
         self.empty_polls = 0;
@@ -69,7 +85,7 @@ impl Cadence {
     }
 
     fn relies_on_wake_ups(&self) -> bool {
-        self.announced >= PROOF
+        self.announced >= PROOF && self.unannounced_at.is_none()
     }
 
     /// The pause from one poll's start to the next that no wake-up asks for.
@@ -100,7 +116,9 @@ mod tests {
     /// After a find that nothing announced.
     fn by_the_clock() -> Cadence {
         let mut cadence = Cadence::new(Instant::now());
-        cadence.polled(Trigger::Clock, true, cadence.found_at);
+        let start = cadence.found_at;
+        cadence.polled(Trigger::Clock, true, start);
+        cadence.polled(Trigger::Clock, false, start + 2 * LATE);
         cadence
     }
 
@@ -180,12 +198,27 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_wake_ups_lost_is_too_many() {
+    fn a_wake_up_that_is_merely_late_is_forgiven() {
         let mut cadence = Cadence::new(Instant::now());
+
+        let pause = pause_after(&mut cadence, 1, Trigger::Clock, true);
+        assert_eq!(pause, options().poll_hot, "until it comes");
+        let pause = pause_after(&mut cadence, 1, Trigger::WakeUp, false);
+        assert_eq!(pause, options().poll_guard);
+    }
+
+    #[test]
+    fn half_of_the_wake_ups_lost_is_too_many() {
+        let mut now = Instant::now();
+        let mut cadence = Cadence::new(now);
         for _ in 0..PROOF {
-            pause_after(&mut cadence, 1, Trigger::WakeUp, true);
-            let pause = pause_after(&mut cadence, 1, Trigger::Clock, true);
-            assert_eq!(pause, options().poll_hot);
+            for (trigger, found) in
+                [(Trigger::Clock, true), (Trigger::Clock, false), (Trigger::WakeUp, true)]
+            {
+                now += 2 * LATE;
+                cadence.polled(trigger, found, now);
+                assert_eq!(cadence.next_poll(now, true, &options()), options().poll_hot);
+            }
         }
     }
 

@@ -7,10 +7,10 @@
 //! nobody can add to the leaf; when the last durable tick says the same of its snapshot, whatever
 //! they added is in Kafka. `xmax` will not do: a writer that runs can be above it.
 //!
-//! Dropping blocks nobody: the leaf is detached concurrently, in a session of its own, and only then
-//! dropped. A detach waits for whoever reads the outbox, and at its end it does so while it holds
-//! the lock on the parent that the making of leaves needs, too. So no wait lasts longer than a
-//! second (`lock_timeout`): what is cut short stays pending, and is finalized in one of the next
+//! Dropping blocks nobody: the leaf is detached concurrently, in a session of its own, and only
+//! then dropped. A detach waits for whoever reads the outbox, and at its end it does so while it
+//! holds the lock on the parent that the making of leaves needs, too. So no wait lasts longer than
+//! a second (`lock_timeout`): what is cut short stays pending, and is finalized in one of the next
 //! rounds.
 
 use std::{sync::Arc, time::Duration};

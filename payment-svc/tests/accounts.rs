@@ -201,7 +201,10 @@ async fn what_is_held_for_an_id_that_never_becomes_an_order_goes_back_after_a_da
 async fn payment_methods_are_validated_without_trying() {
     let server = a_server().await;
     let path = "/v1/payment-methods/validate";
-    let card = |number: &str, expiry: &str| json!({"type": "credit_card", "card_number": number, "expiry": expiry, "cvv": "1234"});
+    let card = |number: &str, expiry: &str| {
+        let kind = "credit_card";
+        json!({"type": kind, "card_number": number, "expiry": expiry, "cvv": "1234"})
+    };
     let token = |token: &str| json!({"type": "card", "token": token});
     for (method, last4, reason) in [
         (token("tok_visa"), json!("4242"), Value::Null),

@@ -29,7 +29,7 @@ impl Page {
     }
 
     /// For a list that never has a second page, and so has never given a cursor.
-    pub fn is_only(&self) -> Result<(), Problem> {
+    pub fn first_only(&self) -> Result<(), Problem> {
         if self.cursor.is_some() { Err(cursor::bad()) } else { Ok(()) }
     }
 }

@@ -36,7 +36,11 @@ fn what_was_shipped_is_shipped_once_more_and_happens_once() {
 #[test]
 fn a_replay_that_cannot_be_is_refused() {
     in_the_shop(async |shop| {
-        let ask = |service: &str, topic: &str| json!({"service": service, "topic": topic, "dry_run": false, "reason": "a test"});
+        let ask = |service: &str, topic: &str| {
+            let mut body = json!({"service": service, "topic": topic, "reason": "a test"});
+            body["dry_run"] = false.into();
+            body
+        };
         let refuse = async |body: Value, code: &str| {
             shop.post("/v1/replays", &body).await.refused(422, code);
         };
