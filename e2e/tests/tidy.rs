@@ -51,10 +51,14 @@ const OUTSIDE: [&str; 6] = ["std::fs", "std::io", "std::net", "std::env", "std::
 /// Where SQL is besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and seats,
 /// and three that set a database up or back: roles and databases, a fixture, a connection returned
 /// in the middle of something.
-const SQL_MAY_BE_IN: [&str; 18] = [
+const SQL_MAY_BE_IN: [&str; 22] = [
     "mailbox/src/outbox.rs",
     "mailbox/src/inbox.rs",
     "mailbox/src/parked.rs",
+    "mailbox/src/parked/list.rs",
+    "mailbox/src/parked/bounds.rs",
+    "mailbox/src/unknown.rs",
+    "mailbox/src/operations.rs",
     "mailbox/src/idempotency.rs",
     "mailbox/src/leaves.rs",
     "mailbox/src/session.rs",

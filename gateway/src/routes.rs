@@ -130,6 +130,7 @@ pub const ROUTES: &[Route] = &[
     route("/v1/consumers/{service}/resume", POST, Owner::Named),
     route("/v1/parked", GET, Owner::All),
     route("/v1/parked/{service}/{topic}/{key}", GET, Owner::Named),
+    route("/v1/parked/{service}/{topic}/{key}/{parked_id}", GET, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/release", POST, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/discard", POST, Owner::Named),
     route("/v1/parked/{service}/{topic}/{key}/replace", POST, Owner::Named),

@@ -66,6 +66,10 @@ impl Reactor for Inventory {
         &[topic::ORDERS]
     }
 
+    fn is_known(&self, event_type: &str) -> bool {
+        service::is_known(event_type)
+    }
+
     fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
         Ok(wire::read(message, self.hold)?.map(Reading::once))
     }

@@ -16,7 +16,7 @@ use crate::{
 
 /// What a message means here: `None` when it is about nothing that this service cares for.
 pub fn read(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
-    let Some(proto::Event::Orders(event)) = service::decode(message)? else { return Ok(None) };
+    let proto::Event::Orders(event) = service::decode(message)? else { return Ok(None) };
     match event {
         order_event::Event::OrderPlaced(placed) => order_placed(message, placed, hold).map(Some),
         order_event::Event::OrderConfirmed(orders::OrderConfirmed {

@@ -158,7 +158,8 @@ create table consumer_positions (
 -- A key that stopped: its first message could not be processed, the others wait behind it.
 create table parked_keys (
     topic text not null,
-    -- As contracts write it: an id of ours as it is, anything else base64url:…, none for a message without a key.
+    -- As contracts write it: an id of ours as it is, anything else base64url:…, above 256 bytes sha256:…, none for a
+    -- message without a key. So an index takes it, whatever the key was: parked.message_key has the key itself.
     key text not null,
     -- Groups what failed alike.
     class text not null,
@@ -166,6 +167,8 @@ create table parked_keys (
     since timestamptz not null default clock_timestamp(),
     constraint parked_keys_pkey primary key (topic, key)
 );
+-- The list, the oldest first, and how many stopped lately.
+create index parked_keys_since on parked_keys (since, topic, key);
 
 -- The messages of parked keys, in the order they came.
 create table parked (
@@ -185,9 +188,11 @@ create table parked (
     -- Why it could not be processed; absent for those that only queue.
     reason text,
     parked_at timestamptz not null default clock_timestamp(),
+    -- SHA-256 of the message as it came.
+    digest bytea not null,
     constraint parked_pkey primary key (parked_id),
-    -- A redelivery does not park a message twice.
-    constraint parked_once unique (topic, "partition", "offset"),
+    -- A redelivery does not park a message twice; another message at the same place, of a topic made anew, is not lost.
+    constraint parked_once unique (topic, "partition", "offset", digest),
     constraint parked_of_key foreign key (topic, key) references parked_keys (topic, key)
 );
 -- One key's messages in order.
@@ -198,8 +203,8 @@ create table parked_flood (
     -- Keys that were parked when it stopped; it is over when half of them are not any more.
     keys bigint not null,
     since timestamptz not null default clock_timestamp(),
-    -- When an operator let it go on all the same: what stopped before that no longer counts.
-    lifted_at timestamptz,
+    -- When it was over, or an operator let it go on all the same: what stopped before that is no flood any more.
+    over_at timestamptz,
     only_row boolean not null default true,
     constraint parked_flood_pkey primary key (only_row),
     constraint parked_flood_one_row check (only_row)

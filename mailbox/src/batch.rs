@@ -16,15 +16,16 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::{
-    CommandError, Outcome,
+    CommandError, Outcome, catch_up,
     decide::{Batch, Manner, OnPark},
     entry::{Entry, Fate},
     fault::{self, Admission, Fault, Locking, Pass},
     idempotency, inbox,
-    message::Park,
+    message::{Message, Park},
     parked::{self, Place},
     reactor::{Reactor, Turn},
     session::{self, Session, within},
+    unknown,
 };
 
 /// An attempt that takes longer is halved. Above the limit of one statement and above any command's
@@ -37,6 +38,8 @@ pub(crate) struct Done<W> {
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
+    /// Keys with kept events that are to be decided before this batch; then nothing was done.
+    pub(crate) first: Vec<Place>,
 }
 
 /// A failed attempt.
@@ -67,6 +70,10 @@ pub(crate) async fn attempt<R: Reactor>(
     let mut tx = within(db.begin()).await.map_err(Fault::NotBegun)?;
     let work = unpanicked(work(reactor, &mut tx, entries, pass, turn));
     let done = match tokio::time::timeout(ATTEMPT_LIMIT, work).await {
+        Ok(Ok(done)) if !done.first.is_empty() => {
+            within(tx.rollback()).await.map_err(Fault::from)?;
+            return Ok(done);
+        }
         Ok(Ok(done)) => done,
         // The server has told what is wrong, so it listens: nothing is left but to roll back.
         Ok(Err(fault @ (Fault::Database(sqlx::Error::Database(_)) | Fault::KeyTaken))) => {
@@ -105,10 +112,12 @@ async fn work<R: Reactor>(
     if pass.locking == Locking::SkipHeld {
         session::hurry(db).await?;
     }
-    let some_parked = batch.admit(db, pass.admission).await?;
+    let some_aside = batch.admit(db, pass.admission).await?;
     batch.answer_known(db).await?;
-    if some_parked {
-        batch.divert(db).await?;
+    let first = if some_aside { batch.divert(db).await? } else { Vec::new() };
+    if !first.is_empty() {
+        let fates = batch.fates;
+        return Ok(Done { fates, world: None, announced: 0, newly_parked: 0, first });
     }
     let world = batch.decide(db).await?;
     let newly_parked = batch.set_aside(db).await?;
@@ -117,7 +126,7 @@ async fn work<R: Reactor>(
         return Err(Fault::KeyTaken);
     }
     let Batch { fates, announced, .. } = batch;
-    Ok(Done { fates, world, announced: announced.len(), newly_parked })
+    Ok(Done { fates, world, announced: announced.len(), newly_parked, first })
 }
 
 /// What came of parked messages that an operator let go.
@@ -145,7 +154,7 @@ pub(crate) async fn release<R: Reactor>(
 
 impl<R: Reactor> Batch<'_, R> {
     /// Admits each id once. An id outside the inbox's range is judged later, by its version. Says
-    /// whether some key may be parked.
+    /// whether something may be set aside.
     async fn admit(&mut self, db: &mut PgConnection, admission: Admission) -> sqlx::Result<bool> {
         let mut first: HashMap<Uuid, usize> = HashMap::new();
         for index in 0..self.entries.len() {
@@ -202,27 +211,39 @@ impl<R: Reactor> Batch<'_, R> {
         Ok(())
     }
 
-    /// Sets aside the messages of keys that stopped before.
-    async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+    /// Sets aside the messages of keys that stopped before. Says of which keys kept events come
+    /// first.
+    async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<Place>> {
+        if !self.live().any(|place| self.entries[place].message().is_some()) {
+            return Ok(Vec::new());
+        }
+        let aside = parked::aside(db).await?;
+        if !aside.has_parked && !aside.has_unknown {
+            return Ok(Vec::new());
+        }
         let messages: Vec<(usize, Place)> = self
             .live()
             .filter_map(|index| Some((index, parked::place(self.entries[index].message()?))))
             .collect();
-        if messages.is_empty() {
-            return Ok(());
-        }
         let distinct: HashSet<&Place> = messages.iter().map(|(_, place)| place).collect();
-        self.stopped = parked::lock(db, &distinct.into_iter().collect::<Vec<_>>()).await?;
+        let distinct: Vec<&Place> = distinct.into_iter().collect();
+        let mut first = Vec::new();
+        if aside.has_unknown {
+            first = catch_up::due(self.reactor, db, &distinct).await?;
+        }
+        if aside.has_parked {
+            self.stopped = parked::lock(db, &distinct).await?;
+        }
         for (index, place) in messages {
             if self.stopped.contains(&place) {
                 self.fates[index] = Fate::Parked;
             }
         }
-        Ok(())
+        Ok(first)
     }
 
-    /// Writes down which keys stopped in this batch, and the messages of all that are stopped. How
-    /// many keys are newly so.
+    /// Writes down which keys stopped in this batch, the messages of all that are stopped, and those
+    /// of unknown types. How many keys are newly stopped.
     async fn set_aside(&self, db: &mut PgConnection) -> sqlx::Result<u64> {
         let mut newly_parked = 0;
         if !self.reasons.is_empty() {
@@ -241,6 +262,11 @@ impl<R: Reactor> Batch<'_, R> {
             .filter_map(|index| Some((self.entries[index].message()?, self.reasons.get(&index))))
             .collect();
         parked::park_messages(db, &set_aside).await?;
+        let unknown: Vec<&Message> = (0..self.entries.len())
+            .filter(|&index| self.fates[index] == Fate::Unknown)
+            .filter_map(|index| self.entries[index].message())
+            .collect();
+        unknown::keep(db, &unknown).await?;
         Ok(newly_parked)
     }
 }

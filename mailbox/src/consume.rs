@@ -265,7 +265,7 @@ async fn settle<R: Reactor>(
     if member.generation() == generation {
         store(settler, consumer, &ends);
     }
-    if settled.newly_parked > 0 {
+    if settled.set_aside > 0 {
         flood::sit_out(settler, stop).await;
     }
     ControlFlow::Continue(())
@@ -305,7 +305,7 @@ fn store<R: Reactor>(settler: &mut Settler<R>, consumer: &BaseConsumer<Member>, 
 fn split_by_bytes(received: &mut Vec<Delivery>) -> Vec<Delivery> {
     let mut bytes = 0;
     let fits = received.iter().position(|Delivery { received: (message, _), .. }| {
-        bytes += message.payload.len();
+        bytes += message.size();
         bytes > BATCH_BYTES
     });
     match fits {

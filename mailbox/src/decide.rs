@@ -152,11 +152,19 @@ impl<'a, R: Reactor> Batch<'a, R> {
             self.stop(index, parked::place(message), flaw.clone());
             return true;
         }
+        if entry.is_unknown() {
+            self.fates[index] = Fate::Unknown;
+            return true;
+        }
         let heard = match (world, &entry.input) {
             (Some(world), Some(input)) => self.reactor.heard(world, input).map_or(0, |slot| *slot),
             _ => 0,
         };
-        let in_range = entry.id.is_none_or(|id| inbox::in_range(id, self.manner.turn.now));
+        let in_range = match entry.id {
+            Some(id) => inbox::in_range(id, self.manner.turn.now),
+            // What came without an id and was parked was never admitted.
+            None => self.manner.on_park == OnPark::SetAside,
+        };
         match (in_range, message.version <= heard) {
             (true, repeated) => {
                 if repeated {

@@ -21,7 +21,8 @@ pub(crate) type Received = (Message, Option<Park>);
 pub(crate) struct Entry<I> {
     /// What the inbox remembers it by. `None` where repetition does no harm, or no usable id came.
     pub(crate) id: Option<Uuid>,
-    /// What it means; `None` for a message that is only to be parked.
+    /// What it means; `None` for a message that is only to be parked, or to be kept because its
+    /// type is unknown: then it has no flaw.
     pub(crate) input: Option<I>,
     pub(crate) trace: Option<Trace>,
     /// Why it cannot be processed, if that is known before deciding.
@@ -56,6 +57,8 @@ pub(crate) enum Fate {
     Duplicate,
     /// It, or a message before it, stopped its key.
     Parked,
+    /// An event of a type that this build does not know: kept for one that does.
+    Unknown,
     /// Another session holds a row that it, or a message of its key before it, needs.
     Held(HeldRow),
     /// A command's end.
@@ -63,6 +66,11 @@ pub(crate) enum Fate {
 }
 
 impl<I> Entry<I> {
+    /// Whether it is an event of a type that this build does not know.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.input.is_none() && self.flaw.is_none() && self.message().is_some()
+    }
+
     pub(crate) fn message(&self) -> Option<&Message> {
         match &self.origin {
             Origin::Message(message) => Some(message),
@@ -102,6 +110,13 @@ impl<I> Entry<I> {
 /// What a message means here; `None` when nobody here cares. A service that panics over it has
 /// found a flaw of the message, as far as anybody can tell.
 pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Entry<R::Input>> {
+    if flaw.is_none() && !reactor.is_known(&message.event_type) {
+        let trace = message.trace;
+        // Without an id it could not be told from others like it, and would not be kept.
+        let flaw = Park::no_envelope(&[(message.event_id.is_nil(), "ce_id")]);
+        let origin = Origin::Message(message);
+        return Some(Entry { id: None, input: None, trace, flaw, held: None, origin });
+    }
     let read = match flaw {
         Some(flaw) => Err(flaw),
         None => catch_unwind(AssertUnwindSafe(|| reactor.read(&message)))

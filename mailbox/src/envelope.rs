@@ -1,14 +1,22 @@
 //! CloudEvents headers of a Kafka message, read into a [`Message`].
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use rdkafka::{
     Message as _,
-    message::{BorrowedMessage, Headers},
+    message::{BorrowedHeaders, BorrowedMessage, Headers},
 };
 use uuid::Uuid;
 
 use crate::message::{Message, Park, Trace};
+
+/// Ours write ten; what comes after so many is not looked at.
+const HEADERS_MAX: usize = 100;
+/// Bytes of a header that anybody of ours writes: what is longer is not usable.
+const HEADER_BYTES_MAX: usize = 256;
 
 /// Reads a message. What its envelope lacks stays empty, and is told as the reason to park it.
 pub(crate) fn open(raw: &BorrowedMessage<'_>, topic: Arc<str>) -> (Message, Option<Park>) {
@@ -21,44 +29,53 @@ pub(crate) fn open(raw: &BorrowedMessage<'_>, topic: Arc<str>) -> (Message, Opti
         event_type: String::new(),
         source: String::new(),
         version: 0,
-        time: String::new(),
         trace: None,
         payload: raw.payload().unwrap_or_default().to_vec(),
     };
-    let mut has_id = false;
     if let Some(headers) = raw.headers() {
-        for header in headers.iter() {
-            let Some(value) = header.value.and_then(|value| std::str::from_utf8(value).ok()) else {
-                continue;
-            };
-            match header.key {
-                "ce_id" => {
-                    if let Ok(id) = Uuid::try_parse(value) {
-                        message.event_id = id;
-                        has_id = true;
-                    }
-                }
-                "ce_type" => value.clone_into(&mut message.event_type),
-                "ce_source" => value.clone_into(&mut message.source),
-                "ce_time" => value.clone_into(&mut message.time),
-                "ce_version" => message.version = value.parse().unwrap_or(0),
-                "traceparent" => message.trace = parse_trace(value),
-                _ => {}
+        for index in 0..headers.count().min(HEADERS_MAX) {
+            if let Some((name, value)) = header(headers, index) {
+                read(&mut message, name, value);
             }
         }
     }
     let lacks = [
-        (!has_id, "ce_id"),
+        // All zeros is nobody's id: the inbox could not tell two such messages apart.
+        (message.event_id.is_nil(), "ce_id"),
         (message.event_type.is_empty(), "ce_type"),
         (message.version <= 0, "ce_version"),
     ];
-    let lacking: Vec<&str> =
-        lacks.iter().filter(|(lacks, _)| *lacks).map(|(_, name)| *name).collect();
-    let flaw = (!lacking.is_empty()).then(|| Park {
-        class: "no_envelope",
-        reason: format!("the message has no usable header {}", lacking.join(", ")),
-    });
+    let flaw = Park::no_envelope(&lacks);
     (message, flaw)
+}
+
+/// One header, if it is such as ours are. The client library panics at a name that is not UTF-8:
+/// such a header is not ours either.
+fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, &str)> {
+    let header = catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok()?;
+    Some((header.key, usable(header.value)?))
+}
+
+/// A header's text, if it is such as ours are.
+fn usable(value: Option<&[u8]>) -> Option<&str> {
+    let value = value.filter(|value| value.len() <= HEADER_BYTES_MAX)?;
+    std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'))
+}
+
+/// Takes one header in.
+fn read(message: &mut Message, name: &str, value: &str) {
+    match name {
+        "ce_id" => {
+            if let Ok(id) = Uuid::try_parse(value) {
+                message.event_id = id;
+            }
+        }
+        "ce_type" => value.clone_into(&mut message.event_type),
+        "ce_source" => value.clone_into(&mut message.source),
+        "ce_version" => message.version = value.parse().unwrap_or(0),
+        "traceparent" => message.trace = parse_trace(value),
+        _ => {}
+    }
 }
 
 /// `00-<trace id>-<span id>-<flags>` in its 25 bytes; anything else is no trace.
@@ -82,6 +99,25 @@ fn parse_trace(text: &str) -> Option<Trace> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_none_of_ours_would_write_is_as_good_as_absent() {
+        assert_eq!(usable(Some(b"shop.orders.v1.OrderPlaced")), Some("shop.orders.v1.OrderPlaced"));
+        assert_eq!(usable(Some(&[b't'; 256])).map(str::len), Some(256));
+        for strange in [&[b't'; 257][..], &vec![b't'; 1_000_000], b"a\0b", b"\xff"] {
+            assert_eq!(usable(Some(strange)), None);
+        }
+        assert_eq!(usable(None), None);
+    }
+
+    #[test]
+    fn an_id_of_zeros_is_none() {
+        let mut message = crate::testing::message("t", "k", "t.Said", 1, Vec::new());
+        read(&mut message, "ce_id", "00000000-0000-0000-0000-000000000000");
+        assert!(message.event_id.is_nil());
+        read(&mut message, "ce_id", "no id at all");
+        assert!(message.event_id.is_nil());
+    }
 
     #[test]
     fn a_traceparent_is_kept_in_25_bytes() {

@@ -17,6 +17,7 @@ use crate::{
     control::{Control, LOOK_EVERY},
     idempotency,
     operations::{self, Action, Operation},
+    parked::bounds,
     positions::{self, Extent},
     reactor::Answer,
     session::Session,
@@ -177,6 +178,10 @@ impl HaltDesk {
             consumers::restart(&mut tx, partition).await?;
         }
         consumers::unpause(&mut tx, &paused).await?;
+        if scope.topic.is_none() {
+            // All goes on, in spite of a flood, too.
+            bounds::lift_flood(&mut tx).await?;
+        }
         let reason = match scope.from {
             None => request.reason.to_owned(),
             Some(from) => format!("{} (from {})", request.reason, place(from)),

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     entry::Entry,
+    message::Message,
     metrics,
     parked::{self, Place},
     reactor::HeldRow,
@@ -307,7 +308,7 @@ impl<I> HeldBack<I> {
 }
 
 fn bytes<I>(entry: &Entry<I>) -> usize {
-    entry.message().map_or(0, |message| message.payload.len())
+    entry.message().map_or(0, Message::size)
 }
 
 #[cfg(test)]

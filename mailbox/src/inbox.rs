@@ -16,7 +16,7 @@ pub(crate) const WEEKS_BEHIND: i32 = 3;
 pub(crate) const WEEKS_KEPT: i32 = 5;
 
 /// Admits ids of which none is expected to be known: meeting one is an error, and cheap otherwise.
-/// Says whether any key is parked. That may be asked in the same statement here alone: a key that
+/// Says whether anything is set aside. That may be asked in the same statement here alone: a key that
 /// another one parked meanwhile came with ids that this insert meets.
 pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
@@ -26,7 +26,7 @@ pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Resul
             select id
             from unnest($1::uuid[]) as id
         )
-        select exists (select from parked_keys) as "parked!""#,
+        select exists (select from parked_keys) or exists (select from unknown_events) as "aside!""#,
         sorted
     )
     .fetch_one(db)

@@ -1,12 +1,23 @@
 //! The sweep: leaves and partitions are there before they are needed, and go when nothing needs
-//! them.
+//! them; kept events are decided once this build knows their types.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{idempotency, inbox, session::Session};
+use crate::{
+    UnknownEvents,
+    catch_up::CatchUp,
+    fault::{Fault, Locking},
+    idempotency, inbox, metrics,
+    notices::Notices,
+    reactor::Reactor,
+    session::{LOCK_TIMEOUT, Session},
+    unknown,
+    wake::Wake,
+};
 
 /// As the migration makes them.
 const LEAF: i64 = 4_194_304;
@@ -16,25 +27,95 @@ const LEAVES_AHEAD: i64 = 3;
 /// stops no sale.
 const AHEAD: Duration = Duration::from_mins(30);
 const EVERY: Duration = Duration::from_secs(10);
+/// Who reads an old week is not waited for longer: its lock on the parent would keep everybody else
+/// from making one.
+const DROP_PATIENCE: &str = "1s";
 /// One sweeper a database: any number of services' instances may try.
 const SWEEP_LOCK: i64 = 0x6d61_696c_626f_7801;
 
-/// Sweeps until stopped. A failed sweep is told and tried again: there is half an hour to mend it.
-pub(crate) async fn sweep(
-    mut session: Session,
-    weekly: Vec<&'static str>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut rate = Rate::default();
-    loop {
-        if let Err(error) = once(&mut session, &weekly, &mut rate).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
-            session.close().await;
+/// One mailbox's sweep.
+pub(crate) struct Sweep<R: Reactor> {
+    pub(crate) reactor: Arc<R>,
+    pub(crate) session: Session,
+    pub(crate) wake: Wake,
+    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) weekly: Vec<&'static str>,
+    pub(crate) notices: Arc<Notices>,
+}
+
+impl<R: Reactor> Sweep<R> {
+    /// Sweeps until stopped. A failed sweep is told and tried again: there is half an hour to mend
+    /// it.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut rate = Rate::default();
+        loop {
+            if let Err(error) = self.once(&mut rate).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
+                self.session.close().await;
+            }
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look after the events of unknown types"
+                );
+                self.session.close().await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(EVERY) => {}
+            }
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(EVERY) => {}
+    }
+
+    /// What one sweeper a database does. Nothing that may have to wait for a reader comes before
+    /// anything else.
+    async fn once(&mut self, rate: &mut Rate) -> sqlx::Result<()> {
+        let db = self.session.connection().await?;
+        let mine = sqlx::query_scalar!(
+            r#"-- leaves.lock
+            select pg_try_advisory_lock($1) as "mine!""#,
+            SWEEP_LOCK
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        if !mine {
+            return Ok(());
         }
+        let pos = sqlx::query_scalar!(
+            "-- leaves.last_pos
+            select last_value from outbox_pos"
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        make_ahead(db, &self.weekly, rate.moved(pos)).await?;
+        while idempotency::expire(db).await? == 1_000 {}
+        drop_old_weeks(db).await?;
+        sqlx::query!(
+            "-- leaves.unlock
+            select pg_advisory_unlock($1)",
+            SWEEP_LOCK
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        Ok(())
+    }
+
+    /// What every instance does: it may know types that its neighbours do not.
+    async fn catch_up(&mut self) -> Result<(), Fault> {
+        let catch_up = CatchUp {
+            reactor: &*self.reactor,
+            wake: &self.wake,
+            clock: self.clock,
+            locking: Locking::Wait,
+        };
+        let db = self.session.connection().await?;
+        catch_up.sweep(db).await?;
+        let stock = unknown::stock(db).await?;
+        let age = stock.oldest.map_or(0.0, |since| ((self.clock)() - since).as_seconds_f64());
+        metrics::unknown_kept(stock.events, age);
+        let kept = stock.oldest.map(|since| UnknownEvents { count: stock.events, since });
+        self.notices.set_unknown(kept);
+        Ok(())
     }
 }
 
@@ -88,66 +169,70 @@ fn leaves_to_make(last_pos: i64, end_pos: i64, positions_per_sweep: i64) -> Vec<
     firsts
 }
 
+/// How fast positions are used up.
 #[derive(Default)]
 struct Rate {
     last_pos: Option<i64>,
 }
 
-async fn once(session: &mut Session, weekly: &[&str], rate: &mut Rate) -> sqlx::Result<()> {
-    let db = session.connection().await?;
-    let mine = sqlx::query_scalar!(
-        r#"-- leaves.lock
-        select pg_try_advisory_lock($1) as "mine!""#,
-        SWEEP_LOCK
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    if !mine {
-        return Ok(());
+impl Rate {
+    /// Positions since the last sweep; none at the first.
+    fn moved(&mut self, pos: i64) -> i64 {
+        self.last_pos.replace(pos).map_or(0, |before| pos - before)
     }
-    let pos = sqlx::query_scalar!(
-        "-- leaves.last_pos
-        select last_value from outbox_pos"
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let moved = rate.last_pos.replace(pos).map_or(0, |before| pos - before);
-    make_ahead(db, weekly, moved).await?;
-    drop_old_weeks(db).await?;
-    while idempotency::expire(db).await? == 1_000 {}
-    sqlx::query!(
-        "-- leaves.unlock
-        select pg_advisory_unlock($1)",
-        SWEEP_LOCK
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    Ok(())
 }
 
-/// Ids older than the inbox keeps leave with their week; writers of the others are not blocked.
+/// Ids older than the inbox keeps leave with their week; writers of the others are not blocked. A
+/// week that somebody reads is left for the next sweep, and so is one whose detaching or dropping
+/// was broken off: it is found by its name, be it a partition still or not.
 async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
     let old = sqlx::query!(
         r#"-- leaves.old_weeks
-        select c.relname as "leaf!", i.inhdetachpending as "pending!"
-        from pg_inherits i
-        join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = 'inbox'::regclass
-          and c.relname ~ '^inbox_w[0-9]+$'
-          and substr(c.relname::text, 8)::int
-              < floor(extract(epoch from clock_timestamp()) / 604800)::int - $1::int"#,
+        select c.relname as "leaf!", i.inhrelid is not null as "is_attached!",
+               coalesce(i.inhdetachpending, false) as "is_pending!"
+        from pg_class c
+        left join pg_inherits i on i.inhrelid = c.oid
+        where c.relkind = 'r'
+          and c.relnamespace = (select relnamespace from pg_class where oid = 'inbox'::regclass)
+          and case when c.relname ~ '^inbox_w[0-9]+$' then
+              substr(c.relname::text, 8)::bigint
+              < floor(extract(epoch from clock_timestamp()) / 604800)::int - $1::int
+          end
+        -- A pending detach lets no other begin.
+        order by 3 desc, 1"#,
         inbox::WEEKS_KEPT
     )
     .fetch_all(&mut *db)
     .await?;
+    if old.is_empty() {
+        return Ok(());
+    }
+    ddl(db, format!("set lock_timeout = '{DROP_PATIENCE}'")).await?;
     for week in old {
         let leaf = week.leaf;
-        let how = if week.pending { "finalize" } else { "concurrently" };
-        let detach = format!("alter table inbox detach partition {leaf} {how}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(detach)).execute(&mut *db).await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table {leaf}"))).execute(&mut *db).await?;
+        if let Err(error) = drop_week(db, &leaf, week.is_attached, week.is_pending).await {
+            tracing::info!(leaf, %error, "an old week of the inbox stays for now");
+        }
     }
-    Ok(())
+    ddl(db, format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await
+}
+
+async fn drop_week(
+    db: &mut PgConnection,
+    leaf: &str,
+    is_attached: bool,
+    is_pending: bool,
+) -> sqlx::Result<()> {
+    if is_attached {
+        let how = if is_pending { "finalize" } else { "concurrently" };
+        ddl(db, format!("alter table inbox detach partition {leaf} {how}")).await?;
+    }
+    ddl(db, format!("drop table {leaf}")).await
+}
+
+/// One statement of its own: a concurrent detach takes no transaction around it.
+async fn ddl(db: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(db).await.map(drop)
 }
 
 #[cfg(test)]
@@ -166,6 +251,14 @@ mod tests {
         let made = leaves_to_make(last, 11 * LEAF, LEAF);
         assert_eq!(made.first(), Some(&(11 * LEAF)));
         assert_eq!(made.len(), 179);
+    }
+
+    #[test]
+    fn the_rate_is_what_was_used_up_since_the_last_sweep() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.moved(1_000), 0, "nobody knows how long that took");
+        assert_eq!(rate.moved(1_500), 500);
+        assert_eq!(rate.moved(1_500), 0);
     }
 
     #[test]

@@ -10,11 +10,12 @@
 //! `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka;
 //! `polling`, `assignment`, `positions`, `watchdog` and `control` of the consumer, `consumers` their
 //! tables), `consumed` and `halts` (what is not consumed), `parked` and `operate` (what stopped;
-//! `flood` when it is too much), `lanes` and `replays` (what operators ask of the relay), `leaves`
-//! (the sweep).
+//! `flood` when it is too much), `unknown` and `catch_up` (events of types that a build does not
+//! know), `lanes` and `replays` (what operators ask of the relay), `leaves` (the sweep).
 
 mod assignment;
 mod batch;
+mod catch_up;
 mod commands;
 mod consume;
 mod consumed;
@@ -29,11 +30,14 @@ mod halts;
 mod held;
 mod idempotency;
 mod inbox;
+mod inspect;
 mod lanes;
 mod leaves;
 mod message;
-pub mod metrics;
+mod message_key;
+mod metrics;
 mod nearness;
+mod notices;
 mod once;
 mod operate;
 mod operations;
@@ -47,6 +51,7 @@ mod replays;
 mod session;
 mod settle;
 pub mod testing;
+mod unknown;
 mod wake;
 mod watchdog;
 
@@ -62,7 +67,9 @@ use crate::{
     control::Control,
     halts::HaltDesk,
     held::{HeldBack, HeldRows},
+    leaves::Sweep,
     nearness::Nearness,
+    notices::Notices,
     operate::Operators,
     session::Session,
     settle::Settler,
@@ -75,11 +82,16 @@ pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
 pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
+pub use message_key::key_text;
+pub use notices::UnknownEvents;
 pub use once::OperatorRequest;
 pub use operate::{Once, OperatorError};
 pub use operations::OperationRecord;
 pub use outbox::backlog;
-pub use parked::{Mended, ParkedKey, ParkedMessage, key_text};
+pub use parked::{
+    Mended,
+    list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
+};
 pub use reactor::{Announced, Answer, Decided, HeldRow, Reactor, Reading, Turn};
 pub use replays::{Replay, ReplayScope, ReplaySize};
 
@@ -174,6 +186,7 @@ pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
     kafka: Arc<Nearness>,
+    notices: Arc<Notices>,
     held: HeldRows,
     halts: Arc<HaltDesk>,
     clock: fn() -> OffsetDateTime,
@@ -185,6 +198,7 @@ impl<R: Reactor> Clone for Mailbox<R> {
             commands: self.commands.clone(),
             operators: Arc::clone(&self.operators),
             kafka: Arc::clone(&self.kafka),
+            notices: Arc::clone(&self.notices),
             held: self.held.clone(),
             halts: Arc::clone(&self.halts),
             clock: self.clock,
@@ -206,6 +220,7 @@ impl<R: Reactor> Mailbox<R> {
         let control = Arc::new(Control::open(session("consumers")?, &options.instance).await?);
 
         let (wake, held, clock) = (Wake::default(), HeldRows::default(), options.clock);
+        let notices = Arc::new(Notices::default());
         let mut weekly = vec!["inbox"];
         weekly.extend(options.weekly);
         let settler = |path: &'static str| {
@@ -215,6 +230,7 @@ impl<R: Reactor> Mailbox<R> {
                 wake: wake.clone(),
                 clock: options.clock,
                 weekly: weekly.clone(),
+                notices: Arc::clone(&notices),
                 path,
                 held: HeldBack::new(path, held.clone()),
                 meets_duplicates: false,
@@ -222,7 +238,15 @@ impl<R: Reactor> Mailbox<R> {
         };
         let (commands, taken) = Commands::new(options.command_deadline);
         let (messages, requests) = (settler("messages")?, settler("commands")?);
-        let (sweeping, waking) = (session("sweep")?, session("wake-up")?);
+        let waking = session("wake-up")?;
+        let sweep = Sweep {
+            reactor: Arc::clone(&reactor),
+            session: session("sweep")?,
+            wake: wake.clone(),
+            clock: options.clock,
+            weekly,
+            notices: Arc::clone(&notices),
+        };
         let operators = Operators {
             reactor: Arc::clone(&reactor),
             database_url: options.database_url.clone(),
@@ -252,12 +276,12 @@ impl<R: Reactor> Mailbox<R> {
                 }),
             ),
             ("consumers", Box::new(move |stop| Box::pin(async move { control.run(stop).await }))),
-            ("sweep", Box::new(move |stop| Box::pin(leaves::sweep(sweeping, weekly, stop)))),
+            ("sweep", Box::new(move |stop| Box::pin(sweep.run(stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
         let operators = Arc::new(operators);
         let halts = Arc::new(halts);
-        Ok((Self { commands, operators, kafka, held, halts, clock }, loops))
+        Ok((Self { commands, operators, kafka, notices, held, halts, clock }, loops))
     }
 
     /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
@@ -274,6 +298,11 @@ impl<R: Reactor> Mailbox<R> {
     /// group makes room.
     pub fn has_joined(&self) -> bool {
         self.kafka.has_joined()
+    }
+
+    /// Why nothing is heard although Kafka is near: too much is set aside.
+    pub fn flood(&self) -> Option<String> {
+        self.notices.flood()
     }
 
     /// The rows that other sessions hold and somebody here waits for, the longest held first.
@@ -315,18 +344,15 @@ impl<R: Reactor> Mailbox<R> {
         self.operators.operations(before, limit).await
     }
 
-    /// The keys that stopped, the oldest first.
-    pub async fn parked(&self) -> sqlx::Result<Vec<ParkedKey>> {
-        self.operators.list().await
+    /// Events that are kept because this build does not know their types.
+    pub fn unknown_events(&self) -> Option<UnknownEvents> {
+        self.notices.unknown()
     }
 
-    /// A parked key's messages, the first first; none where nothing is parked.
-    pub async fn parked_messages(
-        &self,
-        topic: &str,
-        key: &str,
-    ) -> sqlx::Result<Vec<ParkedMessage>> {
-        self.operators.messages(topic, key).await
+    /// Lets the consuming go on although a flood of keys is parked, with a reason that is kept.
+    /// `false` if there is no flood.
+    pub async fn lift_flood(&self, caller: &str, reason: &str) -> sqlx::Result<bool> {
+        self.operators.lift_flood(caller, reason).await
     }
 
     /// Processes a parked key's messages in order, with the ids they came with; says how many.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// A W3C trace context in 25 bytes: trace id (16), span id (8), flags (1).
@@ -23,10 +24,74 @@ pub struct Message {
     pub source: String,
     /// `ce_version`: gapless from 1 within source and key.
     pub version: i64,
-    /// `ce_time` as it was sent, RFC 3339.
-    pub time: String,
     pub trace: Option<Trace>,
     pub payload: Vec<u8>,
+}
+
+impl Message {
+    /// What it has of bytes that a stranger may have sent any number of; its headers are bounded.
+    pub fn size(&self) -> usize {
+        self.payload.len() + self.key.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Tells it from every other message at the same place of its topic: a topic that was made
+    /// anew has another message there.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for part in [
+            self.key.as_deref().unwrap_or_default(),
+            self.event_id.as_bytes(),
+            self.event_type.as_bytes(),
+            self.source.as_bytes(),
+            &self.version.to_be_bytes(),
+            &self.payload,
+        ] {
+            // With its length, so that no byte can be taken for one of the next part.
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+
+    /// Why it cannot be processed whatever its content is: without its type nobody can tell what
+    /// it is, without its version nobody could write down that it happened.
+    pub(crate) fn lacks(&self) -> Option<Park> {
+        let lacks = [(self.event_type.is_empty(), "ce_type"), (self.version <= 0, "ce_version")];
+        Park::no_envelope(&lacks)
+    }
+}
+
+/// A message as a row of ours holds it; what its envelope lacked is absent.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredMessage {
+    pub(crate) id: i64,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) message_key: Option<Vec<u8>>,
+    pub(crate) event_id: Option<Uuid>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) version: Option<i64>,
+    pub(crate) trace: Option<Vec<u8>>,
+    pub(crate) payload: Option<Vec<u8>>,
+}
+
+impl StoredMessage {
+    /// The message as it came, or as an operator replaced it.
+    pub(crate) fn into_message(self, topic: &str) -> Message {
+        Message {
+            topic: Arc::from(topic),
+            partition: self.partition,
+            offset: self.offset,
+            key: self.message_key,
+            event_id: self.event_id.unwrap_or(Uuid::nil()),
+            event_type: self.event_type.unwrap_or_default(),
+            source: self.source.unwrap_or_default(),
+            version: self.version.unwrap_or(0),
+            trace: self.trace.and_then(|trace| trace.try_into().ok()),
+            payload: self.payload.unwrap_or_default(),
+        }
+    }
 }
 
 /// Why a message cannot be processed, however often it is tried.
@@ -44,5 +109,33 @@ impl Park {
     /// A message whose bytes do not say what its envelope promises.
     pub fn undecodable(reason: impl Into<String>) -> Self {
         Self { class: "undecodable", reason: reason.into() }
+    }
+
+    /// A message that lacks some of these headers, or has them in a form that nobody can use.
+    pub(crate) fn no_envelope(lacks: &[(bool, &str)]) -> Option<Self> {
+        let names: Vec<&str> =
+            lacks.iter().filter(|(lacks, _)| *lacks).map(|(_, name)| *name).collect();
+        (!names.is_empty()).then(|| Self {
+            class: "no_envelope",
+            reason: format!("the message has no usable header {}", names.join(", ")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_message_at_the_same_place_has_another_digest() {
+        let message = crate::testing::message("t", "k", "t.Said", 1, b"ab".to_vec());
+        let moved =
+            Message { key: Some(b"ka".to_vec()), payload: b"b".to_vec(), ..message.clone() };
+        let later = Message { version: 2, ..message.clone() };
+        let renamed = Message { event_id: Uuid::nil(), ..message.clone() };
+        assert_eq!(message.digest(), message.clone().digest());
+        for other in [moved, later, renamed] {
+            assert_ne!(message.digest(), other.digest());
+        }
     }
 }

@@ -20,9 +20,21 @@ pub(crate) fn inversion() {
     metrics::counter!("inbox_inversions_total").increment(1);
 }
 
-/// A message of a type this build does not know: a service's `read` counts it and skips it.
-pub fn unknown_type() {
-    metrics::counter!("messages_unknown_total").increment(1);
+/// Events of types that this build does not know, kept for one that does.
+pub(crate) fn unknown(count: u64) {
+    metrics::counter!("messages_unknown_total").increment(count);
+}
+
+/// How many of them are kept, and the age of the oldest.
+pub(crate) fn unknown_kept(events: i64, oldest_seconds: f64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
+    metrics::gauge!("unknown_events").set(events as f64);
+    metrics::gauge!("unknown_events_oldest_seconds").set(oldest_seconds);
+}
+
+/// Whether nothing is heard because too much is set aside.
+pub(crate) fn flooded(is_flooded: bool) {
+    metrics::gauge!("parked_flood").set(f64::from(u8::from(is_flooded)));
 }
 
 /// One batch: how long it took, and how many were in it. `path` is messages or commands.

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::{
     IdempotencyKey,
     batch::{self, Released},
-    entry::entry,
-    fault::{self, Fault, Verdict},
-    message::{Message, Park},
+    catch_up::CatchUp,
+    entry::{Entry, entry},
+    fault::{self, Fault, Locking, Verdict},
+    message::{Park, StoredMessage},
     once,
-    operations::{self, Action, Operation, OperationRecord},
-    parked::{self, Mended, ParkedKey, ParkedMessage},
+    operations::{self, Action, Operation},
+    parked::{self, Mended},
     reactor::{Answer, Reactor, Turn},
     session::Session,
-    settle,
+    settle, unknown,
     wake::Wake,
 };
 
@@ -67,29 +67,6 @@ impl<R: Reactor> Operators<R> {
         Session::new(&self.database_url, &format!("{} operators", self.service))
     }
 
-    pub(crate) async fn list(&self) -> sqlx::Result<Vec<ParkedKey>> {
-        let mut session = self.session()?;
-        parked::list(session.connection().await?).await
-    }
-
-    pub(crate) async fn operations(
-        &self,
-        before: i64,
-        limit: i64,
-    ) -> sqlx::Result<Vec<OperationRecord>> {
-        let mut session = self.session()?;
-        operations::list(session.connection().await?, before, limit).await
-    }
-
-    pub(crate) async fn messages(
-        &self,
-        topic: &str,
-        key: &str,
-    ) -> sqlx::Result<Vec<ParkedMessage>> {
-        let mut session = self.session()?;
-        parked::messages(session.connection().await?, topic, key, 1_000).await
-    }
-
     /// Processes a key's messages in order, as if they came now; how many were.
     pub(crate) async fn release(
         &self,
@@ -98,6 +75,15 @@ impl<R: Reactor> Operators<R> {
         once: Option<&Once>,
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
+        // What was kept of this key before it stopped comes before what stopped it.
+        let catch_up = CatchUp {
+            reactor: &*self.reactor,
+            wake: &self.wake,
+            clock: self.clock,
+            locking: Locking::Wait,
+        };
+        let db = session.connection().await?;
+        catch_up.take(db, &(topic.to_owned(), key.to_owned())).await?;
         let mut released = 0;
         let mut size = PIECE;
         loop {
@@ -147,24 +133,28 @@ impl<R: Reactor> Operators<R> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         hold(&mut tx, topic, key, once).await?;
         // In a statement after the lock, so that it sees what the lock waited for.
-        let rows = parked::messages(&mut tx, topic, key, size).await?;
-        let reread: Vec<_> = rows.iter().map(|row| message(topic, row)).collect();
         let mut entries = Vec::new();
         let mut ids = Vec::new();
         let mut dropped = Vec::new();
-        for (row, received) in rows.iter().zip(reread) {
-            match entry(&*self.reactor, received) {
+        for row in parked::first(&mut tx, (topic, key), size).await? {
+            let id = row.id;
+            let message = row.into_message(topic);
+            let flaw = message.lacks();
+            match entry(&*self.reactor, (message, flaw)) {
                 Some(entry) => {
                     entries.push(entry);
-                    ids.push(row.parked_id);
+                    ids.push(id);
                 }
                 // Since it was parked, this service has stopped caring.
-                None => dropped.push(row.parked_id),
+                None => dropped.push(id),
             }
         }
         let turn = Turn::at((self.clock)());
         let Released { decided, refused, world } =
             batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
+        let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());
+        let kept: Vec<_> = kept.filter_map(Entry::message).collect();
+        unknown::keep(&mut tx, &kept).await?;
         let mut over: Vec<i64> = ids.into_iter().take(decided).collect();
         if refused.is_none() {
             over.extend(dropped);
@@ -174,7 +164,8 @@ impl<R: Reactor> Operators<R> {
             parked::explain(&mut tx, topic, key, park).await?;
         }
         let note = format!("{} messages", over.len());
-        log(&mut tx, Action::ParkedRelease, (topic, key), &note, once, None).await?;
+        log(&mut tx, Deed { action: Action::ParkedRelease, topic, key, reason: &note, once }, None)
+            .await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
         match &refused {
             Some(park) => keep(&mut tx, once, Err(park)).await?,
@@ -204,7 +195,8 @@ impl<R: Reactor> Operators<R> {
         Ok(tx.commit().await?)
     }
 
-    /// Drops a key's first message for good; the others wait for the release.
+    /// Drops a key's first message for good; the others wait for the release. Of a key that did
+    /// not stop, the first event that is kept because its type is unknown.
     pub(crate) async fn discard(
         &self,
         topic: &str,
@@ -214,9 +206,19 @@ impl<R: Reactor> Operators<R> {
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        let first = hold_first(&mut tx, topic, key, once).await?;
-        log(&mut tx, Action::ParkedDiscard, (topic, key), reason, once, Some(&first)).await?;
-        parked::remove(&mut tx, topic, key, &[first.parked_id]).await?;
+        let dropped = match hold_first(&mut tx, topic, key, once).await {
+            Ok(first) => {
+                parked::remove(&mut tx, topic, key, &[first.id]).await?;
+                first
+            }
+            Err(OperatorError::NotParked) => {
+                let first = unknown::drop_first(&mut tx, topic, key).await?;
+                first.ok_or(OperatorError::NotParked)?
+            }
+            Err(error) => return Err(error),
+        };
+        let deed = Deed { action: Action::ParkedDiscard, topic, key, reason, once };
+        log(&mut tx, deed, Some(&dropped)).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
@@ -233,9 +235,10 @@ impl<R: Reactor> Operators<R> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
         let first = hold_first(&mut tx, topic, key, once).await?;
-        log(&mut tx, Action::ParkedReplace, (topic, key), mended.reason, once, Some(&first))
-            .await?;
-        parked::replace(&mut tx, first.parked_id, mended).await?;
+        let reason = mended.reason;
+        let deed = Deed { action: Action::ParkedReplace, topic, key, reason, once };
+        log(&mut tx, deed, Some(&first)).await?;
+        parked::replace(&mut tx, first.id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
@@ -296,7 +299,7 @@ impl From<Fault> for OperatorError {
 }
 
 /// Whether fewer messages in a piece would help.
-fn is_about_one(fault: &Fault) -> bool {
+pub(crate) fn is_about_one(fault: &Fault) -> bool {
     match fault::judge(fault) {
         Verdict::Wait | Verdict::WaitForOperator | Verdict::RowHeld => false,
         Verdict::Collision
@@ -307,7 +310,7 @@ fn is_about_one(fault: &Fault) -> bool {
 }
 
 /// Whether it would be the same again.
-fn is_refusal(fault: &Fault) -> bool {
+pub(crate) fn is_refusal(fault: &Fault) -> bool {
     matches!(fault::judge(fault), Verdict::Suspect { .. })
 }
 
@@ -333,14 +336,20 @@ async fn keep(
     once::keep(db, Some(key), &tell(end)).await
 }
 
+/// Something that an operator does to a key.
+struct Deed<'a> {
+    action: Action,
+    topic: &'a str,
+    key: &'a str,
+    reason: &'a str,
+    once: Option<&'a Once>,
+}
+
 /// Writes down what was done to a key, and to which of its messages.
 async fn log(
     db: &mut PgConnection,
-    action: Action,
-    (topic, key): (&str, &str),
-    reason: &str,
-    once: Option<&Once>,
-    message: Option<&ParkedMessage>,
+    Deed { action, topic, key, reason, once }: Deed<'_>,
+    message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
     // Until callers are known, whoever sends no key is nobody in particular.
     let caller = once.map_or("anonymous", |once| once.key.caller.as_str());
@@ -361,29 +370,7 @@ async fn hold_first(
     topic: &str,
     key: &str,
     once: Option<&Once>,
-) -> Result<ParkedMessage, OperatorError> {
+) -> Result<StoredMessage, OperatorError> {
     hold(db, topic, key, once).await?;
-    parked::messages(db, topic, key, 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
-}
-
-/// The message as it came, or as an operator replaced it.
-fn message(topic: &str, row: &ParkedMessage) -> (Message, Option<Park>) {
-    let message = Message {
-        topic: Arc::from(topic),
-        partition: row.partition,
-        offset: row.offset,
-        key: row.message_key.clone(),
-        event_id: row.event_id.unwrap_or(Uuid::nil()),
-        event_type: row.event_type.clone().unwrap_or_default(),
-        source: row.source.clone().unwrap_or_default(),
-        version: row.version.unwrap_or(0),
-        time: String::new(),
-        trace: row.trace.as_deref().and_then(|trace| trace.try_into().ok()),
-        payload: row.payload.clone().unwrap_or_default(),
-    };
-    let flaw = message.event_type.is_empty().then(|| Park {
-        class: "no_envelope",
-        reason: "the message has no usable header ce_type".to_owned(),
-    });
-    (message, flaw)
+    parked::first(db, (topic, key), 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
 }

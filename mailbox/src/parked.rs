@@ -1,63 +1,47 @@
-//! Parked keys: what could not be processed, and what waits behind it. All SQL on them.
+//! Parked keys: what could not be processed, and what waits behind it. All SQL on them but the
+//! lists that operators see and the bounds.
+
+pub(crate) mod bounds;
+pub(crate) mod list;
 
 use std::collections::HashSet;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sqlx::PgConnection;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
-use crate::message::{Message, Park};
+use crate::{
+    message::{Message, Park, StoredMessage},
+    message_key::key_text,
+};
 
 /// A topic and a key of it, written as operators see it.
 pub(crate) type Place = (String, String);
 
-/// A key that stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParkedKey {
-    pub topic: String,
-    pub key: String,
-    pub messages: i64,
-    pub class: String,
-    pub reason: String,
-    pub since: OffsetDateTime,
-}
-
-/// A message of a parked key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParkedMessage {
-    pub parked_id: i64,
-    pub partition: i32,
-    pub offset: i64,
-    pub message_key: Option<Vec<u8>>,
-    pub event_id: Option<Uuid>,
-    pub event_type: Option<String>,
-    pub source: Option<String>,
-    pub version: Option<i64>,
-    pub trace: Option<Vec<u8>>,
-    pub payload: Option<Vec<u8>>,
-    /// Why it stopped the key; absent for those that only wait behind it.
-    pub reason: Option<String>,
-    pub parked_at: OffsetDateTime,
-}
-
-/// How a Kafka key is written: an id of ours as it is, anything else `base64url:…`, none at all
-/// `none`.
-pub fn key_text(key: Option<&[u8]>) -> String {
-    let Some(key) = key else { return "none".to_owned() };
-    let ours = (1..=64).contains(&key.len())
-        && key.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(byte))
-        && key != b"none"
-        && !key.starts_with(b"base64url:");
-    match std::str::from_utf8(key) {
-        Ok(text) if ours => text.to_owned(),
-        _ => format!("base64url:{}", BASE64_URL_SAFE_NO_PAD.encode(key)),
-    }
-}
+/// Bytes of messages that one statement brings or takes.
+pub(crate) const PIECE_BYTES: usize = 4 * 1024 * 1024;
+/// Characters that a reason is told in: what does not decode may be quoted in it.
+const REASON_CHARS_MAX: usize = 1_000;
 
 /// Where a message would be parked.
 pub(crate) fn place(message: &Message) -> Place {
     (message.topic.to_string(), key_text(message.key.as_deref()))
+}
+
+/// Whether anything at all is set aside: nearly always not, and then no key has to be looked up.
+pub(crate) struct Aside {
+    pub(crate) has_parked: bool,
+    pub(crate) has_unknown: bool,
+}
+
+/// Whether anything at all is set aside.
+pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
+    sqlx::query_as!(
+        Aside,
+        r#"-- parked.aside
+        select exists (select from parked_keys) as "has_parked!",
+               exists (select from unknown_events) as "has_unknown!""#
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Which of these keys are parked. They stay so until this transaction ends.
@@ -68,8 +52,6 @@ pub(crate) async fn lock(db: &mut PgConnection, places: &[&Place]) -> sqlx::Resu
         select p.topic, p.key
         from unnest($1::text[], $2::text[]) as k (topic, key)
         join parked_keys p on p.topic = k.topic and p.key = k.key
-        -- Nearly always nothing is parked, and then no key has to be looked up.
-        where exists (select from parked_keys)
         order by p.topic, p.key
         for share of p",
         &topics,
@@ -92,7 +74,7 @@ pub(crate) async fn park_keys(
     let places: Vec<&Place> = sorted.iter().map(|(place, _)| *place).collect();
     let (topics, names) = columns(&places);
     let classes: Vec<String> = sorted.iter().map(|(_, park)| park.class.to_owned()).collect();
-    let reasons: Vec<String> = sorted.iter().map(|(_, park)| printable(&park.reason)).collect();
+    let reasons: Vec<String> = sorted.iter().map(|(_, park)| told(&park.reason)).collect();
     let new = sqlx::query!(
         "-- parked.park_keys
         insert into parked_keys (topic, key, class, reason)
@@ -111,96 +93,143 @@ pub(crate) async fn park_keys(
     Ok(new)
 }
 
-/// Adds messages to the end of their keys' queues; one that is there already is left alone.
+/// Adds messages to the end of their keys' queues, with why they stopped them if they did; one that
+/// is there already is left alone.
 pub(crate) async fn park_messages(
     db: &mut PgConnection,
     messages: &[(&Message, Option<&Park>)],
 ) -> sqlx::Result<()> {
-    for (message, park) in messages {
-        let (topic, key) = place(message);
-        sqlx::query!(
-            r#"-- parked.park_message
-            insert into parked
-                (topic, key, "partition", "offset", message_key, event_id, event_type, source, version, trace,
-                 payload, reason)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-            on conflict (topic, "partition", "offset") do nothing"#,
-            topic,
-            key,
-            message.partition,
-            message.offset,
-            message.key.as_deref(),
-            Some(message.event_id).filter(|id| !id.is_nil()),
-            Some(printable(&message.event_type)).filter(|name| !name.is_empty()),
-            Some(printable(&message.source)).filter(|source| !source.is_empty()),
-            Some(message.version).filter(|version| *version > 0),
-            message.trace.as_ref().map(<[u8; 25]>::as_slice),
-            &message.payload,
-            park.map(|park| printable(&park.reason))
-        )
-        .execute(&mut *db)
-        .await?;
+    let mut rest = messages;
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at(piece_of(rest.iter().map(|(message, _)| *message)));
+        insert(db, piece).await?;
+        rest = later;
     }
     Ok(())
 }
 
-/// PostgreSQL's text has no NUL; what a stranger sent may.
-fn printable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+/// How many of these messages, from the first, one statement brings: one at least.
+pub(crate) fn piece_of<'a>(messages: impl Iterator<Item = &'a Message>) -> usize {
+    let mut bytes = 0;
+    let fit = messages.take_while(|message| {
+        bytes += message.size();
+        bytes <= PIECE_BYTES
+    });
+    fit.count().max(1)
 }
 
-/// All parked keys, the oldest first.
-pub(crate) async fn list(db: &mut PgConnection) -> sqlx::Result<Vec<ParkedKey>> {
-    sqlx::query_as!(
-        ParkedKey,
-        r#"-- parked.list
-        select k.topic, k.key, k.class, k.reason, k.since,
-               (select count(*) from parked p where p.topic = k.topic and p.key = k.key) as "messages!"
-        from parked_keys k
-        order by k.since, k.topic, k.key
-        limit 1000"#
+async fn insert(db: &mut PgConnection, messages: &[(&Message, Option<&Park>)]) -> sqlx::Result<()> {
+    let mut columns = Columns::default();
+    for (message, park) in messages {
+        columns.push(message, *park);
+    }
+    sqlx::query!(
+        r#"-- parked.park_messages
+        insert into parked
+            (topic, key, "partition", "offset", message_key, event_id, event_type, source, version,
+             trace, payload, reason, digest)
+        select topic, key, "partition", "offset", message_key, event_id, event_type, source, version,
+               trace, payload, reason, digest
+        from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::uuid[], $7::text[],
+                    $8::text[], $9::bigint[], $10::bytea[], $11::bytea[], $12::text[], $13::bytea[])
+            with ordinality as m (topic, key, "partition", "offset", message_key, event_id, event_type,
+                                  source, version, trace, payload, reason, digest, place)
+        order by place
+        on conflict (topic, "partition", "offset", digest) do nothing"#,
+        &columns.topics,
+        &columns.keys,
+        &columns.partitions,
+        &columns.offsets,
+        &columns.message_keys as &[Option<&[u8]>],
+        &columns.event_ids as &[Option<uuid::Uuid>],
+        &columns.event_types as &[Option<String>],
+        &columns.sources as &[Option<String>],
+        &columns.versions as &[Option<i64>],
+        &columns.traces as &[Option<&[u8]>],
+        &columns.payloads as &[&[u8]],
+        &columns.reasons as &[Option<String>],
+        &columns.digests as &[Vec<u8>]
     )
-    .fetch_all(db)
+    .execute(db)
     .await
+    .map(drop)
 }
 
-/// How many keys have stopped within the last minute, counted up to `limit`.
-pub(crate) async fn lately(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"-- parked.lately
-        select count(*) as "count!"
-        from (
-            select 1
-            from parked_keys
-            where since > clock_timestamp() - interval '1 minute'
-            limit $1
-        ) as lately"#,
-        limit
-    )
-    .fetch_one(db)
-    .await
+#[derive(Default)]
+struct Columns<'a> {
+    topics: Vec<String>,
+    keys: Vec<String>,
+    partitions: Vec<i32>,
+    offsets: Vec<i64>,
+    message_keys: Vec<Option<&'a [u8]>>,
+    event_ids: Vec<Option<uuid::Uuid>>,
+    event_types: Vec<Option<String>>,
+    sources: Vec<Option<String>>,
+    versions: Vec<Option<i64>>,
+    traces: Vec<Option<&'a [u8]>>,
+    payloads: Vec<&'a [u8]>,
+    reasons: Vec<Option<String>>,
+    digests: Vec<Vec<u8>>,
 }
 
-/// One key's messages in order, at most `limit`.
-pub(crate) async fn messages(
+impl<'a> Columns<'a> {
+    fn push(&mut self, message: &'a Message, park: Option<&Park>) {
+        let some = |text: &str| (!text.is_empty()).then(|| told(text));
+        let (topic, key) = place(message);
+        self.topics.push(topic);
+        self.keys.push(key);
+        self.partitions.push(message.partition);
+        self.offsets.push(message.offset);
+        self.message_keys.push(message.key.as_deref());
+        self.event_ids.push(Some(message.event_id).filter(|id| !id.is_nil()));
+        self.event_types.push(some(&message.event_type));
+        self.sources.push(some(&message.source));
+        self.versions.push(Some(message.version).filter(|version| *version > 0));
+        self.traces.push(message.trace.as_ref().map(<[u8; 25]>::as_slice));
+        self.payloads.push(&message.payload);
+        self.reasons.push(park.map(|park| told(&park.reason)));
+        self.digests.push(message.digest().to_vec());
+    }
+}
+
+/// Text as a column and a person take it: PostgreSQL's has no NUL, what a stranger sent may, and
+/// any number of characters.
+fn told(text: &str) -> String {
+    text.chars().take(REASON_CHARS_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
+}
+
+/// One key's first messages in order: at most `limit`, and no more bytes than a piece has, but one
+/// at least.
+pub(crate) async fn first(
     db: &mut PgConnection,
-    topic: &str,
-    key: &str,
+    (topic, key): (&str, &str),
     limit: i64,
-) -> sqlx::Result<Vec<ParkedMessage>> {
+) -> sqlx::Result<Vec<StoredMessage>> {
     sqlx::query_as!(
-        ParkedMessage,
-        r#"-- parked.messages
-        select parked_id, "partition", "offset", message_key, event_id, event_type, source, version, trace,
-               payload, reason, parked_at
-        from parked
-        where topic = $1
-          and key = $2
-        order by parked_id
-        limit $3"#,
+        StoredMessage,
+        r#"-- parked.first
+        select p.parked_id as id, p."partition", p."offset", p.message_key, p.event_id, p.event_type,
+               p.source, p.version, p.trace, p.payload
+        from (
+            select parked_id, row_number() over queue as place,
+                   sum(octet_length(payload) + coalesce(octet_length(message_key), 0)) over queue as bytes
+            from (
+                select parked_id, payload, message_key
+                from parked
+                where topic = $1
+                  and key = $2
+                order by parked_id
+                limit $3
+            ) as first
+            window queue as (order by parked_id)
+        ) as sized
+        join parked p using (parked_id)
+        where sized.place = 1 or sized.bytes <= $4
+        order by p.parked_id"#,
         topic,
         key,
-        limit
+        limit,
+        i64::try_from(PIECE_BYTES).unwrap_or(i64::MAX)
     )
     .fetch_all(db)
     .await
@@ -257,8 +286,11 @@ pub(crate) async fn remove(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mended<'a> {
     pub payload: &'a [u8],
-    /// What it is, for a message that came without a name of its own.
+    /// What it is, for a message that came without a name of its own, or with a wrong one.
     pub event_type: Option<&'a str>,
+    /// Its number in its source's sequence, for a message that came without: the source's outbox
+    /// tells.
+    pub version: Option<i64>,
     /// Why, for the log.
     pub reason: &'a str,
 }
@@ -272,11 +304,12 @@ pub(crate) async fn replace(
     sqlx::query!(
         "-- parked.replace
         update parked
-        set payload = $2, event_type = coalesce(event_type, $3)
+        set payload = $2, event_type = coalesce($3, event_type), version = coalesce($4, version)
         where parked_id = $1",
         parked_id,
         mended.payload,
-        mended.event_type
+        mended.event_type,
+        mended.version
     )
     .execute(db)
     .await
@@ -299,14 +332,15 @@ pub(crate) async fn explain(
         topic,
         key,
         park.class,
-        printable(&park.reason)
+        told(&park.reason)
     )
     .execute(db)
     .await
     .map(drop)
 }
 
-fn columns(places: &[&Place]) -> (Vec<String>, Vec<String>) {
+/// Topics and keys as two arrays.
+pub(crate) fn columns(places: &[&Place]) -> (Vec<String>, Vec<String>) {
     places.iter().map(|(topic, key)| (topic.clone(), key.clone())).unzip()
 }
 
@@ -315,12 +349,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_written_so_that_none_is_taken_for_another() {
-        assert_eq!(key_text(None), "none");
-        assert_eq!(key_text(Some(b"none")), "base64url:bm9uZQ");
-        assert_eq!(key_text(Some(b"SKU-1:a.b_c")), "SKU-1:a.b_c");
-        assert_eq!(key_text(Some(b"")), "base64url:");
-        assert_eq!(key_text(Some(&[0xff])), "base64url:_w");
-        assert_eq!(key_text(Some(b"base64url:x")), "base64url:YmFzZTY0dXJsOng");
+    fn what_a_stranger_wrote_is_told_in_bounded_words_without_nul() {
+        assert_eq!(told("a\0b"), "a\u{fffd}b");
+        assert_eq!(told(&"é".repeat(1_000_000)).chars().count(), REASON_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_statement_brings_a_piece_of_bounded_size_and_never_nothing() {
+        let of = |sizes: &[usize]| {
+            let messages: Vec<_> = sizes
+                .iter()
+                .map(|size| crate::testing::message("t", "", "t.Said", 1, vec![0; *size]))
+                .collect();
+            piece_of(messages.iter())
+        };
+        assert_eq!(of(&[1, 2, 3]), 3);
+        assert_eq!(of(&[PIECE_BYTES - 1, 1, 1]), 2);
+        assert_eq!(of(&[PIECE_BYTES + 1, 1]), 1);
     }
 }

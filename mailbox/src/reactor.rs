@@ -32,7 +32,12 @@ pub trait Reactor: Send + Sync + 'static {
         &[]
     }
 
-    /// What `message` means here: `None` when this service does not care (no inbox row then).
+    /// Whether this build knows events of `event_type`, a `ce_type`, be they heard here or not. One
+    /// that it does not know is kept for a build that does, and does not stop its key.
+    fn is_known(&self, event_type: &str) -> bool;
+
+    /// What `message`, whose type is known, means here: `None` when this service does not care (no
+    /// inbox row then).
     fn read(&self, message: &Message) -> Result<Option<Reading<Self::Input>>, Park>;
 
     /// Locks the roots that exist in the one order of locks, then reads what hangs below them in

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions}
 const STATEMENT_TIMEOUT: &str = "15s";
 /// Longer than a neighbour's batch takes. Who holds a row longer is a person or is frozen: others
 /// go on without those who need that row.
-const LOCK_TIMEOUT: &str = "1s";
+pub(crate) const LOCK_TIMEOUT: &str = "1s";
 /// A batch that goes on without what is held waits for nothing worth mentioning.
 const SHORT_LOCK_TIMEOUT: &str = "100ms";
 /// A database that does not answer at all.

@@ -15,16 +15,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     CommandError,
     batch::{self, Broken, Done},
+    catch_up::CatchUp,
     entry::{Entry, Fate, Origin},
     fault::{self, Admission, Fault, Locking, Pass, Step, Verdict},
     held::HeldBack,
-    leaves, metrics, parked,
+    leaves, metrics,
+    notices::Notices,
+    parked::{self, Place},
     reactor::{HeldRow, Reactor, Turn},
     session::{Session, within},
     wake::Wake,
 };
 
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// Between two tries at what comes before a batch.
+const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// One loop's way of settling batches, one after the other on a session of its own.
@@ -34,6 +39,7 @@ pub(crate) struct Settler<R: Reactor> {
     pub(crate) wake: Wake,
     pub(crate) clock: fn() -> OffsetDateTime,
     pub(crate) weekly: Vec<&'static str>,
+    pub(crate) notices: Arc<Notices>,
     /// For metrics: messages or commands.
     pub(crate) path: &'static str,
     /// What waits for rows that others hold.
@@ -49,6 +55,8 @@ pub(crate) struct Settled {
     pub(crate) newly_parked: u64,
     /// Messages that had taken effect before.
     pub(crate) duplicates: u64,
+    /// Messages that were parked, or kept because their type is unknown.
+    pub(crate) set_aside: u64,
     /// Asked to stop before the end: nothing of the rest took effect.
     pub(crate) stopped: bool,
 }
@@ -85,6 +93,7 @@ impl<R: Reactor> Settler<R> {
             match self.settle_part(&mut entries[part.clone()], pass, stop).await {
                 Next::Done(done) => {
                     settled.newly_parked += done.newly_parked;
+                    settled.set_aside += done.set_aside;
                     settled.duplicates += done.duplicates;
                 }
                 Next::Split => parts.extend(halves(&part)),
@@ -116,6 +125,13 @@ impl<R: Reactor> Settler<R> {
             let attempt =
                 batch::attempt(&*self.reactor, &mut self.session, entries, pass, &turn).await;
             let broken = match attempt {
+                Ok(done) if !done.first.is_empty() => {
+                    self.catch_up(&done.first, entries, pass.locking).await;
+                    if stop.is_cancelled() {
+                        return Next::Stopped;
+                    }
+                    continue;
+                }
                 Ok(done) => {
                     let size = u32::try_from(open).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
@@ -166,6 +182,36 @@ impl<R: Reactor> Settler<R> {
         }
     }
 
+    /// Decides the events that come before this batch. A failure is nobody's in the batch: it asks
+    /// again when it is tried again. Where a row is held, only who comes after them waits for it.
+    async fn catch_up(
+        &mut self,
+        places: &[Place],
+        entries: &mut [Entry<R::Input>],
+        locking: Locking,
+    ) {
+        let reactor = Arc::clone(&self.reactor);
+        let wake = self.wake.clone();
+        let catch_up = CatchUp { reactor: &*reactor, wake: &wake, clock: self.clock, locking };
+        for place in places {
+            let taken = match self.session.connection().await {
+                Ok(db) => catch_up.take(db, place).await,
+                Err(error) => Err(Fault::NotBegun(error)),
+            };
+            let Err(fault) = taken else { continue };
+            let verdict = fault::judge(&fault);
+            tell(self.path, verdict, &fault, 1);
+            self.session.close().await;
+            if verdict != Verdict::RowHeld {
+                return tokio::time::sleep(BACKOFF_TAKE).await;
+            }
+            let after = |entry: &&mut Entry<R::Input>| {
+                entry.message().is_some_and(|message| parked::place(message) == *place)
+            };
+            entries.iter_mut().filter(after).for_each(hold_back);
+        }
+    }
+
     /// After the commit: wake the relay, hand out effects, answer.
     fn finish(&mut self, entries: &mut [Entry<R::Input>], done: Done<R::World>) -> Settled {
         if done.announced > 0 {
@@ -174,12 +220,13 @@ impl<R: Reactor> Settler<R> {
         if let Some(world) = done.world {
             committed(&*self.reactor, world);
         }
-        let (mut applied, mut duplicates, mut parked) = (0, 0, 0);
+        let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
         for (entry, fate) in entries.iter_mut().zip(done.fates) {
             match fate {
                 Fate::Live | Fate::Applied => applied += 1,
                 Fate::Duplicate => duplicates += 1,
                 Fate::Parked => parked += 1,
+                Fate::Unknown => unknown += 1,
                 Fate::Held(row) => entry.held = Some(row),
                 Fate::Answered(end) => {
                     applied += 1;
@@ -196,8 +243,14 @@ impl<R: Reactor> Settler<R> {
             metrics::reacted("parked", parked);
             metrics::parked(parked);
         }
+        if unknown > 0 {
+            metrics::reacted("unknown", unknown);
+            metrics::unknown(unknown);
+        }
         self.meets_duplicates = duplicates > 0;
-        Settled { newly_parked: done.newly_parked, duplicates, stopped: false }
+        let set_aside = parked + unknown;
+        let newly_parked = done.newly_parked;
+        Settled { newly_parked, duplicates, set_aside, stopped: false }
     }
 
     async fn make_partitions(&mut self) {

@@ -52,6 +52,7 @@ impl<R: Reactor> Fixture<R> {
             wake: Wake::default(),
             clock,
             weekly: vec!["inbox"],
+            notices: Arc::default(),
             path: "test",
             held: HeldBack::new("test", held.clone()),
             meets_duplicates: false,
@@ -227,7 +228,6 @@ pub fn message(
         event_type: event_type.to_owned(),
         source: "/test".to_owned(),
         version,
-        time: String::new(),
         trace: None,
         payload,
     }

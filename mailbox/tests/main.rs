@@ -4,6 +4,7 @@
 mod commands;
 mod coordinator;
 mod failures;
+mod flood;
 mod group;
 mod hammer;
 mod held;
@@ -13,5 +14,8 @@ mod members;
 mod messages;
 mod offsets;
 mod operators;
+mod parked;
 mod proxy;
+mod sweep;
 mod toy;
+mod unknown;

@@ -61,6 +61,10 @@ impl Reactor for Listener {
         self.compacted
     }
 
+    fn is_known(&self, event_type: &str) -> bool {
+        Toy.is_known(event_type)
+    }
+
     fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
         self.read.lock().unwrap().push(Place {
             topic: message.topic.to_string(),

@@ -86,7 +86,7 @@ async fn a_second_poison_stops_the_release_where_it_is() {
     mailbox.discard(TOPIC, "a", "first", None).await.unwrap();
     assert!(matches!(mailbox.release(TOPIC, "a", None).await, Err(OperatorError::StillStopped(_))));
     assert_eq!(words(&mut toy, "a").await, ["2"]);
-    assert_eq!(mailbox.parked_messages(TOPIC, "a").await.unwrap().len(), 2);
+    assert_eq!(mailbox.parked_messages(TOPIC, "a", 0, 200).await.unwrap().len(), 2);
 
     mailbox.discard(TOPIC, "a", "second", None).await.unwrap();
     assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 1);
@@ -116,7 +116,7 @@ async fn what_is_not_parked_cannot_be_released() {
     let (_toy, mailbox) = desk().await;
     assert!(matches!(mailbox.release(TOPIC, "a", None).await, Err(OperatorError::NotParked)));
     assert!(matches!(mailbox.discard(TOPIC, "a", "", None).await, Err(OperatorError::NotParked)));
-    assert!(mailbox.parked_messages(TOPIC, "a").await.unwrap().is_empty());
+    assert!(mailbox.parked_messages(TOPIC, "a", 0, 200).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -176,5 +176,5 @@ pub(crate) fn under(key: &IdempotencyKey) -> Once {
 }
 
 fn mended(payload: &[u8]) -> Mended<'_> {
-    Mended { payload, event_type: None, reason: "the sender's bug" }
+    Mended { payload, event_type: None, version: None, reason: "the sender's bug" }
 }

@@ -13,6 +13,7 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
 pub(crate) const TOPIC: &str = "toy.v1";
+pub(crate) const ADDED: &str = "toy.v1.Added";
 const SAID: i16 = 1;
 
 const TABLES: &str = "
@@ -66,7 +67,7 @@ pub(crate) fn ask(key: &str, word: &str) -> Add {
 
 /// Says `word` about `key` by a message, the `version`th of its key.
 pub(crate) fn hear(key: &str, version: i64, word: &str) -> Message {
-    mailbox::testing::message(TOPIC, key, "toy.v1.Added", version, word.as_bytes().to_vec())
+    mailbox::testing::message(TOPIC, key, ADDED, version, word.as_bytes().to_vec())
 }
 
 /// A database with the mailbox's tables and the toy's.
@@ -97,6 +98,10 @@ impl Reactor for Toy {
 
     fn hears(&self) -> &'static [&'static str] {
         &[TOPIC]
+    }
+
+    fn is_known(&self, event_type: &str) -> bool {
+        event_type == ADDED
     }
 
     fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {

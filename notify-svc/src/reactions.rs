@@ -71,6 +71,10 @@ impl Reactor for Notify {
         &[topic::ORDERS, topic::PAYMENTS]
     }
 
+    fn is_known(&self, event_type: &str) -> bool {
+        service::is_known(event_type)
+    }
+
     fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
         Ok(wire::read(message)?.map(Reading::once))
     }

@@ -19,8 +19,7 @@ pub const CHANNEL: &str = "email";
 
 /// What a message means here: `None` when it is nothing that a customer is told.
 pub fn read(message: &Message) -> Result<Option<Input>, Park> {
-    let Some(event) = service::decode(message)? else { return Ok(None) };
-    let happened = match event {
+    let happened = match service::decode(message)? {
         proto::Event::Orders(event) => match event {
             order_event::Event::OrderConfirmed(said) => {
                 let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;

@@ -103,6 +103,10 @@ impl Reactor for Orders {
         &[topic::CATALOGUE]
     }
 
+    fn is_known(&self, event_type: &str) -> bool {
+        service::is_known(event_type)
+    }
+
     fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
         Ok(wire::read(message, self.pay_within)?.map(|heard| match heard {
             Heard::Order(about) => {

@@ -51,7 +51,7 @@ pub enum Source {
 
 /// Reads a message; `pay_within` is how long an order may wait for its payment from now on.
 pub fn read(message: &Message, pay_within: Duration) -> Result<Option<Heard>, Park> {
-    let Some(wire) = service::decode(message)? else { return Ok(None) };
+    let wire = service::decode(message)?;
     let (order, source, event) = match &wire {
         // What we said ourselves is no news.
         Wire::Orders(_) => return Ok(None),

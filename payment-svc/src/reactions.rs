@@ -61,6 +61,10 @@ impl Reactor for Payments {
         &[topic::STOCK, topic::ORDERS]
     }
 
+    fn is_known(&self, event_type: &str) -> bool {
+        service::is_known(event_type)
+    }
+
     fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
         Ok(wire::read(message, &self.seal_key)?.map(Reading::once))
     }

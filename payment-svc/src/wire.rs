@@ -3,11 +3,10 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, EventType, Money, NotOpened, OrderId, SealKey, limits,
+    CustomerId, Money, NotOpened, OrderId, SealKey, limits,
     orders::{self, PaymentMethod, order_event},
     payments,
     stock::{self, stock_event},
-    topic,
 };
 
 use crate::{
@@ -18,37 +17,36 @@ use crate::{
 
 /// What a message means here: `None` when it is about nothing that this service cares for.
 pub fn read(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
-    let Some(kind) = EventType::named(&message.event_type).filter(|kind| is_heard(kind)) else {
-        return Ok(None);
-    };
-    let event = proto::Event::decode(kind.topic, &message.payload)
-        .map_err(|error| Park::undecodable(error.to_string()))?
-        .filter(|event| event.event_type() == kind);
-    let (order, source, customer, event) = match event {
-        Some(proto::Event::Stock(stock_event::Event::StockReserved(reserved))) => {
+    let (order, source, customer, event) = match service::decode(message)? {
+        proto::Event::Stock(stock_event::Event::StockReserved(reserved)) => {
             let order = order_id(message, &reserved.order_id)?;
             let due = due(order, reserved, key)?;
             (order, Source::Stock, Some(due.customer.clone()), Event::StockReserved(due))
         }
-        Some(proto::Event::Orders(order_event::Event::OrderCancelled(cancelled))) => {
+        proto::Event::Orders(order_event::Event::OrderCancelled(cancelled)) => {
             let order = order_id(message, &cancelled.order_id)?;
             // Without a customer nothing can be held for the order; it is cancelled all the same.
             let customer = CustomerId::parse(&cancelled.customer_id).ok();
             (order, Source::Orders, customer, Event::OrderCancelled)
         }
-        _ => {
-            let reason = format!("it is no {}, though its header says so", kind.name);
-            return Err(Park::undecodable(reason));
-        }
+        proto::Event::Stock(
+            stock_event::Event::StockRejected(_)
+            | stock_event::Event::StockReleased(_)
+            | stock_event::Event::ReservationExpired(_),
+        )
+        | proto::Event::Orders(
+            order_event::Event::OrderPlaced(_)
+            | order_event::Event::OrderAwaitingPayment(_)
+            | order_event::Event::OrderConfirmed(_)
+            | order_event::Event::OrderAmended(_)
+            | order_event::Event::OrderShipped(_)
+            | order_event::Event::OrderDelivered(_),
+        )
+        | proto::Event::Payments(_)
+        | proto::Event::Notifications(_)
+        | proto::Event::Catalogue(_) => return Ok(None),
     };
     Ok(Some(Input::Heard { order, source, customer, event, trace: message.trace }))
-}
-
-fn is_heard(kind: &EventType) -> bool {
-    matches!(
-        (kind.topic, kind.name),
-        (topic::STOCK, "StockReserved") | (topic::ORDERS, "OrderCancelled")
-    )
 }
 
 /// The order that a message is about, which has to be the one it is ordered by.

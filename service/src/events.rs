@@ -1,13 +1,13 @@
 //! Messages read as the shop's events, and events made ready for the outbox.
 
 use mailbox::{Announced, BATCH, COMMAND_DEADLINE, Message, Options, Park, Turn};
-use proto::{EVENT_TYPES, Event};
+use proto::{EVENT_TYPES, Event, EventType};
 
 /// A mailbox's options for a service that says what is on `topics`.
 pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka: &str) -> Options {
     let said = EVENT_TYPES.iter().filter(|it| topics.contains(&it.topic));
     let event_types: Vec<_> = said.clone().map(|it| (it.number, it.topic, it.name)).collect();
-    let source = said.map(proto::EventType::source).next().expect("every service says something");
+    let source = said.map(EventType::source).next().expect("every service says something");
     Options {
         database_url: database_url.to_owned(),
         kafka: kafka.to_owned(),
@@ -22,26 +22,27 @@ pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka
     }
 }
 
-/// What a message says. `None`: an event that this build does not know, skipped and counted, so
-/// that a newer neighbour's words stop nobody.
-pub fn decode(message: &Message) -> Result<Option<Event>, Park> {
+/// Whether this build knows events of `event_type`. Others are kept for a build that does, so that
+/// a newer neighbour's words stop nobody and are not lost.
+pub fn is_known(event_type: &str) -> bool {
+    EventType::named(event_type).is_some()
+}
+
+/// What a message says, which has to be what its header promises. The name comes before the bytes:
+/// those of a type that this build does not know cannot be judged.
+pub fn decode(message: &Message) -> Result<Event, Park> {
+    let name = &message.event_type;
+    let promised = EventType::named(name)
+        .ok_or_else(|| Park::undecodable(format!("this build does not know {name}")))?;
     match Event::decode(&message.topic, &message.payload) {
-        Ok(None) => {
-            mailbox::metrics::unknown_type();
-            Ok(None)
-        }
-        Ok(Some(event)) if event.event_type().full_name() != message.event_type => {
-            if proto::EventType::named(&message.event_type).is_none() {
-                mailbox::metrics::unknown_type();
-                return Ok(None);
-            }
+        Ok(Some(event)) if event.event_type() == promised => Ok(event),
+        Ok(Some(event)) => {
             let said = event.event_type().name;
-            Err(Park::undecodable(format!(
-                "it says {said} and calls itself {}",
-                message.event_type
-            )))
+            Err(Park::undecodable(format!("it says {said} and calls itself {name}")))
         }
-        Ok(event) => Ok(event),
+        Ok(None) => {
+            Err(Park::undecodable(format!("it calls itself {name} and says nothing of that kind")))
+        }
         Err(error) => Err(Park::undecodable(error.to_string())),
     }
 }
@@ -55,5 +56,63 @@ pub fn announce(turn: &Turn, key: Vec<u8>, version: i64, event: impl Into<Event>
         version,
         event_type: event.event_type().number,
         payload: event.encode(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailbox::testing::message;
+    use proto::{orders::OrderConfirmed, topic};
+
+    use super::*;
+
+    fn said(event_type: &str, payload: Vec<u8>) -> Result<Event, Park> {
+        decode(&message(topic::ORDERS, "k", event_type, 1, payload))
+    }
+
+    /// A message of the topic in which nothing stands that this build knows: a member of a number
+    /// that no event of ours has.
+    fn nothing_known() -> Vec<u8> {
+        vec![0xfa, 0x3e, 0x00]
+    }
+
+    fn confirmed() -> Event {
+        OrderConfirmed { revision: 1, ..OrderConfirmed::default() }.into()
+    }
+
+    #[test]
+    fn what_a_known_name_promises_is_read() {
+        assert_eq!(said("shop.orders.v1.OrderConfirmed", confirmed().encode()), Ok(confirmed()));
+    }
+
+    #[test]
+    fn a_known_name_with_other_content_or_none_parks() {
+        for (name, payload) in [
+            ("shop.orders.v1.OrderCancelled", confirmed().encode()),
+            ("shop.orders.v1.OrderCancelled", nothing_known()),
+            ("shop.orders.v1.OrderCancelled", Vec::new()),
+            ("shop.orders.v1.OrderCancelled", vec![0xff, 0xff]),
+            // A name of another topic.
+            ("shop.stock.v1.StockReleased", confirmed().encode()),
+            ("shop.stock.v1.StockReleased", nothing_known()),
+        ] {
+            assert!(is_known(name), "{name}");
+            let park = said(name, payload.clone()).unwrap_err();
+            assert_eq!(park.class, "undecodable", "{name} {payload:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_before_the_bytes_are_looked_at() {
+        for name in ["shop.orders.v1.OrderSplit", "shop.orders.v2.OrderPlaced", "OrderPlaced", ""] {
+            assert!(!is_known(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_event_of_ours_is_known() {
+        for known in EVENT_TYPES {
+            assert!(is_known(&known.full_name()));
+        }
     }
 }

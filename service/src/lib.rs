@@ -11,14 +11,15 @@ mod lanes;
 mod money;
 mod operations;
 mod operators;
+mod page;
 mod parked;
 mod replays;
 
-use chassis::Chassis;
-use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor};
+use chassis::{Chassis, clock::rfc3339};
+use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor, UnknownEvents};
 
 pub use ask::{Asked, ended, outcome, refusal, submit, told};
-pub use events::{announce, decode, options};
+pub use events::{announce, decode, is_known, options};
 pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;
 
@@ -32,7 +33,7 @@ fn said_of(held: &[HeldSince]) -> String {
         .take(ROWS_TOLD)
         .map(|HeldSince { row, since, waiting }| {
             let HeldRow { kind, id } = row;
-            let since = chassis::clock::rfc3339(*since);
+            let since = rfc3339(*since);
             format!("{kind} {id} is held by another session since {since}; {waiting} wait for it")
         })
         .collect();
@@ -55,6 +56,21 @@ pub fn spawn<R: Reactor>(chassis: &mut Chassis, mailbox: &Mailbox<R>, loops: Vec
     chassis.health.notice("consumers", move || {
         let halted = consumed.not_consumed();
         async move { halted.map_or(Ok(()), Err) }
+    });
+    let flooded = mailbox.clone();
+    chassis.health.notice("parked_flood", move || {
+        let why = flooded.flood();
+        async move { why.map_or(Ok(()), |why| Err(format!("nothing is heard: {why}"))) }
+    });
+    let keeping = mailbox.clone();
+    chassis.health.notice("unknown_events", move || {
+        let kept = keeping.unknown_events();
+        async move {
+            kept.map_or(Ok(()), |UnknownEvents { count, since }| {
+                let since = rfc3339(since);
+                Err(format!("{count} events of unknown types are kept, the oldest since {since}"))
+            })
+        }
     });
     let joining = mailbox.clone();
     chassis.health.probe("messages", move || {

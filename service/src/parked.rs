@@ -5,21 +5,28 @@ use std::error::Error;
 use axum::{
     Router,
     extract::{Path, RawQuery, State},
+    http::HeaderMap,
     response::Response,
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
-    Answer, Mailbox, Mended, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage, Reactor,
+    Answer, Mailbox, Mended, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage,
+    ParkedPlace, ParkedQuery, Reactor,
 };
 use proto::{Event, OrderId};
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
-use crate::ask::{Asked, key_reused, outcome, refusal, told};
+use crate::{
+    ask::{Asked, key_reused, outcome, refusal, told},
+    page::within_a_page,
+};
 
 const CURSOR: &str = "parked";
+const MESSAGES_CURSOR: &str = "parked-messages";
 const REASON_CHARS_MAX: usize = 200;
 /// What a body of the largest size has room for, as base64; a larger message can only be discarded.
 const PAYLOAD_CHARS_MAX: usize = 60_000;
@@ -42,22 +49,28 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
     Router::new()
         .route("/v1/parked", get(list::<R>))
         .route("/v1/parked/{service}/{topic}/{key}", get(show::<R>))
+        .route("/v1/parked/{service}/{topic}/{key}/{parked_id}", get(show_one::<R>))
         .route("/v1/parked/{service}/{topic}/{key}/release", post(release::<R>))
         .route("/v1/parked/{service}/{topic}/{key}/discard", post(discard::<R>))
         .route("/v1/parked/{service}/{topic}/{key}/replace", post(replace::<R>))
         .with_state(Desk { mailbox, service })
 }
 
+/// A key as operators see it.
 #[derive(Serialize)]
-struct Stopped {
+struct KeyView {
     service: &'static str,
     topic: String,
     key: String,
     messages: i64,
     since: String,
+    class: String,
     reason: String,
     order_id: Option<String>,
 }
+
+/// A place in the list of keys: when it stopped, in microseconds, its topic and its key.
+type Cursor = (i64, String, String);
 
 async fn list<R: Reactor>(
     State(desk): State<Desk<R>>,
@@ -65,50 +78,90 @@ async fn list<R: Reactor>(
 ) -> Result<Response, Problem> {
     let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let wanted = params.take("service");
+    let (class, topic) = (params.take("class"), params.take("topic"));
     let page = params.take_page()?;
     params.finish()?;
     if wanted.is_some_and(|wanted| wanted != desk.service) {
         return Err(Problem::new(Code::BadParameter, format!("this is {}", desk.service)));
     }
-    // Keys that stopped are few: a page is a place in the one list of them.
-    let from = match page.cursor {
-        Some(cursor) => http::read_cursor::<usize>(CURSOR, &cursor)?,
-        None => 0,
-    };
-    let all = desk.mailbox.parked().await.map_err(|error| unanswered(&error))?;
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let next = (from + limit < all.len()).then(|| http::write_cursor(CURSOR, &(from + limit)));
-    let keys: Vec<Stopped> =
-        all.into_iter().skip(from).take(limit).map(|key| desk.stopped(key)).collect();
-    Ok(http::list(&keys, next))
+    let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
+    let query = ParkedQuery { class, topic, after, limit: page.limit };
+    let keys = desk.mailbox.parked_page(&query).await.map_err(|error| unanswered(&error))?;
+    let is_last = i64::try_from(keys.len()) != Ok(page.limit);
+    let keys = keys.into_iter().map(|key| (cursor_at(&key), desk.view(key)));
+    let (views, end) = within_a_page(keys)?;
+    Ok(http::list(&views, end.or_next(is_last)))
+}
+
+fn cursor_at(key: &ParkedKey) -> String {
+    // A row's time has microseconds, and fits until the year 294276.
+    let micros = i64::try_from(key.since.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX);
+    http::write_cursor(CURSOR, &(micros, &key.topic, &key.key))
+}
+
+fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
+    let (micros, topic, key): Cursor = http::read_cursor(CURSOR, cursor)?;
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
+        .ok()
+        .filter(|_| storable(&topic) && storable(&key))
+        .map(|since| ParkedPlace { since, topic, key })
+        .ok_or_else(|| Problem::new(Code::BadCursor, "the cursor is not one of this list"))
 }
 
 async fn show<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): Place,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let messages = desk.mailbox.parked_messages(&topic, &key).await;
-    let messages = messages.map_err(|error| unanswered(&error))?;
-    if messages.is_empty() {
+    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
+    let page = params.take_page()?;
+    params.finish()?;
+    let after = match &page.cursor {
+        Some(cursor) => http::read_cursor::<i64>(MESSAGES_CURSOR, cursor)?,
+        None => 0,
+    };
+    let messages = desk.mailbox.parked_messages(&topic, &key, after, page.limit);
+    let messages = messages.await.map_err(|error| unanswered(&error))?;
+    if messages.is_empty() && page.cursor.is_none() {
         return Err(not_parked());
     }
-    let items: Vec<Value> = messages.iter().map(|message| view(&topic, message)).collect();
-    Ok(http::list(&items, None))
+    let is_last = i64::try_from(messages.len()) != Ok(page.limit);
+    let views = messages.iter().map(|message| {
+        (http::write_cursor(MESSAGES_CURSOR, &message.parked_id), view(&topic, message))
+    });
+    let (views, end) = within_a_page(views)?;
+    Ok(http::list(&views, end.or_next(is_last)))
 }
 
+async fn show_one<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path((service, topic, key, parked_id)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (topic, key) = desk.place((service, topic, key))?;
+    let parked_id: i64 = parked_id.parse().map_err(|_| not_parked())?;
+    let message = desk.mailbox.parked_message(&topic, &key, parked_id).await;
+    let message = message.map_err(|error| unanswered(&error))?.ok_or_else(not_parked)?;
+    Ok(http::resource(&headers, &view(&topic, &message)))
+}
+
+/// A message as operators see it: decoded, unless only its beginning is at hand.
 fn view(topic: &str, message: &ParkedMessage) -> Value {
-    let payload = message.payload.as_deref().unwrap_or_default();
-    let (data, error) = match Event::decode(topic, payload) {
+    let is_truncated = message.is_truncated();
+    let (data, error) = match Event::decode(topic, &message.payload) {
+        _ if is_truncated => (Value::Null, Value::from("only its beginning is shown here")),
         Ok(Some(event)) => (event.to_json(), Value::Null),
         Ok(None) => (Value::Null, Value::from("an event that this build does not know")),
         Err(error) => (Value::Null, Value::from(error.to_string())),
     };
     json!({
+        "parked_id": message.parked_id,
         "event_id": message.event_id, "type": message.event_type, "source": message.source,
         "version": message.version, "partition": message.partition, "offset": message.offset,
         "reason": message.reason, "parked_at": rfc3339(message.parked_at),
-        "data": data, "not_decoded": error, "payload": BASE64_STANDARD.encode(payload),
+        "data": data, "not_decoded": error, "payload": BASE64_STANDARD.encode(&message.payload),
+        "payload_bytes": message.payload_bytes, "truncated": is_truncated,
     })
 }
 
@@ -144,7 +197,7 @@ async fn replace<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let (payload, reason) = body.read(|fields| {
+    let mended = body.read(|fields| {
         let payload = fields.text("payload", PAYLOAD_CHARS_MAX).map(|text| {
             let decoded = BASE64_STANDARD.decode(text).ok();
             if decoded.is_none() {
@@ -153,15 +206,32 @@ async fn replace<R: Reactor>(
             decoded
         });
         let reason = fields.text("reason", REASON_CHARS_MAX);
-        Some((payload??, reason?.to_owned()))
+        let event_type = fields.optional_text("event_type", REASON_CHARS_MAX).map(str::to_owned);
+        let version = fields.optional_integer("version", 1..=i64::MAX);
+        Some(Replacement { payload: payload??, reason: reason?.to_owned(), event_type, version })
     })?;
-    // A message without headers is named after what it says now.
-    let named = Event::decode(&topic, &payload).ok().flatten();
-    let event_type = named.map(|event| event.event_type().full_name());
-    let mended = Mended { payload: &payload, event_type: event_type.as_deref(), reason: &reason };
+    // Unless the operator says otherwise, a message is what it says now.
+    let event_type = mended.event_type.or_else(|| {
+        let event = Event::decode(&topic, &mended.payload).ok().flatten();
+        event.map(|event| event.event_type().full_name())
+    });
+    let mended = Mended {
+        payload: &mended.payload,
+        event_type: event_type.as_deref(),
+        version: mended.version,
+        reason: &mended.reason,
+    };
     let once = once(&asked, &body, replaced)?;
     let end = desk.mailbox.replace(&topic, &key, mended, once).await;
     respond(end.map(|()| 1), replaced)
+}
+
+/// What an operator puts in a message's place.
+struct Replacement {
+    payload: Vec<u8>,
+    reason: String,
+    event_type: Option<String>,
+    version: Option<i64>,
 }
 
 /// The answer to a wish: to how many messages something was done, or why it was not.
@@ -207,26 +277,25 @@ fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Prob
 }
 
 impl<R: Reactor> Desk<R> {
-    fn stopped(&self, key: ParkedKey) -> Stopped {
-        let ParkedKey { topic, key, messages, class: _, reason, since } = key;
+    fn view(&self, key: ParkedKey) -> KeyView {
+        let ParkedKey { topic, key, messages, class, reason, since } = key;
         let order_id = OrderId::parse(&key).is_ok().then(|| key.clone());
-        Stopped {
-            service: self.service,
-            topic,
-            key,
-            messages,
-            since: rfc3339(since),
-            reason,
-            order_id,
-        }
+        let since = rfc3339(since);
+        KeyView { service: self.service, topic, key, messages, since, class, reason, order_id }
     }
 
     fn place(
         &self,
         (service, topic, key): (String, String, String),
     ) -> Result<(String, String), Problem> {
-        if service == self.service { Ok((topic, key)) } else { Err(not_parked()) }
+        let is_ours = service == self.service && storable(&topic) && storable(&key);
+        if is_ours { Ok((topic, key)) } else { Err(not_parked()) }
     }
+}
+
+/// Whether PostgreSQL can be asked for it: no text of it has NUL.
+fn storable(text: &str) -> bool {
+    !text.contains('\0')
 }
 
 fn not_parked() -> Problem {
@@ -236,4 +305,68 @@ fn not_parked() -> Problem {
 fn unanswered(error: &(dyn Error + 'static)) -> Problem {
     tracing::error!(error, "an operator's wish failed");
     Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A parked message of which a list has fetched the beginning.
+    fn large(parked_id: i64) -> ParkedMessage {
+        ParkedMessage {
+            parked_id,
+            partition: 0,
+            offset: parked_id,
+            event_id: None,
+            event_type: None,
+            source: None,
+            version: None,
+            payload: vec![0xff; usize::try_from(mailbox::PAYLOAD_SHOWN_MAX).unwrap()],
+            payload_bytes: 900_000,
+            reason: Some("r".repeat(1_000)),
+            parked_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_page_of_large_messages_ends_before_a_mebibyte_and_goes_on_after_its_last() {
+        let messages: Vec<_> = (1..=200).map(large).collect();
+        let items = messages.iter().map(|it| (it.parked_id.to_string(), view("t", it)));
+        let (page, end) = within_a_page(items).unwrap();
+
+        let last = page.last().unwrap()["parked_id"].to_string();
+        assert!(page.len() > 20 && page.len() < 200, "{}", page.len());
+        assert!(serde_json::to_vec(&page).unwrap().len() < 1024 * 1024);
+        assert_eq!(end.or_next(true), Some(last), "it is not the last although all was fetched");
+    }
+
+    #[test]
+    fn what_is_cut_says_so_and_is_not_decoded() {
+        let cut = view("shop.orders.v1", &large(1));
+        assert_eq!((&cut["truncated"], &cut["data"]), (&json!(true), &Value::Null));
+        assert_eq!(cut["payload_bytes"], 900_000);
+        let whole = view("shop.orders.v1", &ParkedMessage { payload_bytes: 16_384, ..large(1) });
+        assert_eq!(whole["truncated"], json!(false));
+    }
+
+    #[test]
+    fn a_cursor_that_was_never_given_is_refused() {
+        for place in
+            [json!([i64::MAX, "t", "k"]), json!([1, "t\0", "k"]), json!(7), json!([1, "t"])]
+        {
+            let problem = place_after(&http::write_cursor(CURSOR, &place)).unwrap_err();
+            assert_eq!(problem.code(), Code::BadCursor, "{place}");
+        }
+        let since = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_123_456_000).unwrap();
+        let key = ParkedKey {
+            topic: "t".to_owned(),
+            key: "k".to_owned(),
+            messages: 1,
+            class: String::new(),
+            reason: String::new(),
+            since,
+        };
+        let place = place_after(&cursor_at(&key)).unwrap();
+        assert_eq!(place, ParkedPlace { since, topic: key.topic, key: key.key });
+    }
 }

@@ -26,13 +26,15 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
     /// The keys that stopped (what happens without a word).
-    List {
-        /// Only of this service.
+    List(Filter),
+    /// The messages of one key, large ones cut.
+    Show {
+        #[command(flatten)]
+        key: Key,
+        /// Only this message, whole: its `parked_id`.
         #[arg(long)]
-        service: Option<String>,
+        id: Option<i64>,
     },
-    /// The messages of one key.
-    Show(Key),
     /// Hand a key's messages over again, in order.
     Release(Key),
     /// Drop the first message of a key, the one that failed.
@@ -50,10 +52,42 @@ pub enum Action {
         /// The new payload, as bytes in a file.
         #[arg(long)]
         payload: PathBuf,
+        /// What it is, if that is not what the payload says, such as shop.orders.v1.OrderPlaced.
+        #[arg(long)]
+        event_type: Option<String>,
+        /// Its version, where it came without: the outbox of its source tells.
+        #[arg(long)]
+        version: Option<i64>,
         /// Why: it is kept.
         #[arg(long)]
         reason: String,
     },
+}
+
+/// Which keys are listed.
+#[derive(Debug, Default, clap::Args)]
+pub struct Filter {
+    /// Only of this service.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Only of this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Only of this class; `unknown_event` lists events that wait for a newer build.
+    #[arg(long)]
+    pub class: Option<String>,
+}
+
+impl Filter {
+    fn path(&self) -> String {
+        let asked = [("service", &self.service), ("topic", &self.topic), ("class", &self.class)];
+        let asked = asked.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let query: Vec<String> = asked.map(|(name, value)| format!("{name}={value}")).collect();
+        if query.is_empty() {
+            return "/v1/parked".to_owned();
+        }
+        format!("/v1/parked?{}", query.join("&"))
+    }
 }
 
 /// A key that stopped, as `list` writes it.
@@ -73,9 +107,12 @@ impl Key {
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::at(&home.stack()?.gateway())?;
-    let told = match args.action.unwrap_or(Action::List { service: None }) {
-        Action::List { service } => return list(&api, service.as_deref(), args.json).await,
-        Action::Show(key) => api.get(&key.path()).await?.ok()?,
+    let told = match args.action.unwrap_or_else(|| Action::List(Filter::default())) {
+        Action::List(filter) => return list(&api, &filter, args.json).await,
+        Action::Show { key, id: Some(id) } => {
+            api.get(&format!("{}/{id}", key.path())).await?.ok()?
+        }
+        Action::Show { key, id: None } => json!({ "items": api.list(&key.path()).await? }),
         Action::Release(key) => {
             api.post(&format!("{}/release", key.path()), &json!({})).await?.ok()?
         }
@@ -83,10 +120,12 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
             let body = json!({ "reason": reason });
             api.post(&format!("{}/discard", key.path()), &body).await?.ok()?
         }
-        Action::Replace { key, payload, reason } => {
+        Action::Replace { key, payload, event_type, version, reason } => {
             let bytes = std::fs::read(&payload)
                 .with_context(|| format!("cannot read {}", payload.display()))?;
-            let body = json!({ "payload": STANDARD.encode(bytes), "reason": reason });
+            let payload = STANDARD.encode(bytes);
+            let body = json!({ "payload": payload, "reason": reason, "event_type": event_type,
+                "version": version });
             api.post(&format!("{}/replace", key.path()), &body).await?.ok()?
         }
     };
@@ -94,9 +133,8 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(api: &Api, service: Option<&str>, as_json: bool) -> anyhow::Result<ExitCode> {
-    let path = service.map_or("/v1/parked".into(), |name| format!("/v1/parked?service={name}"));
-    let keys = api.list(&path).await?;
+async fn list(api: &Api, filter: &Filter, as_json: bool) -> anyhow::Result<ExitCode> {
+    let keys = api.list(&filter.path()).await?;
     if as_json {
         terminal::say(json!({ "items": keys }));
     } else if keys.is_empty() {
@@ -126,6 +164,14 @@ fn line(key: &Value, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_asked_for_by_what_is_wanted_of_it() {
+        assert_eq!(Filter::default().path(), "/v1/parked");
+        let class = Some("unknown_event".to_owned());
+        let filter = Filter { service: Some("order-svc".to_owned()), topic: None, class };
+        assert_eq!(filter.path(), "/v1/parked?service=order-svc&class=unknown_event");
+    }
 
     #[test]
     fn a_parked_key_fits_a_line() {

@@ -85,6 +85,11 @@ fn a_replaced_message_is_heard_in_its_place() {
             shop.post(&format!("{place}/release"), &json!({})).await.refused(422, "invalid_value");
             let body = json!({"payload": base64(&reserved), "reason": "the bytes that were meant"});
             shop.post(&format!("{place}/replace"), &body).await.with(200);
+            // Without its version it would take effect and stand in no history.
+            shop.post(&format!("{place}/release"), &json!({})).await.refused(422, "invalid_value");
+            let mut body = body;
+            body["version"] = json!(1);
+            shop.post(&format!("{place}/replace"), &body).await.with(200);
             let messages = shop.get(&place).await.with(200);
             assert!(messages["items"][0]["data"].to_string().contains(&order.id), "{messages}");
             shop.post(&format!("{place}/release"), &json!({})).await.with(200);

@@ -1,0 +1,246 @@
+//! Catch-up: events that were kept because no build knew their type are decided by the first that
+//! does, before their key's next message, whenever they were kept.
+//!
+//! A batch asks for it when one of its keys has such events, and is tried again afterwards; the
+//! sweep asks for it where a key has no next message. What cannot be decided parks its key, as it
+//! would have when it came.
+
+use std::collections::HashSet;
+
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+
+use crate::{
+    batch::{self, ATTEMPT_LIMIT, Released},
+    entry::entry,
+    fault::{self, Fault, Locking},
+    inbox,
+    message::{Message, Park, StoredMessage},
+    operate::{is_about_one, is_refusal},
+    parked::{self, Place},
+    reactor::{Reactor, Turn},
+    session, settle, unknown,
+    wake::Wake,
+};
+
+/// Events decided in one transaction.
+const PIECE: i64 = 500;
+/// Keys that the sweep looks up at a time.
+const KEYS: i64 = 100;
+
+/// What deciding kept events takes.
+pub(crate) struct CatchUp<'a, R: Reactor> {
+    pub(crate) reactor: &'a R,
+    pub(crate) wake: &'a Wake,
+    pub(crate) clock: fn() -> OffsetDateTime,
+    /// Whether it waits for a row that another session holds, as work does.
+    pub(crate) locking: Locking,
+}
+
+/// One kept event.
+struct KeptEvent {
+    id: i64,
+    message: Message,
+}
+
+/// Of these keys, those with kept events of a type that this build knows.
+pub(crate) async fn due<R: Reactor>(
+    reactor: &R,
+    db: &mut PgConnection,
+    places: &[&Place],
+) -> sqlx::Result<Vec<Place>> {
+    let kept = unknown::of_keys(db, places).await?;
+    let known = kept.into_iter().filter(|it| reactor.is_known(&it.event_type));
+    let due: HashSet<Place> = known.map(|it| (it.topic, it.key)).collect();
+    Ok(due.into_iter().collect())
+}
+
+impl<R: Reactor> CatchUp<'_, R> {
+    /// Decides all that this build knows by now, key by key.
+    pub(crate) async fn sweep(&self, db: &mut PgConnection) -> Result<(), Fault> {
+        let known = self.known(db).await?;
+        while !known.is_empty() {
+            let places = unknown::keys_of(db, &known, KEYS).await?;
+            for place in &places {
+                self.take(db, place).await?;
+            }
+            if places.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides one key's kept events, in order, as far as this build knows them.
+    pub(crate) async fn take(&self, db: &mut PgConnection, place: &Place) -> Result<(), Fault> {
+        let known = self.known(db).await?;
+        let mut size = PIECE;
+        loop {
+            let piece = self.take_piece(db, place, &known, size);
+            let taken = tokio::time::timeout(ATTEMPT_LIMIT, piece).await;
+            match taken.unwrap_or(Err(Fault::TooSlow)) {
+                Ok(0) => return Ok(()),
+                Ok(events) => {
+                    tracing::info!(
+                        topic = place.0,
+                        key = place.1,
+                        events,
+                        "kept events were taken"
+                    );
+                }
+                // One of the piece is to blame: one by one, up to it.
+                Err(error) if size > 1 && is_about_one(&error) => size = 1,
+                Err(error) if is_refusal(&error) => {
+                    self.park_first(db, place, &known, &fault::park(&error)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The types of kept events that this build knows.
+    async fn known(&self, db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+        let mut types = unknown::types(db).await?;
+        types.retain(|event_type| self.reactor.is_known(event_type));
+        Ok(types)
+    }
+
+    /// Decides the first of them in one transaction; how many there were.
+    async fn take_piece(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        known: &[String],
+        size: i64,
+    ) -> Result<usize, Fault> {
+        let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
+        if self.locking == Locking::SkipHeld {
+            session::hurry(&mut tx).await?;
+        }
+        let turn = Turn::at((self.clock)());
+        let events = first(&mut tx, place, known, size).await?;
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let new = admit(&mut tx, &events, &turn).await?;
+        let mut entries = Vec::new();
+        let mut heard = Vec::new();
+        for event in events.iter().filter(|event| new.contains(&event.id)) {
+            // Nobody here cares for what gives no entry.
+            if let Some(mut entry) = entry(self.reactor, (event.message.clone(), None)) {
+                // Later events of its key have been heard, so its version says nothing; that it
+                // takes effect once is seen to above.
+                entry.id = Some(turn.new_id());
+                entries.push(entry);
+                heard.push(event);
+            }
+        }
+        let Released { decided, refused, world } =
+            batch::release(self.reactor, &mut tx, &entries, &turn).await?;
+        remove(&mut tx, &events).await?;
+        if let Some(why) = &refused {
+            park(&mut tx, place, &heard[decided..], Stop { why, is_here: true }).await?;
+            let behind = Stop { why, is_here: false };
+            park_all(&mut tx, place, known, behind, &turn).await?;
+        }
+        tx.commit().await?;
+        self.wake.poke();
+        if let Some(world) = world {
+            settle::committed(self.reactor, world);
+        }
+        Ok(events.len())
+    }
+
+    /// Parks the key at its first kept event, which the database refuses.
+    async fn park_first(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        known: &[String],
+        why: &Park,
+    ) -> Result<(), Fault> {
+        let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
+        let turn = Turn::at((self.clock)());
+        park_all(&mut tx, place, known, Stop { why, is_here: true }, &turn).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Why a key stops, and whether it does at the first of the events in hand, or did before them.
+#[derive(Clone, Copy)]
+struct Stop<'a> {
+    why: &'a Park,
+    is_here: bool,
+}
+
+async fn first(
+    db: &mut PgConnection,
+    place: &Place,
+    known: &[String],
+    size: i64,
+) -> sqlx::Result<Vec<KeptEvent>> {
+    let rows = unknown::first(db, place, known, size).await?;
+    let event = |row: StoredMessage| KeptEvent { id: row.id, message: row.into_message(&place.0) };
+    Ok(rows.into_iter().map(event).collect())
+}
+
+/// Admits the events that have not taken effect: a replay may have brought one to a build that
+/// knew its type. Says which these are.
+async fn admit(
+    db: &mut PgConnection,
+    events: &[KeptEvent],
+    turn: &Turn,
+) -> sqlx::Result<HashSet<i64>> {
+    let in_range = |event: &&KeptEvent| inbox::in_range(event.message.event_id, turn.now);
+    let mut ids: Vec<_> = events.iter().filter(in_range).map(|it| it.message.event_id).collect();
+    ids.sort_unstable();
+    let admitted = inbox::admit_new(db, &ids).await?;
+    let is_new =
+        |event: &&KeptEvent| !in_range(event) || admitted.contains(&event.message.event_id);
+    Ok(events.iter().filter(is_new).map(|event| event.id).collect())
+}
+
+/// Parks all kept events of a key that this build knows: none of them may overtake the first.
+async fn park_all(
+    db: &mut PgConnection,
+    place: &Place,
+    known: &[String],
+    stop: Stop<'_>,
+    turn: &Turn,
+) -> sqlx::Result<()> {
+    let mut stop = stop;
+    loop {
+        let events = first(&mut *db, place, known, PIECE).await?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let new = admit(&mut *db, &events, turn).await?;
+        let heard: Vec<_> = events.iter().filter(|event| new.contains(&event.id)).collect();
+        park(&mut *db, place, &heard, stop).await?;
+        remove(&mut *db, &events).await?;
+        stop.is_here &= heard.is_empty();
+    }
+}
+
+/// Adds these events to the end of their key's queue, and parks the key if it is not yet.
+async fn park(
+    db: &mut PgConnection,
+    place: &Place,
+    events: &[&KeptEvent],
+    stop: Stop<'_>,
+) -> sqlx::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let Stop { why, is_here } = stop;
+    tracing::warn!(topic = place.0, key = place.1, %why, "kept events are parked");
+    parked::park_keys(db, &[(place, why)]).await?;
+    let reasons = std::iter::once(is_here.then_some(why)).chain(std::iter::repeat(None));
+    let messages: Vec<_> = events.iter().map(|event| &event.message).zip(reasons).collect();
+    parked::park_messages(db, &messages).await
+}
+
+async fn remove(db: &mut PgConnection, events: &[KeptEvent]) -> sqlx::Result<()> {
+    let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
+    unknown::remove(db, &ids).await
+}

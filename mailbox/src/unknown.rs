@@ -1,0 +1,205 @@
+//! Events of types that this build does not know: kept without stopping their key, for the first
+//! build that knows them. All SQL on them but their list.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use crate::{
+    message::{Message, StoredMessage},
+    parked::{self, PIECE_BYTES, Place},
+};
+
+/// What is kept in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stock {
+    pub(crate) events: i64,
+    pub(crate) bytes: i64,
+    /// When the oldest of it was kept.
+    pub(crate) oldest: Option<OffsetDateTime>,
+}
+
+/// A key of which an event of this type is kept.
+pub(crate) struct KeptType {
+    pub(crate) topic: String,
+    pub(crate) key: String,
+    pub(crate) event_type: String,
+}
+
+/// Keeps events in the order given; one that is kept already is left alone.
+pub(crate) async fn keep(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> {
+    let mut rest = events;
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at(parked::piece_of(rest.iter().copied()));
+        insert(db, piece).await?;
+        rest = later;
+    }
+    Ok(())
+}
+
+async fn insert(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> {
+    let places: Vec<Place> = events.iter().map(|event| parked::place(event)).collect();
+    let (topics, keys) = parked::columns(&places.iter().collect::<Vec<_>>());
+    let traces: Vec<_> =
+        events.iter().map(|it| it.trace.as_ref().map(<[u8; 25]>::as_slice)).collect();
+    sqlx::query!(
+        r#"-- unknown.keep
+        insert into unknown_events
+            (topic, key, "partition", "offset", message_key, event_id, event_type, source, version, trace,
+             payload)
+        select topic, key, "partition", "offset", message_key, event_id, event_type, source, version, trace,
+               payload
+        from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::uuid[], $7::text[],
+                    $8::text[], $9::bigint[], $10::bytea[], $11::bytea[])
+            with ordinality as e (topic, key, "partition", "offset", message_key, event_id, event_type,
+                                  source, version, trace, payload, place)
+        order by place
+        on conflict (event_id) do nothing"#,
+        &topics,
+        &keys,
+        &events.iter().map(|event| event.partition).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.offset).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.key.as_deref()).collect::<Vec<_>>() as &[Option<&[u8]>],
+        &events.iter().map(|event| event.event_id).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.event_type.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.source.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.version).collect::<Vec<_>>(),
+        &traces as &[Option<&[u8]>],
+        &events.iter().map(|event| &*event.payload).collect::<Vec<_>>() as &[&[u8]]
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Of which types events of these keys are kept.
+pub(crate) async fn of_keys(
+    db: &mut PgConnection,
+    places: &[&Place],
+) -> sqlx::Result<Vec<KeptType>> {
+    let (topics, keys) = parked::columns(places);
+    sqlx::query_as!(
+        KeptType,
+        r#"-- unknown.of_keys
+        select distinct u.topic, u.key, u.event_type
+        from unnest($1::text[], $2::text[]) as k (topic, key)
+        join unknown_events u on u.topic = k.topic and u.key = k.key"#,
+        &topics,
+        &keys
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Of which types events are kept at all.
+pub(crate) async fn types(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "-- unknown.types
+        select distinct event_type
+        from unknown_events"
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Keys of which events of these types are kept, at most `limit`.
+pub(crate) async fn keys_of(
+    db: &mut PgConnection,
+    types: &[String],
+    limit: i64,
+) -> sqlx::Result<Vec<Place>> {
+    let keys = sqlx::query!(
+        "-- unknown.keys_of
+        select distinct topic, key
+        from unknown_events
+        where event_type = any($1::text[])
+        limit $2",
+        types,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(keys.into_iter().map(|row| (row.topic, row.key)).collect())
+}
+
+/// One key's first events of these types in order, for this transaction alone: at most `limit`, and
+/// no more bytes than a piece has, but one at least.
+pub(crate) async fn first(
+    db: &mut PgConnection,
+    (topic, key): &Place,
+    types: &[String],
+    limit: i64,
+) -> sqlx::Result<Vec<StoredMessage>> {
+    sqlx::query_as!(
+        StoredMessage,
+        r#"-- unknown.first
+        select u.kept_id as id, u."partition", u."offset", u.message_key, u.event_id as "event_id?",
+               u.event_type as "event_type?", u.source as "source?", u.version as "version?", u.trace,
+               u.payload as "payload?"
+        from (
+            select kept_id, row_number() over queue as place,
+                   sum(octet_length(payload) + coalesce(octet_length(message_key), 0)) over queue as bytes
+            from (
+                select kept_id, payload, message_key
+                from unknown_events
+                where topic = $1
+                  and key = $2
+                  and event_type = any($3::text[])
+                order by kept_id
+                limit $4
+            ) as first
+            window queue as (order by kept_id)
+        ) as sized
+        join unknown_events u using (kept_id)
+        where sized.place = 1 or sized.bytes <= $5
+        order by u.kept_id
+        for update of u"#,
+        topic,
+        key,
+        types,
+        limit,
+        i64::try_from(PIECE_BYTES).unwrap_or(i64::MAX)
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Removes events.
+pub(crate) async fn remove(db: &mut PgConnection, kept_ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "-- unknown.remove
+        delete from unknown_events
+        where kept_id = any($1::bigint[])",
+        kept_ids
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Removes the first kept event of a key, whatever its type, and gives it.
+pub(crate) async fn drop_first(
+    db: &mut PgConnection,
+    topic: &str,
+    key: &str,
+) -> sqlx::Result<Option<StoredMessage>> {
+    let place = (topic.to_owned(), key.to_owned());
+    let types = types(&mut *db).await?;
+    let kept = first(&mut *db, &place, &types, 1).await?.into_iter().next();
+    if let Some(first) = &kept {
+        remove(db, &[first.id]).await?;
+    }
+    Ok(kept)
+}
+
+/// How much is kept, and since when.
+pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<Stock> {
+    sqlx::query_as!(
+        Stock,
+        r#"-- unknown.stock
+        select count(*) as "events!", coalesce(sum(octet_length(payload)), 0)::bigint as "bytes!",
+               min(at) as oldest
+        from unknown_events"#
+    )
+    .fetch_one(db)
+    .await
+}
