@@ -6,6 +6,8 @@
 mod dependencies;
 #[path = "tidy/diagram.rs"]
 mod diagram;
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/workspace.rs"]
 mod workspace;
 
@@ -13,6 +15,7 @@ use std::collections::BTreeSet;
 
 use proto::{EVENT_TYPES, topic};
 
+use self::rooms::SQL_MAY_BE_IN;
 use self::workspace::{File, code, is_test, keys, places, rust, workspace};
 
 /// What is wrong, a sentence each.
@@ -48,33 +51,6 @@ const DOMAIN_SEES: [&str; 3] = ["super", "self", "crate::domain"];
 /// What of the standard library is not a plain value.
 const OUTSIDE: [&str; 6] = ["std::fs", "std::io", "std::net", "std::env", "std::process", "async "];
 
-/// Where SQL is besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and seats,
-/// and three that set a database up or back: roles and databases, a fixture, a connection returned
-/// in the middle of something.
-const SQL_MAY_BE_IN: [&str; 22] = [
-    "mailbox/src/outbox.rs",
-    "mailbox/src/inbox.rs",
-    "mailbox/src/parked.rs",
-    "mailbox/src/parked/list.rs",
-    "mailbox/src/parked/bounds.rs",
-    "mailbox/src/unknown.rs",
-    "mailbox/src/operations.rs",
-    "mailbox/src/idempotency.rs",
-    "mailbox/src/leaves.rs",
-    "mailbox/src/session.rs",
-    "mailbox/src/lanes.rs",
-    "mailbox/src/replays.rs",
-    "outbox-relay/src/poll.rs",
-    "outbox-relay/src/walk.rs",
-    "outbox-relay/src/leader.rs",
-    "outbox-relay/src/retire.rs",
-    "outbox-relay/src/adopt.rs",
-    "outbox-relay/src/replay.rs",
-    "outbox-relay/src/topics.rs",
-    "mailbox/src/testing.rs",
-    "backends/src/postgres.rs",
-    "chassis/src/database.rs",
-];
 const SQL: [&str; 9] = [
     "query!(",
     "query_as!(",

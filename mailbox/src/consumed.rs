@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer},
+    metadata::{MetadataPartition, MetadataTopic},
+};
 use time::OffsetDateTime;
 
 use crate::{
@@ -98,7 +101,8 @@ pub(crate) fn partitions(
     for topic in topics {
         // Kafka is away: it will not tell of the other topics, either.
         let Ok(found) = consumer.client().fetch_metadata(Some(topic), ASK) else { break };
-        for number in found.topics().iter().flat_map(|it| it.partitions()).map(|it| it.id()) {
+        let found = found.topics().iter().flat_map(MetadataTopic::partitions);
+        for number in found.map(MetadataPartition::id) {
             partitions.push(Partition { topic: (*topic).to_owned(), number });
         }
     }

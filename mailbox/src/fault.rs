@@ -4,6 +4,8 @@
 
 use std::{any::Any, borrow::Cow};
 
+use sqlx::error::DatabaseError;
+
 use crate::message::Park;
 
 /// Equal failures of several entries before one of them is suspected where it might also be the
@@ -106,7 +108,6 @@ pub(crate) fn next_step(verdict: Verdict, pass: Pass, open: usize, failures: u32
         Verdict::RowHeld if pass.locking == Locking::Wait => Step::SkipHeld,
         // It waits for a row that no load names, or for its own time.
         Verdict::RowHeld | Verdict::TooSlow if alone => Step::HoldBack,
-        Verdict::RowHeld | Verdict::TooSlow => Step::Halve,
         Verdict::Suspect { .. } if first => Step::Retry,
         Verdict::Collision | Verdict::Suspect { .. } if alone => {
             if failures >= FAILURES_ALONE {
@@ -115,7 +116,7 @@ pub(crate) fn next_step(verdict: Verdict, pass: Pass, open: usize, failures: u32
                 Step::Retry
             }
         }
-        Verdict::Suspect { at_once: true } => Step::Halve,
+        Verdict::RowHeld | Verdict::TooSlow | Verdict::Suspect { at_once: true } => Step::Halve,
         Verdict::Collision | Verdict::Suspect { at_once: false } => {
             if failures >= EQUAL_FAILURES {
                 Step::Halve
@@ -187,7 +188,7 @@ fn client(error: &sqlx::Error) -> Verdict {
 }
 
 fn code(error: &sqlx::Error) -> Cow<'_, str> {
-    error.as_database_error().and_then(|database| database.code()).unwrap_or_default()
+    error.as_database_error().and_then(DatabaseError::code).unwrap_or_default()
 }
 
 /// Why a message is set aside that cannot be processed.

@@ -334,11 +334,9 @@ async fn before(
 
 async fn keep(db: &mut PgConnection, request: &ConsumerRequest<'_>) -> sqlx::Result<()> {
     let Some(key) = &request.key else { return Ok(()) };
-    match idempotency::keep(db, &[(key, &request.answer)]).await? {
-        true => Ok(()),
-        // Another of the same key was quicker: a repetition finds its answer.
-        false => Err(sqlx::Error::RowNotFound),
-    }
+    let is_first = idempotency::keep(db, &[(key, &request.answer)]).await?;
+    // Where another of the same key was quicker, a repetition finds its answer.
+    if is_first { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
 #[cfg(test)]

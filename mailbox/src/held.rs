@@ -194,12 +194,11 @@ impl<I> HeldBack<I> {
         let was_empty = self.is_empty() && retried == 0;
         // From the last to the first, so that each goes before what has been waiting behind it.
         for entry in batch.into_iter().rev().filter(|entry| entry.held.is_some()) {
-            let line = match entry.message() {
-                Some(message) => Line::Key(parked::place(message)),
-                None => {
-                    self.commands += 1;
-                    Line::Command(self.commands)
-                }
+            let line = if let Some(message) = entry.message() {
+                Line::Key(parked::place(message))
+            } else {
+                self.commands += 1;
+                Line::Command(self.commands)
             };
             self.entries += 1;
             self.bytes += bytes(&entry);

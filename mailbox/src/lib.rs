@@ -247,22 +247,21 @@ impl<R: Reactor> Mailbox<R> {
             weekly,
             notices: Arc::clone(&notices),
         };
-        let operators = Operators {
+        let operators = Arc::new(Operators {
             reactor: Arc::clone(&reactor),
             database_url: options.database_url.clone(),
             service: options.service,
             wake: wake.clone(),
             clock: options.clock,
-        };
-        let halts = HaltDesk {
+        });
+        let halts = Arc::new(HaltDesk {
             control: Arc::clone(&control),
             database_url: options.database_url.clone(),
             service: options.service,
             hears: reactor.hears(),
             clock: options.clock,
-        };
-        let limit = options.batch;
-        let kafka = Arc::new(Nearness::default());
+        });
+        let (limit, kafka) = (options.batch, Arc::new(Nearness::default()));
         let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
         let loops: Vec<Loop> = vec![
             (
@@ -279,8 +278,6 @@ impl<R: Reactor> Mailbox<R> {
             ("sweep", Box::new(move |stop| Box::pin(sweep.run(stop)))),
             ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
         ];
-        let operators = Arc::new(operators);
-        let halts = Arc::new(halts);
         Ok((Self { commands, operators, kafka, notices, held, halts, clock }, loops))
     }
 

@@ -141,13 +141,13 @@ impl<R: Reactor> Settler<R> {
             };
             let verdict = fault::judge(&broken.fault);
             let count = failures.count(&broken.fault);
-            let step = fault::next_step(verdict, pass, open, count);
+            let next = fault::next_step(verdict, pass, open, count);
             self.recover(verdict, &broken).await;
             remember(entries, &broken);
             tell(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
             pass.admission = Admission::Careful;
-            match step {
+            match next {
                 Step::Retry => {}
                 Step::RetryNow => continue,
                 Step::SkipHeld => {

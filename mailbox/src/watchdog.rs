@@ -11,7 +11,7 @@ use std::{
 use crate::consumers::Partition;
 
 /// Several times what a rebalance, a broker's restart or a slow lookup takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What can be seen of consuming at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

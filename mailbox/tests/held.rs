@@ -53,13 +53,13 @@ async fn a_held_row_delays_its_own_key_alone_and_nothing_overtakes_it() {
         let id = message.event_id.to_string();
         assert!(!dump["inbox"].contains(&format!("({id})")), "what waits has not been heard");
     }
-    let rows = toy.held_rows(clock() + Duration::from_secs(60));
+    let rows = toy.held_rows(clock() + Duration::from_mins(1));
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!((&rows[0].row, rows[0].waiting), (&HeldRow::new("counter", "k30"), 3));
 
     person.ends().await;
     assert_eq!(until_words(&mut toy, "k30", 4).await, ["1", "2", "3", "4"]);
-    assert!(toy.held_rows(clock() + Duration::from_secs(60)).is_empty());
+    assert!(toy.held_rows(clock() + Duration::from_mins(1)).is_empty());
     toy.hear(vec![hear("k30", 5, "5")]).await;
     assert_eq!(words(&mut toy, "k30").await.last().unwrap(), "5");
 }

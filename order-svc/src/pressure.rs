@@ -136,9 +136,9 @@ impl Pressure {
         *closed = overload.map(|by| Closure { by, next_try: now + try_every, try_every });
         self.0.refuses.store(overload.is_some(), Ordering::Relaxed);
         if let Some(by) = overload {
-            tracing::error!("new orders are {}", by.text())
+            tracing::error!("new orders are {}", by.text());
         } else {
-            tracing::info!("new orders are taken again")
+            tracing::info!("new orders are taken again");
         }
     }
 

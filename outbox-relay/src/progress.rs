@@ -107,7 +107,7 @@ impl Progress {
     /// The cursor moved and no row with it: it stands for what is in flight already.
     pub(crate) fn nothing_new(&mut self) {
         if let Some(mark) = self.marks.back_mut() {
-            mark.cursor = Some(self.read.clone())
+            mark.cursor = Some(self.read.clone());
         } else {
             self.acknowledged = self.read.clone();
             self.is_sound = true;

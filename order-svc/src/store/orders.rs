@@ -1,14 +1,16 @@
 //! Orders: one row each.
 
+mod columns;
+
 use std::sync::Arc;
 
-use proto::{Currency, CustomerId, Money, OrderId, PaymentId, Sku};
+use proto::{Currency, CustomerId, Money, OrderId, PaymentId};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::columns::{LineRow, lines_row, refunded, stored_revision, undone_word};
 use super::invalid;
 use crate::domain::{
     Cancellation, Capture, Decline, DeclineCode, Line, Method, Notified, Order, Payment, Reason,
@@ -214,44 +216,6 @@ pub async fn update(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<(
     .execute(db)
     .await?;
     mailbox::wrote(&done, orders.len())
-}
-
-fn stored_revision(revision: u32) -> i32 {
-    i32::try_from(revision).expect("nobody amends an order two billion times")
-}
-
-fn undone_word(how: Undoing) -> &'static str {
-    match how {
-        Undoing::Voided => "voided",
-        Undoing::Refunded(_) => "refunded",
-    }
-}
-
-fn refunded(how: Undoing) -> Option<Decimal> {
-    match how {
-        Undoing::Voided => None,
-        Undoing::Refunded(amount) => Some(amount.amount()),
-    }
-}
-
-/// A line as it is stored: amounts are text, in the order's currency.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct LineRow {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sku: Option<Sku>,
-    name: Arc<str>,
-    quantity: u32,
-    unit_price: Decimal,
-}
-
-fn lines_row(order: &Order) -> Json<Vec<LineRow>> {
-    let row = |line: &Line| LineRow {
-        sku: line.sku.clone(),
-        name: Arc::clone(&line.name),
-        quantity: line.quantity,
-        unit_price: line.unit_price.amount(),
-    };
-    Json(order.lines.iter().map(row).collect())
 }
 
 struct Row {

@@ -1,0 +1,48 @@
+//! What an order's values are in their columns.
+
+use std::sync::Arc;
+
+use proto::Sku;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+
+use crate::domain::{Line, Order, Undoing};
+
+pub(super) fn stored_revision(revision: u32) -> i32 {
+    i32::try_from(revision).expect("nobody amends an order two billion times")
+}
+
+pub(super) fn undone_word(how: Undoing) -> &'static str {
+    match how {
+        Undoing::Voided => "voided",
+        Undoing::Refunded(_) => "refunded",
+    }
+}
+
+pub(super) fn refunded(how: Undoing) -> Option<Decimal> {
+    match how {
+        Undoing::Voided => None,
+        Undoing::Refunded(amount) => Some(amount.amount()),
+    }
+}
+
+/// A line as it is stored: amounts are text, in the order's currency.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct LineRow {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sku: Option<Sku>,
+    pub(super) name: Arc<str>,
+    pub(super) quantity: u32,
+    pub(super) unit_price: Decimal,
+}
+
+pub(super) fn lines_row(order: &Order) -> Json<Vec<LineRow>> {
+    let row = |line: &Line| LineRow {
+        sku: line.sku.clone(),
+        name: Arc::clone(&line.name),
+        quantity: line.quantity,
+        unit_price: line.unit_price.amount(),
+    };
+    Json(order.lines.iter().map(row).collect())
+}
