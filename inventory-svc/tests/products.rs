@@ -38,11 +38,9 @@ async fn what_staff_put_on_a_shelf_is_said_at_once() {
     }
 
     let said: Vec<_> = server.shop.outbox().await;
-    let available: Vec<_> = said
-        .iter()
-        .filter_map(|event| Some(event.to_json()["available"].as_str()?.to_owned()))
-        .collect();
-    assert_eq!(available.last().map(String::as_str), Some("20006"));
+    let available: Vec<_> =
+        said.iter().filter_map(|event| event.to_json()["available"].as_i64()).collect();
+    assert_eq!(available.last(), Some(&20_006));
     assert_eq!(said.len(), 4, "a change of nothing is no news: {available:?}");
     assert_eq!(server.get("/v1/products/mug").await.body["version"], 4);
 }

@@ -1,7 +1,13 @@
 //! What a service's tests share: a mailbox without Kafka, and the two promises every reaction
 //! keeps.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use time::OffsetDateTime;
@@ -117,14 +123,21 @@ impl<R: Reactor> Fixture<R> {
     ) -> Result<Outcome, CommandError> {
         let (commands, mut taken) = Commands::new(crate::COMMAND_DEADLINE);
         let command = crate::Command { input, key, trace: None };
+        let is_told = AtomicBool::new(false);
+        let told = async {
+            let told = commands.submit(command).await;
+            is_told.store(true, Ordering::Relaxed);
+            told
+        };
         let settle = async {
             let came: Vec<_> = taken.recv().await.into_iter().collect();
             self.settler.settle(came, &CancellationToken::new()).await;
-            while !self.settler.held.is_empty() {
+            // Others may go on waiting for their rows when this command has its answer.
+            while !self.settler.held.is_empty() && !is_told.load(Ordering::Relaxed) {
                 self.retry_held().await;
             }
         };
-        tokio::join!(commands.submit(command), settle).0
+        tokio::join!(told, settle).0
     }
 
     /// All events announced so far, in order.
