@@ -178,7 +178,7 @@ impl<'a> Scene<'a> {
 
         let provider = self.shop.stack().service("simulator").unwrap();
         let charge = json!({"order_id": card, "amount": "10.00", "currency": "USD",
-            "token": "tok_visa", "idempotency_key": "once more"});
+            "token": "tok_visa", "idempotency_key": "once-more"});
         let charged = self.shop.ask_at("POST", &format!("{provider}/charges")).json(&charge).await;
         assert!(charged.status < 300, "{charged}");
         turns_red("a card is charged twice", "provider_agrees").await;
