@@ -139,7 +139,10 @@ impl Edge {
             return Problem::new(Code::NotFound, "nothing is at this path").into_response();
         }
         if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
-            return too_large().into_response();
+            // The body stays unread: a client that kept the connection would lose its next request.
+            let refusal = too_large().into_response();
+            return ([(header::CONNECTION, HeaderValue::from_static("close"))], refusal)
+                .into_response();
         }
         let mut answer = pin!(site.answer(request));
         std::future::poll_fn(|context| {
