@@ -43,7 +43,7 @@ pub(crate) struct AppliedMessage {
     pub(crate) event_id: Uuid,
 }
 
-/// Takes an instance's name for the life of this session; `false` while another session has it.
+/// Takes an instance's name for as long as this connection lives; `false` while another has it.
 pub(crate) async fn take_name(db: &mut PgConnection, instance: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- consumers.take_name

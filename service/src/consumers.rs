@@ -21,23 +21,12 @@ use serde_json::json;
 
 use crate::{
     ask::{Asked, key_reused, outcome},
-    operators::{REASON_CHARS_MAX, check_service, unanswered},
+    operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
 };
 
 const CURSOR: &str = "consumers";
 /// A topic's name is at most this long.
 const TOPIC_CHARS_MAX: usize = 249;
-
-struct Desk<R: Reactor> {
-    mailbox: Mailbox<R>,
-    service: &'static str,
-}
-
-impl<R: Reactor> Clone for Desk<R> {
-    fn clone(&self) -> Self {
-        Self { mailbox: self.mailbox.clone(), service: self.service }
-    }
-}
 
 /// `/v1/consumers` of one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {

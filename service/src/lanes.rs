@@ -18,20 +18,9 @@ use serde::Serialize;
 
 use crate::{
     ask::{Asked, refusal, told},
-    operators::{REASON_CHARS_MAX, unanswered},
+    operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
     replays::answered,
 };
-
-struct Desk<R: Reactor> {
-    mailbox: Mailbox<R>,
-    service: &'static str,
-}
-
-impl<R: Reactor> Clone for Desk<R> {
-    fn clone(&self) -> Self {
-        Self { mailbox: self.mailbox.clone(), service: self.service }
-    }
-}
 
 /// `/v1/lanes` of one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
@@ -68,9 +57,7 @@ async fn list<R: Reactor>(
     let wanted = params.take("service");
     let page = params.take_page()?;
     params.finish()?;
-    if wanted.is_some_and(|wanted| wanted != desk.service) {
-        return Err(Problem::new(Code::BadParameter, format!("this is {}", desk.service)));
-    }
+    check_service(wanted.as_deref(), desk.service)?;
     if page.cursor.is_some() {
         return Err(Problem::new(Code::BadCursor, "the list is one page"));
     }

@@ -10,21 +10,10 @@ use chassis::{Problem, clock::rfc3339, http};
 use mailbox::{Mailbox, OperationRecord, Reactor};
 use serde_json::{Value, json};
 
-use crate::operators::{check_service, unanswered};
+use crate::operators::{Desk, check_service, unanswered};
 
 /// The gateway writes cursors of this list, too: it merges all services' by time.
 const CURSOR: &str = "operations";
-
-struct Desk<R: Reactor> {
-    mailbox: Mailbox<R>,
-    service: &'static str,
-}
-
-impl<R: Reactor> Clone for Desk<R> {
-    fn clone(&self) -> Self {
-        Self { mailbox: self.mailbox.clone(), service: self.service }
-    }
-}
 
 /// `/v1/operations` of one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {

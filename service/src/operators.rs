@@ -11,6 +11,18 @@ use crate::{consumers, lanes, operations, parked, replays};
 /// As every text that says why.
 pub(crate) const REASON_CHARS_MAX: usize = 200;
 
+/// What the operators' handlers of one service share.
+pub(crate) struct Desk<R: Reactor> {
+    pub(crate) mailbox: Mailbox<R>,
+    pub(crate) service: &'static str,
+}
+
+impl<R: Reactor> Clone for Desk<R> {
+    fn clone(&self) -> Self {
+        Self { mailbox: self.mailbox.clone(), service: self.service }
+    }
+}
+
 /// Every path of one service that is for operators.
 pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
     parked::router(mailbox.clone(), service)

@@ -1,7 +1,5 @@
 //! Parked keys over HTTP: what stopped, what is in it, and an operator's three answers to it.
 
-use std::error::Error;
-
 use axum::{
     Router,
     extract::{Path, RawQuery, State},
@@ -20,6 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::operators::{Desk, REASON_CHARS_MAX, check_service, unanswered};
 use crate::{
     ask::{Asked, key_reused, outcome, refusal, told},
     page::within_a_page,
@@ -27,20 +26,8 @@ use crate::{
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
-const REASON_CHARS_MAX: usize = 200;
 /// What a body of the largest size has room for, as base64; a larger message can only be discarded.
 const PAYLOAD_CHARS_MAX: usize = 60_000;
-
-struct Desk<R: Reactor> {
-    mailbox: Mailbox<R>,
-    service: &'static str,
-}
-
-impl<R: Reactor> Clone for Desk<R> {
-    fn clone(&self) -> Self {
-        Self { mailbox: self.mailbox.clone(), service: self.service }
-    }
-}
 
 type Place = Path<(String, String, String)>;
 
@@ -81,9 +68,7 @@ async fn list<R: Reactor>(
     let (class, topic) = (params.take("class"), params.take("topic"));
     let page = params.take_page()?;
     params.finish()?;
-    if wanted.is_some_and(|wanted| wanted != desk.service) {
-        return Err(Problem::new(Code::BadParameter, format!("this is {}", desk.service)));
-    }
+    check_service(wanted.as_deref(), desk.service)?;
     let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
     let query = ParkedQuery { class, topic, after, limit: page.limit };
     let keys = desk.mailbox.parked_page(&query).await.map_err(|error| unanswered(&error))?;
@@ -300,11 +285,6 @@ fn storable(text: &str) -> bool {
 
 fn not_parked() -> Problem {
     Problem::new(Code::NotFound, "this key is not parked")
-}
-
-fn unanswered(error: &(dyn Error + 'static)) -> Problem {
-    tracing::error!(error, "an operator's wish failed");
-    Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
 }
 
 #[cfg(test)]

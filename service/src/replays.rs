@@ -22,23 +22,12 @@ use serde_json::{Value, json};
 
 use crate::{
     ask::{Asked, key_reused, outcome, told},
-    operators::{REASON_CHARS_MAX, unanswered},
+    operators::{Desk, REASON_CHARS_MAX, unanswered},
 };
 
 const KEY_CHARS_MAX: usize = 200;
 const TOPIC_CHARS_MAX: usize = 200;
 const SERVICE_CHARS_MAX: usize = 64;
-
-struct Desk<R: Reactor> {
-    mailbox: Mailbox<R>,
-    service: &'static str,
-}
-
-impl<R: Reactor> Clone for Desk<R> {
-    fn clone(&self) -> Self {
-        Self { mailbox: self.mailbox.clone(), service: self.service }
-    }
-}
 
 /// `/v1/replays` of one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
