@@ -167,8 +167,8 @@ mod tests {
         Extent { low, high, committed: committed.into() }
     }
 
-    fn applied(offset: i64) -> Option<AppliedMessage> {
-        Some(AppliedMessage { offset, event_id: Uuid::from_u128(7) })
+    fn applied(offset: i64) -> AppliedMessage {
+        AppliedMessage { offset, event_id: Uuid::from_u128(7) }
     }
 
     #[track_caller]
@@ -204,19 +204,19 @@ mod tests {
 
     #[test]
     fn a_message_that_was_applied_is_read_again_to_be_compared() {
-        begins(&start(extent(0, 9, 7), applied(4), false), 4, 7, true);
+        begins(&start(extent(0, 9, 7), Some(applied(4)), false), 4, 7, true);
         // Committed last before a kill, applied after it.
-        begins(&start(extent(0, 9, 4), applied(6), false), 4, 4, true);
+        begins(&start(extent(0, 9, 4), Some(applied(6)), false), 4, 4, true);
         // Retention took it: nothing to compare with.
-        begins(&start(extent(5, 9, 7), applied(4), false), 7, 7, false);
-        stops(&start(extent(0, 3, 2), applied(4), false), "anew");
+        begins(&start(extent(5, 9, 7), Some(applied(4)), false), 7, 7, false);
+        stops(&start(extent(0, 3, 2), Some(applied(4)), false), "anew");
     }
 
     #[test]
     fn offsets_that_the_group_has_lost_are_ours() {
-        begins(&start(extent(0, 9, None), applied(4), false), 4, 5, true);
-        begins(&start(extent(5, 9, None), applied(4), false), 5, 5, false);
-        stops(&start(extent(6, 9, None), applied(4), false), "gone");
-        stops(&start(extent(0, 3, None), applied(4), false), "anew");
+        begins(&start(extent(0, 9, None), Some(applied(4)), false), 4, 5, true);
+        begins(&start(extent(5, 9, None), Some(applied(4)), false), 5, 5, false);
+        stops(&start(extent(6, 9, None), Some(applied(4)), false), "gone");
+        stops(&start(extent(0, 3, None), Some(applied(4)), false), "anew");
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     toy::{Add, Toy, World, prepare},
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where a message lay: topic, partition and offset.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
