@@ -12,7 +12,9 @@ CARGO_PROFILE := $(if $(RELEASE),--release,)
 SHOP := target/$(PROFILE)/shop
 HOME_DIR := .shop
 AT := $(if $(BASE_PORT),--base-port $(BASE_PORT),)
-PROGRAMS := -p shop -p order-svc -p payment-svc -p inventory-svc -p notify-svc -p gateway -p outbox-relay -p simulator
+# The debug build has the features of the tests (that is what naming a test does), so that
+# `make test` after it compiles no dependency a second time.
+PROGRAMS := $(if $(RELEASE),-p shop -p order-svc -p payment-svc -p inventory-svc -p notify-svc -p gateway -p outbox-relay -p simulator,--workspace --bins --test tidy)
 
 help: ## list targets
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 10
@@ -36,25 +38,25 @@ down: build ## stop them (FRESH=1 forgets the data)
 status: build ## what runs, and where
 	@$(SHOP) --home $(HOME_DIR) status
 
-check: setup ## format, lints, tidy, .sqlx, events, dependencies: no network services
+check: build ## format, lints, tidy, .sqlx, events, dependencies: no network services
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo test --locked -p e2e --test tidy
+	cargo test --locked --workspace --test tidy
 	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint
-	cargo run --quiet --locked -p backends --bin with-postgres -- deploy/prepare --check
+	target/debug/with-postgres deploy/prepare --check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
 	cargo test --locked --workspace
 
 e2e: build ## only the whole shop, with outages
-	cargo test --locked -p e2e --test main
+	cargo test --locked --workspace --test whole_shop
 
 bench: setup ## the benchmarks, with their ratios
 	@deploy/bench
 
-prepare: setup ## refresh .sqlx
-	cargo run --quiet --locked -p backends --bin with-postgres -- deploy/prepare
+prepare: build ## refresh .sqlx
+	target/debug/with-postgres deploy/prepare
 
 fmt: ## format everything
 	cargo fmt --all

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use shop::plan::OURS;
-
 /// Builds what is not fresh, once a test run, and tells where it lies: a test of yesterday's
 /// programs proves nothing.
 pub(crate) fn programs() -> PathBuf {
@@ -18,8 +16,9 @@ fn build() -> PathBuf {
     // A test lies in target/<profile>/deps.
     let folder = test.parent().unwrap().parent().unwrap().to_owned();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "-p", "shop"]);
-    cargo.args(OURS.iter().flat_map(|name| ["-p", name]));
+    // Naming a test gives the programs the features that the tests are built with: `cargo test
+    // --workspace` has made them then.
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", "tidy"]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
