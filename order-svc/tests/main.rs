@@ -4,6 +4,7 @@
 
 mod deadlines;
 mod held;
+mod history;
 mod http;
 mod lists;
 mod pressure;

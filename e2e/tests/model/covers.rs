@@ -3,7 +3,7 @@
 
 use inventory_svc::domain::{self as inventory, Reservation};
 use order_svc::domain::{self as orders, Reason, Standing};
-use payment_svc::domain::{self as payments, Standing as Money, Undoing};
+use payment_svc::domain::{self as payments, HoldState, Standing as Money, Undoing};
 
 use crate::{
     promises::{captured, has_said, refunded, reserved},
@@ -15,20 +15,20 @@ type Cover = fn(&Shop, &World) -> bool;
 
 /// Each by its name; most look at the first order.
 pub(crate) const COVERS: &[(&str, Cover)] = &[
-    ("confirmed", |_, world| {
-        world.is_quiet() && world.lives[0].standing() == Some(Standing::Confirmed)
+    ("confirmed", |shop, world| {
+        shop.is_quiet(world) && world.lives[0].standing() == Some(Standing::Confirmed)
     }),
-    ("out of stock", |_, world| ended(world, Reason::InsufficientInventory)),
-    ("declined", |_, world| ended(world, Reason::PaymentDeclined)),
-    ("payment timed out", |_, world| ended(world, Reason::PaymentTimeout)),
-    ("reservation ran out", |_, world| ended(world, Reason::ReservationExpired)),
-    ("cancelled while open", |_, world| {
+    ("out of stock", |shop, world| ended(shop, world, Reason::InsufficientInventory)),
+    ("declined", |shop, world| ended(shop, world, Reason::PaymentDeclined)),
+    ("payment timed out", |shop, world| ended(shop, world, Reason::PaymentTimeout)),
+    ("reservation ran out", |shop, world| ended(shop, world, Reason::ReservationExpired)),
+    ("cancelled while open", |shop, world| {
         let confirmed = has_said(&world.lives[0], orders::Announcement::Confirmed);
-        ended(world, Reason::CustomerRequest) && !confirmed
+        ended(shop, world, Reason::CustomerRequest) && !confirmed
     }),
-    ("cancelled when confirmed", |_, world| {
+    ("cancelled when confirmed", |shop, world| {
         let confirmed = has_said(&world.lives[0], orders::Announcement::Confirmed);
-        ended(world, Reason::CustomerRequest) && confirmed
+        ended(shop, world, Reason::CustomerRequest) && confirmed
     }),
     ("money heard of before stock", |_, world| {
         let order = world.lives[0].order.as_ref().unwrap();
@@ -39,11 +39,12 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
         let asked = has_said(&world.lives[0], orders::Announcement::AwaitingPayment);
         order.confirmed_at.is_some() && !asked
     }),
-    ("cancel outruns stock on its way to payment", |_, world| {
+    ("an event comes again after its effect", |_, world| world.is_behind()),
+    ("cancel outruns stock on its way to payment", |shop, world| {
         let payment = world.lives[0].payment.as_ref();
         let tombstone = payment
             .is_some_and(|payment| payment.due.is_none() && payment.undoing == Undoing::Voided);
-        world.is_quiet() && tombstone && reserved(&world.lives[0]) > 0
+        shop.is_quiet(world) && tombstone && reserved(&world.lives[0]) > 0
     }),
     ("cancelled during a charge", |_, world| is_charging(&world.lives[0])),
     ("a charge for a cancelled order is declined", |_, world| {
@@ -61,18 +62,18 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
             Money::Waiting | Money::Charging(_) | Money::Declined(_) => false,
         })
     }),
-    ("a clock outruns a capture, which goes back", |_, world| {
+    ("a clock outruns a capture, which goes back", |shop, world| {
         let life = &world.lives[0];
         let back = captured(life) > 0 && refunded(life) > 0;
-        back && ended(world, Reason::PaymentTimeout)
+        back && ended(shop, world, Reason::PaymentTimeout)
     }),
-    ("run out and confirmed all the same", |_, world| {
+    ("run out and confirmed all the same", |shop, world| {
         let ran_out = |said: &inventory::Announcement| {
             matches!(said, inventory::Announcement::ReservationExpired { .. })
         };
         let life = &world.lives[0];
         let confirmed = life.standing() == Some(Standing::Confirmed);
-        world.is_quiet() && confirmed && life.said.stock.iter().any(ran_out)
+        shop.is_quiet(world) && confirmed && life.said.stock.iter().any(ran_out)
     }),
     ("released pieces go to the rival", |_, world| {
         let first = &world.lives[0].reservation;
@@ -80,15 +81,37 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
             matches!(first, Reservation::Released { allocations, .. } if !allocations.is_empty());
         back && world.lives[1].pieces() > 0
     }),
-    ("a refund pays the other order", |_, world| {
+    ("a refund pays the other order", |shop, world| {
         let [first, second] = world.lives.as_slice() else { return false };
         let back = refunded(first) > 0 && captured(second) > 0;
-        world.is_quiet() && back && second.standing() == Some(Standing::Confirmed)
+        shop.is_quiet(world) && back && second.standing() == Some(Standing::Confirmed)
+    }),
+    ("paid from the account", |shop, world| {
+        let life = &world.lives[0];
+        let taken = !life.net_of_account().is_zero();
+        shop.is_quiet(world) && taken && life.standing() == Some(Standing::Confirmed)
+    }),
+    ("paid by card", |shop, world| {
+        let life = &world.lives[0];
+        let taken = life.provider.iter().any(|performed| performed.done);
+        shop.is_quiet(world) && taken && life.standing() == Some(Standing::Confirmed)
+    }),
+    ("out of stock though one product is there", |shop, world| {
+        let free = world.stock.shelves().filter(|(_, _, shelf)| shelf.available() > 0).count();
+        free == 1 && ended(shop, world, Reason::InsufficientInventory)
+    }),
+    ("paid with what was held", |shop, world| {
+        let held = world.lives[0].hold.as_ref().map(|hold| hold.state);
+        shop.is_quiet(world) && held == Some(HoldState::Captured)
+    }),
+    ("what was held is free again", |shop, world| {
+        let held = world.lives[0].hold.as_ref().map(|hold| hold.state);
+        shop.is_quiet(world) && held == Some(HoldState::Released)
     }),
 ];
 
-fn ended(world: &World, reason: Reason) -> bool {
-    world.is_quiet() && world.lives[0].reason() == Some(reason)
+fn ended(shop: &Shop, world: &World, reason: Reason) -> bool {
+    shop.is_quiet(world) && world.lives[0].reason() == Some(reason)
 }
 
 fn is_charging(life: &Life) -> bool {

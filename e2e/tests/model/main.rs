@@ -1,15 +1,18 @@
 //! Model check: the three services' own `decide` functions, composed with everything that may
 //! happen between them.
 //!
-//! Topics interleave at will, messages come again, a provider's answers are lost, customers cancel
-//! and pay at any moment, clocks run out, and a rival wants the same pieces. Every state that can
-//! be reached is visited, so a promise that stands here stands for every interleaving of these
-//! orders. A table of mutants shows that each promise can fall.
+//! Topics interleave at will, consumers die between effect and offset, messages come again, a
+//! provider's answers come late, twice or never, customers cancel and pay at any moment, clocks run
+//! out, and a rival wants the same pieces. Every state that can be reached is visited, so a promise
+//! that stands here stands for every interleaving of these orders. A table of mutants shows that
+//! each promise can fall.
 
 #![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
 #![expect(clippy::print_stdout, reason = "how much was explored belongs into the test's output")]
 
 mod covers;
+mod faults;
+mod inbox;
 mod mutants;
 mod promises;
 mod rules;
@@ -23,7 +26,9 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use self::{mutants::MUTANTS, rules::Rules, scenes::SCENES, shop::Shop};
+use self::{
+    mutants::MUTANTS, promises::PROMISES, rules::Rules, scenes::SCENES, shop::Shop, world::Route,
+};
 
 /// The machine that this has to be quick on has two.
 const THREADS: usize = 2;
@@ -73,4 +78,21 @@ fn every_mutant_breaks_the_promise_it_must() {
         }
     }
     assert!(survivors.is_empty(), "mutants that broke nothing: {survivors:#?}");
+}
+
+#[test]
+fn every_promise_has_a_mutant_that_breaks_it() {
+    let is_broken = |promise: &str| MUTANTS.iter().any(|mutant| mutant.breaks == promise);
+
+    let untried: Vec<_> =
+        PROMISES.iter().map(|(promise, _)| *promise).filter(|it| !is_broken(it)).collect();
+
+    assert!(untried.is_empty(), "nothing shows that these can fall: {untried:#?}");
+}
+
+#[test]
+fn the_services_take_every_event_in_once() {
+    let shop = Shop::open(SCENES[0], Rules::ours());
+
+    assert_eq!(shop.once, [true; Route::ALL.len()], "as their reactors read them");
 }

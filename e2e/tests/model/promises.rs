@@ -2,13 +2,13 @@
 //! to happen.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Saga, SagaStatus, Standing};
-use payment_svc::domain as payments;
+use order_svc::domain::{self as orders, Line, Saga, SagaStatus, Standing};
+use payment_svc::domain::{self as payments, HoldState};
 use proto::{Currency, Money};
 
 use crate::{
     shop::{Shop, dollars},
-    world::{Life, Route, World},
+    world::{ENOUGH, Life, Reader, Route, World},
 };
 
 type Promise = fn(&Shop, &World) -> bool;
@@ -27,6 +27,11 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             ended || reserved(life) == 0 || life.pieces() > 0
         })
     }),
+    ("an order has all of its lines or none", |shop, world| {
+        world.lives.iter().zip(&shop.placed).all(|(life, order)| {
+            life.pieces() == 0 || order.lines.iter().all(|line| has_line(life, line))
+        })
+    }),
     ("an order is captured at most once", |_, world| {
         world.lives.iter().all(|life| life.captures() <= 1)
     }),
@@ -40,7 +45,15 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             let paid = of_account
                 .filter(|(wish, _)| wish.account == place)
                 .fold(nothing(), |sum, (_, life)| sum.plus(life.net_of_account()).unwrap());
-            !account.balance.is_negative() && account.balance.plus(paid) == Ok(dollars(*first))
+            let held = shop
+                .scene
+                .orders
+                .iter()
+                .zip(&world.lives)
+                .filter_map(|(wish, life)| held(life).filter(|_| wish.account == place));
+            let held = held.fold(nothing(), |sum, amount| sum.plus(amount).unwrap());
+            let is_sound = !account.available().is_negative() && account.held == held;
+            is_sound && account.balance.plus(paid) == Ok(dollars(*first))
         })
     }),
     ("the provider has one call in hand", |_, world| {
@@ -69,20 +82,29 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             released(life) <= cancels && undone(life) <= cancels
         })
     }),
+    ("an event takes effect at most once", |_, world| {
+        readers(world).all(|reader| !reader.repeated)
+    }),
+    // What ships is looked at whole: nowhere does it come to where the model stops looking.
+    ("nothing grows without end", |_, world| {
+        world.lives.iter().all(|life| life.longest_log() < ENOUGH)
+    }),
+    ("no event is skipped", |_, world| readers(world).all(|reader| !reader.has_skipped())),
     ("versions have no gap", |_, world| {
         world.lives.iter().all(|life| {
             let version = life.order.as_ref().map_or(0, |order| order.version);
             usize::try_from(version) == Ok(life.said.orders.len())
         })
     }),
-    ("history has every event once", |_, world| {
-        world.lives.iter().all(|life| {
-            [Route::StockToOrder, Route::PaymentsToOrder]
-                .into_iter()
-                .all(|route| life.history[route.place()] == life.readers[route.place()].position)
-        })
+    ("an order is the fold of its history", |_, world| {
+        world.lives.iter().all(|life| !life.strayed)
     }),
-    ("every order ends", |_, world| at_rest(world, |life| life.standing() != Some(Standing::Open))),
+    ("reserved and captured, hence confirmed", |_, world| {
+        world.lives.iter().all(|life| !heard_both(life) || life.standing() != Some(Standing::Open))
+    }),
+    ("every order ends", |shop, world| {
+        at_rest(shop, world, |life| life.standing() != Some(Standing::Open))
+    }),
     ("a confirmed order has its pieces and its money, no other", |shop, world| {
         world.lives.iter().enumerate().all(|(at, life)| {
             let order = &shop.placed[at];
@@ -90,34 +112,66 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             let sold = matches!(life.reservation, Reservation::Sold { .. });
             let all = sold && life.pieces() == i64::from(wanted);
             let any = life.pieces() > 0 || !life.net().is_zero();
-            !world.is_quiet()
+            !shop.is_quiet(world)
                 || match life.standing() {
                     Some(Standing::Confirmed) => all && life.net() == order.total,
                     Some(Standing::Cancelled | Standing::Open) | None => !any,
                 }
         })
     }),
-    ("a cancelled order keeps nothing", |_, world| {
-        at_rest(world, |life| {
+    ("a cancelled order keeps nothing", |shop, world| {
+        at_rest(shop, world, |life| {
             let nothing = life.pieces() == 0 && life.net().is_zero();
             nothing || life.standing() != Some(Standing::Cancelled)
         })
     }),
-    ("both sides answer every cancel", |_, world| {
-        at_rest(world, |life| {
+    ("both sides answer every cancel", |shop, world| {
+        at_rest(shop, world, |life| {
             let cancels = usize::from(has_said(life, orders::Announcement::Cancelled));
             released(life) == cancels && undone(life) == cancels
         })
     }),
-    ("no saga is stuck", |_, world| at_rest(world, is_over)),
-    ("payment said what the ledgers hold", |_, world| {
-        at_rest(world, |life| captured(life) == life.captures())
+    ("no saga is stuck", |shop, world| at_rest(shop, world, is_over)),
+    ("what is held for an order ends with it", |shop, world| {
+        at_rest(shop, world, |life| held(life).is_none() || life.standing() == Some(Standing::Open))
+    }),
+    ("payment said what the ledgers hold", |shop, world| {
+        at_rest(shop, world, |life| captured(life) == life.captures())
     }),
 ];
 
 /// Whether `holds` for every order, once nothing is left to happen.
-fn at_rest(world: &World, holds: fn(&Life) -> bool) -> bool {
-    !world.is_quiet() || world.lives.iter().all(|life| holds(life))
+fn at_rest(shop: &Shop, world: &World, holds: fn(&Life) -> bool) -> bool {
+    !shop.is_quiet(world) || world.lives.iter().all(|life| holds(life))
+}
+
+fn readers(world: &World) -> impl Iterator<Item = &Reader> {
+    world.lives.iter().flat_map(|life| &life.readers)
+}
+
+/// Whether order-svc has heard that the order is reserved, and that it is paid: no clock is needed
+/// then.
+fn heard_both(life: &Life) -> bool {
+    let heard_reserved = life.said.stock.iter().enumerate().any(|(index, said)| {
+        let is_yes = matches!(said, inventory::Announcement::StockReserved { .. });
+        is_yes && life.took_effect(Route::StockToOrder, index)
+    });
+    let heard_captured = life.said.payments.iter().enumerate().any(|(index, said)| {
+        let is_yes = matches!(said, payments::Announcement::Captured { .. });
+        is_yes && life.took_effect(Route::PaymentsToOrder, index)
+    });
+    heard_reserved && heard_captured
+}
+
+fn has_line(life: &Life, wanted: &Line) -> bool {
+    let of_line = life.allocations().iter().filter(|part| Some(&part.sku) == wanted.sku.as_ref());
+    of_line.map(|part| part.quantity).sum::<u32>() == wanted.quantity
+}
+
+/// What is set aside for an order.
+fn held(life: &Life) -> Option<Money> {
+    let hold = life.hold.as_ref().filter(|hold| hold.state == HoldState::Held);
+    hold.map(|hold| hold.amount)
 }
 
 fn pieces_are_conserved(shop: &Shop, world: &World) -> bool {

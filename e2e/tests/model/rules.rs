@@ -6,6 +6,8 @@ use payment_svc::domain::{self as payments, Call};
 use proto::OrderId;
 use time::OffsetDateTime;
 
+use crate::world::Service;
+
 type OrderRule = fn(&Order, &orders::Event, OffsetDateTime) -> orders::Decision;
 type StockRule = fn(Reservation, &inventory::Event, &Stock, OffsetDateTime) -> inventory::Decision;
 type MoneyRule = fn(OrderId, payments::State, payments::Event) -> payments::Decision;
@@ -19,14 +21,27 @@ pub(crate) struct Rules {
     pub(crate) stock: StockRule,
     pub(crate) money: MoneyRule,
     pub(crate) key: KeyRule,
+    /// What a consumer writes of one event: transactions, one after the other.
+    pub(crate) delivery: &'static [&'static [Write]],
     pub(crate) lacks: Option<Ground>,
+}
+
+/// What a consumer writes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Its id into the inbox; without an inbox that lacks it, nothing else of it is written.
+    Id,
+    /// What the service decides, with what it says.
+    Effect,
+    /// That the event need not be delivered any more.
+    Offset,
 }
 
 /// What the mailbox and the workers grant, so that a decision may rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ground {
-    /// What was heard before is dropped.
-    Inbox,
+    /// What this service heard before is dropped.
+    Inbox(Service),
     /// What is announced commits with the state.
     Outbox,
     /// Rows are seen as they are.
@@ -43,6 +58,8 @@ impl Rules {
             stock: inventory::decide,
             money: payments::decide,
             key: |call, _| call.key(),
+            // mailbox: `batch::attempt`, and after its commit the checkpoint of `consume`.
+            delivery: &[&[Write::Id, Write::Effect], &[Write::Offset]],
             lacks: None,
         }
     }

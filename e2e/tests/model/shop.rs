@@ -1,6 +1,6 @@
 //! What may happen next, from the first moment on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use inventory_svc::domain::{Shelf, Stock};
 use order_svc::domain::{self as orders, Method, Order};
@@ -12,16 +12,17 @@ use uuid::Uuid;
 
 use crate::{
     covers::COVERS,
+    inbox,
     promises::PROMISES,
-    rules::Rules,
-    scenes::Scene,
+    rules::{Ground, Rules},
+    scenes::{Hearing, Product, Scene},
     steps::NOW,
     wire,
-    world::{Route, World},
+    world::{ENOUGH, Route, World},
 };
 
-/// More of anything than this is a mutant running in circles.
-const ENOUGH: usize = 8;
+/// The first order's id, a UUIDv7.
+const FIRST_ORDER: u128 = 0x7000_8000_0000_0000_0001;
 
 /// A scene and the rules it is played by.
 pub(crate) struct Shop {
@@ -29,6 +30,8 @@ pub(crate) struct Shop {
     pub(crate) rules: Rules,
     /// The orders as they are placed.
     pub(crate) placed: Vec<Order>,
+    /// Whether the events of a route take effect once only, as the hearing service says.
+    pub(crate) once: [bool; Route::ALL.len()],
     covering: bool,
 }
 
@@ -39,24 +42,32 @@ pub(crate) enum Action {
     Cancel(usize),
     /// `POST /v1/payments`.
     Pay(usize, Instrument),
+    /// Its money is set aside.
+    Hold(usize),
     /// A consumer hears the next message.
     Hear(usize, Route),
-    /// A consumer hears an earlier message again: it went back, or the relay sent it twice.
+    /// A consumer dies at the next message after its first commit: it will come again.
+    Crash(usize, Route),
+    /// A consumer hears an earlier message again: the relay sent it twice, or somebody replays.
     HearAgain(usize, Route, u8),
     /// A call arrives at the provider, which says yes or no if it does not know the key.
     Perform(usize, usize, bool),
     /// An answer of the provider arrives, perhaps not for the first time.
     Answer(usize, usize),
-    /// An answer of the provider is lost.
-    Lose(usize, usize),
+    /// A worker takes no answer for a no: ours never does.
+    GiveUp(usize, usize),
     DeadlinePassed(usize),
+    /// Pieces were held for long enough.
     HoldRanOut(usize),
+    /// Money was.
+    MoneyHoldRanOut(usize),
 }
 
 impl Shop {
     pub(crate) fn open(scene: &'static Scene, rules: Rules) -> Self {
-        let placed = (0..scene.orders.len()).map(|place| placed(scene, place)).collect();
-        Self { scene, rules, placed, covering: false }
+        let placed: Vec<_> = (0..scene.orders.len()).map(|place| placed(scene, place)).collect();
+        let once = Route::ALL.map(|route| inbox::takes_once(route, &placed[0]));
+        Self { scene, rules, placed, once, covering: false }
     }
 
     /// Asks for what has to be seen, too.
@@ -67,11 +78,20 @@ impl Shop {
 
     pub(crate) fn stock(&self) -> Stock {
         let mut stock = Stock::default();
-        for (place, on_hand) in self.scene.shelves.iter().enumerate() {
-            let warehouse = WarehouseId::parse(&format!("w{place}")).unwrap();
-            stock.set(sku(), warehouse, Shelf { on_hand: *on_hand, ..Shelf::default() });
+        for (product, shelves) in self.scene.shelves {
+            for (place, on_hand) in shelves.iter().enumerate() {
+                let warehouse = WarehouseId::parse(&format!("w{place}")).unwrap();
+                let there = Shelf { on_hand: *on_hand, ..Shelf::default() };
+                stock.set(sku(*product), warehouse, there);
+            }
         }
         stock
+    }
+
+    /// Whether nothing is left that will happen by itself.
+    pub(crate) fn is_quiet(&self, world: &World) -> bool {
+        let lives = world.lives.iter().zip(self.scene.orders);
+        lives.into_iter().all(|(life, wish)| life.is_quiet(wish.clocks))
     }
 }
 
@@ -85,7 +105,7 @@ impl Model for Shop {
         let mut world = World { lives, stock: self.stock().into(), accounts: Arc::new(accounts) };
         for (at, wish) in self.scene.orders.iter().enumerate() {
             // Nobody has to hear of it yet; a rival comes when it likes.
-            if !wish.brisk {
+            if wish.hearing != Hearing::AtOnce {
                 self.place(&mut world, at);
             }
         }
@@ -99,16 +119,24 @@ impl Model for Shop {
                 continue;
             };
             actions.push(Action::Cancel(at));
-            if self.scene.orders[at].brisk {
+            if self.scene.orders[at].hearing == Hearing::AtOnce {
                 continue;
             }
             if order.method == Method::Deferred {
                 actions.push(Action::Pay(at, Instrument::Wallet));
                 actions.push(Action::Pay(at, wire::card()));
             }
+            if self.scene.orders[at].holds {
+                actions.push(Action::Hold(at));
+            }
             for route in Route::ALL {
                 if life.has_news(route) {
                     actions.push(Action::Hear(at, route));
+                    // One at a time: what comes again meets nothing that another one changes.
+                    let may_crash = self.scene.orders[at].hearing == Hearing::WithCrashes;
+                    if may_crash && !world.is_behind() && self.is_heard(life, at, route) {
+                        actions.push(Action::Crash(at, route));
+                    }
                 }
                 let heard = 0..life.readers[route.place()].position;
                 actions.extend(heard.map(|index| Action::HearAgain(at, route, index)));
@@ -121,7 +149,9 @@ impl Model for Shop {
             }
             for which in 0..life.provider.len() {
                 actions.push(Action::Answer(at, which));
-                actions.push(Action::Lose(at, which));
+                if !self.rules.grant(Ground::Patience) {
+                    actions.push(Action::GiveUp(at, which));
+                }
             }
             // Sweeps act on what they read a moment ago: the row may have gone since.
             let clocks = self.scene.orders[at].clocks;
@@ -131,6 +161,9 @@ impl Model for Shop {
             if clocks && !life.said.stock.is_empty() {
                 actions.push(Action::HoldRanOut(at));
             }
+            if clocks && life.hold.is_some() {
+                actions.push(Action::MoneyHoldRanOut(at));
+            }
         }
     }
 
@@ -138,7 +171,7 @@ impl Model for Shop {
         let mut world = before.clone();
         self.act(&mut world, action);
         for (at, wish) in self.scene.orders.iter().enumerate() {
-            if wish.brisk {
+            if wish.hearing == Hearing::AtOnce {
                 self.settle(&mut world, at);
             }
         }
@@ -155,33 +188,34 @@ impl Model for Shop {
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        world.lives.iter().all(|life| {
-            let most = life.history.iter().copied().max().map_or(0, usize::from);
-            let logs = [life.said.stock.len(), life.said.payments.len(), life.provider.len(), most];
-            logs.into_iter().all(|length| length < ENOUGH)
-        })
+        world.lives.iter().all(|life| life.longest_log() <= ENOUGH)
     }
 }
 
 fn placed(scene: &Scene, place: usize) -> Order {
     let wish = &scene.orders[place];
-    let product =
-        orders::Product { name: "mug".into(), price: dollars(1), available: 9, version: 1 };
-    let catalogue = BTreeMap::from([(sku(), product)]);
-    let line = orders::Wanted::Product { sku: sku(), quantity: wish.quantity, seen: None };
+    let catalogue = Product::ALL.map(|product| {
+        let (name, price) = (product.name().into(), dollars(product.price()));
+        (sku(product), orders::Product { name, price, available: 9, version: 1 })
+    });
+    let lines = wish.lines.iter().map(|(product, quantity)| orders::Wanted::Product {
+        sku: sku(*product),
+        quantity: *quantity,
+        seen: None,
+    });
     let request = orders::Request {
-        id: OrderId::new(Uuid::from_u128(u128::try_from(place).unwrap() + 1)),
+        id: OrderId::new(Uuid::from_u128(FIRST_ORDER + u128::try_from(place).unwrap())),
         customer: CustomerId::parse(&format!("c{}", wish.account)).unwrap(),
         currency: Currency::USD,
-        lines: vec![line],
+        lines: lines.collect(),
         method: wish.method,
         note: "".into(),
     };
-    orders::place(&request, &catalogue, NOW).unwrap().order
+    orders::place(&request, &catalogue.into(), NOW).unwrap().order
 }
 
-fn sku() -> Sku {
-    Sku::parse("mug").unwrap()
+fn sku(product: Product) -> Sku {
+    Sku::parse(product.name()).unwrap()
 }
 
 pub(crate) fn dollars(amount: u32) -> Money {

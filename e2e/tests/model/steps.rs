@@ -3,22 +3,32 @@
 use std::{mem, sync::Arc};
 
 use inventory_svc::domain as inventory;
-use order_svc::domain as orders;
+use order_svc::domain::{self as orders, HistoryEvent, Order};
 use payment_svc::domain::{
-    self as payments, Account, ChargeOutcome, DeclineCode, Operation, Wallet,
+    self as payments, Account, ChargeOutcome, DeclineCode, Entry, Movement, Operation, Wallet,
 };
 use proto::{Currency, CustomerId};
 use time::OffsetDateTime;
 
 use crate::{
-    rules::Ground,
+    rules::{Ground, Write},
     shop::{Action, Shop, dollars},
     wire,
-    world::{Life, Performed, Route, World},
+    world::{Life, Performed, Route, Said, World},
 };
 
 /// Time stands still: with limits of zero, every clock may run out at any moment.
 pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+/// As many transactions as a delivery has.
+const ALL: usize = usize::MAX;
+
+/// An event as it is told to the service that hears it.
+enum Meaning {
+    Order(orders::Event),
+    Inventory(inventory::Event),
+    Payment(payments::Event),
+}
 
 impl Shop {
     pub(crate) fn place(&self, world: &mut World, at: usize) {
@@ -27,46 +37,70 @@ impl Shop {
         life.said.orders.push(orders::Announcement::Placed);
     }
 
-    fn hear(&self, world: &mut World, at: usize, route: Route, index: u8) {
-        let mark = 1 << index;
-        if self.rules.grant(Ground::Inbox)
-            && world.lives[at].readers[route.place()].inbox & mark != 0
-        {
-            return;
-        }
-        let life = world.life(at);
-        let reader = &mut life.readers[route.place()];
-        reader.inbox |= mark;
-        reader.position = reader.position.max(index + 1);
-        let index = usize::from(index);
+    /// What an event of a route says to the hearer; `None`: nothing that it cares for.
+    fn meaning(&self, life: &Life, at: usize, route: Route, index: usize) -> Option<Meaning> {
         let order = &self.placed[at];
+        let Said { orders, stock, payments } = &life.said;
         match route {
             Route::OrdersToInventory => {
-                if let Some(event) = wire::to_inventory(life.said.orders[index], order) {
-                    self.tell_inventory(world, at, &event);
-                }
+                wire::to_inventory(orders[index], order).map(Meaning::Inventory)
             }
-            Route::OrdersToPayment => {
-                if let Some(event) = wire::to_payment(life.said.orders[index]) {
-                    self.tell_payment(world, at, event);
-                }
-            }
+            Route::OrdersToPayment => wire::to_payment(orders[index]).map(Meaning::Payment),
             Route::StockToPayment => {
-                if let Some(event) = wire::terms_to_payment(&life.said.stock[index], order) {
-                    self.tell_payment(world, at, event);
-                }
+                wire::terms_to_payment(&stock[index], order).map(Meaning::Payment)
             }
-            Route::StockToOrder => {
-                let event = wire::stock_to_order(&life.said.stock[index]);
-                life.history[route.place()] += 1;
-                self.tell_order(world, at, &event);
-            }
+            Route::StockToOrder => Some(Meaning::Order(wire::stock_to_order(&stock[index]))),
             Route::PaymentsToOrder => {
-                let event = wire::payment_to_order(&life.said.payments[index], order);
-                life.history[route.place()] += 1;
-                self.tell_order(world, at, &event);
+                Some(Meaning::Order(wire::payment_to_order(&payments[index], order)))
             }
         }
+    }
+
+    /// Whether the next event of a route means anything to the hearer.
+    pub(crate) fn is_heard(&self, life: &Life, at: usize, route: Route) -> bool {
+        let next = life.readers[route.place()].position;
+        self.meaning(life, at, route, next.into()).is_some()
+    }
+
+    /// An event is delivered, and these transactions commit of what a consumer makes of it.
+    fn hear(&self, world: &mut World, at: usize, (route, index): (Route, u8), commits: usize) {
+        let mark = 1 << index;
+        let reader = world.lives[at].readers[route.place()];
+        let has_inbox = self.rules.grant(Ground::Inbox(route.hearer()));
+        let has_id = self.once[route.place()] && has_inbox;
+        let is_new = !has_id || reader.inbox & mark == 0;
+        let life = &world.lives[at];
+        let meaning = is_new.then(|| self.meaning(life, at, route, index.into())).flatten();
+        let transactions = self.rules.delivery.iter().take(commits);
+        for write in transactions.copied().flatten() {
+            match write {
+                Write::Id if has_id && meaning.is_some() => {
+                    world.reader(at, route).inbox |= mark;
+                }
+                Write::Effect if is_new => {
+                    let reader = world.reader(at, route);
+                    reader.repeated |= meaning.is_some() && reader.effects & mark != 0;
+                    reader.effects |= mark;
+                    match &meaning {
+                        Some(Meaning::Order(event)) => self.tell_order(world, at, event),
+                        Some(Meaning::Inventory(event)) => self.tell_inventory(world, at, event),
+                        Some(Meaning::Payment(event)) => {
+                            self.tell_payment(world, at, event.clone());
+                        }
+                        None => {}
+                    }
+                }
+                Write::Offset if reader.position <= index => {
+                    world.reader(at, route).position = index + 1;
+                }
+                Write::Id | Write::Effect | Write::Offset => {}
+            }
+        }
+    }
+
+    fn hear_next(&self, world: &mut World, at: usize, route: Route, commits: usize) {
+        let next = world.lives[at].readers[route.place()].position;
+        self.hear(world, at, (route, next), commits);
     }
 
     fn tell_order(&self, world: &mut World, at: usize, event: &orders::Event) {
@@ -79,7 +113,8 @@ impl Shop {
             orders::Event::DeadlinePassed | orders::Event::ReservationExpired { .. }
         );
         life.ended_paid |= clock && was_paid && decision.announce.is_some();
-        took(life, decision);
+        let heard = (*event != orders::Event::DeadlinePassed).then(|| event.clone());
+        took(life, heard, decision);
     }
 
     fn tell_inventory(&self, world: &mut World, at: usize, event: &inventory::Event) {
@@ -109,7 +144,7 @@ impl Shop {
         let purse = &world.accounts[account];
         let purse =
             if self.rules.grant(Ground::Locks) { purse.clone() } else { self.account(account) };
-        let wallet = Wallet { account: Some(purse), hold: None };
+        let wallet = Wallet { account: Some(purse), hold: world.lives[at].hold.clone() };
         payments::State { payment: world.lives[at].payment.clone(), wallet }
     }
 
@@ -120,17 +155,25 @@ impl Shop {
     }
 
     fn paid(&self, world: &mut World, at: usize, decision: payments::Decision) {
-        if let Some(account) = decision.state.wallet.account {
+        self.moved(world, at, decision.state.wallet, decision.entries);
+        let life = world.life(at);
+        life.payment = decision.state.payment;
+        life.said.payments.extend(decision.announce);
+        life.calls.extend(decision.call);
+    }
+
+    fn moved(&self, world: &mut World, at: usize, wallet: Wallet, entries: Vec<Entry>) {
+        if let Some(account) = wallet.account {
             // A row is written when it changed.
-            if !decision.entries.is_empty() {
+            if !entries.is_empty() {
                 Arc::make_mut(&mut world.accounts)[self.scene.orders[at].account] = account;
             }
         }
         let life = world.life(at);
-        life.payment = decision.state.payment;
-        life.said.payments.extend(decision.announce);
-        life.ledger.extend(decision.entries);
-        life.calls.extend(decision.call);
+        life.hold = wallet.hold;
+        // What is only set aside, and set free, may be so for ever.
+        let is_paid = |entry: &Entry| !matches!(entry.movement, Movement::Hold | Movement::Release);
+        life.ledger.extend(entries.into_iter().filter(is_paid));
     }
 
     fn perform(&self, life: &mut Life, call: usize, done: bool) {
@@ -165,8 +208,7 @@ impl Shop {
         while let Some(route) =
             Route::ALL.into_iter().find(|route| world.lives[at].has_news(*route))
         {
-            let position = world.lives[at].readers[route.place()].position;
-            self.hear(world, at, route, position);
+            self.hear_next(world, at, route, ALL);
         }
     }
 
@@ -177,7 +219,7 @@ impl Shop {
                 let life = world.life(at);
                 let Some(order) = &life.order else { return };
                 let decision = orders::cancel(order, "anonymous".into(), "".into(), NOW);
-                took(life, decision);
+                took(life, None, decision);
             }
             Action::Pay(at, instrument) => {
                 let state = self.money(world, at);
@@ -185,21 +227,23 @@ impl Shop {
                     self.paid(world, at, decision);
                 }
             }
-            Action::Hear(at, route) => {
-                let position = world.lives[at].readers[route.place()].position;
-                self.hear(world, at, route, position);
+            Action::Hold(at) => {
+                let (state, order) = (self.money(world, at), &self.placed[at]);
+                if let Ok((wallet, entry)) = payments::hold(state, order.id, order.total) {
+                    self.moved(world, at, wallet, entry.into_iter().collect());
+                }
             }
-            Action::HearAgain(at, route, index) => self.hear(world, at, route, index),
+            Action::Hear(at, route) => self.hear_next(world, at, route, ALL),
+            Action::Crash(at, route) => self.hear_next(world, at, route, 1),
+            Action::HearAgain(at, route, index) => self.hear(world, at, (route, index), ALL),
             Action::Perform(at, call, done) => self.perform(world.life(at), call, done),
             Action::Answer(at, which) => {
                 let performed = world.lives[at].provider[which].clone();
                 self.answer(world, at, &performed);
             }
-            Action::Lose(at, which) => {
-                if !self.rules.grant(Ground::Patience) {
-                    let performed = world.lives[at].provider[which].clone();
-                    self.answer(world, at, &Performed { done: false, ..performed });
-                }
+            Action::GiveUp(at, which) => {
+                let performed = world.lives[at].provider[which].clone();
+                self.answer(world, at, &Performed { done: false, ..performed });
             }
             Action::DeadlinePassed(at) => {
                 self.tell_order(world, at, &orders::Event::DeadlinePassed);
@@ -207,11 +251,26 @@ impl Shop {
             Action::HoldRanOut(at) => {
                 self.tell_inventory(world, at, &inventory::Event::HoldRanOut);
             }
+            Action::MoneyHoldRanOut(at) => {
+                let (state, order) = (self.money(world, at), self.placed[at].id);
+                if let Some((wallet, entry)) = payments::expire_hold(state, order) {
+                    self.moved(world, at, wallet, vec![entry]);
+                }
+            }
         }
     }
 }
 
-fn took(life: &mut Life, decision: orders::Decision) {
-    life.order = Some(decision.order);
-    life.said.orders.extend(decision.announce);
+/// An order's next state; it has to be what its history makes of it with the rows of this step.
+fn took(life: &mut Life, heard: Option<orders::Event>, decision: orders::Decision) {
+    let orders::Decision { order, announce } = decision;
+    if let Some(before) = &life.order {
+        let said = announce.and_then(|announcement| wire::conclusion(announcement, &order));
+        let heard = heard.map(HistoryEvent::Heard);
+        let rows = heard.into_iter().chain(said.map(HistoryEvent::Said)).map(|row| (row, NOW));
+        let folded = orders::fold(before, rows);
+        life.strayed |= folded != Order { pay_by: None, ..order.clone() };
+    }
+    life.order = Some(order);
+    life.said.orders.extend(announce);
 }

@@ -1,7 +1,7 @@
 //! What the others hear in what one service says: the published events' part, told without bytes.
 
 use inventory_svc::domain as inventory;
-use order_svc::domain::{self as orders, Order};
+use order_svc::domain::{self as orders, Conclusion, Order};
 use payment_svc::domain::{self as payments, Card, Due, Instrument, Token};
 use time::Duration;
 
@@ -79,5 +79,15 @@ pub(crate) fn payment_to_order(said: &payments::Announcement, order: &Order) -> 
         payments::Announcement::Refunded { amount, .. } => {
             orders::Event::PaymentRefunded { amount: *amount }
         }
+    }
+}
+
+/// What order-svc says, as its own history keeps it.
+pub(crate) fn conclusion(said: orders::Announcement, order: &Order) -> Option<Conclusion> {
+    match said {
+        orders::Announcement::Placed => None,
+        orders::Announcement::AwaitingPayment => Some(Conclusion::AwaitingPayment),
+        orders::Announcement::Confirmed => Some(Conclusion::Confirmed),
+        orders::Announcement::Cancelled => order.cancellation.clone().map(Conclusion::Cancelled),
     }
 }

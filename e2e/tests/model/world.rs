@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use inventory_svc::domain::{self as inventory, Reservation, Stock};
+use inventory_svc::domain::{self as inventory, Allocation, Reservation, Stock};
 use order_svc::domain::{self as orders, Order};
-use payment_svc::domain::{self as payments, Account, Call, Entry, Movement, Operation, Payment};
+use payment_svc::domain::{
+    self as payments, Account, Call, Entry, Hold, Movement, Operation, Payment,
+};
 use proto::{Currency, Money};
+
+/// More of anything than this is a mutant running in circles: nobody looks further.
+pub(crate) const ENOUGH: usize = 5;
 
 /// Everything, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,18 +28,20 @@ pub(crate) struct Life {
     pub(crate) order: Option<Order>,
     pub(crate) reservation: Reservation,
     pub(crate) payment: Option<Payment>,
+    /// Money set aside for it.
+    pub(crate) hold: Option<Hold>,
     pub(crate) said: Said,
     pub(crate) readers: [Reader; Route::ALL.len()],
-    /// Rows of order-svc's history that came from other services, by [`Route`].
-    pub(crate) history: [u8; Route::ALL.len()],
     /// Rows that a worker asks the provider about until it has an answer.
     pub(crate) calls: Vec<Call>,
     /// The provider's own ledger.
     pub(crate) provider: Vec<Performed>,
-    /// What moved in the customer's account for this order.
+    /// What the customer's account paid for this order and got back.
     pub(crate) ledger: Vec<Entry>,
     /// Whether a deadline or an expiry ended it although a capture was known.
     pub(crate) ended_paid: bool,
+    /// Whether a step made something else of the order than its history makes of it.
+    pub(crate) strayed: bool,
 }
 
 /// Three topics, this order's key: each a log in order. A place in it, from 1, is an event's
@@ -44,6 +51,14 @@ pub(crate) struct Said {
     pub(crate) orders: Vec<orders::Announcement>,
     pub(crate) stock: Vec<inventory::Announcement>,
     pub(crate) payments: Vec<payments::Announcement>,
+}
+
+/// Whose inbox it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Order,
+    Inventory,
+    Payment,
 }
 
 /// A consumer of one topic.
@@ -68,13 +83,40 @@ impl Route {
     pub(crate) fn place(self) -> usize {
         self as usize
     }
+
+    pub(crate) fn hearer(self) -> Service {
+        match self {
+            Self::OrdersToInventory => Service::Inventory,
+            Self::OrdersToPayment | Self::StockToPayment => Service::Payment,
+            Self::StockToOrder | Self::PaymentsToOrder => Service::Order,
+        }
+    }
 }
 
-/// How far a consumer is, and its inbox: one bit for each event's identity.
+/// How far a consumer is, and what it has written; one bit for each event's identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reader {
+    /// The offset that is stored: from here on it hears.
     pub(crate) position: u8,
+    /// The ids in its inbox.
     pub(crate) inbox: u16,
+    /// The events that took effect.
+    pub(crate) effects: u16,
+    /// Whether one of them took effect again.
+    pub(crate) repeated: bool,
+}
+
+impl Reader {
+    /// Whether it has written something of an event whose offset is not stored.
+    pub(crate) fn is_behind(self) -> bool {
+        (self.inbox | self.effects) >> self.position != 0
+    }
+
+    /// Whether it has gone past an event, or says that it knows it, which took no effect.
+    pub(crate) fn has_skipped(self) -> bool {
+        let passed = (1 << self.position) - 1;
+        (passed | self.inbox) & !self.effects != 0
+    }
 }
 
 /// What the provider has done once, under a key.
@@ -93,10 +135,13 @@ impl World {
         Arc::make_mut(&mut self.lives[place])
     }
 
-    /// Whether nothing is left that will happen by itself: what a person may still do does not
-    /// count.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.lives.iter().all(|life| life.is_quiet())
+    pub(crate) fn reader(&mut self, place: usize, route: Route) -> &mut Reader {
+        &mut self.life(place).readers[route.place()]
+    }
+
+    /// Whether somebody has to hear an event again.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.lives.iter().any(|life| life.readers.iter().any(|reader| reader.is_behind()))
     }
 }
 
@@ -114,11 +159,25 @@ impl Life {
         usize::from(self.readers[route.place()].position) < self.length(route)
     }
 
-    fn is_quiet(&self) -> bool {
+    /// Whether nothing is left that will happen by itself: what a person may still do does not
+    /// count, nor does a clock that stands still.
+    pub(crate) fn is_quiet(&self, has_clocks: bool) -> bool {
         let waits_for_money = self.order.as_ref().is_some_and(|order| order.deadline().is_some());
         let may_expire = matches!(self.reservation, Reservation::Held { expired: false, .. });
         let heard = !Route::ALL.into_iter().any(|route| self.has_news(route));
-        heard && self.calls.is_empty() && !waits_for_money && !may_expire
+        heard && self.calls.is_empty() && !(has_clocks && (waits_for_money || may_expire))
+    }
+
+    /// Whether the hearer of a route has taken an event in.
+    pub(crate) fn took_effect(&self, route: Route, index: usize) -> bool {
+        self.readers[route.place()].effects >> index & 1 == 1
+    }
+
+    /// How much there is of what there is most of.
+    pub(crate) fn longest_log(&self) -> usize {
+        let Said { orders, stock, payments } = &self.said;
+        let said = orders.len().max(stock.len()).max(payments.len());
+        said.max(self.calls.len()).max(self.provider.len()).max(self.ledger.len())
     }
 
     pub(crate) fn standing(&self) -> Option<orders::Standing> {
@@ -129,14 +188,21 @@ impl Life {
         Some(self.order.as_ref()?.cancellation.as_ref()?.reason)
     }
 
-    /// Pieces that are held for it or sold to it.
-    pub(crate) fn pieces(&self) -> i64 {
+    /// What is held for it or sold to it.
+    pub(crate) fn allocations(&self) -> &[Allocation] {
         match &self.reservation {
             Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
-                allocations.iter().map(|part| i64::from(part.quantity)).sum()
+                allocations
             }
-            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => 0,
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {
+                &[]
+            }
         }
+    }
+
+    /// Pieces that are held for it or sold to it.
+    pub(crate) fn pieces(&self) -> i64 {
+        self.allocations().iter().map(|part| i64::from(part.quantity)).sum()
     }
 
     /// Every movement of money for this order, by the provider's ledger and ours: in (true) or

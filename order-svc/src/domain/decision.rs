@@ -10,8 +10,7 @@ use proto::{Money, PaymentId};
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    By, Cancellation, Capture, Decline, DeclineCode, Method, Notified, Order, Reason, Rejection,
-    Reservation, Shortage, Standing, Undoing, Undone,
+    By, Cancellation, Conclusion, DeclineCode, Method, Order, Reason, Shortage, Standing, fold,
 };
 
 /// A fact that an order hears: it cannot be refused, only make no difference.
@@ -75,164 +74,108 @@ pub struct Decision {
     pub announce: Option<Announcement>,
 }
 
-/// Takes a fact in.
+/// Takes a fact in: it is recorded, and what follows from it is said.
 pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
-    let mut order = before.clone();
-    let ending = match event {
-        Event::StockReserved { revision, pay_within } => {
-            return reserved(order, *revision, *pay_within, at);
-        }
-        Event::StockRejected { revision, missing } => rejected(&mut order, *revision, missing, at),
-        Event::PaymentCaptured { revision, payment, amount } => {
-            let capture = Capture { revision: *revision, amount: *amount, at };
-            return captured(order, *payment, capture, at);
-        }
-        Event::PaymentDeclined { revision, payment, code } => {
-            let decline = Decline { revision: *revision, code: *code, at };
-            declined(&mut order, *payment, decline)
-        }
-        Event::ReservationExpired { revision } => {
-            // Of a revision that was amended since it says nothing: its clock started again.
-            let ends = *revision == order.revision && order.payment.captured.is_none();
-            ends.then(|| (Reason::ReservationExpired, "".into()))
-        }
-        Event::DeadlinePassed => {
-            let over = order.deadline().is_some_and(|deadline| deadline <= at);
-            over.then(|| (Reason::PaymentTimeout, "".into()))
-        }
-        Event::StockReleased => {
-            // Said in answer to a cancellation: without one it is not ours to believe.
-            if order.cancellation.is_some() {
-                order.stock.released_at.get_or_insert(at);
-            }
-            None
-        }
-        Event::PaymentVoided => undone(&mut order, Undoing::Voided, at),
-        Event::PaymentRefunded { amount } => undone(&mut order, Undoing::Refunded(*amount), at),
-        Event::ConfirmationSent { failure } => {
-            order.notified.get_or_insert(Notified { failure: failure.clone(), at });
-            None
-        }
-        Event::Noted => None,
-    };
-    match (order.standing(), ending) {
-        (Standing::Open, Some((reason, detail))) => {
-            cancelled(order, Cancellation { reason, detail, by: None, at })
-        }
-        (Standing::Confirmed | Standing::Cancelled, _) | (Standing::Open, None) => {
-            unannounced(before, order, at)
-        }
+    let mut order = fold::hear(before, event, at);
+    let is_reserved_now = order.is_reserved() && !before.is_reserved();
+    if let Event::StockReserved { pay_within, .. } = event
+        && is_reserved_now
+    {
+        order.pay_by = Some(at.saturating_add(*pay_within));
     }
+    let conclusion = match order.standing() {
+        Standing::Open => conclusion(&order, event, is_reserved_now, at),
+        Standing::Confirmed | Standing::Cancelled => None,
+    };
+    decided(order, conclusion, at)
 }
 
 /// Cancels an order on request, confirmed ones too. The second time changes nothing and is as good.
 pub fn cancel(order: &Order, by: By, text: Arc<str>, at: OffsetDateTime) -> Decision {
-    match order.standing() {
-        Standing::Cancelled => Decision { order: order.clone(), announce: None },
+    let conclusion = match order.standing() {
+        Standing::Cancelled => None,
         Standing::Open | Standing::Confirmed => {
             let reason = Reason::CustomerRequest;
-            cancelled(order.clone(), Cancellation { reason, detail: text, by: Some(by), at })
+            Some(Conclusion::Cancelled(Cancellation { reason, detail: text, by: Some(by), at }))
         }
-    }
+    };
+    decided(order.clone(), conclusion, at)
 }
 
-fn reserved(mut order: Order, revision: u32, pay_within: Duration, at: OffsetDateTime) -> Decision {
-    let before = order.clone();
-    if order.stock.reserved.is_none_or(|held| held.revision < revision) {
-        order.stock.reserved = Some(Reservation { revision, at });
-        if revision == order.revision {
-            order.pay_by = Some(at.saturating_add(pay_within));
+fn decided(order: Order, conclusion: Option<Conclusion>, at: OffsetDateTime) -> Decision {
+    let announce = conclusion.as_ref().map(Conclusion::announcement);
+    let order = match conclusion {
+        Some(conclusion) => fold::say(order, conclusion, at),
+        None => order,
+    };
+    Decision { order, announce }
+}
+
+/// What follows for an open order from the fact that it has just recorded.
+fn conclusion(
+    order: &Order,
+    event: &Event,
+    is_reserved_now: bool,
+    at: OffsetDateTime,
+) -> Option<Conclusion> {
+    let is_uncaptured = order.payment.captured.is_none();
+    let (reason, detail) = match event {
+        Event::StockReserved { .. } => {
+            let asks = order.method == Method::Deferred && is_uncaptured;
+            if is_reserved_now && asks {
+                return Some(Conclusion::AwaitingPayment);
+            }
+            return confirmation(order);
         }
-    }
-    let news = order.stock != before.stock && revision == order.revision;
-    let asks = order.method == Method::Deferred && order.payment.captured.is_none();
-    if order.standing() == Standing::Open && news && asks {
-        return announced(order, Announcement::AwaitingPayment, at);
-    }
-    confirm_or_wait(&before, order, at)
+        Event::PaymentCaptured { .. } => match never_fits(order) {
+            Some(detail) => (Reason::PaymentDeclined, detail),
+            None => return confirmation(order),
+        },
+        // With an earlier revision held there is something to go back to.
+        Event::StockRejected { revision, missing }
+            if *revision == order.revision && order.stock.reserved.is_none() =>
+        {
+            let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            let detail = format!("insufficient inventory: {}", missing.join("; "));
+            (Reason::InsufficientInventory, detail.into())
+        }
+        Event::PaymentDeclined { revision, code, .. }
+            if *revision == order.revision && is_uncaptured =>
+        {
+            (Reason::PaymentDeclined, code.word().into())
+        }
+        // Of a revision that was amended since it says nothing: its clock started again.
+        Event::ReservationExpired { revision } if *revision == order.revision && is_uncaptured => {
+            (Reason::ReservationExpired, "".into())
+        }
+        Event::DeadlinePassed if order.deadline().is_some_and(|deadline| deadline <= at) => {
+            (Reason::PaymentTimeout, "".into())
+        }
+        Event::StockRejected { .. }
+        | Event::PaymentDeclined { .. }
+        | Event::ReservationExpired { .. }
+        | Event::DeadlinePassed
+        | Event::StockReleased
+        | Event::PaymentVoided
+        | Event::PaymentRefunded { .. }
+        | Event::ConfirmationSent { .. }
+        | Event::Noted => return None,
+    };
+    Some(Conclusion::Cancelled(Cancellation { reason, detail, by: None, at }))
 }
 
-fn rejected(
-    order: &mut Order,
-    revision: u32,
-    missing: &[Shortage],
-    at: OffsetDateTime,
-) -> Option<(Reason, Arc<str>)> {
-    if order.stock.rejected.is_none_or(|rejection| rejection.revision < revision) {
-        order.stock.rejected = Some(Rejection { revision, at });
-    }
-    // With an earlier revision held there is something to go back to.
-    let ends = revision == order.revision && order.stock.reserved.is_none();
-    ends.then(|| {
-        let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
-        (Reason::InsufficientInventory, format!("insufficient inventory: {}", missing.join("; ")))
-    })
-    .map(|(reason, detail)| (reason, detail.into()))
-}
-
-fn captured(
-    mut order: Order,
-    payment: PaymentId,
-    capture: Capture,
-    at: OffsetDateTime,
-) -> Decision {
-    let before = order.clone();
-    order.payment.id.get_or_insert(payment);
-    let kept = *order.payment.captured.get_or_insert(capture);
-    // Nothing would ever make it the total: unless it was for an earlier revision, it goes back.
-    let never_fits = kept.revision >= order.revision && !order.is_paid();
-    if order.standing() == Standing::Open && never_fits {
-        let detail = format!("{} was captured for a total of {}", kept.amount, order.total).into();
-        let reason = Reason::PaymentDeclined;
-        return cancelled(order, Cancellation { reason, detail, by: None, at });
-    }
-    confirm_or_wait(&before, order, at)
-}
-
-fn declined(order: &mut Order, payment: PaymentId, decline: Decline) -> Option<(Reason, Arc<str>)> {
-    order.payment.id.get_or_insert(payment);
-    if order.payment.declined.is_none_or(|known| known.revision < decline.revision) {
-        order.payment.declined = Some(decline);
-    }
-    let ends = decline.revision == order.revision && order.payment.captured.is_none();
-    ends.then(|| (Reason::PaymentDeclined, decline.code.word().into()))
-}
-
-/// Payment answers a cancellation once: the first answer stands.
-fn undone(order: &mut Order, how: Undoing, at: OffsetDateTime) -> Option<(Reason, Arc<str>)> {
-    if order.cancellation.is_some() {
-        order.payment.undone.get_or_insert(Undone { how, at });
-    }
-    None
+/// Why what was captured will never be the total: unless it was for an earlier revision, nothing
+/// would ever make it so, and it goes back.
+fn never_fits(order: &Order) -> Option<Arc<str>> {
+    let kept = order.payment.captured.filter(|_| !order.is_paid())?;
+    let detail = || format!("{} was captured for a total of {}", kept.amount, order.total).into();
+    (kept.revision >= order.revision).then(detail)
 }
 
 /// An order is confirmed when what it asks for is held and paid.
-fn confirm_or_wait(before: &Order, mut order: Order, at: OffsetDateTime) -> Decision {
-    if order.standing() == Standing::Open && order.is_reserved() && order.is_paid() {
-        order.confirmed_at = Some(at);
-        return announced(order, Announcement::Confirmed, at);
-    }
-    unannounced(before, order, at)
-}
-
-fn cancelled(mut order: Order, cancellation: Cancellation) -> Decision {
-    let at = cancellation.at;
-    order.cancellation = Some(cancellation);
-    announced(order, Announcement::Cancelled, at)
-}
-
-fn announced(mut order: Order, announcement: Announcement, at: OffsetDateTime) -> Decision {
-    order.updated_at = at;
-    order.version = order.version.saturating_add(1);
-    Decision { order, announce: Some(announcement) }
-}
-
-fn unannounced(before: &Order, mut order: Order, at: OffsetDateTime) -> Decision {
-    if order != *before {
-        order.updated_at = at;
-    }
-    Decision { order, announce: None }
+fn confirmation(order: &Order) -> Option<Conclusion> {
+    (order.is_reserved() && order.is_paid()).then_some(Conclusion::Confirmed)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,11 +10,13 @@
 
 pub mod card_number;
 pub mod decision;
+pub mod fold;
 pub mod order;
 pub mod placing;
 pub mod saga;
 
 pub use decision::{Announcement, Decision, Event, cancel, decide};
+pub use fold::{Conclusion, HistoryEvent, fold};
 pub use order::{
     By, Cancellation, Capture, Decline, DeclineCode, Line, Method, Notified, Order, Payment,
     Reason, Rejection, Reservation, Shortage, Standing, Status, Stock, Undoing, Undone,

@@ -9,18 +9,18 @@ use crate::domain::{
     Catalogue, Method, Payment, Product, Request, Saga, Status, Stock, Wanted, place,
 };
 
-const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+pub(in crate::domain) const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn usd(text: &str) -> Money {
+pub(in crate::domain) fn usd(text: &str) -> Money {
     Money::parse(text, Currency::USD).unwrap()
 }
 
-fn payment() -> PaymentId {
+pub(in crate::domain) fn payment() -> PaymentId {
     PaymentId::parse("01932c1e-7b5a-7c3d-8e4f-0123456789ac").unwrap()
 }
 
 /// Two mugs for 59.98.
-fn an_order(method: Method) -> Order {
+pub(in crate::domain) fn an_order(method: Method) -> Order {
     let sku = Sku::parse("mug").unwrap();
     let product =
         Product { name: "Blue mug".into(), price: usd("29.99"), available: 5, version: 1 };

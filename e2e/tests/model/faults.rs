@@ -1,0 +1,267 @@
+//! What each mutant decides otherwise than the service whose `decide` it wraps.
+
+use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
+use order_svc::domain::{self as orders, Capture, Event, Order};
+use payment_svc::domain::{
+    self as payments, Call, ChargeOutcome, Due, Entry, Movement, Operation, Standing, Undoing,
+};
+use proto::OrderId;
+use time::OffsetDateTime;
+
+pub(super) fn blind_deadline(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
+    if *event == Event::DeadlinePassed {
+        blind(order, event, at)
+    } else {
+        orders::decide(order, event, at)
+    }
+}
+
+pub(super) fn blind_expiry(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
+    let expiry = matches!(event, Event::ReservationExpired { .. });
+    if expiry { blind(order, event, at) } else { orders::decide(order, event, at) }
+}
+
+/// A clock does not see that a capture is known, nor what followed from it.
+fn blind(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
+    let payment = orders::Payment { captured: None, ..order.payment.clone() };
+    let unpaid = Order { payment, confirmed_at: None, ..order.clone() };
+    let mut decision = orders::decide(&unpaid, event, at);
+    decision.order.payment.captured = order.payment.captured;
+    decision.order.confirmed_at = order.confirmed_at;
+    decision
+}
+
+pub(super) fn confirms_unpaid(
+    order: &Order,
+    event: &Event,
+    at: OffsetDateTime,
+) -> orders::Decision {
+    let mut seen = order.clone();
+    if matches!(event, Event::StockReserved { .. }) {
+        let (revision, amount) = (order.revision, order.total);
+        seen.payment.captured.get_or_insert(Capture { revision, amount, at });
+    }
+    orders::decide(&seen, event, at)
+}
+
+pub(super) fn revives(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
+    let mut seen = order.clone();
+    if matches!(event, Event::PaymentCaptured { .. }) {
+        seen.cancellation = None;
+    }
+    orders::decide(&seen, event, at)
+}
+
+pub(super) fn expiry_frees(
+    state: Reservation,
+    event: &inventory::Event,
+    stock: &Stock,
+    at: OffsetDateTime,
+) -> inventory::Decision {
+    let mut decision = inventory::decide(state, event, stock, at);
+    if let Reservation::Held { revision, allocations, expired: true, .. } = &decision.state
+        && decision.announce.is_some()
+    {
+        decision.motion = Some((Motion::Release, allocations.clone()));
+        decision.state = Reservation::Rejected { revision: *revision };
+    }
+    decision
+}
+
+pub(super) fn keeps_sold(
+    state: Reservation,
+    event: &inventory::Event,
+    stock: &Stock,
+    at: OffsetDateTime,
+) -> inventory::Decision {
+    let mut decision = inventory::decide(state, event, stock, at);
+    decision.motion.take_if(|(motion, _)| *motion == Motion::PutBack);
+    decision
+}
+
+pub(super) fn mute_without_stock(
+    state: Reservation,
+    event: &inventory::Event,
+    stock: &Stock,
+    at: OffsetDateTime,
+) -> inventory::Decision {
+    let mut decision = inventory::decide(state, event, stock, at);
+    let nothing = inventory::Announcement::StockReleased { allocations: Vec::new() };
+    decision.announce.take_if(|said| *said == nothing);
+    decision
+}
+
+pub(super) fn no_tombstone(
+    order: OrderId,
+    state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let unknown = state.payment.is_none() && event == payments::Event::OrderCancelled;
+    let mut decision = payments::decide(order, state, event);
+    if unknown {
+        decision.state.payment = None;
+    }
+    decision
+}
+
+pub(super) fn answers_at_once(
+    order: OrderId,
+    mut state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
+    if let (Some(payment), Some(_)) = (&mut state.payment, &charging) {
+        payment.standing = Standing::Waiting;
+    }
+    let mut decision = payments::decide(order, state, event);
+    if let (Some(payment), Some(charging)) = (&mut decision.state.payment, charging) {
+        payment.standing = charging;
+    }
+    decision
+}
+
+pub(super) fn deaf_during_charge(
+    order: OrderId,
+    state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    if event == payments::Event::OrderCancelled && charging(&state).is_some() {
+        let (announce, entries) = (Vec::new(), Vec::new());
+        return payments::Decision { state, announce, entries, call: None };
+    }
+    payments::decide(order, state, event)
+}
+
+pub(super) fn keeps_late_money(
+    order: OrderId,
+    mut state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let captured = matches!(
+        event,
+        payments::Event::ChargeAnswered { outcome: ChargeOutcome::Captured { .. }, .. }
+    );
+    let late = state.payment.as_mut().filter(|payment| {
+        captured
+            && payment.undoing == Undoing::Owed
+            && matches!(payment.standing, Standing::Charging(_))
+    });
+    let is_late = late.map(|payment| payment.undoing = Undoing::NotAsked).is_some();
+    let mut decision = payments::decide(order, state, event);
+    if let (Some(payment), true) = (&mut decision.state.payment, is_late) {
+        payment.undoing = Undoing::Voided;
+        decision.announce.push(payments::Announcement::Voided { known: true });
+    }
+    decision
+}
+
+fn charging(state: &payments::State) -> Option<Standing> {
+    let standing = &state.payment.as_ref()?.standing;
+    matches!(standing, Standing::Charging(_)).then(|| standing.clone())
+}
+
+/// Whoever hears the second yes does nothing: a clock will have to.
+pub(super) fn waits(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
+    let mut decision = orders::decide(order, event, at);
+    if decision.announce == Some(orders::Announcement::Confirmed) {
+        decision.announce = None;
+        decision.order.confirmed_at = None;
+        decision.order.version = order.version;
+    }
+    decision
+}
+
+pub(super) fn counts_what_is_not_said(
+    order: &Order,
+    event: &Event,
+    at: OffsetDateTime,
+) -> orders::Decision {
+    let mut decision = orders::decide(order, event, at);
+    if decision.announce.is_none() && *event == Event::StockReleased {
+        decision.order.version += 1;
+    }
+    decision
+}
+
+/// A cancelled order takes its pieces for free before inventory has said so.
+pub(super) fn foresees(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
+    let mut decision = orders::decide(order, event, at);
+    if decision.announce == Some(orders::Announcement::Cancelled) {
+        decision.order.stock.released_at = Some(at);
+    }
+    decision
+}
+
+pub(super) fn leaves_out_what_is_missing(
+    state: Reservation,
+    event: &inventory::Event,
+    stock: &Stock,
+    at: OffsetDateTime,
+) -> inventory::Decision {
+    let mut event = event.clone();
+    if let inventory::Event::OrderPlaced { lines, .. } = &mut event {
+        let is_there =
+            |line: &inventory::Wanted| stock.available(&line.sku) >= line.quantity.into();
+        if lines.iter().any(is_there) {
+            lines.retain(is_there);
+        }
+    }
+    inventory::decide(state, &event, stock, at)
+}
+
+pub(super) fn repeats_refunds(
+    order: OrderId,
+    state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let is_answer = matches!(event, payments::Event::RefundAnswered { .. });
+    let mut decision = payments::decide(order, state, event);
+    let due = decision.state.payment.as_ref().filter(|it| it.undoing == Undoing::Refunded);
+    if let Some(Due { customer, amount, .. }) = due.and_then(|payment| payment.due.clone())
+        && is_answer
+    {
+        decision.announce = vec![payments::Announcement::Refunded { customer, amount }];
+    }
+    decision
+}
+
+pub(super) fn asks_again(
+    order: OrderId,
+    state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
+    let mut decision = payments::decide(order, state, event);
+    if let Some(Standing::Charging(charge)) = charging {
+        let (revision, token) = (charge.revision, charge.card.token);
+        let operation = Operation::Charge { revision, token };
+        decision.call = Some(Call { order, amount: charge.amount, operation });
+    }
+    decision
+}
+
+pub(super) fn says_no_capture(
+    order: OrderId,
+    state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let mut decision = payments::decide(order, state, event);
+    decision.announce.retain(|said| !matches!(said, payments::Announcement::Captured { .. }));
+    decision
+}
+
+pub(super) fn keeps_holds(
+    order: OrderId,
+    state: payments::State,
+    event: payments::Event,
+) -> payments::Decision {
+    let wallet = state.wallet.clone();
+    let is_cancel = event == payments::Event::OrderCancelled;
+    let mut decision = payments::decide(order, state, event);
+    let is_release = |entry: &Entry| entry.movement == Movement::Release;
+    if is_cancel && decision.entries.iter().any(is_release) {
+        decision.state.wallet = wallet;
+        decision.entries.clear();
+    }
+    decision
+}

@@ -1,0 +1,84 @@
+//! Whether a service takes an event in once only: asked of its reactor, the one that ships.
+
+use std::time::Duration;
+
+use inventory_svc::{domain as inventory, reactions::Inventory, wire as inventory_wire};
+use mailbox::{Reactor, testing::message};
+use order_svc::{domain as orders, domain::Order, reactions::Orders, wire as order_wire};
+use payment_svc::{
+    domain as payments, outcomes::Outcomes, reactions::Payments, wire as payment_wire,
+};
+use proto::{Event, SealKey};
+
+use crate::world::{Route, Service};
+
+/// Whether all events of a route that its hearer cares for are kept out by its inbox when they come
+/// again.
+pub(crate) fn takes_once(route: Route, order: &Order) -> bool {
+    let events = match route {
+        Route::OrdersToInventory | Route::OrdersToPayment => said_by_orders(order),
+        Route::StockToOrder | Route::StockToPayment => said_by_inventory(order),
+        Route::PaymentsToOrder => said_by_payments(order),
+    };
+    let read = |event: &Event| match route.hearer() {
+        Service::Order => once(&Orders::default(), order, event),
+        Service::Inventory => once(&Inventory { hold: time::Duration::ZERO }, order, event),
+        Service::Payment => once(&payments(), order, event),
+    };
+    let heard: Vec<bool> = events.iter().filter_map(read).collect();
+    !heard.is_empty() && heard.into_iter().all(|once| once)
+}
+
+/// `None`: the service does not care for it.
+fn once<R: Reactor>(reactor: &R, order: &Order, event: &Event) -> Option<bool> {
+    let (key, event_type) = (order.id.to_string(), event.event_type());
+    let message = message(event_type.topic, &key, &event_type.full_name(), 1, event.encode());
+    Some(reactor.read(&message).unwrap()?.once)
+}
+
+fn payments() -> Payments {
+    // 32 bytes of nothing.
+    let seal_key = SealKey::parse(&format!("{}=", "A".repeat(43))).unwrap();
+    let (begun, _) = tokio::sync::mpsc::channel(1);
+    Payments { seal_key, lease: Duration::ZERO, begun, outcomes: Outcomes::default() }
+}
+
+fn said_by_orders(order: &Order) -> Vec<Event> {
+    use orders::Announcement::{AwaitingPayment, Cancelled, Confirmed, Placed};
+    let said = [Placed, AwaitingPayment, Confirmed, Cancelled];
+    said.map(|announcement| order_wire::said(order, announcement, None)).into()
+}
+
+fn said_by_inventory(order: &Order) -> Vec<Event> {
+    let terms = match order_wire::said(order, orders::Announcement::Placed, None) {
+        Event::Orders(proto::orders::order_event::Event::OrderPlaced(placed)) => placed.terms,
+        _ => None,
+    };
+    let revision = order.revision;
+    let said = [
+        inventory::Announcement::StockReserved { revision, allocations: Vec::new() },
+        inventory::Announcement::StockRejected { revision, missing: Vec::new() },
+        inventory::Announcement::StockReleased { allocations: Vec::new() },
+        inventory::Announcement::ReservationExpired { revision },
+    ];
+    said.map(|announcement| inventory_wire::announce(order.id, announcement, terms.as_ref())).into()
+}
+
+fn said_by_payments(order: &Order) -> Vec<Event> {
+    let Order { revision, total: amount, .. } = *order;
+    let customer = || order.customer.clone();
+    let (method, code) = (payments::Method::Wallet, payments::DeclineCode::InsufficientFunds);
+    let said = [
+        payments::Announcement::Captured { customer: customer(), revision, amount, method },
+        payments::Announcement::Declined {
+            customer: customer(),
+            revision,
+            amount,
+            code,
+            detail: "".into(),
+        },
+        payments::Announcement::Voided { known: true },
+        payments::Announcement::Refunded { customer: customer(), amount },
+    ];
+    said.map(|announcement| payment_wire::announce(order.id, announcement)).into()
+}

@@ -1,0 +1,118 @@
+//! What an order's history makes of it: answers are recorded as they were heard and endings as they
+//! were said; why one followed from the other is not asked.
+//!
+//! `decide` changes an order through here alone, so an order is what its history says, whatever the
+//! rules of later builds. One thing is in no event and is set aside: `pay_by`, which follows from
+//! the settings of the day.
+
+use time::OffsetDateTime;
+
+use super::{
+    Announcement, Cancellation, Capture, Decline, Event, Notified, Order, Rejection, Reservation,
+    Undoing, Undone,
+};
+
+/// What follows from what an order heard, with all that its event says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Conclusion {
+    AwaitingPayment,
+    Confirmed,
+    Cancelled(Cancellation),
+}
+
+/// A row of an order's history; the first, `OrderPlaced`, is the order to begin with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HistoryEvent {
+    Heard(Event),
+    Said(Conclusion),
+}
+
+impl Conclusion {
+    pub(super) fn announcement(&self) -> Announcement {
+        match self {
+            Self::AwaitingPayment => Announcement::AwaitingPayment,
+            Self::Confirmed => Announcement::Confirmed,
+            Self::Cancelled(_) => Announcement::Cancelled,
+        }
+    }
+}
+
+/// The order to which `history` leads from `start`: the order as it was placed, or as it stood
+/// before these rows. Without `pay_by`.
+pub fn fold(
+    start: &Order,
+    history: impl IntoIterator<Item = (HistoryEvent, OffsetDateTime)>,
+) -> Order {
+    let start = Order { pay_by: None, ..start.clone() };
+    history.into_iter().fold(start, |order, (event, at)| match event {
+        HistoryEvent::Heard(event) => hear(&order, &event, at),
+        HistoryEvent::Said(conclusion) => say(order, conclusion, at),
+    })
+}
+
+/// Records what was heard. Of two answers to one question the first stands, of those to several
+/// revisions the one to the highest.
+pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
+    let mut order = before.clone();
+    match event {
+        Event::StockReserved { revision, .. } => {
+            if order.stock.reserved.is_none_or(|held| held.revision < *revision) {
+                order.stock.reserved = Some(Reservation { revision: *revision, at });
+            }
+        }
+        Event::StockRejected { revision, .. } => {
+            if order.stock.rejected.is_none_or(|known| known.revision < *revision) {
+                order.stock.rejected = Some(Rejection { revision: *revision, at });
+            }
+        }
+        Event::StockReleased => {
+            // Said in answer to a cancellation: without one it is not ours to believe.
+            if order.cancellation.is_some() {
+                order.stock.released_at.get_or_insert(at);
+            }
+        }
+        Event::PaymentCaptured { revision, payment, amount } => {
+            order.payment.id.get_or_insert(*payment);
+            let capture = Capture { revision: *revision, amount: *amount, at };
+            order.payment.captured.get_or_insert(capture);
+        }
+        Event::PaymentDeclined { revision, payment, code } => {
+            order.payment.id.get_or_insert(*payment);
+            if order.payment.declined.is_none_or(|known| known.revision < *revision) {
+                order.payment.declined = Some(Decline { revision: *revision, code: *code, at });
+            }
+        }
+        Event::PaymentVoided => undone(&mut order, Undoing::Voided, at),
+        Event::PaymentRefunded { amount } => undone(&mut order, Undoing::Refunded(*amount), at),
+        Event::ConfirmationSent { failure } => {
+            order.notified.get_or_insert(Notified { failure: failure.clone(), at });
+        }
+        Event::ReservationExpired { .. } | Event::DeadlinePassed | Event::Noted => {}
+    }
+    if order != *before {
+        order.updated_at = at;
+    }
+    order
+}
+
+/// Payment answers a cancellation once: the first answer stands.
+fn undone(order: &mut Order, how: Undoing, at: OffsetDateTime) {
+    if order.cancellation.is_some() {
+        order.payment.undone.get_or_insert(Undone { how, at });
+    }
+}
+
+/// Records what was said.
+pub(super) fn say(mut order: Order, conclusion: Conclusion, at: OffsetDateTime) -> Order {
+    match conclusion {
+        Conclusion::AwaitingPayment => {}
+        Conclusion::Confirmed => order.confirmed_at = Some(at),
+        Conclusion::Cancelled(cancellation) => order.cancellation = Some(cancellation),
+    }
+    order.updated_at = at;
+    order.version = order.version.saturating_add(1);
+    order
+}
+
+#[cfg(test)]
+mod tests;
