@@ -66,7 +66,9 @@ pub(crate) async fn wake_relay(db: &mut PgConnection) -> sqlx::Result<()> {
 pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
     let at_most = sqlx::query!(
         r#"-- outbox.positions
-        select s.last_value - t.shipped_pos as "waiting!", t.shipped_pos
+        select
+          s.last_value + s.is_called::int - greatest(t.shipped_pos, 1) as "waiting!",
+          t.shipped_pos
         from outbox_pos s, relay_tick t
         order by t.tick_id desc
         limit 1"#

@@ -83,6 +83,18 @@ async fn a_lane_is_paused_with_a_reason_and_resumed() {
 }
 
 #[tokio::test]
+async fn a_lane_lags_by_what_was_not_shipped() {
+    let mut desk = Desk::new().await;
+    assert_eq!(desk.lane().await.lag, 0);
+    desk.run(EVENTS).await;
+    assert_eq!(desk.lane().await.lag, 3);
+    desk.run(TICK).await;
+    assert_eq!(desk.lane().await.lag, 0);
+    desk.run(UNSHIPPED).await;
+    assert_eq!(desk.lane().await.lag, 1);
+}
+
+#[tokio::test]
 async fn a_stopped_lane_asks_from_where_it_goes_on() {
     let mut desk = Desk::new().await;
     desk.run(ANEW).await;
