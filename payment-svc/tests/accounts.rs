@@ -74,8 +74,30 @@ async fn amounts_are_read_strictly() {
     }
     let bare = server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.000"})).await;
     assert_eq!((bare.code(), bare.pointer()), ((422, "too_many_decimals"), "/amount"));
-    let told = server.post("/v1/accounts/c-2", json!({"currency": "dollars"})).await;
-    assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), "/currency"));
+}
+
+/// The kuna gave way to the euro: who names it, is told before an account or an order is looked at.
+#[tokio::test]
+async fn a_withdrawn_currency_is_unknown_wherever_it_stands() {
+    let server = a_server().await.with_account("c-1", "1.00").await;
+    let order = an_order();
+    server.waits_for(order, "20.00").await;
+    let (id, kuna) = (order.to_string(), json!({"amount": "20.00", "currency": "HRK"}));
+    let wallet = json!({"type": "wallet"});
+    for (path, body, pointer) in [
+        ("/v1/accounts/c-2", json!({"currency": "HRK"}), "/currency"),
+        ("/v1/accounts/c-2", json!({"currency": "dollars"}), "/currency"),
+        ("/v1/accounts/c-1/deposit", json!({"amount": kuna}), "/amount/currency"),
+        ("/v1/accounts/c-1/hold", json!({"order_id": id, "amount": kuna}), "/amount/currency"),
+        (
+            "/v1/payments",
+            json!({"order_id": id, "amount": kuna, "payment_method": wallet}),
+            "/amount/currency",
+        ),
+    ] {
+        let told = server.post(path, body).await;
+        assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), pointer), "{path}");
+    }
 }
 
 #[tokio::test]
