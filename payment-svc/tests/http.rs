@@ -54,7 +54,7 @@ async fn a_deferred_order_is_paid_by_card_and_seen() {
     assert_eq!(nonsense.code(), (400, "bad_cursor"));
     let behind = chassis::http::write_cursor("payments", &id);
     let behind = server.get(&format!("{of_order}&cursor={behind}")).await;
-    assert_eq!((&behind.body["items"], &behind.body["next_cursor"]), (&json!([]), &Value::Null));
+    assert_eq!(behind.code(), (400, "bad_cursor"), "its one page has given no cursor");
 }
 
 #[tokio::test]
