@@ -243,6 +243,7 @@ async fn the_wait_for_news_counts_as_waiting() {
     let patience = [("prefer", "wait=4")];
     let pay = server.post_with("/v1/payments", &patience, card(order, "tok_visa"));
     let hear = async {
+        // Time itself is looked at here: most of what news may take.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         server.waits_for(order, "20.00").await;
         Instant::now()
