@@ -215,30 +215,6 @@ async fn bad_input_gets_its_code() {
 }
 
 #[tokio::test]
-async fn an_orders_notifications_are_read_page_by_page() {
-    let mut server = a_server().await;
-    let order = an_order();
-    let told = [
-        server.shop.awaiting_payment(order, 1),
-        server.shop.confirmed(order),
-        server.shop.cancelled(order),
-    ];
-    server.shop.hear(told).await;
-
-    let list = format!("/v1/notifications?order_id={order}&limit=2");
-    let (_, first) = server.get(&list).await;
-    let cursor = first["next_cursor"].as_str().unwrap();
-    let (_, second) = server.get(&format!("{list}&cursor={cursor}")).await;
-
-    let templates = |page: &Value| -> Vec<_> {
-        page["items"].as_array().unwrap().iter().map(|item| item["template"].clone()).collect()
-    };
-    assert_eq!(templates(&first), ["payment_due", "order_confirmation"]);
-    assert_eq!(templates(&second), ["order_cancelled"]);
-    assert_eq!(second["next_cursor"], Value::Null);
-}
-
-#[tokio::test]
 async fn a_cursor_that_was_never_given_is_refused() {
     let server = a_server().await;
     let of_order = format!("/v1/notifications?order_id={}&", an_order());
