@@ -66,34 +66,3 @@ fn foreign(applied: &[AppliedMigration], own: &'static str) -> Option<i64> {
     };
     applied.iter().find(|it| !is_ours(it)).map(|it| it.version)
 }
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use sqlx::migrate::Migrator;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_database_of_this_build_is_gone_on_with_and_one_of_another_is_not() {
-        for (folder, (_, own)) in
-            ["order-svc", "payment-svc", "inventory-svc", "notify-svc"].into_iter().zip(OWN)
-        {
-            let database = backends::testing::database().await;
-            assert!(applied(&database.url()).await.unwrap().is_empty(), "no migration has run");
-
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
-            let migrator = Migrator::new(path.join("migrations")).await.unwrap();
-            let mut db = PgConnection::connect(&database.url()).await.unwrap();
-            migrator.run(&mut db).await.unwrap();
-            let mut applied = applied(&database.url()).await.unwrap();
-            assert_eq!((applied.len(), foreign(&applied, own)), (2, None), "{folder}");
-
-            applied[1].checksum = b"of an earlier text".as_slice().into();
-            assert_eq!(foreign(&applied, own), Some(101), "{folder}");
-            applied[1].version = 102;
-            assert_eq!(foreign(&applied, own), Some(102), "{folder}");
-        }
-    }
-}
