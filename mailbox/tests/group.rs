@@ -177,7 +177,8 @@ impl Process {
         let mut db = PgConnection::connect(&options.database_url).await.unwrap();
         sqlx::raw_sql(said).execute(&mut db).await.unwrap();
         let mut member = Member::start(options, topics.leak(), &[]).await;
-        panic!("a member goes on until it is killed: {:?}", member.ended().await);
+        let ended = member.ended().await;
+        unreachable!("a member goes on until it is killed: {ended:?}");
     }
 
     fn kill9(&mut self) {

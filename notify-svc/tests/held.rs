@@ -17,7 +17,7 @@ async fn the_other_goes_on(shop: &Shop, select: &str, needs_it: Input, other: In
     let mut waits = pin!(mailbox.submit(Command::new(needs_it)));
     let goes_on = tokio::select! {
         biased;
-        early = &mut waits => panic!("the row is held: {early:?}"),
+        early = &mut waits => unreachable!("the row is held: {early:?}"),
         outcome = mailbox.submit(Command::new(other)) => outcome,
     };
     goes_on.unwrap();

@@ -162,6 +162,13 @@ async fn a_refusal_of_many_lines_tells_twenty_and_counts_the_others() {
     assert_eq!(told.body["errors_omitted"], 80);
 }
 
+/// A look at the catalogue that found nothing: the pool's session then rests.
+const FIRST_LOOK: &str = "select exists (
+    select from pg_stat_activity
+    where datname = current_database() and state = 'idle'
+      and query like '-- products_seen.products%'
+)";
+
 #[tokio::test]
 async fn a_product_just_listed_can_be_ordered_at_once() {
     let Server { mut shop, edge, router, commands: _commands, .. } = a_server().await;
@@ -173,12 +180,6 @@ async fn a_product_just_listed_can_be_ordered_at_once() {
         .body(Body::from(body.to_string()))
         .unwrap();
 
-    // A look that found nothing; the pool's session then rests.
-    const FIRST_LOOK: &str = "select exists (
-        select from pg_stat_activity
-        where datname = current_database() and state = 'idle'
-          and query like '-- products_seen.products%'
-    )";
     let mut looks = PgConnection::connect(&shop.database.url()).await.unwrap();
     let listing = async {
         let db = Mutex::new(&mut looks);
