@@ -224,8 +224,8 @@ async fn a_killed_instance_reads_again_at_once_and_nobody_takes_its_name() {
     assert!(took < Duration::from_secs(5), "read again after {took:?}");
 }
 
-/// The database's lock keeps the first of two holders of a name; who gets around it, with a database
-/// restored beside the first, has the broker keep the second.
+/// The database's lock keeps the first of two holders of a name; who gets around it, with a
+/// database restored beside the first, has the broker keep the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_is_fenced_ends_and_says_who_has_its_name() {
     let stage = Stage::new([4]).await;

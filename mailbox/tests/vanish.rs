@@ -1,5 +1,5 @@
-//! A database host that vanishes without a word costs seconds: TCP alone would wait for a quarter of
-//! an hour.
+//! A database host that vanishes without a word costs seconds: TCP alone would wait for a quarter
+//! of an hour.
 
 use std::{sync::Arc, time::Duration};
 
