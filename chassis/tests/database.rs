@@ -1,10 +1,6 @@
 //! The pool loses nothing when its borrowers go away halfway.
 
-use std::{
-    collections::HashSet,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, task::Poll, time::Duration};
 
 use axum::http::header;
 use chassis::{Health, Problem, Tasks, database};
@@ -72,22 +68,18 @@ async fn a_database_that_is_away_shows_in_the_health() {
     assert!(health.report().await.is_healthy());
 
     server.kill9().unwrap();
-    eventually(&health, false).await;
+    until(&health, false).await;
 
     server.restart().await.unwrap();
-    eventually(&health, true).await;
+    until(&health, true).await;
 }
 
-async fn eventually(health: &Health, healthy: bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
+async fn until(health: &Health, healthy: bool) {
+    backends::testing::eventually("the health", Duration::from_secs(10), async || {
         let report = health.report().await;
-        if report.is_healthy() == healthy {
-            return;
-        }
-        assert!(Instant::now() < deadline, "still {report:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        if report.is_healthy() == healthy { Ok(()) } else { Err(format!("{report:?}")) }
+    })
+    .await;
 }
 
 async fn answer(pool: &PgPool) -> Result<i32, Problem> {

@@ -310,13 +310,23 @@ async fn every_text_may_have_its_bound_in_characters_of_two_bytes() {
 }
 
 #[tokio::test]
-async fn a_list_with_one_page_has_given_no_cursor() {
+async fn a_cursor_that_was_never_given_is_refused() {
     let server = a_server().await;
-    let (order, cursor) = (an_order(), chassis::http::write_cursor("reservations", &1));
-    let path = format!("/v1/reservations?order_id={order}");
-
-    assert_eq!(server.get(&path).await.body["items"], json!([]));
-    assert_eq!(server.get(&format!("{path}&cursor={cursor}")).await.code(), (400, "bad_cursor"));
+    // An order has one reservation: its list has one page, and has given no cursor.
+    let of_order = format!("/v1/reservations?order_id={}", an_order());
+    assert_eq!(server.get(&of_order).await.body["items"], json!([]));
+    let of_order = format!("{of_order}&");
+    for (path, kind) in [
+        ("/v1/products?", "products"),
+        ("/v1/warehouses?", "warehouses"),
+        (of_order.as_str(), "reservations"),
+    ] {
+        for place in [json!("\0"), json!("a b"), json!(u64::MAX), json!(i64::MAX), json!(null)] {
+            let cursor = chassis::http::write_cursor(kind, &place);
+            let told = server.get(&format!("{path}cursor={cursor}")).await;
+            assert_eq!(told.code(), (400, "bad_cursor"), "{path} {place}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ use crate::{
     operate::{is_about_one, is_refusal},
     parked::{self, Place},
     reactor::{Reactor, Turn},
-    session, settle, unknown,
+    session::{self, within},
+    settle, unknown,
     wake::Wake,
 };
 
@@ -60,7 +61,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     pub(crate) async fn sweep(&self, db: &mut PgConnection) -> Result<(), Fault> {
         let known = self.known(db).await?;
         while !known.is_empty() {
-            let places = unknown::keys_of(db, &known, KEYS).await?;
+            let places = within(unknown::keys_of(db, &known, KEYS)).await?;
             for place in &places {
                 self.take(db, place).await?;
             }
@@ -100,7 +101,7 @@ impl<R: Reactor> CatchUp<'_, R> {
 
     /// The types of kept events that this build knows.
     async fn known(&self, db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
-        let mut types = unknown::types(db).await?;
+        let mut types = within(unknown::types(db)).await?;
         types.retain(|event_type| self.reactor.is_known(event_type));
         Ok(types)
     }

@@ -14,7 +14,7 @@ use crate::{
     idempotency, inbox, metrics,
     notices::Notices,
     reactor::Reactor,
-    session::{LOCK_TIMEOUT, Session},
+    session::{LOCK_TIMEOUT, Session, within},
     unknown,
     wake::Wake,
 };
@@ -27,6 +27,9 @@ const LEAVES_AHEAD: i64 = 3;
 /// stops no sale.
 const AHEAD: Duration = Duration::from_mins(30);
 const EVERY: Duration = Duration::from_secs(10);
+/// What takes longer has lost its host in the middle, or goes on in the next round: each statement
+/// is a step of its own.
+const ROUND: Duration = Duration::from_mins(1);
 /// Who reads an old week is not waited for longer: its lock on the parent would keep everybody else
 /// from making one.
 const DROP_PATIENCE: &str = "1s";
@@ -49,11 +52,13 @@ impl<R: Reactor> Sweep<R> {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut rate = Rate::default();
         loop {
-            if let Err(error) = self.once(&mut rate).await {
+            let swept = tokio::time::timeout(ROUND, self.once(&mut rate)).await;
+            if let Err(error) = swept.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
                 self.session.close().await;
             }
-            if let Err(error) = self.catch_up().await {
+            let caught_up = tokio::time::timeout(ROUND, self.catch_up()).await;
+            if let Err(error) = caught_up.unwrap_or(Err(Fault::TooSlow)) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "could not look after the events of unknown types"
@@ -75,9 +80,9 @@ impl<R: Reactor> Sweep<R> {
             r#"-- leaves.lock
             select pg_try_advisory_lock($1) as "mine!""#,
             SWEEP_LOCK
-        )
-        .fetch_one(&mut *db)
-        .await?;
+        );
+        // The first word of a round: since the last one, the host may have vanished.
+        let mine = within(mine.fetch_one(&mut *db)).await?;
         if !mine {
             return Ok(());
         }

@@ -212,8 +212,13 @@ impl<R: Reactor> Operators<R> {
                 first
             }
             Err(OperatorError::NotParked) => {
-                let first = unknown::drop_first(&mut tx, topic, key).await?;
-                first.ok_or(OperatorError::NotParked)?
+                let Some(first) = unknown::drop_first(&mut tx, topic, key).await? else {
+                    // Of two requests at once the second has waited for the first to drop the
+                    // event: it may have been this very request.
+                    once::first(&mut tx, once.map(|once| &once.key)).await?;
+                    return Err(OperatorError::NotParked);
+                };
+                first
             }
             Err(error) => return Err(error),
         };

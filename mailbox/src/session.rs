@@ -50,6 +50,8 @@ impl Session {
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("idle_in_transaction_session_timeout", "5s"),
+                // A statement that its process gave up, or died over, holds its rows no longer.
+                ("client_connection_check_interval", "1s"),
                 ("tcp_keepalives_idle", "5"),
                 ("tcp_keepalives_interval", "2"),
                 ("tcp_user_timeout", "10000"),

@@ -1,8 +1,15 @@
 //! A coordinator that does not answer, in librdkafka's own broker, where answers can be made up.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use backends::testing::eventually;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use rdkafka::{
     mocking::MockCluster,
     types::{RDKafkaApiKey, RDKafkaRespErr},
@@ -31,6 +38,60 @@ async fn a_group_whose_offsets_cannot_be_read_for_a_while_reads_as_soon_as_they_
     eventually("the coordinator to have been away for long", AWAY * 3, async || {
         assert!(member.listener.heard().is_empty(), "it was to be away");
         if since.elapsed() >= AWAY { Ok(()) } else { Err(format!("{:?}", since.elapsed())) }
+    })
+    .await;
+    broker.clear_request_errors(RDKafkaApiKey::OffsetFetch);
+
+    stage.words("early", 4).await;
+    member.end().await;
+}
+
+/// Counts how often a consumer was made anew.
+#[derive(Default)]
+struct Renewals(Arc<AtomicU64>);
+
+impl Recorder for Renewals {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        if key.name() == "consumer_renewed_total" {
+            Counter::from_arc(Arc::clone(&self.0))
+        } else {
+            Counter::noop()
+        }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// On one thread, so that the recorder hears all of it. It takes the watchdog's minute.
+#[tokio::test]
+async fn a_consumer_that_stands_still_is_made_anew_in_place_and_then_reads() {
+    let broker = MockCluster::new(1).unwrap();
+    broker.create_topic("t", 4, 1).unwrap();
+    let stage = Stage::on(broker.bootstrap_servers(), vec!["t"]).await;
+    for number in 0..4 {
+        stage.send("t", number, "early", &["1"]).await;
+    }
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    broker.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 10_000]);
+    let renewals = Renewals::default();
+    let _heard = metrics::set_default_local_recorder(&renewals);
+
+    let member = stage.start("").await;
+    eventually("the consumer to be made anew", Duration::from_mins(3), async || {
+        assert!(member.listener.heard().is_empty(), "its offsets were to be unknown");
+        if renewals.0.load(Ordering::Relaxed) > 0 { Ok(()) } else { Err("it is the first") }
     })
     .await;
     broker.clear_request_errors(RDKafkaApiKey::OffsetFetch);

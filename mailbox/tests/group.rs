@@ -143,9 +143,12 @@ async fn what_waits_in_hand_is_dropped_when_its_partition_leaves() {
 struct Process(Child);
 
 impl Process {
+    /// The test that finds itself in a process which was started here, and then is the member.
+    const TEST: &str = "group::a_killed_instance_reads_again_at_once_and_nobody_takes_its_name";
+
     fn start(stage: &Stage, instance: &str) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "group::a_member_that_can_be_killed", "--ignored", "--nocapture"])
+            .args(["--exact", Self::TEST, "--nocapture"])
             .env("TOY_DATABASE", stage.database.url())
             .env("TOY_KAFKA", &stage.kafka)
             .env("TOY_GROUP", stage.group)
@@ -154,6 +157,28 @@ impl Process {
             .stdout(Stdio::null())
             .spawn();
         Self(child.unwrap())
+    }
+
+    /// In a process that was started here: is the member until it is killed. Elsewhere: nothing.
+    async fn go_on_if_this_is_one() {
+        #[expect(clippy::disallowed_methods, reason = "it is what the starting process says")]
+        let told = |name: &str| std::env::var(name).ok().map(|told| &*told.leak());
+        let Some(database) = told("TOY_DATABASE") else { return };
+        let told = |name: &str| told(name).unwrap();
+        let options = mailbox::Options {
+            service: told("TOY_GROUP"),
+            instance: told("TOY_INSTANCE").to_owned(),
+            ..crate::operators::options(database.to_owned(), told("TOY_KAFKA").to_owned())
+        };
+        let topics: Vec<&'static str> = told("TOY_TOPICS").split(',').collect();
+        let said =
+            "create table if not exists starts (start_id bigint generated always as identity);
+                    insert into starts default values";
+        let mut db = PgConnection::connect(&options.database_url).await.unwrap();
+        sqlx::raw_sql(said).execute(&mut db).await.unwrap();
+        let mut member = Member::start(options, topics.leak(), &[]).await;
+        let ended = member.ended().await;
+        unreachable!("a member goes on until it is killed: {ended:?}");
     }
 
     fn kill9(&mut self) {
@@ -168,28 +193,9 @@ impl Drop for Process {
     }
 }
 
-/// Not a test: what [`Process`] runs.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it is a process of other tests, and goes on until it is killed"]
-async fn a_member_that_can_be_killed() {
-    #[expect(clippy::disallowed_methods, reason = "the test that starts it says so")]
-    let told = |name: &str| -> &'static str { std::env::var(name).unwrap().leak() };
-    let topics: Vec<&'static str> = told("TOY_TOPICS").split(',').collect();
-    let options = mailbox::Options {
-        service: told("TOY_GROUP"),
-        instance: told("TOY_INSTANCE").to_owned(),
-        ..crate::operators::options(told("TOY_DATABASE").to_owned(), told("TOY_KAFKA").to_owned())
-    };
-    let said = "create table if not exists starts (start_id bigint generated always as identity);
-                insert into starts default values";
-    let mut db = PgConnection::connect(&options.database_url).await.unwrap();
-    sqlx::raw_sql(said).execute(&mut db).await.unwrap();
-    let mut member = Member::start(options, topics.leak(), &[]).await;
-    member.ended().await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_instance_reads_again_at_once_and_nobody_takes_its_name() {
+    Process::go_on_if_this_is_one().await;
     let stage = Stage::new([4]).await;
     let topic = stage.topics[0];
     let mut process = Process::start(&stage, "one");
@@ -216,6 +222,26 @@ async fn a_killed_instance_reads_again_at_once_and_nobody_takes_its_name() {
     // A member without a name waits for the session of its former self, six seconds.
     let took = restarted.elapsed();
     assert!(took < Duration::from_secs(5), "read again after {took:?}");
+}
+
+/// The database's lock keeps the first of two holders of a name; who gets around it, with a
+/// database restored beside the first, has the broker keep the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_is_fenced_ends_and_says_who_has_its_name() {
+    let stage = Stage::new([4]).await;
+    let mut first = stage.start("one").await;
+    first.joined().await;
+    let restored = backends::testing::database().await;
+    crate::toy::prepare(&restored.url()).await;
+    let options = mailbox::Options { database_url: restored.url(), ..stage.options("one") };
+
+    let second = Member::start(options, stage.topics, &[]).await;
+
+    let ended = tokio::time::timeout(PATIENCE, first.ended()).await.unwrap();
+    let why = ended.unwrap_err().to_string();
+    assert!(why.contains("another process consumes as one"), "{why}");
+    second.joined().await;
+    second.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

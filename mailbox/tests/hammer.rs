@@ -191,6 +191,7 @@ async fn release(mailbox: &Mailbox<Toy>, key: &str, heard: &AtomicBool) -> bool 
     }
 }
 
+/// The hammer strikes at moments of chance.
 async fn pause(random: &mut StdRng, most: u64) {
     tokio::time::sleep(Duration::from_millis(random.random_range(5..most))).await;
 }

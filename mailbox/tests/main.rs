@@ -16,6 +16,8 @@ mod offsets;
 mod operators;
 mod parked;
 mod proxy;
+mod slow;
 mod sweep;
 mod toy;
 mod unknown;
+mod vanish;

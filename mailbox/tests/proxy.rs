@@ -1,4 +1,4 @@
-//! A proxy before PostgreSQL that can lose the answer to a COMMIT.
+//! A proxy before PostgreSQL that can lose the answer to a COMMIT, or vanish without a word.
 
 use std::sync::{
     Arc,
@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
 
 /// Forwards to a server; while armed, a COMMIT reaches the server and its answer nobody.
@@ -15,6 +16,7 @@ pub(crate) struct Proxy {
     pub(crate) url: String,
     armed: Arc<AtomicU32>,
     lost: Arc<AtomicU32>,
+    vanished: watch::Sender<()>,
 }
 
 impl Proxy {
@@ -25,9 +27,18 @@ impl Proxy {
         let (head, tail) = url.rsplit_once('@').unwrap();
         let (server, database) = tail.split_once('/').unwrap();
         let (armed, lost) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (vanished, vanishes) = watch::channel(());
+        let faults = Faults { armed: Arc::clone(&armed), lost: Arc::clone(&lost), vanishes };
         #[expect(clippy::disallowed_methods, reason = "the proxy ends with the test's runtime")]
-        tokio::spawn(accept(listener, server.to_owned(), (Arc::clone(&armed), Arc::clone(&lost))));
-        Self { url: format!("{head}@127.0.0.1:{port}/{database}"), armed, lost }
+        tokio::spawn(accept(listener, server.to_owned(), faults));
+        let url = format!("{head}@127.0.0.1:{port}/{database}");
+        Self { url, armed, lost, vanished }
+    }
+
+    /// On connections that are open now, nothing arrives any more, and neither side is told, as if
+    /// the host behind an address had been replaced. New ones are forwarded.
+    pub(crate) fn vanish(&self) {
+        self.vanished.send_replace(());
     }
 
     /// Loses the answers to the next `count` commits.
@@ -46,21 +57,29 @@ impl Proxy {
     }
 }
 
-/// Commits that are still to be lost, and that were.
-type Losses = (Arc<AtomicU32>, Arc<AtomicU32>);
+/// What goes wrong, as a connection sees it.
+#[derive(Clone)]
+struct Faults {
+    /// Commits that are still to be lost, and that were.
+    armed: Arc<AtomicU32>,
+    lost: Arc<AtomicU32>,
+    vanishes: watch::Receiver<()>,
+}
 
-async fn accept(listener: TcpListener, server: String, losses: Losses) {
+async fn accept(listener: TcpListener, server: String, faults: Faults) {
     while let Ok((client, _)) = listener.accept().await {
-        let (server, losses) = (server.clone(), losses.clone());
+        let (server, mut faults) = (server.clone(), faults.clone());
+        faults.vanishes.mark_unchanged();
         #[expect(clippy::disallowed_methods, reason = "as above")]
         tokio::spawn(async move {
             let Ok(upstream) = TcpStream::connect(server).await else { return };
-            forward(client, upstream, &losses).await;
+            forward(client, upstream, faults).await;
         });
     }
 }
 
-async fn forward(client: TcpStream, server: TcpStream, (armed, lost): &Losses) {
+async fn forward(client: TcpStream, server: TcpStream, faults: Faults) {
+    let Faults { armed, lost, mut vanishes } = faults;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let down = async { tokio::io::copy(&mut from_server, &mut to_client).await.map(drop) };
@@ -85,5 +104,10 @@ async fn forward(client: TcpStream, server: TcpStream, (armed, lost): &Losses) {
     };
     // Whichever side ends first ends both: after a lost COMMIT the client is cut before it hears of
     // it.
-    tokio::select! { ended = up => drop(ended), ended = down => drop(ended) }
+    tokio::select! {
+        ended = up => drop(ended),
+        ended = down => drop(ended),
+        // Both sockets stay open.
+        Ok(()) = vanishes.changed() => std::future::pending().await,
+    }
 }

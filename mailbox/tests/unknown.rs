@@ -6,14 +6,16 @@ use std::{sync::Arc, time::Duration};
 use backends::testing::{TestDatabase, eventually};
 use mailbox::{
     Announced, Decided, HeldRow, Locking, Mailbox, Message, OperatorError, Park, ParkedQuery,
-    Reactor, Reading, Turn, testing::Fixture,
+    Reactor, Reading, Turn,
+    testing::{Fixture, Person},
 };
 use sqlx::PgConnection;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    operators::options,
+    operators::{a_key, options, under},
     toy::{ADDED, Add, TOPIC, Toy, World, clock, hear, prepare, words},
 };
 
@@ -282,6 +284,48 @@ async fn operators_see_what_is_kept_and_may_drop_it() {
     let done = stage.old.dump().await["operations"].join("\n");
     assert!(done.contains("parked.discard") && done.contains("/test,7,"), "{done}");
     assert!(matches!(desk.discard(TOPIC, "c", "", None).await, Err(OperatorError::NotParked)));
+}
+
+/// A request that is repeated while the first is under way is told what the first came to, even if
+/// that left nothing to drop.
+#[tokio::test]
+async fn two_discards_of_a_keys_only_event_under_one_key_get_one_answer() {
+    let mut stage = Stage::new().await;
+    stage.old.hear(vec![doubled("a", 1, "1")]).await;
+    let desk = stage.desk(Toy).await;
+    let person = Person::holds(&stage.database.url(), "select * from unknown_events").await;
+    let key = a_key("discard", 1);
+
+    let discard = || desk.discard(TOPIC, "a", "nobody will hear it", Some(under(&key)));
+    let both_wait = async {
+        until_locks_are_waited_for(&mut stage.old, 2).await;
+        person.ends().await;
+    };
+    let (one, other, ()) = tokio::join!(discard(), discard(), both_wait);
+
+    let (first, repeated) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert!(first.is_ok(), "{first:?}");
+    assert!(
+        matches!(&repeated, Err(OperatorError::Answered(it)) if it.body == b"Ok(1)"),
+        "{repeated:?}"
+    );
+    assert_eq!(stage.kept().await, 0);
+}
+
+/// Waits until so many sessions of the database wait for a lock.
+async fn until_locks_are_waited_for(toy: &mut Fixture<Toy>, count: i64) {
+    let db = Mutex::new(toy.db().await);
+    eventually("sessions to wait for a lock", PATIENCE, || async {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut **db.lock().await)
+        .await
+        .unwrap();
+        if waiting == count { Ok(()) } else { Err(waiting) }
+    })
+    .await;
 }
 
 /// Readers before writers: the build that knows a type is there before the first event of it, and

@@ -18,7 +18,6 @@ use mailbox::Mailbox;
 use proto::{CustomerId, NotificationId, OrderId, limits::TEXT_CHARS_MAX};
 use service::Asked;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use crate::{
     reactions::{Input, Notify},
@@ -61,18 +60,12 @@ async fn list_notifications(State(site): State<Site>, mut params: Params) -> Ans
     let Some(order) = order else {
         return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));
     };
-    let after: Option<Uuid> =
-        page.cursor.map(|cursor| http::read_cursor(NOTIFICATIONS, &cursor)).transpose()?;
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let after: Option<NotificationId> = page.place(NOTIFICATIONS)?;
     let mut db = site.pool.acquire().await?;
     // One more than asked for tells whether there is another page.
-    let mut found = look::of_order(&mut db, order, after, limit + 1).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().filter(|_| more);
-    let next = last.map(|last| http::write_cursor(NOTIFICATIONS, &last.notification_id));
-    let views: Vec<_> = found.iter().map(NotificationView::new).collect();
-    Ok(http::list(&views, next))
+    let found = look::of_order(&mut db, order, after, page.limit + 1).await?;
+    let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it)));
+    Ok(http::page(NOTIFICATIONS, page.limit, items, None))
 }
 
 async fn get_notification(

@@ -213,3 +213,28 @@ async fn bad_input_gets_its_code() {
         assert_eq!((status.as_u16(), told["code"].as_str().unwrap()), wanted, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_cursor_that_was_never_given_is_refused() {
+    let server = a_server().await;
+    let of_order = format!("/v1/notifications?order_id={}&", an_order());
+    for (path, kind, place) in [
+        (of_order.as_str(), "notifications", json!("\0")),
+        (of_order.as_str(), "notifications", json!(u64::MAX)),
+        (of_order.as_str(), "notifications", json!(i64::MAX)),
+        (of_order.as_str(), "notifications", json!("ffffffff-ffff-4fff-bfff-ffffffffffff")),
+        (of_order.as_str(), "operations", json!("01932c1e-0000-7000-8000-000000000000")),
+        ("/v1/operations?", "operations", json!("\0")),
+        ("/v1/operations?", "operations", json!(u64::MAX)),
+        ("/v1/consumers?", "consumers", json!(["\0", 1])),
+        ("/v1/consumers?", "consumers", json!(["shop.orders.v1", i64::MAX])),
+        ("/v1/parked?", "parked", json!([i64::MAX, "t", "k"])),
+        ("/v1/parked?", "parked", json!([i64::MIN, "t", "k"])),
+        ("/v1/parked?", "parked", json!([1, "t", "\0"])),
+    ] {
+        let cursor = chassis::http::write_cursor(kind, &place);
+        let (status, told) = server.get(&format!("{path}cursor={cursor}")).await;
+        let code = told["code"].as_str().unwrap_or_default();
+        assert_eq!((status.as_u16(), code), (400, "bad_cursor"), "{path} {place}");
+    }
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod deliveries;
+mod held;
 mod http;
 mod reactions;
 mod store;

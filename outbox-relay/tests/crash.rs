@@ -1,11 +1,9 @@
 //! A crash of PostgreSQL: transaction ids that nobody flushed are handed out again.
 
-use std::time::Duration;
-
 use backends::testing;
 use sqlx::{Connection, PgConnection};
 
-use crate::stage::{Reader, Running, SOON, number, options, prepare, run, say};
+use crate::stage::{Reader, Running, SOON, number, options, prepare, run, say, until};
 
 /// The relay has seen ids beyond those of the crash in a snapshot. A cursor that outlived the
 /// session would take the next events, which get the same ids, for seen.
@@ -34,8 +32,18 @@ async fn ids_that_a_crash_hands_out_again_are_not_taken_for_old() {
         run(&mut session, burn).await;
         let next = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
         let seen = number(&mut session, next).await;
-        // Time for a poll that sees these ids as finished, and no more.
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        // The relay's memory alone knows of these ids: a poll that sees them writes nothing.
+        let now = "select ceil(extract(epoch from clock_timestamp()) * 1000)::bigint";
+        let burned_at = number(&mut session, now).await;
+        let polled = format!(
+            "exists (
+               select from pg_stat_activity
+               where datname = current_database() and application_name = 'outbox-relay'
+                 and query like '-- poll%' and state = 'idle'
+                 and extract(epoch from query_start) * 1000 > {burned_at}
+             )"
+        );
+        until(&mut session, "a poll that sees these ids", &polled).await;
 
         server.kill9().unwrap();
         drop(session);

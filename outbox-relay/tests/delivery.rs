@@ -1,7 +1,5 @@
 //! Kafka refuses, or is away: nothing is lost and nothing overtakes.
 
-use std::time::Duration;
-
 use backends::testing;
 use outbox_relay::State;
 use rdkafka::{mocking::MockCluster, types::RDKafkaApiKey, types::RDKafkaRespErr};
@@ -65,7 +63,7 @@ async fn kafka_away_is_waited_for() {
     for version in 2..=500 {
         say(&mut session, "key", version).await;
     }
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    relay.until(0, |state| matches!(state, State::Delayed(_))).await;
     kafka.restart().await.unwrap();
 
     reader.read(500).await;

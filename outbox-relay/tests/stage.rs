@@ -1,9 +1,6 @@
 //! What the tests share: an outbox to write to, a relay to start and end, a reader of topics.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use backends::testing::{self, TestDatabase};
 use clap::Parser;
@@ -14,7 +11,7 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -107,11 +104,11 @@ pub(crate) async fn number(session: &mut PgConnection, text: &str) -> i64 {
 /// Looks again and again until a condition of SQL holds.
 pub(crate) async fn until(session: &mut PgConnection, what: &str, condition: &str) {
     let text = format!("select ({condition})::int::bigint");
-    let start = Instant::now();
-    while number(session, &text).await != 1 {
-        assert!(start.elapsed() < SOON, "not within {SOON:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let session = Mutex::new(session);
+    testing::eventually(what, SOON, async || {
+        if number(&mut *session.lock().await, &text).await == 1 { Ok(()) } else { Err(condition) }
+    })
+    .await;
 }
 
 /// Appends one event to the outbox.

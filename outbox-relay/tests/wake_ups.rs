@@ -42,6 +42,7 @@ async fn where_each_event_is_announced_the_clock_asks_no_more() {
     let relay = stage.relay(&["--poll-guard", "5s", "--poll-idle", "1ms"]);
     relay.leads().await;
     say_one_by_one(&stage, &mut session, 101..=400, "notify outbox").await;
+    // How often an idle relay polls shows in no condition, only in time that passes.
     run(&mut session, "select pg_sleep(2)").await;
     relay.stop().await;
 

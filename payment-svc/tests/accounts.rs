@@ -56,6 +56,28 @@ async fn the_ledger_is_read_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_was_never_given_is_refused() {
+    let server = a_server().await.with_account("c-1", "1.00").await;
+    server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
+    let of_order = format!("/v1/payments?order_id={}&", an_order());
+    for (path, kind, place) in [
+        ("/v1/accounts/c-1/entries?", "entries", json!("\0")),
+        ("/v1/accounts/c-1/entries?", "entries", json!(u64::MAX)),
+        ("/v1/accounts/c-1/entries?", "entries", json!(i64::MAX)),
+        ("/v1/accounts/c-1/entries?", "entries", json!(i64::MIN)),
+        ("/v1/accounts/c-1/entries?", "entries", json!(null)),
+        ("/v1/accounts/c-1/entries?", "payments", json!(1)),
+        (of_order.as_str(), "payments", json!("\0")),
+        (of_order.as_str(), "payments", json!(u64::MAX)),
+        (of_order.as_str(), "payments", json!(i64::MAX)),
+    ] {
+        let cursor = chassis::http::write_cursor(kind, &place);
+        let told = server.get(&format!("{path}cursor={cursor}")).await;
+        assert_eq!(told.code(), (400, "bad_cursor"), "{path} {place}");
+    }
+}
+
+#[tokio::test]
 async fn amounts_are_read_strictly() {
     let server = a_server().await.with_account("c-1", "1.00").await;
     for (amount, code, pointer) in [
@@ -74,8 +96,30 @@ async fn amounts_are_read_strictly() {
     }
     let bare = server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.000"})).await;
     assert_eq!((bare.code(), bare.pointer()), ((422, "too_many_decimals"), "/amount"));
-    let told = server.post("/v1/accounts/c-2", json!({"currency": "dollars"})).await;
-    assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), "/currency"));
+}
+
+/// The kuna gave way to the euro: who names it, is told before an account or an order is looked at.
+#[tokio::test]
+async fn a_withdrawn_currency_is_unknown_wherever_it_stands() {
+    let server = a_server().await.with_account("c-1", "1.00").await;
+    let order = an_order();
+    server.waits_for(order, "20.00").await;
+    let (id, kuna) = (order.to_string(), json!({"amount": "20.00", "currency": "HRK"}));
+    let wallet = json!({"type": "wallet"});
+    for (path, body, pointer) in [
+        ("/v1/accounts/c-2", json!({"currency": "HRK"}), "/currency"),
+        ("/v1/accounts/c-2", json!({"currency": "dollars"}), "/currency"),
+        ("/v1/accounts/c-1/deposit", json!({"amount": kuna}), "/amount/currency"),
+        ("/v1/accounts/c-1/hold", json!({"order_id": id, "amount": kuna}), "/amount/currency"),
+        (
+            "/v1/payments",
+            json!({"order_id": id, "amount": kuna, "payment_method": wallet}),
+            "/amount/currency",
+        ),
+    ] {
+        let told = server.post(path, body).await;
+        assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), pointer), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn a_deferred_order_is_paid_by_card_and_seen() {
     assert_eq!(nonsense.code(), (400, "bad_cursor"));
     let behind = chassis::http::write_cursor("payments", &id);
     let behind = server.get(&format!("{of_order}&cursor={behind}")).await;
-    assert_eq!((&behind.body["items"], &behind.body["next_cursor"]), (&json!([]), &Value::Null));
+    assert_eq!(behind.code(), (400, "bad_cursor"), "its one page has given no cursor");
 }
 
 #[tokio::test]
@@ -243,6 +243,7 @@ async fn the_wait_for_news_counts_as_waiting() {
     let patience = [("prefer", "wait=4")];
     let pay = server.post_with("/v1/payments", &patience, card(order, "tok_visa"));
     let hear = async {
+        // Time itself is looked at here: most of what news may take.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         server.waits_for(order, "20.00").await;
         Instant::now()

@@ -99,6 +99,7 @@ impl Stub {
         match trouble {
             Some(Trouble::Silent) => pending().await,
             Some(Trouble::Slow(time)) => {
+                // The provider's slowness is what is tried.
                 sleep(time).await;
                 Ok(answer)
             }

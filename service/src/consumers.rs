@@ -58,16 +58,12 @@ async fn list<R: Reactor>(
     params.finish()?;
     check_service(service.as_deref(), desk.service)?;
     // A service's partitions are few: a page is what follows a place in the one list of them.
-    let after: Option<(String, Option<i32>)> =
-        page.cursor.map(|cursor| http::read_cursor(CURSOR, &cursor)).transpose()?;
+    let after: Option<(String, Option<i32>)> = page.place(CURSOR)?;
     let all = desk.mailbox.consumers().await.map_err(|error| unanswered(&error))?;
     let place = |it: &ConsumedPartition| (it.topic.clone(), it.partition);
-    let mut left = all.into_iter().filter(|it| after.as_ref().is_none_or(|at| place(it) > *at));
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let shown: Vec<ConsumedPartition> = left.by_ref().take(limit).collect();
-    let next = left.next().and(shown.last()).map(|it| http::write_cursor(CURSOR, &place(it)));
-    let items: Vec<Item> = shown.into_iter().map(|it| desk.item(it)).collect();
-    Ok(http::list(&items, next))
+    let left = all.into_iter().filter(|it| after.as_ref().is_none_or(|at| place(it) > *at));
+    let items = left.map(|it| (place(&it), desk.item(it)));
+    Ok(http::page(CURSOR, page.limit, items, None))
 }
 
 async fn pause<R: Reactor>(

@@ -29,22 +29,12 @@ async fn list<R: Reactor>(
     let page = params.take_page()?;
     params.finish()?;
     check_service(service.as_deref(), desk.service)?;
-    let before = match page.cursor {
-        Some(cursor) => http::read_cursor::<i64>(CURSOR, &cursor)?,
-        None => i64::MAX,
-    };
-    let mut found = desk
-        .mailbox
-        .operations(before, page.limit + 1)
-        .await
-        .map_err(|error| unanswered(&error))?;
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let is_more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().filter(|_| is_more);
-    let next = last.map(|it| http::write_cursor(CURSOR, &it.operation_id));
-    let items: Vec<Value> = found.iter().map(|it| item(desk.service, it)).collect();
-    Ok(http::list(&items, next))
+    let before = page.place(CURSOR)?.unwrap_or(i64::MAX);
+    // One more than asked for tells whether there is another page.
+    let found = desk.mailbox.operations(before, page.limit + 1).await;
+    let found = found.map_err(|error| unanswered(&error))?;
+    let items = found.iter().map(|it| (it.operation_id, item(desk.service, it)));
+    Ok(http::page(CURSOR, page.limit, items, None))
 }
 
 fn item(service: &str, it: &OperationRecord) -> Value {

@@ -86,11 +86,13 @@ fn cursor_at(key: &ParkedKey) -> String {
 
 fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
     let (micros, topic, key): Cursor = http::read_cursor(CURSOR, cursor)?;
+    // PostgreSQL's times end sooner than ours: none of a parked key is before 1970.
+    let micros = u64::try_from(micros).map_err(|_| http::bad_cursor())?;
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
         .ok()
         .filter(|_| storable(&topic) && storable(&key))
         .map(|since| ParkedPlace { since, topic, key })
-        .ok_or_else(|| Problem::new(Code::BadCursor, "the cursor is not one of this list"))
+        .ok_or_else(http::bad_cursor)
 }
 
 async fn show<R: Reactor>(
@@ -331,9 +333,13 @@ mod tests {
 
     #[test]
     fn a_cursor_that_was_never_given_is_refused() {
-        for place in
-            [json!([i64::MAX, "t", "k"]), json!([1, "t\0", "k"]), json!(7), json!([1, "t"])]
-        {
+        for place in [
+            json!([i64::MAX, "t", "k"]),
+            json!([-250_000_000_000_000_000_i64, "t", "k"]),
+            json!([1, "t\0", "k"]),
+            json!(7),
+            json!([1, "t"]),
+        ] {
             let problem = place_after(&http::write_cursor(CURSOR, &place)).unwrap_err();
             assert_eq!(problem.code(), Code::BadCursor, "{place}");
         }

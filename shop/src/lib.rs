@@ -12,6 +12,7 @@ pub mod plan;
 pub mod ports;
 pub mod processes;
 pub mod progress;
+pub mod schema;
 pub mod settings;
 
 pub mod drive;

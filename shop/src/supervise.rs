@@ -17,7 +17,7 @@ use crate::home::{DATABASES, Phase, Running};
 use crate::keeper::Keeper;
 use crate::plan::{OURS, Plan};
 use crate::progress::{Step, say};
-use crate::{Home, processes, up};
+use crate::{Home, processes, schema, up};
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -134,6 +134,7 @@ async fn start_postgres(
     keeper.keep(plan.run_postgres(), until.clone());
     keeper.healthy("postgres").await?;
     postgres::create_owned(&config, &DATABASES).await.context("cannot make the databases")?;
+    schema::check(&plan.home, &config).await?;
     step.done(&format!("127.0.0.1:{}, four databases", config.port));
     Ok(())
 }

@@ -251,6 +251,37 @@ async fn what_a_killed_supervisor_left_is_named_and_ended() {
     assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
 }
 
+/// What an earlier build has migrated is kept for it; nobody starts half of the shop on it.
+#[tokio::test]
+async fn a_home_of_another_schema_is_kept_and_not_started() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let up = ["up", "--detach", "--base-port", &base(6).to_string()];
+    let first = programs.shop(&home, &up);
+    assert!(first.status.success(), "{}", said(&first));
+    let stack = shop::Home::at(&home).unwrap().stack().unwrap();
+    let url = stack.database_as_superuser("orders");
+    let mut orders = sqlx::PgConnection::connect(&url).await.unwrap();
+    let earlier = "create table _sqlx_migrations (version bigint, checksum bytea);
+                   insert into _sqlx_migrations values (1, 'of an earlier text')";
+    sqlx::raw_sql(earlier).execute(&mut orders).await.unwrap();
+    assert!(programs.shop(&home, &["down"]).status.success());
+
+    for _ in 0..2 {
+        let refused = programs.shop(&home, &up);
+        let said = said(&refused);
+        assert!(!refused.status.success(), "{said}");
+        assert!(said.contains("schema of another build (database orders, migration 1)"), "{said}");
+        assert!(said.contains("`shop down --fresh`"), "{said}");
+        assert!(!said.contains("is up"), "{said}");
+        assert_eq!(left_in(&home), Vec::<String>::new());
+        assert!(stack.data.join("PG_VERSION").exists());
+    }
+
+    assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
+    assert!(!stack.data.exists());
+}
+
 #[test]
 fn a_home_that_cannot_be_is_refused_before_anything_is_made() {
     use std::os::unix::ffi::OsStrExt as _;

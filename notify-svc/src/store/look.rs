@@ -50,8 +50,8 @@ pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
 pub async fn of_order(
     db: &mut PgConnection,
     order: OrderId,
-    after: Option<Uuid>,
-    limit: usize,
+    after: Option<NotificationId>,
+    limit: i64,
 ) -> sqlx::Result<Vec<Kept>> {
     let ids: Option<Vec<Uuid>> = sqlx::query_scalar!(
         r#"-- look.of_order
@@ -66,9 +66,9 @@ pub async fn of_order(
     .fetch_optional(&mut *db)
     .await?;
     let mut ids = ids.unwrap_or_default();
-    ids.retain(|id| after.is_none_or(|after| *id > after));
+    ids.retain(|id| after.is_none_or(|after| *id > after.uuid()));
     ids.sort_unstable();
-    ids.truncate(limit);
+    ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     notifications(db, &ids).await
 }
 

@@ -92,19 +92,20 @@ pub(super) async fn entries(
     let customer = named(&customer)?;
     let page = params.take_page()?;
     params.finish()?;
-    let after: Option<i64> =
-        page.cursor.map(|cursor| http::read_cursor(ENTRIES, &cursor)).transpose()?;
+    let after: Option<i64> = page.place(ENTRIES)?;
     let mut db = site.pool.acquire().await?;
     store::account(&mut db, &customer).await?.ok_or_else(|| unknown(customer.as_str()))?;
-    // One more than asked for tells whether there is another page.
-    let found =
-        store::entries(&mut db, &customer, after.unwrap_or_default(), page.limit + 1).await?;
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let shown = &found[..found.len().min(limit)];
-    let views: Vec<_> = shown.iter().map(EntryView::from).collect();
-    let more = found.len() > limit;
-    let next = shown.last().filter(|_| more).map(|last| http::write_cursor(ENTRIES, &last.seq));
-    Ok(http::list(&views, next))
+    // One more than asked for tells whether there is another page; the one before them, whether the
+    // cursor was given: what was shown is there for good.
+    let before = after.unwrap_or_default().saturating_sub(1);
+    let found = store::entries(&mut db, &customer, before, page.limit + 2).await?;
+    let shown = match (after, &found[..]) {
+        (None, all) => all,
+        (Some(after), [first, rest @ ..]) if first.seq == after => rest,
+        (Some(_), _) => return Err(http::bad_cursor()),
+    };
+    let items = shown.iter().map(|entry| (entry.seq, EntryView::from(entry)));
+    Ok(http::page(ENTRIES, page.limit, items, None))
 }
 
 impl Site {

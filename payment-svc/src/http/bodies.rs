@@ -38,8 +38,8 @@ pub(super) fn well_formed(amount: Amount) -> Result<AmountRequest, Problem> {
     let refused = |pointer, code, detail: String| {
         Err(Problem::new(code, detail.clone()).at(pointer, code, detail))
     };
-    let Ok(currency) = currency.map(|code| Currency::parse(&code)).transpose() else {
-        let unknown = "is not a currency of ISO 4217".to_owned();
+    let Ok(currency) = currency.map(|code| Currency::in_force(&code)).transpose() else {
+        let unknown = "is not a currency of ISO 4217 in force".to_owned();
         return refused("/amount/currency", Code::UnknownCurrency, unknown);
     };
     match Money::parse(&text, currency.unwrap_or(Currency::USD)) {
@@ -136,8 +136,8 @@ pub(super) fn currency(fields: &mut Fields<'_>) -> Option<Currency> {
         return Some(Currency::USD);
     }
     fields.parsed("currency", |code| {
-        let unknown = (Code::UnknownCurrency, "is not a currency of ISO 4217".into());
-        Currency::parse(code).map_err(|_| unknown)
+        let unknown = (Code::UnknownCurrency, "is not a currency of ISO 4217 in force".into());
+        Currency::in_force(code).map_err(|_| unknown)
     })
 }
 

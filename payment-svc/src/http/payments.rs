@@ -16,7 +16,6 @@ use mailbox::{Answer, Command, CommandError, Outcome};
 use proto::{OrderId, PaymentId};
 use service::Asked;
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
 use super::{Answered, Site, bodies};
 use crate::{
@@ -32,8 +31,6 @@ const NEWS_WAIT: Duration = Duration::from_secs(2);
 /// How long one who pays waits in all: for the news, for the commit and for the outcome, which
 /// alone may take longer if `Prefer` says so. The gateway waits longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What cursors of an order's payments are told apart by.
-const PAYMENTS: &str = "payments";
 
 pub(super) async fn pay(
     State(site): State<Site>,
@@ -76,18 +73,16 @@ pub(super) async fn show(
     Ok(http::resource(&headers, &view))
 }
 
-/// An order has one payment: the first page has it, and a cursor leads behind it.
 pub(super) async fn of_order(State(site): State<Site>, mut params: Params) -> Answered {
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
-    let page = params.take_page()?;
+    // An order has one payment, so there is never a next page.
+    params.take_page()?.first_only()?;
     params.finish()?;
     let order = order
         .ok_or_else(|| Problem::new(Code::BadParameter, "the parameter order_id is missing"))?;
-    let after: Option<Uuid> =
-        page.cursor.map(|cursor| http::read_cursor(PAYMENTS, &cursor)).transpose()?;
-    let root = if after.is_none() { site.root(order).await? } else { None };
+    let root = site.root(order).await?;
     let views: Vec<_> = root.iter().filter_map(PaymentView::of).collect();
     Ok(http::list(&views, None))
 }

@@ -44,8 +44,18 @@ fn version(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn counted(checked: i64, wrong: i64, first: Option<String>) -> Counted {
-    Counted { checked: count(checked), wrong: count(wrong), first }
+/// How many rows were compared with what they have to agree with, and how many do not.
+struct CountedRow {
+    checked: i64,
+    wrong: i64,
+    /// One of those that do not.
+    first: Option<String>,
+}
+
+impl From<CountedRow> for Counted {
+    fn from(CountedRow { checked, wrong, first }: CountedRow) -> Self {
+        Self { checked: count(checked), wrong: count(wrong), first }
+    }
 }
 
 /// Forgets what the database said of these orders: those that are gone must not be remembered.

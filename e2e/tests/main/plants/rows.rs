@@ -73,7 +73,8 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "a late order is held after its cancellation",
         ("stock", STOCK),
-        "update reservations set status = 'held', expires_at = now() + interval '1 hour' where reservation_id = '$back'",
+        "update reservations set status = 'held', expires_at = now() + interval '1 hour'
+        where reservation_id = '$back'",
         "stock_agrees",
     ),
     plant(
@@ -85,21 +86,25 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "one piece is reserved instead of two",
         ("stock", STOCK),
-        "update reservations set allocations = jsonb_set(allocations, '{0,quantity}', '1') where reservation_id = '$card';
+        "update reservations set allocations = jsonb_set(allocations, '{0,quantity}', '1')
+        where reservation_id = '$card';
         update stock set sold = sold - 1, on_hand = on_hand + 1 where sku = '$mug'",
         "stock_agrees",
     ),
     plant(
         "another product is reserved",
         ("stock", STOCK),
-        "update reservations set allocations = jsonb_set(allocations, '{0,sku}', '\"$cup\"') where reservation_id = '$card'",
+        "update reservations set allocations = jsonb_set(allocations, '{0,sku}', '\"$cup\"')
+        where reservation_id = '$card'",
         "stock_agrees",
     ),
     plant(
         "an account is charged twice",
         ("payments", MONEY),
-        "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
-        values ('$ann', gen_random_uuid(), 'capture', 'available', 'shop', 10, 'USD', '$wallet', now());
+        "insert into ledger_entries
+            (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
+        values ('$ann', gen_random_uuid(), 'capture', 'available', 'shop', 10, 'USD', '$wallet',
+            now());
         update accounts set balance = balance - 10 where customer_id = '$ann'",
         "ledger_balances",
     ),
@@ -112,7 +117,8 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "the total is not the sum of the lines",
         ("orders", ORDERS),
-        "update orders set lines = jsonb_set(lines, '{0,unit_price}', '\"4.99\"') where order_id = '$card'",
+        "update orders set lines = jsonb_set(lines, '{0,unit_price}', '\"4.99\"')
+        where order_id = '$card'",
         "orders_agree",
     ),
     plant(
@@ -124,15 +130,18 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "money goes back twice",
         ("payments", MONEY),
-        "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
-        values ('$ann', gen_random_uuid(), 'refund', 'shop', 'available', 10, 'USD', '$back', now());
+        "insert into ledger_entries
+            (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
+        values ('$ann', gen_random_uuid(), 'refund', 'shop', 'available', 10, 'USD', '$back',
+            now());
         update accounts set balance = balance + 10 where customer_id = '$ann'",
         "ledger_balances",
     ),
     plant(
         "captured money of a cancelled order stays",
         ("payments", MONEY),
-        "update payments set undoing = 'voided', refunded = 0, refunds = 0 where order_id = '$back'",
+        "update payments set undoing = 'voided', refunded = 0, refunds = 0
+        where order_id = '$back'",
         "money_agrees",
     ),
     plant(
@@ -150,8 +159,10 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "money is held for an order that has ended",
         ("payments", MONEY),
-        "insert into holds (customer_id, order_id, amount, state) values ('$ann', '$back', 5, 'held');
-        insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
+        "insert into holds (customer_id, order_id, amount, state)
+        values ('$ann', '$back', 5, 'held');
+        insert into ledger_entries
+            (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at)
         values ('$ann', gen_random_uuid(), 'hold', 'available', 'held', 5, 'USD', '$back', now());
         update accounts set held = held + 5 where customer_id = '$ann'",
         "holds_end",
@@ -173,50 +184,58 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "an event says other lines than the order has",
         ("orders", ORDERS),
-        "update orders set lines = jsonb_set(lines, '{0,name}', '\"Red mug\"') where order_id = '$card'",
+        "update orders set lines = jsonb_set(lines, '{0,name}', '\"Red mug\"')
+        where order_id = '$card'",
         "contents_agree",
     ),
     plant(
         "an event says other pieces than are held",
         ("stock", STOCK),
-        "update reservations set allocations = jsonb_set(allocations, '{0,warehouse}', '\"north\"') where reservation_id = '$card'",
+        "update reservations set allocations = jsonb_set(allocations, '{0,warehouse}', '\"north\"')
+        where reservation_id = '$card'",
         "contents_agree",
     ),
     plant(
         "the relay writes another time",
         ("orders", &["outbox"]),
-        "update outbox set created_at = created_at + interval '1 second' where key = '$card' and type = 1",
+        "update outbox set created_at = created_at + interval '1 second'
+        where key = '$card' and type = 1",
         "duplicates_identical",
     ),
     plant(
         "the relay writes another trace",
         ("orders", &["outbox"]),
-        "update outbox set trace = set_byte(trace, 0, 255 - get_byte(trace, 0)) where key = '$card' and type = 1",
+        "update outbox set trace = set_byte(trace, 0, 255 - get_byte(trace, 0))
+        where key = '$card' and type = 1",
         "duplicates_identical",
     ),
     plant(
         "the history misses its last row",
         ("orders", ORDERS),
-        "delete from order_events e using orders o where o.order_id = '$card' and e.order_id = o.order_id and e.seq = o.events;
+        "delete from order_events e using orders o
+        where o.order_id = '$card' and e.order_id = o.order_id and e.seq = o.events;
         update orders set events = events - 1 where order_id = '$card'",
         "history_agrees",
     ),
     plant(
         "the history keeps another payload",
         ("orders", ORDERS),
-        "update order_events set payload = payload || '\\x3001' where order_id = '$card' and type = 21",
+        "update order_events set payload = payload || '\\x3001'
+        where order_id = '$card' and type = 21",
         "history_agrees",
     ),
     plant(
         "the history keeps another id",
         ("orders", ORDERS),
-        "update order_events set event_id = gen_random_uuid() where order_id = '$card' and type = 21",
+        "update order_events set event_id = gen_random_uuid()
+        where order_id = '$card' and type = 21",
         "history_agrees",
     ),
     plant(
         "the history is of another time",
         ("orders", ORDERS),
-        "update order_events set at = at - interval '1 hour' where order_id = '$card' and type = 21",
+        "update order_events set at = at - interval '1 hour'
+        where order_id = '$card' and type = 21",
         "history_agrees",
     ),
     plant(
@@ -230,7 +249,8 @@ pub(super) const PLANTS: &[Plant] = &[
         database: "stock",
         tables: &["reservations", "reservation_waits"],
         stopped: "inventory-svc",
-        rows: "update reservation_waits set expires_at = now() - interval '1 hour' where reservation_id = '$open';
+        rows: "update reservation_waits set expires_at = now() - interval '1 hour'
+        where reservation_id = '$open';
         update reservations r set expires_at = w.expires_at
         from reservation_waits w where r.reservation_id = '$open' and w.reservation_id = '$open'",
         check: "nothing_stuck",
@@ -240,8 +260,10 @@ pub(super) const PLANTS: &[Plant] = &[
         database: "orders",
         tables: ORDERS,
         stopped: "order-svc",
-        rows: "update orders set pay_by = date_trunc('second', now()) - interval '1 hour' where order_id = '$open';
-        update order_deadlines d set due_at = o.pay_by from orders o where d.order_id = '$open' and o.order_id = '$open'",
+        rows: "update orders set pay_by = date_trunc('second', now()) - interval '1 hour'
+        where order_id = '$open';
+        update order_deadlines d set due_at = o.pay_by from orders o
+        where d.order_id = '$open' and o.order_id = '$open'",
         check: "nothing_stuck",
     },
     Plant {
@@ -249,7 +271,8 @@ pub(super) const PLANTS: &[Plant] = &[
         database: "payments",
         tables: &["payments", "provider_calls"],
         stopped: "payment-svc",
-        rows: "insert into provider_calls (order_id, kind, number, amount, currency, subject, attempts, leased_until)
+        rows: "insert into provider_calls
+            (order_id, kind, number, amount, currency, subject, attempts, leased_until)
         values ('$card', 'charge', 1, 10, 'USD', 'tok_visa', 1, now() - interval '1 hour')",
         check: "nothing_stuck",
     },
@@ -258,10 +281,12 @@ pub(super) const PLANTS: &[Plant] = &[
         database: "notify",
         tables: &["notices", "notifications", "deliveries"],
         stopped: "notify-svc",
-        rows: "update notices set told = jsonb_set(told, '{0,standing}', '\"queued\"') where order_id = '$card';
+        rows: "update notices set told = jsonb_set(told, '{0,standing}', '\"queued\"')
+        where order_id = '$card';
         update notifications set status = 'queued', sent_at = null where order_id = '$card';
         insert into deliveries (notification_id, leased_until, attempts)
-        select notification_id, now() - interval '1 hour', 1 from notifications where order_id = '$card'",
+        select notification_id, now() - interval '1 hour', 1 from notifications
+        where order_id = '$card'",
         check: "nothing_stuck",
     },
     plant(
@@ -273,7 +298,8 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "nobody is told that a payment is due",
         ("notify", NOTICES),
-        "update notices set told = told - 0 where order_id = '$later' and told -> 0 ->> 'template' = 'payment_due';
+        "update notices set told = told - 0
+        where order_id = '$later' and told -> 0 ->> 'template' = 'payment_due';
         delete from notifications where order_id = '$later' and template = 'payment_due'",
         "customers_told",
     ),
@@ -282,7 +308,8 @@ pub(super) const PLANTS: &[Plant] = &[
         ("notify", NOTICES),
         "delete from notifications where order_id = '$back' and template = 'payment_refunded';
         update notices set told = (
-            select jsonb_agg(news) from jsonb_array_elements(told) as news where news ->> 'template' <> 'payment_refunded'
+            select jsonb_agg(news) from jsonb_array_elements(told) as news
+            where news ->> 'template' <> 'payment_refunded'
         ) where order_id = '$back'",
         "customers_told",
     ),
@@ -302,14 +329,17 @@ pub(super) const PLANTS: &[Plant] = &[
         "an order was answered as placed, and is not there",
         ("orders", &["idempotency_keys"]),
         "update idempotency_keys
-        set body = convert_to(replace(convert_from(body, 'UTF8'), '$card', gen_random_uuid()::text), 'UTF8')
+        set body = convert_to(
+            replace(convert_from(body, 'UTF8'), '$card', gen_random_uuid()::text), 'UTF8'
+        )
         where route = 'POST /v1/orders'",
         "answers_kept",
     ),
     plant(
         "an order was cancelled for another reason than it says",
         ("orders", ORDERS),
-        "update orders set cancel_reason = 'payment_declined', cancelled_by = null where order_id = '$back'",
+        "update orders set cancel_reason = 'payment_declined', cancelled_by = null
+        where order_id = '$back'",
         "orders_agree",
     ),
     plant(

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Each, Which, counted, forget, seconds, version};
+use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::Counted;
 use crate::audit::facts::{Notices, Orders, REFUND, TEMPLATES};
 use crate::audit::{content, inbox, tag};
@@ -92,7 +92,8 @@ fn told(news: &[NewsRow]) -> Notices {
 
 /// What notices say was told against the notifications themselves.
 pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.notifications
         with told as (
             select order_id, t.id as notification_id, t.template, t.standing
@@ -115,8 +116,8 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// The mails that were sent: of each id the random half.
@@ -136,7 +137,8 @@ pub(in crate::audit) async fn mails(db: &mut PgConnection) -> sqlx::Result<Vec<u
 
 /// Deliveries against the notifications that wait for them.
 pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.deliveries
         with compared as (
             select
@@ -153,6 +155,6 @@ pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Each, Which, counted, forget, seconds, version};
+use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::Counted;
 use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
 use crate::audit::facts::{Ending, Order, Orders, Undoing};
@@ -177,7 +177,8 @@ pub(in crate::audit) async fn history(
 
 /// Every order against its own lines and answers: its sum, its status, why it was cancelled.
 pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.sums
         with compared as (
             select
@@ -214,13 +215,14 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<Counte
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Orders that were answered as placed, under a key that is still kept, against the orders.
 pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.answers_of_orders
         with told as (
             select convert_from(body, 'UTF8')::jsonb ->> 'id' as order_id
@@ -237,8 +239,8 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
         left join orders o on o.order_id = t.order_id::uuid"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// A product, as the owner of the catalogue or a reader of it has it.
@@ -274,7 +276,8 @@ pub(in crate::audit) async fn products_seen(
 
 /// Deadlines that run against the orders that they run for.
 pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.deadlines
         with compared as (
             select
@@ -293,6 +296,6 @@ pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<C
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }

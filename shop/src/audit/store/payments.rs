@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Each, Which, counted, forget, seconds, version};
+use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::Counted;
 use crate::audit::content::{self, Amount, Contents};
 use crate::audit::facts::{Orders, Payment, Undoing};
@@ -146,7 +146,8 @@ pub(in crate::audit) async fn holds(db: &mut PgConnection) -> sqlx::Result<Vec<(
 
 /// What the ledger says is held for each order against the holds: nothing is taken beyond one.
 pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.held
         with moved as (
             select
@@ -171,14 +172,15 @@ pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<Counte
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Deposits and payments that were answered as done, under a key that is still kept, against the
 /// ledger and the payments.
 pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.answers_of_payments
         with told as (
             select route, convert_from(body, 'UTF8')::jsonb as answer
@@ -207,13 +209,14 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Every account against the sum of its entries, and what it holds against its holds.
 pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.accounts
         with moved as (
             select
@@ -249,13 +252,14 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Every payment from an account against the entries of its order.
 pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.captures
         with moved as (
             select
@@ -290,13 +294,14 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Calls to the provider against the payments that wait for them.
 pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.calls
         with compared as (
             select
@@ -317,6 +322,6 @@ pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Count
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }

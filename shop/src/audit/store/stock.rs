@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::orders::ProductRow;
-use super::{Each, Which, counted, forget, seconds, version};
+use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::Counted;
 use crate::audit::content::{self, Amount, Contents, PieceRow};
 use crate::audit::facts::{Hold, Orders, Reservation};
@@ -88,7 +88,8 @@ pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Ve
 /// What can be had of each product against what was said of it: below a hundred pieces exactly,
 /// above that within a tenth.
 pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.availability
         with compared as (
             select
@@ -110,13 +111,14 @@ pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Resul
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Every shelf against what was received and what reservations hold and have sold of it.
 pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.shelves
         with received as (
             select sku, warehouse_id, sum(delta) as pieces
@@ -152,13 +154,14 @@ pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Cou
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }
 
 /// Times that run against the holds that they run for.
 pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<Counted> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        CountedRow,
         r#"-- audit.waits
         with compared as (
             select
@@ -176,6 +179,6 @@ pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<Count
         from compared"#
     )
     .fetch_one(db)
-    .await?;
-    Ok(counted(row.checked, row.wrong, row.first))
+    .await
+    .map(Counted::from)
 }

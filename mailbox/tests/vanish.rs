@@ -1,0 +1,100 @@
+//! A database host that vanishes without a word costs seconds: TCP alone would wait for a quarter
+//! of an hour.
+
+use std::{sync::Arc, time::Duration};
+
+use backends::testing::eventually;
+use mailbox::{Command, CommandError, testing::Fixture};
+use sqlx::{Connection, PgConnection, postgres::PgListener};
+use tokio::sync::Mutex;
+
+use crate::{
+    commands::running_with,
+    operators::options,
+    proxy::Proxy,
+    toy::{Toy, ask, clock, hear, prepare, words},
+};
+
+/// Two answers of ten seconds that do not come, and as much again on a busy machine.
+const SECONDS: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn messages_are_settled_within_seconds_after_their_database_has_vanished() {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let proxy = Proxy::before(&database.url()).await;
+    let mut toy = Fixture::new(&proxy.url, Arc::new(Toy), clock);
+    toy.hear(vec![hear("a", 1, "1")]).await;
+
+    proxy.vanish();
+    let heard = tokio::time::timeout(SECONDS, toy.hear(vec![hear("a", 2, "2")])).await;
+
+    assert_eq!(heard, Ok(0), "it is heard, and nothing is set aside");
+    assert_eq!(words(&mut toy, "a").await, ["1", "2"]);
+}
+
+/// Wake-ups for the relay have a session of their own, and go on as well.
+#[tokio::test]
+async fn commands_are_refused_in_time_and_taken_within_seconds_after_their_database_has_vanished() {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let proxy = Proxy::before(&database.url()).await;
+    let mut options = options(proxy.url.clone(), "127.0.0.1:1".to_owned());
+    options.command_deadline = Duration::from_secs(1);
+    let (mailbox, stop, loops) = running_with(options).await;
+    let tell = async |word: &str| mailbox.submit(Command::new(ask("a", word))).await;
+    let mut wake_ups = PgListener::connect(&database.url()).await.unwrap();
+    wake_ups.listen("outbox").await.unwrap();
+    assert_eq!(tell("1").await.unwrap().answer.status, 201);
+    tokio::time::timeout(SECONDS, wake_ups.recv()).await.unwrap().unwrap();
+
+    proxy.vanish();
+
+    assert_eq!(tell("2").await, Err(CommandError::Overloaded));
+    eventually("commands to be taken again", SECONDS, async || {
+        tell("3").await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    let woken = async {
+        loop {
+            tell("more").await.unwrap();
+            let soon = Duration::from_millis(100);
+            if tokio::time::timeout(soon, wake_ups.recv()).await.is_ok_and(|it| it.is_ok()) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(SECONDS, woken).await.expect("the relay is woken again");
+    stop.cancel();
+    // The sweep among them: it has met the vanished host, too.
+    tokio::time::timeout(SECONDS, loops.join_all()).await.expect("all loops end");
+}
+
+/// A process that dies in the middle of a statement: what its transaction holds is free long before
+/// the statement's time is over.
+#[tokio::test]
+async fn a_statement_whose_process_is_gone_holds_nothing_for_long() {
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
+    let sleeps = sqlx::raw_sql("select pg_sleep(600)").execute(toy.db().await);
+    let asked = tokio::time::timeout(Duration::from_millis(300), sleeps).await;
+    assert!(asked.is_err(), "it slept well");
+
+    drop(toy);
+
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let db = Mutex::new(&mut other);
+    // The statement's own time-out is fifteen.
+    eventually("the statement to end", Duration::from_secs(10), async || {
+        let sleeping: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and query like 'select pg_sleep%'",
+        )
+        .fetch_one(&mut **db.lock().await)
+        .await
+        .unwrap();
+        if sleeping == 0 { Ok(()) } else { Err("it sleeps on") }
+    })
+    .await;
+}

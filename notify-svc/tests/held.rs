@@ -1,0 +1,81 @@
+//! A notice, a contact or a delivery that somebody holds: others are told meanwhile.
+
+use std::pin::pin;
+
+use axum::http::HeaderMap;
+use mailbox::{Command, testing::Person};
+use notify_svc::{reactions::Input, world::Contact};
+use proto::CustomerId;
+
+use super::{CUSTOMER, Shop, a_shop, an_order};
+
+/// Gives two commands at once while somebody holds a row: the other is executed before the one that
+/// needs it, which is once the row is free.
+async fn the_other_goes_on(shop: &Shop, select: &str, needs_it: Input, other: Input) {
+    let (mailbox, _running) = shop.running().await;
+    let person = Person::holds(&shop.database.url(), select).await;
+    let mut waits = pin!(mailbox.submit(Command::new(needs_it)));
+    let goes_on = tokio::select! {
+        biased;
+        early = &mut waits => unreachable!("the row is held: {early:?}"),
+        outcome = mailbox.submit(Command::new(other)) => outcome,
+    };
+    goes_on.unwrap();
+    person.ends().await;
+    waits.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_notice_that_somebody_holds_delays_its_order_alone() {
+    let mut shop = a_shop().await.with_contact().await;
+    let orders: Vec<_> = (0..61).map(|_| an_order()).collect();
+    let confirmed: Vec<_> = orders.iter().map(|order| shop.confirmed(*order)).collect();
+    shop.hear(confirmed).await;
+    drop(shop.handed());
+    let select = format!("select * from notices where order_id = '{}'", orders[30]);
+    let person = Person::holds(&shop.database.url(), &select).await;
+
+    let cancelled: Vec<_> = orders.iter().map(|order| shop.cancelled(*order)).collect();
+    shop.hear(cancelled).await;
+
+    let handed: Vec<_> = shop.handed().iter().map(|job| job.order).collect();
+    assert_eq!(handed.len(), 60);
+    assert!(!handed.contains(&orders[30]));
+    person.ends().await;
+    shop.mailbox.until_nothing_waits().await;
+    let handed: Vec<_> = shop.handed().iter().map(|job| job.order).collect();
+    assert_eq!(handed, [orders[30]]);
+}
+
+#[tokio::test]
+async fn a_contact_that_somebody_holds_delays_its_customer_alone() {
+    let shop = a_shop().await.with_contact().await;
+    let put = |customer: &str| Input::PutContact {
+        customer: CustomerId::parse(customer).unwrap(),
+        contact: Contact::default(),
+        headers: HeaderMap::new(),
+    };
+    let select = format!("select * from contacts where customer_id = '{CUSTOMER}'");
+    the_other_goes_on(&shop, &select, put(CUSTOMER), put("another")).await;
+}
+
+/// No load names these rows: who needs one is found by what the lock refuses.
+#[tokio::test]
+async fn a_notification_or_its_delivery_that_somebody_holds_delays_its_record_alone() {
+    for table in ["notifications", "deliveries"] {
+        let mut shop = a_shop().await.with_contact().await;
+        let confirmed = [shop.confirmed(an_order()), shop.confirmed(an_order())];
+        shop.hear(confirmed).await;
+        let jobs = shop.handed();
+        let [held, other] = &jobs[..] else { panic!("two mails, not {}", jobs.len()) };
+        let delivered = |id, order| Input::Delivered { order, id, attempts: 1 };
+        let select = format!("select * from {table} where notification_id = '{}'", held.id);
+
+        let (needs_it, goes_on) =
+            (delivered(held.id, held.order), delivered(other.id, other.order));
+        the_other_goes_on(&shop, &select, needs_it, goes_on).await;
+
+        assert_eq!(shop.said_of_orders().await.len(), 2, "{table}: both are recorded as sent");
+        assert_eq!(shop.count("deliveries").await, 0);
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether this build can go on with the data of an earlier one: looked at before anything of ours
+//! starts, for each service would find out by itself, end, and be started again.
+
+use anyhow::{Context as _, ensure};
+use backends::postgres::Config;
+use sqlx::{
+    Connection as _, PgConnection, SqlSafeStr as _,
+    migrate::{AppliedMigration, Migrate as _, MigrateError, Migration, MigrationType},
+};
+
+use crate::Home;
+
+/// What every database of ours begins with.
+const MAILBOX: &str = include_str!("../migrations/0001_mailbox.sql");
+/// What follows in each.
+const OWN: [(&str, &str); 4] = [
+    ("orders", include_str!("../migrations/0101_orders.sql")),
+    ("payments", include_str!("../migrations/0101_payments.sql")),
+    ("stock", include_str!("../migrations/0101_stock.sql")),
+    ("notify", include_str!("../migrations/0101_notices.sql")),
+];
+/// Where migrations are written down, if any has run.
+const APPLIED: &str = "_sqlx_migrations";
+const UNDEFINED_TABLE: &str = "42P01";
+
+/// Refuses data whose schema is another than this build makes; it is left as it is.
+pub async fn check(home: &Home, config: &Config) -> anyhow::Result<()> {
+    for (database, own) in OWN {
+        let url = config.url(database);
+        let applied = applied(&url).await.with_context(|| format!("cannot look at {database}"))?;
+        let foreign = foreign(&applied, own);
+        ensure!(
+            foreign.is_none(),
+            "the data in {} has the schema of another build (database {database}, migration {}): \
+             it is kept, and the shop is not started. Go on with that build, or forget the data \
+             with `shop down --fresh`",
+            home.path().display(),
+            foreign.unwrap_or_default(),
+        );
+    }
+    Ok(())
+}
+
+async fn applied(url: &str) -> anyhow::Result<Vec<AppliedMigration>> {
+    let mut db = PgConnection::connect(url).await?;
+    let applied = match db.list_applied_migrations(APPLIED).await {
+        Err(MigrateError::Execute(sqlx::Error::Database(error)))
+            if error.code().is_some_and(|code| code == UNDEFINED_TABLE) =>
+        {
+            Vec::new()
+        }
+        applied => applied?,
+    };
+    db.close().await?;
+    Ok(applied)
+}
+
+/// The first migration that this build does not have, or has with another text.
+fn foreign(applied: &[AppliedMigration], own: &'static str) -> Option<i64> {
+    let migration = |version: i64, text: &'static str| {
+        Migration::new(version, "".into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    let ours = [migration(1, MAILBOX), migration(101, own)];
+    let is_ours = |it: &AppliedMigration| {
+        ours.iter().any(|our| our.version == it.version && our.checksum == it.checksum)
+    };
+    applied.iter().find(|it| !is_ours(it)).map(|it| it.version)
+}
