@@ -84,7 +84,7 @@ async fn a_consumer_that_stands_still_is_made_anew_in_place_and_then_reads() {
         stage.send("t", number, "early", &["1"]).await;
     }
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
-    broker.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 10_000]);
+    broker.request_errors(RDKafkaApiKey::OffsetFetch, &vec![refused; 10_000]);
     let renewals = Renewals::default();
     let _heard = metrics::set_default_local_recorder(&renewals);
 

@@ -16,7 +16,7 @@ pub(crate) struct Proxy {
     pub(crate) url: String,
     armed: Arc<AtomicU32>,
     lost: Arc<AtomicU32>,
-    vanished: watch::Sender<()>,
+    vanish: watch::Sender<()>,
 }
 
 impl Proxy {
@@ -27,18 +27,18 @@ impl Proxy {
         let (head, tail) = url.rsplit_once('@').unwrap();
         let (server, database) = tail.split_once('/').unwrap();
         let (armed, lost) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let (vanished, vanishes) = watch::channel(());
+        let (vanish, vanishes) = watch::channel(());
         let faults = Faults { armed: Arc::clone(&armed), lost: Arc::clone(&lost), vanishes };
         #[expect(clippy::disallowed_methods, reason = "the proxy ends with the test's runtime")]
         tokio::spawn(accept(listener, server.to_owned(), faults));
         let url = format!("{head}@127.0.0.1:{port}/{database}");
-        Self { url, armed, lost, vanished }
+        Self { url, armed, lost, vanish }
     }
 
     /// On connections that are open now, nothing arrives any more, and neither side is told, as if
     /// the host behind an address had been replaced. New ones are forwarded.
     pub(crate) fn vanish(&self) {
-        self.vanished.send_replace(());
+        self.vanish.send_replace(());
     }
 
     /// Loses the answers to the next `count` commits.

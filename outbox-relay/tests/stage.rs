@@ -106,7 +106,7 @@ pub(crate) async fn until(session: &mut PgConnection, what: &str, condition: &st
     let text = format!("select ({condition})::int::bigint");
     let session = Mutex::new(session);
     testing::eventually(what, SOON, async || {
-        if number(&mut *session.lock().await, &text).await == 1 { Ok(()) } else { Err(condition) }
+        if number(*session.lock().await, &text).await == 1 { Ok(()) } else { Err(condition) }
     })
     .await;
 }

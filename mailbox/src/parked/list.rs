@@ -104,7 +104,8 @@ pub(crate) async fn unknown_keys(
         ParkedKey,
         r#"-- parked.unknown_keys
         select topic, key, count(*) as "messages!", 'unknown_event' as "class!", min(at) as "since!",
-               'this build does not know ' || string_agg(distinct event_type, ', ') as "reason!"
+               'this build does not know '
+                 || left(string_agg(distinct event_type, ', '), 1000) as "reason!"
         from unknown_events
         where (topic, key) > ($1, $2)
           and ($3::text is null or topic = $3)
