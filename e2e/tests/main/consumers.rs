@@ -75,9 +75,10 @@ fn what_is_paused_by_hand_is_not_read_until_it_is_resumed_and_can_be_read_anew()
         assert_eq!(again, events, "what was read once more happened once");
 
         let done = shop.get("/v1/operations?service=order-svc&limit=200").await.with(200);
+        let again = "all of it again (from the beginning)";
         let done: Vec<_> = done["items"].as_array().unwrap().iter().collect();
         assert!(done.iter().any(|it| it["reason"] == reason.as_str()), "{done:?}");
-        assert!(done.iter().any(|it| it["reason"] == "all of it again"), "{done:?}");
+        assert!(done.iter().any(|it| it["reason"] == again), "{done:?}");
     });
 }
 
