@@ -227,13 +227,15 @@ async fn hold_rows(url: String, done: Arc<AtomicBool>) -> u64 {
     held
 }
 
+/// Half of the time: whoever is the last to commit would else lose every answer, for ever.
 async fn lose_commits(proxy: Arc<Proxy>, done: Arc<AtomicBool>) {
     let mut random = StdRng::seed_from_u64(13);
     while !done.load(Ordering::SeqCst) {
         proxy.lose_commits(1);
         pause(&mut random, 120).await;
+        proxy.lose_commits(0);
+        pause(&mut random, 120).await;
     }
-    proxy.lose_commits(0);
 }
 
 /// As if the sweep had not run for long: positions beyond every leaf.
