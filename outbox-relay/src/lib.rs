@@ -18,6 +18,7 @@ pub mod adopt;
 pub mod config;
 
 mod cadence;
+mod client;
 mod envelope;
 mod lane;
 mod leader;

@@ -17,16 +17,14 @@ use std::{
 
 use rdkafka::{
     ClientConfig, ClientContext, Message,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    producer::{
-        BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-    },
+    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Options, envelope::Kind, poll::Row, traffic::Traffic};
+use crate::{client::Client, config::Options, envelope::Kind, poll::Row, traffic::Traffic};
 
 /// What a message costs beside key and payload, in that account.
 const MESSAGE_COST: usize = 700;
@@ -169,8 +167,8 @@ impl Receipt {
 /// other is acknowledged.
 pub(crate) struct Producer {
     config: ClientConfig,
-    polls: Arc<ThreadedProducer<Callbacks>>,
-    walks: Option<ThreadedProducer<Callbacks>>,
+    polls: Arc<Client<Callbacks>>,
+    walks: Option<Client<Callbacks>>,
     deliveries: Arc<Deliveries>,
 }
 
@@ -329,7 +327,6 @@ fn client(
     config: &mut ClientConfig,
     linger_ms: &str,
     deliveries: &Arc<Deliveries>,
-) -> KafkaResult<ThreadedProducer<Callbacks>> {
-    let callbacks = Callbacks(Arc::clone(deliveries));
-    ThreadedProducer::from_config_and_context(config.set("linger.ms", linger_ms), callbacks)
+) -> KafkaResult<Client<Callbacks>> {
+    Client::create(config.set("linger.ms", linger_ms), Callbacks(Arc::clone(deliveries)))
 }
