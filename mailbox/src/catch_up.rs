@@ -63,7 +63,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         while !known.is_empty() {
             let places = within(unknown::keys_of(db, &known, KEYS)).await?;
             for place in &places {
-                self.take(db, place).await?;
+                self.take_known(db, place, &known).await?;
             }
             if places.is_empty() {
                 break;
@@ -75,9 +75,18 @@ impl<R: Reactor> CatchUp<'_, R> {
     /// Decides one key's kept events, in order, as far as this build knows them.
     pub(crate) async fn take(&self, db: &mut PgConnection, place: &Place) -> Result<(), Fault> {
         let known = self.known(db).await?;
+        self.take_known(db, place, &known).await
+    }
+
+    async fn take_known(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        known: &[String],
+    ) -> Result<(), Fault> {
         let mut size = PIECE;
         loop {
-            let piece = self.take_piece(db, place, &known, size);
+            let piece = self.take_piece(db, place, known, size);
             let taken = tokio::time::timeout(ATTEMPT_LIMIT, piece).await;
             match taken.unwrap_or(Err(Fault::TooSlow)) {
                 Ok(0) => return Ok(()),
@@ -92,7 +101,7 @@ impl<R: Reactor> CatchUp<'_, R> {
                 // One of the piece is to blame: one by one, up to it.
                 Err(error) if size > 1 && is_about_one(&error) => size = 1,
                 Err(error) if is_refusal(&error) => {
-                    self.park_first(db, place, &known, &fault::park(&error)).await?;
+                    self.park_first(db, place, known, &fault::park(&error)).await?;
                 }
                 Err(error) => return Err(error),
             }

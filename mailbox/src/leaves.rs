@@ -14,7 +14,7 @@ use crate::{
     idempotency, inbox, metrics,
     notices::Notices,
     reactor::Reactor,
-    session::{LOCK_TIMEOUT, Session, within},
+    session::{LOCK_TIMEOUT, Session, within, within_limit},
     unknown,
     wake::Wake,
 };
@@ -52,8 +52,7 @@ impl<R: Reactor> Sweep<R> {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut rate = Rate::default();
         loop {
-            let swept = tokio::time::timeout(ROUND, self.once(&mut rate)).await;
-            if let Err(error) = swept.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            if let Err(error) = within_limit(ROUND, self.once(&mut rate)).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
                 self.session.close().await;
             }

@@ -19,7 +19,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a database answers to a small question, or that it does not answer.
 pub(crate) async fn within<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_elapsed| {
+    within_limit(ANSWER_TIMEOUT, answer).await
+}
+
+/// The same for questions that may take so long.
+pub(crate) async fn within_limit<T>(
+    limit: Duration,
+    answer: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_elapsed| {
         let silence = "the database did not answer in time";
         Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, silence)))
     })

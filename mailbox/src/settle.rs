@@ -190,9 +190,8 @@ impl<R: Reactor> Settler<R> {
         entries: &mut [Entry<R::Input>],
         locking: Locking,
     ) {
-        let reactor = Arc::clone(&self.reactor);
-        let wake = self.wake.clone();
-        let catch_up = CatchUp { reactor: &*reactor, wake: &wake, clock: self.clock, locking };
+        let (reactor, wake) = (&*self.reactor, &self.wake);
+        let catch_up = CatchUp { reactor, wake, clock: self.clock, locking };
         for place in places {
             let taken = match self.session.connection().await {
                 Ok(db) => catch_up.take(db, place).await,

@@ -12,6 +12,7 @@ use backends::testing::eventually;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use rdkafka::{
     mocking::MockCluster,
+    producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
@@ -20,8 +21,8 @@ use crate::members::Stage;
 /// Longer than any lookup of offsets waits.
 const AWAY: Duration = Duration::from_secs(12);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_whose_offsets_cannot_be_read_for_a_while_reads_as_soon_as_they_can() {
+/// Four messages, and a coordinator that refuses so many times to tell a group's offsets.
+async fn refused_offsets(times: usize) -> (MockCluster<'static, DefaultProducerContext>, Stage) {
     let broker = MockCluster::new(1).unwrap();
     broker.create_topic("t", 4, 1).unwrap();
     let stage = Stage::on(broker.bootstrap_servers(), vec!["t"]).await;
@@ -30,7 +31,13 @@ async fn a_group_whose_offsets_cannot_be_read_for_a_while_reads_as_soon_as_they_
     }
     // Not worth a retry for the client: it says so at once.
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
-    broker.request_errors(RDKafkaApiKey::OffsetFetch, &[refused; 1_000]);
+    broker.request_errors(RDKafkaApiKey::OffsetFetch, &vec![refused; times]);
+    (broker, stage)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_whose_offsets_cannot_be_read_for_a_while_reads_as_soon_as_they_can() {
+    let (broker, stage) = refused_offsets(1_000).await;
 
     let member = stage.start("").await;
     member.joined().await;
@@ -77,14 +84,7 @@ impl Recorder for Renewals {
 /// On one thread, so that the recorder hears all of it. It takes the watchdog's minute.
 #[tokio::test]
 async fn a_consumer_that_stands_still_is_made_anew_in_place_and_then_reads() {
-    let broker = MockCluster::new(1).unwrap();
-    broker.create_topic("t", 4, 1).unwrap();
-    let stage = Stage::on(broker.bootstrap_servers(), vec!["t"]).await;
-    for number in 0..4 {
-        stage.send("t", number, "early", &["1"]).await;
-    }
-    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
-    broker.request_errors(RDKafkaApiKey::OffsetFetch, &vec![refused; 10_000]);
+    let (broker, stage) = refused_offsets(10_000).await;
     let renewals = Renewals::default();
     let _heard = metrics::set_default_local_recorder(&renewals);
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     operators::options,
-    toy::{Add, Toy, World, prepare},
+    toy::{ADDED, Add, TOPIC, Toy, World, prepare},
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,14 +35,25 @@ pub(crate) struct Place {
     pub(crate) offset: i64,
 }
 
-/// The toy, hearing topics of the test's own, and remembering what it read.
+/// The toy, hearing topics and knowing types of the test's own, and remembering what it read.
 pub(crate) struct Listener {
     topics: &'static [&'static str],
     compacted: &'static [&'static str],
+    types: &'static [&'static str],
     read: Mutex<Vec<Place>>,
 }
 
 impl Listener {
+    /// On these topics, like the toy for the rest.
+    fn of(topics: &'static [&'static str], compacted: &'static [&'static str]) -> Self {
+        Self { topics, compacted, types: &[ADDED], read: Mutex::default() }
+    }
+
+    /// On the toy's topic, knowing these types.
+    pub(crate) fn knowing(types: &'static [&'static str]) -> Self {
+        Self { types, ..Self::of(&[TOPIC], &[]) }
+    }
+
     /// Every message that was read, each time it was.
     pub(crate) fn heard(&self) -> Vec<Place> {
         self.read.lock().unwrap().clone()
@@ -62,7 +73,7 @@ impl Reactor for Listener {
     }
 
     fn is_known(&self, event_type: &str) -> bool {
-        Toy.is_known(event_type)
+        self.types.contains(&event_type)
     }
 
     fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
@@ -225,7 +236,7 @@ impl Member {
         topics: &'static [&'static str],
         compacted: &'static [&'static str],
     ) -> Self {
-        let listener = Arc::new(Listener { topics, compacted, read: Mutex::default() });
+        let listener = Arc::new(Listener::of(topics, compacted));
         let (mailbox, loops) = Mailbox::open(options, Arc::clone(&listener)).await.unwrap();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

@@ -24,7 +24,8 @@ pub(crate) fn options(database_url: String, kafka: String) -> Options {
     }
 }
 
-async fn desk() -> (Fixture<Toy>, Mailbox<Toy>) {
+/// A toy on a database of its own, and the mailbox that operators ask.
+pub(crate) async fn desk() -> (Fixture<Toy>, Mailbox<Toy>) {
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
     let toy = Fixture::new(&database.url(), Arc::new(Toy), clock);

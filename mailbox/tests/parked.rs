@@ -1,27 +1,15 @@
 //! Parked messages of every size: each parks its own key and nothing else, none is lost, and
 //! looking at them costs the same whatever was sent.
 
-use std::sync::Arc;
-
 use mailbox::{
-    Mailbox, Mended, Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, key_text,
-    testing::Fixture,
+    Mended, Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, key_text,
 };
 use uuid::Uuid;
 
 use crate::{
-    operators::options,
-    toy::{ADDED, TOPIC, Toy, clock, hear, prepare, words},
+    operators::desk,
+    toy::{ADDED, TOPIC, clock, hear, words},
 };
-
-async fn desk() -> (Fixture<Toy>, Mailbox<Toy>) {
-    let database = backends::testing::database().await;
-    prepare(&database.url()).await;
-    let toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
-    let options = options(database.url(), "127.0.0.1:1".to_owned());
-    let (mailbox, _loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
-    (toy, mailbox)
-}
 
 /// A message that no build can read.
 fn poison(key: &[u8], version: i64, bytes: usize) -> Message {

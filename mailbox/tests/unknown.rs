@@ -5,18 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use backends::testing::{TestDatabase, eventually};
 use mailbox::{
-    Announced, Decided, HeldRow, Locking, Mailbox, Message, OperatorError, Park, ParkedQuery,
-    Reactor, Reading, Turn,
+    Mailbox, Message, OperatorError, ParkedQuery, Reactor,
     testing::{Fixture, Person},
 };
-use sqlx::PgConnection;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    members::Listener,
     operators::{a_key, options, under},
-    toy::{ADDED, Add, TOPIC, Toy, World, clock, hear, prepare, words},
+    toy::{ADDED, TOPIC, Toy, clock, hear, prepare, words},
 };
 
 /// A type that was added to the toy's topic.
@@ -24,59 +23,15 @@ const DOUBLED: &str = "toy.v1.Doubled";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The toy's next build: it knows one type more.
-struct NextToy;
-
-impl Reactor for NextToy {
-    type Input = Add;
-    type World = World;
-
-    fn hears(&self) -> &'static [&'static str] {
-        Toy.hears()
-    }
-
-    fn is_known(&self, event_type: &str) -> bool {
-        event_type == DOUBLED || Toy.is_known(event_type)
-    }
-
-    fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
-        Toy.read(message)
-    }
-
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Add],
-        locking: Locking,
-    ) -> sqlx::Result<World> {
-        Toy.load(db, batch, locking).await
-    }
-
-    fn held(&self, world: &World, add: &Add) -> Option<HeldRow> {
-        Toy.held(world, add)
-    }
-
-    fn heard<'w>(&self, world: &'w mut World, input: &Add) -> Option<&'w mut i64> {
-        Toy.heard(world, input)
-    }
-
-    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Decided, Park> {
-        Toy.decide(world, add, turn)
-    }
-
-    fn closing(&self, world: &mut World, turn: &Turn) -> Vec<Announced> {
-        Toy.closing(world, turn)
-    }
-
-    async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-        Toy.save(db, world).await
-    }
+fn next_toy() -> Listener {
+    Listener::knowing(&[ADDED, DOUBLED])
 }
 
 /// One database, and both builds of the toy on it.
 struct Stage {
     database: TestDatabase,
     old: Fixture<Toy>,
-    new: Fixture<NextToy>,
+    new: Fixture<Listener>,
 }
 
 impl Stage {
@@ -84,7 +39,7 @@ impl Stage {
         let database = backends::testing::database().await;
         prepare(&database.url()).await;
         let old = Fixture::new(&database.url(), Arc::new(Toy), clock);
-        let new = Fixture::new(&database.url(), Arc::new(NextToy), clock);
+        let new = Fixture::new(&database.url(), Arc::new(next_toy()), clock);
         Self { database, old, new }
     }
 
@@ -191,7 +146,7 @@ async fn a_kept_event_that_cannot_be_decided_parks_its_key_and_no_other() {
     assert_eq!(stage.words("b").await, Vec::<String>::new());
     assert_eq!(stage.words("c").await, ["c1"], "nobody else is blamed");
     assert_eq!(stage.kept().await, 0);
-    let desk = stage.desk(NextToy).await;
+    let desk = stage.desk(next_toy()).await;
     let keys = desk.parked().await.unwrap();
     let told: Vec<_> = keys.iter().map(|it| (&*it.key, &*it.class, it.messages)).collect();
     assert_eq!(told.len(), 2, "{told:?}");
@@ -231,7 +186,7 @@ async fn what_was_kept_before_a_key_stopped_is_taken_before_it_is_released() {
     poison.payload = vec![0xff];
     stage.old.hear(vec![doubled("a", 1, "1"), poison, hear("a", 3, "3")]).await;
 
-    let desk = stage.desk(NextToy).await;
+    let desk = stage.desk(next_toy()).await;
     desk.discard(TOPIC, "a", "a test", None).await.unwrap();
     desk.release(TOPIC, "a", None).await.unwrap();
     assert_eq!(stage.words("a").await, ["1", "3"]);
@@ -244,7 +199,7 @@ async fn the_sweep_takes_what_no_message_follows_and_tells_what_stays() {
     stage.old.hear(vec![doubled("a", 1, "1"), stranger]).await;
 
     let options = options(stage.database.url(), "127.0.0.1:1".to_owned());
-    let (desk, loops) = Mailbox::open(options, Arc::new(NextToy)).await.unwrap();
+    let (desk, loops) = Mailbox::open(options, Arc::new(next_toy())).await.unwrap();
     let stop = CancellationToken::new();
     let (_, sweep) = loops.into_iter().find(|(name, _)| *name == "sweep").unwrap();
     let sweeping = sweep(stop.clone());

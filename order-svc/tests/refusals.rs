@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::{body::Body, http::Request};
+use backends::testing::eventually;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Mutex;
 
 use super::http::{Server, a_server, two_mugs};
 
@@ -159,6 +162,12 @@ async fn a_refusal_of_many_lines_tells_twenty_and_counts_the_others() {
     assert_eq!(told.body["errors_omitted"], 80);
 }
 
+/// A look at the catalogue that found nothing: the pool has its first session back, which rests.
+const FIRST_LOOK: &str = "select exists (
+    select from pg_stat_activity
+    where datname = current_database() and state = 'idle' and query = 'rollback'
+)";
+
 #[tokio::test]
 async fn a_product_just_listed_can_be_ordered_at_once() {
     let Server { mut shop, edge, router, commands: _commands, .. } = a_server().await;
@@ -170,8 +179,15 @@ async fn a_product_just_listed_can_be_ordered_at_once() {
         .body(Body::from(body.to_string()))
         .unwrap();
 
+    let mut looks = PgConnection::connect(&shop.database.url()).await.unwrap();
     let listing = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let db = Mutex::new(&mut looks);
+        eventually("a first look at the catalogue", Duration::from_secs(10), async || {
+            let looked: bool =
+                sqlx::query_scalar(FIRST_LOOK).fetch_one(&mut **db.lock().await).await.unwrap();
+            if looked { Ok(()) } else { Err("no session has looked") }
+        })
+        .await;
         shop.list("pot", "29.99", 5).await;
     };
     let (answer, ()) = tokio::join!(edge.answer(router, request), listing);

@@ -58,9 +58,7 @@ async fn list<R: Reactor>(
     let page = params.take_page()?;
     params.finish()?;
     check_service(wanted.as_deref(), desk.service)?;
-    if page.cursor.is_some() {
-        return Err(Problem::new(Code::BadCursor, "the list is one page"));
-    }
+    page.first_only()?;
     let lane = desk.mailbox.lane().await.map_err(|error| unanswered(&error))?;
     Ok(http::list(&[view(desk.service, lane)], None))
 }

@@ -11,7 +11,6 @@ mod lanes;
 mod money;
 mod operations;
 mod operators;
-mod page;
 mod parked;
 mod replays;
 

@@ -18,11 +18,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::ask::{Asked, key_reused, outcome, refusal, told};
 use crate::operators::{Desk, REASON_CHARS_MAX, check_service, unanswered};
-use crate::{
-    ask::{Asked, key_reused, outcome, refusal, told},
-    page::within_a_page,
-};
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
@@ -70,18 +67,17 @@ async fn list<R: Reactor>(
     params.finish()?;
     check_service(wanted.as_deref(), desk.service)?;
     let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
-    let query = ParkedQuery { class, topic, after, limit: page.limit };
+    // One more than asked for tells whether there is another page.
+    let query = ParkedQuery { class, topic, after, limit: page.limit + 1 };
     let keys = desk.mailbox.parked_page(&query).await.map_err(|error| unanswered(&error))?;
-    let is_last = i64::try_from(keys.len()) != Ok(page.limit);
-    let keys = keys.into_iter().map(|key| (cursor_at(&key), desk.view(key)));
-    let (views, end) = within_a_page(keys)?;
-    Ok(http::list(&views, end.or_next(is_last)))
+    let items = keys.into_iter().map(|key| (place_of(&key), desk.view(key)));
+    Ok(http::page(CURSOR, page.limit, items, None))
 }
 
-fn cursor_at(key: &ParkedKey) -> String {
+fn place_of(key: &ParkedKey) -> Cursor {
     // A row's time has microseconds, and fits until the year 294276.
     let micros = i64::try_from(key.since.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX);
-    http::write_cursor(CURSOR, &(micros, &key.topic, &key.key))
+    (micros, key.topic.clone(), key.key.clone())
 }
 
 fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
@@ -104,21 +100,16 @@ async fn show<R: Reactor>(
     let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let page = params.take_page()?;
     params.finish()?;
-    let after = match &page.cursor {
-        Some(cursor) => http::read_cursor::<i64>(MESSAGES_CURSOR, cursor)?,
-        None => 0,
-    };
-    let messages = desk.mailbox.parked_messages(&topic, &key, after, page.limit);
-    let messages = messages.await.map_err(|error| unanswered(&error))?;
-    if messages.is_empty() && page.cursor.is_none() {
+    let after: Option<i64> = page.place(MESSAGES_CURSOR)?;
+    // One more than asked for tells whether there is another page.
+    let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
+    let messages = desk.mailbox.parked_messages(&topic, &key, from, limit).await;
+    let messages = messages.map_err(|error| unanswered(&error))?;
+    if messages.is_empty() && after.is_none() {
         return Err(not_parked());
     }
-    let is_last = i64::try_from(messages.len()) != Ok(page.limit);
-    let views = messages.iter().map(|message| {
-        (http::write_cursor(MESSAGES_CURSOR, &message.parked_id), view(&topic, message))
-    });
-    let (views, end) = within_a_page(views)?;
-    Ok(http::list(&views, end.or_next(is_last)))
+    let items = messages.iter().map(|it| (it.parked_id, view(&topic, it)));
+    Ok(http::page(MESSAGES_CURSOR, page.limit, items, None))
 }
 
 async fn show_one<R: Reactor>(
@@ -310,16 +301,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_page_of_large_messages_ends_before_a_mebibyte_and_goes_on_after_its_last() {
+    #[tokio::test]
+    async fn a_page_of_large_messages_ends_before_a_mebibyte_and_goes_on_after_its_last() {
         let messages: Vec<_> = (1..=200).map(large).collect();
-        let items = messages.iter().map(|it| (it.parked_id.to_string(), view("t", it)));
-        let (page, end) = within_a_page(items).unwrap();
+        let items = messages.iter().map(|it| (it.parked_id, view("t", it)));
+        let page = http::page(MESSAGES_CURSOR, 200, items, None);
 
-        let last = page.last().unwrap()["parked_id"].to_string();
-        assert!(page.len() > 20 && page.len() < 200, "{}", page.len());
-        assert!(serde_json::to_vec(&page).unwrap().len() < 1024 * 1024);
-        assert_eq!(end.or_next(true), Some(last), "it is not the last although all was fetched");
+        let bytes = axum::body::to_bytes(page.into_body(), 1024 * 1024 - 1).await.unwrap();
+        let page: Value = serde_json::from_slice(&bytes).unwrap();
+        let items = page["items"].as_array().unwrap();
+        let last = items.last().unwrap()["parked_id"].as_i64().unwrap();
+        assert!(items.len() > 20 && items.len() < 200, "{}", items.len());
+        let next = page["next_cursor"].as_str().expect("not the last although all was fetched");
+        assert_eq!(http::read_cursor::<i64>(MESSAGES_CURSOR, next).unwrap(), last);
     }
 
     #[test]
@@ -352,7 +346,7 @@ mod tests {
             reason: String::new(),
             since,
         };
-        let place = place_after(&cursor_at(&key)).unwrap();
+        let place = place_after(&http::write_cursor(CURSOR, &place_of(&key))).unwrap();
         assert_eq!(place, ParkedPlace { since, topic: key.topic, key: key.key });
     }
 }

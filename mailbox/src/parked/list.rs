@@ -5,6 +5,8 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::REASON_CHARS_MAX;
+
 /// Bytes of a payload that a list shows.
 pub const PAYLOAD_SHOWN_MAX: i32 = 16 * 1024;
 
@@ -105,7 +107,7 @@ pub(crate) async fn unknown_keys(
         r#"-- parked.unknown_keys
         select topic, key, count(*) as "messages!", 'unknown_event' as "class!", min(at) as "since!",
                'this build does not know '
-                 || left(string_agg(distinct event_type, ', '), 1000) as "reason!"
+                 || left(string_agg(distinct event_type, ', '), $5) as "reason!"
         from unknown_events
         where (topic, key) > ($1, $2)
           and ($3::text is null or topic = $3)
@@ -115,7 +117,8 @@ pub(crate) async fn unknown_keys(
         after.map_or("", |place| &place.topic),
         after.map_or("", |place| &place.key),
         query.topic.as_deref(),
-        query.limit
+        query.limit,
+        i32::try_from(REASON_CHARS_MAX).unwrap_or(i32::MAX)
     )
     .fetch_all(db)
     .await
