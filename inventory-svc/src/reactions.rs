@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use mailbox::{Announced, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
+use mailbox::{OutboxEvent, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
 use proto::{OrderId, Sku, WarehouseId, orders, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -123,7 +123,7 @@ impl Reactor for Inventory {
     }
 
     /// A product is said at most once for a batch, however many of its inputs changed it.
-    fn closing(&self, world: &mut World, turn: &Turn) -> Vec<Announced> {
+    fn closing(&self, world: &mut World, turn: &Turn) -> Vec<OutboxEvent> {
         let World { products, stock, to_say, said, .. } = world;
         let mut announced = Vec::new();
         for (sku, Kept { now: product, .. }) in products {

@@ -16,7 +16,7 @@ use crate::{
     message::{Park, Trace},
     metrics, outbox,
     parked::{self, Place},
-    reactor::{Announced, Answer, Reactor, Turn},
+    reactor::{OutboxEvent, Answer, Reactor, Turn},
 };
 
 /// What follows where a message cannot be decided.
@@ -49,7 +49,7 @@ pub(crate) struct Batch<'a, R: Reactor> {
     pub(crate) reasons: HashMap<usize, Park>,
     /// Answers of this batch that a repetition within it is told, too.
     answers: HashMap<Name, (&'a IdempotencyKey, Answer)>,
-    pub(crate) announced: Vec<(Announced, Option<Trace>)>,
+    pub(crate) announced: Vec<(OutboxEvent, Option<Trace>)>,
 }
 
 impl<'a, R: Reactor> Batch<'a, R> {

@@ -3,13 +3,13 @@
 use anyhow::{Context, ensure};
 use sqlx::PgConnection;
 
-use crate::{message::Trace, reactor::Announced};
+use crate::{message::Trace, reactor::OutboxEvent};
 
 /// Appends events in the order given: for one key that is the order of its versions, because the
 /// writer holds the lock on the key's root.
 pub(crate) async fn append(
     db: &mut PgConnection,
-    events: &[(Announced, Option<Trace>)],
+    events: &[(OutboxEvent, Option<Trace>)],
 ) -> sqlx::Result<()> {
     let mut columns = Columns::default();
     for (event, trace) in events {

@@ -73,7 +73,7 @@ pub trait Reactor: Send + Sync + 'static {
 
     /// Called once after the batch's last decision: what is announced for the batch as a whole,
     /// such as a product that many orders changed.
-    fn closing(&self, _world: &mut Self::World, _turn: &Turn) -> Vec<Announced> {
+    fn closing(&self, _world: &mut Self::World, _turn: &Turn) -> Vec<OutboxEvent> {
         Vec::new()
     }
 
@@ -148,14 +148,14 @@ impl Turn {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decided {
     /// Events to append to the outbox, in this order.
-    pub announced: Vec<Announced>,
+    pub announced: Vec<OutboxEvent>,
     /// What a command is told; ignored for messages.
     pub answer: Answer,
 }
 
 /// One event for the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announced {
+pub struct OutboxEvent {
     /// From [`Turn::new_id`].
     pub event_id: Uuid,
     /// The Kafka key.

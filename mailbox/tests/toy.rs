@@ -6,7 +6,7 @@ use std::{
 };
 
 use mailbox::{
-    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn,
+    OutboxEvent, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn,
     testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
@@ -164,7 +164,7 @@ impl Reactor for Toy {
         counter.total += 1;
         counter.said += 1;
         world.effects.push((add.key.clone(), add.word.clone()));
-        let announced = Announced {
+        let announced = OutboxEvent {
             event_id: turn.new_id(),
             key: add.key.clone().into_bytes(),
             version: counter.said,
@@ -176,7 +176,7 @@ impl Reactor for Toy {
         Ok(Decided { announced: vec![announced], answer: Answer { status: 201, headers, body } })
     }
 
-    fn closing(&self, world: &mut World, _turn: &Turn) -> Vec<Announced> {
+    fn closing(&self, world: &mut World, _turn: &Turn) -> Vec<OutboxEvent> {
         panic_at("closing", world.effects.iter().map(|(_, word)| word.as_str()));
         Vec::new()
     }

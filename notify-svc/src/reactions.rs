@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, mem};
 use axum::http::HeaderMap;
 use chassis::http;
 use mailbox::{
-    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+    OutboxEvent, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
 };
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
@@ -217,7 +217,7 @@ fn apply(
     order: OrderId,
     event: &Event,
     turn: &Turn,
-) -> (Vec<Announced>, Option<crate::domain::Told>) {
+) -> (Vec<OutboxEvent>, Option<crate::domain::Told>) {
     let root = &mut world.roots.entry(order).or_default().now;
     let decision = decide(mem::take(&mut root.notice), event);
     root.notice = decision.state;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mailbox::{Announced, Turn};
+use mailbox::{OutboxEvent, Turn};
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -84,7 +84,7 @@ impl World {
         details: Option<&Sealed>,
         trace_id: Option<[u8; 16]>,
         turn: &Turn,
-    ) -> Vec<Announced> {
+    ) -> Vec<OutboxEvent> {
         let (id, heard) = (decision.order.id, Heard::default());
         let stored = Stored { order: decision.order, trace_id, heard, events: 0 };
         self.entries.insert(id, Entry { stored, is_new: true, is_changed: false, deadline: None });
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Puts an order's next state in its place, and says what is to be said.
-    pub fn apply(&mut self, decision: Decision, turn: &Turn) -> Vec<Announced> {
+    pub fn apply(&mut self, decision: Decision, turn: &Turn) -> Vec<OutboxEvent> {
         let id = decision.order.id;
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.is_changed = true;
@@ -118,7 +118,7 @@ impl World {
         announcement: Option<Announcement>,
         details: Option<&Sealed>,
         turn: &Turn,
-    ) -> Vec<Announced> {
+    ) -> Vec<OutboxEvent> {
         let Some((announcement, order)) = announcement.zip(self.order(id)) else {
             return Vec::new();
         };

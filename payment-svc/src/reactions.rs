@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbox::{
-    Announced, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+    OutboxEvent, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
 };
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
@@ -156,7 +156,7 @@ fn want(wanted: &mut Wanted, input: &Input) {
     }
 }
 
-fn told(announced: Vec<Announced>) -> Decided {
+fn told(announced: Vec<OutboxEvent>) -> Decided {
     Decided { announced, answer: Answer::default() }
 }
 
@@ -166,7 +166,7 @@ fn react(
     (state, event): (State, &Event),
     trace: Option<Trace>,
     turn: &Turn,
-) -> Vec<Announced> {
+) -> Vec<OutboxEvent> {
     let decision = domain::decide(order, state, event.clone());
     keep(world, order, decision, trace, turn)
 }
@@ -186,7 +186,7 @@ pub(crate) fn keep(
     decision: Decision,
     trace: Option<Trace>,
     turn: &Turn,
-) -> Vec<Announced> {
+) -> Vec<OutboxEvent> {
     let Decision { state, announce, entries, call } = decision;
     world.put_wallet(order, state.wallet);
     for entry in entries {
