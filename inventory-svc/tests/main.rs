@@ -121,7 +121,7 @@ impl Shop {
     /// What was said, in order.
     async fn outbox(&mut self) -> Vec<Event> {
         let appended = self.mailbox.outbox().await;
-        let event = |row: &mailbox::testing::Appended| {
+        let event = |row: &mailbox::testing::OutboxRow| {
             let kind = proto::EventType::numbered(row.event_type).unwrap();
             Event::decode(kind.topic, &row.payload).unwrap().unwrap()
         };

@@ -31,7 +31,7 @@ pub type Dump = BTreeMap<String, Vec<String>>;
 
 /// An event as it stands in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appended {
+pub struct OutboxRow {
     pub event_type: i16,
     pub key: String,
     pub version: i64,
@@ -141,14 +141,14 @@ impl<R: Reactor> Fixture<R> {
     }
 
     /// All events announced so far, in order.
-    pub async fn outbox(&mut self) -> Vec<Appended> {
+    pub async fn outbox(&mut self) -> Vec<OutboxRow> {
         let rows: Vec<(i16, Vec<u8>, i64, Vec<u8>)> =
             sqlx::query_as("select type, key, version, payload from outbox order by pos")
                 .fetch_all(self.db().await)
                 .await
                 .expect("the outbox can be read");
         rows.into_iter()
-            .map(|(event_type, key, version, payload)| Appended {
+            .map(|(event_type, key, version, payload)| OutboxRow {
                 event_type,
                 key: String::from_utf8_lossy(&key).into_owned(),
                 version,

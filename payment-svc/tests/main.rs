@@ -19,7 +19,7 @@ use backends::testing::{TestDatabase, database};
 use chassis::clock;
 use mailbox::{
     Answer, Mailbox, Message, Options,
-    testing::{Appended, Fixture, message},
+    testing::{OutboxRow, Fixture, message},
 };
 use payment_svc::{
     commands::Request,
@@ -136,7 +136,7 @@ impl Shop {
 
     /// What was said, in order.
     async fn outbox(&mut self) -> Vec<payment_event::Event> {
-        let event = |row: &Appended| match Event::decode(topic::PAYMENTS, &row.payload) {
+        let event = |row: &OutboxRow| match Event::decode(topic::PAYMENTS, &row.payload) {
             Ok(Some(Event::Payments(event))) => event,
             other => panic!("not about payments: {other:?}"),
         };
@@ -145,7 +145,7 @@ impl Shop {
 
     /// What was said, by name, with the versions.
     async fn told(&mut self) -> Vec<(&'static str, i64)> {
-        let told = |row: Appended| {
+        let told = |row: OutboxRow| {
             let kind = proto::EventType::numbered(row.event_type).unwrap();
             (kind.name, row.version)
         };
