@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use mailbox::{OutboxEvent, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
+use mailbox::{OutboxEvent, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
 use proto::{OrderId, Sku, WarehouseId, orders, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -103,7 +103,7 @@ impl Reactor for Inventory {
         Some(&mut world.roots.get_mut(order)?.now.heard)
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
         Ok(match input {
             Input::Order { order, event, terms } => {
                 react(world, *order, event, terms.as_deref(), turn)
@@ -114,10 +114,10 @@ impl Reactor for Inventory {
                 if let Some(kept) = products.get_mut(sku) {
                     kept.now.version += i64::from(to_say.insert(sku.clone()));
                 }
-                Decided::default()
+                Effects::default()
             }
             Input::Asked(request) => {
-                Decided { announced: Vec::new(), answer: commands::answer(world, request, turn) }
+                Effects { announced: Vec::new(), answer: commands::answer(world, request, turn) }
             }
         })
     }
@@ -157,7 +157,7 @@ fn react(
     event: &Event,
     terms: Option<&orders::Terms>,
     turn: &Turn,
-) -> Decided {
+) -> Effects {
     let World { roots, stock, said, .. } = world;
     let root = &mut roots.entry(order).or_insert_with(|| Kept::new(Root::default())).now;
     let decision = decide(mem::take(&mut root.state), event, stock, turn.now);
@@ -171,7 +171,7 @@ fn react(
         *said.entry(event.event_type().name).or_default() += 1;
         service::announce(turn, order.key(), root.version, event)
     });
-    Decided { announced: announced.into_iter().collect(), ..Decided::default() }
+    Effects { announced: announced.into_iter().collect(), ..Effects::default() }
 }
 
 async fn load_roots(

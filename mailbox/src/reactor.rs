@@ -69,7 +69,7 @@ pub trait Reactor: Send + Sync + 'static {
         world: &mut Self::World,
         input: &Self::Input,
         turn: &Turn,
-    ) -> Result<Decided, Park>;
+    ) -> Result<Effects, Park>;
 
     /// Called once after the batch's last decision: what is announced for the batch as a whole,
     /// such as a product that many orders changed.
@@ -146,7 +146,7 @@ impl Turn {
 
 /// What a decision asks the mailbox to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decided {
+pub struct Effects {
     /// Events to append to the outbox, in this order.
     pub announced: Vec<OutboxEvent>,
     /// What a command is told; ignored for messages.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use mailbox::{
-    OutboxEvent, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Turn,
     testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
@@ -148,14 +148,14 @@ impl Reactor for Toy {
         input.heard.then_some(&mut world.counters.get_mut(&input.key)?.heard)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Decided, Park> {
+    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Effects, Park> {
         panic_at("decide", [add.word.as_str()]);
         if add.word == "undecidable" {
             return Err(Park { class: "undecidable", reason: "nobody can decide this".to_owned() });
         }
         if add.word == "busy" {
             let answer = Answer { status: 425, headers: Vec::new(), body: Vec::new() };
-            return Ok(Decided { announced: Vec::new(), answer });
+            return Ok(Effects { announced: Vec::new(), answer });
         }
         let counter = world
             .counters
@@ -173,7 +173,7 @@ impl Reactor for Toy {
         };
         let body = format!("{} {}", add.word, counter.total).into_bytes();
         let headers = vec![("location".to_owned(), format!("/{}", add.key))];
-        Ok(Decided { announced: vec![announced], answer: Answer { status: 201, headers, body } })
+        Ok(Effects { announced: vec![announced], answer: Answer { status: 201, headers, body } })
     }
 
     fn closing(&self, world: &mut World, _turn: &Turn) -> Vec<OutboxEvent> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, mem};
 use axum::http::HeaderMap;
 use chassis::http;
 use mailbox::{
-    OutboxEvent, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
 };
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
@@ -147,7 +147,7 @@ impl Reactor for Notify {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
         Ok(match input {
             Input::Happened(happened) => tell(world, happened, turn),
             Input::Delivered { order, id, attempts } => {
@@ -155,7 +155,7 @@ impl Reactor for Notify {
             }
             Input::PutContact { customer, contact, headers } => {
                 let answer = put_contact(&mut *world, customer, contact, headers);
-                Decided { announced: Vec::new(), answer }
+                Effects { announced: Vec::new(), answer }
             }
         })
     }
@@ -176,7 +176,7 @@ impl Reactor for Notify {
 }
 
 /// Queues a notification, or says that it has failed.
-fn tell(world: &mut World, happened: &Happened, turn: &Turn) -> Decided {
+fn tell(world: &mut World, happened: &Happened, turn: &Turn) -> Effects {
     let Happened { order, customer, news, fields, trace, .. } = happened;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
     let id = NotificationId::new(turn.new_id());
@@ -195,7 +195,7 @@ fn tell(world: &mut World, happened: &Happened, turn: &Turn) -> Decided {
             trace: *trace,
         });
     }
-    Decided { announced, ..Decided::default() }
+    Effects { announced, ..Effects::default() }
 }
 
 fn delivered(
@@ -203,12 +203,12 @@ fn delivered(
     order: OrderId,
     (id, attempts): (NotificationId, i32),
     turn: &Turn,
-) -> Decided {
+) -> Effects {
     let (announced, told) = apply(world, order, &Event::Delivered { id }, turn);
     if told.is_some_and(|told| told.standing == Standing::Sent) {
         world.delivered.push(Delivered { id, at: turn.now, attempts });
     }
-    Decided { announced, ..Decided::default() }
+    Effects { announced, ..Effects::default() }
 }
 
 /// Applies one event to an order's notice: what is said, and the notification that it touched.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
+use mailbox::{Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
 use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -161,25 +161,25 @@ impl Reactor for Orders {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
         Ok(match input {
             Input::Place(placing) => placed(world, placing, turn),
             Input::Cancel(cancelling) => cancelled(world, cancelling, turn),
             Input::Heard(fact) => heard(world, fact, turn)?,
             Input::Told(sku, product) => {
                 world.tell(sku, product);
-                Decided::default()
+                Effects::default()
             }
             Input::DeadlinePassed(id) => match world.order(*id) {
                 Some(order) => {
                     let decision = decide(order, &Event::DeadlinePassed, turn.now);
                     // Paid or ended since the sweep looked.
                     if decision.announce.is_none() {
-                        return Ok(Decided::default());
+                        return Ok(Effects::default());
                     }
-                    Decided { announced: world.apply(decision, turn), ..Decided::default() }
+                    Effects { announced: world.apply(decision, turn), ..Effects::default() }
                 }
-                None => Decided::default(),
+                None => Effects::default(),
             },
         })
     }
@@ -207,7 +207,7 @@ pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
     })
 }
 
-fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
+fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Effects {
     let Placing { request, details, trace_id, is_last_look, names, is_admitted } = placing;
     if !is_admitted {
         return refused(&pressure::overloaded());
@@ -216,17 +216,17 @@ fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Decided {
         Ok(decision) => {
             let at = Some(format!("/v1/orders/{}", request.id));
             let answer = service::told(201, &OrderView::new(&decision.order), at);
-            Decided { announced: world.place(decision, details.as_ref(), *trace_id, turn), answer }
+            Effects { announced: world.place(decision, details.as_ref(), *trace_id, turn), answer }
         }
         Err(refusal) if !is_last_look && refusals::may_be_behind(&refusal) => {
             let answer = Answer { status: LOOK_AGAIN, ..Answer::default() };
-            Decided { answer, ..Decided::default() }
+            Effects { answer, ..Effects::default() }
         }
         Err(refusal) => refused(&refusals::problem(&refusal, names)),
     }
 }
 
-fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Decided {
+fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Effects {
     let Cancelling { order: id, by, text, conditions } = cancelling;
     let Some(order) = world.order(*id) else {
         return refused(&Problem::new(Code::NotFound, format!("there is no order {id}")));
@@ -238,10 +238,10 @@ fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Decided
     let answer = service::told(200, &OrderView::new(&decision.order), None);
     let announced =
         if decision.announce.is_some() { world.apply(decision, turn) } else { Vec::new() };
-    Decided { announced, answer }
+    Effects { announced, answer }
 }
 
-fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Decided, Park> {
+fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Effects, Park> {
     if fact.version < 1 {
         // The order's history counts what each source said: what has no number has no place there,
         // and what is not written down is not applied.
@@ -263,11 +263,11 @@ fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Decided, Park> {
     let decision = decide(order, &fact.about.event, turn.now);
     let news = News { event_id: fact.event_id, version: fact.version, event: &fact.about.wire };
     world.note(fact.about.order, &news, turn.now);
-    Ok(Decided { announced: world.apply(decision, turn), ..Decided::default() })
+    Ok(Effects { announced: world.apply(decision, turn), ..Effects::default() })
 }
 
-fn refused(problem: &Problem) -> Decided {
-    Decided { answer: service::refusal(problem), ..Decided::default() }
+fn refused(problem: &Problem) -> Effects {
+    Effects { answer: service::refusal(problem), ..Effects::default() }
 }
 
 /// What names an order's present state.

@@ -1,6 +1,6 @@
 //! What people ask for: to pay, and what to do with an account. Refused, or done and told.
 
-use mailbox::{Answer, Decided, Trace, Turn};
+use mailbox::{Answer, Effects, Trace, Turn};
 use proto::{Currency, CustomerId, Money, OrderId};
 
 use crate::{
@@ -98,13 +98,13 @@ pub(crate) fn execute(
     request: &Request,
     trace: Option<Trace>,
     turn: &Turn,
-) -> Decided {
+) -> Effects {
     let decided = match request {
         Request::Pay { order, instrument, amount } => {
             pay(world, *order, instrument, amount.as_ref()).map(|decision| {
                 let announced = keep(world, *order, decision, trace, turn);
                 let root = world.root(*order).expect("only a known payment is paid");
-                Decided { announced, answer: views::paid(root, instrument) }
+                Effects { announced, answer: views::paid(root, instrument) }
             })
         }
         Request::OpenAccount { customer, currency } => {
@@ -117,15 +117,15 @@ pub(crate) fn execute(
         Request::Release { customer, order } => release(world, customer, *order, turn).map(told),
         Request::ExpireHold { customer, order } => {
             expire_hold(world, customer, *order, turn);
-            Ok(Decided::default())
+            Ok(Effects::default())
         }
         Request::Keep(answer) => Ok(told(answer.clone())),
     };
     decided.unwrap_or_else(|refusal| told(views::refused(&refusal)))
 }
 
-fn told(answer: Answer) -> Decided {
-    Decided { announced: Vec::new(), answer }
+fn told(answer: Answer) -> Effects {
+    Effects { announced: Vec::new(), answer }
 }
 
 fn pay(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbox::{
-    OutboxEvent, Answer, Decided, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
 };
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
@@ -97,7 +97,7 @@ impl Reactor for Payments {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Decided, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
         Ok(match input {
             Input::Heard { order, customer, event, trace, .. } => {
                 let state = state(world, *order, customer.as_ref());
@@ -107,7 +107,7 @@ impl Reactor for Payments {
             Input::Answered { order, event, attempts, .. }
                 if event.is_negative() && !world.is_held(*order, *attempts) =>
             {
-                Decided::default()
+                Effects::default()
             }
             Input::Answered { order, event, trace, .. } => {
                 let state = state(world, *order, None);
@@ -156,8 +156,8 @@ fn want(wanted: &mut Wanted, input: &Input) {
     }
 }
 
-fn told(announced: Vec<OutboxEvent>) -> Decided {
-    Decided { announced, answer: Answer::default() }
+fn told(announced: Vec<OutboxEvent>) -> Effects {
+    Effects { announced, answer: Answer::default() }
 }
 
 fn react(
