@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use mailbox::{OutboxEvent, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
+use mailbox::{OutboxEvent, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Turn};
 use proto::{OrderId, Sku, WarehouseId, orders, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -70,8 +70,8 @@ impl Reactor for Inventory {
         service::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
-        Ok(wire::read(message, self.hold)?.map(Reading::once))
+    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
+        Ok(wire::read(message, self.hold)?.map(Incoming::once))
     }
 
     async fn load(

@@ -7,7 +7,7 @@ use std::{
 
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
-use mailbox::{Effects, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Reading, Turn};
+use mailbox::{Effects, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Incoming, Turn};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -76,7 +76,7 @@ impl Reactor for Listener {
         self.types.contains(&event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
+    fn read(&self, message: &Message) -> Result<Option<Incoming<Add>>, Park> {
         self.read.lock().unwrap().push(Place {
             topic: message.topic.to_string(),
             partition: message.partition,

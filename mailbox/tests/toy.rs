@@ -6,7 +6,7 @@ use std::{
 };
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Turn,
     testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
@@ -104,7 +104,7 @@ impl Reactor for Toy {
         event_type == ADDED
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Reading<Add>>, Park> {
+    fn read(&self, message: &Message) -> Result<Option<Incoming<Add>>, Park> {
         let word = String::from_utf8(message.payload.clone())
             .map_err(|_| Park::undecodable("it is not text"))?;
         panic_at("read", [word.as_str()]);
@@ -112,7 +112,7 @@ impl Reactor for Toy {
             return Ok(None);
         }
         let key = String::from_utf8_lossy(message.key.as_deref().unwrap_or_default()).into_owned();
-        Ok(Some(Reading::once(Add { key, word, heard: true })))
+        Ok(Some(Incoming::once(Add { key, word, heard: true })))
     }
 
     async fn load(

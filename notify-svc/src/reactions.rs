@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, mem};
 use axum::http::HeaderMap;
 use chassis::http;
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, Turn,
 };
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
@@ -75,8 +75,8 @@ impl Reactor for Notify {
         service::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
-        Ok(wire::read(message)?.map(Reading::once))
+    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
+        Ok(wire::read(message)?.map(Incoming::once))
     }
 
     async fn load(

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Turn};
+use mailbox::{Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Turn};
 use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -107,14 +107,14 @@ impl Reactor for Orders {
         service::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
+    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
         Ok(wire::read(message, self.pay_within)?.map(|heard| match heard {
             Heard::Order(about) => {
                 let (event_id, version) = (message.event_id, message.version);
-                Reading::once(Input::Heard(Fact { about, event_id, version }))
+                Incoming::once(Input::Heard(Fact { about, event_id, version }))
             }
             // The highest version wins, however often it comes.
-            Heard::Product { sku, product } => Reading::repeatable(Input::Told(sku, product)),
+            Heard::Product { sku, product } => Incoming::repeatable(Input::Told(sku, product)),
         }))
     }
 

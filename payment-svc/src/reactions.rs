@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Reading, Trace, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, Turn,
 };
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
@@ -65,8 +65,8 @@ impl Reactor for Payments {
         service::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Reading<Input>>, Park> {
-        Ok(wire::read(message, &self.seal_key)?.map(Reading::once))
+    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
+        Ok(wire::read(message, &self.seal_key)?.map(Incoming::once))
     }
 
     async fn load(
