@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Turn};
+use mailbox::{Answer, DecisionContext};
 use proto::{Currency, Sku, WarehouseId};
 use serde::Serialize;
 use service::AmountRequest;
@@ -59,7 +59,7 @@ impl Request {
 }
 
 /// Does what is asked, or says why not.
-pub fn answer(world: &mut World, request: &Request, turn: &Turn) -> Answer {
+pub fn answer(world: &mut World, request: &Request, turn: &DecisionContext) -> Answer {
     let answered = match request {
         Request::PutProduct { sku, name, price, headers } => {
             put_product(world, sku, (name, price), headers)

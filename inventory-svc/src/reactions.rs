@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use mailbox::{OutboxEvent, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Turn};
+use mailbox::{OutboxEvent, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, DecisionContext};
 use proto::{OrderId, Sku, WarehouseId, orders, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -103,7 +103,7 @@ impl Reactor for Inventory {
         Some(&mut world.roots.get_mut(order)?.now.heard)
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Order { order, event, terms } => {
                 react(world, *order, event, terms.as_deref(), turn)
@@ -123,7 +123,7 @@ impl Reactor for Inventory {
     }
 
     /// A product is said at most once for a batch, however many of its inputs changed it.
-    fn closing(&self, world: &mut World, turn: &Turn) -> Vec<OutboxEvent> {
+    fn closing(&self, world: &mut World, turn: &DecisionContext) -> Vec<OutboxEvent> {
         let World { products, stock, to_say, said, .. } = world;
         let mut announced = Vec::new();
         for (sku, Kept { now: product, .. }) in products {
@@ -156,7 +156,7 @@ fn react(
     order: OrderId,
     event: &Event,
     terms: Option<&orders::Terms>,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Effects {
     let World { roots, stock, said, .. } = world;
     let root = &mut roots.entry(order).or_insert_with(|| Kept::new(Root::default())).now;

@@ -23,7 +23,7 @@ use crate::{
     idempotency, inbox,
     message::{Message, Park},
     parked::{self, Place},
-    reactor::{Reactor, Turn},
+    reactor::{Reactor, DecisionContext},
     session::{self, Session, within},
     unknown,
 };
@@ -64,7 +64,7 @@ pub(crate) async fn attempt<R: Reactor>(
     session: &mut Session,
     entries: &[Entry<R::Input>],
     pass: Pass,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Done<R::World>, Broken> {
     let db = session.connection().await.map_err(Fault::NotBegun)?;
     let mut tx = within(db.begin()).await.map_err(Fault::NotBegun)?;
@@ -105,7 +105,7 @@ async fn work<R: Reactor>(
     db: &mut PgConnection,
     entries: &[Entry<R::Input>],
     pass: Pass,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Done<R::World>, Fault> {
     let manner = Manner { turn, locking: pass.locking, on_park: OnPark::SetAside };
     let mut batch = Batch::new(reactor, entries, manner);
@@ -143,7 +143,7 @@ pub(crate) async fn release<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
     entries: &[Entry<R::Input>],
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Released<R::World>, Fault> {
     let manner = Manner { turn, locking: Locking::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, entries, manner);

@@ -18,7 +18,7 @@ use crate::{
     message::{Message, Park, StoredMessage},
     operate::{is_about_one, is_refusal},
     parked::{self, Place},
-    reactor::{Reactor, Turn},
+    reactor::{Reactor, DecisionContext},
     session::{self, within},
     settle, unknown,
     wake::Wake,
@@ -127,7 +127,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         if self.locking == Locking::SkipHeld {
             session::hurry(&mut tx).await?;
         }
-        let turn = Turn::at((self.clock)());
+        let turn = DecisionContext::at((self.clock)());
         let events = first(&mut tx, place, known, size).await?;
         if events.is_empty() {
             return Ok(0);
@@ -170,7 +170,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         why: &Park,
     ) -> Result<(), Fault> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
-        let turn = Turn::at((self.clock)());
+        let turn = DecisionContext::at((self.clock)());
         park_all(&mut tx, place, known, Stop { why, is_here: true }, &turn).await?;
         Ok(tx.commit().await?)
     }
@@ -199,7 +199,7 @@ async fn first(
 async fn admit(
     db: &mut PgConnection,
     events: &[KeptEvent],
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> sqlx::Result<HashSet<i64>> {
     let in_range = |event: &&KeptEvent| inbox::in_range(event.message.event_id, turn.now);
     let mut ids: Vec<_> = events.iter().filter(in_range).map(|it| it.message.event_id).collect();
@@ -216,7 +216,7 @@ async fn park_all(
     place: &Place,
     known: &[String],
     stop: Stop<'_>,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> sqlx::Result<()> {
     let mut stop = stop;
     loop {

@@ -16,7 +16,7 @@ use crate::{
     message::{Park, Trace},
     metrics, outbox,
     parked::{self, Place},
-    reactor::{OutboxEvent, Answer, Reactor, Turn},
+    reactor::{OutboxEvent, Answer, Reactor, DecisionContext},
 };
 
 /// What follows where a message cannot be decided.
@@ -32,7 +32,7 @@ pub(crate) enum OnPark {
 /// How a batch is decided.
 #[derive(Clone, Copy)]
 pub(crate) struct Manner<'a> {
-    pub(crate) turn: &'a Turn,
+    pub(crate) turn: &'a DecisionContext,
     pub(crate) locking: Locking,
     pub(crate) on_park: OnPark,
 }

@@ -92,7 +92,7 @@ pub use parked::{
     Mended,
     list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
 };
-pub use reactor::{OutboxEvent, Answer, Effects, HeldRow, Reactor, Incoming, Turn};
+pub use reactor::{OutboxEvent, Answer, Effects, HeldRow, Reactor, Incoming, DecisionContext};
 pub use replays::{Replay, ReplayScope, ReplaySize};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.

@@ -15,7 +15,7 @@ use crate::{
     once,
     operations::{self, Action, Operation},
     parked::{self, Mended},
-    reactor::{Answer, Reactor, Turn},
+    reactor::{Answer, Reactor, DecisionContext},
     session::Session,
     settle, unknown,
     wake::Wake,
@@ -149,7 +149,7 @@ impl<R: Reactor> Operators<R> {
                 None => dropped.push(id),
             }
         }
-        let turn = Turn::at((self.clock)());
+        let turn = DecisionContext::at((self.clock)());
         let Released { decided, refused, world } =
             batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
         let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());

@@ -68,12 +68,12 @@ pub trait Reactor: Send + Sync + 'static {
         &self,
         world: &mut Self::World,
         input: &Self::Input,
-        turn: &Turn,
+        turn: &DecisionContext,
     ) -> Result<Effects, Park>;
 
     /// Called once after the batch's last decision: what is announced for the batch as a whole,
     /// such as a product that many orders changed.
-    fn closing(&self, _world: &mut Self::World, _turn: &Turn) -> Vec<OutboxEvent> {
+    fn closing(&self, _world: &mut Self::World, _turn: &DecisionContext) -> Vec<OutboxEvent> {
         Vec::new()
     }
 
@@ -127,12 +127,12 @@ impl<I> Incoming<I> {
 
 /// What a decision may know of its moment: the time, and ids that nobody used before.
 #[derive(Debug)]
-pub struct Turn {
+pub struct DecisionContext {
     /// When the batch is decided.
     pub now: OffsetDateTime,
 }
 
-impl Turn {
+impl DecisionContext {
     /// A turn at `now`.
     pub fn at(now: OffsetDateTime) -> Self {
         Self { now }
@@ -156,7 +156,7 @@ pub struct Effects {
 /// One event for the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxEvent {
-    /// From [`Turn::new_id`].
+    /// From [`DecisionContext::new_id`].
     pub event_id: Uuid,
     /// The Kafka key.
     pub key: Vec<u8>,

@@ -22,7 +22,7 @@ use crate::{
     leaves, metrics,
     notices::Notices,
     parked::{self, Place},
-    reactor::{HeldRow, Reactor, Turn},
+    reactor::{HeldRow, Reactor, DecisionContext},
     session::{Session, within},
     wake::Wake,
 };
@@ -121,7 +121,7 @@ impl<R: Reactor> Settler<R> {
                 return Next::Done(Settled::default());
             }
             let started = Instant::now();
-            let turn = Turn::at((self.clock)());
+            let turn = DecisionContext::at((self.clock)());
             let attempt =
                 batch::attempt(&*self.reactor, &mut self.session, entries, pass, &turn).await;
             let broken = match attempt {

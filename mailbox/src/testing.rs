@@ -20,7 +20,7 @@ use crate::{
     entry::entry,
     fault::{Admission, Fault, Locking, Pass},
     held::{HeldBack, HeldRows, HeldSince},
-    reactor::{Reactor, Turn},
+    reactor::{Reactor, DecisionContext},
     session::Session,
     settle::{Settled, Settler},
     wake::Wake,
@@ -174,7 +174,7 @@ impl<R: Reactor> Fixture<R> {
 
     /// One attempt at a message, its commit included: what failed.
     async fn attempt(&mut self, message: &Message) -> String {
-        let turn = Turn::at((self.settler.clock)());
+        let turn = DecisionContext::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
         let entries: Vec<_> = entry(&*reactor, (message.clone(), None)).into_iter().collect();
         let pass = Pass { admission: Admission::Careful, locking: Locking::Wait };

@@ -7,7 +7,7 @@ use std::{
 
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
-use mailbox::{Effects, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Incoming, Turn};
+use mailbox::{Effects, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Incoming, DecisionContext};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -102,7 +102,7 @@ impl Reactor for Listener {
         Toy.heard(world, input)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, add: &Add, turn: &DecisionContext) -> Result<Effects, Park> {
         Toy.decide(world, add, turn)
     }
 

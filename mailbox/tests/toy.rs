@@ -6,7 +6,7 @@ use std::{
 };
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, DecisionContext,
     testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
@@ -148,7 +148,7 @@ impl Reactor for Toy {
         input.heard.then_some(&mut world.counters.get_mut(&input.key)?.heard)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, turn: &Turn) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, add: &Add, turn: &DecisionContext) -> Result<Effects, Park> {
         panic_at("decide", [add.word.as_str()]);
         if add.word == "undecidable" {
             return Err(Park { class: "undecidable", reason: "nobody can decide this".to_owned() });
@@ -176,7 +176,7 @@ impl Reactor for Toy {
         Ok(Effects { announced: vec![announced], answer: Answer { status: 201, headers, body } })
     }
 
-    fn closing(&self, world: &mut World, _turn: &Turn) -> Vec<OutboxEvent> {
+    fn closing(&self, world: &mut World, _turn: &DecisionContext) -> Vec<OutboxEvent> {
         panic_at("closing", world.effects.iter().map(|(_, word)| word.as_str()));
         Vec::new()
     }

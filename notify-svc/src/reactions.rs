@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, mem};
 use axum::http::HeaderMap;
 use chassis::http;
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, DecisionContext,
 };
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
@@ -147,7 +147,7 @@ impl Reactor for Notify {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Happened(happened) => tell(world, happened, turn),
             Input::Delivered { order, id, attempts } => {
@@ -176,7 +176,7 @@ impl Reactor for Notify {
 }
 
 /// Queues a notification, or says that it has failed.
-fn tell(world: &mut World, happened: &Happened, turn: &Turn) -> Effects {
+fn tell(world: &mut World, happened: &Happened, turn: &DecisionContext) -> Effects {
     let Happened { order, customer, news, fields, trace, .. } = happened;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
     let id = NotificationId::new(turn.new_id());
@@ -202,7 +202,7 @@ fn delivered(
     world: &mut World,
     order: OrderId,
     (id, attempts): (NotificationId, i32),
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Effects {
     let (announced, told) = apply(world, order, &Event::Delivered { id }, turn);
     if told.is_some_and(|told| told.standing == Standing::Sent) {
@@ -216,7 +216,7 @@ fn apply(
     world: &mut World,
     order: OrderId,
     event: &Event,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> (Vec<OutboxEvent>, Option<crate::domain::Told>) {
     let root = &mut world.roots.entry(order).or_default().now;
     let decision = decide(mem::take(&mut root.notice), event);

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Turn};
+use mailbox::{Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, DecisionContext};
 use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -161,7 +161,7 @@ impl Reactor for Orders {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Place(placing) => placed(world, placing, turn),
             Input::Cancel(cancelling) => cancelled(world, cancelling, turn),
@@ -207,7 +207,7 @@ pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
     })
 }
 
-fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Effects {
+fn placed(world: &mut World, placing: &Placing, turn: &DecisionContext) -> Effects {
     let Placing { request, details, trace_id, is_last_look, names, is_admitted } = placing;
     if !is_admitted {
         return refused(&pressure::overloaded());
@@ -226,7 +226,7 @@ fn placed(world: &mut World, placing: &Placing, turn: &Turn) -> Effects {
     }
 }
 
-fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Effects {
+fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &DecisionContext) -> Effects {
     let Cancelling { order: id, by, text, conditions } = cancelling;
     let Some(order) = world.order(*id) else {
         return refused(&Problem::new(Code::NotFound, format!("there is no order {id}")));
@@ -241,7 +241,7 @@ fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &Turn) -> Effects
     Effects { announced, answer }
 }
 
-fn heard(world: &mut World, fact: &Fact, turn: &Turn) -> Result<Effects, Park> {
+fn heard(world: &mut World, fact: &Fact, turn: &DecisionContext) -> Result<Effects, Park> {
     if fact.version < 1 {
         // The order's history counts what each source said: what has no number has no place there,
         // and what is not written down is not applied.

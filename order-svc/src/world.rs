@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mailbox::{OutboxEvent, Turn};
+use mailbox::{OutboxEvent, DecisionContext};
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -83,7 +83,7 @@ impl World {
         decision: Decision,
         details: Option<&Sealed>,
         trace_id: Option<[u8; 16]>,
-        turn: &Turn,
+        turn: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let (id, heard) = (decision.order.id, Heard::default());
         let stored = Stored { order: decision.order, trace_id, heard, events: 0 };
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Puts an order's next state in its place, and says what is to be said.
-    pub fn apply(&mut self, decision: Decision, turn: &Turn) -> Vec<OutboxEvent> {
+    pub fn apply(&mut self, decision: Decision, turn: &DecisionContext) -> Vec<OutboxEvent> {
         let id = decision.order.id;
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.is_changed = true;
@@ -117,7 +117,7 @@ impl World {
         id: OrderId,
         announcement: Option<Announcement>,
         details: Option<&Sealed>,
-        turn: &Turn,
+        turn: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let Some((announcement, order)) = announcement.zip(self.order(id)) else {
             return Vec::new();

@@ -1,6 +1,6 @@
 //! What people ask for: to pay, and what to do with an account. Refused, or done and told.
 
-use mailbox::{Answer, Effects, Trace, Turn};
+use mailbox::{Answer, Effects, Trace, DecisionContext};
 use proto::{Currency, CustomerId, Money, OrderId};
 
 use crate::{
@@ -97,7 +97,7 @@ pub(crate) fn execute(
     world: &mut World,
     request: &Request,
     trace: Option<Trace>,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Effects {
     let decided = match request {
         Request::Pay { order, instrument, amount } => {
@@ -144,7 +144,7 @@ fn open_account(
     world: &mut World,
     customer: &CustomerId,
     currency: Currency,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     if world.account(customer).is_some() {
         return Err(Refusal::AccountExists);
@@ -157,7 +157,7 @@ fn deposit(
     world: &mut World,
     customer: &CustomerId,
     amount: &AmountRequest,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
     let amount = amount.within(row.account.currency())?;
@@ -172,7 +172,7 @@ fn hold(
     customer: &CustomerId,
     order: OrderId,
     amount: &AmountRequest,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
     let amount = amount.within(row.account.currency())?;
@@ -186,14 +186,14 @@ fn release(
     world: &mut World,
     customer: &CustomerId,
     order: OrderId,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     let (wallet, entry) = domain::release(world.wallet(customer, order), order)?;
     keep_hold(world, order, wallet, entry, turn);
     Ok(views::held(200, order, known(world, customer)))
 }
 
-fn expire_hold(world: &mut World, customer: &CustomerId, order: OrderId, turn: &Turn) {
+fn expire_hold(world: &mut World, customer: &CustomerId, order: OrderId, turn: &DecisionContext) {
     if let Some((wallet, entry)) = domain::expire_hold(held(world, customer, order), order) {
         keep_hold(world, order, wallet, Some(entry), turn);
     }
@@ -205,7 +205,7 @@ fn held(world: &World, customer: &CustomerId, order: OrderId) -> State {
     State { payment, wallet: world.wallet(customer, order) }
 }
 
-fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<Entry>, turn: &Turn) {
+fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<Entry>, turn: &DecisionContext) {
     world.put_wallet(order, wallet);
     if let Some(entry) = entry {
         add_entry(world, entry, turn);

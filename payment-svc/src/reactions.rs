@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, Turn,
+    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, DecisionContext,
 };
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
@@ -97,7 +97,7 @@ impl Reactor for Payments {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &Turn) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Heard { order, customer, event, trace, .. } => {
                 let state = state(world, *order, customer.as_ref());
@@ -165,7 +165,7 @@ fn react(
     order: OrderId,
     (state, event): (State, &Event),
     trace: Option<Trace>,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Vec<OutboxEvent> {
     let decision = domain::decide(order, state, event.clone());
     keep(world, order, decision, trace, turn)
@@ -185,7 +185,7 @@ pub(crate) fn keep(
     order: OrderId,
     decision: Decision,
     trace: Option<Trace>,
-    turn: &Turn,
+    turn: &DecisionContext,
 ) -> Vec<OutboxEvent> {
     let Decision { state, announce, entries, call } = decision;
     world.put_wallet(order, state.wallet);
@@ -211,7 +211,7 @@ pub(crate) fn keep(
         .collect()
 }
 
-pub(crate) fn add_entry(world: &mut World, entry: Entry, turn: &Turn) -> uuid::Uuid {
+pub(crate) fn add_entry(world: &mut World, entry: Entry, turn: &DecisionContext) -> uuid::Uuid {
     let id = turn.new_id();
     world.add_entry(EntryRow { id, entry });
     id

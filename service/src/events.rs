@@ -1,6 +1,6 @@
 //! Messages read as the shop's events, and events made ready for the outbox.
 
-use mailbox::{OutboxEvent, BATCH, COMMAND_DEADLINE, Message, Options, Park, Turn};
+use mailbox::{OutboxEvent, BATCH, COMMAND_DEADLINE, Message, Options, Park, DecisionContext};
 use proto::{EVENT_TYPES, Event, EventType};
 
 /// A mailbox's options for a service that says what is on `topics`.
@@ -48,7 +48,7 @@ pub fn decode(message: &Message) -> Result<Event, Park> {
 }
 
 /// An event for the outbox: the `version`th that is said about `key`.
-pub fn announce(turn: &Turn, key: Vec<u8>, version: i64, event: impl Into<Event>) -> OutboxEvent {
+pub fn announce(turn: &DecisionContext, key: Vec<u8>, version: i64, event: impl Into<Event>) -> OutboxEvent {
     let event = event.into();
     OutboxEvent {
         event_id: turn.new_id(),
