@@ -89,7 +89,7 @@ pub use operate::{Once, OperatorError};
 pub use operations::OperationRecord;
 pub use outbox::backlog;
 pub use parked::{
-    Mended,
+    Replacement,
     list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
 };
 pub use reactor::{OutboxEvent, Answer, Effects, HeldRow, Reactor, Incoming, DecisionContext};
@@ -379,7 +379,7 @@ impl<R: Reactor> Mailbox<R> {
         &self,
         topic: &str,
         key: &str,
-        mended: Mended<'_>,
+        mended: Replacement<'_>,
         once: Option<Once>,
     ) -> Result<(), OperatorError> {
         self.operators.replace(topic, key, mended, once.as_ref()).await

@@ -14,7 +14,7 @@ use crate::{
     message::{Park, StoredMessage},
     once,
     operations::{self, Action, Operation},
-    parked::{self, Mended},
+    parked::{self, Replacement},
     reactor::{Answer, Reactor, DecisionContext},
     session::Session,
     settle, unknown,
@@ -234,7 +234,7 @@ impl<R: Reactor> Operators<R> {
         &self,
         topic: &str,
         key: &str,
-        mended: Mended<'_>,
+        mended: Replacement<'_>,
         once: Option<&Once>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;

@@ -284,7 +284,7 @@ pub(crate) async fn remove(
 
 /// What an operator puts in a message's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mended<'a> {
+pub struct Replacement<'a> {
     pub payload: &'a [u8],
     /// What it is, for a message that came without a name of its own, or with a wrong one.
     pub event_type: Option<&'a str>,
@@ -299,7 +299,7 @@ pub struct Mended<'a> {
 pub(crate) async fn replace(
     db: &mut PgConnection,
     parked_id: i64,
-    mended: Mended<'_>,
+    mended: Replacement<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "-- parked.replace

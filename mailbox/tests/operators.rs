@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mailbox::{
-    Answer, IdempotencyKey, Mailbox, Mended, Message, Once, OperatorError, Options, Park,
+    Answer, IdempotencyKey, Mailbox, Replacement, Message, Once, OperatorError, Options, Park,
     testing::Fixture,
 };
 
@@ -176,6 +176,6 @@ pub(crate) fn under(key: &IdempotencyKey) -> Once {
     Once { key: key.clone(), tell }
 }
 
-fn mended(payload: &[u8]) -> Mended<'_> {
-    Mended { payload, event_type: None, version: None, reason: "the sender's bug" }
+fn mended(payload: &[u8]) -> Replacement<'_> {
+    Replacement { payload, event_type: None, version: None, reason: "the sender's bug" }
 }

@@ -2,7 +2,7 @@
 //! looking at them costs the same whatever was sent.
 
 use mailbox::{
-    Mended, Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, key_text,
+    Replacement, Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, key_text,
 };
 use uuid::Uuid;
 
@@ -155,7 +155,7 @@ async fn what_has_no_version_is_released_only_once_an_operator_gave_it_one() {
     (bare.version, bare.event_type, bare.event_id) = (0, String::new(), Uuid::nil());
     toy.hear(vec![bare, hear("a", 2, "2")]).await;
 
-    let mend = |event_type, version| Mended {
+    let mend = |event_type, version| Replacement {
         payload: b"1",
         event_type,
         version,

@@ -10,7 +10,7 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
-    Answer, Mailbox, Mended, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage,
+    Answer, Mailbox, Replacement, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage,
     ParkedPlace, ParkedQuery, Reactor,
 };
 use proto::{Event, OrderId};
@@ -193,7 +193,7 @@ async fn replace<R: Reactor>(
         let event = Event::decode(&topic, &mended.payload).ok().flatten();
         event.map(|event| event.event_type().full_name())
     });
-    let mended = Mended {
+    let mended = Replacement {
         payload: &mended.payload,
         event_type: event_type.as_deref(),
         version: mended.version,
