@@ -22,7 +22,7 @@ use crate::{
     fault::{self, Admission, Fault, Locking, Pass},
     idempotency, inbox,
     message::{Message, Park},
-    parked::{self, Place},
+    parked::{self, KeyRef},
     reactor::{Reactor, DecisionContext},
     session::{self, Session, within},
     unknown,
@@ -39,7 +39,7 @@ pub(crate) struct Done<W> {
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
     /// Keys with kept events that are to be decided before this batch; then nothing was done.
-    pub(crate) first: Vec<Place>,
+    pub(crate) first: Vec<KeyRef>,
 }
 
 /// A failed attempt.
@@ -213,7 +213,7 @@ impl<R: Reactor> Batch<'_, R> {
 
     /// Sets aside the messages of keys that stopped before. Says of which keys kept events come
     /// first.
-    async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<Place>> {
+    async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<KeyRef>> {
         if !self.live().any(|place| self.entries[place].message().is_some()) {
             return Ok(Vec::new());
         }
@@ -221,12 +221,12 @@ impl<R: Reactor> Batch<'_, R> {
         if !aside.has_parked && !aside.has_unknown {
             return Ok(Vec::new());
         }
-        let messages: Vec<(usize, Place)> = self
+        let messages: Vec<(usize, KeyRef)> = self
             .live()
             .filter_map(|index| Some((index, parked::place(self.entries[index].message()?))))
             .collect();
-        let distinct: HashSet<&Place> = messages.iter().map(|(_, place)| place).collect();
-        let distinct: Vec<&Place> = distinct.into_iter().collect();
+        let distinct: HashSet<&KeyRef> = messages.iter().map(|(_, place)| place).collect();
+        let distinct: Vec<&KeyRef> = distinct.into_iter().collect();
         let mut first = Vec::new();
         if aside.has_unknown {
             first = catch_up::due(self.reactor, db, &distinct).await?;
@@ -247,14 +247,14 @@ impl<R: Reactor> Batch<'_, R> {
     async fn set_aside(&self, db: &mut PgConnection) -> sqlx::Result<u64> {
         let mut newly_parked = 0;
         if !self.reasons.is_empty() {
-            let stopping: Vec<(Place, &Park)> = self
+            let stopping: Vec<(KeyRef, &Park)> = self
                 .reasons
                 .iter()
                 .filter_map(|(index, park)| {
                     Some((parked::place(self.entries[*index].message()?), park))
                 })
                 .collect();
-            let keys: Vec<(&Place, &Park)> = stopping.iter().map(|(p, park)| (p, *park)).collect();
+            let keys: Vec<(&KeyRef, &Park)> = stopping.iter().map(|(p, park)| (p, *park)).collect();
             newly_parked = parked::park_keys(db, &keys).await?;
         }
         let set_aside: Vec<_> = (0..self.entries.len())

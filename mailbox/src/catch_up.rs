@@ -17,7 +17,7 @@ use crate::{
     inbox,
     message::{Message, Park, StoredMessage},
     operate::{is_about_one, is_refusal},
-    parked::{self, Place},
+    parked::{self, KeyRef},
     reactor::{Reactor, DecisionContext},
     session::{self, within},
     settle, unknown,
@@ -48,11 +48,11 @@ struct KeptEvent {
 pub(crate) async fn due<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
-    places: &[&Place],
-) -> sqlx::Result<Vec<Place>> {
+    places: &[&KeyRef],
+) -> sqlx::Result<Vec<KeyRef>> {
     let kept = unknown::of_keys(db, places).await?;
     let known = kept.into_iter().filter(|it| reactor.is_known(&it.event_type));
-    let due: HashSet<Place> = known.map(|it| (it.topic, it.key)).collect();
+    let due: HashSet<KeyRef> = known.map(|it| (it.topic, it.key)).collect();
     Ok(due.into_iter().collect())
 }
 
@@ -73,7 +73,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     }
 
     /// Decides one key's kept events, in order, as far as this build knows them.
-    pub(crate) async fn take(&self, db: &mut PgConnection, place: &Place) -> Result<(), Fault> {
+    pub(crate) async fn take(&self, db: &mut PgConnection, place: &KeyRef) -> Result<(), Fault> {
         let known = self.known(db).await?;
         self.take_known(db, place, &known).await
     }
@@ -81,7 +81,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     async fn take_known(
         &self,
         db: &mut PgConnection,
-        place: &Place,
+        place: &KeyRef,
         known: &[String],
     ) -> Result<(), Fault> {
         let mut size = PIECE;
@@ -119,7 +119,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     async fn take_piece(
         &self,
         db: &mut PgConnection,
-        place: &Place,
+        place: &KeyRef,
         known: &[String],
         size: i64,
     ) -> Result<usize, Fault> {
@@ -165,7 +165,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     async fn park_first(
         &self,
         db: &mut PgConnection,
-        place: &Place,
+        place: &KeyRef,
         known: &[String],
         why: &Park,
     ) -> Result<(), Fault> {
@@ -185,7 +185,7 @@ struct Stop<'a> {
 
 async fn first(
     db: &mut PgConnection,
-    place: &Place,
+    place: &KeyRef,
     known: &[String],
     size: i64,
 ) -> sqlx::Result<Vec<KeptEvent>> {
@@ -213,7 +213,7 @@ async fn admit(
 /// Parks all kept events of a key that this build knows: none of them may overtake the first.
 async fn park_all(
     db: &mut PgConnection,
-    place: &Place,
+    place: &KeyRef,
     known: &[String],
     stop: Stop<'_>,
     turn: &DecisionContext,
@@ -235,7 +235,7 @@ async fn park_all(
 /// Adds these events to the end of their key's queue, and parks the key if it is not yet.
 async fn park(
     db: &mut PgConnection,
-    place: &Place,
+    place: &KeyRef,
     events: &[&KeptEvent],
     stop: Stop<'_>,
 ) -> sqlx::Result<()> {

@@ -15,7 +15,7 @@ use crate::{
     inbox,
     message::{Park, Trace},
     metrics, outbox,
-    parked::{self, Place},
+    parked::{self, KeyRef},
     reactor::{OutboxEvent, Answer, Reactor, DecisionContext},
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct Batch<'a, R: Reactor> {
     pub(crate) manner: Manner<'a>,
     pub(crate) fates: Vec<Fate>,
     /// Keys that stopped: before this batch, or in it.
-    pub(crate) stopped: HashSet<Place>,
+    pub(crate) stopped: HashSet<KeyRef>,
     /// The entries that stopped their keys, and why.
     pub(crate) reasons: HashMap<usize, Park>,
     /// Answers of this batch that a repetition within it is told, too.
@@ -132,7 +132,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
     }
 
     /// Stops a key at this entry.
-    fn stop(&mut self, index: usize, place: Place, park: Park) {
+    fn stop(&mut self, index: usize, place: KeyRef, park: Park) {
         self.fates[index] = Fate::Parked;
         self.reasons.insert(index, park);
         self.stopped.insert(place);

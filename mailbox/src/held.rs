@@ -17,7 +17,7 @@ use crate::{
     entry::Entry,
     message::Message,
     metrics,
-    parked::{self, Place},
+    parked::{self, KeyRef},
     reactor::HeldRow,
 };
 
@@ -45,7 +45,7 @@ pub(crate) type Partition = (Arc<str>, i32);
 /// What waits in line together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Line {
-    Key(Place),
+    Key(KeyRef),
     /// A command has no order to keep: each is a line of its own, by a number.
     Command(u64),
 }

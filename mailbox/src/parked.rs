@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A topic and a key of it, written as operators see it.
-pub(crate) type Place = (String, String);
+pub(crate) type KeyRef = (String, String);
 
 /// Bytes of messages that one statement brings or takes.
 pub(crate) const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -22,7 +22,7 @@ pub(crate) const PIECE_BYTES: usize = 4 * 1024 * 1024;
 const REASON_CHARS_MAX: usize = 1_000;
 
 /// Where a message would be parked.
-pub(crate) fn place(message: &Message) -> Place {
+pub(crate) fn place(message: &Message) -> KeyRef {
     (message.topic.to_string(), key_text(message.key.as_deref()))
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
 }
 
 /// Which of these keys are parked. They stay so until this transaction ends.
-pub(crate) async fn lock(db: &mut PgConnection, places: &[&Place]) -> sqlx::Result<HashSet<Place>> {
+pub(crate) async fn lock(db: &mut PgConnection, places: &[&KeyRef]) -> sqlx::Result<HashSet<KeyRef>> {
     let (topics, keys) = columns(places);
     let rows = sqlx::query!(
         "-- parked.lock
@@ -66,12 +66,12 @@ pub(crate) async fn lock(db: &mut PgConnection, places: &[&Place]) -> sqlx::Resu
 /// transaction ends. Says how many were new.
 pub(crate) async fn park_keys(
     db: &mut PgConnection,
-    keys: &[(&Place, &Park)],
+    keys: &[(&KeyRef, &Park)],
 ) -> sqlx::Result<u64> {
     let mut sorted = keys.to_vec();
     sorted.sort_by_key(|(place, _)| (*place).clone());
     sorted.dedup_by_key(|(place, _)| (*place).clone());
-    let places: Vec<&Place> = sorted.iter().map(|(place, _)| *place).collect();
+    let places: Vec<&KeyRef> = sorted.iter().map(|(place, _)| *place).collect();
     let (topics, names) = columns(&places);
     let classes: Vec<String> = sorted.iter().map(|(_, park)| park.class.to_owned()).collect();
     let reasons: Vec<String> = sorted.iter().map(|(_, park)| told(&park.reason)).collect();
@@ -340,7 +340,7 @@ pub(crate) async fn explain(
 }
 
 /// Topics and keys as two arrays.
-pub(crate) fn columns(places: &[&Place]) -> (Vec<String>, Vec<String>) {
+pub(crate) fn columns(places: &[&KeyRef]) -> (Vec<String>, Vec<String>) {
     places.iter().map(|(topic, key)| (topic.clone(), key.clone())).unzip()
 }
 

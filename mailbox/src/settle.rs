@@ -21,7 +21,7 @@ use crate::{
     held::HeldBack,
     leaves, metrics,
     notices::Notices,
-    parked::{self, Place},
+    parked::{self, KeyRef},
     reactor::{HeldRow, Reactor, DecisionContext},
     session::{Session, within},
     wake::Wake,
@@ -186,7 +186,7 @@ impl<R: Reactor> Settler<R> {
     /// again when it is tried again. Where a row is held, only who comes after them waits for it.
     async fn catch_up(
         &mut self,
-        places: &[Place],
+        places: &[KeyRef],
         entries: &mut [Entry<R::Input>],
         locking: Locking,
     ) {

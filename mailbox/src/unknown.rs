@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     message::{Message, StoredMessage},
-    parked::{self, PIECE_BYTES, Place},
+    parked::{self, PIECE_BYTES, KeyRef},
 };
 
 /// What is kept in all.
@@ -37,7 +37,7 @@ pub(crate) async fn keep(db: &mut PgConnection, events: &[&Message]) -> sqlx::Re
 }
 
 async fn insert(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> {
-    let places: Vec<Place> = events.iter().map(|event| parked::place(event)).collect();
+    let places: Vec<KeyRef> = events.iter().map(|event| parked::place(event)).collect();
     let (topics, keys) = parked::columns(&places.iter().collect::<Vec<_>>());
     let traces: Vec<_> =
         events.iter().map(|it| it.trace.as_ref().map(<[u8; 25]>::as_slice)).collect();
@@ -74,7 +74,7 @@ async fn insert(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> 
 /// Of which types events of these keys are kept.
 pub(crate) async fn of_keys(
     db: &mut PgConnection,
-    places: &[&Place],
+    places: &[&KeyRef],
 ) -> sqlx::Result<Vec<KeptType>> {
     let (topics, keys) = parked::columns(places);
     sqlx::query_as!(
@@ -106,7 +106,7 @@ pub(crate) async fn keys_of(
     db: &mut PgConnection,
     types: &[String],
     limit: i64,
-) -> sqlx::Result<Vec<Place>> {
+) -> sqlx::Result<Vec<KeyRef>> {
     let keys = sqlx::query!(
         "-- unknown.keys_of
         select distinct topic, key
@@ -125,7 +125,7 @@ pub(crate) async fn keys_of(
 /// no more bytes than a piece has, but one at least.
 pub(crate) async fn first(
     db: &mut PgConnection,
-    (topic, key): &Place,
+    (topic, key): &KeyRef,
     types: &[String],
     limit: i64,
 ) -> sqlx::Result<Vec<StoredMessage>> {

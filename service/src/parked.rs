@@ -26,7 +26,7 @@ const MESSAGES_CURSOR: &str = "parked-messages";
 /// What a body of the largest size has room for, as base64; a larger message can only be discarded.
 const PAYLOAD_CHARS_MAX: usize = 60_000;
 
-type Place = Path<(String, String, String)>;
+type KeyRef = Path<(String, String, String)>;
 
 /// `/v1/parked` of one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
@@ -93,7 +93,7 @@ fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
 
 async fn show<R: Reactor>(
     State(desk): State<Desk<R>>,
-    Path(place): Place,
+    Path(place): KeyRef,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
@@ -145,7 +145,7 @@ fn view(topic: &str, message: &ParkedMessage) -> Value {
 
 async fn release<R: Reactor>(
     State(desk): State<Desk<R>>,
-    Path(place): Place,
+    Path(place): KeyRef,
     asked: Asked,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -157,7 +157,7 @@ async fn release<R: Reactor>(
 
 async fn discard<R: Reactor>(
     State(desk): State<Desk<R>>,
-    Path(place): Place,
+    Path(place): KeyRef,
     asked: Asked,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -170,7 +170,7 @@ async fn discard<R: Reactor>(
 
 async fn replace<R: Reactor>(
     State(desk): State<Desk<R>>,
-    Path(place): Place,
+    Path(place): KeyRef,
     asked: Asked,
     body: JsonBody,
 ) -> Result<Response, Problem> {
