@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     CommandError, Outcome, catch_up,
     decide::{Batch, Manner, OnPark},
-    entry::{Entry, Fate},
+    entry::{Item, ItemOutcome},
     fault::{self, Admission, Fault, Locking, Pass},
     idempotency, inbox,
     message::{Message, Park},
@@ -34,7 +34,7 @@ pub(crate) const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a committed attempt did.
 pub(crate) struct Done<W> {
-    pub(crate) fates: Vec<Fate>,
+    pub(crate) fates: Vec<ItemOutcome>,
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Done<W> {
 pub(crate) struct Broken {
     pub(crate) fault: Fault,
     /// Set when the commit itself failed: it may have happened, and then these are the fates.
-    pub(crate) unsure: Option<Vec<Fate>>,
+    pub(crate) unsure: Option<Vec<ItemOutcome>>,
     /// Whether the session was rolled back and is as good as before.
     pub(crate) is_rolled_back: bool,
 }
@@ -62,7 +62,7 @@ impl From<Fault> for Broken {
 pub(crate) async fn attempt<R: Reactor>(
     reactor: &R,
     session: &mut Session,
-    entries: &[Entry<R::Input>],
+    entries: &[Item<R::Input>],
     pass: Pass,
     turn: &DecisionContext,
 ) -> Result<Done<R::World>, Broken> {
@@ -103,7 +103,7 @@ async fn unpanicked<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T
 async fn work<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
-    entries: &[Entry<R::Input>],
+    entries: &[Item<R::Input>],
     pass: Pass,
     turn: &DecisionContext,
 ) -> Result<Done<R::World>, Fault> {
@@ -142,13 +142,13 @@ pub(crate) struct Released<W> {
 pub(crate) async fn release<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
-    entries: &[Entry<R::Input>],
+    entries: &[Item<R::Input>],
     turn: &DecisionContext,
 ) -> Result<Released<R::World>, Fault> {
     let manner = Manner { turn, locking: Locking::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, entries, manner);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
-    let decided = batch.fates.iter().take_while(|fate| **fate != Fate::Parked).count();
+    let decided = batch.fates.iter().take_while(|fate| **fate != ItemOutcome::Parked).count();
     Ok(Released { decided, refused: batch.reasons.remove(&decided), world })
 }
 
@@ -160,10 +160,10 @@ impl<R: Reactor> Batch<'_, R> {
         for index in 0..self.entries.len() {
             let id = self.entries[index].id;
             let id = id.filter(|id| inbox::in_range(*id, self.manner.turn.now));
-            let Some(id) = id.filter(|_| self.fates[index] == Fate::Live) else { continue };
+            let Some(id) = id.filter(|_| self.fates[index] == ItemOutcome::Live) else { continue };
             // Twice in one batch: no conflict clause would see it.
             if *first.entry(id).or_insert(index) != index {
-                self.fates[index] = Fate::Duplicate;
+                self.fates[index] = ItemOutcome::Duplicate;
             }
         }
         if first.is_empty() {
@@ -206,7 +206,7 @@ impl<R: Reactor> Batch<'_, R> {
                 }
                 _ => Err(CommandError::KeyReused),
             };
-            self.fates[index] = Fate::Answered(end);
+            self.fates[index] = ItemOutcome::Answered(end);
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl<R: Reactor> Batch<'_, R> {
         }
         for (index, place) in messages {
             if self.stopped.contains(&place) {
-                self.fates[index] = Fate::Parked;
+                self.fates[index] = ItemOutcome::Parked;
             }
         }
         Ok(first)
@@ -258,12 +258,12 @@ impl<R: Reactor> Batch<'_, R> {
             newly_parked = parked::park_keys(db, &keys).await?;
         }
         let set_aside: Vec<_> = (0..self.entries.len())
-            .filter(|&index| self.fates[index] == Fate::Parked)
+            .filter(|&index| self.fates[index] == ItemOutcome::Parked)
             .filter_map(|index| Some((self.entries[index].message()?, self.reasons.get(&index))))
             .collect();
         parked::park_messages(db, &set_aside).await?;
         let unknown: Vec<&Message> = (0..self.entries.len())
-            .filter(|&index| self.fates[index] == Fate::Unknown)
+            .filter(|&index| self.fates[index] == ItemOutcome::Unknown)
             .filter_map(|index| self.entries[index].message())
             .collect();
         unknown::keep(db, &unknown).await?;
@@ -272,13 +272,13 @@ impl<R: Reactor> Batch<'_, R> {
 }
 
 /// The fate of an entry whose id has been admitted before.
-fn known<I>(entry: &Entry<I>) -> Fate {
+fn known<I>(entry: &Item<I>) -> ItemOutcome {
     match entry.waiting() {
-        None => Fate::Duplicate,
+        None => ItemOutcome::Duplicate,
         // A commit whose end was never heard did happen: the answer of that attempt holds. Without
         // one the client has to ask again, under its key.
         Some(waiting) => {
-            Fate::Answered(waiting.told.clone().unwrap_or(Err(CommandError::Overloaded)))
+            ItemOutcome::Answered(waiting.told.clone().unwrap_or(Err(CommandError::Overloaded)))
         }
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Command, CommandError, Outcome,
-    entry::{Entry, Origin, Waiting},
+    entry::{Item, Origin, Waiting},
     pace::Pace,
     reactor::Reactor,
     settle::Settler,
@@ -19,7 +19,7 @@ const QUEUE: usize = 20_000;
 
 /// The way in.
 pub(crate) struct Commands<I> {
-    queue: mpsc::Sender<Entry<I>>,
+    queue: mpsc::Sender<Item<I>>,
     deadline: Duration,
 }
 
@@ -30,7 +30,7 @@ impl<I> Clone for Commands<I> {
 }
 
 impl<I: Send> Commands<I> {
-    pub(crate) fn new(deadline: Duration) -> (Self, mpsc::Receiver<Entry<I>>) {
+    pub(crate) fn new(deadline: Duration) -> (Self, mpsc::Receiver<Item<I>>) {
         let (queue, taken) = mpsc::channel(QUEUE);
         (Self { queue, deadline }, taken)
     }
@@ -46,7 +46,7 @@ impl<I: Send> Commands<I> {
             deadline: Instant::now() + self.deadline,
             told: None,
         };
-        let entry = Entry {
+        let entry = Item {
             id,
             input: Some(command.input),
             trace: command.trace,
@@ -66,7 +66,7 @@ impl<I: Send> Commands<I> {
 /// Settles commands until stopped; what was queued by then is settled still.
 pub(crate) async fn run<R: Reactor>(
     mut settler: Settler<R>,
-    mut taken: mpsc::Receiver<Entry<R::Input>>,
+    mut taken: mpsc::Receiver<Item<R::Input>>,
     limit: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {

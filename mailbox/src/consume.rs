@@ -32,7 +32,7 @@ use crate::{
     assignment::Member,
     consumers::{AppliedMessage, Partition},
     control::Control,
-    entry::{Entry, entry},
+    entry::{Item, entry},
     flood, held, metrics,
     nearness::Nearness,
     pace::Pace,
@@ -256,7 +256,7 @@ async fn settle<R: Reactor>(
     received.retain(|delivery| delivery.generation == generation);
     let ends = ends(&received);
     let reactor = Arc::clone(&settler.reactor);
-    let entries: Vec<Entry<R::Input>> =
+    let entries: Vec<Item<R::Input>> =
         received.into_iter().filter_map(|delivery| entry(&*reactor, delivery.received)).collect();
     let settled = settler.settle(entries, stop).await;
     if settled.stopped {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     CommandError, IdempotencyKey, Outcome,
-    entry::{Entry, Fate},
+    entry::{Item, ItemOutcome},
     fault::Locking,
     idempotency::{self, Name},
     inbox,
@@ -40,9 +40,9 @@ pub(crate) struct Manner<'a> {
 /// Entries, and what becomes of them in one transaction.
 pub(crate) struct Batch<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
-    pub(crate) entries: &'a [Entry<R::Input>],
+    pub(crate) entries: &'a [Item<R::Input>],
     pub(crate) manner: Manner<'a>,
-    pub(crate) fates: Vec<Fate>,
+    pub(crate) fates: Vec<ItemOutcome>,
     /// Keys that stopped: before this batch, or in it.
     pub(crate) stopped: HashSet<KeyRef>,
     /// The entries that stopped their keys, and why.
@@ -53,7 +53,7 @@ pub(crate) struct Batch<'a, R: Reactor> {
 }
 
 impl<'a, R: Reactor> Batch<'a, R> {
-    pub(crate) fn new(reactor: &'a R, entries: &'a [Entry<R::Input>], manner: Manner<'a>) -> Self {
+    pub(crate) fn new(reactor: &'a R, entries: &'a [Item<R::Input>], manner: Manner<'a>) -> Self {
         Self {
             reactor,
             entries,
@@ -67,7 +67,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.entries.len()).filter(|&index| self.fates[index] == Fate::Live)
+        (0..self.entries.len()).filter(|&index| self.fates[index] == ItemOutcome::Live)
     }
 
     /// Loads what the live entries touch, decides each in order, saves, and appends what is said.
@@ -89,7 +89,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             }
         }
         for index in 0..entries.len() {
-            if self.fates[index] == Fate::Live && !self.stops(index, world.as_mut()) {
+            if self.fates[index] == ItemOutcome::Live && !self.stops(index, world.as_mut()) {
                 self.decide_one(index, world.as_mut());
             }
         }
@@ -112,8 +112,8 @@ impl<'a, R: Reactor> Batch<'a, R> {
         for (entry, fate) in self.entries.iter().zip(&mut self.fates) {
             let place = entry.message().map(parked::place);
             let row = match (&*fate, &entry.input) {
-                (Fate::Held(row), _) => Some(row.clone()),
-                (Fate::Live, input) => place
+                (ItemOutcome::Held(row), _) => Some(row.clone()),
+                (ItemOutcome::Live, input) => place
                     .as_ref()
                     .and_then(|place| waiting.get(place).cloned())
                     .or_else(|| self.reactor.held(world, input.as_ref()?)),
@@ -123,9 +123,9 @@ impl<'a, R: Reactor> Batch<'a, R> {
             if let Some(place) = place {
                 waiting.insert(place, row.clone());
             }
-            if *fate == Fate::Live {
+            if *fate == ItemOutcome::Live {
                 ids.extend(entry.id.filter(|id| inbox::in_range(*id, self.manner.turn.now)));
-                *fate = Fate::Held(row);
+                *fate = ItemOutcome::Held(row);
             }
         }
         ids
@@ -133,7 +133,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
 
     /// Stops a key at this entry.
     fn stop(&mut self, index: usize, place: KeyRef, park: Park) {
-        self.fates[index] = Fate::Parked;
+        self.fates[index] = ItemOutcome::Parked;
         self.reasons.insert(index, park);
         self.stopped.insert(place);
     }
@@ -145,7 +145,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
         let Some(message) = entry.message() else { return false };
         // Nearly always nothing has stopped and nothing is wrong: no place is written out then.
         if !self.stopped.is_empty() && self.stopped.contains(&parked::place(message)) {
-            self.fates[index] = Fate::Parked;
+            self.fates[index] = ItemOutcome::Parked;
             return true;
         }
         if let Some(flaw) = &entry.flaw {
@@ -153,7 +153,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             return true;
         }
         if entry.is_unknown() {
-            self.fates[index] = Fate::Unknown;
+            self.fates[index] = ItemOutcome::Unknown;
             return true;
         }
         let heard = match (world, &entry.input) {
@@ -173,7 +173,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                 false
             }
             (false, true) => {
-                self.fates[index] = Fate::Duplicate;
+                self.fates[index] = ItemOutcome::Duplicate;
                 true
             }
             // An operator who lets it go has seen why it stopped.
@@ -194,7 +194,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
         let entry = &self.entries[index];
         let (Some(world), Some(input)) = (world, &entry.input) else { return };
         if let Some(answered) = self.answered_before(entry.idempotency_key()) {
-            self.fates[index] = Fate::Answered(answered);
+            self.fates[index] = ItemOutcome::Answered(answered);
             return;
         }
         match (self.reactor.decide(world, input, self.manner.turn), entry.message()) {
@@ -205,7 +205,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                         if let Some(slot) = self.reactor.heard(world, input) {
                             *slot = message.version.max(*slot);
                         }
-                        Fate::Applied
+                        ItemOutcome::Applied
                     }
                     None => self.first_answer(entry.idempotency_key(), decided.answer),
                 };
@@ -213,16 +213,16 @@ impl<'a, R: Reactor> Batch<'a, R> {
             (Err(park), Some(message)) => self.stop(index, parked::place(message), park),
             (Err(park), None) => {
                 tracing::error!(%park, "a command could not be decided");
-                self.fates[index] = Fate::Answered(Err(CommandError::Failed));
+                self.fates[index] = ItemOutcome::Answered(Err(CommandError::Failed));
             }
         }
     }
 
-    fn first_answer(&mut self, key: Option<&'a IdempotencyKey>, answer: Answer) -> Fate {
+    fn first_answer(&mut self, key: Option<&'a IdempotencyKey>, answer: Answer) -> ItemOutcome {
         if let Some(key) = key.filter(|_| answer.is_kept()) {
             self.answers.insert(idempotency::name(key), (key, answer.clone()));
         }
-        Fate::Answered(Ok(Outcome { answer, replayed: false }))
+        ItemOutcome::Answered(Ok(Outcome { answer, replayed: false }))
     }
 
     /// What a command is told whose key another one of this batch has come with before.
@@ -247,14 +247,14 @@ impl<'a, R: Reactor> Batch<'a, R> {
 
 /// A command whose client was told that it is too late is left out, unless a commit of it may have
 /// happened. What has to wait for a row is left out, too.
-fn first_fate<I>(entry: &Entry<I>) -> Fate {
+fn first_fate<I>(entry: &Item<I>) -> ItemOutcome {
     if let Some(row) = &entry.held {
-        return Fate::Held(row.clone());
+        return ItemOutcome::Held(row.clone());
     }
     match entry.waiting() {
         Some(waiting) if waiting.reply.is_none() && waiting.told.is_none() => {
-            Fate::Answered(Err(CommandError::Overloaded))
+            ItemOutcome::Answered(Err(CommandError::Overloaded))
         }
-        _ => Fate::Live,
+        _ => ItemOutcome::Live,
     }
 }

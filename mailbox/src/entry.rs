@@ -18,7 +18,7 @@ use crate::{
 pub(crate) type Received = (Message, Option<Park>);
 
 /// A message or a command, with all that a batch must know of it.
-pub(crate) struct Entry<I> {
+pub(crate) struct Item<I> {
     /// What the inbox remembers it by. `None` where repetition does no harm, or no usable id came.
     pub(crate) id: Option<Uuid>,
     /// What it means; `None` for a message that is only to be parked, or to be kept because its
@@ -49,7 +49,7 @@ pub(crate) struct Waiting {
 
 /// What became of an entry in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ItemOutcome {
     /// Not settled yet: it is to be decided.
     Live,
     Applied,
@@ -65,7 +65,7 @@ pub(crate) enum Fate {
     Answered(Result<Outcome, CommandError>),
 }
 
-impl<I> Entry<I> {
+impl<I> Item<I> {
     /// Whether it is an event of a type that this build does not know.
     pub(crate) fn is_unknown(&self) -> bool {
         self.input.is_none() && self.flaw.is_none() && self.message().is_some()
@@ -109,13 +109,13 @@ impl<I> Entry<I> {
 
 /// What a message means here; `None` when nobody here cares. A service that panics over it has
 /// found a flaw of the message, as far as anybody can tell.
-pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Entry<R::Input>> {
+pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Item<R::Input>> {
     if flaw.is_none() && !reactor.is_known(&message.event_type) {
         let trace = message.trace;
         // Without an id it could not be told from others like it, and would not be kept.
         let flaw = Park::no_envelope(&[(message.event_id.is_nil(), "ce_id")]);
         let origin = Origin::Message(message);
-        return Some(Entry { id: None, input: None, trace, flaw, held: None, origin });
+        return Some(Item { id: None, input: None, trace, flaw, held: None, origin });
     }
     let read = match flaw {
         Some(flaw) => Err(flaw),
@@ -129,5 +129,5 @@ pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Optio
         Ok(Some(reading)) => (id.filter(|_| reading.once), Some(reading.input), None),
         Err(flaw) => (id, None, Some(flaw)),
     };
-    Some(Entry { id, input, trace, flaw, held: None, origin: Origin::Message(message) })
+    Some(Item { id, input, trace, flaw, held: None, origin: Origin::Message(message) })
 }

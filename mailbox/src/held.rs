@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::{
-    entry::Entry,
+    entry::Item,
     message::Message,
     metrics,
     parked::{self, KeyRef},
@@ -80,7 +80,7 @@ impl HeldRows {
 
 /// The entries of one loop that wait, by line.
 pub(crate) struct HeldBack<I> {
-    lines: HashMap<Line, VecDeque<Entry<I>>>,
+    lines: HashMap<Line, VecDeque<Item<I>>>,
     /// The lines in the order in which they are tried again.
     order: VecDeque<Line>,
     commands: u64,
@@ -146,7 +146,7 @@ impl<I> HeldBack<I> {
 
     /// The next batch: what is to be tried again now, then what came, but for what has to queue
     /// behind something that waits.
-    pub(crate) fn join(&mut self, came: Vec<Entry<I>>) -> Vec<Entry<I>> {
+    pub(crate) fn join(&mut self, came: Vec<Item<I>>) -> Vec<Item<I>> {
         if self.is_empty() {
             return came;
         }
@@ -167,7 +167,7 @@ impl<I> HeldBack<I> {
     }
 
     /// Takes the lines whose turn it is; one that is too long keeps its rest.
-    fn take_due(&mut self) -> Vec<Entry<I>> {
+    fn take_due(&mut self) -> Vec<Item<I>> {
         let mut taken = Vec::new();
         while taken.len() < AT_ONCE
             && let Some(line) = self.order.pop_front()
@@ -188,7 +188,7 @@ impl<I> HeldBack<I> {
     }
 
     /// Keeps what of a batch has to wait still, or from now on.
-    pub(crate) fn keep(&mut self, batch: Vec<Entry<I>>, now: OffsetDateTime) {
+    pub(crate) fn keep(&mut self, batch: Vec<Item<I>>, now: OffsetDateTime) {
         let retried = std::mem::take(&mut self.retried);
         let still = batch.iter().take(retried).filter(|entry| entry.held.is_some()).count();
         let was_empty = self.is_empty() && retried == 0;
@@ -276,7 +276,7 @@ impl<I> HeldBack<I> {
         }
         self.reached.extend(reached);
         let mut first: HashMap<Partition, i64> = HashMap::new();
-        for message in self.lines.values().flatten().filter_map(Entry::message) {
+        for message in self.lines.values().flatten().filter_map(Item::message) {
             let partition = (Arc::clone(&message.topic), message.partition);
             let offset = first.entry(partition).or_insert(message.offset);
             *offset = message.offset.min(*offset);
@@ -306,7 +306,7 @@ impl<I> HeldBack<I> {
     }
 }
 
-fn bytes<I>(entry: &Entry<I>) -> usize {
+fn bytes<I>(entry: &Item<I>) -> usize {
     entry.message().map_or(0, Message::size)
 }
 

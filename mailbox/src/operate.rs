@@ -9,7 +9,7 @@ use crate::{
     IdempotencyKey,
     batch::{self, Released},
     catch_up::CatchUp,
-    entry::{Entry, entry},
+    entry::{Item, entry},
     fault::{self, Fault, Locking, Verdict},
     message::{Park, StoredMessage},
     once,
@@ -153,7 +153,7 @@ impl<R: Reactor> Operators<R> {
         let Released { decided, refused, world } =
             batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
         let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());
-        let kept: Vec<_> = kept.filter_map(Entry::message).collect();
+        let kept: Vec<_> = kept.filter_map(Item::message).collect();
         unknown::keep(&mut tx, &kept).await?;
         let mut over: Vec<i64> = ids.into_iter().take(decided).collect();
         if refused.is_none() {

@@ -16,7 +16,7 @@ use crate::{
     CommandError,
     batch::{self, Broken, Done},
     catch_up::CatchUp,
-    entry::{Entry, Fate, Origin},
+    entry::{Item, ItemOutcome, Origin},
     fault::{self, Admission, Fault, Locking, Pass, Step, Verdict},
     held::HeldBack,
     leaves, metrics,
@@ -72,7 +72,7 @@ impl<R: Reactor> Settler<R> {
     /// their part is committed. What waits for a held row is in `held` afterwards.
     pub(crate) async fn settle(
         &mut self,
-        came: Vec<Entry<R::Input>>,
+        came: Vec<Item<R::Input>>,
         stop: &CancellationToken,
     ) -> Settled {
         // While a row is held, others that need it would have everybody wait for it once more.
@@ -109,7 +109,7 @@ impl<R: Reactor> Settler<R> {
 
     async fn settle_part(
         &mut self,
-        entries: &mut [Entry<R::Input>],
+        entries: &mut [Item<R::Input>],
         mut pass: Pass,
         stop: &CancellationToken,
     ) -> Next {
@@ -187,7 +187,7 @@ impl<R: Reactor> Settler<R> {
     async fn catch_up(
         &mut self,
         places: &[KeyRef],
-        entries: &mut [Entry<R::Input>],
+        entries: &mut [Item<R::Input>],
         locking: Locking,
     ) {
         let (reactor, wake) = (&*self.reactor, &self.wake);
@@ -204,7 +204,7 @@ impl<R: Reactor> Settler<R> {
             if verdict != Verdict::RowHeld {
                 return tokio::time::sleep(BACKOFF_TAKE).await;
             }
-            let after = |entry: &&mut Entry<R::Input>| {
+            let after = |entry: &&mut Item<R::Input>| {
                 entry.message().is_some_and(|message| parked::place(message) == *place)
             };
             entries.iter_mut().filter(after).for_each(hold_back);
@@ -212,7 +212,7 @@ impl<R: Reactor> Settler<R> {
     }
 
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&mut self, entries: &mut [Entry<R::Input>], done: Done<R::World>) -> Settled {
+    fn finish(&mut self, entries: &mut [Item<R::Input>], done: Done<R::World>) -> Settled {
         if done.announced > 0 {
             self.wake.poke();
         }
@@ -222,12 +222,12 @@ impl<R: Reactor> Settler<R> {
         let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
         for (entry, fate) in entries.iter_mut().zip(done.fates) {
             match fate {
-                Fate::Live | Fate::Applied => applied += 1,
-                Fate::Duplicate => duplicates += 1,
-                Fate::Parked => parked += 1,
-                Fate::Unknown => unknown += 1,
-                Fate::Held(row) => entry.held = Some(row),
-                Fate::Answered(end) => {
+                ItemOutcome::Live | ItemOutcome::Applied => applied += 1,
+                ItemOutcome::Duplicate => duplicates += 1,
+                ItemOutcome::Parked => parked += 1,
+                ItemOutcome::Unknown => unknown += 1,
+                ItemOutcome::Held(row) => entry.held = Some(row),
+                ItemOutcome::Answered(end) => {
                     applied += 1;
                     entry.answer(end);
                 }
@@ -280,7 +280,7 @@ fn halves(part: &Range<usize>) -> [Range<usize>; 2] {
 
 /// Nothing overtakes a message of its key that has to wait: what an earlier part held back holds
 /// back what follows.
-fn queue_behind<I>(entries: &mut [Entry<I>]) {
+fn queue_behind<I>(entries: &mut [Item<I>]) {
     if entries.iter().all(|entry| entry.held.is_none()) {
         return;
     }
@@ -295,20 +295,20 @@ fn queue_behind<I>(entries: &mut [Entry<I>]) {
 }
 
 /// Does something to the one entry that is left.
-fn one_open<I>(entries: &mut [Entry<I>], act: impl FnOnce(&mut Entry<I>)) {
+fn one_open<I>(entries: &mut [Item<I>], act: impl FnOnce(&mut Item<I>)) {
     if let Some(entry) = entries.iter_mut().find(|entry| !entry.is_over()) {
         act(entry);
     }
 }
 
 /// It waits for a row below its root, of which nobody says which one it is.
-fn hold_back<I>(entry: &mut Entry<I>) {
+fn hold_back<I>(entry: &mut Item<I>) {
     let id = entry.message().map_or_else(|| "command".to_owned(), |it| parked::place(it).1);
     entry.held = Some(HeldRow::new("row_of", id));
 }
 
 /// Sets one message aside, or tells one command that it failed.
-fn give_up<I>(entry: &mut Entry<I>, fault: &Fault) {
+fn give_up<I>(entry: &mut Item<I>, fault: &Fault) {
     entry.answer(Err(CommandError::Failed));
     if entry.message().is_some() {
         entry.input = None;
@@ -317,7 +317,7 @@ fn give_up<I>(entry: &mut Entry<I>, fault: &Fault) {
 }
 
 /// Clients do not wait for ever: whether an expired command took effect, its key will tell.
-fn expire_commands<I>(entries: &mut [Entry<I>]) {
+fn expire_commands<I>(entries: &mut [Item<I>]) {
     let now = Instant::now();
     for entry in entries {
         if entry.waiting().is_some_and(|waiting| waiting.deadline <= now) {
@@ -328,12 +328,12 @@ fn expire_commands<I>(entries: &mut [Entry<I>]) {
 
 /// A commit may have happened although its answer was lost: its answers hold if their ids or keys
 /// turn out to be known.
-fn remember<I>(entries: &mut [Entry<I>], broken: &Broken) {
+fn remember<I>(entries: &mut [Item<I>], broken: &Broken) {
     let Some(fates) = &broken.unsure else { return };
     for (entry, fate) in entries.iter_mut().zip(fates) {
         if let (
             Origin::Command(waiting),
-            Fate::Answered(end @ (Ok(_) | Err(CommandError::KeyReused))),
+            ItemOutcome::Answered(end @ (Ok(_) | Err(CommandError::KeyReused))),
         ) = (&mut entry.origin, fate)
         {
             waiting.told = Some(end.clone());

@@ -7,9 +7,9 @@ use crate::{entry::Origin, testing::message};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn entry(key: &str, offset: i64) -> Entry<()> {
+fn entry(key: &str, offset: i64) -> Item<()> {
     let message = message("t", key, "t.Happened", offset, vec![0; 10]);
-    Entry {
+    Item {
         id: Some(message.event_id),
         input: Some(()),
         trace: None,
@@ -19,15 +19,15 @@ fn entry(key: &str, offset: i64) -> Entry<()> {
     }
 }
 
-fn waiting(key: &str, offset: i64) -> Entry<()> {
-    Entry { held: Some(HeldRow::new("row", key)), ..entry(key, offset) }
+fn waiting(key: &str, offset: i64) -> Item<()> {
+    Item { held: Some(HeldRow::new("row", key)), ..entry(key, offset) }
 }
 
 fn held() -> HeldBack<()> {
     HeldBack::new("test", HeldRows::default())
 }
 
-fn offsets(batch: &[Entry<()>]) -> Vec<i64> {
+fn offsets(batch: &[Item<()>]) -> Vec<i64> {
     batch.iter().filter_map(|entry| Some(entry.message()?.offset)).collect()
 }
 
