@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A message as it came from Kafka, with what is wrong with its envelope.
-pub(crate) type Received = (Message, Option<Park>);
+pub(crate) type IncomingMessage = (Message, Option<Park>);
 
 /// A message or a command, with all that a batch must know of it.
 pub(crate) struct Item<I> {
@@ -109,7 +109,7 @@ impl<I> Item<I> {
 
 /// What a message means here; `None` when nobody here cares. A service that panics over it has
 /// found a flaw of the message, as far as anybody can tell.
-pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): Received) -> Option<Item<R::Input>> {
+pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): IncomingMessage) -> Option<Item<R::Input>> {
     if flaw.is_none() && !reactor.is_known(&message.event_type) {
         let trace = message.trace;
         // Without an id it could not be told from others like it, and would not be kept.

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::{
     assignment::{Member, StartCheck},
     consumers::Partition,
-    entry::Received,
+    entry::IncomingMessage,
     envelope,
 };
 
@@ -37,7 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A message on its way to the loop.
 pub(crate) struct Delivery {
-    pub(crate) received: Received,
+    pub(crate) received: IncomingMessage,
     /// Of the assignment it was read in.
     pub(crate) generation: u64,
     /// Its share of the room, given back with it.
@@ -186,7 +186,7 @@ impl Polling {
 
     /// Whether a message is to be handed over: not when it was applied before, nor when it lies
     /// where another was, for then the partition stops.
-    fn check(&mut self, (message, _): &Received) -> bool {
+    fn check(&mut self, (message, _): &IncomingMessage) -> bool {
         let partition = Partition { topic: message.topic.to_string(), number: message.partition };
         let Some(check) = self.checks.get(&partition).copied() else { return true };
         if let Some(known) = check.known
@@ -207,7 +207,7 @@ impl Polling {
         message.offset >= check.next
     }
 
-    fn open(&mut self, raw: &BorrowedMessage<'_>) -> Received {
+    fn open(&mut self, raw: &BorrowedMessage<'_>) -> IncomingMessage {
         if let Some(known) = self.topics.get(raw.topic()) {
             return envelope::open(raw, Arc::clone(known));
         }
@@ -274,7 +274,7 @@ impl Polling {
 }
 
 /// A message's share of the room.
-fn share((message, _): &Received) -> u32 {
+fn share((message, _): &IncomingMessage) -> u32 {
     let bytes = message.payload.len() + message.key.as_ref().map_or(0, Vec::len);
     let kibibytes = bytes.div_ceil(1024).max(MESSAGE_KIB_MIN);
     // One that is larger than the room gets all of it.
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::testing::message;
 
-    fn of_size(bytes: usize) -> Received {
+    fn of_size(bytes: usize) -> IncomingMessage {
         (message("t", "key", "toy.v1.Added", 1, vec![0; bytes]), None)
     }
 
