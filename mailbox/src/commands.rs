@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Command, CommandError, Outcome,
-    entry::{Item, Origin, Waiting},
+    entry::{Item, Origin, CommandClient},
     pace::Pace,
     reactor::Reactor,
     settle::Settler,
@@ -40,7 +40,7 @@ impl<I: Send> Commands<I> {
     pub(crate) async fn submit(&self, command: Command<I>) -> Result<Outcome, CommandError> {
         let (reply, end) = oneshot::channel();
         let id = command.key.is_none().then(Uuid::now_v7);
-        let waiting = Waiting {
+        let waiting = CommandClient {
             key: command.key,
             reply: Some(reply),
             deadline: Instant::now() + self.deadline,

@@ -34,11 +34,11 @@ pub(crate) struct Item<I> {
 
 pub(crate) enum Origin {
     Message(Message),
-    Command(Waiting),
+    Command(CommandClient),
 }
 
 /// The client's side of a command.
-pub(crate) struct Waiting {
+pub(crate) struct CommandClient {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) reply: Option<oneshot::Sender<Result<Outcome, CommandError>>>,
     pub(crate) deadline: Instant,
@@ -78,7 +78,7 @@ impl<I> Item<I> {
         }
     }
 
-    pub(crate) fn waiting(&self) -> Option<&Waiting> {
+    pub(crate) fn waiting(&self) -> Option<&CommandClient> {
         match &self.origin {
             Origin::Message(_) => None,
             Origin::Command(waiting) => Some(waiting),
