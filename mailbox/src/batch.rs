@@ -33,7 +33,7 @@ use crate::{
 pub(crate) const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a committed attempt did.
-pub(crate) struct Done<W> {
+pub(crate) struct CommittedBatch<W> {
     pub(crate) fates: Vec<ItemOutcome>,
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Done<W> {
 
 /// A failed attempt.
 #[derive(Debug)]
-pub(crate) struct Broken {
+pub(crate) struct FailedAttempt {
     pub(crate) fault: Fault,
     /// Set when the commit itself failed: it may have happened, and then these are the fates.
     pub(crate) unsure: Option<Vec<ItemOutcome>>,
@@ -52,7 +52,7 @@ pub(crate) struct Broken {
     pub(crate) is_rolled_back: bool,
 }
 
-impl From<Fault> for Broken {
+impl From<Fault> for FailedAttempt {
     fn from(fault: Fault) -> Self {
         Self { fault, unsure: None, is_rolled_back: false }
     }
@@ -65,7 +65,7 @@ pub(crate) async fn attempt<R: Reactor>(
     entries: &[Item<R::Input>],
     pass: Pass,
     turn: &DecisionContext,
-) -> Result<Done<R::World>, Broken> {
+) -> Result<CommittedBatch<R::World>, FailedAttempt> {
     let db = session.connection().await.map_err(Fault::NotBegun)?;
     let mut tx = within(db.begin()).await.map_err(Fault::NotBegun)?;
     let work = unpanicked(work(reactor, &mut tx, entries, pass, turn));
@@ -78,7 +78,7 @@ pub(crate) async fn attempt<R: Reactor>(
         // The server has told what is wrong, so it listens: nothing is left but to roll back.
         Ok(Err(fault @ (Fault::Database(sqlx::Error::Database(_)) | Fault::KeyTaken))) => {
             let is_rolled_back = within(tx.rollback()).await.is_ok();
-            return Err(Broken { fault, unsure: None, is_rolled_back });
+            return Err(FailedAttempt { fault, unsure: None, is_rolled_back });
         }
         Ok(Err(fault)) => return Err(fault.into()),
         Err(_elapsed) => return Err(Fault::TooSlow.into()),
@@ -86,7 +86,7 @@ pub(crate) async fn attempt<R: Reactor>(
     match within(tx.commit()).await {
         Ok(()) => Ok(done),
         Err(error) => {
-            Err(Broken { fault: error.into(), unsure: Some(done.fates), is_rolled_back: false })
+            Err(FailedAttempt { fault: error.into(), unsure: Some(done.fates), is_rolled_back: false })
         }
     }
 }
@@ -106,7 +106,7 @@ async fn work<R: Reactor>(
     entries: &[Item<R::Input>],
     pass: Pass,
     turn: &DecisionContext,
-) -> Result<Done<R::World>, Fault> {
+) -> Result<CommittedBatch<R::World>, Fault> {
     let manner = Manner { turn, locking: pass.locking, on_park: OnPark::SetAside };
     let mut batch = Batch::new(reactor, entries, manner);
     if pass.locking == Locking::SkipHeld {
@@ -117,7 +117,7 @@ async fn work<R: Reactor>(
     let first = if some_aside { batch.divert(db).await? } else { Vec::new() };
     if !first.is_empty() {
         let fates = batch.fates;
-        return Ok(Done { fates, world: None, announced: 0, newly_parked: 0, first });
+        return Ok(CommittedBatch { fates, world: None, announced: 0, newly_parked: 0, first });
     }
     let world = batch.decide(db).await?;
     let newly_parked = batch.set_aside(db).await?;
@@ -126,11 +126,11 @@ async fn work<R: Reactor>(
         return Err(Fault::KeyTaken);
     }
     let Batch { fates, announced, .. } = batch;
-    Ok(Done { fates, world, announced: announced.len(), newly_parked, first })
+    Ok(CommittedBatch { fates, world, announced: announced.len(), newly_parked, first })
 }
 
 /// What came of parked messages that an operator let go.
-pub(crate) struct Released<W> {
+pub(crate) struct ReleaseOutcome<W> {
     /// How many of them, from the first, were decided.
     pub(crate) decided: usize,
     /// Why the rest stays parked.
@@ -144,12 +144,12 @@ pub(crate) async fn release<R: Reactor>(
     db: &mut PgConnection,
     entries: &[Item<R::Input>],
     turn: &DecisionContext,
-) -> Result<Released<R::World>, Fault> {
+) -> Result<ReleaseOutcome<R::World>, Fault> {
     let manner = Manner { turn, locking: Locking::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, entries, manner);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
     let decided = batch.fates.iter().take_while(|fate| **fate != ItemOutcome::Parked).count();
-    Ok(Released { decided, refused: batch.reasons.remove(&decided), world })
+    Ok(ReleaseOutcome { decided, refused: batch.reasons.remove(&decided), world })
 }
 
 impl<R: Reactor> Batch<'_, R> {

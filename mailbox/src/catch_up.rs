@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
 use crate::{
-    batch::{self, ATTEMPT_LIMIT, Released},
+    batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
     entry::entry,
     fault::{self, Fault, Locking},
     inbox,
@@ -145,7 +145,7 @@ impl<R: Reactor> CatchUp<'_, R> {
                 heard.push(event);
             }
         }
-        let Released { decided, refused, world } =
+        let ReleaseOutcome { decided, refused, world } =
             batch::release(self.reactor, &mut tx, &entries, &turn).await?;
         remove(&mut tx, &events).await?;
         if let Some(why) = &refused {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::{
     IdempotencyKey,
-    batch::{self, Released},
+    batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
     entry::{Item, entry},
     fault::{self, Fault, Locking, Verdict},
@@ -150,7 +150,7 @@ impl<R: Reactor> Operators<R> {
             }
         }
         let turn = DecisionContext::at((self.clock)());
-        let Released { decided, refused, world } =
+        let ReleaseOutcome { decided, refused, world } =
             batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
         let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());
         let kept: Vec<_> = kept.filter_map(Item::message).collect();

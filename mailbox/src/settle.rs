@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CommandError,
-    batch::{self, Broken, Done},
+    batch::{self, FailedAttempt, CommittedBatch},
     catch_up::CatchUp,
     entry::{Item, ItemOutcome, Origin},
     fault::{self, Admission, Fault, Locking, Pass, Step, Verdict},
@@ -62,7 +62,7 @@ pub(crate) struct Settled {
 }
 
 enum Next {
-    Done(Settled),
+    CommittedBatch(Settled),
     Split,
     Stopped,
 }
@@ -91,7 +91,7 @@ impl<R: Reactor> Settler<R> {
             queue_behind(&mut entries);
             let pass = Pass { admission, locking };
             match self.settle_part(&mut entries[part.clone()], pass, stop).await {
-                Next::Done(done) => {
+                Next::CommittedBatch(done) => {
                     settled.newly_parked += done.newly_parked;
                     settled.set_aside += done.set_aside;
                     settled.duplicates += done.duplicates;
@@ -118,7 +118,7 @@ impl<R: Reactor> Settler<R> {
             expire_commands(entries);
             let open = entries.iter().filter(|entry| !entry.is_over()).count();
             if open == 0 {
-                return Next::Done(Settled::default());
+                return Next::CommittedBatch(Settled::default());
             }
             let started = Instant::now();
             let turn = DecisionContext::at((self.clock)());
@@ -135,7 +135,7 @@ impl<R: Reactor> Settler<R> {
                 Ok(done) => {
                     let size = u32::try_from(open).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
-                    return Next::Done(self.finish(entries, done));
+                    return Next::CommittedBatch(self.finish(entries, done));
                 }
                 Err(broken) => broken,
             };
@@ -158,7 +158,7 @@ impl<R: Reactor> Settler<R> {
                 Step::Halve => return Next::Split,
                 Step::HoldBack => {
                     one_open(entries, hold_back);
-                    return Next::Done(Settled::default());
+                    return Next::CommittedBatch(Settled::default());
                 }
                 Step::GiveUp => {
                     one_open(entries, |entry| give_up(entry, &broken.fault));
@@ -175,7 +175,7 @@ impl<R: Reactor> Settler<R> {
 
     /// A session that was only refused something is kept; after any other failure nobody knows what
     /// is left of it.
-    async fn recover(&mut self, verdict: Verdict, broken: &Broken) {
+    async fn recover(&mut self, verdict: Verdict, broken: &FailedAttempt) {
         let harmless = matches!(verdict, Verdict::Collision | Verdict::RowHeld);
         if !(harmless && broken.is_rolled_back) {
             self.session.close().await;
@@ -212,7 +212,7 @@ impl<R: Reactor> Settler<R> {
     }
 
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&mut self, entries: &mut [Item<R::Input>], done: Done<R::World>) -> Settled {
+    fn finish(&mut self, entries: &mut [Item<R::Input>], done: CommittedBatch<R::World>) -> Settled {
         if done.announced > 0 {
             self.wake.poke();
         }
@@ -328,7 +328,7 @@ fn expire_commands<I>(entries: &mut [Item<I>]) {
 
 /// A commit may have happened although its answer was lost: its answers hold if their ids or keys
 /// turn out to be known.
-fn remember<I>(entries: &mut [Item<I>], broken: &Broken) {
+fn remember<I>(entries: &mut [Item<I>], broken: &FailedAttempt) {
     let Some(fates) = &broken.unsure else { return };
     for (entry, fate) in entries.iter_mut().zip(fates) {
         if let (
