@@ -10,7 +10,7 @@ use crate::{IdempotencyKey, reactor::Answer};
 pub(crate) type Name = (String, String, String);
 
 /// A kept answer and the request it was given to.
-pub(crate) struct Kept {
+pub(crate) struct StoredAnswer {
     pub(crate) fingerprint: Vec<u8>,
     pub(crate) answer: Answer,
 }
@@ -23,7 +23,7 @@ pub(crate) fn name(key: &IdempotencyKey) -> Name {
 pub(crate) async fn known(
     db: &mut PgConnection,
     keys: &[&IdempotencyKey],
-) -> sqlx::Result<HashMap<Name, Kept>> {
+) -> sqlx::Result<HashMap<Name, StoredAnswer>> {
     let (callers, routes, names) = columns(keys);
     let rows = sqlx::query!(
         r#"-- idempotency.known
@@ -45,7 +45,7 @@ pub(crate) async fn known(
                 headers: row.headers.0,
                 body: row.body,
             };
-            ((row.caller, row.route, row.key), Kept { fingerprint: row.fingerprint, answer })
+            ((row.caller, row.route, row.key), StoredAnswer { fingerprint: row.fingerprint, answer })
         })
         .collect())
 }
