@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use mailbox::{OutboxEvent, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, DecisionContext};
+use mailbox::{OutboxEvent, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Incoming, DecisionContext};
 use proto::{OrderId, Sku, WarehouseId, orders, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -78,7 +78,7 @@ impl Reactor for Inventory {
         &self,
         db: &mut PgConnection,
         batch: &[&Input],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> sqlx::Result<World> {
         let mut world = World::default();
         load_roots(db, batch, &mut world, locking).await?;
@@ -178,13 +178,13 @@ async fn load_roots(
     db: &mut PgConnection,
     batch: &[&Input],
     world: &mut World,
-    locking: Locking,
+    locking: LockPolicy,
 ) -> sqlx::Result<()> {
     let mut orders: BTreeSet<OrderId> = batch.iter().filter_map(|input| input.order()).collect();
     if orders.is_empty() {
         return Ok(());
     }
-    if locking == Locking::SkipHeld {
+    if locking == LockPolicy::SkipHeld {
         let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
         world.held_reservations.extend(store::held_reservations(db, &ids).await?);
         orders.retain(|order| !world.held_reservations.contains(order));
@@ -200,12 +200,12 @@ async fn load_products(
     db: &mut PgConnection,
     batch: &[&Input],
     world: &mut World,
-    locking: Locking,
+    locking: LockPolicy,
 ) -> sqlx::Result<()> {
     let mut skus: BTreeSet<&Sku> = batch.iter().flat_map(|input| input.skus()).collect();
     skus.extend(world.roots.values().flat_map(skus_of));
     let mut skus: Vec<String> = skus.into_iter().map(ToString::to_string).collect();
-    if locking == Locking::SkipHeld && !skus.is_empty() {
+    if locking == LockPolicy::SkipHeld && !skus.is_empty() {
         let held = store::held_products(db, &skus).await?;
         skus.retain(|sku| !held.iter().any(|held| held.as_str() == sku));
         world.held_products.extend(held);

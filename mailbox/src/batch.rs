@@ -19,7 +19,7 @@ use crate::{
     CommandError, Outcome, catch_up,
     decide::{Batch, Manner, OnPark},
     entry::{Item, ItemOutcome},
-    fault::{self, Admission, Fault, Locking, Pass},
+    fault::{self, Admission, Fault, LockPolicy, Pass},
     idempotency, inbox,
     message::{Message, Park},
     parked::{self, KeyRef},
@@ -109,7 +109,7 @@ async fn work<R: Reactor>(
 ) -> Result<CommittedBatch<R::World>, Fault> {
     let manner = Manner { turn, locking: pass.locking, on_park: OnPark::SetAside };
     let mut batch = Batch::new(reactor, entries, manner);
-    if pass.locking == Locking::SkipHeld {
+    if pass.locking == LockPolicy::SkipHeld {
         session::hurry(db).await?;
     }
     let some_aside = batch.admit(db, pass.admission).await?;
@@ -145,7 +145,7 @@ pub(crate) async fn release<R: Reactor>(
     entries: &[Item<R::Input>],
     turn: &DecisionContext,
 ) -> Result<ReleaseOutcome<R::World>, Fault> {
-    let manner = Manner { turn, locking: Locking::Wait, on_park: OnPark::Stop };
+    let manner = Manner { turn, locking: LockPolicy::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, entries, manner);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
     let decided = batch.fates.iter().take_while(|fate| **fate != ItemOutcome::Parked).count();

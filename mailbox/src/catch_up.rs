@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::{
     batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
     entry::entry,
-    fault::{self, Fault, Locking},
+    fault::{self, Fault, LockPolicy},
     inbox,
     message::{Message, Park, StoredMessage},
     operate::{is_about_one, is_refusal},
@@ -35,7 +35,7 @@ pub(crate) struct CatchUp<'a, R: Reactor> {
     pub(crate) wake: &'a Wake,
     pub(crate) clock: fn() -> OffsetDateTime,
     /// Whether it waits for a row that another session holds, as work does.
-    pub(crate) locking: Locking,
+    pub(crate) locking: LockPolicy,
 }
 
 /// One kept event.
@@ -124,7 +124,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         size: i64,
     ) -> Result<usize, Fault> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
-        if self.locking == Locking::SkipHeld {
+        if self.locking == LockPolicy::SkipHeld {
             session::hurry(&mut tx).await?;
         }
         let turn = DecisionContext::at((self.clock)());

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     CommandError, IdempotencyKey, Outcome,
     entry::{Item, ItemOutcome},
-    fault::Locking,
+    fault::LockPolicy,
     idempotency::{self, Name},
     inbox,
     message::{Park, Trace},
@@ -33,7 +33,7 @@ pub(crate) enum OnPark {
 #[derive(Clone, Copy)]
 pub(crate) struct Manner<'a> {
     pub(crate) turn: &'a DecisionContext,
-    pub(crate) locking: Locking,
+    pub(crate) locking: LockPolicy,
     pub(crate) on_park: OnPark,
 }
 
@@ -81,7 +81,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             Some(self.reactor.load(&mut *db, &inputs, self.manner.locking).await?)
         };
         if let Some(world) = &world
-            && self.manner.locking == Locking::SkipHeld
+            && self.manner.locking == LockPolicy::SkipHeld
         {
             let left_out = self.hold_back(world);
             if !left_out.is_empty() {

@@ -63,7 +63,7 @@ pub(crate) enum Admission {
 
 /// How an attempt meets rows that another session holds locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locking {
+pub enum LockPolicy {
     /// It waits for them, as long as a lock may take.
     Wait,
     /// It leaves them alone: `Reactor::held` names who needs one.
@@ -74,7 +74,7 @@ pub enum Locking {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pass {
     pub(crate) admission: Admission,
-    pub(crate) locking: Locking,
+    pub(crate) locking: LockPolicy,
 }
 
 /// What to do after a failed attempt. Whatever is tried again is tried with care.
@@ -105,7 +105,7 @@ pub(crate) fn next_step(verdict: Verdict, pass: Pass, open: usize, failures: u32
         Verdict::MissingPartition => Step::MakePartitions,
         // Redelivery is ordinary: the careful pass follows at once.
         Verdict::Collision if first => Step::RetryNow,
-        Verdict::RowHeld if pass.locking == Locking::Wait => Step::SkipHeld,
+        Verdict::RowHeld if pass.locking == LockPolicy::Wait => Step::SkipHeld,
         // It waits for a row that no load names, or for its own time.
         Verdict::RowHeld | Verdict::TooSlow if alone => Step::HoldBack,
         Verdict::Suspect { .. } if first => Step::Retry,

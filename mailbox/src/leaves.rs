@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     UnknownEvents,
     catch_up::CatchUp,
-    fault::{Fault, Locking},
+    fault::{Fault, LockPolicy},
     idempotency, inbox, metrics,
     notices::Notices,
     reactor::Reactor,
@@ -110,7 +110,7 @@ impl<R: Reactor> Sweep<R> {
             reactor: &*self.reactor,
             wake: &self.wake,
             clock: self.clock,
-            locking: Locking::Wait,
+            locking: LockPolicy::Wait,
         };
         let db = self.session.connection().await?;
         catch_up.sweep(db).await?;

@@ -77,7 +77,7 @@ use crate::{
 };
 
 pub use consumed::{ConsumedPartition, ConsumerState};
-pub use fault::Locking;
+pub use fault::LockPolicy;
 pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
 pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};

@@ -10,7 +10,7 @@ use crate::{
     batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
     entry::{Item, entry},
-    fault::{self, Fault, Locking, Verdict},
+    fault::{self, Fault, LockPolicy, Verdict},
     message::{Park, StoredMessage},
     once,
     operations::{self, Action, Operation},
@@ -80,7 +80,7 @@ impl<R: Reactor> Operators<R> {
             reactor: &*self.reactor,
             wake: &self.wake,
             clock: self.clock,
-            locking: Locking::Wait,
+            locking: LockPolicy::Wait,
         };
         let db = session.connection().await?;
         catch_up.take(db, &(topic.to_owned(), key.to_owned())).await?;

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    fault::Locking,
+    fault::LockPolicy,
     message::{Message, Park},
 };
 
@@ -41,13 +41,13 @@ pub trait Reactor: Send + Sync + 'static {
     fn read(&self, message: &Message) -> Result<Option<Incoming<Self::Input>>, Park>;
 
     /// Locks the roots that exist in the one order of locks, then reads what hangs below them in
-    /// later statements. With [`Locking::SkipHeld`] it waits for no lock on a root: it leaves out
+    /// later statements. With [`LockPolicy::SkipHeld`] it waits for no lock on a root: it leaves out
     /// the roots that another session holds, and notes them in its world for `held`.
     fn load(
         &self,
         db: &mut PgConnection,
         batch: &[&Self::Input],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> impl Future<Output = sqlx::Result<Self::World>> + Send;
 
     /// The row for which `input` has to wait: one that it needs and that `load` has left out. It is

@@ -17,7 +17,7 @@ use crate::{
     batch::{self, FailedAttempt, CommittedBatch},
     catch_up::CatchUp,
     entry::{Item, ItemOutcome, Origin},
-    fault::{self, Admission, Fault, Locking, Pass, Step, Verdict},
+    fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
     held::HeldBack,
     leaves, metrics,
     notices::Notices,
@@ -76,7 +76,7 @@ impl<R: Reactor> Settler<R> {
         stop: &CancellationToken,
     ) -> Settled {
         // While a row is held, others that need it would have everybody wait for it once more.
-        let locking = if self.held.is_wary() { Locking::SkipHeld } else { Locking::Wait };
+        let locking = if self.held.is_wary() { LockPolicy::SkipHeld } else { LockPolicy::Wait };
         let mut entries = self.held.join(came);
         let mut settled = Settled::default();
         let whole = 0..entries.len();
@@ -151,7 +151,7 @@ impl<R: Reactor> Settler<R> {
                 Step::Retry => {}
                 Step::RetryNow => continue,
                 Step::SkipHeld => {
-                    pass.locking = Locking::SkipHeld;
+                    pass.locking = LockPolicy::SkipHeld;
                     continue;
                 }
                 Step::MakePartitions => self.make_partitions().await,
@@ -188,7 +188,7 @@ impl<R: Reactor> Settler<R> {
         &mut self,
         places: &[KeyRef],
         entries: &mut [Item<R::Input>],
-        locking: Locking,
+        locking: LockPolicy,
     ) {
         let (reactor, wake) = (&*self.reactor, &self.wake);
         let catch_up = CatchUp { reactor, wake, clock: self.clock, locking };

@@ -18,7 +18,7 @@ use crate::{
     Answer, CommandError, IdempotencyKey, Message, Outcome, batch,
     commands::Commands,
     entry::entry,
-    fault::{Admission, Fault, Locking, Pass},
+    fault::{Admission, Fault, LockPolicy, Pass},
     held::{HeldBack, HeldRows, HeldSince},
     reactor::{Reactor, DecisionContext},
     session::Session,
@@ -177,7 +177,7 @@ impl<R: Reactor> Fixture<R> {
         let turn = DecisionContext::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
         let entries: Vec<_> = entry(&*reactor, (message.clone(), None)).into_iter().collect();
-        let pass = Pass { admission: Admission::Careful, locking: Locking::Wait };
+        let pass = Pass { admission: Admission::Careful, locking: LockPolicy::Wait };
         let session = &mut self.settler.session;
         match batch::attempt(&*reactor, session, &entries, pass, &turn).await {
             Ok(_) => "nothing".to_owned(),

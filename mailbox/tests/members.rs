@@ -7,7 +7,7 @@ use std::{
 
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
-use mailbox::{Effects, HeldRow, Locking, Mailbox, Message, Options, Park, Reactor, Incoming, DecisionContext};
+use mailbox::{Effects, HeldRow, LockPolicy, Mailbox, Message, Options, Park, Reactor, Incoming, DecisionContext};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -89,7 +89,7 @@ impl Reactor for Listener {
         &self,
         db: &mut PgConnection,
         batch: &[&Add],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> sqlx::Result<World> {
         Toy.load(db, batch, locking).await
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, DecisionContext,
+    OutboxEvent, Answer, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Incoming, DecisionContext,
     testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
@@ -119,12 +119,12 @@ impl Reactor for Toy {
         &self,
         db: &mut PgConnection,
         batch: &[&Add],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> sqlx::Result<World> {
         panic_at("load", batch.iter().map(|add| add.word.as_str()));
         let mut keys: Vec<String> = batch.iter().map(|add| add.key.clone()).collect();
         let mut held = BTreeSet::new();
-        if locking == Locking::SkipHeld {
+        if locking == LockPolicy::SkipHeld {
             held.extend(held_counters(db, &keys).await?);
             keys.retain(|key| !held.contains(key));
         }

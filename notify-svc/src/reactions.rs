@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, mem};
 use axum::http::HeaderMap;
 use chassis::http;
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, DecisionContext,
+    OutboxEvent, Answer, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Incoming, Trace, DecisionContext,
 };
 use proto::{CustomerId, NotificationId, OrderId, topic};
 use sqlx::PgConnection;
@@ -83,7 +83,7 @@ impl Reactor for Notify {
         &self,
         db: &mut PgConnection,
         batch: &[&Input],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> sqlx::Result<World> {
         let mut orders = BTreeSet::new();
         let (mut told, mut put) = (BTreeSet::new(), BTreeSet::new());
@@ -99,7 +99,7 @@ impl Reactor for Notify {
         }
         let mut world = World::default();
         if !orders.is_empty() {
-            if locking == Locking::SkipHeld {
+            if locking == LockPolicy::SkipHeld {
                 let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
                 world.held_notices.extend(store::held_notices(db, &ids).await?);
                 orders.retain(|order| !world.held_notices.contains(order));
@@ -111,7 +111,7 @@ impl Reactor for Notify {
         }
         if !put.is_empty() {
             let mut put: Vec<String> = put.into_iter().map(ToOwned::to_owned).collect();
-            if locking == Locking::SkipHeld {
+            if locking == LockPolicy::SkipHeld {
                 world.held_contacts.extend(store::held_contacts(db, &put).await?);
                 put.retain(|name| !world.held_contacts.iter().any(|held| held.as_str() == name));
             }

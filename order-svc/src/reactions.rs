@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::http::HeaderMap;
 use chassis::{Code, Problem, http};
-use mailbox::{Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, DecisionContext};
+use mailbox::{Answer, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Incoming, DecisionContext};
 use proto::{OrderId, Sku, orders::Sealed, topic};
 use sqlx::PgConnection;
 use time::Duration;
@@ -122,7 +122,7 @@ impl Reactor for Orders {
         &self,
         db: &mut PgConnection,
         batch: &[&Input],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> sqlx::Result<World> {
         let (mut orders, mut skus) = (BTreeSet::new(), BTreeSet::new());
         for input in batch {
@@ -133,8 +133,8 @@ impl Reactor for Orders {
         }
         let mut ids: Vec<Uuid> = orders.into_iter().collect();
         let held = match locking {
-            Locking::SkipHeld if !ids.is_empty() => store::held(db, &ids).await?,
-            Locking::SkipHeld | Locking::Wait => Vec::new(),
+            LockPolicy::SkipHeld if !ids.is_empty() => store::held(db, &ids).await?,
+            LockPolicy::SkipHeld | LockPolicy::Wait => Vec::new(),
         };
         ids.retain(|id| !held.iter().any(|order| order.uuid() == *id));
         let skus: Vec<&str> = skus.into_iter().collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, Locking, Message, Park, Reactor, Incoming, Trace, DecisionContext,
+    OutboxEvent, Answer, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Incoming, Trace, DecisionContext,
 };
 use proto::{CustomerId, OrderId, SealKey, topic};
 use sqlx::PgConnection;
@@ -73,7 +73,7 @@ impl Reactor for Payments {
         &self,
         db: &mut PgConnection,
         batch: &[&Input],
-        locking: Locking,
+        locking: LockPolicy,
     ) -> sqlx::Result<World> {
         let mut wanted = Wanted::default();
         for input in batch {

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use mailbox::{HeldRow, Locking, Trace};
+use mailbox::{HeldRow, LockPolicy, Trace};
 use proto::{CustomerId, Money, OrderId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -293,14 +293,14 @@ pub struct Effects {
 pub async fn load(
     db: &mut PgConnection,
     wanted: Wanted,
-    locking: Locking,
+    locking: LockPolicy,
     lease: Duration,
 ) -> sqlx::Result<World> {
     let mut world = World::new(Instant::now() + lease);
     let Wanted { orders, mut customers, holds, calls } = wanted;
     if !orders.is_empty() {
         let mut ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
-        if locking == Locking::SkipHeld {
+        if locking == LockPolicy::SkipHeld {
             world.held_payments.extend(payments::held_payments(db, &ids).await?);
             ids.retain(|id| !world.held_payments.contains(&OrderId::new(*id)));
         }
@@ -311,7 +311,7 @@ pub async fn load(
     }
     if !customers.is_empty() {
         let mut names: Vec<String> = customers.iter().map(ToString::to_string).collect();
-        if locking == Locking::SkipHeld {
+        if locking == LockPolicy::SkipHeld {
             world.held_accounts.extend(accounts::held_accounts(db, &names).await?);
             names.retain(|name| !world.held_accounts.iter().any(|held| held.as_str() == name));
         }
