@@ -172,8 +172,8 @@ impl<R: Reactor> Batch<'_, R> {
         let mut sorted: Vec<Uuid> = first.keys().copied().collect();
         sorted.sort_unstable();
         match admission {
-            Admission::Hopeful => inbox::admit(db, &sorted).await,
-            Admission::Careful => {
+            Admission::Optimistic => inbox::admit(db, &sorted).await,
+            Admission::Deduplicating => {
                 let new = inbox::admit_new(db, &sorted).await?;
                 for (_, index) in first.into_iter().filter(|(id, _)| !new.contains(id)) {
                     self.fates[index] = known(&self.entries[index]);

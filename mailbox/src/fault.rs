@@ -56,9 +56,9 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Every id is new. Cheap; meeting a known one is an error.
-    Hopeful,
+    Optimistic,
     /// Ids may be known: each is asked for.
-    Careful,
+    Deduplicating,
 }
 
 /// How an attempt meets rows that another session holds locked.
@@ -99,7 +99,7 @@ pub(crate) enum Step {
 /// What happens after a failure of `open` entries, the `failures`th equal one in a row.
 pub(crate) fn next_step(verdict: Verdict, pass: Pass, open: usize, failures: u32) -> Step {
     let alone = open <= 1;
-    let first = pass.admission == Admission::Hopeful;
+    let first = pass.admission == Admission::Optimistic;
     match verdict {
         Verdict::Wait | Verdict::WaitForOperator => Step::Retry,
         Verdict::MissingPartition => Step::MakePartitions,

@@ -84,9 +84,9 @@ impl<R: Reactor> Settler<R> {
         let mut parts = vec![whole.clone()];
         while let Some(part) = parts.pop() {
             let admission = if part == whole && !self.meets_duplicates {
-                Admission::Hopeful
+                Admission::Optimistic
             } else {
-                Admission::Careful
+                Admission::Deduplicating
             };
             queue_behind(&mut entries);
             let pass = Pass { admission, locking };
@@ -146,7 +146,7 @@ impl<R: Reactor> Settler<R> {
             remember(entries, &broken);
             tell(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
-            pass.admission = Admission::Careful;
+            pass.admission = Admission::Deduplicating;
             match next {
                 Step::Retry => {}
                 Step::RetryNow => continue,

@@ -177,7 +177,7 @@ impl<R: Reactor> Fixture<R> {
         let turn = DecisionContext::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
         let entries: Vec<_> = entry(&*reactor, (message.clone(), None)).into_iter().collect();
-        let pass = Pass { admission: Admission::Careful, locking: LockPolicy::Wait };
+        let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
         let session = &mut self.settler.session;
         match batch::attempt(&*reactor, session, &entries, pass, &turn).await {
             Ok(_) => "nothing".to_owned(),

@@ -51,7 +51,7 @@ fn every_verdict_has_the_next_step_of_the_golden_table() {
     let mut table =
         "verdict            admission locking  entries: failures 1 2 3 4 5\n".to_owned();
     for verdict in verdicts {
-        for admission in [Admission::Hopeful, Admission::Careful] {
+        for admission in [Admission::Optimistic, Admission::Deduplicating] {
             for locking in [LockPolicy::Wait, LockPolicy::SkipHeld] {
                 for (open, size) in [(1, "one"), (2, "many")] {
                     let pass = Pass { admission, locking };
@@ -82,7 +82,7 @@ fn nothing_before_the_transaction_is_an_entrys_fault() {
         assert!(matches!(verdict, Verdict::Wait | Verdict::WaitForOperator), "{code}");
         for open in [1, 2] {
             for failures in [1, 5, 1_000] {
-                let pass = Pass { admission: Admission::Careful, locking: LockPolicy::Wait };
+                let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
                 assert_eq!(next_step(verdict, pass, open, failures), Step::Retry, "{code}");
             }
         }
@@ -92,7 +92,7 @@ fn nothing_before_the_transaction_is_an_entrys_fault() {
 /// Nothing that fails is tried in the same way for ever where it stops others.
 #[test]
 fn every_fault_of_one_entry_ends() {
-    let pass = Pass { admission: Admission::Careful, locking: LockPolicy::SkipHeld };
+    let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::SkipHeld };
     for verdict in [
         Verdict::RowHeld,
         Verdict::TooSlow,
