@@ -36,7 +36,7 @@ use crate::{
     flood, held, metrics,
     nearness::Nearness,
     pace::Pace,
-    polling::{self, Delivery, Polling, PollingEnd},
+    polling::{self, Delivery, Poller, PollingEnd},
     positions,
     reactor::Reactor,
     settle::Settler,
@@ -155,7 +155,7 @@ impl ConsumerRun {
         control.attach(&consumer);
         let (hand_over, taken) = mpsc::unbounded_channel();
         let room = polling::room();
-        let thread = Polling::new(Arc::clone(&consumer), hand_over, Arc::clone(&room));
+        let thread = Poller::new(Arc::clone(&consumer), hand_over, Arc::clone(&room));
         let polling = tokio::task::spawn_blocking(move || thread.run());
         Ok(Self { consumer, taken, room, polling, ending })
     }

@@ -66,7 +66,7 @@ pub(crate) fn is_empty(room: &Semaphore) -> bool {
 }
 
 /// The polling thread's side of the hand-over.
-pub(crate) struct Polling {
+pub(crate) struct Poller {
     pub(crate) consumer: Arc<BaseConsumer<Member>>,
     pub(crate) hand_over: mpsc::UnboundedSender<Delivery>,
     pub(crate) room: Arc<Semaphore>,
@@ -80,7 +80,7 @@ pub(crate) struct Polling {
     looked_at: Instant,
 }
 
-impl Polling {
+impl Poller {
     pub(crate) fn new(
         consumer: Arc<BaseConsumer<Member>>,
         hand_over: mpsc::UnboundedSender<Delivery>,
