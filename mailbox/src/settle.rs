@@ -50,7 +50,7 @@ pub(crate) struct Settler<R: Reactor> {
 
 /// What settling came to.
 #[derive(Debug, Default)]
-pub(crate) struct Settled {
+pub(crate) struct SettleCounts {
     /// Keys that stopped.
     pub(crate) newly_parked: u64,
     /// Messages that had taken effect before.
@@ -62,7 +62,7 @@ pub(crate) struct Settled {
 }
 
 enum Next {
-    CommittedBatch(Settled),
+    CommittedBatch(SettleCounts),
     Split,
     Stopped,
 }
@@ -74,11 +74,11 @@ impl<R: Reactor> Settler<R> {
         &mut self,
         came: Vec<Item<R::Input>>,
         stop: &CancellationToken,
-    ) -> Settled {
+    ) -> SettleCounts {
         // While a row is held, others that need it would have everybody wait for it once more.
         let locking = if self.held.is_wary() { LockPolicy::SkipHeld } else { LockPolicy::Wait };
         let mut entries = self.held.join(came);
-        let mut settled = Settled::default();
+        let mut settled = SettleCounts::default();
         let whole = 0..entries.len();
         // The last part is the next one.
         let mut parts = vec![whole.clone()];
@@ -118,7 +118,7 @@ impl<R: Reactor> Settler<R> {
             expire_commands(entries);
             let open = entries.iter().filter(|entry| !entry.is_over()).count();
             if open == 0 {
-                return Next::CommittedBatch(Settled::default());
+                return Next::CommittedBatch(SettleCounts::default());
             }
             let started = Instant::now();
             let turn = DecisionContext::at((self.clock)());
@@ -158,7 +158,7 @@ impl<R: Reactor> Settler<R> {
                 Step::Halve => return Next::Split,
                 Step::HoldBack => {
                     one_open(entries, hold_back);
-                    return Next::CommittedBatch(Settled::default());
+                    return Next::CommittedBatch(SettleCounts::default());
                 }
                 Step::GiveUp => {
                     one_open(entries, |entry| give_up(entry, &broken.fault));
@@ -212,7 +212,7 @@ impl<R: Reactor> Settler<R> {
     }
 
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&mut self, entries: &mut [Item<R::Input>], done: CommittedBatch<R::World>) -> Settled {
+    fn finish(&mut self, entries: &mut [Item<R::Input>], done: CommittedBatch<R::World>) -> SettleCounts {
         if done.announced > 0 {
             self.wake.poke();
         }
@@ -249,7 +249,7 @@ impl<R: Reactor> Settler<R> {
         self.meets_duplicates = duplicates > 0;
         let set_aside = parked + unknown;
         let newly_parked = done.newly_parked;
-        Settled { newly_parked, duplicates, set_aside, stopped: false }
+        SettleCounts { newly_parked, duplicates, set_aside, stopped: false }
     }
 
     async fn make_partitions(&mut self) {
