@@ -87,7 +87,7 @@ impl<R: Reactor> Operators<R> {
         let mut released = 0;
         let mut size = PIECE;
         loop {
-            let wanted = Wanted { topic, key, size, released, once };
+            let wanted = ReleaseChunk { topic, key, size, released, once };
             match self.release_piece(&mut session, wanted).await {
                 Ok(Piece { decided, refused: Some(park), .. }) => {
                     released += decided;
@@ -126,9 +126,9 @@ impl<R: Reactor> Operators<R> {
     async fn release_piece(
         &self,
         session: &mut Session,
-        wanted: Wanted<'_>,
+        wanted: ReleaseChunk<'_>,
     ) -> Result<Piece, Failure> {
-        let Wanted { topic, key, size, released, once } = wanted;
+        let ReleaseChunk { topic, key, size, released, once } = wanted;
         let db = session.connection().await.map_err(Fault::NotBegun)?;
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         hold(&mut tx, topic, key, once).await?;
@@ -164,7 +164,7 @@ impl<R: Reactor> Operators<R> {
             parked::explain(&mut tx, topic, key, park).await?;
         }
         let note = format!("{} messages", over.len());
-        log(&mut tx, Deed { action: Action::ParkedRelease, topic, key, reason: &note, once }, None)
+        log(&mut tx, KeyOperation { action: Action::ParkedRelease, topic, key, reason: &note, once }, None)
             .await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
         match &refused {
@@ -185,7 +185,7 @@ impl<R: Reactor> Operators<R> {
     async fn explain(
         &self,
         session: &mut Session,
-        Wanted { topic, key, once, .. }: Wanted<'_>,
+        ReleaseChunk { topic, key, once, .. }: ReleaseChunk<'_>,
         park: &Park,
     ) -> Result<(), OperatorError> {
         let mut tx = session.connection().await?.begin().await?;
@@ -222,7 +222,7 @@ impl<R: Reactor> Operators<R> {
             }
             Err(error) => return Err(error),
         };
-        let deed = Deed { action: Action::ParkedDiscard, topic, key, reason, once };
+        let deed = KeyOperation { action: Action::ParkedDiscard, topic, key, reason, once };
         log(&mut tx, deed, Some(&dropped)).await?;
         keep(&mut tx, once, Ok(1)).await?;
         tx.commit().await?;
@@ -241,7 +241,7 @@ impl<R: Reactor> Operators<R> {
         let mut tx = session.connection().await?.begin().await?;
         let first = hold_first(&mut tx, topic, key, once).await?;
         let reason = mended.reason;
-        let deed = Deed { action: Action::ParkedReplace, topic, key, reason, once };
+        let deed = KeyOperation { action: Action::ParkedReplace, topic, key, reason, once };
         log(&mut tx, deed, Some(&first)).await?;
         parked::replace(&mut tx, first.id, mended).await?;
         keep(&mut tx, once, Ok(1)).await?;
@@ -252,7 +252,7 @@ impl<R: Reactor> Operators<R> {
 
 /// A piece of a release.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+struct ReleaseChunk<'a> {
     topic: &'a str,
     key: &'a str,
     size: i64,
@@ -342,7 +342,7 @@ async fn keep(
 }
 
 /// Something that an operator does to a key.
-struct Deed<'a> {
+struct KeyOperation<'a> {
     action: Action,
     topic: &'a str,
     key: &'a str,
@@ -353,7 +353,7 @@ struct Deed<'a> {
 /// Writes down what was done to a key, and to which of its messages.
 async fn log(
     db: &mut PgConnection,
-    Deed { action, topic, key, reason, once }: Deed<'_>,
+    KeyOperation { action, topic, key, reason, once }: KeyOperation<'_>,
     message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
     // Until callers are known, whoever sends no key is nobody in particular.
