@@ -32,14 +32,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     consumers::{AppliedMessage, Partition},
     control::Control,
-    nearness::Nearness,
+    nearness::BrokerStatus,
     positions::{self, Start},
     watchdog::{Observation, Progress},
 };
 
 /// The client's context: it follows the group.
 pub(crate) struct Member {
-    pub(crate) near: Arc<Nearness>,
+    pub(crate) near: Arc<BrokerStatus>,
     pub(crate) control: Arc<Control>,
     /// Topics that may be read from their beginning at any time.
     pub(crate) compacted: &'static [&'static str],
@@ -94,7 +94,7 @@ pub(crate) struct StartCheck {
 
 impl Member {
     pub(crate) fn new(
-        near: Arc<Nearness>,
+        near: Arc<BrokerStatus>,
         control: Arc<Control>,
         compacted: &'static [&'static str],
         clock: fn() -> OffsetDateTime,

@@ -34,7 +34,7 @@ use crate::{
     control::Control,
     entry::{Item, entry},
     flood, held, metrics,
-    nearness::Nearness,
+    nearness::BrokerStatus,
     pace::Pace,
     polling::{self, Delivery, Poller, PollingEnd},
     positions,
@@ -95,7 +95,7 @@ fn client(options: &Options, member: Member) -> Result<BaseConsumer<Member>, Kaf
 pub(crate) async fn run<R: Reactor>(
     options: Options,
     mut settler: Settler<R>,
-    near: Arc<Nearness>,
+    near: Arc<BrokerStatus>,
     control: Arc<Control>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -138,7 +138,7 @@ impl ConsumerRun {
     fn start<R: Reactor>(
         options: &Options,
         settler: &Settler<R>,
-        near: &Arc<Nearness>,
+        near: &Arc<BrokerStatus>,
         control: &Arc<Control>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {

@@ -68,7 +68,7 @@ use crate::{
     halts::HaltDesk,
     held::{HeldBack, HeldRows},
     leaves::Sweep,
-    nearness::Nearness,
+    nearness::BrokerStatus,
     notices::Notices,
     operate::Operators,
     session::Session,
@@ -185,7 +185,7 @@ pub type Loop = (
 pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
-    kafka: Arc<Nearness>,
+    kafka: Arc<BrokerStatus>,
     notices: Arc<Notices>,
     held: HeldRows,
     halts: Arc<HaltDesk>,
@@ -261,7 +261,7 @@ impl<R: Reactor> Mailbox<R> {
             hears: reactor.hears(),
             clock: options.clock,
         });
-        let (limit, kafka) = (options.batch, Arc::new(Nearness::default()));
+        let (limit, kafka) = (options.batch, Arc::new(BrokerStatus::default()));
         let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
         let loops: Vec<Loop> = vec![
             (

@@ -12,19 +12,19 @@ use rdkafka::{
 use crate::metrics;
 
 /// Near until shown otherwise.
-pub(crate) struct Nearness {
+pub(crate) struct BrokerStatus {
     near: AtomicBool,
     /// Whether this consumer has been given its partitions, ever.
     joined: AtomicBool,
 }
 
-impl Default for Nearness {
+impl Default for BrokerStatus {
     fn default() -> Self {
         Self { near: AtomicBool::new(true), joined: AtomicBool::new(false) }
     }
 }
 
-impl Nearness {
+impl BrokerStatus {
     pub(crate) fn is_near(&self) -> bool {
         self.near.load(Ordering::Relaxed)
     }
@@ -52,7 +52,7 @@ impl Nearness {
     }
 }
 
-impl ClientContext for Nearness {
+impl ClientContext for BrokerStatus {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // librdkafka tells of every attempt; what matters comes as an error, below.
         tracing::debug!(?level, facility, message, "librdkafka");
