@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     CommandError, Outcome, catch_up,
-    decide::{Batch, Manner, OnPark},
+    decide::{Batch, DecideOptions, OnPark},
     entry::{Item, ItemOutcome},
     fault::{self, Admission, Fault, LockPolicy, Pass},
     idempotency, inbox,
@@ -107,7 +107,7 @@ async fn work<R: Reactor>(
     pass: Pass,
     turn: &DecisionContext,
 ) -> Result<CommittedBatch<R::World>, Fault> {
-    let manner = Manner { turn, locking: pass.locking, on_park: OnPark::SetAside };
+    let manner = DecideOptions { turn, locking: pass.locking, on_park: OnPark::SetAside };
     let mut batch = Batch::new(reactor, entries, manner);
     if pass.locking == LockPolicy::SkipHeld {
         session::hurry(db).await?;
@@ -145,7 +145,7 @@ pub(crate) async fn release<R: Reactor>(
     entries: &[Item<R::Input>],
     turn: &DecisionContext,
 ) -> Result<ReleaseOutcome<R::World>, Fault> {
-    let manner = Manner { turn, locking: LockPolicy::Wait, on_park: OnPark::Stop };
+    let manner = DecideOptions { turn, locking: LockPolicy::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, entries, manner);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
     let decided = batch.fates.iter().take_while(|fate| **fate != ItemOutcome::Parked).count();

@@ -31,7 +31,7 @@ pub(crate) enum OnPark {
 
 /// How a batch is decided.
 #[derive(Clone, Copy)]
-pub(crate) struct Manner<'a> {
+pub(crate) struct DecideOptions<'a> {
     pub(crate) turn: &'a DecisionContext,
     pub(crate) locking: LockPolicy,
     pub(crate) on_park: OnPark,
@@ -41,7 +41,7 @@ pub(crate) struct Manner<'a> {
 pub(crate) struct Batch<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
     pub(crate) entries: &'a [Item<R::Input>],
-    pub(crate) manner: Manner<'a>,
+    pub(crate) manner: DecideOptions<'a>,
     pub(crate) fates: Vec<ItemOutcome>,
     /// Keys that stopped: before this batch, or in it.
     pub(crate) stopped: HashSet<KeyRef>,
@@ -53,7 +53,7 @@ pub(crate) struct Batch<'a, R: Reactor> {
 }
 
 impl<'a, R: Reactor> Batch<'a, R> {
-    pub(crate) fn new(reactor: &'a R, entries: &'a [Item<R::Input>], manner: Manner<'a>) -> Self {
+    pub(crate) fn new(reactor: &'a R, entries: &'a [Item<R::Input>], manner: DecideOptions<'a>) -> Self {
         Self {
             reactor,
             entries,
