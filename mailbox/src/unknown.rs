@@ -11,7 +11,7 @@ use crate::{
 
 /// What is kept in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stock {
+pub(crate) struct UnknownBacklog {
     pub(crate) events: i64,
     pub(crate) bytes: i64,
     /// When the oldest of it was kept.
@@ -192,9 +192,9 @@ pub(crate) async fn drop_first(
 }
 
 /// How much is kept, and since when.
-pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<Stock> {
+pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<UnknownBacklog> {
     sqlx::query_as!(
-        Stock,
+        UnknownBacklog,
         r#"-- unknown.stock
         select count(*) as "events!", coalesce(sum(octet_length(payload)), 0)::bigint as "bytes!",
                min(at) as oldest
