@@ -25,13 +25,13 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Running {
+pub(crate) struct RunningMailbox {
     stop: CancellationToken,
     loops: JoinSet<anyhow::Result<()>>,
     mailbox: Mailbox<Toy>,
 }
 
-pub(crate) async fn start(url: &str, kafka: &str) -> Running {
+pub(crate) async fn start(url: &str, kafka: &str) -> RunningMailbox {
     let options = options(url.to_owned(), kafka.to_owned());
     let (mailbox, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
     let stop = CancellationToken::new();
@@ -39,10 +39,10 @@ pub(crate) async fn start(url: &str, kafka: &str) -> Running {
     for (_, run) in loops {
         running.spawn(run(stop.clone()));
     }
-    Running { stop, loops: running, mailbox }
+    RunningMailbox { stop, loops: running, mailbox }
 }
 
-impl Running {
+impl RunningMailbox {
     pub(crate) fn mailbox(&self) -> &Mailbox<Toy> {
         &self.mailbox
     }
@@ -55,7 +55,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningMailbox {
     /// A test that fails does not wait for the polling thread for ever.
     fn drop(&mut self) {
         self.stop.cancel();
