@@ -17,7 +17,7 @@ use chassis::{
 };
 use mailbox::{Mailbox, Outcome};
 use proto::{OrderId, Sku, WarehouseId};
-use service::Asked;
+use service::RequestInfo;
 use sqlx::PgPool;
 
 use crate::{
@@ -46,8 +46,8 @@ pub struct Site {
 type Answered = Result<Response, Problem>;
 
 impl Site {
-    async fn submit(&self, asked: &Asked, request: Request, body: &JsonBody) -> Answered {
-        service::submit(&self.mailbox, asked.command(Input::Asked(request), &body.0)?).await
+    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> Answered {
+        service::submit(&self.mailbox, asked.command(Input::RequestInfo(request), &body.0)?).await
     }
 }
 
@@ -107,7 +107,7 @@ async fn put_product(
     State(site): State<Site>,
     Path(sku): Path<String>,
     headers: HeaderMap,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let sku = known_sku(&sku)?;
@@ -131,7 +131,7 @@ async fn get_stock(
 async fn adjust_stock(
     State(site): State<Site>,
     Path(sku): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let sku = known_sku(&sku)?;
@@ -155,7 +155,7 @@ async fn put_warehouse(
     State(site): State<Site>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let id = WarehouseId::parse(&id).map_err(|_| not_found(format!("no warehouse {id}")))?;
@@ -164,10 +164,10 @@ async fn put_warehouse(
     site.submit(&asked, request, &body).await
 }
 
-async fn availability(State(site): State<Site>, asked: Asked, body: JsonBody) -> Answered {
+async fn availability(State(site): State<Site>, asked: RequestInfo, body: JsonBody) -> Answered {
     let items = body.read(bodies::items)?;
     let request = Request::AskAvailability { items: items.clone() };
-    let command = asked.command(Input::Asked(request), &body.0)?;
+    let command = asked.command(Input::RequestInfo(request), &body.0)?;
     if command.key.is_some() {
         return service::submit(&site.mailbox, command).await;
     }

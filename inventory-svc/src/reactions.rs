@@ -34,14 +34,14 @@ pub enum Input {
     /// The catalogue's topic has lost what was said of a product.
     SayAnew(Sku),
     /// Somebody asks for something.
-    Asked(Request),
+    RequestInfo(Request),
 }
 
 impl Input {
     fn order(&self) -> Option<OrderId> {
         match self {
             Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
-            Self::SayAnew(_) | Self::Asked(_) => None,
+            Self::SayAnew(_) | Self::RequestInfo(_) => None,
         }
     }
 
@@ -53,7 +53,7 @@ impl Input {
             }
             Self::Order { .. } | Self::HoldRanOut(_) => Vec::new(),
             Self::SayAnew(sku) => vec![sku],
-            Self::Asked(request) => request.skus(),
+            Self::RequestInfo(request) => request.skus(),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Reactor for Inventory {
                 }
                 Effects::default()
             }
-            Input::Asked(request) => {
+            Input::RequestInfo(request) => {
                 Effects { announced: Vec::new(), answer: commands::answer(world, request, turn) }
             }
         })
@@ -224,7 +224,7 @@ async fn load_products(
         }
     }
     let names_one =
-        |input: &&Input| matches!(input, Input::Asked(asked) if asked.names_warehouse());
+        |input: &&Input| matches!(input, Input::RequestInfo(asked) if asked.names_warehouse());
     if world.warehouses.is_empty() && batch.iter().any(names_one) {
         load_warehouses(db, world).await?;
     }

@@ -16,7 +16,7 @@ use chassis::{
 };
 use mailbox::Mailbox;
 use proto::{CustomerId, NotificationId, OrderId, limits::TEXT_CHARS_MAX};
-use service::Asked;
+use service::RequestInfo;
 use sqlx::PgPool;
 
 use crate::{
@@ -85,7 +85,7 @@ async fn put_contact(
     State(site): State<Site>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let customer = CustomerId::parse(&id)

@@ -21,7 +21,7 @@ use chassis::{
 };
 use mailbox::Mailbox;
 use proto::{OrderId, SealKey};
-use service::Asked;
+use service::RequestInfo;
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout_at};
 
@@ -112,7 +112,7 @@ async fn events(State(site): State<Site>, Path(id): Path<String>, mut params: Pa
 async fn delete(
     State(site): State<Site>,
     Path(id): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     headers: HeaderMap,
 ) -> Answered {
     let tags = headers.get_all(header::IF_MATCH).iter();
@@ -128,7 +128,7 @@ async fn delete(
 async fn cancel(
     State(site): State<Site>,
     Path(id): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let order = order_id(&id)?;

@@ -20,14 +20,14 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 
 /// What a command needs to know of its request, besides the body.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RequestInfo {
     method: Method,
     path: String,
     key: Result<Option<String>, Code>,
     trace: Option<TraceParent>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Asked {
+impl<S: Sync> FromRequestParts<S> for RequestInfo {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
@@ -41,7 +41,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     }
 }
 
-impl Asked {
+impl RequestInfo {
     /// Who asks.
     pub fn caller(&self) -> &'static str {
         CALLER

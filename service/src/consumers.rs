@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    ask::{Asked, key_reused, outcome},
+    ask::{RequestInfo, key_reused, outcome},
     operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
 };
 
@@ -69,7 +69,7 @@ async fn list<R: Reactor>(
 async fn pause<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.is_here(&service)?;
@@ -85,7 +85,7 @@ async fn pause<R: Reactor>(
 async fn resume<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.is_here(&service)?;
@@ -184,7 +184,7 @@ impl<R: Reactor> Desk<R> {
 
     fn request<'a>(
         &self,
-        asked: &Asked,
+        asked: &RequestInfo,
         body: &JsonBody,
         reason: &'a str,
         (topic, state): (Option<&str>, &str),

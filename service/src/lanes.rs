@@ -17,7 +17,7 @@ use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorR
 use serde::Serialize;
 
 use crate::{
-    ask::{Asked, refusal, told},
+    ask::{RequestInfo, refusal, told},
     operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
     replays::answered,
 };
@@ -66,7 +66,7 @@ async fn list<R: Reactor>(
 async fn pause<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.is_named(&service)?;
@@ -79,7 +79,7 @@ async fn pause<R: Reactor>(
 async fn resume<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.is_named(&service)?;

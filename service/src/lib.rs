@@ -17,7 +17,7 @@ mod replays;
 use chassis::{Chassis, clock::rfc3339};
 use mailbox::{HeldRow, HeldSince, Loop, Mailbox, Reactor, UnknownEvents};
 
-pub use ask::{Asked, ended, outcome, refusal, submit, told};
+pub use ask::{RequestInfo, ended, outcome, refusal, submit, told};
 pub use events::{announce, decode, is_known, options};
 pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::ask::{Asked, key_reused, outcome, refusal, told};
+use crate::ask::{RequestInfo, key_reused, outcome, refusal, told};
 use crate::operators::{Desk, REASON_CHARS_MAX, check_service, unanswered};
 
 const CURSOR: &str = "parked";
@@ -146,7 +146,7 @@ fn view(topic: &str, message: &ParkedMessage) -> Value {
 async fn release<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
@@ -158,7 +158,7 @@ async fn release<R: Reactor>(
 async fn discard<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
@@ -171,7 +171,7 @@ async fn discard<R: Reactor>(
 async fn replace<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
@@ -238,7 +238,7 @@ fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
 }
 
 /// A wish that is fulfilled once for each idempotency key.
-fn once(asked: &Asked, body: &JsonBody, tell: Tell) -> Result<Option<Once>, Problem> {
+fn once(asked: &RequestInfo, body: &JsonBody, tell: Tell) -> Result<Option<Once>, Problem> {
     Ok(asked.key(&body.0)?.map(|key| Once { key, tell }))
 }
 

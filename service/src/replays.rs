@@ -21,7 +21,7 @@ use proto::topic;
 use serde_json::{Value, json};
 
 use crate::{
-    ask::{Asked, key_reused, outcome, told},
+    ask::{RequestInfo, key_reused, outcome, told},
     operators::{Desk, REASON_CHARS_MAX, unanswered},
 };
 
@@ -71,7 +71,7 @@ fn read(fields: &mut Fields<'_>) -> Option<Wish> {
 
 async fn start<R: Reactor>(
     State(desk): State<Desk<R>>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let mut wish = body.read(read)?;

@@ -10,7 +10,7 @@ use axum::{
 use chassis::{Problem, TraceParent, body::JsonBody, http::Prefer};
 use mailbox::{Command, Outcome};
 use proto::OrderId;
-use service::Asked;
+use service::RequestInfo;
 use uuid::Uuid;
 
 use super::{Answered, Site, bodies};
@@ -31,7 +31,7 @@ const LOOKS: [Duration; 4] = [
 
 pub(super) async fn place(
     State(site): State<Site>,
-    asked: Asked,
+    asked: RequestInfo,
     trace: TraceParent,
     prefer: Prefer,
     body: JsonBody,

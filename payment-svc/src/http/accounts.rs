@@ -10,7 +10,7 @@ use chassis::{
     http::{self, Params},
 };
 use proto::CustomerId;
-use service::Asked;
+use service::RequestInfo;
 
 use super::{Answered, Site, bodies};
 use crate::{
@@ -26,7 +26,7 @@ const ENTRIES: &str = "entries";
 pub(super) async fn open(
     State(site): State<Site>,
     Path(customer): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let customer = named(&customer)?;
@@ -49,7 +49,7 @@ pub(super) async fn show(
 pub(super) async fn deposit(
     State(site): State<Site>,
     Path(customer): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let customer = named(&customer)?;
@@ -60,7 +60,7 @@ pub(super) async fn deposit(
 pub(super) async fn hold(
     State(site): State<Site>,
     Path(customer): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let customer = named(&customer)?;
@@ -76,7 +76,7 @@ pub(super) async fn hold(
 pub(super) async fn release(
     State(site): State<Site>,
     Path(customer): Path<String>,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let customer = named(&customer)?;
@@ -109,8 +109,8 @@ pub(super) async fn entries(
 }
 
 impl Site {
-    async fn change(&self, asked: &Asked, body: &JsonBody, request: Request) -> Answered {
-        let command = asked.command(Input::Asked(request, None), &body.0)?;
+    async fn change(&self, asked: &RequestInfo, body: &JsonBody, request: Request) -> Answered {
+        let command = asked.command(Input::RequestInfo(request, None), &body.0)?;
         service::submit(&self.mailbox, command).await
     }
 }

@@ -14,7 +14,7 @@ use chassis::{
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
 use proto::{OrderId, PaymentId};
-use service::Asked;
+use service::RequestInfo;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Answered, Site, bodies};
@@ -36,7 +36,7 @@ pub(super) async fn pay(
     State(site): State<Site>,
     prefer: Prefer,
     trace: TraceParent,
-    asked: Asked,
+    asked: RequestInfo,
     body: JsonBody,
 ) -> Answered {
     let began = Instant::now();
@@ -45,7 +45,7 @@ pub(super) async fn pay(
         body.read(|fields| bodies::payment(fields, today))?;
     let amount = amount.map(bodies::well_formed).transpose()?;
     let request = Request::Pay { order, instrument, amount };
-    let command = asked.command(Input::Asked(request, Some(trace.to_bytes())), &body.0)?;
+    let command = asked.command(Input::RequestInfo(request, Some(trace.to_bytes())), &body.0)?;
     site.hear_of(order).await?;
     let mut outcome = service::ended(site.submit(command, began + PATIENCE).await)?;
     // Still open, also when it was so the first time: whoever asks waits and is told how it ended.
@@ -88,7 +88,7 @@ pub(super) async fn of_order(State(site): State<Site>, mut params: Params) -> An
 }
 
 /// Says whether something could be paid with, as far as can be told without trying.
-pub(super) async fn validate(State(site): State<Site>, asked: Asked, body: JsonBody) -> Answered {
+pub(super) async fn validate(State(site): State<Site>, asked: RequestInfo, body: JsonBody) -> Answered {
     let today = clock::now().date();
     let instrument = body.read(|fields| bodies::any_instrument(fields, today))?;
     let answer = match &instrument {
@@ -98,7 +98,7 @@ pub(super) async fn validate(State(site): State<Site>, asked: Asked, body: JsonB
     if asked.key(&body.0)?.is_none() {
         return Ok(service::outcome(Outcome { answer, replayed: false }));
     }
-    let command = asked.command(Input::Asked(Request::Keep(answer), None), &body.0)?;
+    let command = asked.command(Input::RequestInfo(Request::Keep(answer), None), &body.0)?;
     service::submit(&site.mailbox, command).await
 }
 
