@@ -28,7 +28,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a service is asked.
-pub struct Asked {
+pub struct UpstreamRequest {
     pub method: Method,
     pub path: PathAndQuery,
     headers: HeaderMap,
@@ -37,7 +37,7 @@ pub struct Asked {
     wait: Duration,
 }
 
-impl Asked {
+impl UpstreamRequest {
     /// Reads a request whole: bodies are small, and one that was read can be sent to a second
     /// instance when the first cannot be reached, and costs no service a slow sender's time.
     pub async fn read(request: Request) -> Result<Self, Problem> {
@@ -103,7 +103,7 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// The service's answer, for the caller.
-    pub async fn forward(&self, service: Service, asked: &Asked) -> Result<Response, Problem> {
+    pub async fn forward(&self, service: Service, asked: &UpstreamRequest) -> Result<Response, Problem> {
         Ok(Self::pass_on(self.ask(service, asked).await?))
     }
 
@@ -123,7 +123,7 @@ impl Forwarder {
     pub async fn ask(
         &self,
         service: Service,
-        asked: &Asked,
+        asked: &UpstreamRequest,
     ) -> Result<hyper::Response<Incoming>, Problem> {
         let patience = self.patience + asked.wait;
         self.upstreams.send(service, patience, |to| asked.request(to)).await

@@ -26,8 +26,8 @@ use chassis::{Chassis, Code, Health, Problem, http::Site};
 
 use crate::{
     config::Config,
-    forward::{Asked, Forwarder},
-    routes::{Found, Service},
+    forward::{UpstreamRequest, Forwarder},
+    routes::{RouteMatch, Service},
     upstreams::Upstreams,
 };
 
@@ -80,17 +80,17 @@ impl Gateway {
             return page(request.method(), code);
         }
         match routes::find(request.method().as_str(), path) {
-            Found::Service(service) => {
-                let asked = Asked::read(request).await?;
+            RouteMatch::Service(service) => {
+                let asked = UpstreamRequest::read(request).await?;
                 self.forwarder.forward(service, &asked).await
             }
-            Found::All => lists::list(&self.forwarder, &Asked::read(request).await?).await,
-            Found::Replays => replays::pass(&self.forwarder, &Asked::read(request).await?).await,
-            Found::NoService(name) => {
+            RouteMatch::All => lists::list(&self.forwarder, &UpstreamRequest::read(request).await?).await,
+            RouteMatch::Replays => replays::pass(&self.forwarder, &UpstreamRequest::read(request).await?).await,
+            RouteMatch::NoService(name) => {
                 Err(Problem::new(Code::NotFound, format!("there is no service {name}")))
             }
-            Found::WrongMethod(allowed) => Err(wrong_method(&allowed)),
-            Found::Nothing => Err(Problem::new(Code::NotFound, format!("nothing is at {path}"))),
+            RouteMatch::WrongMethod(allowed) => Err(wrong_method(&allowed)),
+            RouteMatch::Nothing => Err(Problem::new(Code::NotFound, format!("nothing is at {path}"))),
         }
     }
 }

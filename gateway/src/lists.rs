@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    forward::{Asked, Forwarder},
+    forward::{UpstreamRequest, Forwarder},
     routes::Service,
 };
 
@@ -38,7 +38,7 @@ enum Answer {
 /// What is asked of each service.
 struct Question<'a> {
     forwarder: &'a Forwarder,
-    asked: &'a Asked,
+    asked: &'a UpstreamRequest,
     /// The list's name: the last segment of its path, and its cursors' kind.
     name: &'a str,
     /// The service that alone is asked.
@@ -50,7 +50,7 @@ struct Question<'a> {
 }
 
 /// A `GET` of a list that every service has a part of.
-pub(crate) async fn list(forwarder: &Forwarder, asked: &Asked) -> Result<Response, Problem> {
+pub(crate) async fn list(forwarder: &Forwarder, asked: &UpstreamRequest) -> Result<Response, Problem> {
     let mut params = Params::parse(asked.path.query().unwrap_or_default())?;
     let only = params.take_parsed("service", |name| {
         Service::parse(name).ok_or("has to name a service, such as order-svc")

@@ -9,12 +9,12 @@ use chassis::{
 };
 
 use crate::{
-    forward::{Asked, Forwarder},
+    forward::{UpstreamRequest, Forwarder},
     routes::Service,
 };
 
 /// `POST /v1/replays` goes to the service that the body names, `GET` to the one that has it.
-pub(crate) async fn pass(forwarder: &Forwarder, asked: &Asked) -> Result<Response, Problem> {
+pub(crate) async fn pass(forwarder: &Forwarder, asked: &UpstreamRequest) -> Result<Response, Problem> {
     if let Some(body) = asked.posted() {
         return forwarder.forward(named(body)?, asked).await;
     }

@@ -58,7 +58,7 @@ pub struct Route {
 
 /// What a request's method and path mean here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<'a> {
+pub enum RouteMatch<'a> {
     Service(Service),
     All,
     Replays,
@@ -142,30 +142,30 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// Looks a request up.
-pub fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
+pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
     let wanted = if method == "HEAD" { "GET" } else { method };
     let mut allowed = Vec::new();
     for route in ROUTES.iter().filter(|route| matches(route.path, path)) {
         if route.methods.contains(&wanted) {
             return match route.owner {
-                Owner::One(service) => Found::Service(service),
-                Owner::All => Found::All,
-                Owner::Replays => Found::Replays,
+                Owner::One(service) => RouteMatch::Service(service),
+                Owner::All => RouteMatch::All,
+                Owner::Replays => RouteMatch::Replays,
                 Owner::Named => {
                     let name = path.split('/').nth(3).unwrap_or_default();
-                    Service::parse(name).map_or(Found::NoService(name), Found::Service)
+                    Service::parse(name).map_or(RouteMatch::NoService(name), RouteMatch::Service)
                 }
             };
         }
         allowed.extend(route.methods);
     }
     if allowed.is_empty() {
-        return Found::Nothing;
+        return RouteMatch::Nothing;
     }
     if allowed.contains(&"GET") {
         allowed.push("HEAD");
     }
-    Found::WrongMethod(allowed)
+    RouteMatch::WrongMethod(allowed)
 }
 
 /// Segment by segment; a segment in braces stands for any that is not empty.
@@ -192,10 +192,10 @@ mod tests {
             for method in route.methods {
                 let found = find(method, &path);
                 let expected = match route.owner {
-                    Owner::One(service) => Found::Service(service),
-                    Owner::Named => Found::Service(Service::Notify),
-                    Owner::All => Found::All,
-                    Owner::Replays => Found::Replays,
+                    Owner::One(service) => RouteMatch::Service(service),
+                    Owner::Named => RouteMatch::Service(Service::Notify),
+                    Owner::All => RouteMatch::All,
+                    Owner::Replays => RouteMatch::Replays,
                 };
                 assert_eq!(found, expected, "{method} {path}");
             }
@@ -207,15 +207,15 @@ mod tests {
         for path in
             ["/", "/v1", "/v1/", "/v1/orders/", "/v1/orders//saga", "/v2/orders", "v1/orders"]
         {
-            assert_eq!(find("GET", path), Found::Nothing, "{path}");
+            assert_eq!(find("GET", path), RouteMatch::Nothing, "{path}");
         }
-        assert_eq!(find("DELETE", "/v1/orders"), Found::WrongMethod(vec!["GET", "POST", "HEAD"]));
+        assert_eq!(find("DELETE", "/v1/orders"), RouteMatch::WrongMethod(vec!["GET", "POST", "HEAD"]));
         assert_eq!(
             find("PUT", "/v1/notifications/email"),
-            Found::WrongMethod(vec!["POST", "GET", "HEAD"])
+            RouteMatch::WrongMethod(vec!["POST", "GET", "HEAD"])
         );
-        assert_eq!(find("GET", "/v1/orders/a/cancel"), Found::WrongMethod(vec!["POST"]));
-        assert_eq!(find("HEAD", "/v1/products"), Found::Service(Service::Inventory));
-        assert_eq!(find("GET", "/v1/parked/cat-svc/t/k"), Found::NoService("cat-svc"));
+        assert_eq!(find("GET", "/v1/orders/a/cancel"), RouteMatch::WrongMethod(vec!["POST"]));
+        assert_eq!(find("HEAD", "/v1/products"), RouteMatch::Service(Service::Inventory));
+        assert_eq!(find("GET", "/v1/parked/cat-svc/t/k"), RouteMatch::NoService("cat-svc"));
     }
 }
