@@ -3,10 +3,10 @@
 use axum::{Json, body::Body, extract::Request, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
 
-use crate::stub::{Public, Seen, Stub, gateway, json, with_settings};
+use crate::stub::{Public, StubRequest, Stub, gateway, json, with_settings};
 
 /// A service with so many parked keys, two a page at most.
-fn keys(count: usize) -> impl Fn(&Seen) -> axum::response::Response + Send + Sync {
+fn keys(count: usize) -> impl Fn(&StubRequest) -> axum::response::Response + Send + Sync {
     move |seen| {
         let query = seen.uri.split_once('?').unwrap().1;
         let param = |name: &str| {
@@ -107,7 +107,7 @@ async fn a_service_that_does_not_tell_is_named() {
 async fn operations_of_all_services_come_the_newest_first_however_the_pages_fall() {
     // Each service did something every few seconds, at times of its own.
     let done = |step: usize, count: usize| {
-        move |seen: &Seen| {
+        move |seen: &StubRequest| {
             let query = seen.uri.split_once('?').unwrap().1;
             let param = |name: &str| {
                 let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -156,7 +156,7 @@ async fn operations_of_all_services_come_the_newest_first_however_the_pages_fall
 
 #[tokio::test]
 async fn filters_are_the_services_and_so_is_their_refusal() {
-    let refuse = |_: &Seen| {
+    let refuse = |_: &StubRequest| {
         chassis::Problem::new(chassis::Code::BadParameter, "no such class").into_response()
     };
     let stub = Stub::start(refuse).await;

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What a stub was asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct StubRequest {
     pub(crate) method: Method,
     pub(crate) uri: String,
     pub(crate) headers: HeaderMap,
@@ -32,21 +32,21 @@ pub(crate) struct Seen {
 #[derive(Clone)]
 pub(crate) struct Stub {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<StubRequest>>>,
     pub(crate) stop: CancellationToken,
 }
 
-type Answer = Arc<dyn Fn(&Seen) -> Response + Send + Sync>;
+type Answer = Arc<dyn Fn(&StubRequest) -> Response + Send + Sync>;
 
 impl Stub {
-    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&StubRequest) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, answer)
     }
 
     pub(crate) fn on(
         listener: TcpListener,
-        answer: impl Fn(&Seen) -> Response + Send + Sync + 'static,
+        answer: impl Fn(&StubRequest) -> Response + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().unwrap();
         let stub = Self { address, seen: Arc::default(), stop: CancellationToken::new() };
@@ -61,7 +61,7 @@ impl Stub {
         Self::start(|_| "here".into_response()).await
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<StubRequest> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -70,7 +70,7 @@ async fn reply(State((stub, answer)): State<(Stub, Answer)>, request: Request) -
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let seen =
-        Seen { method: parts.method, uri: parts.uri.to_string(), headers: parts.headers, body };
+        StubRequest { method: parts.method, uri: parts.uri.to_string(), headers: parts.headers, body };
     let response = answer(&seen);
     stub.seen.lock().unwrap().push(seen);
     response
