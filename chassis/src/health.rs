@@ -18,8 +18,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const HEALTHY: &str = "healthy";
 const UNHEALTHY: &str = "unhealthy";
 
-type Checked = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-type Check = Arc<dyn Fn() -> Checked + Send + Sync>;
+type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type Check = Arc<dyn Fn() -> CheckFuture + Send + Sync>;
 
 #[derive(Clone)]
 struct Probe {
