@@ -78,7 +78,7 @@ impl Settings {
 }
 
 /// A process's own settings, with `#[command(flatten)] chassis: chassis::Settings` among them.
-pub trait Configured: Parser {
+pub trait ProcessConfig: Parser {
     /// The public port unless set, such as `"8001"`.
     const PORT: &'static str;
 
@@ -179,7 +179,7 @@ fn otlp_endpoint(text: &str) -> Result<String, String> {
 
 /// The settings from the command line and the environment; otherwise all that is wrong is on
 /// standard error, and the exit code is the answer.
-pub(crate) fn load<C: Configured>(name: &'static str) -> Result<C, ExitCode> {
+pub(crate) fn load<C: ProcessConfig>(name: &'static str) -> Result<C, ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     read(name, args).map_err(|bad| match bad {
         Bad::Shown(error) => {
@@ -207,7 +207,7 @@ pub enum Bad {
 }
 
 /// Reads the settings from `args` (the program's name first) and the environment.
-pub fn read<C: Configured>(name: &'static str, mut args: Vec<OsString>) -> Result<C, Bad> {
+pub fn read<C: ProcessConfig>(name: &'static str, mut args: Vec<OsString>) -> Result<C, Bad> {
     let mut problems = Vec::new();
     let mut command = C::command()
         .name(name)
@@ -235,7 +235,7 @@ pub fn read<C: Configured>(name: &'static str, mut args: Vec<OsString>) -> Resul
     finish(&matches, problems)
 }
 
-fn finish<C: Configured>(matches: &ArgMatches, mut problems: Vec<String>) -> Result<C, Bad> {
+fn finish<C: ProcessConfig>(matches: &ArgMatches, mut problems: Vec<String>) -> Result<C, Bad> {
     if !problems.is_empty() {
         return Err(Bad::Values(problems));
     }

@@ -18,7 +18,7 @@ mod admin;
 mod run;
 mod telemetry;
 
-pub use config::{Configured, Secret, Settings};
+pub use config::{ProcessConfig, Secret, Settings};
 pub use health::Health;
 pub use problem::{Code, Problem};
 pub use run::{Chassis, run};

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin,
-    config::{self, Configured, Settings},
+    config::{self, ProcessConfig, Settings},
     health::Health,
     http::{self, Edge, Site},
     tasks::Tasks,
@@ -61,7 +61,7 @@ impl Chassis {
 /// The first SIGTERM or SIGINT drains, a second one aborts, and so does the drain's deadline.
 pub fn run<C, F>(name: &'static str, start: impl FnOnce(C, Chassis) -> F) -> ExitCode
 where
-    C: Configured,
+    C: ProcessConfig,
     F: Future<Output = anyhow::Result<()>>,
 {
     let config: C = match config::load(name) {

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use chassis::{
-    Configured, Secret, Settings,
+    ProcessConfig, Secret, Settings,
     config::{Bad, LogFormat, duration, read},
 };
 use clap::Parser;
@@ -23,7 +23,7 @@ struct Config {
     patience: Duration,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8001";
 
     fn settings(&self) -> &Settings {

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use chassis::{Configured, Settings, config::duration};
+use chassis::{ProcessConfig, Settings, config::duration};
 use clap::Parser;
 
 use crate::upstreams::Address;
@@ -60,7 +60,7 @@ pub struct Config {
     pub circuit_pause: Duration,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8000";
 
     fn settings(&self) -> &Settings {

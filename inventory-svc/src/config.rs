@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{Configured, Secret, Settings, config::duration};
+use chassis::{ProcessConfig, Secret, Settings, config::duration};
 
 /// Promises stock to orders and takes it back.
 #[derive(Clone, Debug, clap::Parser)]
@@ -21,7 +21,7 @@ pub struct Config {
     pub reservation_hold: Duration,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8003";
 
     fn settings(&self) -> &Settings {

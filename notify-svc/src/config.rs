@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chassis::{Configured, Secret, Settings};
+use chassis::{ProcessConfig, Secret, Settings};
 
 /// Tells people what happened to their orders.
 #[derive(Clone, Debug, clap::Parser)]
@@ -21,7 +21,7 @@ pub struct Config {
     pub mbox: PathBuf,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8004";
 
     fn settings(&self) -> &Settings {

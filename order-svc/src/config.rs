@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{Configured, Secret, Settings, config::duration};
+use chassis::{ProcessConfig, Secret, Settings, config::duration};
 use proto::SealKey;
 
 use crate::pressure::Limits;
@@ -51,7 +51,7 @@ impl Config {
     }
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8001";
 
     fn settings(&self) -> &Settings {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use chassis::{Configured, Settings, config::duration};
+use chassis::{ProcessConfig, Settings, config::duration};
 
 /// A longer pause would keep events for seconds, and come near the ten idle seconds after which
 /// PostgreSQL takes a leader for frozen and ends its session.
@@ -18,7 +18,7 @@ pub struct Config {
     pub chassis: Settings,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     /// The relay has no public listener; the private one is this and a thousand.
     const PORT: &'static str = "8005";
 

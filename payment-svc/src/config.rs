@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{Configured, Secret, Settings, config::duration};
+use chassis::{ProcessConfig, Secret, Settings, config::duration};
 use proto::SealKey;
 
 /// Takes and returns money, once.
@@ -35,7 +35,7 @@ pub struct Config {
     pub call_sweep: Duration,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8002";
 
     fn settings(&self) -> &Settings {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use chassis::Configured;
+use chassis::ProcessConfig;
 
 /// A payment service provider to try things on.
 #[derive(Debug, clap::Parser)]
@@ -17,7 +17,7 @@ pub struct Config {
     pub slow: Duration,
 }
 
-impl Configured for Config {
+impl ProcessConfig for Config {
     const PORT: &'static str = "8040";
 
     fn settings(&self) -> &chassis::Settings {
