@@ -22,7 +22,7 @@ pub use config::{ProcessConfig, Secret, Settings};
 pub use health::Health;
 pub use problem::{Code, Problem};
 pub use run::{Chassis, run};
-pub use tasks::{Detached, Tasks};
+pub use tasks::{DetachedRunner, Tasks};
 pub use trace::TraceParent;
 
 /// Decoding and deciding make and drop many small values: the system's allocator took a tenth of

@@ -23,7 +23,7 @@ use crate::problem::Problem;
 pub struct Tasks {
     running: Group,
     last: Group,
-    detached: Detached,
+    detached: DetachedRunner,
     waiting: Arc<AtomicBool>,
     drain: Duration,
 }
@@ -34,7 +34,7 @@ impl Tasks {
         Self {
             running: Group::default(),
             last: Group::default(),
-            detached: Detached(TaskTracker::new()),
+            detached: DetachedRunner(TaskTracker::new()),
             waiting: Arc::new(AtomicBool::new(false)),
             drain,
         }
@@ -58,7 +58,7 @@ impl Tasks {
     }
 
     /// Where handlers run what must end even when their client goes away.
-    pub fn detached(&self) -> Detached {
+    pub fn detached(&self) -> DetachedRunner {
         self.detached.clone()
     }
 
@@ -154,9 +154,9 @@ impl Group {
 /// Runs futures that their starter does not own: hyper drops a handler when its client goes away,
 /// and whatever changes state must end nevertheless.
 #[derive(Clone)]
-pub struct Detached(TaskTracker);
+pub struct DetachedRunner(TaskTracker);
 
-impl Detached {
+impl DetachedRunner {
     /// Runs `work` to its end and hands back what it gives; dropping the wait does not stop it.
     pub async fn run<T: Send + 'static>(
         &self,

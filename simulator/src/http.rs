@@ -11,7 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use chassis::{
-    Code, Detached, Problem,
+    Code, DetachedRunner, Problem,
     body::{Amount, Fields, JsonBody},
     clock, http,
     http::{IdempotencyKey, Params},
@@ -39,7 +39,7 @@ const REPLAYED: &str = "idempotency-replayed";
 #[derive(Clone)]
 pub struct Provider {
     pub ledger: Ledger,
-    pub detached: Detached,
+    pub detached: DetachedRunner,
     /// How long a slow charge takes.
     pub slow: Duration,
 }
