@@ -59,6 +59,6 @@ async fn render(State(metrics): State<PrometheusHandle>) -> Response {
 pub(crate) fn health_response(report: &Report) -> Response {
     let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = (status, Json(report)).into_response();
-    response.extensions_mut().insert(http::Finished);
+    response.extensions_mut().insert(http::FinishedResponse);
     response
 }

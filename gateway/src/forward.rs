@@ -16,7 +16,7 @@ use axum::{
 };
 use chassis::{
     Problem, TraceParent, body,
-    http::{Finished, RequestId, prefer_wait},
+    http::{FinishedResponse, RequestId, prefer_wait},
     problem,
 };
 use http_body_util::Full;
@@ -114,7 +114,7 @@ impl Forwarder {
         let problem = parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE);
         if problem {
             // It has the path and the trace already: they are the same there and here.
-            parts.extensions.insert(Finished);
+            parts.extensions.insert(FinishedResponse);
         }
         Response::from_parts(parts, Body::new(body))
     }

@@ -61,7 +61,7 @@ pub struct RequestId(pub HeaderValue);
 /// An extension of responses that leave the edge as they are: health, and what another service of
 /// ours has finished.
 #[derive(Clone, Copy, Debug)]
-pub struct Finished;
+pub struct FinishedResponse;
 
 /// The edge of one process. Cheap to clone.
 #[derive(Clone)]
@@ -196,7 +196,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 async fn finish(response: Response, path: &str, trace: TraceParent) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error())
-        || response.extensions().get::<Finished>().is_some()
+        || response.extensions().get::<FinishedResponse>().is_some()
     {
         return response;
     }
