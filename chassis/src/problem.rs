@@ -34,7 +34,7 @@ struct Inner {
     code: Code,
     status: StatusCode,
     detail: Cow<'static, str>,
-    errors: Vec<Entry>,
+    errors: Vec<FieldError>,
     /// How many more faults there are than `errors` tells.
     omitted: usize,
     members: Vec<(&'static str, Value)>,
@@ -43,7 +43,7 @@ struct Inner {
 
 /// What is wrong with one part of the request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct FieldError {
     /// A JSON pointer, such as `/items/0/quantity`.
     pub pointer: String,
     pub code: Code,
@@ -69,7 +69,7 @@ impl Problem {
     /// # Panics
     ///
     /// Without any entry.
-    pub fn of(entries: Vec<Entry>, omitted: usize) -> Self {
+    pub fn of(entries: Vec<FieldError>, omitted: usize) -> Self {
         let first = entries.first().expect("a problem has a cause");
         let name = first.pointer.trim_start_matches('/');
         let detail = match name {
@@ -91,7 +91,7 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         if self.0.errors.len() < FAULTS_MAX {
-            self.0.errors.push(Entry { pointer: pointer.into(), code, detail: detail.into() });
+            self.0.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
         } else {
             self.0.omitted += 1;
         }
@@ -129,7 +129,7 @@ impl Problem {
         &self.0.detail
     }
 
-    pub fn errors(&self) -> &[Entry] {
+    pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
 

@@ -4,7 +4,7 @@ use mailbox::{Answer, Effects, Trace, DecisionContext};
 use proto::{Currency, CustomerId, Money, OrderId};
 
 use crate::{
-    domain::{self, Account, Decision, Entry, Instrument, Refusal, State, Wallet},
+    domain::{self, Account, Decision, FieldError, Instrument, Refusal, State, Wallet},
     reactions::{add_entry, keep, state},
     store::{AccountRow, Wanted, World},
     views,
@@ -205,7 +205,7 @@ fn held(world: &World, customer: &CustomerId, order: OrderId) -> State {
     State { payment, wallet: world.wallet(customer, order) }
 }
 
-fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<Entry>, turn: &DecisionContext) {
+fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<FieldError>, turn: &DecisionContext) {
     world.put_wallet(order, wallet);
     if let Some(entry) = entry {
         add_entry(world, entry, turn);

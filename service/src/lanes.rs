@@ -11,7 +11,7 @@ use chassis::{
     body::{Fields, JsonBody},
     clock::rfc3339,
     http,
-    problem::Entry,
+    problem::FieldError,
 };
 use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorRequest, Reactor};
 use serde::Serialize;
@@ -115,7 +115,7 @@ impl<R: Reactor> Desk<R> {
                 let why = lane.reason.unwrap_or_default();
                 let detail = format!("the lane is stopped: say from where it goes on ({why})");
                 let (pointer, code) = ("/from".to_owned(), Code::MissingField);
-                refusal(&Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0))
+                refusal(&Problem::of(vec![FieldError { pointer, code, detail: detail.into() }], 0))
             }
         }
     }

@@ -12,7 +12,7 @@ use chassis::{
     Code, Problem,
     body::{Fields, JsonBody},
     clock::{parse, rfc3339},
-    problem::Entry,
+    problem::FieldError,
 };
 use mailbox::{
     Answer, Mailbox, OperatorError, OperatorRequest, Outcome, Reactor, Replay, ReplayScope,
@@ -115,7 +115,7 @@ fn topics(said: Vec<String>, wanted: Option<String>) -> Result<Vec<String>, Prob
 
 fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
     let (code, pointer) = (Code::InvalidValue, pointer.to_owned());
-    Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0)
+    Problem::of(vec![FieldError { pointer, code, detail: detail.into() }], 0)
 }
 
 async fn show<R: Reactor>(

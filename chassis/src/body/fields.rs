@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::json::Json;
-use crate::problem::{Code, Entry, FAULTS_MAX, Problem};
+use crate::problem::{Code, FieldError, FAULTS_MAX, Problem};
 
 /// The members of one object. Every getter notes what is wrong and then gives `None`.
 pub struct Fields<'a> {
@@ -28,7 +28,7 @@ pub struct Amount {
 /// What is wrong, as far as it is told, and how much more is.
 #[derive(Default)]
 struct Faults {
-    told: RefCell<Vec<Entry>>,
+    told: RefCell<Vec<FieldError>>,
     omitted: Cell<usize>,
 }
 
@@ -338,7 +338,7 @@ impl Faults {
     fn note(&self, place: &Place<'_>, code: Code, detail: Cow<'static, str>) {
         let mut told = self.told.borrow_mut();
         if told.len() < FAULTS_MAX {
-            told.push(Entry { pointer: place.pointer(), code, detail });
+            told.push(FieldError { pointer: place.pointer(), code, detail });
         } else {
             self.omitted.set(self.omitted.get() + 1);
         }
