@@ -267,21 +267,21 @@ impl fmt::Debug for Money {
 
 /// How money is written in JSON.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct JsonMoney {
     amount: String,
     currency: Currency,
 }
 
 impl Serialize for Money {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Written { amount: self.amount_text(), currency: self.currency }.serialize(serializer)
+        JsonMoney { amount: self.amount_text(), currency: self.currency }.serialize(serializer)
     }
 }
 
 /// Reads what we wrote ourselves; what people send is read by [`Money::parse`].
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(deserializer)?;
+        let written = JsonMoney::deserialize(deserializer)?;
         let amount = Decimal::from_str_exact(&written.amount).map_err(serde::de::Error::custom)?;
         Self::new(amount, written.currency).map_err(serde::de::Error::custom)
     }
