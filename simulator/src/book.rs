@@ -78,7 +78,7 @@ pub struct Account {
 
 /// A charge or refund with whether this request made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded<T> {
+pub struct RecordResult<T> {
     pub entry: T,
     pub is_new: bool,
 }
@@ -110,7 +110,7 @@ pub struct Book {
 
 impl Book {
     /// Charges once for a key: `wanted` is recorded, or what was recorded under its key is found.
-    pub fn charge(&mut self, mut wanted: Charge) -> Result<Recorded<Charge>, Refusal> {
+    pub fn charge(&mut self, mut wanted: Charge) -> Result<RecordResult<Charge>, Refusal> {
         if let Some(known) = self.charges.get(&wanted.idempotency_key) {
             let same = known.order_id == wanted.order_id
                 && known.money == wanted.money
@@ -119,7 +119,7 @@ impl Book {
         }
         wanted.declined = tokens::declined(&wanted.token);
         self.add_charge(wanted.clone())?;
-        Ok(Recorded { entry: wanted, is_new: true })
+        Ok(RecordResult { entry: wanted, is_new: true })
     }
 
     /// Gives back once for a key.
@@ -129,7 +129,7 @@ impl Book {
         charge: &str,
         amount: Money,
         at: OffsetDateTime,
-    ) -> Result<Recorded<Refund>, Refusal> {
+    ) -> Result<RecordResult<Refund>, Refusal> {
         if let Some(known) = self.refunds.get(&idempotency_key) {
             return again(known.charge == charge && known.money == amount, known);
         }
@@ -147,7 +147,7 @@ impl Book {
         let refund =
             Refund { idempotency_key, charge: charge.to_owned(), order_id, money: amount, at };
         self.add_refund(refund.clone())?;
-        Ok(Recorded { entry: refund, is_new: true })
+        Ok(RecordResult { entry: refund, is_new: true })
     }
 
     /// Takes over an entry that was recorded before.
@@ -232,9 +232,9 @@ fn account(
     })
 }
 
-fn again<T: Clone>(same: bool, known: &T) -> Result<Recorded<T>, Refusal> {
+fn again<T: Clone>(same: bool, known: &T) -> Result<RecordResult<T>, Refusal> {
     if same {
-        Ok(Recorded { entry: known.clone(), is_new: false })
+        Ok(RecordResult { entry: known.clone(), is_new: false })
     } else {
         Err(Refusal::KeyReused)
     }

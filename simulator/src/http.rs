@@ -25,7 +25,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
-    book::{Account, Book, Charge, Recorded, Refund, Refusal},
+    book::{Account, Book, Charge, RecordResult, Refund, Refusal},
     ledger::{Ledger, Unwritable},
     tokens::{self, Card, Decline, Manner},
 };
@@ -154,7 +154,7 @@ async fn charge_with(
     ledger: &Ledger,
     mut wanted: Charge,
     slow: Duration,
-) -> Result<Result<Recorded<Charge>, Refusal>, Unwritable> {
+) -> Result<Result<RecordResult<Charge>, Refusal>, Unwritable> {
     if tokens::manner(&wanted.token) == Manner::Slowly {
         let known = ledger.look(|book| book.charge_of(&wanted.idempotency_key).is_some()).await?;
         if !known {
@@ -310,7 +310,7 @@ fn read_money(text: &str, currency: Currency) -> Result<Money, (Code, &'static s
     if money.is_positive() { Ok(money) } else { Err(positive) }
 }
 
-fn answer<T>(recorded: &Recorded<T>, body: &impl Serialize) -> Response {
+fn answer<T>(recorded: &RecordResult<T>, body: &impl Serialize) -> Response {
     let mut response = http::json(StatusCode::OK, body);
     if !recorded.is_new {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::book::{Book, Entry, Recorded, Refusal};
+use crate::book::{Book, Entry, RecordResult, Refusal};
 
 /// The ledger has failed, and the process is about to end: nothing is known of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,15 +60,15 @@ impl Ledger {
     /// Lets `decide` look and record; its answer is on disk when it is told.
     pub async fn record<T>(
         &self,
-        decide: impl FnOnce(&mut Book) -> Result<Recorded<T>, Refusal>,
-    ) -> Result<Result<Recorded<T>, Refusal>, Unwritable>
+        decide: impl FnOnce(&mut Book) -> Result<RecordResult<T>, Refusal>,
+    ) -> Result<Result<RecordResult<T>, Refusal>, Unwritable>
     where
         T: Clone + Into<Entry>,
     {
         let (decided, until) = {
             let mut state = self.inner.state();
             let decided = decide(&mut state.book);
-            if let Ok(Recorded { entry, is_new: true }) = &decided {
+            if let Ok(RecordResult { entry, is_new: true }) = &decided {
                 let entry: Entry = entry.clone().into();
                 serde_json::to_writer(&mut state.pending, &entry).expect("a vector takes anything");
                 state.pending.push(b'\n');

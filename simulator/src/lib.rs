@@ -16,7 +16,7 @@ mod http;
 mod ledger;
 mod tokens;
 
-pub use book::{Account, Book, Charge, Entry, Recorded, Refund, Refusal};
+pub use book::{Account, Book, Charge, Entry, RecordResult, Refund, Refusal};
 pub use config::Config;
 pub use http::{Provider, routes};
 pub use ledger::{Ledger, Unwritable, Writer};
