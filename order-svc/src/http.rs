@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     domain::Order,
     pressure::Pressure,
-    reactions::{Cancelling, Input, Orders},
+    reactions::{CancelOrder, Input, Orders},
     store::{self, Stored},
     views::{EventView, OrderView, SagaView, StatusView},
     waiters::Waiters,
@@ -118,7 +118,7 @@ async fn delete(
     let tags = headers.get_all(header::IF_MATCH).iter();
     let conditions = tags.map(|tag| (header::IF_MATCH, tag.clone())).collect();
     let order = order_id(&id)?;
-    let cancelling = Cancelling { order, by: asked.caller().into(), text: "".into(), conditions };
+    let cancelling = CancelOrder { order, by: asked.caller().into(), text: "".into(), conditions };
     // Only a POST's first answer is kept.
     let mut command = asked.command(Input::Cancel(cancelling), b"")?;
     command.key = None;
@@ -134,7 +134,7 @@ async fn cancel(
     let order = order_id(&id)?;
     let text: Arc<str> = body.read_optional(bodies::reason)?;
     let conditions = HeaderMap::new();
-    let cancelling = Cancelling { order, by: asked.caller().into(), text, conditions };
+    let cancelling = CancelOrder { order, by: asked.caller().into(), text, conditions };
     let command = asked.command(Input::Cancel(cancelling), &body.0)?;
     service::submit(&site.mailbox, command).await
 }

@@ -38,9 +38,9 @@ pub struct Orders {
 #[derive(Debug)]
 pub enum Input {
     /// Somebody places an order.
-    Place(Placing),
+    Place(PlaceOrder),
     /// Somebody cancels one.
-    Cancel(Cancelling),
+    Cancel(CancelOrder),
     /// An event about an order.
     Heard(Fact),
     /// A product as it now is.
@@ -53,7 +53,7 @@ impl Input {
     /// The order whose row it needs.
     fn order(&self) -> Option<OrderId> {
         match self {
-            Self::Cancel(Cancelling { order, .. }) | Self::DeadlinePassed(order) => Some(*order),
+            Self::Cancel(CancelOrder { order, .. }) | Self::DeadlinePassed(order) => Some(*order),
             Self::Heard(fact) => Some(fact.about.order),
             Self::Place(_) | Self::Told(..) => None,
         }
@@ -61,7 +61,7 @@ impl Input {
 }
 
 #[derive(Clone, Debug)]
-pub struct Placing {
+pub struct PlaceOrder {
     pub request: Arc<Request>,
     /// A card's details, for payment-svc alone.
     pub details: Option<Sealed>,
@@ -75,7 +75,7 @@ pub struct Placing {
 }
 
 #[derive(Clone, Debug)]
-pub struct Cancelling {
+pub struct CancelOrder {
     pub order: OrderId,
     pub by: By,
     pub text: Arc<str>,
@@ -207,8 +207,8 @@ pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
     })
 }
 
-fn placed(world: &mut World, placing: &Placing, turn: &DecisionContext) -> Effects {
-    let Placing { request, details, trace_id, is_last_look, names, is_admitted } = placing;
+fn placed(world: &mut World, placing: &PlaceOrder, turn: &DecisionContext) -> Effects {
+    let PlaceOrder { request, details, trace_id, is_last_look, names, is_admitted } = placing;
     if !is_admitted {
         return refused(&pressure::overloaded());
     }
@@ -226,8 +226,8 @@ fn placed(world: &mut World, placing: &Placing, turn: &DecisionContext) -> Effec
     }
 }
 
-fn cancelled(world: &mut World, cancelling: &Cancelling, turn: &DecisionContext) -> Effects {
-    let Cancelling { order: id, by, text, conditions } = cancelling;
+fn cancelled(world: &mut World, cancelling: &CancelOrder, turn: &DecisionContext) -> Effects {
+    let CancelOrder { order: id, by, text, conditions } = cancelling;
     let Some(order) = world.order(*id) else {
         return refused(&Problem::new(Code::NotFound, format!("there is no order {id}")));
     };

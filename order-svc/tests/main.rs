@@ -22,7 +22,7 @@ use mailbox::{
 use order_svc::{
     domain::{Method, Request, Wanted},
     metrics::Metrics,
-    reactions::{Cancelling, Input, Orders, Placing},
+    reactions::{CancelOrder, Input, Orders, PlaceOrder},
     store::{MIGRATOR, Stored},
     waiters::Waiters,
 };
@@ -119,7 +119,7 @@ impl Shop {
     async fn cancel(&mut self, order: OrderId) -> Answer {
         let (by, text) = ("anonymous".into(), "changed my mind".into());
         let conditions = axum::http::HeaderMap::new();
-        self.tell(Input::Cancel(Cancelling { order, by, text, conditions })).await
+        self.tell(Input::Cancel(CancelOrder { order, by, text, conditions })).await
     }
 
     /// Hears messages as one batch; nothing may be parked.
@@ -264,7 +264,7 @@ fn asked(id: OrderId, method: Method) -> Input {
         nonce: vec![1; 12],
         ciphertext: vec![2; 24],
     });
-    Input::Place(Placing {
+    Input::Place(PlaceOrder {
         request: Arc::new(request(id, method)),
         details,
         trace_id: Some([7; 16]),

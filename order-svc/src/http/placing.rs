@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Answered, Site, bodies};
 use crate::{
     domain::{self, Request},
-    reactions::{Input, LOOK_AGAIN, Placing, wanted},
+    reactions::{Input, LOOK_AGAIN, PlaceOrder, wanted},
     store,
     views::OrderView,
 };
@@ -39,7 +39,7 @@ pub(super) async fn place(
     let id = OrderId::new(Uuid::now_v7());
     let read = body.read(|fields| bodies::order(fields, id))?;
     let admitted = site.pressure.admit();
-    let placing = Placing {
+    let placing = PlaceOrder {
         request: Arc::new(read.request),
         details: read.token.map(|token| site.seal_key.seal(id, token.as_bytes())),
         trace_id: Some(trace.trace()),
@@ -65,7 +65,7 @@ pub(super) async fn place(
 impl Site {
     /// Looks again while the catalogue may merely be behind; only what the last look refuses is
     /// told, and kept.
-    async fn place(&self, command: Command<Placing>) -> Result<Outcome, Problem> {
+    async fn place(&self, command: Command<PlaceOrder>) -> Result<Outcome, Problem> {
         let mut outcome = self.try_to_place(command.clone()).await?;
         for pause in LOOKS {
             if outcome.answer.status != LOOK_AGAIN {
@@ -79,11 +79,11 @@ impl Site {
         if outcome.answer.status != LOOK_AGAIN {
             return Ok(outcome);
         }
-        let last = Placing { is_last_look: true, ..command.input };
+        let last = PlaceOrder { is_last_look: true, ..command.input };
         self.try_to_place(Command { input: last, ..command }).await
     }
 
-    async fn try_to_place(&self, command: Command<Placing>) -> Result<Outcome, Problem> {
+    async fn try_to_place(&self, command: Command<PlaceOrder>) -> Result<Outcome, Problem> {
         let Command { input, key, trace } = command;
         let command = Command { input: Input::Place(input), key, trace };
         service::ended(self.mailbox.submit(command).await)
