@@ -5,7 +5,7 @@ use time::Duration;
 
 /// How an order ended, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum OrderEnd {
     Confirmed,
     /// With the reason's word.
     Cancelled(&'static str),
@@ -29,10 +29,10 @@ impl Metrics {
     }
 
     /// An order ended so, this long after it was placed.
-    pub fn ended(&self, ending: Ending, after: Duration) {
+    pub fn ended(&self, ending: OrderEnd, after: Duration) {
         let label = match ending {
-            Ending::Confirmed => "confirmed",
-            Ending::Cancelled(reason) => reason,
+            OrderEnd::Confirmed => "confirmed",
+            OrderEnd::Cancelled(reason) => reason,
         };
         counter!("order_endings_total", "ending" => label).increment(1);
         self.settle.record(after.as_seconds_f64());

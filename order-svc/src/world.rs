@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{Announcement, Catalogue, Decision, Order, Product},
-    metrics::Ending,
+    metrics::OrderEnd,
     store::{self, Deadline, Heard, Kept, Stored},
     wire,
 };
@@ -29,7 +29,7 @@ pub struct World {
     /// Sorted when saved.
     history: Vec<Kept>,
     placed: u64,
-    endings: Vec<(Ending, time::Duration)>,
+    endings: Vec<(OrderEnd, time::Duration)>,
 }
 
 /// An order in a batch.
@@ -147,7 +147,7 @@ impl World {
         self.placed
     }
 
-    pub fn endings(&self) -> &[(Ending, time::Duration)] {
+    pub fn endings(&self) -> &[(OrderEnd, time::Duration)] {
         &self.endings
     }
 
@@ -199,13 +199,13 @@ impl World {
 }
 
 /// How the order ended by this decision, if it did so for the first time.
-fn ending(before: &Order, decision: &Decision) -> Option<Ending> {
+fn ending(before: &Order, decision: &Decision) -> Option<OrderEnd> {
     match decision.announce? {
         Announcement::Placed | Announcement::AwaitingPayment => None,
-        Announcement::Confirmed => Some(Ending::Confirmed),
+        Announcement::Confirmed => Some(OrderEnd::Confirmed),
         Announcement::Cancelled => {
             let reason = decision.order.cancellation.as_ref()?.reason;
-            before.cancellation.is_none().then_some(Ending::Cancelled(reason.word()))
+            before.cancellation.is_none().then_some(OrderEnd::Cancelled(reason.word()))
         }
     }
 }
