@@ -22,4 +22,4 @@ pub use order::{
     Reason, Rejection, Reservation, Shortage, Standing, Status, Stock, Undoing, Undone,
 };
 pub use placing::{Catalogue, PriceChange, Product, Refusal, Request, Wanted, place};
-pub use saga::{Expected, Saga, SagaStatus, Step, StepName, StepState};
+pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};

@@ -45,7 +45,7 @@ words! {
 pub struct Saga {
     pub status: SagaStatus,
     pub steps: [Step; 4],
-    pub expected: Option<Expected>,
+    pub expected: Option<ExpectedStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +61,7 @@ pub struct Step {
 
 /// What has to happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Expected {
+pub struct ExpectedStep {
     /// A waiting step's name, `inventory_released` or `payment_undone`.
     pub step: &'static str,
     /// Whose turn it is.
@@ -182,9 +182,9 @@ fn never(name: StepName, over: Option<OffsetDateTime>) -> Step {
     }
 }
 
-fn expected(order: &Order) -> Option<Expected> {
+fn expected(order: &Order) -> Option<ExpectedStep> {
     let soon = |at: OffsetDateTime| at.saturating_add(ANSWER_WITHIN);
-    let expect = |step, from, by| Some(Expected { step, from, by });
+    let expect = |step, from, by| Some(ExpectedStep { step, from, by });
     let reserving = StepName::InventoryReserved.word();
     let paying = StepName::PaymentProcessed.word();
     match order.standing() {
