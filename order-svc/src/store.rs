@@ -11,7 +11,7 @@ mod products;
 pub use deadlines::{
     Deadline, add as add_deadlines, due as due_deadlines, remove as remove_deadlines,
 };
-pub use history::{Kept, append as append_history, of_order as history};
+pub use history::{HistoryRow, append as append_history, of_order as history};
 pub use lists::{Filter, ids as list_ids};
 pub use orders::{Heard, Stored, find, find_all, held, insert, lock, update};
 pub use pressure::{payment_stalls, stock_stalls};

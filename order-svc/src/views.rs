@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{Cancellation, Line, Order, Saga, SagaStatus, Step, StepName},
-    store::{Kept, Stored},
+    store::{HistoryRow, Stored},
     wire,
 };
 
@@ -130,7 +130,7 @@ pub struct EventView {
 
 impl EventView {
     /// `None`: a type that this build does not know.
-    pub fn new(order: &Order, kept: &Kept) -> Option<Self> {
+    pub fn new(order: &Order, kept: &HistoryRow) -> Option<Self> {
         let event_type = proto::EventType::numbered(kept.event_type)?;
         let event = wire::recalled(order, event_type.topic, &kept.payload);
         Some(Self {

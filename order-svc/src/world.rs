@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     domain::{Announcement, Catalogue, Decision, Order, Product},
     metrics::OrderEnd,
-    store::{self, Deadline, Heard, Kept, Stored},
+    store::{self, Deadline, Heard, HistoryRow, Stored},
     wire,
 };
 
@@ -27,7 +27,7 @@ pub struct World {
     /// Orders that another session holds.
     pub held: Vec<OrderId>,
     /// Sorted when saved.
-    history: Vec<Kept>,
+    history: Vec<HistoryRow>,
     placed: u64,
     endings: Vec<(OrderEnd, time::Duration)>,
 }
@@ -135,7 +135,7 @@ impl World {
         entry.stored.events += 1;
         let (event_id, event_type, version) = ids;
         let (order_id, seq) = (id.uuid(), entry.stored.events);
-        self.history.push(Kept { order_id, seq, event_id, event_type, version, at, payload });
+        self.history.push(HistoryRow { order_id, seq, event_id, event_type, version, at, payload });
     }
 
     /// Orders that somebody may wait for.
@@ -166,7 +166,7 @@ impl World {
             store::learn(db, &self.told).await?;
         }
         if !self.history.is_empty() {
-            let mut rows: Vec<&Kept> = self.history.iter().collect();
+            let mut rows: Vec<&HistoryRow> = self.history.iter().collect();
             rows.sort_by_key(|row| (row.order_id, row.seq));
             store::append_history(db, &rows).await?;
         }

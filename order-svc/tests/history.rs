@@ -6,7 +6,7 @@ use mailbox::testing::{Fixture, message};
 use order_svc::{
     domain::{Cancellation, Conclusion, HistoryEvent, Line, Method, Order, Reason, fold},
     reactions::Input,
-    store::{self, Kept},
+    store::{self, HistoryRow},
     wire::{self, Heard},
 };
 use proto::{
@@ -90,7 +90,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
 }
 
 /// What a row says of the order; `None` for the first, which is the order.
-fn read(order: &Order, row: &Kept) -> Option<HistoryEvent> {
+fn read(order: &Order, row: &HistoryRow) -> Option<HistoryEvent> {
     let EventType { topic, .. } = *EventType::numbered(row.event_type).unwrap();
     let event = wire::recalled(order, topic, &row.payload).unwrap();
     let conclusion = match &event {
@@ -118,7 +118,7 @@ fn cancellation(said: &orders::OrderCancelled, at: OffsetDateTime) -> Cancellati
 }
 
 /// The order as it was placed, of which only id and customer are not in the first row.
-fn placed(order: &Order, row: &Kept) -> Order {
+fn placed(order: &Order, row: &HistoryRow) -> Order {
     let event = wire::recalled(order, proto::topic::ORDERS, &row.payload).unwrap();
     let Event::Orders(Said::OrderPlaced(it)) = event else {
         unreachable!("it begins with what was placed")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use order_svc::{
     domain::{Catalogue, Event, Method, Product, cancel, decide, place},
-    store::{self, Deadline, Filter, Heard, Kept, Stored},
+    store::{self, Deadline, Filter, Heard, HistoryRow, Stored},
 };
 use proto::{OrderId, PaymentId, Sku};
 use time::{Duration, OffsetDateTime};
@@ -93,7 +93,7 @@ async fn the_schema_defends_what_the_rules_say() {
 async fn history_is_read_in_order_and_in_pages() {
     let mut shop = a_shop().await;
     let id = an_id();
-    let row = |seq| Kept {
+    let row = |seq| HistoryRow {
         order_id: id.uuid(),
         seq,
         event_id: Uuid::now_v7(),
@@ -102,7 +102,7 @@ async fn history_is_read_in_order_and_in_pages() {
         at: now(),
         payload: vec![1],
     };
-    let rows: Vec<Kept> = (1..=5).map(row).collect();
+    let rows: Vec<HistoryRow> = (1..=5).map(row).collect();
     store::append_history(shop.db().await, &rows.iter().collect::<Vec<_>>()).await.unwrap();
 
     let page = store::history(shop.db().await, id, 2, 2).await.unwrap();

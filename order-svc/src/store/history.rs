@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// One row of an order's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct HistoryRow {
     pub order_id: Uuid,
     pub seq: i32,
     pub event_id: Uuid,
@@ -18,7 +18,7 @@ pub struct Kept {
 }
 
 /// Adds rows, sorted by order and number.
-pub async fn append(db: &mut PgConnection, rows: &[&Kept]) -> sqlx::Result<()> {
+pub async fn append(db: &mut PgConnection, rows: &[&HistoryRow]) -> sqlx::Result<()> {
     let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload.as_slice()).collect();
     let done = sqlx::query!(
         "-- order_events.append
@@ -45,9 +45,9 @@ pub async fn of_order(
     id: OrderId,
     after: i32,
     limit: i64,
-) -> sqlx::Result<Vec<Kept>> {
+) -> sqlx::Result<Vec<HistoryRow>> {
     sqlx::query_as!(
-        Kept,
+        HistoryRow,
         "-- order_events.of_order
         select order_id, seq, event_id, type as event_type, version, at, payload
         from order_events
