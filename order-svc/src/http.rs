@@ -29,7 +29,7 @@ use crate::{
     domain::Order,
     pressure::Pressure,
     reactions::{CancelOrder, Input, Orders},
-    store::{self, Stored},
+    store::{self, Root},
     views::{EventView, OrderView, SagaView, StatusView},
     waiters::Waiters,
 };
@@ -140,13 +140,13 @@ async fn cancel(
 }
 
 impl Site {
-    async fn find(&self, id: OrderId) -> Result<Stored, Problem> {
+    async fn find(&self, id: OrderId) -> Result<Root, Problem> {
         let mut db = self.pool.acquire().await?;
         store::find(&mut db, id).await?.ok_or_else(|| no_order(&id.to_string()))
     }
 
     /// The order once it has an outcome, or as it is after `wait`.
-    async fn outcome(&self, id: OrderId, wait: Duration) -> Result<Stored, Problem> {
+    async fn outcome(&self, id: OrderId, wait: Duration) -> Result<Root, Problem> {
         let deadline = Instant::now() + wait;
         let waiting = self.waiters.wait(id);
         loop {

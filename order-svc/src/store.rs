@@ -13,7 +13,7 @@ pub use deadlines::{
 };
 pub use history::{HistoryRow, append as append_history, of_order as history};
 pub use lists::{Filter, ids as list_ids};
-pub use orders::{Heard, Stored, find, find_all, held, insert, lock, update};
+pub use orders::{Heard, Root, find, find_all, held, insert, lock, update};
 pub use pressure::{payment_stalls, stock_stalls};
 pub use products::{learn, products};
 

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{Cancellation, Line, Order, Saga, SagaStatus, Step, StepName},
-    store::{HistoryRow, Stored},
+    store::{HistoryRow, Root},
     wire,
 };
 
@@ -182,7 +182,7 @@ struct ExpectedView {
 }
 
 impl SagaView {
-    pub fn new(stored: &Stored, now: OffsetDateTime) -> Self {
+    pub fn new(stored: &Root, now: OffsetDateTime) -> Self {
         let order = &stored.order;
         let saga = Saga::of(order);
         let (completed, compensated) = (saga.completed(), saga.compensated());

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     domain::{Announcement, Catalogue, Decision, Order, Product},
     metrics::OrderEnd,
-    store::{self, Deadline, Heard, HistoryRow, Stored},
+    store::{self, Deadline, Heard, HistoryRow, Root},
     wire,
 };
 
@@ -34,7 +34,7 @@ pub struct World {
 
 /// An order in a batch.
 struct Entry {
-    stored: Stored,
+    stored: Root,
     /// Not in the database yet.
     is_new: bool,
     is_changed: bool,
@@ -50,8 +50,8 @@ pub struct News<'a> {
 }
 
 impl World {
-    pub fn new(orders: Vec<Stored>, catalogue: Catalogue) -> Self {
-        let entry = |stored: Stored| {
+    pub fn new(orders: Vec<Root>, catalogue: Catalogue) -> Self {
+        let entry = |stored: Root| {
             let deadline = stored.order.deadline();
             (stored.order.id, Entry { stored, is_new: false, is_changed: false, deadline })
         };
@@ -86,7 +86,7 @@ impl World {
         turn: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let (id, heard) = (decision.order.id, Heard::default());
-        let stored = Stored { order: decision.order, trace_id, heard, events: 0 };
+        let stored = Root { order: decision.order, trace_id, heard, events: 0 };
         self.entries.insert(id, Entry { stored, is_new: true, is_changed: false, deadline: None });
         self.placed += 1;
         self.announce(id, decision.announce, details, turn)
@@ -179,7 +179,7 @@ impl World {
         entries: impl Iterator<Item = &Entry>,
     ) -> sqlx::Result<()> {
         let (mut over, mut new) = (Vec::new(), Vec::new());
-        for Entry { stored: Stored { order, .. }, deadline: before, .. } in entries {
+        for Entry { stored: Root { order, .. }, deadline: before, .. } in entries {
             let (before, now, order_id) = (*before, order.deadline(), order.id.uuid());
             if before != now {
                 over.extend(before.map(|due_at| Deadline { due_at, order_id }));

@@ -23,7 +23,7 @@ use order_svc::{
     domain::{Method, Request, Wanted},
     metrics::Metrics,
     reactions::{CancelOrder, Input, Orders, PlaceOrder},
-    store::{MIGRATOR, Stored},
+    store::{MIGRATOR, Root},
     waiters::Waiters,
 };
 use proto::{
@@ -209,7 +209,7 @@ impl Shop {
         self.mailbox.db().await
     }
 
-    async fn order(&mut self, id: OrderId) -> Stored {
+    async fn order(&mut self, id: OrderId) -> Root {
         order_svc::store::find(self.db().await, id).await.unwrap().unwrap()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use order_svc::{
     domain::{Catalogue, Event, Method, Product, cancel, decide, place},
-    store::{self, Deadline, Filter, Heard, HistoryRow, Stored},
+    store::{self, Deadline, Filter, Heard, HistoryRow, Root},
 };
 use proto::{OrderId, PaymentId, Sku};
 use time::{Duration, OffsetDateTime};
@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::{PAYMENT, Shop, a_shop, an_id, now, request, usd};
 
-pub(crate) fn an_order(method: Method) -> Stored {
+pub(crate) fn an_order(method: Method) -> Root {
     let product = Product { name: "a mug".into(), price: usd("29.99"), available: 5, version: 1 };
     let catalogue = Catalogue::from([(Sku::parse("mug").unwrap(), product)]);
     let order = place(&request(an_id(), method), &catalogue, now()).unwrap().order;
-    Stored { order, trace_id: Some([9; 16]), heard: Heard::default(), events: 1 }
+    Root { order, trace_id: Some([9; 16]), heard: Heard::default(), events: 1 }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::{Answered, Site};
 use crate::{
     domain::Status,
     pressure::first_id,
-    store::{self, Filter, Stored},
+    store::{self, Filter, Root},
     views::OrderView,
 };
 
@@ -75,7 +75,7 @@ async fn list(site: &Site, customer: Option<CustomerId>, mut params: Params) -> 
     let cursor = |id: OrderId| http::write_cursor(ORDERS, &id);
     let (mut body, mut last) = (PageBody::new(page.limit), None);
     for piece in ids.chunks(PIECE) {
-        for Stored { order, .. } in store::find_all(&mut db, piece).await? {
+        for Root { order, .. } in store::find_all(&mut db, piece).await? {
             // It may have moved on since its id was found.
             let fits = status.is_none_or(|status| status == order.status().word());
             if fits && !body.push(&OrderView::new(&order)) {

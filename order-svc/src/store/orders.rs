@@ -19,7 +19,7 @@ use crate::domain::{
 
 /// An order with what only the shell needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct Root {
     pub order: Order,
     pub trace_id: Option<[u8; 16]>,
     pub heard: Heard,
@@ -58,7 +58,7 @@ where order_id = any($1)
 }
 
 /// Locks the orders that exist, in the order of their ids: all who lock several go that way.
-pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Stored>> {
+pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Root>> {
     let rows = select_orders!("-- orders.lock", "order by order_id for update", ids).fetch_all(db);
     rows.await?.into_iter().map(Row::stored).collect()
 }
@@ -86,20 +86,20 @@ pub async fn held(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Order
 }
 
 /// The orders that exist, newest first.
-pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Stored>> {
+pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Root>> {
     let rows = select_orders!("-- orders.find_all", "order by order_id desc", ids).fetch_all(db);
     rows.await?.into_iter().map(Row::stored).collect()
 }
 
 /// One order, if it exists.
-pub async fn find(db: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Stored>> {
+pub async fn find(db: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Root>> {
     Ok(find_all(db, &[id.uuid()]).await?.pop())
 }
 
 /// Adds new orders, sorted by id: as they were placed, before any answer.
-pub async fn insert(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<()> {
+pub async fn insert(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
     let of =
-        |take: fn(&Stored) -> Uuid| orders.iter().map(|stored| take(stored)).collect::<Vec<_>>();
+        |take: fn(&Root) -> Uuid| orders.iter().map(|stored| take(stored)).collect::<Vec<_>>();
     let texts =
         |take: fn(&Order) -> &str| orders.iter().map(|s| take(&s.order)).collect::<Vec<_>>();
     let lines: Vec<Json<Vec<LineRow>>> = orders.iter().map(|s| lines_row(&s.order)).collect();
@@ -137,7 +137,7 @@ pub async fn insert(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<(
     clippy::too_many_lines,
     reason = "one statement with a column for each thing that changes"
 )]
-pub async fn update(db: &mut PgConnection, orders: &[&Stored]) -> sqlx::Result<()> {
+pub async fn update(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
     macro_rules! column {
         ($order:ident => $value:expr) => {
             &orders
@@ -261,7 +261,7 @@ struct Row {
 }
 
 impl Row {
-    fn stored(self) -> sqlx::Result<Stored> {
+    fn stored(self) -> sqlx::Result<Root> {
         let currency =
             Currency::parse(&self.currency).map_err(|wrong| invalid("a currency", wrong))?;
         let heard = Heard {
@@ -270,7 +270,7 @@ impl Row {
             notifications: self.heard_notifications,
         };
         let trace_id = self.trace_id.as_deref().and_then(|id| id.try_into().ok());
-        Ok(Stored { trace_id, heard, events: self.events, order: self.order(currency)? })
+        Ok(Root { trace_id, heard, events: self.events, order: self.order(currency)? })
     }
 
     fn order(self, currency: Currency) -> sqlx::Result<Order> {
