@@ -11,7 +11,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    domain::{By, Catalogue, Event, Order, Product, Request, Wanted, cancel, decide, place},
+    domain::{By, Catalogue, Event, Order, Product, Request, LineRequest, cancel, decide, place},
     http::refusals,
     metrics::Metrics,
     pressure, store,
@@ -202,8 +202,8 @@ impl Reactor for Orders {
 /// The SKUs that a request names.
 pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
     request.lines.iter().filter_map(|line| match line {
-        Wanted::Product { sku, .. } => Some(sku.as_str()),
-        Wanted::Extra { .. } => None,
+        LineRequest::Product { sku, .. } => Some(sku.as_str()),
+        LineRequest::Extra { .. } => None,
     })
 }
 

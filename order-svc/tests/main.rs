@@ -20,7 +20,7 @@ use mailbox::{
     testing::{Fixture, message},
 };
 use order_svc::{
-    domain::{Method, Request, Wanted},
+    domain::{Method, Request, LineRequest},
     metrics::Metrics,
     reactions::{CancelOrder, Input, Orders, PlaceOrder},
     store::{MIGRATOR, Root},
@@ -247,7 +247,7 @@ fn request(id: OrderId, method: Method) -> Request {
         id,
         customer: CustomerId::parse("customer-456").unwrap(),
         currency: Currency::USD,
-        lines: vec![Wanted::Product {
+        lines: vec![LineRequest::Product {
             sku: Sku::parse("mug").unwrap(),
             quantity: 2,
             seen: Some(usd("29.99")),

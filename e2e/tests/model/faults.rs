@@ -201,7 +201,7 @@ pub(super) fn leaves_out_what_is_missing(
     let mut event = event.clone();
     if let inventory::Event::OrderPlaced { lines, .. } = &mut event {
         let is_there =
-            |line: &inventory::Wanted| stock.available(&line.sku) >= line.quantity.into();
+            |line: &inventory::LineRequest| stock.available(&line.sku) >= line.quantity.into();
         if lines.iter().any(is_there) {
             lines.retain(is_there);
         }

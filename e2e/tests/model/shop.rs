@@ -198,7 +198,7 @@ fn placed(scene: &Scene, place: usize) -> Order {
         let (name, price) = (product.name().into(), dollars(product.price()));
         (sku(product), orders::Product { name, price, available: 9, version: 1 })
     });
-    let lines = wish.lines.iter().map(|(product, quantity)| orders::Wanted::Product {
+    let lines = wish.lines.iter().map(|(product, quantity)| orders::LineRequest::Product {
         sku: sku(*product),
         quantity: *quantity,
         seen: None,

@@ -21,5 +21,5 @@ pub use order::{
     By, Cancellation, Capture, Decline, DeclineCode, Line, Method, Notified, Order, Payment,
     Reason, Rejection, Reservation, Shortage, Standing, Status, Stock, Undoing, Undone,
 };
-pub use placing::{Catalogue, PriceChange, Product, Refusal, Request, Wanted, place};
+pub use placing::{Catalogue, PriceChange, Product, Refusal, Request, LineRequest, place};
 pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};

@@ -31,14 +31,14 @@ pub struct Request {
     pub customer: CustomerId,
     pub currency: Currency,
     /// One at least, and no SKU twice.
-    pub lines: Vec<Wanted>,
+    pub lines: Vec<LineRequest>,
     pub method: Method,
     pub note: Arc<str>,
 }
 
 /// One line of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Wanted {
+pub enum LineRequest {
     Product {
         sku: Sku,
         quantity: u32,
@@ -114,8 +114,8 @@ fn known<'a>(
     let mut products = Vec::with_capacity(request.lines.len());
     for (place, line) in request.lines.iter().enumerate() {
         let product = match line {
-            Wanted::Extra { .. } => None,
-            Wanted::Product { sku, .. } => {
+            LineRequest::Extra { .. } => None,
+            LineRequest::Product { sku, .. } => {
                 let product = catalogue.get(sku);
                 match product.map(|product| product.price.currency()) {
                     None => unknown.push((place, sku.clone())),
@@ -142,10 +142,10 @@ fn sold<'a>(
 ) -> impl Iterator<Item = (usize, &'a Sku, u32, Option<Money>, &'a Product)> {
     request.lines.iter().zip(products).enumerate().filter_map(|(place, (line, product))| match line
     {
-        Wanted::Product { sku, quantity, seen } => {
+        LineRequest::Product { sku, quantity, seen } => {
             Some((place, sku, *quantity, *seen, (*product)?))
         }
-        Wanted::Extra { .. } => None,
+        LineRequest::Extra { .. } => None,
     })
 }
 
@@ -177,7 +177,7 @@ fn lines(request: &Request, products: &[Option<&Product>]) -> Vec<Line> {
         .zip(products)
         .filter_map(|(line, product)| {
             Some(match line {
-                Wanted::Product { sku, quantity, .. } => {
+                LineRequest::Product { sku, quantity, .. } => {
                     let product = (*product)?;
                     Line {
                         sku: Some(sku.clone()),
@@ -186,7 +186,7 @@ fn lines(request: &Request, products: &[Option<&Product>]) -> Vec<Line> {
                         unit_price: product.price,
                     }
                 }
-                Wanted::Extra { description, quantity, unit_price } => Line {
+                LineRequest::Extra { description, quantity, unit_price } => Line {
                     sku: None,
                     name: Arc::clone(description),
                     quantity: *quantity,
@@ -234,7 +234,7 @@ mod tests {
         .into()
     }
 
-    fn asked(lines: Vec<Wanted>) -> Request {
+    fn asked(lines: Vec<LineRequest>) -> Request {
         Request {
             id: OrderId::parse("01932c1e-7b5a-7c3d-8e4f-0123456789ab").unwrap(),
             customer: CustomerId::parse("customer-456").unwrap(),
@@ -245,18 +245,18 @@ mod tests {
         }
     }
 
-    fn line(name: &str, quantity: u32, seen: Option<&str>) -> Wanted {
-        Wanted::Product { sku: sku(name), quantity, seen: seen.map(usd) }
+    fn line(name: &str, quantity: u32, seen: Option<&str>) -> LineRequest {
+        LineRequest::Product { sku: sku(name), quantity, seen: seen.map(usd) }
     }
 
-    fn refused(lines: Vec<Wanted>) -> Refusal {
+    fn refused(lines: Vec<LineRequest>) -> Refusal {
         place(&asked(lines), &catalogue(), OffsetDateTime::UNIX_EPOCH).unwrap_err()
     }
 
     #[test]
     fn names_and_prices_are_those_of_the_catalogue() {
         let wrap =
-            Wanted::Extra { description: "gift wrap".into(), quantity: 1, unit_price: usd("5.00") };
+            LineRequest::Extra { description: "gift wrap".into(), quantity: 1, unit_price: usd("5.00") };
         let request = asked(vec![line("mug", 2, Some("29.99")), wrap]);
 
         let decision = place(&request, &catalogue(), OffsetDateTime::UNIX_EPOCH).unwrap();

@@ -9,7 +9,7 @@ use proto::{
 };
 use service::AmountRequest;
 
-use crate::domain::{Method, Request, Wanted, card_number};
+use crate::domain::{Method, Request, LineRequest, card_number};
 
 /// An order as it is asked for.
 pub(super) struct Body {
@@ -34,7 +34,7 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
     let mut skus = BTreeSet::new();
     let lines = fields.list("items", LINES_MAX, |item| {
         let wanted = line(item, currency)?;
-        if let Wanted::Product { sku, .. } = &wanted
+        if let LineRequest::Product { sku, .. } = &wanted
             && !skus.insert(sku.clone())
         {
             item.refuse(product_name(item), Code::DuplicateLine, "is in the order twice");
@@ -59,7 +59,7 @@ fn product_name(item: &Fields<'_>) -> &'static str {
     if item.has("product_id") { "product_id" } else { "sku" }
 }
 
-fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
+fn line(item: &mut Fields<'_>, currency: Currency) -> Option<LineRequest> {
     let quantity = item.integer("quantity", 1..=QUANTITY_MAX.into());
     let names: Vec<_> =
         ["sku", "product_id", "description"].into_iter().filter(|name| item.has(name)).collect();
@@ -85,13 +85,13 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<Wanted> {
             item.refuse(name, Code::InvalidValue, "must not be empty");
             return None;
         }
-        return Some(Wanted::Extra { description, quantity, unit_price: unit_price? });
+        return Some(LineRequest::Extra { description, quantity, unit_price: unit_price? });
     }
     let sku = item.parsed(name, |text| {
         Sku::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
     });
     let seen = price(item, currency)?;
-    Some(Wanted::Product { sku: sku?, quantity: u32::try_from(quantity?).ok()?, seen })
+    Some(LineRequest::Product { sku: sku?, quantity: u32::try_from(quantity?).ok()?, seen })
 }
 
 /// A line's price, if it has one; `None` when a fault of it was noted.

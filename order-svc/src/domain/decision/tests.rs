@@ -6,7 +6,7 @@ use proto::{Currency, CustomerId, OrderId, Sku};
 
 use super::*;
 use crate::domain::{
-    Catalogue, Method, Payment, Product, Request, Saga, Status, Stock, Wanted, place,
+    Catalogue, Method, Payment, Product, Request, Saga, Status, Stock, LineRequest, place,
 };
 
 pub(in crate::domain) const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -28,7 +28,7 @@ pub(in crate::domain) fn an_order(method: Method) -> Order {
         id: OrderId::parse("01932c1e-7b5a-7c3d-8e4f-0123456789ab").unwrap(),
         customer: CustomerId::parse("customer-456").unwrap(),
         currency: Currency::USD,
-        lines: vec![Wanted::Product { sku: sku.clone(), quantity: 2, seen: None }],
+        lines: vec![LineRequest::Product { sku: sku.clone(), quantity: 2, seen: None }],
         method,
         note: "".into(),
     };
