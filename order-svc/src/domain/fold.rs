@@ -8,7 +8,7 @@
 use time::OffsetDateTime;
 
 use super::{
-    Announcement, Cancellation, Capture, Decline, Event, Notified, Order, Rejection, Reservation,
+    Announcement, Cancellation, Capture, Decline, Event, MailResult, Order, Rejection, Reservation,
     Undoing, Undone,
 };
 
@@ -85,7 +85,7 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
         Event::PaymentVoided => undone(&mut order, Undoing::Voided, at),
         Event::PaymentRefunded { amount } => undone(&mut order, Undoing::Refunded(*amount), at),
         Event::ConfirmationSent { failure } => {
-            order.notified.get_or_insert(Notified { failure: failure.clone(), at });
+            order.notified.get_or_insert(MailResult { failure: failure.clone(), at });
         }
         Event::ReservationExpired { .. } | Event::DeadlinePassed | Event::Noted => {}
     }

@@ -18,7 +18,7 @@ pub mod saga;
 pub use decision::{Announcement, Decision, Event, cancel, decide};
 pub use fold::{Conclusion, HistoryEvent, fold};
 pub use order::{
-    By, Cancellation, Capture, Decline, DeclineCode, Line, Method, Notified, Order, Payment,
+    By, Cancellation, Capture, Decline, DeclineCode, Line, Method, MailResult, Order, Payment,
     Reason, Rejection, Reservation, Shortage, Standing, Status, Stock, Undoing, Undone,
 };
 pub use placing::{Catalogue, PriceChange, Product, Refusal, Request, LineRequest, place};

@@ -102,7 +102,7 @@ pub struct Order {
     /// Set when stock is reserved for the present revision: until then it has to be paid.
     pub pay_by: Option<OffsetDateTime>,
     /// What became of the confirmation to the customer.
-    pub notified: Option<Notified>,
+    pub notified: Option<MailResult>,
 }
 
 /// What is bought, and for how much.
@@ -216,7 +216,7 @@ pub type By = Arc<str>;
 
 /// What became of the confirmation to the customer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Notified {
+pub struct MailResult {
     /// Why it will not be delivered; none if it was sent.
     pub failure: Option<Arc<str>>,
     pub at: OffsetDateTime,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use self::columns::{LineRow, lines_row, refunded, stored_revision, undone_word};
 use super::invalid;
 use crate::domain::{
-    Cancellation, Capture, Decline, DeclineCode, Line, Method, Notified, Order, Payment, Reason,
+    Cancellation, Capture, Decline, DeclineCode, Line, Method, MailResult, Order, Payment, Reason,
     Rejection, Reservation, Stock, Undoing, Undone,
 };
 
@@ -279,7 +279,7 @@ impl Row {
         let cancellation = self.cancellation()?;
         let notified = self
             .notified_at
-            .map(|at| Notified { failure: self.notify_failure.as_deref().map(Arc::from), at });
+            .map(|at| MailResult { failure: self.notify_failure.as_deref().map(Arc::from), at });
         let line = |row: LineRow| {
             Ok(Line {
                 sku: row.sku,
