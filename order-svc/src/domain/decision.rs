@@ -10,7 +10,7 @@ use proto::{Money, PaymentId};
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    By, Cancellation, Conclusion, DeclineCode, Method, Order, Reason, Shortage, Standing, fold,
+    By, Cancellation, Conclusion, DeclineCode, Method, Order, Reason, Shortage, Phase, fold,
 };
 
 /// A fact that an order hears: it cannot be refused, only make no difference.
@@ -84,8 +84,8 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
         order.pay_by = Some(at.saturating_add(*pay_within));
     }
     let conclusion = match order.standing() {
-        Standing::Open => conclusion(&order, event, is_reserved_now, at),
-        Standing::Confirmed | Standing::Cancelled => None,
+        Phase::Open => conclusion(&order, event, is_reserved_now, at),
+        Phase::Confirmed | Phase::Cancelled => None,
     };
     decided(order, conclusion, at)
 }
@@ -93,8 +93,8 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
 /// Cancels an order on request, confirmed ones too. The second time changes nothing and is as good.
 pub fn cancel(order: &Order, by: By, text: Arc<str>, at: OffsetDateTime) -> Decision {
     let conclusion = match order.standing() {
-        Standing::Cancelled => None,
-        Standing::Open | Standing::Confirmed => {
+        Phase::Cancelled => None,
+        Phase::Open | Phase::Confirmed => {
             let reason = Reason::CustomerRequest;
             Some(Conclusion::Cancelled(Cancellation { reason, detail: text, by: Some(by), at }))
         }

@@ -224,28 +224,28 @@ pub struct MailResult {
 
 /// How an order ended, if it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum Phase {
     Open,
     Confirmed,
     Cancelled,
 }
 
 impl Order {
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Phase {
         match (&self.cancellation, self.confirmed_at) {
-            (Some(_), _) => Standing::Cancelled,
-            (None, Some(_)) => Standing::Confirmed,
-            (None, None) => Standing::Open,
+            (Some(_), _) => Phase::Cancelled,
+            (None, Some(_)) => Phase::Confirmed,
+            (None, None) => Phase::Open,
         }
     }
 
     pub fn status(&self) -> Status {
         match self.standing() {
-            Standing::Cancelled => Status::Cancelled,
-            Standing::Confirmed => Status::Confirmed,
-            Standing::Open if self.payment.captured.is_some() => Status::Paid,
-            Standing::Open if self.is_reserved() => Status::PaymentPending,
-            Standing::Open => Status::Pending,
+            Phase::Cancelled => Status::Cancelled,
+            Phase::Confirmed => Status::Confirmed,
+            Phase::Open if self.payment.captured.is_some() => Status::Paid,
+            Phase::Open if self.is_reserved() => Status::PaymentPending,
+            Phase::Open => Status::Pending,
         }
     }
 
@@ -263,7 +263,7 @@ impl Order {
 
     /// Until when it waits for its money: what is paid or ended waits no more.
     pub fn deadline(&self) -> Option<OffsetDateTime> {
-        let waits = self.standing() == Standing::Open && self.payment.captured.is_none();
+        let waits = self.standing() == Phase::Open && self.payment.captured.is_none();
         self.pay_by.filter(|_| waits)
     }
 
@@ -271,6 +271,6 @@ impl Order {
     pub fn has_outcome(&self) -> bool {
         let asks_for_payment =
             self.method == Method::Deferred && self.status() == Status::PaymentPending;
-        self.standing() != Standing::Open || asks_for_payment
+        self.standing() != Phase::Open || asks_for_payment
     }
 }

@@ -3,7 +3,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Order, Payment, Standing, Stock, order::words};
+use super::{Order, Payment, Phase, Stock, order::words};
 
 /// A healthy shop answers within a second; after a minute somebody should look.
 const ANSWER_WITHIN: Duration = Duration::minutes(1);
@@ -93,15 +93,15 @@ impl Saga {
 fn status(order: &Order) -> SagaStatus {
     let Order { stock: Stock { reserved, released_at, .. }, payment, .. } = order;
     match order.standing() {
-        Standing::Open => SagaStatus::Started,
-        Standing::Confirmed => SagaStatus::Completed,
-        Standing::Cancelled if released_at.is_none() || payment.undone.is_none() => {
+        Phase::Open => SagaStatus::Started,
+        Phase::Confirmed => SagaStatus::Completed,
+        Phase::Cancelled if released_at.is_none() || payment.undone.is_none() => {
             SagaStatus::Compensating
         }
-        Standing::Cancelled if reserved.is_some() || payment.captured.is_some() => {
+        Phase::Cancelled if reserved.is_some() || payment.captured.is_some() => {
             SagaStatus::Compensated
         }
-        Standing::Cancelled => SagaStatus::Failed,
+        Phase::Cancelled => SagaStatus::Failed,
     }
 }
 
@@ -188,17 +188,17 @@ fn expected(order: &Order) -> Option<ExpectedStep> {
     let reserving = StepName::InventoryReserved.word();
     let paying = StepName::PaymentProcessed.word();
     match order.standing() {
-        Standing::Open if !order.is_reserved() => {
+        Phase::Open if !order.is_reserved() => {
             expect(reserving, "inventory-svc", soon(order.placed_at))
         }
-        Standing::Open => {
+        Phase::Open => {
             expect(paying, "payment-svc", order.pay_by.unwrap_or(soon(order.placed_at)))
         }
-        Standing::Confirmed => {
+        Phase::Confirmed => {
             let at = order.confirmed_at.filter(|_| order.notified.is_none())?;
             expect(StepName::NotificationSent.word(), "notify-svc", soon(at))
         }
-        Standing::Cancelled => {
+        Phase::Cancelled => {
             let by = soon(cancelled_at(order)?);
             if order.stock.released_at.is_none() {
                 expect("inventory_released", "inventory-svc", by)
