@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{
     Announcement, Cancellation, Capture, Decline, Event, MailResult, Order, Rejection, Reservation,
-    Undoing, Undone,
+    CompensationKind, Compensation,
 };
 
 /// What follows from what an order heard, with all that its event says.
@@ -82,8 +82,8 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
                 order.payment.declined = Some(Decline { revision: *revision, code: *code, at });
             }
         }
-        Event::PaymentVoided => undone(&mut order, Undoing::Voided, at),
-        Event::PaymentRefunded { amount } => undone(&mut order, Undoing::Refunded(*amount), at),
+        Event::PaymentVoided => undone(&mut order, CompensationKind::Voided, at),
+        Event::PaymentRefunded { amount } => undone(&mut order, CompensationKind::Refunded(*amount), at),
         Event::ConfirmationSent { failure } => {
             order.notified.get_or_insert(MailResult { failure: failure.clone(), at });
         }
@@ -96,9 +96,9 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
 }
 
 /// Payment answers a cancellation once: the first answer stands.
-fn undone(order: &mut Order, how: Undoing, at: OffsetDateTime) {
+fn undone(order: &mut Order, how: CompensationKind, at: OffsetDateTime) {
     if order.cancellation.is_some() {
-        order.payment.undone.get_or_insert(Undone { how, at });
+        order.payment.undone.get_or_insert(Compensation { how, at });
     }
 }
 

@@ -19,7 +19,7 @@ pub use decision::{Announcement, Decision, Event, cancel, decide};
 pub use fold::{Conclusion, HistoryEvent, fold};
 pub use order::{
     By, Cancellation, Capture, Decline, DeclineCode, Line, Method, MailResult, Order, Payment,
-    Reason, Rejection, Reservation, Shortage, Phase, Status, Stock, Undoing, Undone,
+    Reason, Rejection, Reservation, Shortage, Phase, Status, Stock, CompensationKind, Compensation,
 };
 pub use placing::{Catalogue, PriceChange, Product, Refusal, Request, LineRequest, place};
 pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};

@@ -169,7 +169,7 @@ pub struct Payment {
     /// Of the highest revision declined.
     pub declined: Option<Decline>,
     /// Its one answer to the cancellation.
-    pub undone: Option<Undone>,
+    pub undone: Option<Compensation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,14 +187,14 @@ pub struct Decline {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Undone {
-    pub how: Undoing,
+pub struct Compensation {
+    pub how: CompensationKind,
     pub at: OffsetDateTime,
 }
 
 /// How the money of a cancelled order was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Undoing {
+pub enum CompensationKind {
     /// None was kept.
     Voided,
     Refunded(Money),

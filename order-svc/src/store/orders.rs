@@ -14,7 +14,7 @@ use self::columns::{LineRow, lines_row, refunded, stored_revision, undone_word};
 use super::invalid;
 use crate::domain::{
     Cancellation, Capture, Decline, DeclineCode, Line, Method, MailResult, Order, Payment, Reason,
-    Rejection, Reservation, Stock, Undoing, Undone,
+    Rejection, Reservation, Stock, CompensationKind, Compensation,
 };
 
 /// An order with what only the shell needs to know of it.
@@ -342,15 +342,15 @@ impl Row {
             _ => None,
         };
         let how = match (self.undone.as_deref(), self.refunded) {
-            (Some("voided"), None) => Some(Undoing::Voided),
-            (Some("refunded"), Some(amount)) => Some(Undoing::Refunded(money(amount, currency)?)),
+            (Some("voided"), None) => Some(CompensationKind::Voided),
+            (Some("refunded"), Some(amount)) => Some(CompensationKind::Refunded(money(amount, currency)?)),
             _ => None,
         };
         Ok(Payment {
             id: self.payment_id.map(PaymentId::new),
             captured,
             declined,
-            undone: how.zip(self.undone_at).map(|(how, at)| Undone { how, at }),
+            undone: how.zip(self.undone_at).map(|(how, at)| Compensation { how, at }),
         })
     }
 

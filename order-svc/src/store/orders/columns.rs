@@ -7,23 +7,23 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
-use crate::domain::{Line, Order, Undoing};
+use crate::domain::{Line, Order, CompensationKind};
 
 pub(super) fn stored_revision(revision: u32) -> i32 {
     i32::try_from(revision).expect("nobody amends an order two billion times")
 }
 
-pub(super) fn undone_word(how: Undoing) -> &'static str {
+pub(super) fn undone_word(how: CompensationKind) -> &'static str {
     match how {
-        Undoing::Voided => "voided",
-        Undoing::Refunded(_) => "refunded",
+        CompensationKind::Voided => "voided",
+        CompensationKind::Refunded(_) => "refunded",
     }
 }
 
-pub(super) fn refunded(how: Undoing) -> Option<Decimal> {
+pub(super) fn refunded(how: CompensationKind) -> Option<Decimal> {
     match how {
-        Undoing::Voided => None,
-        Undoing::Refunded(amount) => Some(amount.amount()),
+        CompensationKind::Voided => None,
+        CompensationKind::Refunded(amount) => Some(amount.amount()),
     }
 }
 
