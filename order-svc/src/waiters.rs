@@ -22,7 +22,7 @@ struct Bell {
 }
 
 /// One who waits; dropping it is giving up.
-pub struct Waiting {
+pub struct Waiter {
     waiters: Waiters,
     order: OrderId,
     notify: Arc<Notify>,
@@ -43,15 +43,15 @@ impl Waiters {
     }
 
     /// Listens from now on.
-    pub fn wait(&self, order: OrderId) -> Waiting {
+    pub fn wait(&self, order: OrderId) -> Waiter {
         let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bell = bells.entry(order).or_default();
         bell.listeners += 1;
-        Waiting { waiters: self.clone(), order, notify: Arc::clone(&bell.notify) }
+        Waiter { waiters: self.clone(), order, notify: Arc::clone(&bell.notify) }
     }
 }
 
-impl Waiting {
+impl Waiter {
     /// What ends at the next change. Take it before looking at the order, so that no change slips
     /// in between.
     pub fn next(&self) -> impl Future<Output = ()> + '_ {
@@ -59,7 +59,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiter {
     fn drop(&mut self) {
         let mut bells = self.waiters.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bell) = bells.get_mut(&self.order) {
