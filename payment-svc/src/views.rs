@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     cards,
-    domain::{DeclineCode, Face, Instrument, Method, Refusal, Standing, payment_id},
+    domain::{DeclineCode, Face, Instrument, Method, Refusal, Phase, payment_id},
     store::{AccountRow, Root, Shown},
 };
 
@@ -55,16 +55,16 @@ impl<'a> PaymentView<'a> {
         let (customer_id, amount) = (payment.customer()?, payment.amount()?);
         let method = payment.method();
         let refunded = match &payment.standing {
-            Standing::Captured(capture) => capture.refunded,
-            Standing::Waiting | Standing::Charging(_) | Standing::Declined(_) => {
+            Phase::Captured(capture) => capture.refunded,
+            Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => {
                 Money::zero(amount.currency())
             }
         };
         let decline = match &payment.standing {
-            Standing::Declined(decline) => {
+            Phase::Declined(decline) => {
                 Some(DeclineView { code: decline.code.as_str(), detail: &decline.detail })
             }
-            Standing::Waiting | Standing::Charging(_) | Standing::Captured(_) => None,
+            Phase::Waiting | Phase::Charging(_) | Phase::Captured(_) => None,
         };
         Some(Self {
             id: payment_id(payment.order).to_string(),
@@ -87,9 +87,9 @@ impl<'a> PaymentView<'a> {
 /// us: kept under the request's key, it says whether the charge under way is theirs.
 pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
     let is_payer = match (&root.payment.standing, instrument) {
-        (Standing::Charging(charge), Instrument::Card(card)) => charge.card.token == card.token,
-        (Standing::Charging(_), Instrument::Wallet | Instrument::CardWithoutToken) => false,
-        (Standing::Waiting | Standing::Declined(_) | Standing::Captured(_), _) => {
+        (Phase::Charging(charge), Instrument::Card(card)) => charge.card.token == card.token,
+        (Phase::Charging(_), Instrument::Wallet | Instrument::CardWithoutToken) => false,
+        (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), _) => {
             return outcome(root, true);
         }
     };
@@ -108,10 +108,10 @@ pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
     let root = &root.at_outcome();
     let place = || Some(format!("/v1/payments/{}", payment_id(root.payment.order)));
     match &root.payment.standing {
-        Standing::Captured(_) if !is_payer => refused(&Refusal::AlreadyPaid),
-        Standing::Declined(_) if !is_payer => refused(&Refusal::Declined),
-        Standing::Captured(_) => told(201, &PaymentView::of(root), place()),
-        Standing::Declined(decline) => {
+        Phase::Captured(_) if !is_payer => refused(&Refusal::AlreadyPaid),
+        Phase::Declined(_) if !is_payer => refused(&Refusal::Declined),
+        Phase::Captured(_) => told(201, &PaymentView::of(root), place()),
+        Phase::Declined(decline) => {
             let detail = match decline.detail.as_ref() {
                 "" => format!("the payment was declined: {}", decline.code.as_str()),
                 detail => format!("the payment was declined: {detail}"),
@@ -120,7 +120,7 @@ pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
             let problem = Problem::new(Code::PaymentDeclined, detail).with("payment", payment);
             service::refusal(&problem)
         }
-        Standing::Charging(_) | Standing::Waiting => told(202, &PaymentView::of(root), place()),
+        Phase::Charging(_) | Phase::Waiting => told(202, &PaymentView::of(root), place()),
     }
 }
 

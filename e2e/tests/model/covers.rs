@@ -2,8 +2,8 @@
 //! of trying.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Reason, Standing};
-use payment_svc::domain::{self as payments, HoldState, Standing as Money, Undoing};
+use order_svc::domain::{self as orders, Reason, Phase};
+use payment_svc::domain::{self as payments, HoldState, Phase as Money, Undoing};
 
 use crate::{
     promises::{captured, has_said, refunded, reserved},
@@ -16,7 +16,7 @@ type Cover = fn(&Shop, &World) -> bool;
 /// Each by its name; most look at the first order.
 pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("confirmed", |shop, world| {
-        shop.is_quiet(world) && world.lives[0].standing() == Some(Standing::Confirmed)
+        shop.is_quiet(world) && world.lives[0].standing() == Some(Phase::Confirmed)
     }),
     ("out of stock", |shop, world| ended(shop, world, Reason::InsufficientInventory)),
     ("declined", |shop, world| ended(shop, world, Reason::PaymentDeclined)),
@@ -72,7 +72,7 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
             matches!(said, inventory::Announcement::ReservationExpired { .. })
         };
         let life = &world.lives[0];
-        let confirmed = life.standing() == Some(Standing::Confirmed);
+        let confirmed = life.standing() == Some(Phase::Confirmed);
         shop.is_quiet(world) && confirmed && life.said.stock.iter().any(ran_out)
     }),
     ("released pieces go to the rival", |_, world| {
@@ -84,17 +84,17 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("a refund pays the other order", |shop, world| {
         let [first, second] = world.lives.as_slice() else { return false };
         let back = refunded(first) > 0 && captured(second) > 0;
-        shop.is_quiet(world) && back && second.standing() == Some(Standing::Confirmed)
+        shop.is_quiet(world) && back && second.standing() == Some(Phase::Confirmed)
     }),
     ("paid from the account", |shop, world| {
         let life = &world.lives[0];
         let taken = !life.net_of_account().is_zero();
-        shop.is_quiet(world) && taken && life.standing() == Some(Standing::Confirmed)
+        shop.is_quiet(world) && taken && life.standing() == Some(Phase::Confirmed)
     }),
     ("paid by card", |shop, world| {
         let life = &world.lives[0];
         let taken = life.provider.iter().any(|performed| performed.done);
-        shop.is_quiet(world) && taken && life.standing() == Some(Standing::Confirmed)
+        shop.is_quiet(world) && taken && life.standing() == Some(Phase::Confirmed)
     }),
     ("out of stock though one product is there", |shop, world| {
         let free = world.stock.shelves().filter(|(_, _, shelf)| shelf.available() > 0).count();

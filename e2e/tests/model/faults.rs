@@ -3,7 +3,7 @@
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
 use payment_svc::domain::{
-    self as payments, Call, ChargeOutcome, Due, Entry, Movement, Operation, Standing, Undoing,
+    self as payments, Call, ChargeOutcome, Due, Entry, Movement, Operation, Phase, Undoing,
 };
 use proto::OrderId;
 use time::OffsetDateTime;
@@ -111,7 +111,7 @@ pub(super) fn answers_at_once(
 ) -> payments::Decision {
     let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
     if let (Some(payment), Some(_)) = (&mut state.payment, &charging) {
-        payment.standing = Standing::Waiting;
+        payment.standing = Phase::Waiting;
     }
     let mut decision = payments::decide(order, state, event);
     if let (Some(payment), Some(charging)) = (&mut decision.state.payment, charging) {
@@ -144,7 +144,7 @@ pub(super) fn keeps_late_money(
     let late = state.payment.as_mut().filter(|payment| {
         captured
             && payment.undoing == Undoing::Owed
-            && matches!(payment.standing, Standing::Charging(_))
+            && matches!(payment.standing, Phase::Charging(_))
     });
     let is_late = late.map(|payment| payment.undoing = Undoing::NotAsked).is_some();
     let mut decision = payments::decide(order, state, event);
@@ -155,9 +155,9 @@ pub(super) fn keeps_late_money(
     decision
 }
 
-fn charging(state: &payments::State) -> Option<Standing> {
+fn charging(state: &payments::State) -> Option<Phase> {
     let standing = &state.payment.as_ref()?.standing;
-    matches!(standing, Standing::Charging(_)).then(|| standing.clone())
+    matches!(standing, Phase::Charging(_)).then(|| standing.clone())
 }
 
 /// Whoever hears the second yes does nothing: a clock will have to.
@@ -232,7 +232,7 @@ pub(super) fn asks_again(
 ) -> payments::Decision {
     let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
     let mut decision = payments::decide(order, state, event);
-    if let Some(Standing::Charging(charge)) = charging {
+    if let Some(Phase::Charging(charge)) = charging {
         let (revision, token) = (charge.revision, charge.card.token);
         let operation = Operation::Charge { revision, token };
         decision.call = Some(Call { order, amount: charge.amount, operation });

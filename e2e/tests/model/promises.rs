@@ -2,7 +2,7 @@
 //! to happen.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Line, Saga, SagaStatus, Standing};
+use order_svc::domain::{self as orders, Line, Saga, SagaStatus, Phase};
 use payment_svc::domain::{self as payments, HoldState};
 use proto::{Currency, Money};
 
@@ -100,10 +100,10 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
         world.lives.iter().all(|life| !life.strayed)
     }),
     ("reserved and captured, hence confirmed", |_, world| {
-        world.lives.iter().all(|life| !heard_both(life) || life.standing() != Some(Standing::Open))
+        world.lives.iter().all(|life| !heard_both(life) || life.standing() != Some(Phase::Open))
     }),
     ("every order ends", |shop, world| {
-        at_rest(shop, world, |life| life.standing() != Some(Standing::Open))
+        at_rest(shop, world, |life| life.standing() != Some(Phase::Open))
     }),
     ("a confirmed order has its pieces and its money, no other", |shop, world| {
         world.lives.iter().enumerate().all(|(at, life)| {
@@ -114,15 +114,15 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             let any = life.pieces() > 0 || !life.net().is_zero();
             !shop.is_quiet(world)
                 || match life.standing() {
-                    Some(Standing::Confirmed) => all && life.net() == order.total,
-                    Some(Standing::Cancelled | Standing::Open) | None => !any,
+                    Some(Phase::Confirmed) => all && life.net() == order.total,
+                    Some(Phase::Cancelled | Phase::Open) | None => !any,
                 }
         })
     }),
     ("a cancelled order keeps nothing", |shop, world| {
         at_rest(shop, world, |life| {
             let nothing = life.pieces() == 0 && life.net().is_zero();
-            nothing || life.standing() != Some(Standing::Cancelled)
+            nothing || life.standing() != Some(Phase::Cancelled)
         })
     }),
     ("both sides answer every cancel", |shop, world| {
@@ -133,7 +133,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     }),
     ("no saga is stuck", |shop, world| at_rest(shop, world, is_over)),
     ("what is held for an order ends with it", |shop, world| {
-        at_rest(shop, world, |life| held(life).is_none() || life.standing() == Some(Standing::Open))
+        at_rest(shop, world, |life| held(life).is_none() || life.standing() == Some(Phase::Open))
     }),
     ("payment said what the ledgers hold", |shop, world| {
         at_rest(shop, world, |life| captured(life) == life.captures())
@@ -198,10 +198,10 @@ fn is_over(life: &Life) -> bool {
     let Some(order) = &life.order else { return true };
     let anything = reserved(life) > 0 || captured(life) > 0;
     let due = match order.standing() {
-        Standing::Open => return false,
-        Standing::Confirmed => SagaStatus::Completed,
-        Standing::Cancelled if anything => SagaStatus::Compensated,
-        Standing::Cancelled => SagaStatus::Failed,
+        Phase::Open => return false,
+        Phase::Confirmed => SagaStatus::Completed,
+        Phase::Cancelled if anything => SagaStatus::Compensated,
+        Phase::Cancelled => SagaStatus::Failed,
     };
     Saga::of(order).status == due
 }

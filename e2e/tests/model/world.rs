@@ -180,7 +180,7 @@ impl Life {
         said.max(self.calls.len()).max(self.provider.len()).max(self.ledger.len())
     }
 
-    pub(crate) fn standing(&self) -> Option<orders::Standing> {
+    pub(crate) fn standing(&self) -> Option<orders::Phase> {
         self.order.as_ref().map(Order::standing)
     }
 

@@ -11,7 +11,7 @@ use proto::{CustomerId, Money, OrderId};
 
 use super::{
     Call, Capture, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method,
-    Operation, Payment, Refund, Refusal, Standing, Undoing, Wallet, account,
+    Operation, Payment, Refund, Refusal, Phase, Undoing, Wallet, account,
 };
 
 /// What a decision is made from: the order's payment, if there is one, and the wallet of its
@@ -159,14 +159,14 @@ pub fn pay(
     }
     let due = payment.due.clone().ok_or(Refusal::UnknownOrder)?;
     match &payment.standing {
-        Standing::Captured(_) => return Err(Refusal::AlreadyPaid),
-        Standing::Declined(_) => return Err(Refusal::Declined),
-        Standing::Charging(_) | Standing::Waiting => {}
+        Phase::Captured(_) => return Err(Refusal::AlreadyPaid),
+        Phase::Declined(_) => return Err(Refusal::Declined),
+        Phase::Charging(_) | Phase::Waiting => {}
     }
     if amount.is_some_and(|amount| amount != due.amount) {
         return Err(Refusal::OtherAmount { due: due.amount });
     }
-    if payment.standing == Standing::Waiting {
+    if payment.standing == Phase::Waiting {
         charge(&mut payment, &due, instrument, &mut next);
     }
     next.state.payment = Some(payment);
@@ -214,13 +214,13 @@ fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {
 fn charge_due(payment: &mut Payment, next: &mut Decision) {
     let Some(due) = payment.due.clone() else { return };
     match &payment.standing {
-        Standing::Charging(_) | Standing::Captured(_) => return,
-        Standing::Declined(decline) if decline.revision >= due.revision => return,
-        Standing::Declined(_) | Standing::Waiting => {}
+        Phase::Charging(_) | Phase::Captured(_) => return,
+        Phase::Declined(decline) if decline.revision >= due.revision => return,
+        Phase::Declined(_) | Phase::Waiting => {}
     }
     match due.instrument.clone() {
         Some(instrument) => charge(payment, &due, &instrument, next),
-        None => payment.standing = Standing::Waiting,
+        None => payment.standing = Phase::Waiting,
     }
 }
 
@@ -230,7 +230,7 @@ fn charge(payment: &mut Payment, due: &Due, instrument: &Instrument, next: &mut 
         Instrument::Card(card) => {
             let operation = Operation::Charge { revision, token: card.token.clone() };
             next.call = Some(Call { order: payment.order, amount, operation });
-            payment.standing = Standing::Charging(Charge { revision, amount, card: card.clone() });
+            payment.standing = Phase::Charging(Charge { revision, amount, card: card.clone() });
         }
         Instrument::CardWithoutToken => {
             let (method, face) = (Method::Card, None);
@@ -260,12 +260,12 @@ fn charge_answered(
     next: &mut Decision,
 ) {
     let amount = match &payment.standing {
-        Standing::Charging(charge) if charge.revision == revision => charge.amount,
+        Phase::Charging(charge) if charge.revision == revision => charge.amount,
         // An answer to something that is over: told before.
-        Standing::Charging(_)
-        | Standing::Waiting
-        | Standing::Declined(_)
-        | Standing::Captured(_) => return,
+        Phase::Charging(_)
+        | Phase::Waiting
+        | Phase::Declined(_)
+        | Phase::Captured(_) => return,
     };
     let known = payment.face().cloned();
     match outcome {
@@ -297,7 +297,7 @@ fn captured(
     if means.method() == Method::Card {
         release_hold(payment.order, next);
     }
-    payment.standing = Standing::Captured(Capture {
+    payment.standing = Phase::Captured(Capture {
         revision,
         amount,
         means,
@@ -323,12 +323,12 @@ fn declined(payment: &mut Payment, decline: Decline, next: &mut Decision) {
         let detail = Arc::clone(&decline.detail);
         next.announce.push(Announcement::Declined { customer, revision, amount, code, detail });
     }
-    payment.standing = Standing::Declined(decline);
+    payment.standing = Phase::Declined(decline);
 }
 
 fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
     let customer = payment.customer().cloned();
-    let Standing::Captured(capture) = &mut payment.standing else { return };
+    let Phase::Captured(capture) = &mut payment.standing else { return };
     let Some(refund) = capture.refunding.take_if(|refund| refund.number == number) else { return };
     let Some(customer) = customer else { return };
     refunded(capture, refund.amount);
@@ -338,7 +338,7 @@ fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
 
 /// The cancel stays without its answer, for all to see: its money is not back.
 fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
-    let Standing::Captured(capture) = &mut payment.standing else { return };
+    let Phase::Captured(capture) = &mut payment.standing else { return };
     if capture.refunding.take_if(|refund| refund.number == number).is_some() {
         capture.refund_refused = Some(reason);
     }
@@ -351,9 +351,9 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
     }
     let customer = payment.customer().cloned();
     let (capture, customer) = match (&mut payment.standing, customer) {
-        (Standing::Charging(_), _) => return,
-        (Standing::Captured(capture), Some(customer)) => (capture, customer),
-        (Standing::Waiting | Standing::Declined(_) | Standing::Captured(_), known) => {
+        (Phase::Charging(_), _) => return,
+        (Phase::Captured(capture), Some(customer)) => (capture, customer),
+        (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), known) => {
             payment.undoing = Undoing::Voided;
             next.announce.push(Announcement::Voided { known: known.is_some() });
             return;

@@ -28,7 +28,7 @@ pub fn order_of(payment: PaymentId) -> OrderId {
 pub struct Payment {
     pub order: OrderId,
     pub due: Option<Due>,
-    pub standing: Standing,
+    pub standing: Phase,
     pub undoing: Undoing,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Debug for Token {
 
 /// Where the money stands. At most one of these, whatever was heard in whatever order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum Phase {
     /// Nothing was tried for what is due.
     Waiting,
     /// With the provider, also when its answer was lost.
@@ -261,7 +261,7 @@ impl Means {
 impl Payment {
     /// Nothing known yet.
     pub fn of(order: OrderId) -> Self {
-        Self { order, due: None, standing: Standing::Waiting, undoing: Undoing::NotAsked }
+        Self { order, due: None, standing: Phase::Waiting, undoing: Undoing::NotAsked }
     }
 
     pub fn customer(&self) -> Option<&CustomerId> {
@@ -271,9 +271,9 @@ impl Payment {
     /// Whether the provider owes an answer.
     pub fn is_in_flight(&self) -> bool {
         match &self.standing {
-            Standing::Charging(_) => true,
-            Standing::Captured(capture) => capture.refunding.is_some(),
-            Standing::Waiting | Standing::Declined(_) => false,
+            Phase::Charging(_) => true,
+            Phase::Captured(capture) => capture.refunding.is_some(),
+            Phase::Waiting | Phase::Declined(_) => false,
         }
     }
 
@@ -281,9 +281,9 @@ impl Payment {
     pub fn is_over(&self) -> bool {
         let newest = self.due.as_ref().map_or(0, |due| due.revision);
         let has_ended = match &self.standing {
-            Standing::Waiting | Standing::Charging(_) => false,
-            Standing::Declined(decline) => decline.revision >= newest,
-            Standing::Captured(_) => true,
+            Phase::Waiting | Phase::Charging(_) => false,
+            Phase::Declined(decline) => decline.revision >= newest,
+            Phase::Captured(_) => true,
         };
         has_ended || self.undoing != Undoing::NotAsked
     }
@@ -291,9 +291,9 @@ impl Payment {
     /// Which revision came to an outcome, and whether that was money.
     pub fn outcome(&self) -> Option<(u32, bool)> {
         match &self.standing {
-            Standing::Waiting | Standing::Charging(_) => None,
-            Standing::Declined(decline) => Some((decline.revision, false)),
-            Standing::Captured(capture) => Some((capture.revision, true)),
+            Phase::Waiting | Phase::Charging(_) => None,
+            Phase::Declined(decline) => Some((decline.revision, false)),
+            Phase::Captured(capture) => Some((capture.revision, true)),
         }
     }
 
@@ -302,7 +302,7 @@ impl Payment {
     pub(super) fn forget_token(&mut self) {
         let is_over = self.is_over();
         let Some(due) = &mut self.due else { return };
-        let is_charging = matches!(&self.standing, Standing::Charging(charge)
+        let is_charging = matches!(&self.standing, Phase::Charging(charge)
             if charge.revision >= due.revision);
         if (is_over || is_charging) && matches!(due.instrument, Some(Instrument::Card(_))) {
             due.instrument = Some(Instrument::CardWithoutToken);
@@ -312,51 +312,51 @@ impl Payment {
     /// What to tell people, derived and never kept.
     pub fn status(&self) -> Status {
         match (&self.standing, self.undoing) {
-            (Standing::Waiting, Undoing::NotAsked | Undoing::Owed) => Status::Pending,
-            (Standing::Waiting, Undoing::Voided | Undoing::Refunded) => Status::Voided,
-            (Standing::Charging(_), _) => Status::Processing,
-            (Standing::Declined(_), _) => Status::Declined,
-            (Standing::Captured(capture), _) if capture.refunded.is_zero() => Status::Captured,
-            (Standing::Captured(capture), _) if capture.refunded < capture.amount => {
+            (Phase::Waiting, Undoing::NotAsked | Undoing::Owed) => Status::Pending,
+            (Phase::Waiting, Undoing::Voided | Undoing::Refunded) => Status::Voided,
+            (Phase::Charging(_), _) => Status::Processing,
+            (Phase::Declined(_), _) => Status::Declined,
+            (Phase::Captured(capture), _) if capture.refunded.is_zero() => Status::Captured,
+            (Phase::Captured(capture), _) if capture.refunded < capture.amount => {
                 Status::PartiallyRefunded
             }
-            (Standing::Captured(_), _) => Status::Refunded,
+            (Phase::Captured(_), _) => Status::Refunded,
         }
     }
 
     /// What it is, was or will be paid with.
     pub fn method(&self) -> Method {
         match &self.standing {
-            Standing::Waiting => {
+            Phase::Waiting => {
                 let instrument = self.due.as_ref().and_then(|due| due.instrument.as_ref());
                 instrument.map_or(Method::Deferred, Instrument::method)
             }
-            Standing::Charging(_) => Method::Card,
-            Standing::Declined(decline) => decline.method,
-            Standing::Captured(capture) => capture.means.method(),
+            Phase::Charging(_) => Method::Card,
+            Phase::Declined(decline) => decline.method,
+            Phase::Captured(capture) => capture.means.method(),
         }
     }
 
     /// The amount that was tried last, else what is due.
     pub fn amount(&self) -> Option<Money> {
         match &self.standing {
-            Standing::Waiting => self.due.as_ref().map(|due| due.amount),
-            Standing::Charging(charge) => Some(charge.amount),
-            Standing::Declined(decline) => Some(decline.amount),
-            Standing::Captured(capture) => Some(capture.amount),
+            Phase::Waiting => self.due.as_ref().map(|due| due.amount),
+            Phase::Charging(charge) => Some(charge.amount),
+            Phase::Declined(decline) => Some(decline.amount),
+            Phase::Captured(capture) => Some(capture.amount),
         }
     }
 
     /// What may be shown of the card in question.
     pub fn face(&self) -> Option<&Face> {
         match &self.standing {
-            Standing::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
+            Phase::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
                 Instrument::Wallet | Instrument::CardWithoutToken => None,
                 Instrument::Card(card) => card.face.as_ref(),
             },
-            Standing::Charging(charge) => charge.card.face.as_ref(),
-            Standing::Declined(decline) => decline.face.as_ref(),
-            Standing::Captured(capture) => match &capture.means {
+            Phase::Charging(charge) => charge.card.face.as_ref(),
+            Phase::Declined(decline) => decline.face.as_ref(),
+            Phase::Captured(capture) => match &capture.means {
                 Means::Wallet => None,
                 Means::Card { face, .. } => face.as_ref(),
             },

@@ -12,7 +12,7 @@ use crate::{
     cards,
     domain::{
         Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
-        Refund, Standing, Token, Undoing,
+        Refund, Phase, Token, Undoing,
     },
 };
 
@@ -97,19 +97,19 @@ impl Row {
         }
     }
 
-    fn set_standing(&mut self, standing: &Standing) {
+    fn set_standing(&mut self, standing: &Phase) {
         let (word, tried) = match standing {
-            Standing::Waiting => ("waiting", None),
-            Standing::Charging(charge) => {
+            Phase::Waiting => ("waiting", None),
+            Phase::Charging(charge) => {
                 self.tried_token = Some(charge.card.token.expose().to_owned());
                 ("charging", Some((charge.revision, charge.amount, Method::Card)))
             }
-            Standing::Declined(decline) => {
+            Phase::Declined(decline) => {
                 self.decline_code = Some(decline.code.as_str().to_owned());
                 self.decline_detail = Some(decline.detail.to_string());
                 ("declined", Some((decline.revision, decline.amount, decline.method)))
             }
-            Standing::Captured(capture) => {
+            Phase::Captured(capture) => {
                 if let Means::Card { reference, .. } = &capture.means {
                     self.reference = Some(reference.to_string());
                 }
@@ -138,7 +138,7 @@ impl TryFrom<Row> for Root {
         let undoing = Undoing::parse(&row.undoing).ok_or_else(broken)?;
         let due = row.due()?;
         let standing = match (row.standing.as_str(), &due) {
-            ("waiting", _) => Standing::Waiting,
+            ("waiting", _) => Phase::Waiting,
             (_, Some(due)) => row.standing(due.amount.currency())?.ok_or_else(broken)?,
             (_, None) => return Err(broken()),
         };
@@ -180,7 +180,7 @@ impl Row {
     }
 
     /// Where the money stands, once something was tried.
-    fn standing(&self, currency: Currency) -> sqlx::Result<Option<Standing>> {
+    fn standing(&self, currency: Currency) -> sqlx::Result<Option<Phase>> {
         let money = |amount: Decimal| Money::new(amount, currency).map_err(impossible);
         let method = self.tried_method.as_deref().and_then(Method::parse);
         let (Some(revision), Some(tried), Some(method)) = (self.tried_revision, self.tried, method)
@@ -193,14 +193,14 @@ impl Row {
             "charging" => {
                 let Some(token) = &self.tried_token else { return Ok(None) };
                 let card = Card { token: Token::new(token), face };
-                Ok(Some(Standing::Charging(Charge { revision, amount, card })))
+                Ok(Some(Phase::Charging(Charge { revision, amount, card })))
             }
             "declined" => {
                 let code = self.decline_code.as_deref().and_then(DeclineCode::parse);
                 let Some(code) = code else { return Ok(None) };
                 let detail = Arc::from(self.decline_detail.as_deref().unwrap_or_default());
                 let decline = Decline { revision, amount, method, face, code, detail };
-                Ok(Some(Standing::Declined(decline)))
+                Ok(Some(Phase::Declined(decline)))
             }
             "captured" => {
                 let means = match (method, &self.reference) {
@@ -216,7 +216,7 @@ impl Row {
                 let (refunded, number) = (money(refunded)?, refunds.cast_unsigned());
                 let refunding = self.refunding.map(money).transpose()?;
                 let refunding = refunding.map(|amount| Refund { number, amount });
-                Ok(Some(Standing::Captured(Capture {
+                Ok(Some(Phase::Captured(Capture {
                     revision,
                     amount,
                     means,

@@ -117,12 +117,12 @@ const STATES: [&[&str]; 16] = [
 fn shown(payment: Option<&Payment>) -> String {
     let Some(payment) = payment else { return "unknown".to_owned() };
     let standing = match &payment.standing {
-        Standing::Waiting => "waiting".to_owned(),
-        Standing::Charging(charge) => format!("charging {} for {}", charge.amount, charge.revision),
-        Standing::Declined(decline) => {
+        Phase::Waiting => "waiting".to_owned(),
+        Phase::Charging(charge) => format!("charging {} for {}", charge.amount, charge.revision),
+        Phase::Declined(decline) => {
             format!("declined {:?} for {}", decline.code, decline.revision)
         }
-        Standing::Captured(capture) => {
+        Phase::Captured(capture) => {
             let back = match (&capture.refunding, &capture.refund_refused) {
                 (Some(_), _) => ", refunding",
                 (None, Some(_)) => ", refund refused",
@@ -204,7 +204,7 @@ struct Told {
 /// Whether a cancel has to wait for its answer: for the provider, or for staff.
 fn is_held_up(state: &State) -> bool {
     let refused = state.payment.as_ref().is_some_and(|payment| {
-        matches!(&payment.standing, Standing::Captured(capture) if capture.refund_refused.is_some())
+        matches!(&payment.standing, Phase::Captured(capture) if capture.refund_refused.is_some())
     });
     refused || state.payment.as_ref().is_some_and(Payment::is_in_flight)
 }
@@ -212,7 +212,7 @@ fn is_held_up(state: &State) -> bool {
 /// The money that left the wallet and has not come back.
 fn spent(state: &State) -> Money {
     match state.payment.as_ref().map(|payment| &payment.standing) {
-        Some(Standing::Captured(capture)) if capture.means == Means::Wallet => {
+        Some(Phase::Captured(capture)) if capture.means == Means::Wallet => {
             capture.amount.minus(capture.refunded).unwrap()
         }
         _ => usd("0"),
@@ -234,7 +234,7 @@ fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
     if let Some(call) = &decision.call {
         let open = matches!(
             before.payment.as_ref().map(|payment| &payment.standing),
-            Some(Standing::Charging(_))
+            Some(Phase::Charging(_))
         ) && decision.announce.is_empty();
         assert!(!open, "two calls in flight");
         assert!(!told.calls.contains(&call.key()), "a call is made once");
@@ -252,7 +252,7 @@ fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
     assert_eq!(had.minus(account.balance).unwrap(), by_entries, "the ledger tells every movement");
     if told.cancelled
         && !is_held_up(&decision.state)
-        && let Some(Standing::Captured(capture)) =
+        && let Some(Phase::Captured(capture)) =
             decision.state.payment.as_ref().map(|payment| &payment.standing)
     {
         assert_eq!(capture.refunded, capture.amount, "money of a cancelled order is kept");
