@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::domain::{Account, Call, Entry, Hold, Payment, Phase, Undoing, Wallet};
+use crate::domain::{Account, Call, Entry, Hold, Payment, Phase, CompensationState, Wallet};
 
 pub use accounts::{Shown, account, entries, overdue_holds};
 pub use calls::{CallRow, Unanswered, lease_calls, postpone_call, unanswered_calls};
@@ -50,7 +50,7 @@ impl Root {
     pub fn at_outcome(&self) -> Self {
         let mut root = self.clone();
         root.updated_at = self.outcome_at.unwrap_or(self.updated_at);
-        root.payment.undoing = Undoing::NotAsked;
+        root.payment.undoing = CompensationState::NotAsked;
         if let Phase::Captured(capture) = &mut root.payment.standing {
             capture.refunded = Money::zero(capture.amount.currency());
             capture.refunding = None;

@@ -3,7 +3,7 @@
 
 use inventory_svc::domain::{self as inventory, Reservation};
 use order_svc::domain::{self as orders, Reason, Phase};
-use payment_svc::domain::{self as payments, HoldState, Phase as Money, Undoing};
+use payment_svc::domain::{self as payments, HoldState, Phase as Money, CompensationState};
 
 use crate::{
     promises::{captured, has_said, refunded, reserved},
@@ -43,7 +43,7 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("cancel outruns stock on its way to payment", |shop, world| {
         let payment = world.lives[0].payment.as_ref();
         let tombstone = payment
-            .is_some_and(|payment| payment.due.is_none() && payment.undoing == Undoing::Voided);
+            .is_some_and(|payment| payment.due.is_none() && payment.undoing == CompensationState::Voided);
         shop.is_quiet(world) && tombstone && reserved(&world.lives[0]) > 0
     }),
     ("cancelled during a charge", |_, world| is_charging(&world.lives[0])),
@@ -51,7 +51,7 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
         let life = &world.lives[0];
         let undoing = life.payment.as_ref().map(|payment| payment.undoing);
         let declined = life.said.payments.iter().any(is_decline);
-        undoing == Some(Undoing::Voided)
+        undoing == Some(CompensationState::Voided)
             && declined
             && life.reason() != Some(Reason::PaymentDeclined)
     }),
@@ -116,7 +116,7 @@ fn ended(shop: &Shop, world: &World, reason: Reason) -> bool {
 
 fn is_charging(life: &Life) -> bool {
     life.payment.as_ref().is_some_and(|payment| {
-        payment.undoing == Undoing::Owed && matches!(payment.standing, Money::Charging(_))
+        payment.undoing == CompensationState::Owed && matches!(payment.standing, Money::Charging(_))
     })
 }
 

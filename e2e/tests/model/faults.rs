@@ -3,7 +3,7 @@
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
 use payment_svc::domain::{
-    self as payments, Call, ChargeOutcome, Due, Entry, Movement, Operation, Phase, Undoing,
+    self as payments, Call, ChargeOutcome, Due, Entry, Movement, Operation, Phase, CompensationState,
 };
 use proto::OrderId;
 use time::OffsetDateTime;
@@ -143,13 +143,13 @@ pub(super) fn keeps_late_money(
     );
     let late = state.payment.as_mut().filter(|payment| {
         captured
-            && payment.undoing == Undoing::Owed
+            && payment.undoing == CompensationState::Owed
             && matches!(payment.standing, Phase::Charging(_))
     });
-    let is_late = late.map(|payment| payment.undoing = Undoing::NotAsked).is_some();
+    let is_late = late.map(|payment| payment.undoing = CompensationState::NotAsked).is_some();
     let mut decision = payments::decide(order, state, event);
     if let (Some(payment), true) = (&mut decision.state.payment, is_late) {
-        payment.undoing = Undoing::Voided;
+        payment.undoing = CompensationState::Voided;
         decision.announce.push(payments::Announcement::Voided { known: true });
     }
     decision
@@ -216,7 +216,7 @@ pub(super) fn repeats_refunds(
 ) -> payments::Decision {
     let is_answer = matches!(event, payments::Event::RefundAnswered { .. });
     let mut decision = payments::decide(order, state, event);
-    let due = decision.state.payment.as_ref().filter(|it| it.undoing == Undoing::Refunded);
+    let due = decision.state.payment.as_ref().filter(|it| it.undoing == CompensationState::Refunded);
     if let Some(Due { customer, amount, .. }) = due.and_then(|payment| payment.due.clone())
         && is_answer
     {

@@ -11,7 +11,7 @@ use proto::{CustomerId, Money, OrderId};
 
 use super::{
     Call, Capture, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method,
-    Operation, Payment, Refund, Refusal, Phase, Undoing, Wallet, account,
+    Operation, Payment, Refund, Refusal, Phase, CompensationState, Wallet, account,
 };
 
 /// What a decision is made from: the order's payment, if there is one, and the wallet of its
@@ -125,8 +125,8 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     match event {
         Event::StockReserved(due) => reserved(&mut payment, due, &mut next),
         Event::OrderCancelled => {
-            if payment.undoing == Undoing::NotAsked {
-                payment.undoing = Undoing::Owed;
+            if payment.undoing == CompensationState::NotAsked {
+                payment.undoing = CompensationState::Owed;
             }
             release_hold(order, &mut next);
         }
@@ -139,7 +139,7 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     undo(&mut payment, &mut next);
     payment.forget_token();
     // An answer about an order that is not known leaves no trace.
-    if known || payment.due.is_some() || payment.undoing != Undoing::NotAsked {
+    if known || payment.due.is_some() || payment.undoing != CompensationState::NotAsked {
         next.state.payment = Some(payment);
     }
     next
@@ -154,7 +154,7 @@ pub fn pay(
 ) -> Result<Decision, Refusal> {
     let mut next = Decision::unchanged(state);
     let mut payment = next.state.payment.take().ok_or(Refusal::UnknownOrder)?;
-    if payment.undoing != Undoing::NotAsked {
+    if payment.undoing != CompensationState::NotAsked {
         return Err(Refusal::Cancelled);
     }
     let due = payment.due.clone().ok_or(Refusal::UnknownOrder)?;
@@ -202,7 +202,7 @@ impl Decision {
 
 fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {
     let newer = payment.due.as_ref().is_none_or(|before| before.revision < due.revision);
-    if !newer || payment.undoing != Undoing::NotAsked {
+    if !newer || payment.undoing != CompensationState::NotAsked {
         return;
     }
     payment.due = Some(due);
@@ -276,7 +276,7 @@ fn charge_answered(
         ChargeOutcome::Declined { code, detail } => {
             let (method, face) = (Method::Card, known);
             declined(payment, Decline { revision, amount, method, face, code, detail }, next);
-            if payment.undoing == Undoing::NotAsked {
+            if payment.undoing == CompensationState::NotAsked {
                 charge_due(payment, next);
             }
         }
@@ -332,7 +332,7 @@ fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
     let Some(refund) = capture.refunding.take_if(|refund| refund.number == number) else { return };
     let Some(customer) = customer else { return };
     refunded(capture, refund.amount);
-    payment.undoing = Undoing::Refunded;
+    payment.undoing = CompensationState::Refunded;
     next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
 }
 
@@ -346,7 +346,7 @@ fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
 
 /// Answers a cancel if nothing is in flight, and gives money back first.
 fn undo(payment: &mut Payment, next: &mut Decision) {
-    if payment.undoing != Undoing::Owed {
+    if payment.undoing != CompensationState::Owed {
         return;
     }
     let customer = payment.customer().cloned();
@@ -354,7 +354,7 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
         (Phase::Charging(_), _) => return,
         (Phase::Captured(capture), Some(customer)) => (capture, customer),
         (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), known) => {
-            payment.undoing = Undoing::Voided;
+            payment.undoing = CompensationState::Voided;
             next.announce.push(Announcement::Voided { known: known.is_some() });
             return;
         }
@@ -364,7 +364,7 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
     }
     let amount = capture.amount.minus(capture.refunded).expect("a part of the capture");
     if !amount.is_positive() {
-        payment.undoing = Undoing::Voided;
+        payment.undoing = CompensationState::Voided;
         next.announce.push(Announcement::Voided { known: true });
         return;
     }
@@ -386,7 +386,7 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
                 }
             }
             refunded(capture, amount);
-            payment.undoing = Undoing::Refunded;
+            payment.undoing = CompensationState::Refunded;
             next.announce.push(Announcement::Refunded { customer, amount });
         }
     }

@@ -20,6 +20,6 @@ pub use decision::{
 };
 pub use payment::{
     Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
-    Refund, Phase, Status, Token, Undoing, order_of, payment_id,
+    Refund, Phase, Status, Token, CompensationState, order_of, payment_id,
 };
 pub use refusal::Refusal;

@@ -29,7 +29,7 @@ pub struct Payment {
     pub order: OrderId,
     pub due: Option<Due>,
     pub standing: Phase,
-    pub undoing: Undoing,
+    pub undoing: CompensationState,
 }
 
 /// The newest revision heard reserved.
@@ -163,7 +163,7 @@ pub struct Refund {
 
 /// What a cancelled order is owed: one answer, when nothing is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Undoing {
+pub enum CompensationState {
     NotAsked,
     Owed,
     Voided,
@@ -217,7 +217,7 @@ words! { DeclineCode {
     CurrencyMismatch "currency_mismatch"
 } }
 
-words! { Undoing {
+words! { CompensationState {
     NotAsked "not_asked"
     Owed "owed"
     Voided "voided"
@@ -261,7 +261,7 @@ impl Means {
 impl Payment {
     /// Nothing known yet.
     pub fn of(order: OrderId) -> Self {
-        Self { order, due: None, standing: Phase::Waiting, undoing: Undoing::NotAsked }
+        Self { order, due: None, standing: Phase::Waiting, undoing: CompensationState::NotAsked }
     }
 
     pub fn customer(&self) -> Option<&CustomerId> {
@@ -285,7 +285,7 @@ impl Payment {
             Phase::Declined(decline) => decline.revision >= newest,
             Phase::Captured(_) => true,
         };
-        has_ended || self.undoing != Undoing::NotAsked
+        has_ended || self.undoing != CompensationState::NotAsked
     }
 
     /// Which revision came to an outcome, and whether that was money.
@@ -312,8 +312,8 @@ impl Payment {
     /// What to tell people, derived and never kept.
     pub fn status(&self) -> Status {
         match (&self.standing, self.undoing) {
-            (Phase::Waiting, Undoing::NotAsked | Undoing::Owed) => Status::Pending,
-            (Phase::Waiting, Undoing::Voided | Undoing::Refunded) => Status::Voided,
+            (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed) => Status::Pending,
+            (Phase::Waiting, CompensationState::Voided | CompensationState::Refunded) => Status::Voided,
             (Phase::Charging(_), _) => Status::Processing,
             (Phase::Declined(_), _) => Status::Declined,
             (Phase::Captured(capture), _) if capture.refunded.is_zero() => Status::Captured,

@@ -12,7 +12,7 @@ use crate::{
     cards,
     domain::{
         Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
-        Refund, Phase, Token, Undoing,
+        Refund, Phase, Token, CompensationState,
     },
 };
 
@@ -135,7 +135,7 @@ impl TryFrom<Row> for Root {
     fn try_from(row: Row) -> sqlx::Result<Self> {
         let order = OrderId::new(row.order_id);
         let broken = || impossible(format_args!("the payment of {order}"));
-        let undoing = Undoing::parse(&row.undoing).ok_or_else(broken)?;
+        let undoing = CompensationState::parse(&row.undoing).ok_or_else(broken)?;
         let due = row.due()?;
         let standing = match (row.standing.as_str(), &due) {
             ("waiting", _) => Phase::Waiting,

@@ -134,9 +134,9 @@ fn shown(payment: Option<&Payment>) -> String {
     };
     let due = payment.due.as_ref().map_or(0, |due| due.revision);
     match payment.undoing {
-        Undoing::NotAsked => format!("due {due}, {standing}"),
-        Undoing::Owed => format!("due {due}, {standing}, owes an answer"),
-        Undoing::Voided | Undoing::Refunded => {
+        CompensationState::NotAsked => format!("due {due}, {standing}"),
+        CompensationState::Owed => format!("due {due}, {standing}, owes an answer"),
+        CompensationState::Voided | CompensationState::Refunded => {
             format!("due {due}, {standing}, {}", payment.undoing.as_str())
         }
     }
