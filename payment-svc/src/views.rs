@@ -177,13 +177,13 @@ impl<'a> From<&'a AccountRow> for AccountView<'a> {
 }
 
 #[derive(Serialize)]
-struct Deposited<'a> {
+struct DepositView<'a> {
     entry_id: Uuid,
     account: AccountView<'a>,
 }
 
 #[derive(Serialize)]
-struct Held<'a> {
+struct HoldView<'a> {
     order_id: Uuid,
     account: AccountView<'a>,
 }
@@ -220,11 +220,11 @@ pub(crate) fn account_opened(row: &AccountRow) -> Answer {
 }
 
 pub(crate) fn deposited(entry_id: Uuid, row: &AccountRow) -> Answer {
-    told(201, &Deposited { entry_id, account: row.into() }, None)
+    told(201, &DepositView { entry_id, account: row.into() }, None)
 }
 
 pub(crate) fn held(status: u16, order: OrderId, row: &AccountRow) -> Answer {
-    told(status, &Held { order_id: order.uuid(), account: row.into() }, None)
+    told(status, &HoldView { order_id: order.uuid(), account: row.into() }, None)
 }
 
 /// How the business's no is told.
