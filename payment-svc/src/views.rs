@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     cards,
     domain::{DeclineCode, Face, Instrument, Method, Refusal, Phase, payment_id},
-    store::{AccountRow, Root, Shown},
+    store::{AccountRow, Root, LedgerLine},
 };
 
 /// The provider of every card payment, as it is told.
@@ -200,8 +200,8 @@ pub(crate) struct EntryView<'a> {
     at: OffsetDateTime,
 }
 
-impl<'a> From<&'a Shown> for EntryView<'a> {
-    fn from(entry: &'a Shown) -> Self {
+impl<'a> From<&'a LedgerLine> for EntryView<'a> {
+    fn from(entry: &'a LedgerLine) -> Self {
         Self {
             id: entry.id,
             kind: &entry.kind,

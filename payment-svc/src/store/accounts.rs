@@ -312,7 +312,7 @@ pub(super) async fn append_entries(
 
 /// A line of the ledger as it is shown.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shown {
+pub struct LedgerLine {
     /// Its place in the order of booking.
     pub seq: i64,
     pub id: Uuid,
@@ -330,7 +330,7 @@ pub async fn entries(
     customer: &CustomerId,
     after: i64,
     limit: i64,
-) -> sqlx::Result<Vec<Shown>> {
+) -> sqlx::Result<Vec<LedgerLine>> {
     let rows = sqlx::query!(
         "-- accounts.entries
         select seq, entry_id, kind, debit, credit, amount, currency, order_id, at
@@ -348,7 +348,7 @@ pub async fn entries(
     rows.into_iter()
         .map(|row| {
             let currency = Currency::parse(&row.currency).map_err(impossible)?;
-            Ok(Shown {
+            Ok(LedgerLine {
                 seq: row.seq,
                 id: row.entry_id,
                 kind: row.kind,
