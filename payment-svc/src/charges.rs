@@ -31,7 +31,7 @@ use crate::{
     metrics,
     provider::{Provider, ProviderError},
     reactions::{Input, Payments},
-    store::{self, CallRow, Unanswered},
+    store::{self, CallRow, UnansweredCalls},
 };
 
 /// Calls that wait for an answer at once: slow ones must not hold up the others.
@@ -218,7 +218,7 @@ pub fn watch(health: &Health, pool: &PgPool) {
         async move {
             let mut db = pool.acquire().await.map_err(|error| error.to_string())?;
             let unanswered = store::unanswered_calls(&mut db).await;
-            let Unanswered { calls, seconds } = unanswered.map_err(|error| error.to_string())?;
+            let UnansweredCalls { calls, seconds } = unanswered.map_err(|error| error.to_string())?;
             if seconds < UNANSWERED_SECONDS {
                 return Ok(());
             }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::domain::{Account, Call, Entry, Hold, Payment, Phase, CompensationState, Wallet};
 
 pub use accounts::{LedgerLine, account, entries, overdue_holds};
-pub use calls::{CallRow, Unanswered, lease_calls, postpone_call, unanswered_calls};
+pub use calls::{CallRow, UnansweredCalls, lease_calls, postpone_call, unanswered_calls};
 pub use payments::{payment, refunds_refused};
 
 /// This service's tables, the mailbox's first.

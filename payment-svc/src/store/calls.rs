@@ -191,15 +191,15 @@ pub(super) async fn lock_attempts(
 
 /// Calls that the provider was asked for and did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered {
+pub struct UnansweredCalls {
     pub calls: i64,
     /// How long the oldest of them waits.
     pub seconds: i64,
 }
 
-pub async fn unanswered_calls(db: &mut PgConnection) -> sqlx::Result<Unanswered> {
+pub async fn unanswered_calls(db: &mut PgConnection) -> sqlx::Result<UnansweredCalls> {
     sqlx::query_as!(
-        Unanswered,
+        UnansweredCalls,
         r#"-- calls.unanswered_calls
         select
             count(*) as "calls!",
