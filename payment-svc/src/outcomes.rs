@@ -21,10 +21,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The orders that somebody waits for. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Outcomes(Arc<Mutex<HashMap<OrderId, Waiting>>>);
+pub struct Outcomes(Arc<Mutex<HashMap<OrderId, WaitList>>>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitList {
     wake: Arc<Notify>,
     count: usize,
 }
@@ -85,7 +85,7 @@ impl Outcomes {
         Seat { outcomes: self.clone(), order, wake: Arc::clone(&place.wake) }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<OrderId, Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<OrderId, WaitList>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
