@@ -6,7 +6,7 @@ use proto::{Currency, CustomerId, Money, OrderId};
 use crate::{
     domain::{self, Account, Decision, FieldError, Instrument, Refusal, State, Wallet},
     reactions::{add_entry, keep, state},
-    store::{AccountRow, Wanted, World},
+    store::{AccountRow, RowsToLock, World},
     views,
 };
 
@@ -71,7 +71,7 @@ pub enum Request {
 
 impl Request {
     /// Names the rows that it needs.
-    pub(crate) fn want(&self, wanted: &mut Wanted) {
+    pub(crate) fn want(&self, wanted: &mut RowsToLock) {
         match self {
             // Whose account pays, the payment tells.
             Self::Pay { order, .. } => _ = wanted.orders.insert(*order),

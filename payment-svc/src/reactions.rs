@@ -14,7 +14,7 @@ use crate::{
     domain::{self, Decision, Entry, Event, Instrument, Payment, State, Wallet},
     metrics,
     outcomes::Outcomes,
-    store::{self, CallRow, EntryRow, Wanted, World},
+    store::{self, CallRow, EntryRow, RowsToLock, World},
     wire,
 };
 
@@ -75,7 +75,7 @@ impl Reactor for Payments {
         batch: &[&Input],
         locking: LockPolicy,
     ) -> sqlx::Result<World> {
-        let mut wanted = Wanted::default();
+        let mut wanted = RowsToLock::default();
         for input in batch {
             want(&mut wanted, input);
         }
@@ -83,7 +83,7 @@ impl Reactor for Payments {
     }
 
     fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
-        let mut wanted = Wanted::default();
+        let mut wanted = RowsToLock::default();
         want(&mut wanted, input);
         world.held(&wanted)
     }
@@ -135,7 +135,7 @@ impl Reactor for Payments {
 }
 
 /// Names the rows that an input needs.
-fn want(wanted: &mut Wanted, input: &Input) {
+fn want(wanted: &mut RowsToLock, input: &Input) {
     match input {
         Input::Heard { order, customer, event, .. } => {
             wanted.orders.insert(*order);

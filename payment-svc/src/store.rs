@@ -74,7 +74,7 @@ pub struct EntryRow {
 
 /// What a batch needs to find.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct RowsToLock {
     pub orders: BTreeSet<OrderId>,
     /// Customers whose accounts are needed whatever the payments say.
     pub customers: BTreeSet<CustomerId>,
@@ -257,7 +257,7 @@ impl World {
     }
 
     /// The row that is wanted, and that another session holds.
-    pub fn held(&self, wanted: &Wanted) -> Option<HeldRow> {
+    pub fn held(&self, wanted: &RowsToLock) -> Option<HeldRow> {
         let payment = wanted.orders.iter().find(|order| self.held_payments.contains(order));
         let owner = |order: &OrderId| self.root(*order)?.payment.customer();
         let mut customers = wanted.customers.iter().chain(wanted.orders.iter().filter_map(owner));
@@ -292,12 +292,12 @@ pub struct Effects {
 /// calls. What the batch begins will be leased for `lease`.
 pub async fn load(
     db: &mut PgConnection,
-    wanted: Wanted,
+    wanted: RowsToLock,
     locking: LockPolicy,
     lease: Duration,
 ) -> sqlx::Result<World> {
     let mut world = World::new(Instant::now() + lease);
-    let Wanted { orders, mut customers, holds, calls } = wanted;
+    let RowsToLock { orders, mut customers, holds, calls } = wanted;
     if !orders.is_empty() {
         let mut ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
         if locking == LockPolicy::SkipHeld {
