@@ -194,7 +194,7 @@ fn decisions_stand_in_the_golden_table() {
 
 /// What has been said and moved on one path.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-struct Told {
+struct PathTotals {
     captures: u32,
     answers: u32,
     cancelled: bool,
@@ -219,7 +219,7 @@ fn spent(state: &State) -> Money {
     }
 }
 
-fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
+fn check(before: &State, told: &mut PathTotals, step: &Step, decision: &Decision) {
     told.cancelled |= matches!(step, Step::Fact(Event::OrderCancelled));
     for announcement in &decision.announce {
         match announcement {
@@ -264,7 +264,7 @@ fn check(before: &State, told: &mut Told, step: &Step, decision: &Decision) {
 #[test]
 fn money_is_taken_once_and_a_cancel_answered_once_however_news_arrives() {
     let steps = steps();
-    let mut paths = HashSet::from([(rich(), Told::default())]);
+    let mut paths = HashSet::from([(rich(), PathTotals::default())]);
     for _ in 0..7 {
         let mut next = paths.clone();
         for (state, told) in &paths {
