@@ -36,7 +36,7 @@ pub(super) struct Server {
     _tasks: JoinSet<anyhow::Result<()>>,
 }
 
-pub(super) struct Told {
+pub(super) struct TestResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
@@ -62,20 +62,20 @@ pub(super) async fn a_server_with(stub: Stub) -> Server {
 }
 
 impl Server {
-    async fn send(&self, request: Request<Body>) -> Told {
+    async fn send(&self, request: Request<Body>) -> TestResponse {
         let response = self.edge.answer(self.router.clone(), request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body =
             if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Told { status: parts.status, headers: parts.headers, body }
+        TestResponse { status: parts.status, headers: parts.headers, body }
     }
 
-    pub(super) async fn get(&self, path: &str) -> Told {
+    pub(super) async fn get(&self, path: &str) -> TestResponse {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: Value) -> Told {
+    pub(super) async fn post(&self, path: &str, body: Value) -> TestResponse {
         self.post_with(path, &[], body).await
     }
 
@@ -84,7 +84,7 @@ impl Server {
         path: &str,
         headers: &[(&str, &str)],
         body: Value,
-    ) -> Told {
+    ) -> TestResponse {
         let mut request = Request::post(path).header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -114,7 +114,7 @@ impl Server {
     }
 }
 
-impl Told {
+impl TestResponse {
     pub(super) fn code(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
     }
