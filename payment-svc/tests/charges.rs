@@ -30,14 +30,14 @@ const SOON: Duration = Duration::from_secs(20);
 const SWEEP: Duration = Duration::from_millis(20);
 
 /// The service as far as it calls its provider, on a shop's database.
-struct Running {
+struct RunningService {
     mailbox: Mailbox<Payments>,
     stub: Stub,
     tasks: JoinSet<anyhow::Result<()>>,
     ending: CancellationToken,
 }
 
-async fn running(shop: &Shop, stub: Stub, lease: Duration) -> Running {
+async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
     let (reactor, calls) = payments(&Outcomes::default(), lease);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
@@ -45,10 +45,10 @@ async fn running(shop: &Shop, stub: Stub, lease: Duration) -> Running {
     let charges = Charges::new(stub.clone(), mailbox.clone(), pool, calls, limits);
     let ending = CancellationToken::new();
     tasks.spawn(charges.run(ending.clone()));
-    Running { mailbox, stub, tasks, ending }
+    RunningService { mailbox, stub, tasks, ending }
 }
 
-impl Running {
+impl RunningService {
     async fn hear(&self, order: OrderId, event: Event) {
         let (source, customer) = (Source::Stock, Some(customer("c-1")));
         let input = Input::Heard { order, source, customer, event, trace: None };
