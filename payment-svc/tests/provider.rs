@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::{an_order, usd};
 
 /// A simulator of the test's own.
-struct Running {
+struct RunningSimulator {
     client: Simulator,
     _tasks: JoinSet<()>,
 }
 
-async fn a_simulator(slow: Duration, timeout: Duration) -> Running {
+async fn a_simulator(slow: Duration, timeout: Duration) -> RunningSimulator {
     let file = std::env::temp_dir().join(format!("ledger-{}.jsonl", uuid::Uuid::now_v7()));
     let (ledger, writer) = simulator::Ledger::open(&file).unwrap();
     let detached = Tasks::new(Duration::from_secs(1)).detached();
@@ -31,7 +31,7 @@ async fn a_simulator(slow: Duration, timeout: Duration) -> Running {
         std::fs::remove_file(file).unwrap();
     });
     tasks.spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    Running { client: Simulator::new(&url, timeout).unwrap(), _tasks: tasks }
+    RunningSimulator { client: Simulator::new(&url, timeout).unwrap(), _tasks: tasks }
 }
 
 fn a_charge(token: &str) -> (Call, String) {
