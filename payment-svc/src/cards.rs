@@ -5,7 +5,7 @@
 
 use time::{Date, Month};
 
-use crate::domain::{Card, DeclineCode, Face, Token};
+use crate::domain::{Card, DeclineCode, CardDisplay, Token};
 
 /// A test card: its published number, the token it becomes, and why it is declined.
 struct TestCard {
@@ -86,7 +86,7 @@ pub(crate) fn is_number(text: &str) -> bool {
     only_digits && (13..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
-fn face(token: &str) -> Option<Face> {
+fn face(token: &str) -> Option<CardDisplay> {
     let shown = published(token);
     TEST_CARDS.iter().find(|card| card.token == shown).map(|card| visa(card.number))
 }
@@ -96,9 +96,9 @@ fn published(token: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == token).map_or(token, |(_, of)| of)
 }
 
-fn visa(number: &str) -> Face {
+fn visa(number: &str) -> CardDisplay {
     let last4 = number.get(number.len().saturating_sub(4)..).unwrap_or_default();
-    Face { brand: "visa".into(), last4: last4.into() }
+    CardDisplay { brand: "visa".into(), last4: last4.into() }
 }
 
 /// Year and month of `MM/YY`, the last in which the card is good.

@@ -30,7 +30,7 @@ struct WaitList {
 }
 
 /// One that waits; leaves when dropped.
-struct Seat {
+struct Waiter {
     outcomes: Outcomes,
     order: OrderId,
     wake: Arc<Notify>,
@@ -78,11 +78,11 @@ impl Outcomes {
         }
     }
 
-    fn sit_down(&self, order: OrderId) -> Seat {
+    fn sit_down(&self, order: OrderId) -> Waiter {
         let mut waiting = self.waiting();
         let place = waiting.entry(order).or_default();
         place.count += 1;
-        Seat { outcomes: self.clone(), order, wake: Arc::clone(&place.wake) }
+        Waiter { outcomes: self.clone(), order, wake: Arc::clone(&place.wake) }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<OrderId, WaitList>> {
@@ -90,7 +90,7 @@ impl Outcomes {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Waiter {
     fn drop(&mut self) {
         let mut waiting = self.outcomes.waiting();
         if let Some(place) = waiting.get_mut(&self.order) {

@@ -7,7 +7,7 @@ use proto::limits;
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::domain::{Call, ChargeOutcome, DeclineCode, Face};
+use crate::domain::{Call, ChargeOutcome, DeclineCode, CardDisplay};
 
 /// Why the provider did not do, or did not say, what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +201,7 @@ fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
 fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
     match (answer.status.as_str(), answer.code.as_deref()) {
         ("captured", _) => {
-            let face = answer.card.map(|card| Face {
+            let face = answer.card.map(|card| CardDisplay {
                 brand: brief(&card.brand).into(),
                 last4: brief(&card.last4).into(),
             });

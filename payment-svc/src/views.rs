@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     cards,
-    domain::{DeclineCode, Face, Instrument, Method, Refusal, Phase, payment_id},
+    domain::{DeclineCode, CardDisplay, Instrument, Method, Refusal, Phase, payment_id},
     store::{AccountRow, Root, LedgerLine},
 };
 
@@ -141,7 +141,7 @@ pub(crate) fn unusable(reason: &str) -> Answer {
     validation(None, Some(reason))
 }
 
-fn validation(face: Option<&Face>, reason: Option<&str>) -> Answer {
+fn validation(face: Option<&CardDisplay>, reason: Option<&str>) -> Answer {
     let view = json!({
         "valid": reason.is_none(),
         "brand": face.map(|face| &*face.brand),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use payment_svc::{
     commands::Request,
-    domain::{ChargeOutcome, DeclineCode, Event, Face, Instrument},
+    domain::{ChargeOutcome, DeclineCode, Event, CardDisplay, Instrument},
     reactions::Input,
     store,
 };
@@ -29,7 +29,7 @@ async fn found(shop: &mut Shop, order: OrderId) -> String {
 async fn every_state_is_kept_and_found_again() {
     let mut shop = a_shop().await.with_account("c-1", "50.00").await;
     let orders: Vec<_> = (0..6).map(|_| an_order()).collect();
-    let face = Some(Face { brand: "visa".into(), last4: "1234".into() });
+    let face = Some(CardDisplay { brand: "visa".into(), last4: "1234".into() });
     let captured = ChargeOutcome::Captured { reference: "ch".into(), face };
     let declined = ChargeOutcome::Declined { code: DeclineCode::ExpiredCard, detail: "no".into() };
     let heard = vec![

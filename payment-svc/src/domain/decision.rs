@@ -10,7 +10,7 @@ use std::sync::Arc;
 use proto::{CustomerId, Money, OrderId};
 
 use super::{
-    Call, Capture, Charge, Decline, DeclineCode, Due, Entry, Face, Instrument, Means, Method,
+    Call, Capture, Charge, Decline, DeclineCode, Due, Entry, CardDisplay, Instrument, Means, Method,
     Operation, Payment, Refund, Refusal, Phase, CompensationState, Wallet, account,
 };
 
@@ -62,7 +62,7 @@ pub enum ChargeOutcome {
     /// `reference` is the provider's name for the charge.
     Captured {
         reference: Arc<str>,
-        face: Option<Face>,
+        face: Option<CardDisplay>,
     },
     Declined {
         code: DeclineCode,

@@ -19,7 +19,7 @@ pub use decision::{
     Announcement, ChargeOutcome, Decision, Event, State, decide, expire_hold, hold, pay,
 };
 pub use payment::{
-    Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
+    Capture, Card, Charge, Decline, DeclineCode, Due, CardDisplay, Instrument, Means, Method, Payment,
     Refund, Phase, Status, Token, CompensationState, order_of, payment_id,
 };
 pub use refusal::Refusal;

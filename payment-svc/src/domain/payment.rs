@@ -10,16 +10,16 @@ use uuid::Uuid;
 
 /// The payment of an order, known or not: the order's id in another guise, so that it needs no
 /// index of its own and cannot be given twice. Time and version bits stay: it is a UUIDv7, too.
-const GUISE: u128 = 0x1f6b_94d2_7c3e_a85b;
+const PAYMENT_ID_MASK: u128 = 0x1f6b_94d2_7c3e_a85b;
 
 /// The id of `order`'s payment.
 pub fn payment_id(order: OrderId) -> PaymentId {
-    PaymentId::new(Uuid::from_u128(order.uuid().as_u128() ^ GUISE))
+    PaymentId::new(Uuid::from_u128(order.uuid().as_u128() ^ PAYMENT_ID_MASK))
 }
 
 /// The order that `payment` pays.
 pub fn order_of(payment: PaymentId) -> OrderId {
-    OrderId::new(Uuid::from_u128(payment.uuid().as_u128() ^ GUISE))
+    OrderId::new(Uuid::from_u128(payment.uuid().as_u128() ^ PAYMENT_ID_MASK))
 }
 
 /// All that is known about one order's money. Without `due` it is a tombstone: the order was
@@ -56,12 +56,12 @@ pub enum Instrument {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Card {
     pub token: Token,
-    pub face: Option<Face>,
+    pub face: Option<CardDisplay>,
 }
 
 /// What may be shown of a card.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Face {
+pub struct CardDisplay {
     pub brand: Arc<str>,
     pub last4: Arc<str>,
 }
@@ -114,7 +114,7 @@ pub struct Decline {
     pub revision: u32,
     pub amount: Money,
     pub method: Method,
-    pub face: Option<Face>,
+    pub face: Option<CardDisplay>,
     pub code: DeclineCode,
     pub detail: Arc<str>,
 }
@@ -150,7 +150,7 @@ pub enum Means {
     /// `reference` is the provider's name for its charge.
     Card {
         reference: Arc<str>,
-        face: Option<Face>,
+        face: Option<CardDisplay>,
     },
 }
 
@@ -348,7 +348,7 @@ impl Payment {
     }
 
     /// What may be shown of the card in question.
-    pub fn face(&self) -> Option<&Face> {
+    pub fn face(&self) -> Option<&CardDisplay> {
         match &self.standing {
             Phase::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
                 Instrument::Wallet | Instrument::CardWithoutToken => None,

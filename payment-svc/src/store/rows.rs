@@ -11,7 +11,7 @@ use super::{Root, impossible};
 use crate::{
     cards,
     domain::{
-        Capture, Card, Charge, Decline, DeclineCode, Due, Face, Instrument, Means, Method, Payment,
+        Capture, Card, Charge, Decline, DeclineCode, Due, CardDisplay, Instrument, Means, Method, Payment,
         Refund, Phase, Token, CompensationState,
     },
 };
@@ -230,8 +230,8 @@ impl Row {
         }
     }
 
-    fn face(&self) -> Option<Face> {
+    fn face(&self) -> Option<CardDisplay> {
         let (brand, last4) = (self.brand.as_deref()?, self.last4.as_deref()?);
-        Some(Face { brand: Arc::from(brand), last4: Arc::from(last4) })
+        Some(CardDisplay { brand: Arc::from(brand), last4: Arc::from(last4) })
     }
 }
