@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     commands::{self, Request},
-    domain::{self, Decision, Entry, Event, Instrument, Payment, State, Wallet},
+    domain::{self, Decision, LedgerEntry, Event, Instrument, Payment, State, Wallet},
     metrics,
     outcomes::Outcomes,
     store::{self, CallRow, EntryRow, RowsToLock, World},
@@ -211,7 +211,7 @@ pub(crate) fn keep(
         .collect()
 }
 
-pub(crate) fn add_entry(world: &mut World, entry: Entry, turn: &DecisionContext) -> uuid::Uuid {
+pub(crate) fn add_entry(world: &mut World, entry: LedgerEntry, turn: &DecisionContext) -> uuid::Uuid {
     let id = turn.new_id();
     world.add_entry(EntryRow { id, entry });
     id

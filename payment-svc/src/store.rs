@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::domain::{Account, Call, Entry, Hold, Payment, Phase, CompensationState, Wallet};
+use crate::domain::{Account, Call, LedgerEntry, Hold, Payment, Phase, CompensationState, Wallet};
 
 pub use accounts::{LedgerLine, account, entries, overdue_holds};
 pub use calls::{CallRow, UnansweredCalls, lease_calls, postpone_call, unanswered_calls};
@@ -69,7 +69,7 @@ pub struct AccountRow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryRow {
     pub id: Uuid,
-    pub entry: Entry,
+    pub entry: LedgerEntry,
 }
 
 /// What a batch needs to find.

@@ -3,7 +3,7 @@
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
 use payment_svc::domain::{
-    self as payments, Call, ChargeOutcome, Due, Entry, Movement, Operation, Phase, CompensationState,
+    self as payments, Call, ChargeOutcome, Due, LedgerEntry, Movement, Operation, Phase, CompensationState,
 };
 use proto::OrderId;
 use time::OffsetDateTime;
@@ -258,7 +258,7 @@ pub(super) fn keeps_holds(
     let wallet = state.wallet.clone();
     let is_cancel = event == payments::Event::OrderCancelled;
     let mut decision = payments::decide(order, state, event);
-    let is_release = |entry: &Entry| entry.movement == Movement::Release;
+    let is_release = |entry: &LedgerEntry| entry.movement == Movement::Release;
     if is_cancel && decision.entries.iter().any(is_release) {
         decision.state.wallet = wallet;
         decision.entries.clear();

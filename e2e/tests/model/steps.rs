@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use inventory_svc::domain as inventory;
 use order_svc::domain::{self as orders, HistoryEvent, Order};
 use payment_svc::domain::{
-    self as payments, Account, ChargeOutcome, DeclineCode, Entry, Movement, Operation, Wallet,
+    self as payments, Account, ChargeOutcome, DeclineCode, LedgerEntry, Movement, Operation, Wallet,
 };
 use proto::{Currency, CustomerId};
 use time::OffsetDateTime;
@@ -162,7 +162,7 @@ impl Shop {
         life.calls.extend(decision.call);
     }
 
-    fn moved(&self, world: &mut World, at: usize, wallet: Wallet, entries: Vec<Entry>) {
+    fn moved(&self, world: &mut World, at: usize, wallet: Wallet, entries: Vec<LedgerEntry>) {
         if let Some(account) = wallet.account {
             // A row is written when it changed.
             if !entries.is_empty() {
@@ -172,7 +172,7 @@ impl Shop {
         let life = world.life(at);
         life.hold = wallet.hold;
         // What is only set aside, and set free, may be so for ever.
-        let is_paid = |entry: &Entry| !matches!(entry.movement, Movement::Hold | Movement::Release);
+        let is_paid = |entry: &LedgerEntry| !matches!(entry.movement, Movement::Hold | Movement::Release);
         life.ledger.extend(entries.into_iter().filter(is_paid));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use inventory_svc::domain::{self as inventory, Allocation, Reservation, Stock};
 use order_svc::domain::{self as orders, Order};
 use payment_svc::domain::{
-    self as payments, Account, Call, Entry, Hold, Movement, Operation, Payment,
+    self as payments, Account, Call, LedgerEntry, Hold, Movement, Operation, Payment,
 };
 use proto::{Currency, Money};
 
@@ -37,7 +37,7 @@ pub(crate) struct Life {
     /// The provider's own ledger.
     pub(crate) provider: Vec<Performed>,
     /// What the customer's account paid for this order and got back.
-    pub(crate) ledger: Vec<Entry>,
+    pub(crate) ledger: Vec<LedgerEntry>,
     /// Whether a deadline or an expiry ended it although a capture was known.
     pub(crate) ended_paid: bool,
     /// Whether a step made something else of the order than its history makes of it.

@@ -42,7 +42,7 @@ pub struct Wallet {
 
 /// One line of the ledger: an amount that moved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct LedgerEntry {
     pub customer: CustomerId,
     pub movement: Movement,
     pub amount: Money,
@@ -105,8 +105,8 @@ impl Account {
         self.balance.minus(self.held).expect("no more is held than there is, in one currency")
     }
 
-    fn entry(&self, movement: Movement, amount: Money, order: Option<OrderId>) -> Entry {
-        Entry { customer: self.customer.clone(), movement, amount, order }
+    fn entry(&self, movement: Movement, amount: Money, order: Option<OrderId>) -> LedgerEntry {
+        LedgerEntry { customer: self.customer.clone(), movement, amount, order }
     }
 
     fn accepts(&self, amount: Money) -> Result<(), Refusal> {
@@ -118,14 +118,14 @@ impl Account {
 
     /// Money that went out for an order comes back, unless the account has been filled so far
     /// meanwhile that it cannot hold that much.
-    pub(super) fn refund(&mut self, order: OrderId, amount: Money) -> Result<Entry, Refusal> {
+    pub(super) fn refund(&mut self, order: OrderId, amount: Money) -> Result<LedgerEntry, Refusal> {
         self.balance = self.balance.plus(amount).map_err(|_| Refusal::TooMuch)?;
         Ok(self.entry(Movement::Refund, amount, Some(order)))
     }
 }
 
 /// Puts money from outside into an account.
-pub fn deposit(mut account: Account, amount: Money) -> Result<(Account, Entry), Refusal> {
+pub fn deposit(mut account: Account, amount: Money) -> Result<(Account, LedgerEntry), Refusal> {
     account.accepts(amount)?;
     account.balance = account.balance.plus(amount).map_err(|_| Refusal::TooMuch)?;
     let entry = account.entry(Movement::Deposit, amount, None);
@@ -137,7 +137,7 @@ pub(super) fn hold(
     wallet: Wallet,
     order: OrderId,
     amount: Money,
-) -> Result<(Wallet, Option<Entry>), Refusal> {
+) -> Result<(Wallet, Option<LedgerEntry>), Refusal> {
     let mut account = wallet.account.ok_or(Refusal::UnknownAccount)?;
     account.accepts(amount)?;
     match wallet.hold {
@@ -160,7 +160,7 @@ pub(super) fn hold(
 }
 
 /// Gives back what is held for an order. A second time changes nothing and has no entry.
-pub fn release(wallet: Wallet, order: OrderId) -> Result<(Wallet, Option<Entry>), Refusal> {
+pub fn release(wallet: Wallet, order: OrderId) -> Result<(Wallet, Option<LedgerEntry>), Refusal> {
     let mut account = wallet.account.ok_or(Refusal::UnknownAccount)?;
     let mut hold = wallet.hold.ok_or(Refusal::NeverHeld)?;
     let entry = match hold.state {
@@ -181,7 +181,7 @@ pub(super) fn capture(
     wallet: &mut Wallet,
     order: OrderId,
     amount: Money,
-) -> Result<Vec<Entry>, DeclineCode> {
+) -> Result<Vec<LedgerEntry>, DeclineCode> {
     let account = wallet.account.as_mut().ok_or(DeclineCode::NoAccount)?;
     if account.currency() != amount.currency() {
         return Err(DeclineCode::CurrencyMismatch);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use proto::{CustomerId, Money, OrderId};
 
 use super::{
-    Call, Capture, Charge, Decline, DeclineCode, Due, Entry, CardDisplay, Instrument, Means, Method,
+    Call, Capture, Charge, Decline, DeclineCode, Due, LedgerEntry, CardDisplay, Instrument, Means, Method,
     Operation, Payment, Refund, Refusal, Phase, CompensationState, Wallet, account,
 };
 
@@ -75,7 +75,7 @@ pub enum ChargeOutcome {
 pub struct Decision {
     pub state: State,
     pub announce: Vec<Announcement>,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LedgerEntry>,
     /// At most one call is in flight for an order.
     pub call: Option<Call>,
 }
@@ -178,7 +178,7 @@ pub fn hold(
     state: State,
     order: OrderId,
     amount: Money,
-) -> Result<(Wallet, Option<Entry>), Refusal> {
+) -> Result<(Wallet, Option<LedgerEntry>), Refusal> {
     if state.payment.as_ref().is_some_and(Payment::is_over) {
         return Err(Refusal::OrderEnded);
     }
@@ -186,7 +186,7 @@ pub fn hold(
 }
 
 /// Gives back what was held for too long, unless the order is there and can still be paid with it.
-pub fn expire_hold(state: State, order: OrderId) -> Option<(Wallet, Entry)> {
+pub fn expire_hold(state: State, order: OrderId) -> Option<(Wallet, LedgerEntry)> {
     if state.payment.as_ref().is_some_and(|payment| !payment.is_over()) {
         return None;
     }

@@ -13,7 +13,7 @@ mod decision;
 mod payment;
 mod refusal;
 
-pub use account::{Account, Entry, Hold, HoldState, Movement, Wallet, deposit, release};
+pub use account::{Account, LedgerEntry, Hold, HoldState, Movement, Wallet, deposit, release};
 pub use call::{Call, Operation};
 pub use decision::{
     Announcement, ChargeOutcome, Decision, Event, State, decide, expire_hold, hold, pay,

@@ -13,7 +13,7 @@ fn holding(balance: &str) -> State {
     state
 }
 
-fn take(state: State, names: &[&str]) -> (State, Vec<Entry>) {
+fn take(state: State, names: &[&str]) -> (State, Vec<LedgerEntry>) {
     let steps = steps();
     names.iter().fold((state, Vec::new()), |(state, mut entries), name| {
         let (_, step) = steps.iter().find(|(known, _)| known == name).unwrap();
