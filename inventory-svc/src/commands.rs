@@ -8,7 +8,7 @@ use serde::Serialize;
 use service::AmountRequest;
 
 use crate::{
-    domain::{Product, Refusal, Shelf, Wanted},
+    domain::{Product, Refusal, Shelf, SkuQuantity},
     views::{AvailabilityView, ProductView, StockView, WarehouseView},
     world::{Adjustment, Kept, Warehouse, World},
 };
@@ -35,7 +35,7 @@ pub enum Request {
     },
     /// Only where an Idempotency-Key asks for the first answer: a look needs no batch.
     AskAvailability {
-        items: Vec<Wanted>,
+        items: Vec<SkuQuantity>,
     },
 }
 

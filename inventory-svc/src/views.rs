@@ -5,7 +5,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Allocation, Product, Reservation, Stock, Wanted},
+    domain::{Allocation, Product, Reservation, Stock, SkuQuantity},
     world::Warehouse,
 };
 
@@ -86,8 +86,8 @@ struct AvailableView<'a> {
 }
 
 impl<'a> AvailabilityView<'a> {
-    pub fn new(items: &'a [Wanted], stock: &Stock) -> Self {
-        let line = |item: &'a Wanted| AvailableView {
+    pub fn new(items: &'a [SkuQuantity], stock: &Stock) -> Self {
+        let line = |item: &'a SkuQuantity| AvailableView {
             sku: &item.sku,
             wanted: item.quantity,
             available: stock.available(&item.sku),

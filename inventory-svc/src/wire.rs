@@ -10,7 +10,7 @@ use proto::{
 use time::Duration;
 
 use crate::{
-    domain::{Allocation, Announcement, Event, Product, Wanted},
+    domain::{Allocation, Announcement, Event, Product, SkuQuantity},
     reactions::Input,
 };
 
@@ -45,13 +45,13 @@ fn order_placed(
     Ok(Input::Order { order, event, terms: placed.terms.map(Box::new) })
 }
 
-fn wanted(line: &orders::Line) -> Result<Wanted, Park> {
+fn wanted(line: &orders::Line) -> Result<SkuQuantity, Park> {
     let sku = Sku::parse(&line.sku)
         .map_err(|error| Park::undecodable(format!("line {}: {error}", line.line)))?;
     if line.quantity == 0 {
         return Err(Park::undecodable(format!("line {} wants no pieces", line.line)));
     }
-    Ok(Wanted { sku, quantity: line.quantity })
+    Ok(SkuQuantity { sku, quantity: line.quantity })
 }
 
 fn about(message: &Message, id: &str, event: Event) -> Result<Input, Park> {

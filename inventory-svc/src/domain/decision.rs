@@ -6,7 +6,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::stock::{Allocation, Motion, Shortage, Stock, Wanted};
+use crate::domain::stock::{Allocation, Motion, Shortage, Stock, SkuQuantity};
 
 /// What this service knows of one order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub enum Event {
     /// An order wants these pieces, held for so long.
     OrderPlaced {
         revision: u32,
-        lines: Vec<Wanted>,
+        lines: Vec<SkuQuantity>,
         hold: Duration,
     },
     OrderConfirmed {
@@ -114,7 +114,7 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
     }
 }
 
-fn place(revision: u32, lines: &[Wanted], expires_at: OffsetDateTime, stock: &Stock) -> Decision {
+fn place(revision: u32, lines: &[SkuQuantity], expires_at: OffsetDateTime, stock: &Stock) -> Decision {
     match stock.allocate(lines) {
         Ok(allocations) => Decision {
             motion: Some((Motion::Hold, allocations.clone())),

@@ -70,7 +70,7 @@ pub enum Refusal {
 
 /// Pieces of one SKU that an order wants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Wanted {
+pub struct SkuQuantity {
     pub sku: Sku,
     pub quantity: u32,
 }
@@ -139,7 +139,7 @@ impl Stock {
     }
 
     /// Where the pieces of an order would be taken from: all of them, or what is missing.
-    pub fn allocate(&self, wanted: &[Wanted]) -> Result<Vec<Allocation>, Vec<Shortage>> {
+    pub fn allocate(&self, wanted: &[SkuQuantity]) -> Result<Vec<Allocation>, Vec<Shortage>> {
         let mut allocations = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for line in merged(wanted) {
@@ -162,7 +162,7 @@ impl Stock {
 
     /// Splits a line over the warehouses, lowest priority number first. Where that would need too
     /// many of them, only those with the most pieces give some.
-    fn take(&self, line: &Wanted) -> Result<Vec<Allocation>, Shortage> {
+    fn take(&self, line: &SkuQuantity) -> Result<Vec<Allocation>, Shortage> {
         // What does not fit a u32 is more than the line can want.
         let there = |shelf: &Shelf| u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX);
         let mut shelves: Vec<_> = self.of(&line.sku).filter(|(_, it)| there(it) > 0).collect();
@@ -195,8 +195,8 @@ impl Stock {
 }
 
 /// A SKU once, with all of its pieces: two lines must not be promised the same ones.
-fn merged(wanted: &[Wanted]) -> Vec<Wanted> {
-    let mut by_sku: Vec<Wanted> = Vec::with_capacity(wanted.len());
+fn merged(wanted: &[SkuQuantity]) -> Vec<SkuQuantity> {
+    let mut by_sku: Vec<SkuQuantity> = Vec::with_capacity(wanted.len());
     for line in wanted {
         match by_sku.iter_mut().find(|known| known.sku == line.sku) {
             Some(known) => known.quantity = known.quantity.saturating_add(line.quantity),
@@ -227,8 +227,8 @@ mod tests {
         stock
     }
 
-    fn wanted(lines: &[(&str, u32)]) -> Vec<Wanted> {
-        lines.iter().map(|&(text, quantity)| Wanted { sku: sku(text), quantity }).collect()
+    fn wanted(lines: &[(&str, u32)]) -> Vec<SkuQuantity> {
+        lines.iter().map(|&(text, quantity)| SkuQuantity { sku: sku(text), quantity }).collect()
     }
 
     #[test]

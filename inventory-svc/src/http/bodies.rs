@@ -10,7 +10,7 @@ use proto::{
 use service::AmountRequest;
 
 use crate::{
-    domain::{Wanted, stock::ON_HAND_MAX},
+    domain::{SkuQuantity, stock::ON_HAND_MAX},
     world::Warehouse,
 };
 
@@ -41,12 +41,12 @@ pub(super) fn warehouse(fields: &mut Fields<'_>) -> Option<Warehouse> {
 }
 
 /// `{"items":[{"sku","quantity"}]}`
-pub(super) fn items(fields: &mut Fields<'_>) -> Option<Vec<Wanted>> {
+pub(super) fn items(fields: &mut Fields<'_>) -> Option<Vec<SkuQuantity>> {
     fields.list("items", LINES_MAX, |item| {
         let sku =
             item.parsed("sku", |text| Sku::parse(text).map_err(|error| invalid(error.to_string())));
         let quantity = item.integer("quantity", 1..=QUANTITY_MAX.into());
-        Some(Wanted { sku: sku?, quantity: u32::try_from(quantity?).ok()? })
+        Some(SkuQuantity { sku: sku?, quantity: u32::try_from(quantity?).ok()? })
     })
 }
 

@@ -9,10 +9,10 @@ use super::{Piece, ProductRow, ReservationRow};
 use crate::{domain::Product, world::Root};
 
 /// A product with what can be had of it.
-pub type Listed = (Product, i64);
+pub type ListedProduct = (Product, i64);
 
 /// One product.
-pub async fn product(db: &mut PgConnection, sku: &Sku) -> sqlx::Result<Option<Listed>> {
+pub async fn product(db: &mut PgConnection, sku: &Sku) -> sqlx::Result<Option<ListedProduct>> {
     let row = sqlx::query!(
         r#"-- look.product
         select p.sku, p.name, p.price, p.currency, p.version, p.said_available,
@@ -69,7 +69,7 @@ pub async fn names(
 }
 
 /// Those of the products that exist, by SKU.
-pub async fn products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Listed>> {
+pub async fn products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<ListedProduct>> {
     let rows = sqlx::query!(
         r#"-- look.products
         select p.sku, p.name, p.price, p.currency, p.version, p.said_available,

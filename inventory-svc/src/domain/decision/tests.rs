@@ -30,7 +30,7 @@ fn three() -> Stock {
 }
 
 fn placed(quantity: u32) -> Event {
-    let lines = vec![Wanted { sku: sku(), quantity }];
+    let lines = vec![SkuQuantity { sku: sku(), quantity }];
     Event::OrderPlaced { revision: 1, lines, hold: Duration::ZERO }
 }
 
