@@ -28,7 +28,7 @@ pub(crate) struct Server {
     _commands: JoinSet<anyhow::Result<()>>,
 }
 
-pub(crate) struct Told {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: axum::http::HeaderMap,
     pub(crate) body: Value,
@@ -57,16 +57,16 @@ async fn mailbox_of(database: &TestDatabase) -> (Mailbox<Inventory>, JoinSet<any
 }
 
 impl Server {
-    async fn send(&self, request: Request<Body>) -> Told {
+    async fn send(&self, request: Request<Body>) -> TestResponse {
         let response = self.edge.answer(self.router.clone(), request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body =
             if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Told { status: parts.status, headers: parts.headers, body }
+        TestResponse { status: parts.status, headers: parts.headers, body }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Told {
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
@@ -76,7 +76,7 @@ impl Server {
         path: &str,
         key: Option<&str>,
         body: &Value,
-    ) -> Told {
+    ) -> TestResponse {
         let mut request =
             Request::builder().method(method).uri(path).header("content-type", "application/json");
         if let Some(key) = key {
@@ -85,15 +85,15 @@ impl Server {
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: Value) -> Told {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> TestResponse {
         self.write("PUT", path, None, &body).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Told {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> TestResponse {
         self.write("POST", path, None, &body).await
     }
 
-    pub(crate) async fn list_mug(&self) -> Told {
+    pub(crate) async fn list_mug(&self) -> TestResponse {
         self.put(
             "/v1/products/mug",
             json!({"name": "Blue mug", "price": {"amount": "29.99", "currency": "USD"}}),
@@ -102,7 +102,7 @@ impl Server {
     }
 }
 
-impl Told {
+impl TestResponse {
     pub(crate) fn code(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
     }
