@@ -31,7 +31,7 @@ pub struct Notify {
 /// What a message, a delivery or a request means here.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Happened(Box<Happened>),
+    Occasion(Box<Occasion>),
     /// A notification was handed over.
     Delivered {
         order: OrderId,
@@ -47,7 +47,7 @@ pub enum Input {
 
 /// Something that a customer is to be told.
 #[derive(Clone, Debug)]
-pub struct Happened {
+pub struct Occasion {
     pub order: OrderId,
     pub source: Source,
     pub customer: CustomerId,
@@ -89,7 +89,7 @@ impl Reactor for Notify {
         let (mut told, mut put) = (BTreeSet::new(), BTreeSet::new());
         for input in batch {
             match input {
-                Input::Happened(happened) => {
+                Input::Occasion(happened) => {
                     orders.insert(happened.order);
                     told.insert(happened.customer.as_str());
                 }
@@ -129,7 +129,7 @@ impl Reactor for Notify {
             world.held_notices.contains(order).then(|| HeldRow::new("notice", order.to_string()))
         };
         match input {
-            Input::Happened(happened) => notice(&happened.order),
+            Input::Occasion(happened) => notice(&happened.order),
             Input::Delivered { order, .. } => notice(order),
             Input::PutContact { customer, .. } => world
                 .held_contacts
@@ -139,7 +139,7 @@ impl Reactor for Notify {
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
-        let Input::Happened(happened) = input else { return None };
+        let Input::Occasion(happened) = input else { return None };
         let root = &mut world.roots.get_mut(&happened.order)?.now;
         Some(match happened.source {
             Source::Orders => &mut root.heard_orders,
@@ -149,7 +149,7 @@ impl Reactor for Notify {
 
     fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Happened(happened) => tell(world, happened, turn),
+            Input::Occasion(happened) => tell(world, happened, turn),
             Input::Delivered { order, id, attempts } => {
                 delivered(world, *order, (*id, *attempts), turn)
             }
@@ -176,11 +176,11 @@ impl Reactor for Notify {
 }
 
 /// Queues a notification, or says that it has failed.
-fn tell(world: &mut World, happened: &Happened, turn: &DecisionContext) -> Effects {
-    let Happened { order, customer, news, fields, trace, .. } = happened;
+fn tell(world: &mut World, happened: &Occasion, turn: &DecisionContext) -> Effects {
+    let Occasion { order, customer, news, fields, trace, .. } = happened;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
     let id = NotificationId::new(turn.new_id());
-    let event = Event::Happened { news: *news, id, reachable: to.is_some() };
+    let event = Event::Occasion { news: *news, id, reachable: to.is_some() };
     let (announced, told) = apply(world, *order, &event, turn);
     if let Some(told) = told {
         world.notifications.push(Notification {

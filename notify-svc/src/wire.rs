@@ -10,7 +10,7 @@ use proto::{
 
 use crate::{
     domain::{Announcement, News, Template},
-    reactions::{Happened, Input, Source},
+    reactions::{Occasion, Input, Source},
     templates::Fields,
 };
 
@@ -60,7 +60,7 @@ pub fn read(message: &Message) -> Result<Option<Input>, Park> {
         | proto::Event::Notifications(_)
         | proto::Event::Catalogue(_) => return Ok(None),
     };
-    Ok(Some(Input::Happened(Box::new(happened))))
+    Ok(Some(Input::Occasion(Box::new(happened))))
 }
 
 /// Whom a message is about.
@@ -82,14 +82,14 @@ fn about(message: &Message, order: &str, customer: &str) -> Result<About, Park> 
 }
 
 impl About {
-    fn of(self, source: Source, template: Template, about: i64) -> Happened {
+    fn of(self, source: Source, template: Template, about: i64) -> Occasion {
         let Self { order, customer, trace } = self;
         let fields = Fields::from([("order_id".to_owned(), order.to_string())]);
-        Happened { order, source, customer, news: News { template, about }, fields, trace }
+        Occasion { order, source, customer, news: News { template, about }, fields, trace }
     }
 }
 
-impl Happened {
+impl Occasion {
     fn with<const N: usize>(mut self, fields: [(&str, String); N]) -> Self {
         self.fields.extend(fields.map(|(name, text)| (name.to_owned(), text)));
         self

@@ -9,7 +9,7 @@ use crate::domain::notice::{Failure, News, Notice, Standing, Template, Told};
 pub enum Event {
     /// Something that the customer is to be told, under this id, where the customer can be reached
     /// or not.
-    Happened { news: News, id: NotificationId, reachable: bool },
+    Occasion { news: News, id: NotificationId, reachable: bool },
     /// A notification was handed over for delivery.
     Delivered { id: NotificationId },
 }
@@ -34,8 +34,8 @@ pub struct Decision {
 pub fn decide(mut state: Notice, event: &Event) -> Decision {
     let touched = match *event {
         // The first telling stands: a repetition tells nobody anything.
-        Event::Happened { news, .. } if state.has_told(news) => None,
-        Event::Happened { news, id, reachable } => {
+        Event::Occasion { news, .. } if state.has_told(news) => None,
+        Event::Occasion { news, id, reachable } => {
             let standing =
                 if reachable { Standing::Queued } else { Standing::Failed(Failure::NoAddress) };
             let told = Told { news, id, standing };
@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn happened(about: i64, number: u128, reachable: bool) -> Event {
-        Event::Happened { news: news(about), id: id(number), reachable }
+        Event::Occasion { news: news(about), id: id(number), reachable }
     }
 
     fn words(notice: &Notice) -> String {
