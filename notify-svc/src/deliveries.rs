@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Standing, Template},
+    domain::{DeliveryStatus, Template},
     mbox::{self, Mail, Mbox},
     reactions::{Input, Notify},
     store::look,
@@ -56,10 +56,10 @@ impl Job {
     pub fn first(notification: Notification) -> Option<Self> {
         let Notification { id, order, template, to, fields, standing, trace, .. } = notification;
         match standing {
-            Standing::Queued => {
+            DeliveryStatus::Queued => {
                 Some(Self { id, order, to: to?, template, fields, attempts: 0, trace })
             }
-            Standing::Sent | Standing::Failed(_) => None,
+            DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
         }
     }
 }

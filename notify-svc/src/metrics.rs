@@ -2,7 +2,7 @@
 
 use metrics::{counter, describe_counter};
 
-use crate::{domain::Standing, world::World};
+use crate::{domain::DeliveryStatus, world::World};
 
 const NOTIFICATIONS: &str = "notifications_total";
 
@@ -13,7 +13,7 @@ pub fn describe() {
 
 /// Counts what a batch has done.
 pub fn notifications(world: &World) {
-    let queued = world.notifications.iter().filter(|it| it.standing == Standing::Queued).count();
+    let queued = world.notifications.iter().filter(|it| it.standing == DeliveryStatus::Queued).count();
     let failed = world.notifications.len() - queued;
     for (result, count) in [("queued", queued), ("failed", failed), ("sent", world.delivered.len())]
     {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     deliveries::Job,
-    domain::{Event, News, Standing, decide},
+    domain::{Event, News, DeliveryStatus, decide},
     metrics, store,
     templates::Fields,
     views::ContactView,
@@ -205,7 +205,7 @@ fn delivered(
     turn: &DecisionContext,
 ) -> Effects {
     let (announced, told) = apply(world, order, &Event::Delivered { id }, turn);
-    if told.is_some_and(|told| told.standing == Standing::Sent) {
+    if told.is_some_and(|told| told.standing == DeliveryStatus::Sent) {
         world.delivered.push(Delivered { id, at: turn.now, attempts });
     }
     Effects { announced, ..Effects::default() }
@@ -217,7 +217,7 @@ fn apply(
     order: OrderId,
     event: &Event,
     turn: &DecisionContext,
-) -> (Vec<OutboxEvent>, Option<crate::domain::Told>) {
+) -> (Vec<OutboxEvent>, Option<crate::domain::Notification>) {
     let root = &mut world.roots.entry(order).or_default().now;
     let decision = decide(mem::take(&mut root.notice), event);
     root.notice = decision.state;

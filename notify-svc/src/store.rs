@@ -12,7 +12,7 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    domain::{Failure, News, Notice, Standing, Template, Told},
+    domain::{Failure, News, Notice, DeliveryStatus, Template, Notification},
     world::{Contact, Root},
 };
 
@@ -33,25 +33,25 @@ struct Piece {
 }
 
 impl Piece {
-    fn new(Told { news, id, standing }: Told) -> Self {
+    fn new(Notification { news, id, standing }: Notification) -> Self {
         let standing = match standing {
-            Standing::Queued => "queued",
-            Standing::Sent => "sent",
-            Standing::Failed(failure) => failure.name(),
+            DeliveryStatus::Queued => "queued",
+            DeliveryStatus::Sent => "sent",
+            DeliveryStatus::Failed(failure) => failure.name(),
         };
         let template = news.template.name().to_owned();
         Self { template, about: news.about, id, standing: standing.to_owned() }
     }
 
-    fn told(self) -> sqlx::Result<Told> {
+    fn told(self) -> sqlx::Result<Notification> {
         let template = parse_template(&self.template)?;
         let standing = match self.standing.as_str() {
-            "queued" => Standing::Queued,
-            "sent" => Standing::Sent,
-            "no_address" => Standing::Failed(Failure::NoAddress),
+            "queued" => DeliveryStatus::Queued,
+            "sent" => DeliveryStatus::Sent,
+            "no_address" => DeliveryStatus::Failed(Failure::NoAddress),
             other => return Err(invalid(format!("no notification is {other}"))),
         };
-        Ok(Told { news: News { template, about: self.about }, id: self.id, standing })
+        Ok(Notification { news: News { template, about: self.about }, id: self.id, standing })
     }
 }
 

@@ -8,7 +8,7 @@ use proto::{CustomerId, NotificationId, OrderId};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Notice, Standing, Template},
+    domain::{Notice, DeliveryStatus, Template},
     templates::Fields,
 };
 
@@ -65,7 +65,7 @@ pub struct Notification {
     pub template: Template,
     pub to: Option<String>,
     pub fields: Fields,
-    pub standing: Standing,
+    pub standing: DeliveryStatus,
     pub created_at: OffsetDateTime,
     /// The trace of what it tells about.
     pub trace: Option<Trace>,

@@ -2,7 +2,7 @@
 
 use proto::NotificationId;
 
-use crate::domain::notice::{Failure, News, Notice, Standing, Template, Told};
+use crate::domain::notice::{Failure, News, Notice, DeliveryStatus, Template, Notification};
 
 /// What a notice hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub enum Announcement {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: Notice,
-    pub touched: Option<Told>,
+    pub touched: Option<Notification>,
     pub announce: Option<Announcement>,
 }
 
@@ -37,8 +37,8 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
         Event::Occasion { news, .. } if state.has_told(news) => None,
         Event::Occasion { news, id, reachable } => {
             let standing =
-                if reachable { Standing::Queued } else { Standing::Failed(Failure::NoAddress) };
-            let told = Told { news, id, standing };
+                if reachable { DeliveryStatus::Queued } else { DeliveryStatus::Failed(Failure::NoAddress) };
+            let told = Notification { news, id, standing };
             state.told.push(told);
             Some(told)
         }
@@ -48,23 +48,23 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
 }
 
 /// What is on its way arrives once; what is not on its way cannot arrive.
-fn deliver(state: &mut Notice, id: NotificationId) -> Option<Told> {
+fn deliver(state: &mut Notice, id: NotificationId) -> Option<Notification> {
     let told = state.told.iter_mut().find(|told| told.id == id)?;
     match told.standing {
-        Standing::Queued => {
-            told.standing = Standing::Sent;
+        DeliveryStatus::Queued => {
+            told.standing = DeliveryStatus::Sent;
             Some(*told)
         }
-        Standing::Sent | Standing::Failed(_) => None,
+        DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
     }
 }
 
-fn announcement(Told { news, id, standing }: Told) -> Option<Announcement> {
+fn announcement(Notification { news, id, standing }: Notification) -> Option<Announcement> {
     let template = news.template;
     match standing {
-        Standing::Queued => None,
-        Standing::Sent => Some(Announcement::NotificationSent { id, template }),
-        Standing::Failed(failure) => {
+        DeliveryStatus::Queued => None,
+        DeliveryStatus::Sent => Some(Announcement::NotificationSent { id, template }),
+        DeliveryStatus::Failed(failure) => {
             Some(Announcement::NotificationFailed { id, template, failure })
         }
     }
@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn every_state_meets_every_event_as_the_golden_table_says() {
-        let told = |standing| Notice { told: vec![Told { news: news(1), id: id(1), standing }] };
+        let told = |standing| Notice { told: vec![Notification { news: news(1), id: id(1), standing }] };
         let states = [
             Notice::default(),
-            told(Standing::Queued),
-            told(Standing::Sent),
-            told(Standing::Failed(Failure::NoAddress)),
+            told(DeliveryStatus::Queued),
+            told(DeliveryStatus::Sent),
+            told(DeliveryStatus::Failed(Failure::NoAddress)),
         ];
         let events = [
             ("1 happened", happened(1, 2, true)),

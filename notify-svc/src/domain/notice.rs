@@ -57,7 +57,7 @@ impl Failure {
 
 /// How far a notification has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum DeliveryStatus {
     Queued,
     Sent,
     Failed(Failure),
@@ -65,16 +65,16 @@ pub enum Standing {
 
 /// A piece of news and its notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Told {
+pub struct Notification {
     pub news: News,
     pub id: NotificationId,
-    pub standing: Standing,
+    pub standing: DeliveryStatus,
 }
 
 /// What the customer of one order has been told, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Notice {
-    pub told: Vec<Told>,
+    pub told: Vec<Notification>,
 }
 
 impl Notice {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{LEASE_MS, Piece};
 use crate::{
-    domain::Standing,
+    domain::DeliveryStatus,
     templates::Fields,
     wire::CHANNEL,
     world::{Delivered, Kept, Notification, Root, World},
@@ -137,9 +137,9 @@ async fn insert_notifications(db: &mut PgConnection, made: &[Notification]) -> s
         return Ok(());
     }
     let status = |of: &Notification| match of.standing {
-        Standing::Queued => ("queued", None),
-        Standing::Sent => ("sent", None),
-        Standing::Failed(failure) => ("failed", Some(failure.name().to_owned())),
+        DeliveryStatus::Queued => ("queued", None),
+        DeliveryStatus::Sent => ("sent", None),
+        DeliveryStatus::Failed(failure) => ("failed", Some(failure.name().to_owned())),
     };
     let ids: Vec<Uuid> = made.iter().map(|it| it.id.uuid()).collect();
     let orders: Vec<Uuid> = made.iter().map(|it| it.order.uuid()).collect();
@@ -176,7 +176,7 @@ async fn insert_notifications(db: &mut PgConnection, made: &[Notification]) -> s
 
 /// Born leased: whoever commits them hands them over itself.
 async fn insert_deliveries(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
-    let queued = made.iter().filter(|it| it.standing == Standing::Queued);
+    let queued = made.iter().filter(|it| it.standing == DeliveryStatus::Queued);
     let ids: Vec<Uuid> = queued.map(|it| it.id.uuid()).collect();
     if ids.is_empty() {
         return Ok(());
