@@ -4,7 +4,7 @@ use proto::{CustomerId, NotificationId, OrderId};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::{store::look::Kept, wire::CHANNEL, world::Contact};
+use crate::{store::look::NotificationRow, wire::CHANNEL, world::Contact};
 
 #[derive(Debug, Serialize)]
 pub struct NotificationView<'a> {
@@ -25,7 +25,7 @@ pub struct NotificationView<'a> {
 }
 
 impl<'a> NotificationView<'a> {
-    pub fn new(kept: &'a Kept) -> Self {
+    pub fn new(kept: &'a NotificationRow) -> Self {
         Self {
             id: NotificationId::new(kept.notification_id),
             order_id: OrderId::new(kept.order_id),

@@ -10,7 +10,7 @@ use crate::{deliveries::Job, templates::Fields};
 
 /// A notification as it is kept.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct NotificationRow {
     pub notification_id: Uuid,
     pub order_id: Uuid,
     pub customer_id: String,
@@ -26,9 +26,9 @@ pub struct Kept {
 
 /// Notifications by id, in the order of their ids: the order they were made in. One that was begun
 /// and is not recorded as sent is being sent.
-pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Kept>> {
+pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<NotificationRow>> {
     sqlx::query_as!(
-        Kept,
+        NotificationRow,
         r#"-- look.notifications
         select n.notification_id, n.order_id, n.customer_id, n.template, n.recipient,
             case when n.status = 'queued' and d.attempts > 0 then 'sending' else n.status end
@@ -52,7 +52,7 @@ pub async fn of_order(
     order: OrderId,
     after: Option<NotificationId>,
     limit: i64,
-) -> sqlx::Result<Vec<Kept>> {
+) -> sqlx::Result<Vec<NotificationRow>> {
     let ids: Option<Vec<Uuid>> = sqlx::query_scalar!(
         r#"-- look.of_order
         select array(
