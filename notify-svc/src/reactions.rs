@@ -18,7 +18,7 @@ use crate::{
     templates::Fields,
     views::ContactView,
     wire,
-    world::{Contact, Delivered, Kept, Notification, World},
+    world::{Contact, DeliveryReceipt, Kept, Notification, World},
 };
 
 /// This service's reactor.
@@ -33,7 +33,7 @@ pub struct Notify {
 pub enum Input {
     Occasion(Box<Occasion>),
     /// A notification was handed over.
-    Delivered {
+    DeliveryReceipt {
         order: OrderId,
         id: NotificationId,
         attempts: i32,
@@ -93,7 +93,7 @@ impl Reactor for Notify {
                     orders.insert(happened.order);
                     told.insert(happened.customer.as_str());
                 }
-                Input::Delivered { order, .. } => _ = orders.insert(*order),
+                Input::DeliveryReceipt { order, .. } => _ = orders.insert(*order),
                 Input::PutContact { customer, .. } => _ = put.insert(customer.as_str()),
             }
         }
@@ -130,7 +130,7 @@ impl Reactor for Notify {
         };
         match input {
             Input::Occasion(happened) => notice(&happened.order),
-            Input::Delivered { order, .. } => notice(order),
+            Input::DeliveryReceipt { order, .. } => notice(order),
             Input::PutContact { customer, .. } => world
                 .held_contacts
                 .contains(customer)
@@ -150,7 +150,7 @@ impl Reactor for Notify {
     fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Occasion(happened) => tell(world, happened, turn),
-            Input::Delivered { order, id, attempts } => {
+            Input::DeliveryReceipt { order, id, attempts } => {
                 delivered(world, *order, (*id, *attempts), turn)
             }
             Input::PutContact { customer, contact, headers } => {
@@ -204,9 +204,9 @@ fn delivered(
     (id, attempts): (NotificationId, i32),
     turn: &DecisionContext,
 ) -> Effects {
-    let (announced, told) = apply(world, order, &Event::Delivered { id }, turn);
+    let (announced, told) = apply(world, order, &Event::DeliveryReceipt { id }, turn);
     if told.is_some_and(|told| told.standing == DeliveryStatus::Sent) {
-        world.delivered.push(Delivered { id, at: turn.now, attempts });
+        world.delivered.push(DeliveryReceipt { id, at: turn.now, attempts });
     }
     Effects { announced, ..Effects::default() }
 }

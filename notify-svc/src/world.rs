@@ -73,7 +73,7 @@ pub struct Notification {
 
 /// A notification that was handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveryReceipt {
     pub id: NotificationId,
     pub at: OffsetDateTime,
     pub attempts: i32,
@@ -91,5 +91,5 @@ pub struct World {
     pub held_notices: BTreeSet<OrderId>,
     pub held_contacts: BTreeSet<CustomerId>,
     pub notifications: Vec<Notification>,
-    pub delivered: Vec<Delivered>,
+    pub delivered: Vec<DeliveryReceipt>,
 }

@@ -11,7 +11,7 @@ pub enum Event {
     /// or not.
     Occasion { news: News, id: NotificationId, reachable: bool },
     /// A notification was handed over for delivery.
-    Delivered { id: NotificationId },
+    DeliveryReceipt { id: NotificationId },
 }
 
 /// What is said about it.
@@ -42,7 +42,7 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
             state.told.push(told);
             Some(told)
         }
-        Event::Delivered { id } => deliver(&mut state, id),
+        Event::DeliveryReceipt { id } => deliver(&mut state, id),
     };
     Decision { state, touched, announce: touched.and_then(announcement) }
 }
@@ -111,8 +111,8 @@ mod tests {
             ("1 happened, no address", happened(1, 2, false)),
             ("2 happened", happened(2, 2, true)),
             ("2 happened, no address", happened(2, 2, false)),
-            ("1 delivered", Event::Delivered { id: id(1) }),
-            ("another delivered", Event::Delivered { id: id(9) }),
+            ("1 delivered", Event::DeliveryReceipt { id: id(1) }),
+            ("another delivered", Event::DeliveryReceipt { id: id(9) }),
         ];
         let mut table = String::from("# state | event -> next | announced\n");
         for state in states {
@@ -138,8 +138,8 @@ mod tests {
             happened(1, 1, true),
             happened(1, 2, false),
             happened(2, 3, false),
-            Event::Delivered { id: id(1) },
-            Event::Delivered { id: id(3) },
+            Event::DeliveryReceipt { id: id(1) },
+            Event::DeliveryReceipt { id: id(3) },
         ];
         explore(&Notice::default(), &[], &events, 6);
     }

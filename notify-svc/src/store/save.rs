@@ -12,7 +12,7 @@ use crate::{
     domain::DeliveryStatus,
     templates::Fields,
     wire::CHANNEL,
-    world::{Delivered, Kept, Notification, Root, World},
+    world::{DeliveryReceipt, Kept, Notification, Root, World},
 };
 
 /// Writes all that changed, in the order of locks.
@@ -196,11 +196,11 @@ async fn insert_deliveries(db: &mut PgConnection, made: &[Notification]) -> sqlx
 }
 
 /// Marks notifications as sent; nothing of them waits any more.
-async fn finish(db: &mut PgConnection, delivered: &[Delivered]) -> sqlx::Result<()> {
+async fn finish(db: &mut PgConnection, delivered: &[DeliveryReceipt]) -> sqlx::Result<()> {
     if delivered.is_empty() {
         return Ok(());
     }
-    let mut sorted: Vec<&Delivered> = delivered.iter().collect();
+    let mut sorted: Vec<&DeliveryReceipt> = delivered.iter().collect();
     sorted.sort_unstable_by_key(|it| it.id);
     let ids: Vec<Uuid> = sorted.iter().map(|it| it.id.uuid()).collect();
     let at: Vec<OffsetDateTime> = sorted.iter().map(|it| it.at).collect();
