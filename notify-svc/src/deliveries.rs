@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{DeliveryStatus, Template},
-    mbox::{self, Mail, Mbox},
+    mbox::{self, Mail, EmailFile},
     reactions::{Input, Notify},
     store::look,
     templates::{Fields, render},
@@ -67,7 +67,7 @@ impl Job {
 /// Delivers what is queued here, and what others left over, until it is asked to stop.
 pub async fn deliver(
     mut jobs: mpsc::Receiver<Vec<Job>>,
-    mut mbox: Mbox,
+    mut mbox: EmailFile,
     mailbox: Mailbox<Notify>,
     pool: PgPool,
     stop: CancellationToken,
@@ -122,7 +122,7 @@ async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
     });
 }
 
-async fn append(mbox: &mut Mbox, batch: &[Job]) -> std::io::Result<()> {
+async fn append(mbox: &mut EmailFile, batch: &[Job]) -> std::io::Result<()> {
     let now = clock::now();
     let mut mails = Vec::with_capacity(batch.len() * 640);
     for job in batch {

@@ -27,7 +27,7 @@ use mailbox::{Mailbox, Options};
 use proto::topic;
 use tokio::sync::mpsc;
 
-use crate::{config::Config, mbox::Mbox, reactions::Notify};
+use crate::{config::Config, mbox::EmailFile, reactions::Notify};
 
 /// Its name: consumer group, health, metrics.
 pub const NAME: &str = "notify-svc";
@@ -50,7 +50,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     };
     let (mailbox, loops) = Mailbox::open(options, reactor).await?;
     service::spawn(&mut chassis, &mailbox, loops);
-    let (mbox, recording, swept) = (Mbox::new(config.mbox), mailbox.clone(), pool.clone());
+    let (mbox, recording, swept) = (EmailFile::new(config.mbox), mailbox.clone(), pool.clone());
     chassis
         .tasks
         .spawn("deliveries", |stop| deliveries::deliver(waiting, mbox, recording, swept, stop));

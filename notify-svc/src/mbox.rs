@@ -39,13 +39,13 @@ pub struct Mail<'a> {
 
 /// A file that mails are appended to.
 #[derive(Debug)]
-pub struct Mbox {
+pub struct EmailFile {
     path: PathBuf,
     /// Opened anew after any failure.
     file: Option<File>,
 }
 
-impl Mbox {
+impl EmailFile {
     pub fn new(path: PathBuf) -> Self {
         Self { path, file: None }
     }

@@ -6,7 +6,7 @@ use backends::testing::eventually;
 use mailbox::Mailbox;
 use notify_svc::{
     deliveries::{self, Job},
-    mbox::Mbox,
+    mbox::EmailFile,
     reactions::Notify,
 };
 use sqlx::PgPool;
@@ -30,7 +30,7 @@ fn deliver(
     ended: CancellationToken,
 ) -> impl Future<Output = anyhow::Result<()>> + use<> {
     let pool = PgPool::connect_lazy(&shop.database.url()).unwrap();
-    deliveries::deliver(jobs, Mbox::new(path), mailbox, pool, ended)
+    deliveries::deliver(jobs, EmailFile::new(path), mailbox, pool, ended)
 }
 
 async fn all_sent(shop: &mut Shop, wanted: usize) {
@@ -101,7 +101,7 @@ async fn what_a_dead_process_had_in_hand_is_delivered_when_its_lease_is_over() {
 async fn a_torn_mail_does_not_swallow_the_next_one() {
     let path = a_file();
     std::fs::write(&path, "From shop@shop.invalid Mon Nov  2 09:05:00 2026\nTo: ja").unwrap();
-    let mut mbox = Mbox::new(path.clone());
+    let mut mbox = EmailFile::new(path.clone());
 
     mbox.append(b"From next\n\n").await.unwrap();
     mbox.append(b"From last\n\n").await.unwrap();

@@ -14,7 +14,7 @@ use mailbox::Mailbox;
 use notify_svc::{
     deliveries,
     http::{Site, router},
-    mbox::Mbox,
+    mbox::EmailFile,
     reactions::Notify,
 };
 use serde_json::{Value, json};
@@ -108,7 +108,7 @@ async fn attempts_are_counted_as_they_are_made() {
         batch[0].attempts = wanted.1 - 1;
         hand.send(batch).await.unwrap();
         drop(hand);
-        let (mailbox, mbox) = (server.mailbox.clone(), Mbox::new(path));
+        let (mailbox, mbox) = (server.mailbox.clone(), EmailFile::new(path));
         let pool = PgPool::connect_lazy(&server.shop.database.url()).unwrap();
         deliveries::deliver(jobs, mbox, mailbox, pool, CancellationToken::new()).await.unwrap();
 
