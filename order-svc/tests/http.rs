@@ -37,7 +37,7 @@ pub(crate) struct Server {
 }
 
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
@@ -65,13 +65,13 @@ pub(crate) async fn a_server() -> Server {
 }
 
 impl Server {
-    pub(crate) async fn send(&self, request: Request<Body>) -> Told {
+    pub(crate) async fn send(&self, request: Request<Body>) -> TestResponse {
         let response = self.edge.answer(self.router.clone(), request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body =
             if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Told { status: parts.status, headers: parts.headers, body }
+        TestResponse { status: parts.status, headers: parts.headers, body }
     }
 
     pub(crate) async fn ask(
@@ -80,7 +80,7 @@ impl Server {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
-    ) -> Told {
+    ) -> TestResponse {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -92,16 +92,16 @@ impl Server {
         self.send(request.body(body).unwrap()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Told {
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         self.ask("GET", path, &[], None).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Told {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> TestResponse {
         self.ask("POST", path, &[], Some(body)).await
     }
 }
 
-impl Told {
+impl TestResponse {
     pub(crate) fn code(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
     }
