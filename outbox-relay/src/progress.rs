@@ -88,14 +88,14 @@ impl Progress {
     }
 
     /// Remembers what was just sent, and where that leads.
-    pub(crate) fn mark(&mut self, sending: Sending<'_>, age: Option<Duration>) {
+    pub(crate) fn mark(&mut self, sending: OutgoingBatch<'_>, age: Option<Duration>) {
         let (rows, receipt) = sending.close();
         let cursor = Some(self.read.clone());
         self.marks.push_back(Mark { receipt, cursor, rows, read_at: Instant::now(), age });
     }
 
     /// What was sent before reading ended early is waited for, like all that is in flight.
-    pub(crate) fn interrupt(&mut self, sending: Sending<'_>, halt: Halt) -> Halt {
+    pub(crate) fn interrupt(&mut self, sending: OutgoingBatch<'_>, halt: Halt) -> Halt {
         let (rows, receipt) = sending.close();
         if rows > 0 {
             let read_at = Instant::now();
@@ -161,7 +161,7 @@ impl Progress {
 }
 
 /// What a poll or a window sends.
-pub(crate) struct Sending<'a> {
+pub(crate) struct OutgoingBatch<'a> {
     pub(crate) producer: &'a Producer,
     pub(crate) envelope: &'a Envelope,
     pub(crate) batch: Arc<Batch>,
@@ -172,7 +172,7 @@ pub(crate) struct Sending<'a> {
     pub(crate) oldest: i64,
 }
 
-impl<'a> Sending<'a> {
+impl<'a> OutgoingBatch<'a> {
     pub(crate) fn new(
         way: Way,
         producer: &'a Producer,

@@ -24,7 +24,7 @@ use crate::{
     lane::Halt,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
-    progress::Sending,
+    progress::OutgoingBatch,
     publish::{End, Producer, Way},
     status::{State, Status},
     topics::Topics,
@@ -133,7 +133,7 @@ async fn window(
     after: i64,
 ) -> Result<(i64, u32), Halt> {
     let done = Arc::new(Notify::new());
-    let mut sending = Sending::new(Way::Walk, producer, envelope, &done);
+    let mut sending = OutgoingBatch::new(Way::Walk, producer, envelope, &done);
     let to = after + SPAN;
     let is_full = filter.rows(session, after, to, |row| sending.send(row)).await?;
     let reached = if is_full { sending.last_pos } else { to };

@@ -20,7 +20,7 @@ use crate::{
     leader::{Cursor, Leader},
     metrics::Meters,
     poll::{self, Row},
-    progress::{Progress, Sending, micros},
+    progress::{Progress, OutgoingBatch, micros},
     publish::{Producer, Way},
     retire,
     status::{State, Status},
@@ -128,7 +128,7 @@ impl Ship<'_> {
 
     /// One poll; a flood becomes a walk. Returns how many rows went out.
     async fn poll(&mut self, now: &mut Progress) -> Result<u32, Halt> {
-        let mut sending = Sending::new(Way::Poll, self.producer, &self.envelope, &now.done);
+        let mut sending = OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &now.done);
         self.meters.polls.increment(1);
         let session = &mut self.leader.session;
         let each = |row: &Row<'_>| sending.send(row);
@@ -171,7 +171,7 @@ impl Ship<'_> {
             if !walk::look_ahead(session, &now.walk, &mut walk).await? {
                 break;
             }
-            let mut sending = Sending::new(Way::Walk, self.producer, &self.envelope, &now.done);
+            let mut sending = OutgoingBatch::new(Way::Walk, self.producer, &self.envelope, &now.done);
             let each = |row: &Row<'_>| sending.send(row);
             let is_full = match walk::window_of(session, &now.walk, &walk, each).await {
                 Ok(is_full) => is_full,
