@@ -33,7 +33,7 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mi
 
 /// What ends a stretch of shipping.
 #[derive(Debug)]
-pub(crate) enum Halt {
+pub(crate) enum StopReason {
     /// Asked to.
     Stop,
     /// An operator has paused the lane.
@@ -48,13 +48,13 @@ pub(crate) enum Halt {
     Refused(String),
 }
 
-impl From<sqlx::Error> for Halt {
+impl From<sqlx::Error> for StopReason {
     fn from(error: sqlx::Error) -> Self {
         Self::Session(error)
     }
 }
 
-impl From<NoLeader> for Halt {
+impl From<NoLeader> for StopReason {
     fn from(error: NoLeader) -> Self {
         match error {
             NoLeader::Refused(why) => Self::Refused(why),
@@ -81,13 +81,13 @@ impl Lane {
         loop {
             let halt = self.serve(&stop, &mut pause).await;
             match halt {
-                Halt::Stop => break,
-                Halt::Session(error) => self.status.set(State::Waiting(reason(&error))),
-                Halt::Refused(why) => {
+                StopReason::Stop => break,
+                StopReason::Session(error) => self.status.set(State::Waiting(reason(&error))),
+                StopReason::Refused(why) => {
                     self.status.set(State::Stopped(why));
                     pause = PAUSE.1;
                 }
-                Halt::Paused | Halt::Kafka(_) | Halt::UnknownType(_) => {}
+                StopReason::Paused | StopReason::Kafka(_) | StopReason::UnknownType(_) => {}
             }
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
@@ -99,10 +99,10 @@ impl Lane {
     }
 
     /// From the search for a session to its end.
-    async fn serve(&mut self, stop: &CancellationToken, pause: &mut Duration) -> Halt {
+    async fn serve(&mut self, stop: &CancellationToken, pause: &mut Duration) -> StopReason {
         let taken = Leader::take(&self.database, || self.status.set(State::StandsBy));
         let mut leader = match stop.run_until_cancelled(taken).await {
-            None => return Halt::Stop,
+            None => return StopReason::Stop,
             Some(Ok(taken)) => taken,
             Some(Err(error)) => return error.into(),
         };
@@ -115,20 +115,20 @@ impl Lane {
     }
 
     /// Ships, each time from the last tick, as long as the session lasts.
-    async fn lead(&mut self, leader: &mut Leader, stop: &CancellationToken) -> Halt {
+    async fn lead(&mut self, leader: &mut Leader, stop: &CancellationToken) -> StopReason {
         let mut unknown = None;
         let mut refusals = 0;
         loop {
             let halt = self.stretch(leader, unknown, &mut refusals, stop).await;
             unknown = match &halt {
-                Halt::UnknownType(number) => Some(*number),
+                StopReason::UnknownType(number) => Some(*number),
                 _ => None,
             };
             match halt {
-                Halt::Paused | Halt::UnknownType(_) => {}
+                StopReason::Paused | StopReason::UnknownType(_) => {}
                 // A topic was made anew: only this stretch was asked to end.
-                Halt::Stop if !stop.is_cancelled() => {}
-                Halt::Kafka(why) => {
+                StopReason::Stop if !stop.is_cancelled() => {}
+                StopReason::Kafka(why) => {
                     let pause = pause_after(refusals);
                     refusals = refusals.saturating_add(1);
                     self.meters.restarts.increment(1);
@@ -153,10 +153,10 @@ impl Lane {
         unknown: Option<i16>,
         refusals: &mut u32,
         stop: &CancellationToken,
-    ) -> Halt {
+    ) -> StopReason {
         let prepared = tokio::select! {
             prepared = self.prepare(leader, unknown) => prepared,
-            () = stop.cancelled() => Err(Halt::Stop),
+            () = stop.cancelled() => Err(StopReason::Stop),
         };
         let (mut producer, envelope) = match prepared {
             Ok(prepared) => prepared,
@@ -193,7 +193,7 @@ impl Lane {
         &self,
         leader: &mut Leader,
         unknown: Option<i16>,
-    ) -> Result<(Producer, Envelope), Halt> {
+    ) -> Result<(Producer, Envelope), StopReason> {
         let mut producer = None;
         loop {
             let missing = match leader.pause().await? {
@@ -271,12 +271,12 @@ async fn sit_out(
     leader: &mut Leader,
     pause: Duration,
     stop: &CancellationToken,
-) -> Result<(), Halt> {
+) -> Result<(), StopReason> {
     let until = Instant::now() + pause;
     while !until.saturating_duration_since(Instant::now()).is_zero() {
         let left = until.saturating_duration_since(Instant::now()).min(LOOK);
         if stop.run_until_cancelled(tokio::time::sleep(left)).await.is_none() {
-            return Err(Halt::Stop);
+            return Err(StopReason::Stop);
         }
         // A lane that is paused by hand need not wait: it is tried once it is resumed.
         if leader.pause().await?.is_some() {

@@ -12,7 +12,7 @@ use crate::{
     cadence::Cadence,
     config::Options,
     envelope::Envelope,
-    lane::Halt,
+    lane::StopReason,
     leader::{Bounds, Cursor},
     metrics::Meters,
     poll::{self, Row},
@@ -95,7 +95,7 @@ impl Progress {
     }
 
     /// What was sent before reading ended early is waited for, like all that is in flight.
-    pub(crate) fn interrupt(&mut self, sending: OutgoingBatch<'_>, halt: Halt) -> Halt {
+    pub(crate) fn interrupt(&mut self, sending: OutgoingBatch<'_>, halt: StopReason) -> StopReason {
         let (rows, receipt) = sending.close();
         if rows > 0 {
             let read_at = Instant::now();
@@ -183,14 +183,14 @@ impl<'a> OutgoingBatch<'a> {
         Self { producer, envelope, batch, receipt, rows: 0, weight: 0, last_pos: 0, oldest: 0 }
     }
 
-    pub(crate) fn send(&mut self, row: &Row<'_>) -> Result<(), Halt> {
-        let kind = self.envelope.kind(row.kind).ok_or(Halt::UnknownType(row.kind))?;
+    pub(crate) fn send(&mut self, row: &Row<'_>) -> Result<(), StopReason> {
+        let kind = self.envelope.kind(row.kind).ok_or(StopReason::UnknownType(row.kind))?;
         if self.producer.is_broken() {
-            return Err(Halt::Kafka(self.producer.failure()));
+            return Err(StopReason::Kafka(self.producer.failure()));
         }
         let sent = self.producer.send(&self.batch, kind, row);
         self.weight += sent.map_err(|error| {
-            Halt::Kafka(format!("the event at position {} cannot be sent: {error}", row.pos))
+            StopReason::Kafka(format!("the event at position {} cannot be sent: {error}", row.pos))
         })?;
         if self.rows == 0 {
             self.oldest = row.created_at;

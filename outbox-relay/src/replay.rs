@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     config::{Database, Options},
     envelope::Envelope,
-    lane::Halt,
+    lane::StopReason,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
     progress::OutgoingBatch,
@@ -69,7 +69,7 @@ impl Replayer {
         }
     }
 
-    async fn round(&mut self, kept: &mut Option<PgConnection>) -> Result<(), Halt> {
+    async fn round(&mut self, kept: &mut Option<PgConnection>) -> Result<(), StopReason> {
         let session = match kept {
             Some(session) => session,
             None => kept.insert(connect(&self.database, &SETTINGS).await?),
@@ -82,8 +82,8 @@ impl Replayer {
     }
 
     /// Ships a replay from where it is to its end, with a producer of its own.
-    async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), Halt> {
-        let refused = |error| Halt::Kafka(format!("no producer can be made: {error}"));
+    async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), StopReason> {
+        let refused = |error| StopReason::Kafka(format!("no producer can be made: {error}"));
         let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
         producer.prepare_walk().map_err(refused)?;
         let ended = self.ship(session, &producer, &replay).await;
@@ -96,7 +96,7 @@ impl Replayer {
         session: &mut PgConnection,
         producer: &Producer,
         replay: &Replay,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         let label = Arc::clone(&self.database.label);
         let Some(identity) = identity(session).await? else { return Ok(()) };
         let types = event_types(session).await?;
@@ -131,7 +131,7 @@ async fn window(
     (producer, envelope): (&Producer, &Envelope),
     filter: &Filter<'_>,
     after: i64,
-) -> Result<(i64, u32), Halt> {
+) -> Result<(i64, u32), StopReason> {
     let done = Arc::new(Notify::new());
     let mut sending = OutgoingBatch::new(Way::Walk, producer, envelope, &done);
     let to = after + SPAN;
@@ -141,10 +141,10 @@ async fn window(
     loop {
         match receipt.end() {
             Some(End::Acknowledged) => return Ok((reached, rows)),
-            Some(End::Failed) => return Err(Halt::Kafka(producer.failure())),
+            Some(End::Failed) => return Err(StopReason::Kafka(producer.failure())),
             None => tokio::select! {
                 () = done.notified() => {}
-                () = producer.broken() => return Err(Halt::Kafka(producer.failure())),
+                () = producer.broken() => return Err(StopReason::Kafka(producer.failure())),
                 () = tokio::time::sleep(LOOK) => ping(session).await?,
             },
         }
@@ -205,8 +205,8 @@ impl Filter<'_> {
         session: &mut PgConnection,
         after: i64,
         to: i64,
-        mut each: impl FnMut(&Row<'_>) -> Result<(), Halt>,
-    ) -> Result<bool, Halt> {
+        mut each: impl FnMut(&Row<'_>) -> Result<(), StopReason>,
+    ) -> Result<bool, StopReason> {
         let text = Arc::from(WINDOW);
         let statement = prepared(&text)
             .bind(after)

@@ -16,7 +16,7 @@ use crate::{
     cadence::Trigger,
     config::Options,
     envelope::Envelope,
-    lane::Halt,
+    lane::StopReason,
     leader::{Cursor, Leader},
     metrics::Meters,
     poll::{self, Row},
@@ -78,7 +78,7 @@ pub(crate) struct Ship<'a> {
 impl Ship<'_> {
     /// Ships from `cursor` until something ends it; what is in flight by then is acknowledged and
     /// ticked if that can be had.
-    pub(crate) async fn run(mut self, cursor: Cursor) -> Halt {
+    pub(crate) async fn run(mut self, cursor: Cursor) -> StopReason {
         let mut progress = match self.leader.bounds().await {
             Ok(bounds) => Progress::new(bounds, cursor),
             Err(error) => return error.into(),
@@ -87,7 +87,7 @@ impl Ship<'_> {
             Ok(never) => match never {},
             Err(halt) => halt,
         };
-        if !matches!(halt, Halt::Session(_)) {
+        if !matches!(halt, StopReason::Session(_)) {
             match tokio::time::timeout(FINISH, self.finish(&mut progress)).await {
                 Ok(Err(error)) => tracing::warn!("could not write a last tick: {error:?}"),
                 Ok(Ok(())) => {}
@@ -100,7 +100,7 @@ impl Ship<'_> {
         halt
     }
 
-    async fn ship(&mut self, now: &mut Progress) -> Result<std::convert::Infallible, Halt> {
+    async fn ship(&mut self, now: &mut Progress) -> Result<std::convert::Infallible, StopReason> {
         if let Some((to, after)) = now.read.walk.clone() {
             self.walk(now, to, after).await?;
         }
@@ -127,7 +127,7 @@ impl Ship<'_> {
     }
 
     /// One poll; a flood becomes a walk. Returns how many rows went out.
-    async fn poll(&mut self, now: &mut Progress) -> Result<u32, Halt> {
+    async fn poll(&mut self, now: &mut Progress) -> Result<u32, StopReason> {
         let mut sending = OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &now.done);
         self.meters.polls.increment(1);
         let session = &mut self.leader.session;
@@ -158,12 +158,12 @@ impl Ship<'_> {
     }
 
     /// Ships the difference between the read cursor and `to` in windows, after a position.
-    async fn walk(&mut self, now: &mut Progress, to: Arc<str>, after: i64) -> Result<(), Halt> {
+    async fn walk(&mut self, now: &mut Progress, to: Arc<str>, after: i64) -> Result<(), StopReason> {
         self.meters.walks.increment(1);
         self.wait(now, Until::Acknowledged).await?;
         self.producer
             .prepare_walk()
-            .map_err(|error| Halt::Kafka(format!("no producer can be made: {error}")))?;
+            .map_err(|error| StopReason::Kafka(format!("no producer can be made: {error}")))?;
         let mut walk = Walk::new(Arc::clone(&now.read.snap), to, after);
         loop {
             self.wait(now, Until::Room).await?;
@@ -195,10 +195,10 @@ impl Ship<'_> {
     }
 
     /// Waits, taking acknowledgements and ticking meanwhile. Kafka may be away for hours.
-    async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<Trigger, Halt> {
+    async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<Trigger, StopReason> {
         loop {
             if self.stop.is_cancelled() {
-                return Err(Halt::Stop);
+                return Err(StopReason::Stop);
             }
             self.keep_up(now).await?;
             let (left, heeds_wake_ups) = match until {
@@ -228,15 +228,15 @@ impl Ship<'_> {
     }
 
     /// Takes what Kafka has acknowledged, ticks, and looks every second whether all is well.
-    async fn keep_up(&mut self, now: &mut Progress) -> Result<(), Halt> {
+    async fn keep_up(&mut self, now: &mut Progress) -> Result<(), StopReason> {
         if !now.settle(self.meters) || self.producer.is_broken() {
-            return Err(Halt::Kafka(self.producer.failure()));
+            return Err(StopReason::Kafka(self.producer.failure()));
         }
         self.tick_if_due(now).await?;
         if now.looked_at.elapsed() >= LOOK {
             now.looked_at = Instant::now();
             if self.leader.pause().await?.is_some() {
-                return Err(Halt::Paused);
+                return Err(StopReason::Paused);
             }
             self.watch(now).await?;
         }
@@ -245,12 +245,12 @@ impl Ship<'_> {
 
     /// Tells how Kafka takes what is shipped, and ends what gets nothing acknowledged although
     /// Kafka answers.
-    async fn watch(&mut self, now: &mut Progress) -> Result<(), Halt> {
+    async fn watch(&mut self, now: &mut Progress) -> Result<(), StopReason> {
         let patience = self.options.stalled_after;
         if now.stalled_for(self.producer.acknowledged()) >= patience {
             if self.producer.missing(Vec::new()).await.is_ok() {
                 let why = format!("it answers, and has acknowledged nothing for {patience:?}");
-                return Err(Halt::Kafka(why));
+                return Err(StopReason::Kafka(why));
             }
             tracing::warn!("Kafka is away; what is in flight waits");
             now.be_patient();
