@@ -22,7 +22,7 @@ use clap::Parser;
 
 use crate::{
     live::Load,
-    reading::Reading,
+    reading::ReaderThread,
     servers::{Process, Servers},
 };
 
@@ -81,7 +81,7 @@ fn main() {
 async fn drain(servers: &Servers, events: u64) {
     let warm = servers.stage("warm").await;
     warm.fill(WARM_UP).await;
-    let reading = Reading::start(&servers.kafka(), &warm.topic);
+    let reading = ReaderThread::start(&servers.kafka(), &warm.topic);
     let relay = Process::start(&servers.kafka(), &[&warm]);
     reading.until(WARM_UP).await;
     relay.stop().await;
@@ -90,7 +90,7 @@ async fn drain(servers: &Servers, events: u64) {
     let stage = servers.stage("drain").await;
     println!("drain: writing {events} events of 250 bytes");
     stage.fill(events).await;
-    let reading = Reading::start(&servers.kafka(), &stage.topic);
+    let reading = ReaderThread::start(&servers.kafka(), &stage.topic);
     let started = Instant::now();
     let before = [servers.postgres_cpu(), servers.kafka_cpu(), servers::own_cpu()];
     let relay = Process::start(&servers.kafka(), &[&stage]);
@@ -115,7 +115,7 @@ async fn drain(servers: &Servers, events: u64) {
 
 async fn live(servers: &Servers, args: &Args) {
     let stage = servers.stage("live").await;
-    let reading = Reading::start(&servers.kafka(), &stage.topic);
+    let reading = ReaderThread::start(&servers.kafka(), &stage.topic);
     let relay = Process::start(&servers.kafka(), &[&stage]);
     let load = Load::new(&stage, args.rate, !args.no_notify);
     load.run(Duration::from_secs(3)).await;
@@ -140,7 +140,7 @@ async fn live(servers: &Servers, args: &Args) {
 async fn held(servers: &Servers, args: &Args) {
     let stage = servers.stage("held").await;
     let elsewhere = servers.stage("elsewhere").await;
-    let reading = Reading::start(&servers.kafka(), &stage.topic);
+    let reading = ReaderThread::start(&servers.kafka(), &stage.topic);
     let relay = Process::start(&servers.kafka(), &[&stage]);
     let load = Load::new(&stage, args.rate, !args.no_notify);
     load.run(Duration::from_secs(3)).await;

@@ -20,7 +20,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 /// How long nothing may come before a benchmark gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-struct Seen {
+struct Tally {
     count: u64,
     first: Option<Instant>,
     last: Instant,
@@ -31,13 +31,13 @@ struct Seen {
 }
 
 /// A consumer on a thread of its own.
-pub(crate) struct Reading {
-    seen: Arc<Mutex<Seen>>,
+pub(crate) struct ReaderThread {
+    seen: Arc<Mutex<Tally>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Reading {
+impl ReaderThread {
     pub(crate) fn start(kafka: &str, topic: &str) -> Self {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", kafka)
@@ -54,7 +54,7 @@ impl Reading {
             partitions.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&partitions).unwrap();
-        let seen = Arc::new(Mutex::new(Seen {
+        let seen = Arc::new(Mutex::new(Tally {
             count: 0,
             first: None,
             last: Instant::now(),
@@ -124,7 +124,7 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReaderThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -133,7 +133,7 @@ impl Drop for Reading {
     }
 }
 
-impl Seen {
+impl Tally {
     fn note(&mut self, message: &rdkafka::message::BorrowedMessage<'_>) {
         self.count += 1;
         self.last = Instant::now();
