@@ -3,7 +3,7 @@
 use backends::testing;
 use sqlx::{Connection, PgConnection};
 
-use crate::stage::{Reader, Running, SOON, number, options, prepare, run, say, until};
+use crate::stage::{Reader, RunningRelay, SOON, number, options, prepare, run, say, until};
 
 /// The relay has seen ids beyond those of the crash in a snapshot. A cursor that outlived the
 /// session would take the next events, which get the same ids, for seen.
@@ -19,7 +19,7 @@ async fn ids_that_a_crash_hands_out_again_are_not_taken_for_old() {
     // What is rolled back stays unflushed until the crash.
     run(&mut session, "alter system set wal_writer_delay = '10s'").await;
     run(&mut session, "select pg_reload_conf()").await;
-    let relay = Running::start(&options(&kafka.bootstrap(), &[("crash", &url)], &[]));
+    let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("crash", &url)], &[]));
     let mut reader = Reader::new(&kafka.bootstrap(), &[&topic], 3);
 
     let mut handed_out_again = false;

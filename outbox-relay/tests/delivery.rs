@@ -5,7 +5,7 @@ use outbox_relay::State;
 use rdkafka::{mocking::MockCluster, types::RDKafkaApiKey, types::RDKafkaRespErr};
 use sqlx::{Connection, PgConnection};
 
-use crate::stage::{Reader, Running, number, options, prepare, run, say};
+use crate::stage::{Reader, RunningRelay, number, options, prepare, run, say};
 
 /// With ticks an hour apart, only a tick that the failure itself made explains that nothing of what
 /// was acknowledged before it comes again.
@@ -17,7 +17,7 @@ async fn after_a_failed_delivery_what_it_refused_comes_again_and_no_more() {
     prepare(&database.url(), "refused").await;
     let databases = [("refused", &*database.url())];
     let relay =
-        Running::start(&options(&kafka.bootstrap_servers(), &databases, &["--tick-every", "1h"]));
+        RunningRelay::start(&options(&kafka.bootstrap_servers(), &databases, &["--tick-every", "1h"]));
     let mut session = PgConnection::connect(&database.url()).await.unwrap();
     let mut reader = Reader::new(&kafka.bootstrap_servers(), &["refused"], 1);
     for version in 1..=100 {
@@ -53,7 +53,7 @@ async fn kafka_away_is_waited_for() {
     prepare(&database.url(), &topic).await;
     let databases = [("away", &*database.url())];
     let relay =
-        Running::start(&options(&kafka.bootstrap(), &databases, &["--stalled-after", "2s"]));
+        RunningRelay::start(&options(&kafka.bootstrap(), &databases, &["--stalled-after", "2s"]));
     let mut session = PgConnection::connect(&database.url()).await.unwrap();
     let mut reader = Reader::new(&kafka.bootstrap(), &[&topic], 3);
     say(&mut session, "key", 1).await;

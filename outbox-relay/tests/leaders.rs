@@ -7,14 +7,14 @@ use outbox_relay::State;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::stage::{Running, SOON, Stage, number, options, prepare, run, say};
+use crate::stage::{RunningRelay, SOON, Stage, number, options, prepare, run, say};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_leaders_at_once_repeat_and_neither_lose_nor_reorder() {
     let stage = Stage::new().await;
     let mut other = stage.options(&["--tick-every", "20ms"]);
     other.databases[0].lock += 1;
-    let (one, other) = (stage.relay(&["--tick-every", "20ms"]), Running::start(&other));
+    let (one, other) = (stage.relay(&["--tick-every", "20ms"]), RunningRelay::start(&other));
     one.leads().await;
     other.leads().await;
 
@@ -121,7 +121,7 @@ async fn a_standby_is_refused_until_it_is_promoted() {
     fs::write(server.config().data.join("standby.signal"), "").unwrap();
     server.restart().await.unwrap();
 
-    let relay = Running::start(&options(&kafka.bootstrap(), &[("standby", &url)], &[]));
+    let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("standby", &url)], &[]));
 
     let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("standby"));
     relay.until(0, refused).await;
@@ -151,7 +151,7 @@ async fn what_is_not_there_yet_is_waited_for() {
     let server = testing::database().await;
     let kafka = testing::kafka().await;
     let url = server.url();
-    let relay = Running::start(&options(&kafka.bootstrap(), &[("late", &url)], &[]));
+    let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("late", &url)], &[]));
     let says = |word: &'static str| move |state: &State| matches!(state, State::Waiting(why) if why.contains(word));
 
     relay.until(0, says("migrations")).await;

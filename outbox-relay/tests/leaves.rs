@@ -5,7 +5,7 @@ use rdkafka::mocking::MockCluster;
 use sqlx::{Connection, PgConnection};
 
 use crate::stage::{
-    Reader, Running, Stage, number, options, prepare, run, say, small_leaves, until,
+    Reader, RunningRelay, Stage, number, options, prepare, run, say, small_leaves, until,
 };
 
 /// Everything may go at once.
@@ -113,7 +113,7 @@ async fn a_leaf_that_no_durable_tick_covers_is_not_sealed() {
     let mut session = PgConnection::connect(&database.url()).await.unwrap();
     small_leaves(&mut session).await;
     let databases = [("covered", &*database.url())];
-    let relay = Running::start(&options(&kafka.bootstrap_servers(), &databases, &EAGER));
+    let relay = RunningRelay::start(&options(&kafka.bootstrap_servers(), &databases, &EAGER));
     relay.leads().await;
 
     kafka.broker_down(1).unwrap();

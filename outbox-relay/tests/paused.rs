@@ -2,7 +2,7 @@
 
 use outbox_relay::State;
 
-use crate::stage::{Running, Stage, options, prepare, run, say, until};
+use crate::stage::{RunningRelay, Stage, options, prepare, run, say, until};
 
 const PAUSE: &str = "insert into lane_pause (reason, caller) values ('a broken consumer', 'ops')";
 
@@ -12,7 +12,7 @@ async fn a_paused_lane_ships_nothing_says_why_and_goes_on_where_it_was() {
     let other = backends::testing::database().await;
     prepare(&other.url(), &stage.topic).await;
     let databases = [("paused", &*stage.url()), ("other", &*other.url())];
-    let start = || Running::start(&options(&stage.kafka, &databases, &["--tick-every", "1h"]));
+    let start = || RunningRelay::start(&options(&stage.kafka, &databases, &["--tick-every", "1h"]));
     let mut session = stage.session().await;
     let relay = start();
     let mut reader = stage.reader();

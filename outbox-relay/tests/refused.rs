@@ -19,7 +19,7 @@ use tokio::process::Command;
 
 use crate::{
     flood::peak_memory,
-    stage::{Reader, Running, Stage, number, options, prepare, run, say, until},
+    stage::{Reader, RunningRelay, Stage, number, options, prepare, run, say, until},
 };
 
 /// More than `narrow` lets through.
@@ -52,7 +52,7 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
     narrow(&stage.kafka, &narrow_topic).await;
     prepare(&bad.url(), &narrow_topic).await;
     let databases = [("good", &*stage.url()), ("bad", &*bad.url())];
-    let relay = Running::start(&options(&stage.kafka, &databases, &["--tick-every", "20ms"]));
+    let relay = RunningRelay::start(&options(&stage.kafka, &databases, &["--tick-every", "20ms"]));
     let mut good = stage.session().await;
     let mut bad = PgConnection::connect(&bad.url()).await.unwrap();
     let (mut reader, mut narrow) = (stage.reader(), Reader::new(&stage.kafka, &[&narrow_topic], 1));
@@ -128,7 +128,7 @@ async fn a_kafka_that_answers_and_acknowledges_nothing_is_told_and_tried_again()
     prepare(&database.url(), "deaf").await;
     let more = ["--stalled-after", "1s"];
     let databases = [("deaf", &*database.url())];
-    let relay = Running::start(&options(&kafka.bootstrap_servers(), &databases, &more));
+    let relay = RunningRelay::start(&options(&kafka.bootstrap_servers(), &databases, &more));
     let mut session = PgConnection::connect(&database.url()).await.unwrap();
     for version in 1..=10 {
         say(&mut session, "key", version).await;

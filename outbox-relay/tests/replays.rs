@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use sqlx::{Connection, PgConnection};
 
-use crate::stage::{Reader, Running, SOON, Stage, number, options, prepare, run, say, until};
+use crate::stage::{Reader, RunningRelay, SOON, Stage, number, options, prepare, run, say, until};
 
 /// Asks for a replay as a service does.
 async fn ask(session: &mut PgConnection, topic: &str, key: Option<&str>, is_whole: bool) {
@@ -136,9 +136,9 @@ impl Anew {
         Self { kafka: kafka.bootstrap(), topic, url, session }
     }
 
-    fn relay(&self) -> Running {
+    fn relay(&self) -> RunningRelay {
         let databases = [("anew", &*self.url)];
-        Running::start(&options(&self.kafka, &databases, &["--tick-every", "20ms"]))
+        RunningRelay::start(&options(&self.kafka, &databases, &["--tick-every", "20ms"]))
     }
 
     fn reader(&self) -> Reader {

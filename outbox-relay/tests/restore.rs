@@ -10,7 +10,7 @@ use outbox_relay::{
 use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 
-use crate::stage::{Running, Stage, header, number, options, run, say, until};
+use crate::stage::{RunningRelay, Stage, header, number, options, run, say, until};
 
 /// So many transactions more.
 const BURN: &str = "do $$ begin
@@ -66,7 +66,7 @@ async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
     let mut writer = PgConnection::connect(&url).await.unwrap();
     run(&mut writer, "begin").await;
     say(&mut writer, "held", 1).await;
-    let relay = Running::start(&options(&stage.kafka, &[("restored", &url)], &fast));
+    let relay = RunningRelay::start(&options(&stage.kafka, &[("restored", &url)], &fast));
     relay.until(0, waits_for_a_word).await;
     assert!(number(&mut session, "select count(*) from relay_tick where epoch > 1").await == 0);
     adopt(&Database::new("restored", &url), Adoption::Restored).await.unwrap();

@@ -47,8 +47,8 @@ impl Stage {
         options(&self.kafka, &[("stage", &self.url())], more)
     }
 
-    pub(crate) fn relay(&self, more: &[&str]) -> Running {
-        Running::start(&self.options(more))
+    pub(crate) fn relay(&self, more: &[&str]) -> RunningRelay {
+        RunningRelay::start(&self.options(more))
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -130,13 +130,13 @@ pub(crate) async fn append(
 }
 
 /// A relay inside the test's process.
-pub(crate) struct Running {
+pub(crate) struct RunningRelay {
     pub(crate) relay: Vec<outbox_relay::Status>,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 }
 
-impl Running {
+impl RunningRelay {
     pub(crate) fn start(options: &Options) -> Self {
         let relay = Relay::open(options);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());

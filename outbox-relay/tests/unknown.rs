@@ -3,7 +3,7 @@
 use outbox_relay::State;
 use sqlx::{Connection, PgConnection};
 
-use crate::stage::{Reader, Running, Stage, options, prepare, run, say};
+use crate::stage::{Reader, RunningRelay, Stage, options, prepare, run, say};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_type_stops_its_database_and_no_other() {
@@ -11,7 +11,7 @@ async fn an_unknown_type_stops_its_database_and_no_other() {
     let other = backends::testing::database().await;
     prepare(&other.url(), &stage.topic).await;
     let databases = [("one", &*stage.url()), ("other", &*other.url())];
-    let relay = Running::start(&options(&stage.kafka, &databases, &["--tick-every", "20ms"]));
+    let relay = RunningRelay::start(&options(&stage.kafka, &databases, &["--tick-every", "20ms"]));
     let mut one = stage.session().await;
     let mut other = PgConnection::connect(&other.url()).await.unwrap();
     let mut reader = Reader::new(&stage.kafka, &[&stage.topic], 3);

@@ -10,7 +10,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::stage::{Running, SOON, Stage, number, options, run, say};
+use crate::stage::{RunningRelay, SOON, Stage, number, options, run, say};
 
 /// A way to the database that can be cut so that neither side is told.
 struct Way {
@@ -54,7 +54,7 @@ async fn a_leader_whose_database_is_out_of_reach_is_followed_within_seconds() {
     let at = PgConnectOptions::from_str(&stage.url()).unwrap();
     let way = Way::to(at.get_port()).await;
     let through = at.host("127.0.0.1").port(way.port).to_url_lossy();
-    let cut_off = Running::start(&options(&stage.kafka, &[("stage", through.as_str())], &[]));
+    let cut_off = RunningRelay::start(&options(&stage.kafka, &[("stage", through.as_str())], &[]));
     cut_off.leads().await;
     let successor = stage.relay(&[]);
     let mut session = stage.session().await;
