@@ -74,17 +74,17 @@ impl Simulator {
         self.client.post(format!("{}{path}", self.url)).json(body).send().await
     }
 
-    pub(crate) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Told {
+    pub(crate) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> TestResponse {
         let request = self.client.post(format!("{}{path}", self.url));
         told(request.header("Idempotency-Key", key).json(body).send().await.unwrap()).await
     }
 
     /// The answer to a request that is answered.
-    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Told {
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> TestResponse {
         told(self.post(path, body).await.unwrap()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Told {
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         told(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }
 
@@ -103,21 +103,21 @@ impl Drop for Simulator {
     }
 }
 
-pub(crate) struct Told {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) replayed: bool,
     pub(crate) body: Value,
 }
 
-impl Told {
+impl TestResponse {
     /// The status and the code of a problem.
     pub(crate) fn problem(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
     }
 }
 
-async fn told(response: Response) -> Told {
+async fn told(response: Response) -> TestResponse {
     let status = response.status();
     let replayed = response.headers().contains_key("idempotency-replayed");
-    Told { status, replayed, body: response.json().await.unwrap() }
+    TestResponse { status, replayed, body: response.json().await.unwrap() }
 }
