@@ -183,16 +183,16 @@ async fn take_down(
 }
 
 /// Set by the first and by the second signal that asks us to stop.
-struct Asked {
+struct StopSignals {
     first: CancellationToken,
     second: CancellationToken,
 }
 
-fn stopped_by_signal(terminal: Terminal) -> anyhow::Result<Asked> {
+fn stopped_by_signal(terminal: Terminal) -> anyhow::Result<StopSignals> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let asked = Asked { first: CancellationToken::new(), second: CancellationToken::new() };
+    let asked = StopSignals { first: CancellationToken::new(), second: CancellationToken::new() };
     let (first, second) = (asked.first.clone(), asked.second.clone());
     tokio_util::task::TaskTracker::new().spawn(async move {
         loop {
