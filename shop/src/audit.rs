@@ -30,7 +30,7 @@ use uuid::Uuid;
 pub use self::check::{Check, Promise, Report};
 use self::check::{Checks, UnderWay};
 use self::facts::{Orders, TOPICS};
-use self::judge::{Broken, Judged, PER_ORDER, View};
+use self::judge::{Findings, Verdict, PER_ORDER, View};
 use self::topics::Topic;
 use crate::Home;
 use crate::terminal::{self, Paint};
@@ -78,7 +78,7 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<Report> {
     let consumed = topics::consumed(&kafka, &topics)?;
     let mut view = View { consumed, now: now(), ..View::default() };
     read::everything((home, &stack), &mut topics, &mut orders, &mut view, &mut checks).await?;
-    let mut looked = Looked::at(&orders, &view, orders.ids());
+    let mut looked = OrderFindings::at(&orders, &view, orders.ids());
     for _ in 0..looks {
         if looked.wrong.is_empty() {
             break;
@@ -89,7 +89,7 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<Report> {
         view.now = now();
         let which: Vec<Uuid> = looked.wrong.iter().map(|(id, _)| Uuid::from_u128(*id)).collect();
         read::again(&stack, &mut topics, &mut orders, &mut view, &which).await?;
-        let once_more = Looked::at(&orders, &view, which.iter().map(Uuid::as_u128));
+        let once_more = OrderFindings::at(&orders, &view, which.iter().map(Uuid::as_u128));
         looked.add_under_way(once_more.under_way);
         looked.wrong = once_more.wrong;
     }
@@ -107,22 +107,22 @@ fn birth(id: u128) -> u32 {
 }
 
 /// What was found in orders.
-struct Looked {
+struct OrderFindings {
     under_way: UnderWay,
-    wrong: Vec<(u128, Broken)>,
+    wrong: Vec<(u128, Findings)>,
 }
 
-impl Looked {
+impl OrderFindings {
     fn at(orders: &Orders, view: &View, which: impl Iterator<Item = u128>) -> Self {
         let mut looked = Self { under_way: UnderWay::default(), wrong: Vec::new() };
         for (order, facts) in which.filter_map(|order| Some((order, orders.get(order)?))) {
             match judge::judge(order, facts, view) {
-                Judged::UnderWay { since } => {
+                Verdict::UnderWay { since } => {
                     let oldest_seconds = view.now.saturating_sub(since).into();
                     looked.add_under_way(UnderWay { orders: 1, oldest_seconds });
                 }
-                Judged::Settled(broken) if broken.is_empty() => {}
-                Judged::Settled(broken) => looked.wrong.push((order, broken)),
+                Verdict::Settled(broken) if broken.is_empty() => {}
+                Verdict::Settled(broken) => looked.wrong.push((order, broken)),
             }
         }
         looked

@@ -76,7 +76,7 @@ impl Checks {
 
     /// Looked at by a statement in the database: how many, how many of them wrong, and one of
     /// these.
-    pub(super) fn counted(&mut self, promise: Promise, what: &str, found: Counted) {
+    pub(super) fn counted(&mut self, promise: Promise, what: &str, found: CountResult) {
         self.looked(promise, found.checked);
         if found.wrong > 0 {
             let which = found.first.unwrap_or_default();
@@ -120,7 +120,7 @@ impl Checks {
 
 /// What a statement that counts has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(super) struct CountResult {
     pub(super) checked: u64,
     pub(super) wrong: u64,
     pub(super) first: Option<String>,
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_person_sees_what_is_broken() {
         let mut checks = Checks::default();
-        let found = Counted { checked: 9, wrong: 2, first: Some("mug".into()) };
+        let found = CountResult { checked: 9, wrong: 2, first: Some("mug".into()) };
         checks.counted(Promise::StockConserved, "pieces appeared", found);
         let lines = checks.report(UnderWay::default(), 1).lines(Paint::plain());
         assert!(

@@ -15,13 +15,13 @@ use super::interventions::Interventions;
 
 /// How far the services have read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Consumed {
+pub(super) struct ConsumerPositions {
     /// By topic and partition, the offset after the last message that all who hear it have
     /// consumed.
     pub(super) offsets: [Vec<i64>; 4],
 }
 
-impl Consumed {
+impl ConsumerPositions {
     /// Whether all have consumed the message at an offset.
     pub(super) fn is_past(&self, topic: usize, partition: i32, offset: i64) -> bool {
         let at = usize::try_from(partition).unwrap_or(usize::MAX);
@@ -32,7 +32,7 @@ impl Consumed {
 /// What an order is looked at with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
-    pub(super) consumed: Consumed,
+    pub(super) consumed: ConsumerPositions,
     pub(super) interventions: Interventions,
     /// By topic, before when an order must have begun for its events to be in neither topic nor
     /// outbox any more; 0 where all that was ever said is there.
@@ -50,16 +50,16 @@ impl View {
 
 /// What was found about an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
+pub(super) enum Verdict {
     /// Something about it has still to arrive or to happen, and has not had long to; when it began
     /// to wait, in seconds.
     UnderWay { since: u32 },
     /// Nothing will change by itself; what does not fit.
-    Settled(Broken),
+    Settled(Findings),
 }
 
 /// What does not fit, in words.
-pub(super) type Broken = Vec<(Promise, String)>;
+pub(super) type Findings = Vec<(Promise, String)>;
 
 /// The promises that are looked at in every settled order.
 pub(super) const PER_ORDER: [Promise; 10] = [
@@ -85,23 +85,23 @@ const FOLLOWS_FROM_A_DISCARD: [Promise; 5] = [
 ];
 
 /// Judges an order by all that is known about it.
-pub(super) fn judge(id: u128, facts: &Facts, view: &View) -> Judged {
+pub(super) fn judge(id: u128, facts: &Facts, view: &View) -> Verdict {
     if facts.is_parked {
-        return Judged::UnderWay { since: view.now };
+        return Verdict::UnderWay { since: view.now };
     }
     let mut broken = match waits::overdue(id, facts, view) {
-        waits::Waits::Young { since } => return Judged::UnderWay { since },
+        waits::Waits::Young { since } => return Verdict::UnderWay { since },
         waits::Waits::Overdue(what) => vec![(Promise::NothingStuck, what)],
         waits::Waits::Nothing => settled(id, facts, view),
     };
     if facts.has_intervention {
         broken.retain(|(promise, _)| !FOLLOWS_FROM_A_DISCARD.contains(promise));
     }
-    Judged::Settled(broken)
+    Verdict::Settled(broken)
 }
 
-fn settled(id: u128, facts: &Facts, view: &View) -> Broken {
-    let mut broken = Broken::new();
+fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
+    let mut broken = Findings::new();
     let Some(order) = facts.order else {
         broken.push((Promise::VersionsAgree, "order-svc does not have it".into()));
         return broken;
@@ -145,7 +145,7 @@ pub(super) fn counted(facts: &Facts) -> [u32; 4] {
 }
 
 /// No topic tells more than its state has counted. (Less: then something is still to arrive.)
-fn versions(facts: &Facts, broken: &mut Broken) {
+fn versions(facts: &Facts, broken: &mut Findings) {
     for ((state, told), topic) in counted(facts).into_iter().zip(&facts.said).zip(TOPICS) {
         if told.version > state {
             let what = format!("{} events on {topic}, the state counts {state}", told.version);

@@ -15,7 +15,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::check::Counted;
+use super::check::CountResult;
 use super::facts::Orders;
 
 /// A transaction that sees one moment, and can change nothing.
@@ -52,7 +52,7 @@ struct CountedRow {
     first: Option<String>,
 }
 
-impl From<CountedRow> for Counted {
+impl From<CountedRow> for CountResult {
     fn from(CountedRow { checked, wrong, first }: CountedRow) -> Self {
         Self { checked: count(checked), wrong: count(wrong), first }
     }

@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::facts::TOPICS;
-use super::judge::Consumed;
+use super::judge::ConsumerPositions;
 use crate::follow::{self, Bounds};
 
 /// Kafka has been silent for so long that it must be away.
@@ -92,9 +92,9 @@ impl Topic {
 }
 
 /// How far every service has read the topics about orders, by what it has committed.
-pub(super) fn consumed(kafka: &str, topics: &[Topic]) -> anyhow::Result<Consumed> {
+pub(super) fn consumed(kafka: &str, topics: &[Topic]) -> anyhow::Result<ConsumerPositions> {
     let mut consumed =
-        Consumed { offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]) };
+        ConsumerPositions { offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]) };
     for group in ["order-svc", "payment-svc", "inventory-svc", "notify-svc"] {
         let client = follow::consumer(kafka, &[("group.id", group)])?;
         let mut list = TopicPartitionList::new();

@@ -8,14 +8,14 @@ use super::super::facts::{
 };
 use super::super::interventions::MessageRef;
 use super::super::tag;
-use super::{Broken, View};
+use super::{Findings, View};
 
 pub(super) fn is_answered(undoing: Undoing) -> bool {
     matches!(undoing, Undoing::Voided | Undoing::Refunded)
 }
 
 /// Every service knows the last event that it had to hear.
-pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Broken) {
+pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Findings) {
     let last = |topic: usize, tags: &[usize]| {
         let versions = tags.iter().map(|tag| u32::from(facts.said[topic].last[*tag]));
         versions.max().unwrap_or_default()
@@ -47,7 +47,7 @@ pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken:
 }
 
 /// The ending was said once.
-pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Broken) {
+pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Findings) {
     let mut expect = |what: &str, tag: usize, wanted: u8| {
         let found = facts.said[ORDERS].times[tag];
         if found != wanted {
@@ -72,7 +72,7 @@ pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Broken) {
 }
 
 /// What each side has said is what it has done, no more and no less.
-pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Broken) {
+pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
     let times = |topic: usize, tag: usize| facts.said[topic].times[tag];
     let mut expect = |promise: Promise, what: &str, found: u32, wanted: u32| {
         if found != wanted {
@@ -122,7 +122,7 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Broken) {
 }
 
 /// Events say what the states hold, and the history holds what the events say.
-pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Broken) {
+pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
     let foretold = [
         Some(order.foretold),
         facts.reservation.map(|it| it.foretold),
@@ -156,7 +156,7 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Broken) {
 }
 
 /// What was ordered is sold where confirmed; where cancelled, nothing is held or sold.
-pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Broken) {
+pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Findings) {
     let hold = facts.reservation.map(|reservation| reservation.hold);
     let fits = match order.ending {
         Ending::Confirmed => hold == Some(Hold::Sold),
@@ -176,7 +176,7 @@ pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Broken) {
 
 /// Paid in full where confirmed; where cancelled, nothing is kept: here and in the provider's own
 /// books.
-pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Broken) {
+pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Findings) {
     let wanted = if order.ending == Ending::Confirmed { order.total.sum } else { 0 };
     let payment = facts.payment;
     let kept = payment.map_or(0, |it| it.captured.unwrap_or_default() - it.refunded);
@@ -204,7 +204,7 @@ pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Broken) {
     provider(facts, order, broken);
 }
 
-fn provider(facts: &Facts, order: &Order, broken: &mut Broken) {
+fn provider(facts: &Facts, order: &Order, broken: &mut Findings) {
     let by_card = facts.payment.filter(|payment| payment.is_by_card);
     let ours = by_card.map_or((0, 0), |it| (it.captured.unwrap_or_default(), it.refunded));
     let books = facts.provider;
@@ -224,7 +224,7 @@ fn provider(facts: &Facts, order: &Order, broken: &mut Broken) {
 }
 
 /// The customer was told of the ending, and of each thing once and in its turn.
-pub(super) fn told(facts: &Facts, order: &Order, broken: &mut Broken) {
+pub(super) fn told(facts: &Facts, order: &Order, broken: &mut Findings) {
     let notices = facts.notices.unwrap_or_default();
     let is_told = match order.ending {
         Ending::Confirmed => notices.told[CONFIRMATION] > 0,

@@ -19,7 +19,7 @@ const USD: [u8; 3] = *b"USD";
 
 /// Every message has been consumed by all who hear it.
 fn view() -> View {
-    let consumed = Consumed { offsets: std::array::from_fn(|_| vec![100]) };
+    let consumed = ConsumerPositions { offsets: std::array::from_fn(|_| vec![100]) };
     View { consumed, now: NOW, ..View::default() }
 }
 
@@ -139,13 +139,13 @@ fn change_payment(facts: &mut Facts, change: impl FnOnce(&mut Payment)) {
 
 fn broken(facts: &Facts) -> Vec<Promise> {
     match judge(ID, facts, &view()) {
-        Judged::Settled(broken) => {
+        Verdict::Settled(broken) => {
             let mut promises: Vec<_> = broken.into_iter().map(|(promise, _)| promise).collect();
             promises.sort();
             promises.dedup();
             promises
         }
-        Judged::UnderWay { .. } => panic!("settled orders are expected here"),
+        Verdict::UnderWay { .. } => panic!("settled orders are expected here"),
     }
 }
 

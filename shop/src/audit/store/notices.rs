@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::Counted;
+use crate::audit::check::CountResult;
 use crate::audit::facts::{Notices, Orders, REFUND, TEMPLATES};
 use crate::audit::{content, inbox, tag};
 
@@ -91,7 +91,7 @@ fn told(news: &[NewsRow]) -> Notices {
 }
 
 /// What notices say was told against the notifications themselves.
-pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.notifications
@@ -117,7 +117,7 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// The mails that were sent: of each id the random half.
@@ -136,7 +136,7 @@ pub(in crate::audit) async fn mails(db: &mut PgConnection) -> sqlx::Result<Vec<u
 }
 
 /// Deliveries against the notifications that wait for them.
-pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.deliveries
@@ -156,5 +156,5 @@ pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }

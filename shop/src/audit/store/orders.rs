@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::Counted;
+use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
 use crate::audit::facts::{Ending, Order, Orders, Undoing};
 use crate::audit::history::HistoryRow;
@@ -176,7 +176,7 @@ pub(in crate::audit) async fn history(
 }
 
 /// Every order against its own lines and answers: its sum, its status, why it was cancelled.
-pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.sums
@@ -216,11 +216,11 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<Counte
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Orders that were answered as placed, under a key that is still kept, against the orders.
-pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.answers_of_orders
@@ -240,7 +240,7 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// A product, as the owner of the catalogue or a reader of it has it.
@@ -275,7 +275,7 @@ pub(in crate::audit) async fn products_seen(
 }
 
 /// Deadlines that run against the orders that they run for.
-pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.deadlines
@@ -297,5 +297,5 @@ pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<C
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::Counted;
+use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents};
 use crate::audit::facts::{Orders, Payment, Undoing};
 use crate::audit::tag;
@@ -145,7 +145,7 @@ pub(in crate::audit) async fn holds(db: &mut PgConnection) -> sqlx::Result<Vec<(
 }
 
 /// What the ledger says is held for each order against the holds: nothing is taken beyond one.
-pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.held
@@ -173,12 +173,12 @@ pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<Counte
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Deposits and payments that were answered as done, under a key that is still kept, against the
 /// ledger and the payments.
-pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.answers_of_payments
@@ -210,11 +210,11 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Every account against the sum of its entries, and what it holds against its holds.
-pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.accounts
@@ -253,11 +253,11 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Every payment from an account against the entries of its order.
-pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.captures
@@ -295,11 +295,11 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Calls to the provider against the payments that wait for them.
-pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.calls
@@ -323,5 +323,5 @@ pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Count
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use super::orders::ProductRow;
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::Counted;
+use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents, PieceRow};
 use crate::audit::facts::{Hold, Orders, Reservation};
 use crate::audit::tag;
@@ -87,7 +87,7 @@ pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Ve
 
 /// What can be had of each product against what was said of it: below a hundred pieces exactly,
 /// above that within a tenth.
-pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.availability
@@ -112,11 +112,11 @@ pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Resul
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Every shelf against what was received and what reservations hold and have sold of it.
-pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.shelves
@@ -155,11 +155,11 @@ pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Cou
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }
 
 /// Times that run against the holds that they run for.
-pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<Counted> {
+pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
         r#"-- audit.waits
@@ -180,5 +180,5 @@ pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<Count
     )
     .fetch_one(db)
     .await
-    .map(Counted::from)
+    .map(CountResult::from)
 }

@@ -12,7 +12,7 @@ fn what_follows_from_a_discarded_message_is_excused() {
     interventions
         .discard(None, Some(MessageRef { service: STOCK, topic: ORDERS, order: ID, version: 3 }));
     let judged = judge(ID, &facts, &View { interventions, ..view() });
-    assert_eq!(judged, Judged::Settled(Vec::new()));
+    assert_eq!(judged, Verdict::Settled(Vec::new()));
 
     // Money that is kept is kept, whoever discarded what.
     facts.has_intervention = true;

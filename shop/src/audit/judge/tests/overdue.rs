@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is found of an order of which one thing was changed, so many seconds later.
-fn later(seconds: u32, change: impl FnOnce(&mut Facts)) -> Judged {
+fn later(seconds: u32, change: impl FnOnce(&mut Facts)) -> Verdict {
     let mut facts = confirmed();
     change(&mut facts);
     judge(ID, &facts, &View { now: NOW + seconds, ..view() })
@@ -33,22 +33,22 @@ const WAITS: [(&str, Change); 7] = [
 fn an_order_under_way_is_left_out_while_it_is_young() {
     for (what, change) in WAITS {
         let judged = later(5, change);
-        assert_eq!(judged, Judged::UnderWay { since: NOW - 10 }, "{what}");
+        assert_eq!(judged, Verdict::UnderWay { since: NOW - 10 }, "{what}");
     }
-    assert_eq!(later(9, |facts| facts.is_parked = true), Judged::UnderWay { since: NOW + 9 });
+    assert_eq!(later(9, |facts| facts.is_parked = true), Verdict::UnderWay { since: NOW + 9 });
 }
 
 #[test]
 fn what_is_overdue_is_stuck_and_says_for_how_long() {
     for (what, change) in WAITS.into_iter().take(6) {
-        let Judged::Settled(broken) = later(120, change) else { panic!("{what} is not overdue") };
+        let Verdict::Settled(broken) = later(120, change) else { panic!("{what} is not overdue") };
         let [(promise, words)] = broken.as_slice() else { panic!("{what}: {broken:?}") };
         assert_eq!(*promise, Promise::NothingStuck, "{what}");
         assert!(words.ends_with("130 s ago") || words.ends_with("120 s ago"), "{words}");
     }
     let (_, to_come) = WAITS[6];
-    assert_eq!(later(1_029, to_come), Judged::UnderWay { since: NOW - 10 });
-    assert!(matches!(later(1_031, to_come), Judged::Settled(_)));
+    assert_eq!(later(1_029, to_come), Verdict::UnderWay { since: NOW - 10 });
+    assert!(matches!(later(1_031, to_come), Verdict::Settled(_)));
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn a_hold_that_ran_out_and_was_not_said_to_is_stuck() {
         let reservation = facts.reservation.as_mut().unwrap();
         (reservation.hold, reservation.expires_at) = (Hold::Held, NOW);
     };
-    assert_eq!(later(29, held), Judged::UnderWay { since: NOW - 10 });
-    let Judged::Settled(broken) = later(31, held) else { panic!("the sweep is dead") };
+    assert_eq!(later(29, held), Verdict::UnderWay { since: NOW - 10 });
+    let Verdict::Settled(broken) = later(31, held) else { panic!("the sweep is dead") };
     assert_eq!(broken[0].0, Promise::NothingStuck);
 }
 
@@ -70,11 +70,11 @@ fn a_state_whose_event_is_in_no_outbox_is_stuck_unless_all_forget() {
     };
     let mut facts = confirmed();
     unsaid(&mut facts);
-    let Judged::Settled(broken) = judge(ID, &facts, &view()) else { panic!("nothing will come") };
+    let Verdict::Settled(broken) = judge(ID, &facts, &view()) else { panic!("nothing will come") };
     assert_eq!(broken[0].0, Promise::NothingStuck);
 
     // Of orders as old as this, the topic was trimmed, or made anew.
     let gone_before = [0, birth(ID) + 1, 0, 0];
     let judged = judge(ID, &facts, &View { gone_before, ..view() });
-    assert_eq!(judged, Judged::Settled(Vec::new()));
+    assert_eq!(judged, Verdict::Settled(Vec::new()));
 }
