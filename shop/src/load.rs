@@ -19,7 +19,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::book::{Ending, Next};
+use self::book::{OrderEnd, Next};
 pub use self::place::Plan;
 use self::place::Run;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
@@ -186,10 +186,10 @@ fn listen(run: &Run, consumer: &BaseConsumer, is_listening: &AtomicBool) {
 }
 
 /// Which order ended, and how. The first byte of the topic's message is the tag of its one member.
-fn ending_of(message: &BorrowedMessage<'_>) -> Option<(u128, Ending)> {
+fn ending_of(message: &BorrowedMessage<'_>) -> Option<(u128, OrderEnd)> {
     let ending = match message.payload()?.first()? {
-        0x1a => Ending::Confirmed,
-        0x22 => Ending::Cancelled,
+        0x1a => OrderEnd::Confirmed,
+        0x22 => OrderEnd::Cancelled,
         _ => return None,
     };
     Some((Uuid::try_parse_ascii(message.key()?).ok()?.as_u128(), ending))

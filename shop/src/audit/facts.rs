@@ -11,7 +11,7 @@ use crate::by_id::ById;
 
 /// How an order stands, as order-svc has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum OrderEnd {
     Open,
     Confirmed,
     Cancelled,
@@ -20,7 +20,7 @@ pub(super) enum Ending {
 /// An order as order-svc has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
-    pub(super) ending: Ending,
+    pub(super) ending: OrderEnd,
     pub(super) customer: u32,
     pub(super) total: Amount,
     /// How many pieces of which SKU.

@@ -10,7 +10,7 @@ mod waits;
 
 use super::birth;
 use super::check::Promise;
-use super::facts::{Ending, Facts, ORDERS, TOPICS, Told};
+use super::facts::{OrderEnd, Facts, ORDERS, TOPICS, Told};
 use super::interventions::Interventions;
 
 /// How far the services have read.
@@ -108,13 +108,13 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
     };
     let is_undone = order.is_stock_undone && agree::is_answered(order.undoing);
     match order.ending {
-        Ending::Open => {
+        OrderEnd::Open => {
             broken.push((Promise::NothingStuck, "open, and nothing is under way".into()));
         }
-        Ending::Cancelled if !is_undone => {
+        OrderEnd::Cancelled if !is_undone => {
             broken.push((Promise::NothingStuck, "compensating, and nothing is under way".into()));
         }
-        Ending::Confirmed | Ending::Cancelled => {
+        OrderEnd::Confirmed | OrderEnd::Cancelled => {
             agree::stock(facts, &order, &mut broken);
             agree::money(facts, &order, &mut broken);
             agree::told(facts, &order, &mut broken);

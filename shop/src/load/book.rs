@@ -13,7 +13,7 @@ use crate::by_id::ById;
 
 /// An order that was placed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Placed {
+pub(super) struct PlacedOrder {
     pub(super) intended: Instant,
     pub(super) kind: Kind,
     /// Warm-up is followed, and not counted.
@@ -22,7 +22,7 @@ pub(super) struct Placed {
 
 /// How an order ended, as its event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum OrderEnd {
     Confirmed,
     Cancelled,
 }
@@ -67,8 +67,8 @@ pub(super) struct Book {
 /// What one of the two sides has told.
 #[derive(Clone, Copy, Debug)]
 enum Half {
-    Placed(Placed),
-    Ended(Ending, Instant),
+    PlacedOrder(PlacedOrder),
+    Ended(OrderEnd, Instant),
 }
 
 impl Default for Book {
@@ -96,21 +96,21 @@ impl Default for Book {
 
 impl Book {
     /// The gateway took the order.
-    pub(super) fn accepted(&mut self, order: u128, placed: Placed, at: Instant) -> Next {
+    pub(super) fn accepted(&mut self, order: u128, placed: PlacedOrder, at: Instant) -> Next {
         if placed.counted {
             self.tally.accepted += 1;
             self.tally.accept.saturating_record(micros(at - placed.intended));
         }
         self.waiting += 1;
         self.waiting_counted += u64::from(placed.counted);
-        match self.halves.insert(order, Half::Placed(placed)) {
+        match self.halves.insert(order, Half::PlacedOrder(placed)) {
             Some(Half::Ended(ending, at)) => self.settle(order, placed, ending, at),
-            Some(Half::Placed(_)) | None => Next::Wait,
+            Some(Half::PlacedOrder(_)) | None => Next::Wait,
         }
     }
 
     /// The gateway, or who is behind it, said no.
-    pub(super) fn rejected(&mut self, placed: Placed, code: String) {
+    pub(super) fn rejected(&mut self, placed: PlacedOrder, code: String) {
         if placed.counted {
             self.tally.rejected += 1;
             *self.tally.refusals.entry(code).or_default() += 1;
@@ -118,15 +118,15 @@ impl Book {
     }
 
     /// Nobody knows whether the order was taken.
-    pub(super) fn failed(&mut self, placed: Placed) {
+    pub(super) fn failed(&mut self, placed: PlacedOrder) {
         self.tally.errors += u64::from(placed.counted);
     }
 
     /// An ending was read. Orders of others are remembered, for they may be ours before the answer
     /// is here.
-    pub(super) fn ended(&mut self, order: u128, ending: Ending, at: Instant) -> Next {
+    pub(super) fn ended(&mut self, order: u128, ending: OrderEnd, at: Instant) -> Next {
         match self.halves.get(&order) {
-            Some(Half::Placed(placed)) => self.settle(order, *placed, ending, at),
+            Some(Half::PlacedOrder(placed)) => self.settle(order, *placed, ending, at),
             Some(Half::Ended(..)) | None => {
                 self.halves.insert(order, Half::Ended(ending, at));
                 Next::Wait
@@ -134,10 +134,10 @@ impl Book {
         }
     }
 
-    fn settle(&mut self, order: u128, placed: Placed, ending: Ending, at: Instant) -> Next {
+    fn settle(&mut self, order: u128, placed: PlacedOrder, ending: OrderEnd, at: Instant) -> Next {
         match (placed.kind, ending) {
-            (Kind::CancelledAtOnce, Ending::Confirmed) => return Next::Wait,
-            (Kind::CancelledLater, Ending::Confirmed) => return Next::Cancel,
+            (Kind::CancelledAtOnce, OrderEnd::Confirmed) => return Next::Wait,
+            (Kind::CancelledLater, OrderEnd::Confirmed) => return Next::Cancel,
             _ => {}
         }
         self.halves.remove(&order);
@@ -147,8 +147,8 @@ impl Book {
             self.tally.end_to_end.saturating_record(micros(at - placed.intended));
             self.tally.last_end = Some(self.tally.last_end.map_or(at, |last| last.max(at)));
             match ending {
-                Ending::Confirmed => self.tally.confirmed += 1,
-                Ending::Cancelled => self.tally.cancelled += 1,
+                OrderEnd::Confirmed => self.tally.confirmed += 1,
+                OrderEnd::Cancelled => self.tally.cancelled += 1,
             }
         }
         Next::Over
@@ -166,7 +166,7 @@ impl Book {
 
     /// Those that have not ended, by their id.
     pub(super) fn missing(&self) -> impl Iterator<Item = u128> + '_ {
-        let placed = |(id, half): (&u128, &Half)| matches!(half, Half::Placed(_)).then_some(*id);
+        let placed = |(id, half): (&u128, &Half)| matches!(half, Half::PlacedOrder(_)).then_some(*id);
         self.halves.iter().filter_map(placed)
     }
 
@@ -183,17 +183,17 @@ fn micros(took: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn an_order(kind: Kind) -> Placed {
-        Placed { intended: Instant::now(), kind, counted: true }
+    fn an_order(kind: Kind) -> PlacedOrder {
+        PlacedOrder { intended: Instant::now(), kind, counted: true }
     }
 
     #[test]
     fn it_does_not_matter_which_side_tells_first() {
         let (mut book, now) = (Book::default(), Instant::now());
         assert_eq!(book.accepted(1, an_order(Kind::Happy), now), Next::Wait);
-        assert_eq!(book.ended(2, Ending::Confirmed, now), Next::Wait);
+        assert_eq!(book.ended(2, OrderEnd::Confirmed, now), Next::Wait);
         assert_eq!((book.waiting(), book.unfinished()), (1, 1));
-        assert_eq!(book.ended(1, Ending::Confirmed, now), Next::Over);
+        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), Next::Over);
         assert_eq!(book.accepted(2, an_order(Kind::Happy), now), Next::Over);
         assert_eq!((book.waiting(), book.tally().confirmed, book.tally().accepted), (0, 2, 2));
     }
@@ -201,9 +201,9 @@ mod tests {
     #[test]
     fn time_runs_from_the_intended_start() {
         let (mut book, start) = (Book::default(), Instant::now());
-        let placed = Placed { intended: start, kind: Kind::Happy, counted: true };
+        let placed = PlacedOrder { intended: start, kind: Kind::Happy, counted: true };
         book.accepted(1, placed, start + Duration::from_millis(300));
-        book.ended(1, Ending::Confirmed, start + Duration::from_millis(500));
+        book.ended(1, OrderEnd::Confirmed, start + Duration::from_millis(500));
         let tally = book.tally();
         assert!(tally.accept.max().abs_diff(300_000) < 300, "{}", tally.accept.max());
         assert!(tally.end_to_end.max().abs_diff(500_000) < 500, "{}", tally.end_to_end.max());
@@ -214,34 +214,34 @@ mod tests {
         let (mut book, now) = (Book::default(), Instant::now());
         book.accepted(1, an_order(Kind::CancelledAtOnce), now);
         book.accepted(2, an_order(Kind::CancelledLater), now);
-        assert_eq!(book.ended(1, Ending::Confirmed, now), Next::Wait);
-        assert_eq!(book.ended(2, Ending::Confirmed, now), Next::Cancel);
+        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), Next::Wait);
+        assert_eq!(book.ended(2, OrderEnd::Confirmed, now), Next::Cancel);
         assert_eq!(book.waiting(), 2);
-        assert_eq!(book.ended(1, Ending::Cancelled, now), Next::Over);
-        assert_eq!(book.ended(2, Ending::Cancelled, now), Next::Over);
+        assert_eq!(book.ended(1, OrderEnd::Cancelled, now), Next::Over);
+        assert_eq!(book.ended(2, OrderEnd::Cancelled, now), Next::Over);
         assert_eq!((book.waiting(), book.tally().cancelled, book.tally().confirmed), (0, 2, 0));
     }
 
     #[test]
     fn both_endings_may_be_read_before_the_answer() {
         let (mut book, now) = (Book::default(), Instant::now());
-        book.ended(1, Ending::Confirmed, now);
+        book.ended(1, OrderEnd::Confirmed, now);
         assert_eq!(book.accepted(1, an_order(Kind::CancelledLater), now), Next::Cancel);
         assert_eq!(book.waiting(), 1);
-        book.ended(2, Ending::Confirmed, now);
-        book.ended(2, Ending::Cancelled, now);
+        book.ended(2, OrderEnd::Confirmed, now);
+        book.ended(2, OrderEnd::Cancelled, now);
         assert_eq!(book.accepted(2, an_order(Kind::CancelledAtOnce), now), Next::Over);
     }
 
     #[test]
     fn warm_up_is_followed_but_not_counted() {
         let (mut book, now) = (Book::default(), Instant::now());
-        let placed = Placed { counted: false, ..an_order(Kind::Happy) };
+        let placed = PlacedOrder { counted: false, ..an_order(Kind::Happy) };
         book.accepted(1, placed, now);
         book.failed(placed);
         book.rejected(placed, "overloaded".into());
         assert_eq!((book.waiting(), book.unfinished()), (1, 0));
-        book.ended(1, Ending::Confirmed, now);
+        book.ended(1, OrderEnd::Confirmed, now);
         let tally = book.tally();
         assert_eq!((tally.accepted, tally.confirmed, tally.errors, tally.rejected), (0, 0, 0, 0));
         assert_eq!(tally.end_to_end.len(), 0);
@@ -251,7 +251,7 @@ mod tests {
     fn an_order_without_its_ending_is_named() {
         let (mut book, now) = (Book::default(), Instant::now());
         book.accepted(7, an_order(Kind::Happy), now);
-        book.ended(8, Ending::Confirmed, now);
+        book.ended(8, OrderEnd::Confirmed, now);
         assert_eq!(book.missing().collect::<Vec<_>>(), [7]);
         assert_eq!(book.unfinished(), 1);
     }

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::book::{Book, Next, Placed};
+use super::book::{Book, Next, PlacedOrder};
 use super::plan::{Extent, Kind, Mix, Pace, Popularity};
 use super::wire::{self, Connection};
 use crate::seed;
@@ -142,7 +142,7 @@ async fn work(run: Arc<Run>, worker: u64) {
         write_order(&mut body, &run.plan, kind, &mut rng);
         wire::request(&mut request, "POST /v1/orders", &run.plan.gateway, &body);
         let counted = intended >= run.counted_from();
-        let placed = Placed { intended, kind, counted };
+        let placed = PlacedOrder { intended, kind, counted };
         let answer = connection.send(&request).await;
         let order =
             answer.as_ref().ok().filter(|reply| reply.status == 201).and_then(|it| it.order);

@@ -109,16 +109,16 @@ fn list<V>(map: &BTreeMap<String, V>, show: impl Fn(&V) -> String) -> String {
 mod tests {
     use std::time::Instant;
 
-    use super::super::book::{Book, Ending, Placed};
+    use super::super::book::{Book, OrderEnd, PlacedOrder};
     use super::super::plan::Kind;
     use super::*;
 
     fn a_report() -> Report {
         let (mut book, start) = (Book::default(), Instant::now());
-        let placed = Placed { intended: start, kind: Kind::Happy, counted: true };
+        let placed = PlacedOrder { intended: start, kind: Kind::Happy, counted: true };
         for order in 0..100 {
             book.accepted(order, placed, start + Duration::from_millis(5));
-            book.ended(order, Ending::Confirmed, start + Duration::from_millis(20));
+            book.ended(order, OrderEnd::Confirmed, start + Duration::from_millis(20));
         }
         book.rejected(placed, "overloaded".into());
         let cpu = BTreeMap::from([("gateway".to_owned(), 0.5)]);

@@ -3,7 +3,7 @@
 use super::super::check::Promise;
 use super::super::content::TERMS;
 use super::super::facts::{
-    CANCELLATION, CONFIRMATION, DUE, Ending, Facts, Hold, NOTIFICATIONS, ORDERS, Order, PAYMENTS,
+    CANCELLATION, CONFIRMATION, DUE, OrderEnd, Facts, Hold, NOTIFICATIONS, ORDERS, Order, PAYMENTS,
     Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS, Undoing,
 };
 use super::super::interventions::MessageRef;
@@ -56,12 +56,12 @@ pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Findings) {
         }
     };
     expect("OrderPlaced", tag::PLACED, 1);
-    expect("OrderCancelled", tag::CANCELLED, u8::from(order.ending == Ending::Cancelled));
+    expect("OrderCancelled", tag::CANCELLED, u8::from(order.ending == OrderEnd::Cancelled));
     match order.ending {
-        Ending::Open => expect("OrderConfirmed", tag::CONFIRMED, 0),
-        Ending::Confirmed => expect("OrderConfirmed", tag::CONFIRMED, 1),
+        OrderEnd::Open => expect("OrderConfirmed", tag::CONFIRMED, 0),
+        OrderEnd::Confirmed => expect("OrderConfirmed", tag::CONFIRMED, 1),
         // A confirmed order may be cancelled afterwards.
-        Ending::Cancelled => {
+        OrderEnd::Cancelled => {
             expect(
                 "OrderConfirmed",
                 tag::CONFIRMED,
@@ -79,7 +79,7 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
             broken.push((promise, format!("{what} {found} times, not {wanted}")));
         }
     };
-    let is_cancelled = order.ending == Ending::Cancelled;
+    let is_cancelled = order.ending == OrderEnd::Cancelled;
     let both = Promise::CompensatedOnce;
     let released = times(STOCK, tag::RELEASED);
     expect(both, "StockReleased", released.into(), u32::from(is_cancelled));
@@ -159,9 +159,9 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
 pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Findings) {
     let hold = facts.reservation.map(|reservation| reservation.hold);
     let fits = match order.ending {
-        Ending::Confirmed => hold == Some(Hold::Sold),
-        Ending::Cancelled => hold == Some(Hold::Released),
-        Ending::Open => true,
+        OrderEnd::Confirmed => hold == Some(Hold::Sold),
+        OrderEnd::Cancelled => hold == Some(Hold::Released),
+        OrderEnd::Open => true,
     };
     if !fits {
         broken.push((Promise::StockAgrees, format!("{:?}, its pieces {hold:?}", order.ending)));
@@ -177,7 +177,7 @@ pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Findings) {
 /// Paid in full where confirmed; where cancelled, nothing is kept: here and in the provider's own
 /// books.
 pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Findings) {
-    let wanted = if order.ending == Ending::Confirmed { order.total.sum } else { 0 };
+    let wanted = if order.ending == OrderEnd::Confirmed { order.total.sum } else { 0 };
     let payment = facts.payment;
     let kept = payment.map_or(0, |it| it.captured.unwrap_or_default() - it.refunded);
     if kept != wanted {
@@ -227,9 +227,9 @@ fn provider(facts: &Facts, order: &Order, broken: &mut Findings) {
 pub(super) fn told(facts: &Facts, order: &Order, broken: &mut Findings) {
     let notices = facts.notices.unwrap_or_default();
     let is_told = match order.ending {
-        Ending::Confirmed => notices.told[CONFIRMATION] > 0,
-        Ending::Cancelled => notices.told[CANCELLATION] > 0,
-        Ending::Open => true,
+        OrderEnd::Confirmed => notices.told[CONFIRMATION] > 0,
+        OrderEnd::Cancelled => notices.told[CANCELLATION] > 0,
+        OrderEnd::Open => true,
     };
     if !is_told {
         broken.push((Promise::CustomersTold, format!("{:?}, and nobody was told", order.ending)));

@@ -39,7 +39,7 @@ fn told(events: &[usize]) -> Told {
 fn confirmed() -> Facts {
     Facts {
         order: Some(Order {
-            ending: Ending::Confirmed,
+            ending: OrderEnd::Confirmed,
             customer: 1,
             total: Amount { sum: 599_800, currency: USD },
             basket: 2,
@@ -100,7 +100,7 @@ fn confirmed() -> Facts {
 fn cancelled() -> Facts {
     let mut facts = confirmed();
     change_order(&mut facts, |order| {
-        order.ending = Ending::Cancelled;
+        order.ending = OrderEnd::Cancelled;
         (order.is_stock_undone, order.undoing) = (true, Undoing::Refunded);
         (order.version, order.heard, order.events) = (3, [2, 2, 3], 10);
     });
@@ -164,7 +164,7 @@ fn orders_that_ended_well_are_well() {
 #[test]
 fn an_order_that_nothing_will_end_is_stuck() {
     let stuck = planted(confirmed(), |facts| {
-        change_order(facts, |order| order.ending = Ending::Open);
+        change_order(facts, |order| order.ending = OrderEnd::Open);
         facts.said[ORDERS] = told(&[tag::PLACED, tag::AWAITING]);
         facts.notices.as_mut().unwrap().told = [1, 0, 0, 0];
     });

@@ -4,7 +4,7 @@
 //! their own time, and then half a minute for the sweep. A call and a delivery are somebody's until
 //! the lease ends; a minute later somebody else must have taken them on.
 
-use super::super::facts::{Ending, Facts, Hold, TOPICS};
+use super::super::facts::{OrderEnd, Facts, Hold, TOPICS};
 use super::{View, counted};
 
 const MESSAGE_SECONDS: u32 = 60;
@@ -65,7 +65,7 @@ pub(super) fn overdue(id: u128, facts: &Facts, view: &View) -> Waits {
             waits.take(until, until, now, what);
         }
     }
-    if let Some(order) = facts.order.filter(|it| it.ending == Ending::Open && it.due_at > 0) {
+    if let Some(order) = facts.order.filter(|it| it.ending == OrderEnd::Open && it.due_at > 0) {
         let by = order.due_at.saturating_add(SWEEP_SECONDS);
         let what = || "its deadline passed".to_owned();
         let since = if now > by { order.due_at } else { since(order.due_at) };

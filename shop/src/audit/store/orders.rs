@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
-use crate::audit::facts::{Ending, Order, Orders, Undoing};
+use crate::audit::facts::{OrderEnd, Order, Orders, Undoing};
 use crate::audit::history::HistoryRow;
 use crate::audit::tag;
 
@@ -80,13 +80,13 @@ struct OrderRow {
 impl OrderRow {
     fn order(&self) -> anyhow::Result<Order> {
         let ending = match self.status.as_str() {
-            "pending" | "payment_pending" | "paid" => Ending::Open,
-            "confirmed" | "shipped" | "delivered" => Ending::Confirmed,
-            "cancelled" => Ending::Cancelled,
+            "pending" | "payment_pending" | "paid" => OrderEnd::Open,
+            "confirmed" | "shipped" | "delivered" => OrderEnd::Confirmed,
+            "cancelled" => OrderEnd::Cancelled,
             other => anyhow::bail!("order-svc knows a status {other}, the audit does not"),
         };
         let undoing = match self.undone.as_deref() {
-            None if ending == Ending::Cancelled => Undoing::Owed,
+            None if ending == OrderEnd::Cancelled => Undoing::Owed,
             None => Undoing::NotAsked,
             Some("voided") => Undoing::Voided,
             Some("refunded") => Undoing::Refunded,

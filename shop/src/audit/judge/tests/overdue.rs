@@ -22,10 +22,10 @@ const WAITS: [(&str, Change); 7] = [
     ("the provider", |facts| change_payment(facts, |it| it.call_until = NOW)),
     ("a delivery", |facts| facts.notices.as_mut().unwrap().delivery_until = NOW),
     ("a deadline", |facts| {
-        change_order(facts, |order| (order.ending, order.due_at) = (Ending::Open, NOW));
+        change_order(facts, |order| (order.ending, order.due_at) = (OrderEnd::Open, NOW));
     }),
     ("a deadline to come", |facts| {
-        change_order(facts, |order| (order.ending, order.due_at) = (Ending::Open, NOW + 1_000));
+        change_order(facts, |order| (order.ending, order.due_at) = (OrderEnd::Open, NOW + 1_000));
     }),
 ];
 
@@ -54,7 +54,7 @@ fn what_is_overdue_is_stuck_and_says_for_how_long() {
 #[test]
 fn a_hold_that_ran_out_and_was_not_said_to_is_stuck() {
     let held = |facts: &mut Facts| {
-        change_order(facts, |order| (order.ending, order.due_at) = (Ending::Open, NOW + 9_999));
+        change_order(facts, |order| (order.ending, order.due_at) = (OrderEnd::Open, NOW + 9_999));
         let reservation = facts.reservation.as_mut().unwrap();
         (reservation.hold, reservation.expires_at) = (Hold::Held, NOW);
     };

@@ -132,7 +132,7 @@ async fn orders_are_read_with_their_ending() {
     let mut read = Orders::default();
     orders::orders(&mut tables.db, None, &mut read, &mut |_, _| {}).await.unwrap();
     let order = read.of(id()).order.unwrap();
-    assert_eq!((order.ending, order.total.sum, order.due_at > 0), (Ending::Open, 599_800, true));
+    assert_eq!((order.ending, order.total.sum, order.due_at > 0), (OrderEnd::Open, 599_800, true));
     assert_eq!((order.version, order.heard, order.events), (2, [1, 0, 0], 3));
     assert_eq!(*read.of(8), Facts::default());
 }
