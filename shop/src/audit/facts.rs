@@ -28,7 +28,7 @@ pub(super) struct Order {
     pub(super) revision: u32,
     /// Of a cancelled order: whether stock has answered, and what payment has.
     pub(super) is_stock_undone: bool,
-    pub(super) undoing: Undoing,
+    pub(super) undoing: CompensationState,
     /// When a deadline will end it if nothing else does.
     pub(super) due_at: u32,
     pub(super) is_deferred: bool,
@@ -66,7 +66,7 @@ pub(super) struct Reservation {
 
 /// How a cancelled order was answered by payment-svc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Undoing {
+pub(super) enum CompensationState {
     NotAsked,
     Owed,
     Voided,
@@ -86,7 +86,7 @@ pub(super) struct Payment {
     pub(super) refunds: u32,
     /// Whether it went through the provider, not through an account.
     pub(super) is_by_card: bool,
-    pub(super) undoing: Undoing,
+    pub(super) undoing: CompensationState,
     /// Until when the provider is asked by somebody; 0 when it is not asked.
     pub(super) call_until: u32,
     /// Whether money of the account is still held for the order.
@@ -163,7 +163,7 @@ pub(super) struct MessageFacts {
 
 /// What one topic holds about an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct TopicFacts {
     /// The highest version.
     pub(super) version: u32,
     /// How often each event was said, its last version and the sum of what it said, by the number
@@ -181,7 +181,7 @@ pub(super) struct Told {
     pub(super) is_trimmed: bool,
 }
 
-impl Told {
+impl TopicFacts {
     /// An event was read; `is_new` unless it is a repetition.
     pub(super) fn message(&mut self, heard: &MessageFacts, is_new: bool) {
         (self.partition, self.offset, self.at) = (heard.partition, heard.offset, heard.at);
@@ -208,7 +208,7 @@ pub(super) struct Facts {
     pub(super) payment: Option<Payment>,
     pub(super) notices: Option<Notices>,
     pub(super) provider: Provider,
-    pub(super) said: [Told; 4],
+    pub(super) said: [TopicFacts; 4],
     /// The rows of its history, and what the topics say that they are: sums.
     pub(super) history: u64,
     pub(super) told_history: u64,

@@ -10,7 +10,7 @@ mod waits;
 
 use super::birth;
 use super::check::Promise;
-use super::facts::{OrderEnd, Facts, ORDERS, TOPICS, Told};
+use super::facts::{OrderEnd, Facts, ORDERS, TOPICS, TopicFacts};
 use super::interventions::Interventions;
 
 /// How far the services have read.
@@ -43,7 +43,7 @@ pub(super) struct View {
 
 impl View {
     /// Whether a topic tells nothing of an order any more because it forgets.
-    fn is_gone(&self, topic: usize, order: u128, told: &Told) -> bool {
+    fn is_gone(&self, topic: usize, order: u128, told: &TopicFacts) -> bool {
         told.version == 0 && birth(order) < self.gone_before[topic]
     }
 }

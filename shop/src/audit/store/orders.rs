@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
-use crate::audit::facts::{OrderEnd, Order, Orders, Undoing};
+use crate::audit::facts::{OrderEnd, Order, Orders, CompensationState};
 use crate::audit::history::HistoryRow;
 use crate::audit::tag;
 
@@ -86,10 +86,10 @@ impl OrderRow {
             other => anyhow::bail!("order-svc knows a status {other}, the audit does not"),
         };
         let undoing = match self.undone.as_deref() {
-            None if ending == OrderEnd::Cancelled => Undoing::Owed,
-            None => Undoing::NotAsked,
-            Some("voided") => Undoing::Voided,
-            Some("refunded") => Undoing::Refunded,
+            None if ending == OrderEnd::Cancelled => CompensationState::Owed,
+            None => CompensationState::NotAsked,
+            Some("voided") => CompensationState::Voided,
+            Some("refunded") => CompensationState::Refunded,
             Some(other) => anyhow::bail!("order-svc knows an undoing {other}, the audit does not"),
         };
         let pieces = self.lines.iter();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents};
-use crate::audit::facts::{Orders, Payment, Undoing};
+use crate::audit::facts::{Orders, Payment, CompensationState};
 use crate::audit::tag;
 
 /// Reads the payments of orders; `each` is given every order's count of events.
@@ -81,10 +81,10 @@ struct PaymentRow {
 impl PaymentRow {
     fn payment(&self) -> anyhow::Result<Payment> {
         let undoing = match self.undoing.as_str() {
-            "not_asked" => Undoing::NotAsked,
-            "owed" => Undoing::Owed,
-            "voided" => Undoing::Voided,
-            "refunded" => Undoing::Refunded,
+            "not_asked" => CompensationState::NotAsked,
+            "owed" => CompensationState::Owed,
+            "voided" => CompensationState::Voided,
+            "refunded" => CompensationState::Refunded,
             other => anyhow::bail!("payment-svc knows an undoing {other}, the audit does not"),
         };
         Ok(Payment {

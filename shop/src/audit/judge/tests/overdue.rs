@@ -66,7 +66,7 @@ fn a_hold_that_ran_out_and_was_not_said_to_is_stuck() {
 #[test]
 fn a_state_whose_event_is_in_no_outbox_is_stuck_unless_all_forget() {
     let unsaid = |facts: &mut Facts| {
-        facts.said[STOCK] = Told::default();
+        facts.said[STOCK] = TopicFacts::default();
     };
     let mut facts = confirmed();
     unsaid(&mut facts);
