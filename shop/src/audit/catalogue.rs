@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::check::{Checks, Promise};
 use super::messages::Last;
-use super::said::{Said, number_of_name};
+use super::said::{TopicContents, number_of_name};
 use super::store::{self, orders::ProductRow};
 use super::{now, read};
 use crate::Stack;
@@ -19,7 +19,7 @@ const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
 /// Each product against the outbox of its own snapshot, and against what was said of it at last.
-pub(super) fn said(products: &[ProductRow], said: &Said, last: &Last, checks: &mut Checks) {
+pub(super) fn said(products: &[ProductRow], said: &TopicContents, last: &Last, checks: &mut Checks) {
     for ProductRow { sku, version, content } in products {
         checks.looked(Promise::VersionsAgree, 1);
         let number = number_of_name(sku.as_bytes());
@@ -40,7 +40,7 @@ pub(super) fn said(products: &[ProductRow], said: &Said, last: &Last, checks: &m
 }
 
 /// What order-svc has heard of each product against the product.
-pub(super) async fn seen(stack: &Stack, said: &Said, checks: &mut Checks) -> anyhow::Result<()> {
+pub(super) async fn seen(stack: &Stack, said: &TopicContents, checks: &mut Checks) -> anyhow::Result<()> {
     let mut owner = read::connect(stack, "stock").await?;
     let mut reader = read::connect(stack, "orders").await?;
     let mut wrong = Vec::new();
@@ -69,7 +69,7 @@ pub(super) async fn seen(stack: &Stack, said: &Said, checks: &mut Checks) -> any
 pub(super) fn differences(
     products: &[ProductRow],
     seen: Vec<ProductRow>,
-    said: &Said,
+    said: &TopicContents,
     now: u32,
 ) -> Vec<String> {
     let mut seen: HashMap<String, (i64, u32)> =

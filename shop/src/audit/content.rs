@@ -11,7 +11,7 @@ use proto::Event;
 use proto::money::Money;
 use proto::notifications::notification_event::Event as Notification;
 use proto::orders::{
-    CancelReason, Line, PaymentMethod, Terms, order_event, order_event::Event as Said,
+    CancelReason, Line, PaymentMethod, Terms, order_event, order_event::Event as TopicContents,
 };
 use proto::payments::{DeclineCode, payment_event::Event as Payment};
 use proto::stock::{Allocation, stock_event::Event as Stock};
@@ -187,25 +187,25 @@ pub(super) fn of(event: &Event) -> (u32, u32) {
 
 fn of_order(event: &order_event::Event) -> (u32, u32) {
     match event {
-        Said::OrderPlaced(it) => {
+        TopicContents::OrderPlaced(it) => {
             let total = Amount::from(&it.total);
             let placed = ordered(&it.customer_id, it.revision, total, said_lines(&it.lines));
             (placed, terms_of(it.terms.as_ref()))
         }
-        Said::OrderConfirmed(it) => {
+        TopicContents::OrderConfirmed(it) => {
             let total = Amount::from(&it.total);
             (ordered(&it.customer_id, it.revision, total, said_lines(&it.lines)), 0)
         }
-        Said::OrderAwaitingPayment(it) => {
+        TopicContents::OrderAwaitingPayment(it) => {
             let pay_by = chassis::clock::parse(&it.pay_by);
             let pay_by = pay_by.map_or(0, micros);
             (awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by), 0)
         }
-        Said::OrderCancelled(it) => {
+        TopicContents::OrderCancelled(it) => {
             let total = Amount::from(&it.total);
             (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
         }
-        Said::OrderAmended(_) | Said::OrderShipped(_) | Said::OrderDelivered(_) => (0, 0),
+        TopicContents::OrderAmended(_) | TopicContents::OrderShipped(_) | TopicContents::OrderDelivered(_) => (0, 0),
     }
 }
 
@@ -309,20 +309,20 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
     event.encode()
 }
 
-fn strip_order(said: &mut Said) {
+fn strip_order(said: &mut TopicContents) {
     let (order, customer) = match said {
-        Said::OrderPlaced(it) => {
+        TopicContents::OrderPlaced(it) => {
             // How it is to be paid is all that the timeline shows of the terms.
             it.terms =
                 it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
             (&mut it.order_id, &mut it.customer_id)
         }
-        Said::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
-        Said::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
-        Said::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
-        Said::OrderAmended(it) => (&mut it.order_id, &mut it.customer_id),
-        Said::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
-        Said::OrderDelivered(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderAmended(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderDelivered(it) => (&mut it.order_id, &mut it.customer_id),
     };
     order.clear();
     customer.clear();

@@ -13,7 +13,7 @@ use super::history;
 use super::inbox::{self, Inboxes};
 use super::interventions::Interventions;
 use super::judge::View;
-use super::said::{Place, Said};
+use super::said::{Place, TopicContents};
 use super::topics::Topic;
 use crate::by_id::ById;
 use crate::{Stack, terminal};
@@ -32,7 +32,7 @@ pub(super) struct Listener<'a> {
 /// to have forgotten it; 0 if it forgets nothing.
 pub(super) fn read(
     topic: &mut Topic,
-    said: &mut Said,
+    said: &mut TopicContents,
     orders: &mut Orders,
     listener: &Listener<'_>,
     checks: &mut Checks,
@@ -157,7 +157,7 @@ pub(super) type Last = ById<(i64, u32)>;
 /// Reads the catalogue.
 pub(super) fn catalogue(
     stack: &Stack,
-    said: &mut Said,
+    said: &mut TopicContents,
     incarnations: i32,
     checks: &mut Checks,
 ) -> anyhow::Result<Last> {

@@ -20,7 +20,7 @@ use super::inbox::Inboxes;
 use super::interventions::{Interventions, MessageRef};
 use super::judge::{self, View};
 use super::messages::{self, Listener};
-use super::said::{Event, Said, Shipped};
+use super::said::{Event, TopicContents, Publication};
 use super::store::{self, Each, Which};
 use super::topics::Topic;
 use super::{birth, catalogue, whole};
@@ -30,8 +30,8 @@ use crate::{Home, Stack, terminal};
 
 /// What the outbox of one database says.
 struct Outbox {
-    said: Said,
-    catalogue: Said,
+    said: TopicContents,
+    catalogue: TopicContents,
     /// No leaf has been dropped: whatever was said is in it.
     is_whole: bool,
     /// When its oldest row was written, in seconds.
@@ -205,8 +205,8 @@ async fn outbox(
 ) -> anyhow::Result<Outbox> {
     let is_whole = store::mailbox::outbox_is_whole(db).await?;
     let mut outbox = Outbox {
-        said: Said::on(TOPICS[at], false, is_whole),
-        catalogue: Said::on(topic::CATALOGUE, true, is_whole),
+        said: TopicContents::on(TOPICS[at], false, is_whole),
+        catalogue: TopicContents::on(topic::CATALOGUE, true, is_whole),
         is_whole,
         oldest: u32::MAX,
     };
@@ -216,9 +216,9 @@ async fn outbox(
         let kind = kind.with_context(|| format!("no event has the number {}", row.type_number))?;
         let is_catalogue = kind.topic == topic::CATALOGUE;
         let shipped = match row.is_shipped {
-            false => Shipped::NotYet,
-            true if is_trimmed && !is_catalogue => Shipped::LongAgo,
-            true => Shipped::Yes,
+            false => Publication::NotYet,
+            true if is_trimmed && !is_catalogue => Publication::LongAgo,
+            true => Publication::Yes,
         };
         let written = u32::try_from(row.created_at.unix_timestamp()).unwrap_or_default();
         outbox.oldest = outbox.oldest.min(written);

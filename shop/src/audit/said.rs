@@ -41,7 +41,7 @@ pub(super) struct Place {
 
 /// All that was said on one topic.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct TopicContents {
     topic: &'static str,
     /// Only the last event of a key is sure to be there.
     is_compacted: bool,
@@ -69,14 +69,14 @@ struct Chain {
     outbox_at: u32,
 }
 
-impl Said {
+impl TopicContents {
     pub(super) fn on(topic: &'static str, is_compacted: bool, is_whole: bool) -> Self {
         let (chains, names) = (ById::default(), HashMap::new());
         Self { topic, is_compacted, is_whole, chains, names }
     }
 
     /// A row of the outbox; rows come in the order of their positions.
-    pub(super) fn row(&mut self, event: Event<'_>, shipped: Shipped, checks: &mut Checks) {
+    pub(super) fn row(&mut self, event: Event<'_>, shipped: Publication, checks: &mut Checks) {
         let number = self.number(event.key);
         let chain = self.chains.entry(number).or_default();
         let expected = if chain.first == 0 { event.version } else { chain.end() };
@@ -97,9 +97,9 @@ impl Said {
         }
         chain.hashes.push(hash(event));
         chain.outbox_at = u32::try_from(event.at / 1_000_000).unwrap_or_default();
-        if shipped != Shipped::NotYet {
+        if shipped != Publication::NotYet {
             chain.shipped = event.version;
-            chain.may_be_gone = shipped == Shipped::LongAgo;
+            chain.may_be_gone = shipped == Publication::LongAgo;
             checks.looked(Promise::OutboxInKafka, 1);
         }
     }
@@ -152,8 +152,8 @@ impl Said {
     }
 
     /// The highest version in the outbox, and the highest in Kafka.
-    pub(super) fn reached(&self, key: u128) -> Reached {
-        self.chains.get(&key).map_or_else(Reached::default, |chain| Reached {
+    pub(super) fn reached(&self, key: u128) -> KeyProgress {
+        self.chains.get(&key).map_or_else(KeyProgress::default, |chain| KeyProgress {
             outbox: if chain.first == 0 { 0 } else { chain.end() - 1 },
             kafka: (chain.next - 1).max(0),
             outbox_at: chain.outbox_at,
@@ -189,7 +189,7 @@ pub(super) fn number_of_name(name: &[u8]) -> u128 {
 
 /// Whether an outbox row has reached Kafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shipped {
+pub(super) enum Publication {
     NotYet,
     Yes,
     /// And Kafka may have forgotten it by now.
@@ -198,7 +198,7 @@ pub(super) enum Shipped {
 
 /// How far a key has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reached {
+pub(super) struct KeyProgress {
     pub(super) outbox: i64,
     pub(super) kafka: i64,
     /// When the last row of the outbox was written, in seconds; 0 if there is none.

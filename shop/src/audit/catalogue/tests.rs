@@ -3,17 +3,17 @@
 use proto::topic;
 
 use super::*;
-use crate::audit::said::{Event, Shipped};
+use crate::audit::said::{Event, Publication};
 
 const NOW: u32 = 1_800_000_000;
 
 /// A catalogue in which this version of the mug was said so many seconds ago.
-fn spoken(version: i64, seconds_ago: u32) -> Said {
-    let mut said = Said::on(topic::CATALOGUE, true, false);
+fn spoken(version: i64, seconds_ago: u32) -> TopicContents {
+    let mut said = TopicContents::on(topic::CATALOGUE, true, false);
     let at = i64::from(NOW - seconds_ago) * 1_000_000;
     let (id, trace) = (uuid::Uuid::nil(), None);
     let event = Event { key: b"mug", version, id, number: 81, at, trace, payload: b"" };
-    said.row(event, Shipped::Yes, &mut Checks::default());
+    said.row(event, Publication::Yes, &mut Checks::default());
     said
 }
 
@@ -40,7 +40,7 @@ fn a_read_model_that_is_stale_or_wrong_is_found() {
     assert_eq!(differences(&[mug(3, 1)], Vec::new(), &old, NOW).len(), 1);
     assert_eq!(differences(&[], vec![mug(1, 1)], &old, NOW).len(), 1);
     // Nothing in the outbox: it was said long ago.
-    let silent = Said::on(topic::CATALOGUE, true, false);
+    let silent = TopicContents::on(topic::CATALOGUE, true, false);
     assert_eq!(differences(&[mug(3, 1)], vec![mug(2, 1)], &silent, NOW).len(), 1);
 }
 

@@ -7,21 +7,21 @@ const KEY: &[u8] = b"01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f";
 const THERE: Place = Place { partition: 3, is_trimmed: false };
 
 struct Topic {
-    said: Said,
+    said: TopicContents,
     checks: Checks,
 }
 
 impl Topic {
     fn new() -> Self {
-        Self { said: Said::on("shop.orders.v1", false, true), checks: Checks::default() }
+        Self { said: TopicContents::on("shop.orders.v1", false, true), checks: Checks::default() }
     }
 
     /// Of which rows have left the outbox.
     fn without_its_first_rows() -> Self {
-        Self { said: Said::on("shop.orders.v1", false, false), checks: Checks::default() }
+        Self { said: TopicContents::on("shop.orders.v1", false, false), checks: Checks::default() }
     }
 
-    fn row(mut self, version: i64, shipped: Shipped) -> Self {
+    fn row(mut self, version: i64, shipped: Publication) -> Self {
         self.said.row(event(version), shipped, &mut self.checks);
         self
     }
@@ -48,42 +48,42 @@ fn event(version: i64) -> Event<'static> {
 
 #[test]
 fn what_was_said_and_shipped_in_order_is_well() {
-    let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).row(3, Shipped::NotYet);
+    let topic = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::NotYet);
     let topic = topic.message(1).message(2);
     let key = Uuid::try_parse_ascii(KEY).unwrap().as_u128();
-    assert_eq!(topic.said.reached(key), Reached { outbox: 3, kafka: 2, outbox_at: 5 });
+    assert_eq!(topic.said.reached(key), KeyProgress { outbox: 3, kafka: 2, outbox_at: 5 });
     assert_eq!(topic.broken(), []);
 }
 
 #[test]
 fn redelivered_runs_are_no_gap() {
-    let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes);
+    let topic = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes);
     assert_eq!(topic.message(1).message(2).message(1).message(2).broken(), []);
 }
 
 #[test]
 fn an_event_that_was_shipped_and_is_nowhere_is_found() {
-    assert_eq!(Topic::new().row(1, Shipped::Yes).broken(), [Promise::OutboxInKafka]);
-    let last = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).message(1);
+    assert_eq!(Topic::new().row(1, Publication::Yes).broken(), [Promise::OutboxInKafka]);
+    let last = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).message(1);
     assert_eq!(last.broken(), [Promise::OutboxInKafka]);
 }
 
 #[test]
 fn what_is_not_shipped_yet_is_not_missed() {
-    assert_eq!(Topic::new().row(1, Shipped::NotYet).broken(), []);
+    assert_eq!(Topic::new().row(1, Publication::NotYet).broken(), []);
 }
 
 #[test]
 fn what_retention_removed_is_not_missed() {
-    assert_eq!(Topic::new().row(1, Shipped::LongAgo).broken(), []);
+    assert_eq!(Topic::new().row(1, Publication::LongAgo).broken(), []);
     let trimmed = Place { is_trimmed: true, ..THERE };
-    let rest = Topic::new().row(1, Shipped::LongAgo).row(2, Shipped::LongAgo);
+    let rest = Topic::new().row(1, Publication::LongAgo).row(2, Publication::LongAgo);
     assert_eq!(rest.message_at(event(2), trimmed).broken(), []);
 }
 
 #[test]
 fn a_gap_is_found_and_an_event_in_it_is_lost() {
-    let topic = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes).row(3, Shipped::Yes);
+    let topic = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::Yes);
     let broken = topic.message(1).message(3).broken();
     assert_eq!(broken, [Promise::OutboxInKafka, Promise::VersionsGapFree]);
 }
@@ -96,7 +96,7 @@ fn a_key_that_does_not_begin_with_its_first_event_is_found() {
 #[test]
 fn another_content_under_the_same_version_is_found() {
     let other = Event { payload: b"other", ..event(1) };
-    let broken = Topic::new().row(1, Shipped::Yes).message_at(other, THERE).broken();
+    let broken = Topic::new().row(1, Publication::Yes).message_at(other, THERE).broken();
     assert_eq!(broken, [Promise::DuplicatesIdentical]);
     let broken = Topic::new().message(1).message_at(other, THERE).broken();
     assert_eq!(broken, [Promise::DuplicatesIdentical]);
@@ -113,25 +113,25 @@ fn another_envelope_than_the_outbox_has_is_found() {
         Event { trace: Some([7; 25]), ..event(1) },
     ];
     for other in others {
-        let broken = Topic::new().row(1, Shipped::Yes).message_at(other, THERE).broken();
+        let broken = Topic::new().row(1, Publication::Yes).message_at(other, THERE).broken();
         assert_eq!(broken, [Promise::DuplicatesIdentical]);
     }
 }
 
 #[test]
 fn a_topic_that_was_made_anew_and_replayed_is_well() {
-    let rows = || Topic::without_its_first_rows().row(3, Shipped::Yes).row(4, Shipped::Yes);
+    let rows = || Topic::without_its_first_rows().row(3, Publication::Yes).row(4, Publication::Yes);
     assert_eq!(rows().message(3).message(4).broken(), []);
     assert_eq!(rows().message(4).broken(), [Promise::OutboxInKafka, Promise::VersionsGapFree]);
     assert_eq!(rows().broken(), [Promise::OutboxInKafka]);
-    let whole = Topic::new().row(1, Shipped::Yes).row(2, Shipped::Yes);
+    let whole = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes);
     let replayed = whole.message(1).message(2).message(1).message(2);
     assert_eq!(replayed.message(1).message(2).broken(), []);
 }
 
 #[test]
 fn what_somebody_put_there_by_hand_is_told_from_what_was_said() {
-    let topic = Topic::new().row(1, Shipped::Yes);
+    let topic = Topic::new().row(1, Publication::Yes);
     let order = Uuid::try_parse_ascii(KEY).unwrap().as_u128();
     assert!(topic.said.is_genuine(order, event(1)));
     assert!(topic.said.is_genuine(order, event(7)));
@@ -147,18 +147,18 @@ fn a_key_on_two_partitions_is_found() {
 
 #[test]
 fn an_outbox_that_jumps_is_found() {
-    let broken = Topic::new().row(1, Shipped::NotYet).row(3, Shipped::NotYet).broken();
+    let broken = Topic::new().row(1, Publication::NotYet).row(3, Publication::NotYet).broken();
     assert_eq!(broken, [Promise::VersionsAgree]);
 }
 
 #[test]
 fn compaction_leaves_gaps_but_not_before_the_last() {
     let compacted =
-        || Topic { said: Said::on("shop.catalogue.v1", true, true), checks: Checks::default() };
+        || Topic { said: TopicContents::on("shop.catalogue.v1", true, true), checks: Checks::default() };
     let sku = |version| Event { key: b"mug", ..event(version) };
     let said = |mut topic: Topic| {
         for version in 1..=3 {
-            topic.said.row(sku(version), Shipped::Yes, &mut topic.checks);
+            topic.said.row(sku(version), Publication::Yes, &mut topic.checks);
         }
         topic
     };
