@@ -141,7 +141,7 @@ pub(super) async fn again(
 }
 
 /// The databases in the order of [`TOPICS`], and how the states in each are read.
-const DATABASES: [(&str, Read); 4] = [
+const DATABASES: [(&str, ReadFn); 4] = [
     ("orders", |db, which, orders, each| Box::pin(store::orders::orders(db, which, orders, each))),
     ("stock", |db, which, orders, each| {
         Box::pin(store::stock::reservations(db, which, orders, each))
@@ -154,7 +154,7 @@ const DATABASES: [(&str, Read); 4] = [
     }),
 ];
 
-type Read = for<'a> fn(
+type ReadFn = for<'a> fn(
     &'a mut PgConnection,
     Which<'a>,
     &'a mut Orders,
