@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use self::book::{OrderEnd, Next};
 pub use self::place::Plan;
-use self::place::Run;
+use self::place::LoadRun;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{Percentiles, Report};
 use crate::{Home, Stack, follow, seed, terminal};
@@ -130,7 +130,7 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<Plan> {
 pub fn drive(plan: Plan, stack: &Stack) -> anyhow::Result<Report> {
     let endings = listen_from_now(&plan)?;
     let (cancels, to_cancel) = mpsc::unbounded_channel();
-    let run = Run::new(plan, cancels);
+    let run = LoadRun::new(plan, cancels);
     let is_listening = AtomicBool::new(true);
     // One thread places: waking another for every answer would cost more than the answer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -167,7 +167,7 @@ fn listen_from_now(plan: &Plan) -> anyhow::Result<BaseConsumer> {
     Ok(consumer)
 }
 
-fn listen(run: &Run, consumer: &BaseConsumer, is_listening: &AtomicBool) {
+fn listen(run: &LoadRun, consumer: &BaseConsumer, is_listening: &AtomicBool) {
     while is_listening.load(Ordering::Relaxed) {
         let mut message = consumer.poll(Duration::from_millis(20));
         let mut freed = 0;
@@ -196,7 +196,7 @@ fn ending_of(message: &BorrowedMessage<'_>) -> Option<(u128, OrderEnd)> {
 }
 
 /// Places, waits for the last endings, and sums up.
-async fn conduct(run: &Arc<Run>, stack: &Stack) -> Report {
+async fn conduct(run: &Arc<LoadRun>, stack: &Stack) -> Report {
     let began = Instant::now();
     let before = async {
         tokio::time::sleep_until(run.counted_from().into()).await;
@@ -234,7 +234,7 @@ async fn conduct(run: &Arc<Run>, stack: &Stack) -> Report {
 }
 
 #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
-fn progress(run: &Run, began: Instant) -> String {
+fn progress(run: &LoadRun, began: Instant) -> String {
     let started = run.started.load(Ordering::Relaxed);
     let book = run.book();
     let (tally, seconds) = (book.tally(), began.elapsed().as_secs_f64());

@@ -38,7 +38,7 @@ pub struct Plan {
 
 /// A run under way, shared by those who place, those who listen and those who show.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct LoadRun {
     pub(super) plan: Plan,
     pub(super) book: Mutex<Book>,
     pub(super) started: AtomicU64,
@@ -52,7 +52,7 @@ pub(super) struct Run {
     next: AtomicU64,
 }
 
-impl Run {
+impl LoadRun {
     pub(super) fn new(plan: Plan, cancels: mpsc::UnboundedSender<u128>) -> Arc<Self> {
         let places = match plan.pace {
             Pace::Closed { concurrency } => concurrency as usize,
@@ -124,7 +124,7 @@ impl Run {
 }
 
 /// Places everything the plan asks for; returns when the last answer is in.
-pub(super) async fn place(run: &Arc<Run>) {
+pub(super) async fn place(run: &Arc<LoadRun>) {
     let mut workers = JoinSet::new();
     for worker in 0..run.plan.pace.connections() {
         workers.spawn(work(Arc::clone(run), u64::from(worker)));
@@ -132,7 +132,7 @@ pub(super) async fn place(run: &Arc<Run>) {
     while workers.join_next().await.is_some() {}
 }
 
-async fn work(run: Arc<Run>, worker: u64) {
+async fn work(run: Arc<LoadRun>, worker: u64) {
     let mut rng = StdRng::seed_from_u64(run.plan.seed.wrapping_mul(1_000_003).wrapping_add(worker));
     let mut connection = Connection::to(&run.plan.gateway);
     let (mut body, mut request) = (String::with_capacity(256), Vec::with_capacity(512));
@@ -183,7 +183,7 @@ async fn pause(rng: &mut StdRng) {
 }
 
 /// Cancels every order that is named, until nobody names one any more.
-pub(super) async fn cancel_confirmed(run: Arc<Run>, mut orders: mpsc::UnboundedReceiver<u128>) {
+pub(super) async fn cancel_confirmed(run: Arc<LoadRun>, mut orders: mpsc::UnboundedReceiver<u128>) {
     let mut connection = Connection::to(&run.plan.gateway);
     while let Some(order) = orders.recv().await {
         cancel(&mut connection, &run.plan.gateway, Uuid::from_u128(order)).await;
@@ -261,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn an_open_loop_hands_out_every_start_once() {
         let extent = Extent::Lasting(Duration::from_millis(100));
-        let run = Run::new(a_plan(Pace::Open { rate: 100 }, extent), mpsc::unbounded_channel().0);
+        let run = LoadRun::new(a_plan(Pace::Open { rate: 100 }, extent), mpsc::unbounded_channel().0);
         let mut starts = Vec::new();
         while let Some(start) = run.next_start().await {
             starts.push(start);
@@ -273,14 +273,14 @@ mod tests {
     #[tokio::test]
     async fn a_closed_loop_ends_when_its_orders_never_do() {
         let pace = Pace::Closed { concurrency: 1 };
-        let run = Run::new(a_plan(pace, Extent::Orders(9)), mpsc::unbounded_channel().0);
+        let run = LoadRun::new(a_plan(pace, Extent::Orders(9)), mpsc::unbounded_channel().0);
         assert!(run.next_start().await.is_some());
         assert_eq!(run.next_start().await, None);
     }
 
     #[tokio::test]
     async fn a_closed_loop_waits_for_an_order_to_end() {
-        let run = Run::new(
+        let run = LoadRun::new(
             a_plan(Pace::Closed { concurrency: 2 }, Extent::Orders(9)),
             mpsc::unbounded_channel().0,
         );
