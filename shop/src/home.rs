@@ -29,7 +29,7 @@ pub enum Phase {
 
 /// A process as its supervisor last saw it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Running {
+pub struct ProcessState {
     pub name: String,
     pub pid: Option<u32>,
     pub port: u16,
@@ -47,7 +47,7 @@ pub struct Stack {
     pub data: PathBuf,
     /// Of every role in PostgreSQL: it keeps other users of this machine out.
     pub password: String,
-    pub processes: Vec<Running>,
+    pub processes: Vec<ProcessState>,
 }
 
 /// A service's database and the role that owns it.
@@ -212,7 +212,7 @@ impl Stack {
     }
 
     /// What runs under a name: its process id, and how often it was started again.
-    pub fn process(&self, name: &str) -> Option<&Running> {
+    pub fn process(&self, name: &str) -> Option<&ProcessState> {
         self.processes.iter().find(|process| process.name == name)
     }
 }

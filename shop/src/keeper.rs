@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::home::{Phase, Running};
+use crate::home::{Phase, ProcessState};
 use crate::progress::say;
 use crate::{Home, Stack, health};
 
@@ -175,11 +175,11 @@ impl Keeper {
     }
 }
 
-fn running<'a>(stack: &'a mut Stack, name: &str) -> &'a mut Running {
+fn running<'a>(stack: &'a mut Stack, name: &str) -> &'a mut ProcessState {
     let found = stack.processes.iter().position(|process| process.name == name);
     let at = found.unwrap_or_else(|| {
         let name = name.to_owned();
-        stack.processes.push(Running { name, pid: None, port: 0, restarts: 0 });
+        stack.processes.push(ProcessState { name, pid: None, port: 0, restarts: 0 });
         stack.processes.len() - 1
     });
     &mut stack.processes[at]

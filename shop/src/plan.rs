@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 
-use crate::home::{Phase, Running};
+use crate::home::{Phase, ProcessState};
 use crate::keeper::Spec;
 use crate::settings::{self, Overrides};
 use crate::{Home, Ports, Stack, processes};
@@ -71,7 +71,7 @@ impl Plan {
             Some(last) => (last.data, last.password),
             None => (data_folder(home)?, machine::random_word()),
         };
-        let process = |name: &str| Running {
+        let process = |name: &str| ProcessState {
             name: name.to_owned(),
             pid: None,
             port: ports.of(name).unwrap_or_default(),

@@ -13,7 +13,7 @@ use backends::{jars, postgres, topics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::home::{DATABASES, Phase, Running};
+use crate::home::{DATABASES, Phase, ProcessState};
 use crate::keeper::Keeper;
 use crate::plan::{OURS, Plan};
 use crate::progress::{Step, say};
@@ -174,7 +174,7 @@ async fn take_down(
 ) {
     processes::wake(home);
     ours.cancel();
-    let is_ours = |process: &&Running| OURS.contains(&process.name.as_str());
+    let is_ours = |process: &&ProcessState| OURS.contains(&process.name.as_str());
     while keeper.stack().processes.iter().filter(is_ours).any(|process| process.pid.is_some()) {
         tokio::time::sleep(LOOK).await;
     }
