@@ -27,14 +27,14 @@ const COMMAND_CHARS: usize = 80;
 
 /// A process, as a person would look for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ProcessInfo {
     pub pid: u32,
     /// Its program's name.
     pub name: String,
     command: String,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for ProcessInfo {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} (pid {}", self.name, self.pid)?;
         match self.command.chars().take(COMMAND_CHARS).collect::<String>() {
@@ -45,7 +45,7 @@ impl fmt::Display for Found {
     }
 }
 
-impl Found {
+impl ProcessInfo {
     /// `None` for one that has ended, or is not ours to look at. The first of several threads may
     /// end before the others, which still hold ports.
     fn of(process: &Process) -> Option<Self> {
@@ -64,18 +64,18 @@ impl Found {
 
 /// What runs in a home, its supervisor aside. PostgreSQL and Kafka work in their data, ours in the
 /// home; a shell that somebody has there is none of them.
-pub fn of_home(home: &Home) -> Vec<Found> {
+pub fn of_home(home: &Home) -> Vec<ProcessInfo> {
     let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
     let data = home.last().ok().flatten().map(|stack| real(stack.data));
     let (home, kafka) = (real(home.path().to_owned()), real(home.path().join("kafka")));
-    let is_ours = |found: &Found, folder: &Path| match found.name.as_str() {
+    let is_ours = |found: &ProcessInfo, folder: &Path| match found.name.as_str() {
         "postgres" => data.as_deref() == Some(folder),
         "java" => folder == kafka,
         name => folder == home && OURS.contains(&name),
     };
     let processes = all_processes().into_iter().flatten().flatten();
     processes
-        .filter_map(|process| Some((Found::of(&process)?, process.cwd().ok()?)))
+        .filter_map(|process| Some((ProcessInfo::of(&process)?, process.cwd().ok()?)))
         .filter(|(found, folder)| is_ours(found, folder))
         .map(|(found, _)| found)
         .collect()
@@ -89,7 +89,7 @@ pub fn wake(home: &Home) {
 }
 
 /// Ends whatever runs in a home without a supervisor, in bounded time, and says what that was.
-pub async fn end(home: &Home) -> anyhow::Result<Vec<Found>> {
+pub async fn end(home: &Home) -> anyhow::Result<Vec<ProcessInfo>> {
     let left = of_home(home);
     for found in &left {
         send(found.pid, Signal::CONT);
@@ -107,14 +107,14 @@ pub async fn end(home: &Home) -> anyhow::Result<Vec<Found>> {
 }
 
 /// Waits until all have ended; those that have not in time.
-async fn those_still_there(left: &[Found], within: Duration) -> Vec<Found> {
-    let is_there = |found: &&Found| {
+async fn those_still_there(left: &[ProcessInfo], within: Duration) -> Vec<ProcessInfo> {
+    let is_there = |found: &&ProcessInfo| {
         let process = i32::try_from(found.pid).ok().and_then(|pid| Process::new(pid).ok());
-        process.is_some_and(|process| Found::of(&process).is_some())
+        process.is_some_and(|process| ProcessInfo::of(&process).is_some())
     };
     let start = Instant::now();
     loop {
-        let stay: Vec<Found> = left.iter().filter(is_there).cloned().collect();
+        let stay: Vec<ProcessInfo> = left.iter().filter(is_there).cloned().collect();
         if stay.is_empty() || start.elapsed() > within {
             return stay;
         }
@@ -123,12 +123,12 @@ async fn those_still_there(left: &[Found], within: Duration) -> Vec<Found> {
 }
 
 /// Processes in one line.
-pub fn names(found: &[Found]) -> String {
-    found.iter().map(Found::to_string).collect::<Vec<_>>().join(", ")
+pub fn names(found: &[ProcessInfo]) -> String {
+    found.iter().map(ProcessInfo::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Who listens on a port of this machine; `None` where the kernel does not let us see.
-pub fn listener(port: u16) -> Option<Found> {
+pub fn listener(port: u16) -> Option<ProcessInfo> {
     let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
     let inode = sockets
         .filter(|entry| entry.state == TcpState::Listen)
@@ -138,5 +138,5 @@ pub fn listener(port: u16) -> Option<Found> {
         let open = process.fd().into_iter().flatten().flatten();
         open.into_iter().any(|file| matches!(file.target, FDTarget::Socket(it) if it == inode))
     };
-    Found::of(&all_processes().ok()?.flatten().find(holds)?)
+    ProcessInfo::of(&all_processes().ok()?.flatten().find(holds)?)
 }
