@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::api::{Answer, Api};
-use crate::follow::{self, Seen};
+use crate::follow::{self, TopicEvent};
 use crate::terminal::{self, Paint};
 use crate::{Home, Stack, audit, down, seed, story, up};
 
@@ -101,9 +101,9 @@ fn say_where(stack: &Stack, home: &Home, paint: Paint) -> anyhow::Result<()> {
 /// One tour through the shop.
 struct Tour {
     api: Api,
-    events: mpsc::UnboundedReceiver<Seen>,
+    events: mpsc::UnboundedReceiver<TopicEvent>,
     /// Read already, of an order that is looked at next.
-    early: VecDeque<Seen>,
+    early: VecDeque<TopicEvent>,
     /// When something last happened to the order that is shown.
     last: Option<Instant>,
     paint: Paint,
@@ -233,7 +233,7 @@ impl Tour {
         Ok(())
     }
 
-    fn line(&self, event: &Seen, content: &Value, took: Duration) -> String {
+    fn line(&self, event: &TopicEvent, content: &Value, took: Duration) -> String {
         let millis = format!("+{}.{} ms", took.as_millis(), took.as_micros() / 100 % 10);
         let source = proto::source(&event.topic).unwrap_or_default().trim_start_matches("/shop/");
         format!(
@@ -246,7 +246,7 @@ impl Tour {
 
     /// The next event about an order. What is said about others meanwhile is kept: theirs is the
     /// next turn.
-    async fn next_of(&mut self, order: &str) -> Option<Seen> {
+    async fn next_of(&mut self, order: &str) -> Option<TopicEvent> {
         if let Some(at) = self.early.iter().position(|event| event.key == order) {
             return self.early.remove(at);
         }

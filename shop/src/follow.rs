@@ -27,7 +27,7 @@ pub struct Bounds {
 
 /// An event as it lies in its topic.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct TopicEvent {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
@@ -44,7 +44,7 @@ pub struct Seen {
     pub payload: Vec<u8>,
 }
 
-impl Seen {
+impl TopicEvent {
     /// `OrderPlaced`
     pub fn name(&self) -> &str {
         self.full_name.rsplit('.').next().unwrap_or_default()
@@ -111,7 +111,7 @@ pub fn assign(consumer: &BaseConsumer, topics: &[(&str, Vec<i64>)]) -> anyhow::R
 
 /// Everything that is said from now on in these topics: the watermarks are read before this
 /// returns. Reading ends when the receiver is dropped.
-pub fn live(kafka: &str, topics: &[&str]) -> anyhow::Result<mpsc::UnboundedReceiver<Seen>> {
+pub fn live(kafka: &str, topics: &[&str]) -> anyhow::Result<mpsc::UnboundedReceiver<TopicEvent>> {
     let consumer = consumer(kafka, &[("fetch.wait.max.ms", "100")])?;
     let mut from = Vec::new();
     for topic in topics {
@@ -141,9 +141,9 @@ pub fn topics(name: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
 }
 
 /// A message with its envelope read.
-pub fn seen(message: &BorrowedMessage<'_>) -> Seen {
+pub fn seen(message: &BorrowedMessage<'_>) -> TopicEvent {
     let header = |name| header(message, name).unwrap_or_default();
-    Seen {
+    TopicEvent {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),

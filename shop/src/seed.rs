@@ -31,7 +31,7 @@ pub struct Args {
 
 /// What was seeded: `seed.json` in the home, by which `load` knows what there is to order.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Seeded {
+pub struct SeedRecord {
     pub products: u32,
     pub customers: u32,
 }
@@ -64,7 +64,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     seed(&api, &args).await?;
     let before = seeded(home)?;
-    let now = Seeded {
+    let now = SeedRecord {
         products: args.products.max(before.products),
         customers: args.customers.max(before.customers),
     };
@@ -74,10 +74,10 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// What earlier runs have seeded here.
-pub fn seeded(home: &Home) -> anyhow::Result<Seeded> {
+pub fn seeded(home: &Home) -> anyhow::Result<SeedRecord> {
     match std::fs::read(home.path().join("seed.json")) {
         Ok(bytes) => serde_json::from_slice(&bytes).context("seed.json is not what shop wrote"),
-        Err(_) => Ok(Seeded { products: 0, customers: 0 }),
+        Err(_) => Ok(SeedRecord { products: 0, customers: 0 }),
     }
 }
 

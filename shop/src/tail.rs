@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::Home;
-use crate::follow::{self, Seen};
+use crate::follow::{self, TopicEvent};
 use crate::terminal::{self, Paint};
 
 /// What `shop tail` may be told.
@@ -40,7 +40,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// One event as one line: time, topic, key, type, version, content.
-fn line(event: &Seen, paint: Paint) -> String {
+fn line(event: &TopicEvent, paint: Paint) -> String {
     let name = match event.name() {
         "" => paint.red("no ce_type"),
         name if is_bad_news(name) => paint.red(format_args!("{name:<20}")),
@@ -63,7 +63,7 @@ fn is_bad_news(name: &str) -> bool {
     ["Cancelled", "Declined", "Rejected", "Failed", "Expired"].iter().any(|end| name.ends_with(end))
 }
 
-fn object(event: &Seen) -> String {
+fn object(event: &TopicEvent) -> String {
     json!({
         "topic": event.topic,
         "partition": event.partition,
@@ -82,8 +82,8 @@ fn object(event: &Seen) -> String {
 mod tests {
     use super::*;
 
-    fn an_event() -> Seen {
-        Seen {
+    fn an_event() -> TopicEvent {
+        TopicEvent {
             topic: "shop.stock.v1".into(),
             partition: 3,
             offset: 17,
