@@ -15,7 +15,7 @@ pub struct Ask {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct TestResponse {
     what: String,
     pub status: u16,
     pub headers: HeaderMap,
@@ -55,26 +55,26 @@ impl Ask {
     }
 
     /// Sends it; an error where no answer came.
-    pub async fn send(self) -> Result<Told, String> {
+    pub async fn send(self) -> Result<TestResponse, String> {
         let Self { what, request } = self;
         let answer = request.send().await.map_err(|error| format!("{what}: {error:?}"))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.map_err(|error| format!("{what}: {error:?}"))?;
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Told { what, status, headers, text, body })
+        Ok(TestResponse { what, status, headers, text, body })
     }
 }
 
 impl IntoFuture for Ask {
-    type Output = Told;
-    type IntoFuture = Pin<Box<dyn Future<Output = Told> + Send>>;
+    type Output = TestResponse;
+    type IntoFuture = Pin<Box<dyn Future<Output = TestResponse> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.send().await.unwrap_or_else(|error| panic!("{error}")) })
     }
 }
 
-impl Told {
+impl TestResponse {
     /// The body, after a look at the status.
     #[track_caller]
     pub fn with(self, status: u16) -> Value {
@@ -101,7 +101,7 @@ impl Told {
     }
 }
 
-impl std::fmt::Display for Told {
+impl std::fmt::Display for TestResponse {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{}\n  -> {} {}", self.what, self.status, self.text)
     }

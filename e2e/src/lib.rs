@@ -18,7 +18,7 @@ mod shared;
 mod shop;
 mod wanted;
 
-pub use self::ask::{Ask, Told};
+pub use self::ask::{Ask, TestResponse};
 pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};
-pub use self::shop::{Placed, Purse, Shelf, Shop, WITHIN};
+pub use self::shop::{PlacedOrder, Purse, Shelf, Shop, WITHIN};
 pub use self::wanted::{AnOrder, Customer, Product};

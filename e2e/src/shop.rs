@@ -38,7 +38,7 @@ pub struct Shop {
 
 /// An order that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct PlacedOrder {
     pub id: String,
     /// As the answer told it.
     pub body: Value,
@@ -81,7 +81,7 @@ impl Shop {
         let wanted = self.a_stranger().wants(1, &mug).by_card("tok_visa");
         let order = eventually("a first order", WITHIN, async || {
             let told = self.ordering(&wanted).send().await?;
-            if told.status == 201 { Ok(Placed::of(told.body)) } else { Err(told.to_string()) }
+            if told.status == 201 { Ok(PlacedOrder::of(told.body)) } else { Err(told.to_string()) }
         })
         .await;
         self.expect(&order, "confirmed").await;
@@ -182,22 +182,22 @@ impl Shop {
     }
 
     /// Places an order that has to be accepted.
-    pub async fn place(&self, order: AnOrder) -> Placed {
-        Placed::of(self.ordering(&order).await.with(201))
+    pub async fn place(&self, order: AnOrder) -> PlacedOrder {
+        PlacedOrder::of(self.ordering(&order).await.with(201))
     }
 
     /// The request that pays a deferred order.
-    pub fn paying(&self, order: &Placed, method: &Value) -> Ask {
+    pub fn paying(&self, order: &PlacedOrder, method: &Value) -> Ask {
         self.post("/v1/payments", &json!({ "order_id": order.id, "payment_method": method }))
     }
 
     /// Waits until the order has this status; gives it back.
-    pub async fn expect(&self, order: &Placed, status: &str) -> Value {
+    pub async fn expect(&self, order: &PlacedOrder, status: &str) -> Value {
         self.until(&order.path(""), status, |order| order["status"] == status).await
     }
 
     /// Waits until the order's saga has this status; gives it back.
-    pub async fn saga(&self, order: &Placed, status: &str) -> Value {
+    pub async fn saga(&self, order: &PlacedOrder, status: &str) -> Value {
         self.until(&order.path("/saga"), status, |saga| saga["status"] == status).await
     }
 
@@ -215,7 +215,7 @@ impl Shop {
     }
 
     /// The one item of `/v1/{what}?order_id=`, once it is as it is wanted.
-    pub async fn the(&self, what: &str, order: &Placed, status: &str) -> Value {
+    pub async fn the(&self, what: &str, order: &PlacedOrder, status: &str) -> Value {
         let path = format!("/v1/{what}?order_id={}", order.id);
         let is_it = |list: &Value| {
             let items = list["items"].as_array();
@@ -225,7 +225,7 @@ impl Shop {
     }
 
     /// The order's notification by this template, once it has this status.
-    pub async fn notification(&self, order: &Placed, template: &str, status: &str) -> Value {
+    pub async fn notification(&self, order: &PlacedOrder, template: &str, status: &str) -> Value {
         let path = format!("/v1/notifications?order_id={}", order.id);
         let find = |list: &Value| {
             let mut items = list["items"].as_array()?.iter();
@@ -315,7 +315,7 @@ impl Shop {
     }
 }
 
-impl Placed {
+impl PlacedOrder {
     /// From the answer to `POST /v1/orders`.
     pub fn of(body: Value) -> Self {
         Self { id: body["id"].as_str().unwrap().to_owned(), body }

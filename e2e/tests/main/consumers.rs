@@ -1,7 +1,7 @@
 //! Operators and consuming: what each service reads, a pause by hand, and a way back.
 
 use backends::testing::eventually;
-use e2e::{Placed, Shop, WITHIN, alone_in_the_shop, in_the_shop};
+use e2e::{PlacedOrder, Shop, WITHIN, alone_in_the_shop, in_the_shop};
 use proto::topic;
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn step(saga: &Value) -> &Value {
 }
 
 /// An order whose customer was told of it, by a mail.
-async fn a_confirmed_order(shop: &Shop) -> Placed {
+async fn a_confirmed_order(shop: &Shop) -> PlacedOrder {
     let mug = shop.lists("5.00", 5).await;
     let customer = shop.welcomes("10.00").await;
     let order = shop.place(customer.wants(1, &mug).from_the_account()).await;

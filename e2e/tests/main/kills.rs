@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backends::testing::eventually;
-use e2e::{Placed, Product, Shop, WITHIN, alone_in_the_shop};
+use e2e::{PlacedOrder, Product, Shop, WITHIN, alone_in_the_shop};
 use serde_json::Value;
 use shop::{load, seed};
 
@@ -105,19 +105,19 @@ fn some_load() -> load::Args {
 }
 
 /// An order, if it was accepted: while something is away, a refusal or no answer is no fault.
-async fn try_to_order(shop: &Shop, mug: &Product) -> Option<Placed> {
+async fn try_to_order(shop: &Shop, mug: &Product) -> Option<PlacedOrder> {
     let wanted = shop.a_stranger().wants(1, mug).by_card("tok_visa");
     let answer = shop.ordering(&wanted).send().await;
     // One at a time, and not as fast as can be: what is away needs the machine to come back.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let answer = answer.ok()?;
     assert!(answer.status == 201 || answer.status >= 500 || answer.status == 429, "{answer}");
-    (answer.status == 201).then(|| Placed::of(answer.body))
+    (answer.status == 201).then(|| PlacedOrder::of(answer.body))
 }
 
 /// An order with goods and a good card is confirmed, however long it takes; only a deadline may end
 /// it otherwise.
-async fn ended(shop: &Shop, order: &Placed) -> Value {
+async fn ended(shop: &Shop, order: &PlacedOrder) -> Value {
     eventually(&format!("{} is confirmed", order.id), WITHIN, async || {
         let told = shop.get(&order.path("")).send().await?;
         if told.body["status"] == "confirmed" { Ok(told.body) } else { Err(told.to_string()) }

@@ -5,7 +5,7 @@ mod rows;
 
 use std::time::Duration;
 
-use e2e::{Placed, Shop, in_a_shop_to_break};
+use e2e::{PlacedOrder, Shop, in_a_shop_to_break};
 use proto::topic;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -60,7 +60,7 @@ impl<'a> Scene<'a> {
         let ann = shop.welcomes("100.00").await;
         let order = ann.wants(2, &mug).by_card("tok_visa");
         let card = shop.ordering(&order).header("idempotency-key", "card").await;
-        let card = Placed::of(card.with(201));
+        let card = PlacedOrder::of(card.with(201));
         let wallet = shop.place(ann.wants(2, &mug).from_the_account()).await;
         let back = shop.place(ann.wants(2, &mug).from_the_account()).await;
         let [later, open] =

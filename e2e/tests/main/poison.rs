@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::{Placed, Shop, in_the_shop};
+use e2e::{PlacedOrder, Shop, in_the_shop};
 use proto::topic;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -111,7 +111,7 @@ fn operators_are_told_what_they_may_not_do() {
     });
 }
 
-async fn an_order_that_waits(shop: &Shop) -> Placed {
+async fn an_order_that_waits(shop: &Shop) -> PlacedOrder {
     let mug = shop.lists("5.00", 5).await;
     let order = shop.place(shop.a_stranger().wants(1, &mug)).await;
     shop.expect(&order, "payment_pending").await;
@@ -120,7 +120,7 @@ async fn an_order_that_waits(shop: &Shop) -> Placed {
     order
 }
 
-async fn poison(shop: &Shop, topic: &str, order: &Placed) {
+async fn poison(shop: &Shop, topic: &str, order: &PlacedOrder) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", shop.stack().kafka()).set("partitioner", "murmur2_random");
     let producer: FutureProducer = config.create().unwrap();
@@ -129,7 +129,7 @@ async fn poison(shop: &Shop, topic: &str, order: &Placed) {
 }
 
 /// Waits until so many messages of the order are parked there.
-async fn parked(shop: &Shop, service: &str, topic: &str, order: &Placed, messages: u64) -> Value {
+async fn parked(shop: &Shop, service: &str, topic: &str, order: &PlacedOrder, messages: u64) -> Value {
     let find = |list: &Value| {
         let mut keys = list["items"].as_array()?.iter();
         keys.find(|key| {
@@ -145,7 +145,7 @@ async fn parked(shop: &Shop, service: &str, topic: &str, order: &Placed, message
     find(&list).unwrap()
 }
 
-async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &Placed) {
+async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &PlacedOrder) {
     let place = format!("/v1/parked/{service}/{topic}/{}", order.id);
     let messages = shop.get(&place).await.with(200);
     let messages = messages["items"].as_array().unwrap();
@@ -169,7 +169,7 @@ async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &Pl
 }
 
 /// The bytes of the first message about the order on a topic.
-async fn said(kafka: &str, topic: &'static str, order: &Placed) -> Vec<u8> {
+async fn said(kafka: &str, topic: &'static str, order: &PlacedOrder) -> Vec<u8> {
     let (kafka, id) = (kafka.to_owned(), order.id.clone());
     tokio::task::spawn_blocking(move || {
         use rdkafka::Message as _;

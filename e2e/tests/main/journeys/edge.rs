@@ -110,7 +110,7 @@ fn a_caller_s_trace_and_request_id_come_back_and_stay_with_the_order() {
 
         assert_eq!(answer.header("x-request-id"), "mine");
         assert!(answer.header("traceresponse").contains(&trace), "{:?}", answer.headers);
-        let order = e2e::Placed::of(answer.with(201));
+        let order = e2e::PlacedOrder::of(answer.with(201));
         assert_eq!(shop.get(&order.path("/saga")).await.with(200)["trace_id"], trace);
         let problem = shop.get("/v1/orders/nothing").await.refused(404, "not_found");
         assert_eq!(problem["trace_id"].as_str().map(str::len), Some(32));

@@ -8,7 +8,7 @@ mod paid_later;
 mod refused;
 mod shown;
 
-use e2e::{Placed, Shop};
+use e2e::{PlacedOrder, Shop};
 use serde_json::Value;
 
 /// `inventory_reserved completed`, and so on.
@@ -19,7 +19,7 @@ fn steps(saga: &Value) -> Vec<String> {
 }
 
 /// The short names of an order's events, as its history tells them.
-async fn events(shop: &Shop, order: &Placed) -> Vec<String> {
+async fn events(shop: &Shop, order: &PlacedOrder) -> Vec<String> {
     let list = shop.get(&order.path("/events")).await.with(200);
     let events = list["items"].as_array().unwrap().iter();
     events

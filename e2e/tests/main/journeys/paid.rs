@@ -1,6 +1,6 @@
 //! Orders that are paid as soon as their goods are set aside.
 
-use e2e::{Placed, Purse, in_the_shop};
+use e2e::{PlacedOrder, Purse, in_the_shop};
 use serde_json::json;
 
 use super::{events, steps};
@@ -105,7 +105,7 @@ fn a_slow_provider_holds_up_its_own_order_only() {
 
         let answer = shop.ordering(&slow).header("prefer", "wait=1").await;
         assert_eq!(answer.header("preference-applied"), "wait=1");
-        let order = Placed::of(answer.with(201));
+        let order = PlacedOrder::of(answer.with(201));
         let quick = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;
 
         shop.expect(&quick, "confirmed").await;

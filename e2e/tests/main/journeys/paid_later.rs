@@ -1,6 +1,6 @@
 //! Deferred orders, which wait for `POST /v1/payments`.
 
-use e2e::{Placed, Product, Shop, in_the_shop};
+use e2e::{PlacedOrder, Product, Shop, in_the_shop};
 use serde_json::{Value, json};
 
 fn card(token: &str) -> Value {
@@ -8,7 +8,7 @@ fn card(token: &str) -> Value {
 }
 
 /// An order that waits to be paid.
-async fn an_unpaid_order(shop: &Shop) -> (Placed, Product) {
+async fn an_unpaid_order(shop: &Shop) -> (PlacedOrder, Product) {
     let mug = shop.lists("29.99", 5).await;
     let order = shop.place(shop.welcomes("100.00").await.wants(2, &mug)).await;
     shop.expect(&order, "payment_pending").await;
@@ -149,7 +149,7 @@ fn what_cannot_be_paid_is_refused() {
     in_the_shop(async |shop| {
         let (order, _) = an_unpaid_order(shop).await;
         let unknown =
-            Placed { id: "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f".into(), body: json!(null) };
+            PlacedOrder { id: "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f".into(), body: json!(null) };
 
         let body =
             json!({"order_id": order.id, "amount": "59.97", "payment_method": card("tok_visa")});

@@ -1,6 +1,6 @@
 //! Orders that were accepted and cannot be fulfilled: no money, no goods.
 
-use e2e::{Placed, in_the_shop};
+use e2e::{PlacedOrder, in_the_shop};
 use serde_json::json;
 
 use super::{events, steps};
@@ -92,7 +92,7 @@ fn of_two_who_want_the_last_piece_one_gets_it() {
                     endings.push("insufficient_inventory".to_owned());
                     continue;
                 }
-                let order = Placed::of(answer.with(201));
+                let order = PlacedOrder::of(answer.with(201));
                 let ended = |order: &serde_json::Value| {
                     order["status"] == "confirmed" || order["status"] == "cancelled"
                 };
