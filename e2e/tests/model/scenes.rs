@@ -21,7 +21,7 @@ pub(crate) struct Wish {
     pub(crate) lines: &'static [(Product, u32)],
     /// Whose account.
     pub(crate) account: usize,
-    pub(crate) hearing: Hearing,
+    pub(crate) hearing: DeliveryMode,
     /// Whether its clocks may run out.
     pub(crate) clocks: bool,
     /// Whether its customer may set its money aside.
@@ -30,7 +30,7 @@ pub(crate) struct Wish {
 
 /// How its messages are heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hearing {
+pub(crate) enum DeliveryMode {
     /// All at once: those of a rival that takes pieces and gives them back, no more.
     AtOnce,
     StepByStep,
@@ -66,13 +66,13 @@ impl Product {
 }
 
 const RIVAL: Wish =
-    Wish { account: 1, hearing: Hearing::AtOnce, clocks: false, ..wish(Method::Wallet, A_MUG) };
+    Wish { account: 1, hearing: DeliveryMode::AtOnce, clocks: false, ..wish(Method::Wallet, A_MUG) };
 const A_MUG: &[(Product, u32)] = &[(Product::Mug, 1)];
 const TWO_MUGS: &[(Product, u32)] = &[(Product::Mug, 2)];
 
 /// An order of the first customer.
 const fn wish(method: Method, lines: &'static [(Product, u32)]) -> Wish {
-    Wish { method, lines, account: 0, hearing: Hearing::WithCrashes, clocks: true, holds: false }
+    Wish { method, lines, account: 0, hearing: DeliveryMode::WithCrashes, clocks: true, holds: false }
 }
 
 pub(crate) const WALLET: Scene = Scene {
@@ -169,8 +169,8 @@ pub(crate) const NO_CLOCK: Scene = Scene {
 pub(crate) const PURSE: Scene = Scene {
     name: "purse",
     orders: &[
-        Wish { hearing: Hearing::StepByStep, ..wish(Method::Wallet, A_MUG) },
-        Wish { hearing: Hearing::StepByStep, clocks: false, ..wish(Method::Wallet, A_MUG) },
+        Wish { hearing: DeliveryMode::StepByStep, ..wish(Method::Wallet, A_MUG) },
+        Wish { hearing: DeliveryMode::StepByStep, clocks: false, ..wish(Method::Wallet, A_MUG) },
     ],
     shelves: &[(Product::Mug, &[2])],
     accounts: &[1],
@@ -181,10 +181,10 @@ pub(crate) const PURSE: Scene = Scene {
 pub(crate) const LAST_PIECE: Scene = Scene {
     name: "last piece",
     orders: &[
-        Wish { hearing: Hearing::StepByStep, ..wish(Method::Wallet, A_MUG) },
+        Wish { hearing: DeliveryMode::StepByStep, ..wish(Method::Wallet, A_MUG) },
         Wish {
             account: 1,
-            hearing: Hearing::StepByStep,
+            hearing: DeliveryMode::StepByStep,
             clocks: false,
             ..wish(Method::Card, A_MUG)
         },

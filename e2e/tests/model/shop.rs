@@ -15,7 +15,7 @@ use crate::{
     inbox,
     promises::PROMISES,
     rules::{Ground, Rules},
-    scenes::{Hearing, Product, Scene},
+    scenes::{DeliveryMode, Product, Scene},
     steps::NOW,
     wire,
     world::{ENOUGH, Route, World},
@@ -105,7 +105,7 @@ impl Model for Shop {
         let mut world = World { lives, stock: self.stock().into(), accounts: Arc::new(accounts) };
         for (at, wish) in self.scene.orders.iter().enumerate() {
             // Nobody has to hear of it yet; a rival comes when it likes.
-            if wish.hearing != Hearing::AtOnce {
+            if wish.hearing != DeliveryMode::AtOnce {
                 self.place(&mut world, at);
             }
         }
@@ -119,7 +119,7 @@ impl Model for Shop {
                 continue;
             };
             actions.push(Action::Cancel(at));
-            if self.scene.orders[at].hearing == Hearing::AtOnce {
+            if self.scene.orders[at].hearing == DeliveryMode::AtOnce {
                 continue;
             }
             if order.method == Method::Deferred {
@@ -133,7 +133,7 @@ impl Model for Shop {
                 if life.has_news(route) {
                     actions.push(Action::Hear(at, route));
                     // One at a time: what comes again meets nothing that another one changes.
-                    let may_crash = self.scene.orders[at].hearing == Hearing::WithCrashes;
+                    let may_crash = self.scene.orders[at].hearing == DeliveryMode::WithCrashes;
                     if may_crash && !world.is_behind() && self.is_heard(life, at, route) {
                         actions.push(Action::Crash(at, route));
                     }
@@ -171,7 +171,7 @@ impl Model for Shop {
         let mut world = before.clone();
         self.act(&mut world, action);
         for (at, wish) in self.scene.orders.iter().enumerate() {
-            if wish.hearing == Hearing::AtOnce {
+            if wish.hearing == DeliveryMode::AtOnce {
                 self.settle(&mut world, at);
             }
         }

@@ -14,7 +14,7 @@ use crate::{
     rules::{Ground, Write},
     shop::{Action, Shop, dollars},
     wire,
-    world::{Life, Performed, Route, Said, World},
+    world::{Life, ProviderCall, Route, TopicLogs, World},
 };
 
 /// Time stands still: with limits of zero, every clock may run out at any moment.
@@ -24,7 +24,7 @@ pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 const ALL: usize = usize::MAX;
 
 /// An event as it is told to the service that hears it.
-enum Meaning {
+enum ServiceEvent {
     Order(orders::Event),
     Inventory(inventory::Event),
     Payment(payments::Event),
@@ -38,20 +38,20 @@ impl Shop {
     }
 
     /// What an event of a route says to the hearer; `None`: nothing that it cares for.
-    fn meaning(&self, life: &Life, at: usize, route: Route, index: usize) -> Option<Meaning> {
+    fn meaning(&self, life: &Life, at: usize, route: Route, index: usize) -> Option<ServiceEvent> {
         let order = &self.placed[at];
-        let Said { orders, stock, payments } = &life.said;
+        let TopicLogs { orders, stock, payments } = &life.said;
         match route {
             Route::OrdersToInventory => {
-                wire::to_inventory(orders[index], order).map(Meaning::Inventory)
+                wire::to_inventory(orders[index], order).map(ServiceEvent::Inventory)
             }
-            Route::OrdersToPayment => wire::to_payment(orders[index]).map(Meaning::Payment),
+            Route::OrdersToPayment => wire::to_payment(orders[index]).map(ServiceEvent::Payment),
             Route::StockToPayment => {
-                wire::terms_to_payment(&stock[index], order).map(Meaning::Payment)
+                wire::terms_to_payment(&stock[index], order).map(ServiceEvent::Payment)
             }
-            Route::StockToOrder => Some(Meaning::Order(wire::stock_to_order(&stock[index]))),
+            Route::StockToOrder => Some(ServiceEvent::Order(wire::stock_to_order(&stock[index]))),
             Route::PaymentsToOrder => {
-                Some(Meaning::Order(wire::payment_to_order(&payments[index], order)))
+                Some(ServiceEvent::Order(wire::payment_to_order(&payments[index], order)))
             }
         }
     }
@@ -82,9 +82,9 @@ impl Shop {
                     reader.repeated |= meaning.is_some() && reader.effects & mark != 0;
                     reader.effects |= mark;
                     match &meaning {
-                        Some(Meaning::Order(event)) => self.tell_order(world, at, event),
-                        Some(Meaning::Inventory(event)) => self.tell_inventory(world, at, event),
-                        Some(Meaning::Payment(event)) => {
+                        Some(ServiceEvent::Order(event)) => self.tell_order(world, at, event),
+                        Some(ServiceEvent::Inventory(event)) => self.tell_inventory(world, at, event),
+                        Some(ServiceEvent::Payment(event)) => {
                             self.tell_payment(world, at, event.clone());
                         }
                         None => {}
@@ -183,11 +183,11 @@ impl Shop {
             return;
         }
         let (operation, amount) = (call.operation.clone(), call.amount);
-        life.provider.push(Performed { key, operation, amount, done });
+        life.provider.push(ProviderCall { key, operation, amount, done });
     }
 
     /// What the provider has done is told to payment-svc: the row that asked is gone then.
-    fn answer(&self, world: &mut World, at: usize, performed: &Performed) {
+    fn answer(&self, world: &mut World, at: usize, performed: &ProviderCall) {
         world.life(at).calls.retain(|call| call.operation != performed.operation);
         let event = match performed.operation {
             Operation::Charge { revision, .. } => {
@@ -243,7 +243,7 @@ impl Shop {
             }
             Action::GiveUp(at, which) => {
                 let performed = world.lives[at].provider[which].clone();
-                self.answer(world, at, &Performed { done: false, ..performed });
+                self.answer(world, at, &ProviderCall { done: false, ..performed });
             }
             Action::DeadlinePassed(at) => {
                 self.tell_order(world, at, &orders::Event::DeadlinePassed);
@@ -267,7 +267,7 @@ fn took(life: &mut Life, heard: Option<orders::Event>, decision: orders::Decisio
     if let Some(before) = &life.order {
         let said = announce.and_then(|announcement| wire::conclusion(announcement, &order));
         let heard = heard.map(HistoryEvent::Heard);
-        let rows = heard.into_iter().chain(said.map(HistoryEvent::Said)).map(|row| (row, NOW));
+        let rows = heard.into_iter().chain(said.map(HistoryEvent::TopicLogs)).map(|row| (row, NOW));
         let folded = orders::fold(before, rows);
         life.strayed |= folded != Order { pay_by: None, ..order.clone() };
     }

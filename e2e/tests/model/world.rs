@@ -30,12 +30,12 @@ pub(crate) struct Life {
     pub(crate) payment: Option<Payment>,
     /// Money set aside for it.
     pub(crate) hold: Option<Hold>,
-    pub(crate) said: Said,
+    pub(crate) said: TopicLogs,
     pub(crate) readers: [Reader; Route::ALL.len()],
     /// Rows that a worker asks the provider about until it has an answer.
     pub(crate) calls: Vec<Call>,
     /// The provider's own ledger.
-    pub(crate) provider: Vec<Performed>,
+    pub(crate) provider: Vec<ProviderCall>,
     /// What the customer's account paid for this order and got back.
     pub(crate) ledger: Vec<LedgerEntry>,
     /// Whether a deadline or an expiry ended it although a capture was known.
@@ -47,7 +47,7 @@ pub(crate) struct Life {
 /// Three topics, this order's key: each a log in order. A place in it, from 1, is an event's
 /// version and so its identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Said {
+pub(crate) struct TopicLogs {
     pub(crate) orders: Vec<orders::Announcement>,
     pub(crate) stock: Vec<inventory::Announcement>,
     pub(crate) payments: Vec<payments::Announcement>,
@@ -121,7 +121,7 @@ impl Reader {
 
 /// What the provider has done once, under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Performed {
+pub(crate) struct ProviderCall {
     pub(crate) key: String,
     pub(crate) operation: Operation,
     pub(crate) amount: Money,
@@ -175,7 +175,7 @@ impl Life {
 
     /// How much there is of what there is most of.
     pub(crate) fn longest_log(&self) -> usize {
-        let Said { orders, stock, payments } = &self.said;
+        let TopicLogs { orders, stock, payments } = &self.said;
         let said = orders.len().max(stock.len()).max(payments.len());
         said.max(self.calls.len()).max(self.provider.len()).max(self.ledger.len())
     }
