@@ -267,9 +267,9 @@ impl World {
     }
 
     /// What there is to do once all of it is committed.
-    pub fn effects(self) -> Effects {
+    pub fn effects(self) -> AfterCommit {
         let changed = self.payments.into_iter().filter(|(_, slot)| slot.change != Change::Kept);
-        Effects {
+        AfterCommit {
             begun: self.begun.into_values().collect(),
             changed: changed.map(|(order, _)| order).collect(),
             said: self.said,
@@ -279,7 +279,7 @@ impl World {
 
 /// What a committed batch leads to.
 #[derive(Debug)]
-pub struct Effects {
+pub struct AfterCommit {
     /// Calls to make.
     pub begun: Vec<CallRow>,
     /// Orders whose payment changed.
