@@ -186,14 +186,14 @@ async fn replace<R: Reactor>(
         let reason = fields.text("reason", REASON_CHARS_MAX);
         let event_type = fields.optional_text("event_type", REASON_CHARS_MAX).map(str::to_owned);
         let version = fields.optional_integer("version", 1..=i64::MAX);
-        Some(Replacement { payload: payload??, reason: reason?.to_owned(), event_type, version })
+        Some(ReplacementBody { payload: payload??, reason: reason?.to_owned(), event_type, version })
     })?;
     // Unless the operator says otherwise, a message is what it says now.
     let event_type = mended.event_type.or_else(|| {
         let event = Event::decode(&topic, &mended.payload).ok().flatten();
         event.map(|event| event.event_type().full_name())
     });
-    let mended = Replacement {
+    let replacement = Replacement {
         payload: &mended.payload,
         event_type: event_type.as_deref(),
         version: mended.version,
@@ -205,7 +205,7 @@ async fn replace<R: Reactor>(
 }
 
 /// What an operator puts in a message's place.
-struct Replacement {
+struct ReplacementBody {
     payload: Vec<u8>,
     reason: String,
     event_type: Option<String>,
