@@ -217,7 +217,7 @@ fn apply(
     order: OrderId,
     event: &Event,
     turn: &DecisionContext,
-) -> (Vec<OutboxEvent>, Option<crate::domain::Notification>) {
+) -> (Vec<OutboxEvent>, Option<crate::domain::NotificationState>) {
     let root = &mut world.roots.entry(order).or_default().now;
     let decision = decide(mem::take(&mut root.notice), event);
     root.notice = decision.state;

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    domain::{Failure, News, Notice, DeliveryStatus, Template, Notification},
+    domain::{Failure, News, Notice, DeliveryStatus, Template, NotificationState},
     world::{Contact, Root},
 };
 
@@ -33,7 +33,7 @@ struct Piece {
 }
 
 impl Piece {
-    fn new(Notification { news, id, standing }: Notification) -> Self {
+    fn new(NotificationState { news, id, standing }: NotificationState) -> Self {
         let standing = match standing {
             DeliveryStatus::Queued => "queued",
             DeliveryStatus::Sent => "sent",
@@ -43,7 +43,7 @@ impl Piece {
         Self { template, about: news.about, id, standing: standing.to_owned() }
     }
 
-    fn told(self) -> sqlx::Result<Notification> {
+    fn told(self) -> sqlx::Result<NotificationState> {
         let template = parse_template(&self.template)?;
         let standing = match self.standing.as_str() {
             "queued" => DeliveryStatus::Queued,
@@ -51,7 +51,7 @@ impl Piece {
             "no_address" => DeliveryStatus::Failed(Failure::NoAddress),
             other => return Err(invalid(format!("no notification is {other}"))),
         };
-        Ok(Notification { news: News { template, about: self.about }, id: self.id, standing })
+        Ok(NotificationState { news: News { template, about: self.about }, id: self.id, standing })
     }
 }
 

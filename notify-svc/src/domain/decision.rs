@@ -2,7 +2,7 @@
 
 use proto::NotificationId;
 
-use crate::domain::notice::{Failure, News, Notice, DeliveryStatus, Template, Notification};
+use crate::domain::notice::{Failure, News, Notice, DeliveryStatus, Template, NotificationState};
 
 /// What a notice hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub enum Announcement {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: Notice,
-    pub touched: Option<Notification>,
+    pub touched: Option<NotificationState>,
     pub announce: Option<Announcement>,
 }
 
@@ -38,7 +38,7 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
         Event::Occasion { news, id, reachable } => {
             let standing =
                 if reachable { DeliveryStatus::Queued } else { DeliveryStatus::Failed(Failure::NoAddress) };
-            let told = Notification { news, id, standing };
+            let told = NotificationState { news, id, standing };
             state.told.push(told);
             Some(told)
         }
@@ -48,7 +48,7 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
 }
 
 /// What is on its way arrives once; what is not on its way cannot arrive.
-fn deliver(state: &mut Notice, id: NotificationId) -> Option<Notification> {
+fn deliver(state: &mut Notice, id: NotificationId) -> Option<NotificationState> {
     let told = state.told.iter_mut().find(|told| told.id == id)?;
     match told.standing {
         DeliveryStatus::Queued => {
@@ -59,7 +59,7 @@ fn deliver(state: &mut Notice, id: NotificationId) -> Option<Notification> {
     }
 }
 
-fn announcement(Notification { news, id, standing }: Notification) -> Option<Announcement> {
+fn announcement(NotificationState { news, id, standing }: NotificationState) -> Option<Announcement> {
     let template = news.template;
     match standing {
         DeliveryStatus::Queued => None,
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_state_meets_every_event_as_the_golden_table_says() {
-        let told = |standing| Notice { told: vec![Notification { news: news(1), id: id(1), standing }] };
+        let told = |standing| Notice { told: vec![NotificationState { news: news(1), id: id(1), standing }] };
         let states = [
             Notice::default(),
             told(DeliveryStatus::Queued),

@@ -11,4 +11,4 @@ pub mod decision;
 pub mod notice;
 
 pub use decision::{Announcement, Decision, Event, decide};
-pub use notice::{Failure, News, Notice, DeliveryStatus, Template, Notification};
+pub use notice::{Failure, News, Notice, DeliveryStatus, Template, NotificationState};

@@ -65,7 +65,7 @@ pub enum DeliveryStatus {
 
 /// A piece of news and its notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Notification {
+pub struct NotificationState {
     pub news: News,
     pub id: NotificationId,
     pub standing: DeliveryStatus,
@@ -74,7 +74,7 @@ pub struct Notification {
 /// What the customer of one order has been told, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Notice {
-    pub told: Vec<Notification>,
+    pub told: Vec<NotificationState>,
 }
 
 impl Notice {
