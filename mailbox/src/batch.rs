@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     CommandError, Outcome, catch_up,
     decide::{Batch, DecideOptions, OnPark},
-    entry::{Item, ItemOutcome},
+    item::{Item, ItemOutcome},
     fault::{self, Admission, Fault, LockPolicy, Pass},
     idempotency, inbox,
     message::{Message, Park},
@@ -34,7 +34,7 @@ pub(crate) const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a committed attempt did.
 pub(crate) struct CommittedBatch<W> {
-    pub(crate) fates: Vec<ItemOutcome>,
+    pub(crate) outcomes: Vec<ItemOutcome>,
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
@@ -46,7 +46,7 @@ pub(crate) struct CommittedBatch<W> {
 #[derive(Debug)]
 pub(crate) struct FailedAttempt {
     pub(crate) fault: Fault,
-    /// Set when the commit itself failed: it may have happened, and then these are the fates.
+    /// Set when the commit itself failed: it may have happened, and then these are the outcomes.
     pub(crate) unsure: Option<Vec<ItemOutcome>>,
     /// Whether the session was rolled back and is as good as before.
     pub(crate) is_rolled_back: bool,
@@ -62,13 +62,13 @@ impl From<Fault> for FailedAttempt {
 pub(crate) async fn attempt<R: Reactor>(
     reactor: &R,
     session: &mut Session,
-    entries: &[Item<R::Input>],
+    items: &[Item<R::Input>],
     pass: Pass,
     turn: &DecisionContext,
 ) -> Result<CommittedBatch<R::World>, FailedAttempt> {
     let db = session.connection().await.map_err(Fault::NotBegun)?;
     let mut tx = within(db.begin()).await.map_err(Fault::NotBegun)?;
-    let work = unpanicked(work(reactor, &mut tx, entries, pass, turn));
+    let work = unpanicked(work(reactor, &mut tx, items, pass, turn));
     let done = match tokio::time::timeout(ATTEMPT_LIMIT, work).await {
         Ok(Ok(done)) if !done.first.is_empty() => {
             within(tx.rollback()).await.map_err(Fault::from)?;
@@ -86,7 +86,7 @@ pub(crate) async fn attempt<R: Reactor>(
     match within(tx.commit()).await {
         Ok(()) => Ok(done),
         Err(error) => {
-            Err(FailedAttempt { fault: error.into(), unsure: Some(done.fates), is_rolled_back: false })
+            Err(FailedAttempt { fault: error.into(), unsure: Some(done.outcomes), is_rolled_back: false })
         }
     }
 }
@@ -103,12 +103,12 @@ async fn unpanicked<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T
 async fn work<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
-    entries: &[Item<R::Input>],
+    items: &[Item<R::Input>],
     pass: Pass,
     turn: &DecisionContext,
 ) -> Result<CommittedBatch<R::World>, Fault> {
-    let manner = DecideOptions { turn, locking: pass.locking, on_park: OnPark::SetAside };
-    let mut batch = Batch::new(reactor, entries, manner);
+    let options = DecideOptions { turn, locking: pass.locking, on_park: OnPark::SetAside };
+    let mut batch = Batch::new(reactor, items, options);
     if pass.locking == LockPolicy::SkipHeld {
         session::hurry(db).await?;
     }
@@ -116,8 +116,8 @@ async fn work<R: Reactor>(
     batch.answer_known(db).await?;
     let first = if some_aside { batch.divert(db).await? } else { Vec::new() };
     if !first.is_empty() {
-        let fates = batch.fates;
-        return Ok(CommittedBatch { fates, world: None, announced: 0, newly_parked: 0, first });
+        let outcomes = batch.outcomes;
+        return Ok(CommittedBatch { outcomes, world: None, announced: 0, newly_parked: 0, first });
     }
     let world = batch.decide(db).await?;
     let newly_parked = batch.set_aside(db).await?;
@@ -125,8 +125,8 @@ async fn work<R: Reactor>(
     if !answers.is_empty() && !idempotency::keep(db, &answers).await? {
         return Err(Fault::KeyTaken);
     }
-    let Batch { fates, announced, .. } = batch;
-    Ok(CommittedBatch { fates, world, announced: announced.len(), newly_parked, first })
+    let Batch { outcomes, announced, .. } = batch;
+    Ok(CommittedBatch { outcomes, world, announced: announced.len(), newly_parked, first })
 }
 
 /// What came of parked messages that an operator let go.
@@ -142,13 +142,13 @@ pub(crate) struct ReleaseOutcome<W> {
 pub(crate) async fn release<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
-    entries: &[Item<R::Input>],
+    items: &[Item<R::Input>],
     turn: &DecisionContext,
 ) -> Result<ReleaseOutcome<R::World>, Fault> {
-    let manner = DecideOptions { turn, locking: LockPolicy::Wait, on_park: OnPark::Stop };
-    let mut batch = Batch::new(reactor, entries, manner);
+    let options = DecideOptions { turn, locking: LockPolicy::Wait, on_park: OnPark::Stop };
+    let mut batch = Batch::new(reactor, items, options);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
-    let decided = batch.fates.iter().take_while(|fate| **fate != ItemOutcome::Parked).count();
+    let decided = batch.outcomes.iter().take_while(|outcome| **outcome != ItemOutcome::Parked).count();
     Ok(ReleaseOutcome { decided, refused: batch.reasons.remove(&decided), world })
 }
 
@@ -157,13 +157,13 @@ impl<R: Reactor> Batch<'_, R> {
     /// whether something may be set aside.
     async fn admit(&mut self, db: &mut PgConnection, admission: Admission) -> sqlx::Result<bool> {
         let mut first: HashMap<Uuid, usize> = HashMap::new();
-        for index in 0..self.entries.len() {
-            let id = self.entries[index].id;
-            let id = id.filter(|id| inbox::in_range(*id, self.manner.turn.now));
-            let Some(id) = id.filter(|_| self.fates[index] == ItemOutcome::Live) else { continue };
+        for index in 0..self.items.len() {
+            let id = self.items[index].id;
+            let id = id.filter(|id| inbox::in_range(*id, self.options.turn.now));
+            let Some(id) = id.filter(|_| self.outcomes[index] == ItemOutcome::Live) else { continue };
             // Twice in one batch: no conflict clause would see it.
             if *first.entry(id).or_insert(index) != index {
-                self.fates[index] = ItemOutcome::Duplicate;
+                self.outcomes[index] = ItemOutcome::Duplicate;
             }
         }
         if first.is_empty() {
@@ -176,7 +176,7 @@ impl<R: Reactor> Batch<'_, R> {
             Admission::Deduplicating => {
                 let new = inbox::admit_new(db, &sorted).await?;
                 for (_, index) in first.into_iter().filter(|(id, _)| !new.contains(id)) {
-                    self.fates[index] = known(&self.entries[index]);
+                    self.outcomes[index] = known(&self.items[index]);
                 }
                 Ok(true)
             }
@@ -185,10 +185,10 @@ impl<R: Reactor> Batch<'_, R> {
 
     /// What was answered before is answered so again.
     async fn answer_known(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
-        let entries = self.entries;
+        let items = self.items;
         let keyed: Vec<_> = self
             .live()
-            .filter_map(|index| Some((index, entries[index].idempotency_key()?)))
+            .filter_map(|index| Some((index, items[index].idempotency_key()?)))
             .collect();
         if keyed.is_empty() {
             return Ok(());
@@ -197,7 +197,7 @@ impl<R: Reactor> Batch<'_, R> {
         let known = idempotency::known(db, &keys).await?;
         for (index, key) in keyed {
             let Some(kept) = known.get(&idempotency::name(key)) else { continue };
-            let told = entries[index].waiting().and_then(|waiting| waiting.told.as_ref());
+            let told = items[index].waiting().and_then(|waiting| waiting.told.as_ref());
             let end = match told {
                 // It is this command's own: its commit happened, and the answer was lost.
                 Some(Ok(told)) if told.answer == kept.answer => Ok(told.clone()),
@@ -206,7 +206,7 @@ impl<R: Reactor> Batch<'_, R> {
                 }
                 _ => Err(CommandError::KeyReused),
             };
-            self.fates[index] = ItemOutcome::Answered(end);
+            self.outcomes[index] = ItemOutcome::Answered(end);
         }
         Ok(())
     }
@@ -214,7 +214,7 @@ impl<R: Reactor> Batch<'_, R> {
     /// Sets aside the messages of keys that stopped before. Says of which keys kept events come
     /// first.
     async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<KeyRef>> {
-        if !self.live().any(|place| self.entries[place].message().is_some()) {
+        if !self.live().any(|place| self.items[place].message().is_some()) {
             return Ok(Vec::new());
         }
         let aside = parked::aside(db).await?;
@@ -223,7 +223,7 @@ impl<R: Reactor> Batch<'_, R> {
         }
         let messages: Vec<(usize, KeyRef)> = self
             .live()
-            .filter_map(|index| Some((index, parked::place(self.entries[index].message()?))))
+            .filter_map(|index| Some((index, parked::place(self.items[index].message()?))))
             .collect();
         let distinct: HashSet<&KeyRef> = messages.iter().map(|(_, place)| place).collect();
         let distinct: Vec<&KeyRef> = distinct.into_iter().collect();
@@ -236,7 +236,7 @@ impl<R: Reactor> Batch<'_, R> {
         }
         for (index, place) in messages {
             if self.stopped.contains(&place) {
-                self.fates[index] = ItemOutcome::Parked;
+                self.outcomes[index] = ItemOutcome::Parked;
             }
         }
         Ok(first)
@@ -251,29 +251,29 @@ impl<R: Reactor> Batch<'_, R> {
                 .reasons
                 .iter()
                 .filter_map(|(index, park)| {
-                    Some((parked::place(self.entries[*index].message()?), park))
+                    Some((parked::place(self.items[*index].message()?), park))
                 })
                 .collect();
             let keys: Vec<(&KeyRef, &Park)> = stopping.iter().map(|(p, park)| (p, *park)).collect();
             newly_parked = parked::park_keys(db, &keys).await?;
         }
-        let set_aside: Vec<_> = (0..self.entries.len())
-            .filter(|&index| self.fates[index] == ItemOutcome::Parked)
-            .filter_map(|index| Some((self.entries[index].message()?, self.reasons.get(&index))))
+        let set_aside: Vec<_> = (0..self.items.len())
+            .filter(|&index| self.outcomes[index] == ItemOutcome::Parked)
+            .filter_map(|index| Some((self.items[index].message()?, self.reasons.get(&index))))
             .collect();
         parked::park_messages(db, &set_aside).await?;
-        let unknown: Vec<&Message> = (0..self.entries.len())
-            .filter(|&index| self.fates[index] == ItemOutcome::Unknown)
-            .filter_map(|index| self.entries[index].message())
+        let unknown: Vec<&Message> = (0..self.items.len())
+            .filter(|&index| self.outcomes[index] == ItemOutcome::Unknown)
+            .filter_map(|index| self.items[index].message())
             .collect();
         unknown::keep(db, &unknown).await?;
         Ok(newly_parked)
     }
 }
 
-/// The fate of an entry whose id has been admitted before.
-fn known<I>(entry: &Item<I>) -> ItemOutcome {
-    match entry.waiting() {
+/// The outcome of an item whose id has been admitted before.
+fn known<I>(item: &Item<I>) -> ItemOutcome {
+    match item.waiting() {
         None => ItemOutcome::Duplicate,
         // A commit whose end was never heard did happen: the answer of that attempt holds. Without
         // one the client has to ask again, under its key.

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
-    entry::entry,
+    item::item,
     fault::{self, Fault, LockPolicy},
     inbox,
     message::{Message, Park, StoredMessage},
@@ -133,20 +133,20 @@ impl<R: Reactor> CatchUp<'_, R> {
             return Ok(0);
         }
         let new = admit(&mut tx, &events, &turn).await?;
-        let mut entries = Vec::new();
+        let mut items = Vec::new();
         let mut heard = Vec::new();
         for event in events.iter().filter(|event| new.contains(&event.id)) {
-            // Nobody here cares for what gives no entry.
-            if let Some(mut entry) = entry(self.reactor, (event.message.clone(), None)) {
+            // Nobody here cares for what gives no item.
+            if let Some(mut item) = item(self.reactor, (event.message.clone(), None)) {
                 // Later events of its key have been heard, so its version says nothing; that it
                 // takes effect once is seen to above.
-                entry.id = Some(turn.new_id());
-                entries.push(entry);
+                item.id = Some(turn.new_id());
+                items.push(item);
                 heard.push(event);
             }
         }
         let ReleaseOutcome { decided, refused, world } =
-            batch::release(self.reactor, &mut tx, &entries, &turn).await?;
+            batch::release(self.reactor, &mut tx, &items, &turn).await?;
         remove(&mut tx, &events).await?;
         if let Some(why) = &refused {
             park(&mut tx, place, &heard[decided..], Stop { why, is_here: true }).await?;

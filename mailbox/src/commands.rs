@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Command, CommandError, Outcome,
-    entry::{Item, Origin, CommandClient},
+    item::{Item, Origin, CommandClient},
     pace::Pace,
     reactor::Reactor,
     settle::Settler,
@@ -46,7 +46,7 @@ impl<I: Send> Commands<I> {
             deadline: Instant::now() + self.deadline,
             told: None,
         };
-        let entry = Item {
+        let item = Item {
             id,
             input: Some(command.input),
             trace: command.trace,
@@ -54,7 +54,7 @@ impl<I: Send> Commands<I> {
             held: None,
             origin: Origin::Command(waiting),
         };
-        self.queue.try_send(entry).map_err(|_| CommandError::Overloaded)?;
+        self.queue.try_send(item).map_err(|_| CommandError::Overloaded)?;
         // The batch keeps the deadline; the margin is for one that hangs in the database.
         match tokio::time::timeout(self.deadline + Duration::from_secs(1), end).await {
             Ok(Ok(end)) => end,

@@ -32,7 +32,7 @@ use crate::{
     assignment::Member,
     consumers::{AppliedMessage, Partition},
     control::Control,
-    entry::{Item, entry},
+    item::{Item, item},
     flood, held, metrics,
     nearness::BrokerStatus,
     pace::Pace,
@@ -256,9 +256,9 @@ async fn settle<R: Reactor>(
     received.retain(|delivery| delivery.generation == generation);
     let ends = ends(&received);
     let reactor = Arc::clone(&settler.reactor);
-    let entries: Vec<Item<R::Input>> =
-        received.into_iter().filter_map(|delivery| entry(&*reactor, delivery.received)).collect();
-    let settled = settler.settle(entries, stop).await;
+    let items: Vec<Item<R::Input>> =
+        received.into_iter().filter_map(|delivery| item(&*reactor, delivery.received)).collect();
+    let settled = settler.settle(items, stop).await;
     if settled.stopped {
         return ControlFlow::Break(());
     }

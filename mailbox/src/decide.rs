@@ -1,4 +1,4 @@
-//! Deciding a batch in memory: what it touches is loaded, each entry decided in order, what changed
+//! Deciding a batch in memory: what it touches is loaded, each item decided in order, what changed
 //! saved, what is said appended. Batches of messages and commands do so, and an operator who lets
 //! parked messages go.
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     CommandError, IdempotencyKey, Outcome,
-    entry::{Item, ItemOutcome},
+    item::{Item, ItemOutcome},
     fault::LockPolicy,
     idempotency::{self, Name},
     inbox,
@@ -40,12 +40,12 @@ pub(crate) struct DecideOptions<'a> {
 /// Entries, and what becomes of them in one transaction.
 pub(crate) struct Batch<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
-    pub(crate) entries: &'a [Item<R::Input>],
-    pub(crate) manner: DecideOptions<'a>,
-    pub(crate) fates: Vec<ItemOutcome>,
+    pub(crate) items: &'a [Item<R::Input>],
+    pub(crate) options: DecideOptions<'a>,
+    pub(crate) outcomes: Vec<ItemOutcome>,
     /// Keys that stopped: before this batch, or in it.
     pub(crate) stopped: HashSet<KeyRef>,
-    /// The entries that stopped their keys, and why.
+    /// The items that stopped their keys, and why.
     pub(crate) reasons: HashMap<usize, Park>,
     /// Answers of this batch that a repetition within it is told, too.
     answers: HashMap<Name, (&'a IdempotencyKey, Answer)>,
@@ -53,12 +53,12 @@ pub(crate) struct Batch<'a, R: Reactor> {
 }
 
 impl<'a, R: Reactor> Batch<'a, R> {
-    pub(crate) fn new(reactor: &'a R, entries: &'a [Item<R::Input>], manner: DecideOptions<'a>) -> Self {
+    pub(crate) fn new(reactor: &'a R, items: &'a [Item<R::Input>], options: DecideOptions<'a>) -> Self {
         Self {
             reactor,
-            entries,
-            manner,
-            fates: entries.iter().map(first_fate).collect(),
+            items,
+            options,
+            outcomes: items.iter().map(first_outcome).collect(),
             stopped: HashSet::new(),
             reasons: HashMap::new(),
             answers: HashMap::new(),
@@ -67,34 +67,34 @@ impl<'a, R: Reactor> Batch<'a, R> {
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.entries.len()).filter(|&index| self.fates[index] == ItemOutcome::Live)
+        (0..self.items.len()).filter(|&index| self.outcomes[index] == ItemOutcome::Live)
     }
 
-    /// Loads what the live entries touch, decides each in order, saves, and appends what is said.
+    /// Loads what the live items touch, decides each in order, saves, and appends what is said.
     pub(crate) async fn decide(&mut self, db: &mut PgConnection) -> sqlx::Result<Option<R::World>> {
-        let entries = self.entries;
+        let items = self.items;
         let inputs: Vec<&R::Input> =
-            self.live().filter_map(|index| entries[index].input.as_ref()).collect();
+            self.live().filter_map(|index| items[index].input.as_ref()).collect();
         let mut world = if inputs.is_empty() {
             None
         } else {
-            Some(self.reactor.load(&mut *db, &inputs, self.manner.locking).await?)
+            Some(self.reactor.load(&mut *db, &inputs, self.options.locking).await?)
         };
         if let Some(world) = &world
-            && self.manner.locking == LockPolicy::SkipHeld
+            && self.options.locking == LockPolicy::SkipHeld
         {
             let left_out = self.hold_back(world);
             if !left_out.is_empty() {
                 inbox::forget(&mut *db, &left_out).await?;
             }
         }
-        for index in 0..entries.len() {
-            if self.fates[index] == ItemOutcome::Live && !self.stops(index, world.as_mut()) {
+        for index in 0..items.len() {
+            if self.outcomes[index] == ItemOutcome::Live && !self.stops(index, world.as_mut()) {
                 self.decide_one(index, world.as_mut());
             }
         }
         if let Some(world) = &mut world {
-            let closing = self.reactor.closing(world, self.manner.turn);
+            let closing = self.reactor.closing(world, self.options.turn);
             self.announced.extend(closing.into_iter().map(|event| (event, None)));
             self.reactor.save(&mut *db, world).await?;
         }
@@ -109,9 +109,9 @@ impl<'a, R: Reactor> Batch<'a, R> {
     fn hold_back(&mut self, world: &R::World) -> Vec<Uuid> {
         let mut waiting = HashMap::new();
         let mut ids = Vec::new();
-        for (entry, fate) in self.entries.iter().zip(&mut self.fates) {
-            let place = entry.message().map(parked::place);
-            let row = match (&*fate, &entry.input) {
+        for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
+            let place = item.message().map(parked::place);
+            let row = match (&*outcome, &item.input) {
                 (ItemOutcome::Held(row), _) => Some(row.clone()),
                 (ItemOutcome::Live, input) => place
                     .as_ref()
@@ -123,47 +123,47 @@ impl<'a, R: Reactor> Batch<'a, R> {
             if let Some(place) = place {
                 waiting.insert(place, row.clone());
             }
-            if *fate == ItemOutcome::Live {
-                ids.extend(entry.id.filter(|id| inbox::in_range(*id, self.manner.turn.now)));
-                *fate = ItemOutcome::Held(row);
+            if *outcome == ItemOutcome::Live {
+                ids.extend(item.id.filter(|id| inbox::in_range(*id, self.options.turn.now)));
+                *outcome = ItemOutcome::Held(row);
             }
         }
         ids
     }
 
-    /// Stops a key at this entry.
+    /// Stops a key at this item.
     fn stop(&mut self, index: usize, place: KeyRef, park: Park) {
-        self.fates[index] = ItemOutcome::Parked;
+        self.outcomes[index] = ItemOutcome::Parked;
         self.reasons.insert(index, park);
         self.stopped.insert(place);
     }
 
-    /// Whether an entry is not to be decided: its key stopped earlier in this batch, or it stops
+    /// Whether an item is not to be decided: its key stopped earlier in this batch, or it stops
     /// its key itself, or the inbox has forgotten its time and its version says that it was heard.
     fn stops(&mut self, index: usize, world: Option<&mut R::World>) -> bool {
-        let entry = &self.entries[index];
-        let Some(message) = entry.message() else { return false };
+        let item = &self.items[index];
+        let Some(message) = item.message() else { return false };
         // Nearly always nothing has stopped and nothing is wrong: no place is written out then.
         if !self.stopped.is_empty() && self.stopped.contains(&parked::place(message)) {
-            self.fates[index] = ItemOutcome::Parked;
+            self.outcomes[index] = ItemOutcome::Parked;
             return true;
         }
-        if let Some(flaw) = &entry.flaw {
+        if let Some(flaw) = &item.flaw {
             self.stop(index, parked::place(message), flaw.clone());
             return true;
         }
-        if entry.is_unknown() {
-            self.fates[index] = ItemOutcome::Unknown;
+        if item.is_unknown() {
+            self.outcomes[index] = ItemOutcome::Unknown;
             return true;
         }
-        let heard = match (world, &entry.input) {
+        let heard = match (world, &item.input) {
             (Some(world), Some(input)) => self.reactor.heard(world, input).map_or(0, |slot| *slot),
             _ => 0,
         };
-        let in_range = match entry.id {
-            Some(id) => inbox::in_range(id, self.manner.turn.now),
+        let in_range = match item.id {
+            Some(id) => inbox::in_range(id, self.options.turn.now),
             // What came without an id and was parked was never admitted.
-            None => self.manner.on_park == OnPark::SetAside,
+            None => self.options.on_park == OnPark::SetAside,
         };
         match (in_range, message.version <= heard) {
             (true, repeated) => {
@@ -173,11 +173,11 @@ impl<'a, R: Reactor> Batch<'a, R> {
                 false
             }
             (false, true) => {
-                self.fates[index] = ItemOutcome::Duplicate;
+                self.outcomes[index] = ItemOutcome::Duplicate;
                 true
             }
             // An operator who lets it go has seen why it stopped.
-            (false, false) if self.manner.on_park == OnPark::Stop => false,
+            (false, false) if self.options.on_park == OnPark::Stop => false,
             (false, false) => {
                 let reason = format!(
                     "its id {} is outside the inbox's range and its version {} is above {heard}, the last one heard",
@@ -191,29 +191,29 @@ impl<'a, R: Reactor> Batch<'a, R> {
     }
 
     fn decide_one(&mut self, index: usize, world: Option<&mut R::World>) {
-        let entry = &self.entries[index];
-        let (Some(world), Some(input)) = (world, &entry.input) else { return };
-        if let Some(answered) = self.answered_before(entry.idempotency_key()) {
-            self.fates[index] = ItemOutcome::Answered(answered);
+        let item = &self.items[index];
+        let (Some(world), Some(input)) = (world, &item.input) else { return };
+        if let Some(answered) = self.answered_before(item.idempotency_key()) {
+            self.outcomes[index] = ItemOutcome::Answered(answered);
             return;
         }
-        match (self.reactor.decide(world, input, self.manner.turn), entry.message()) {
+        match (self.reactor.decide(world, input, self.options.turn), item.message()) {
             (Ok(decided), message) => {
-                self.announced.extend(decided.announced.into_iter().map(|e| (e, entry.trace)));
-                self.fates[index] = match message {
+                self.announced.extend(decided.announced.into_iter().map(|e| (e, item.trace)));
+                self.outcomes[index] = match message {
                     Some(message) => {
                         if let Some(slot) = self.reactor.heard(world, input) {
                             *slot = message.version.max(*slot);
                         }
                         ItemOutcome::Applied
                     }
-                    None => self.first_answer(entry.idempotency_key(), decided.answer),
+                    None => self.first_answer(item.idempotency_key(), decided.answer),
                 };
             }
             (Err(park), Some(message)) => self.stop(index, parked::place(message), park),
             (Err(park), None) => {
                 tracing::error!(%park, "a command could not be decided");
-                self.fates[index] = ItemOutcome::Answered(Err(CommandError::Failed));
+                self.outcomes[index] = ItemOutcome::Answered(Err(CommandError::Failed));
             }
         }
     }
@@ -247,11 +247,11 @@ impl<'a, R: Reactor> Batch<'a, R> {
 
 /// A command whose client was told that it is too late is left out, unless a commit of it may have
 /// happened. What has to wait for a row is left out, too.
-fn first_fate<I>(entry: &Item<I>) -> ItemOutcome {
-    if let Some(row) = &entry.held {
+fn first_outcome<I>(item: &Item<I>) -> ItemOutcome {
+    if let Some(row) = &item.held {
         return ItemOutcome::Held(row.clone());
     }
-    match entry.waiting() {
+    match item.waiting() {
         Some(waiting) if waiting.reply.is_none() && waiting.told.is_none() => {
             ItemOutcome::Answered(Err(CommandError::Overloaded))
         }

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::{
-    entry::Item,
+    item::Item,
     message::Message,
     metrics,
     parked::{self, KeyRef},
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 500;
 /// the row is free.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// For so long after the last entry waited, the next one that needs the row is expected: a client
+/// For so long after the last item waited, the next one that needs the row is expected: a client
 /// who was told to come again.
 const WARY: Duration = Duration::from_secs(10);
 /// What is held for less is a neighbour at work, not worth telling anybody.
@@ -78,13 +78,13 @@ impl HeldRows {
     }
 }
 
-/// The entries of one loop that wait, by line.
+/// The items of one loop that wait, by line.
 pub(crate) struct HeldBack<I> {
     lines: HashMap<Line, VecDeque<Item<I>>>,
     /// The lines in the order in which they are tried again.
     order: VecDeque<Line>,
     commands: u64,
-    entries: usize,
+    items: usize,
     bytes: usize,
     pause: Duration,
     retry_at: Instant,
@@ -108,7 +108,7 @@ impl<I> HeldBack<I> {
             lines: HashMap::new(),
             order: VecDeque::new(),
             commands: 0,
-            entries: 0,
+            items: 0,
             bytes: 0,
             pause: PAUSE_MIN,
             retry_at: Instant::now(),
@@ -123,7 +123,7 @@ impl<I> HeldBack<I> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.items == 0
     }
 
     /// Whether a held row is to be expected, so that nobody should wait for its lock once more.
@@ -133,7 +133,7 @@ impl<I> HeldBack<I> {
 
     /// Whether so much waits that nothing more is to be taken in.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries >= ENTRIES || self.bytes >= BYTES
+        self.items >= ENTRIES || self.bytes >= BYTES
     }
 
     /// Ends when what waits is to be tried again; never if nothing waits.
@@ -151,16 +151,16 @@ impl<I> HeldBack<I> {
             return came;
         }
         let mut batch = if self.retry_at <= Instant::now() { self.take_due() } else { Vec::new() };
-        for mut entry in came {
-            let line = entry.message().map(|message| Line::Key(parked::place(message)));
+        for mut item in came {
+            let line = item.message().map(|message| Line::Key(parked::place(message)));
             match line.and_then(|line| self.lines.get_mut(&line)) {
                 Some(waiting) => {
-                    entry.held = waiting.back().and_then(|last| last.held.clone());
-                    self.entries += 1;
-                    self.bytes += bytes(&entry);
-                    waiting.push_back(entry);
+                    item.held = waiting.back().and_then(|last| last.held.clone());
+                    self.items += 1;
+                    self.bytes += bytes(&item);
+                    waiting.push_back(item);
                 }
-                None => batch.push(entry),
+                None => batch.push(item),
             }
         }
         batch
@@ -178,10 +178,10 @@ impl<I> HeldBack<I> {
                 self.lines.remove(&line);
             }
         }
-        for entry in &mut taken {
-            entry.held = None;
-            self.entries -= 1;
-            self.bytes -= bytes(entry);
+        for item in &mut taken {
+            item.held = None;
+            self.items -= 1;
+            self.bytes -= bytes(item);
         }
         self.retried = taken.len();
         taken
@@ -190,19 +190,19 @@ impl<I> HeldBack<I> {
     /// Keeps what of a batch has to wait still, or from now on.
     pub(crate) fn keep(&mut self, batch: Vec<Item<I>>, now: OffsetDateTime) {
         let retried = std::mem::take(&mut self.retried);
-        let still = batch.iter().take(retried).filter(|entry| entry.held.is_some()).count();
+        let still = batch.iter().take(retried).filter(|item| item.held.is_some()).count();
         let was_empty = self.is_empty() && retried == 0;
         // From the last to the first, so that each goes before what has been waiting behind it.
-        for entry in batch.into_iter().rev().filter(|entry| entry.held.is_some()) {
-            let line = if let Some(message) = entry.message() {
+        for item in batch.into_iter().rev().filter(|item| item.held.is_some()) {
+            let line = if let Some(message) = item.message() {
                 Line::Key(parked::place(message))
             } else {
                 self.commands += 1;
                 Line::Command(self.commands)
             };
-            self.entries += 1;
-            self.bytes += bytes(&entry);
-            self.lines.entry(line).or_default().push_front(entry);
+            self.items += 1;
+            self.bytes += bytes(&item);
+            self.lines.entry(line).or_default().push_front(item);
         }
         let queued: HashSet<Line> = self.order.iter().cloned().collect();
         self.order.extend(self.lines.keys().filter(|line| !queued.contains(line)).cloned());
@@ -225,7 +225,7 @@ impl<I> HeldBack<I> {
             return;
         }
         let mut waiting: HashMap<&HeldRow, usize> = HashMap::new();
-        for row in self.lines.values().flatten().filter_map(|entry| entry.held.as_ref()) {
+        for row in self.lines.values().flatten().filter_map(|item| item.held.as_ref()) {
             *waiting.entry(row).or_default() += 1;
         }
         let since = |row: &HeldRow| {
@@ -237,7 +237,7 @@ impl<I> HeldBack<I> {
             .map(|(row, waiting)| HeldSince { row: row.clone(), since: since(row), waiting })
             .collect();
         self.tell(&rows, now);
-        metrics::held(self.path, rows.len(), self.entries);
+        metrics::held(self.path, rows.len(), self.items);
         self.shown.set(self.path, rows.clone());
         self.rows = rows;
     }
@@ -294,20 +294,20 @@ impl<I> HeldBack<I> {
     pub(crate) fn revoke(&mut self, is_revoked: impl Fn(&str, i32) -> bool, now: OffsetDateTime) {
         self.reached.retain(|(topic, partition), _| !is_revoked(topic, *partition));
         for waiting in self.lines.values_mut() {
-            waiting.retain(|entry| {
-                entry.message().is_none_or(|it| !is_revoked(&it.topic, it.partition))
+            waiting.retain(|item| {
+                item.message().is_none_or(|it| !is_revoked(&it.topic, it.partition))
             });
         }
         self.lines.retain(|_, waiting| !waiting.is_empty());
         self.order.retain(|line| self.lines.contains_key(line));
-        self.entries = self.lines.values().map(VecDeque::len).sum();
+        self.items = self.lines.values().map(VecDeque::len).sum();
         self.bytes = self.lines.values().flatten().map(bytes).sum();
         self.show(now);
     }
 }
 
-fn bytes<I>(entry: &Item<I>) -> usize {
-    entry.message().map_or(0, Message::size)
+fn bytes<I>(item: &Item<I>) -> usize {
+    item.message().map_or(0, Message::size)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! batch one transaction, admitted by id, decided in order, saved with one statement per table, its
 //! events appended to the outbox. At least once in, one change, at least once out.
 //!
-//! Reading order: `reactor` (what a service gives), `entry`, `batch` and `decide` (one
+//! Reading order: `reactor` (what a service gives), `item`, `batch` and `decide` (one
 //! transaction), `fault` and `settle` (what happens when it fails), `held` (what waits for a row),
 //! `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka;
 //! `polling`, `assignment`, `positions`, `watchdog` and `control` of the consumer, `consumers` their
@@ -22,7 +22,7 @@ mod consumed;
 mod consumers;
 mod control;
 mod decide;
-mod entry;
+mod item;
 mod envelope;
 mod fault;
 mod flood;

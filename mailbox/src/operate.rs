@@ -9,7 +9,7 @@ use crate::{
     IdempotencyKey,
     batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
-    entry::{Item, entry},
+    item::{Item, item},
     fault::{self, Fault, LockPolicy, Verdict},
     message::{Park, StoredMessage},
     once,
@@ -133,16 +133,16 @@ impl<R: Reactor> Operators<R> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         hold(&mut tx, topic, key, once).await?;
         // In a statement after the lock, so that it sees what the lock waited for.
-        let mut entries = Vec::new();
+        let mut items = Vec::new();
         let mut ids = Vec::new();
         let mut dropped = Vec::new();
         for row in parked::first(&mut tx, (topic, key), size).await? {
             let id = row.id;
             let message = row.into_message(topic);
             let flaw = message.lacks();
-            match entry(&*self.reactor, (message, flaw)) {
-                Some(entry) => {
-                    entries.push(entry);
+            match item(&*self.reactor, (message, flaw)) {
+                Some(item) => {
+                    items.push(item);
                     ids.push(id);
                 }
                 // Since it was parked, this service has stopped caring.
@@ -151,8 +151,8 @@ impl<R: Reactor> Operators<R> {
         }
         let turn = DecisionContext::at((self.clock)());
         let ReleaseOutcome { decided, refused, world } =
-            batch::release(&*self.reactor, &mut tx, &entries, &turn).await?;
-        let kept = entries[..decided].iter().filter(|entry| entry.is_unknown());
+            batch::release(&*self.reactor, &mut tx, &items, &turn).await?;
+        let kept = items[..decided].iter().filter(|item| item.is_unknown());
         let kept: Vec<_> = kept.filter_map(Item::message).collect();
         unknown::keep(&mut tx, &kept).await?;
         let mut over: Vec<i64> = ids.into_iter().take(decided).collect();

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::{
     assignment::{Member, StartCheck},
     consumers::Partition,
-    entry::IncomingMessage,
+    item::IncomingMessage,
     envelope,
 };
 

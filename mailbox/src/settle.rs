@@ -16,7 +16,7 @@ use crate::{
     CommandError,
     batch::{self, FailedAttempt, CommittedBatch},
     catch_up::CatchUp,
-    entry::{Item, ItemOutcome, Origin},
+    item::{Item, ItemOutcome, Origin},
     fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
     held::HeldBack,
     leaves, metrics,
@@ -77,9 +77,9 @@ impl<R: Reactor> Settler<R> {
     ) -> SettleCounts {
         // While a row is held, others that need it would have everybody wait for it once more.
         let locking = if self.held.is_wary() { LockPolicy::SkipHeld } else { LockPolicy::Wait };
-        let mut entries = self.held.join(came);
+        let mut items = self.held.join(came);
         let mut settled = SettleCounts::default();
-        let whole = 0..entries.len();
+        let whole = 0..items.len();
         // The last part is the next one.
         let mut parts = vec![whole.clone()];
         while let Some(part) = parts.pop() {
@@ -88,9 +88,9 @@ impl<R: Reactor> Settler<R> {
             } else {
                 Admission::Deduplicating
             };
-            queue_behind(&mut entries);
+            queue_behind(&mut items);
             let pass = Pass { admission, locking };
-            match self.settle_part(&mut entries[part.clone()], pass, stop).await {
+            match self.settle_part(&mut items[part.clone()], pass, stop).await {
                 Next::CommittedBatch(done) => {
                     settled.newly_parked += done.newly_parked;
                     settled.set_aside += done.set_aside;
@@ -103,30 +103,30 @@ impl<R: Reactor> Settler<R> {
                 }
             }
         }
-        self.held.keep(entries, (self.clock)());
+        self.held.keep(items, (self.clock)());
         settled
     }
 
     async fn settle_part(
         &mut self,
-        entries: &mut [Item<R::Input>],
+        items: &mut [Item<R::Input>],
         mut pass: Pass,
         stop: &CancellationToken,
     ) -> Next {
         let mut failures = Failures::default();
         loop {
-            expire_commands(entries);
-            let open = entries.iter().filter(|entry| !entry.is_over()).count();
+            expire_commands(items);
+            let open = items.iter().filter(|item| !item.is_over()).count();
             if open == 0 {
                 return Next::CommittedBatch(SettleCounts::default());
             }
             let started = Instant::now();
             let turn = DecisionContext::at((self.clock)());
             let attempt =
-                batch::attempt(&*self.reactor, &mut self.session, entries, pass, &turn).await;
+                batch::attempt(&*self.reactor, &mut self.session, items, pass, &turn).await;
             let broken = match attempt {
                 Ok(done) if !done.first.is_empty() => {
-                    self.catch_up(&done.first, entries, pass.locking).await;
+                    self.catch_up(&done.first, items, pass.locking).await;
                     if stop.is_cancelled() {
                         return Next::Stopped;
                     }
@@ -135,7 +135,7 @@ impl<R: Reactor> Settler<R> {
                 Ok(done) => {
                     let size = u32::try_from(open).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
-                    return Next::CommittedBatch(self.finish(entries, done));
+                    return Next::CommittedBatch(self.finish(items, done));
                 }
                 Err(broken) => broken,
             };
@@ -143,7 +143,7 @@ impl<R: Reactor> Settler<R> {
             let count = failures.count(&broken.fault);
             let next = fault::next_step(verdict, pass, open, count);
             self.recover(verdict, &broken).await;
-            remember(entries, &broken);
+            remember(items, &broken);
             tell(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
             pass.admission = Admission::Deduplicating;
@@ -157,11 +157,11 @@ impl<R: Reactor> Settler<R> {
                 Step::MakePartitions => self.make_partitions().await,
                 Step::Halve => return Next::Split,
                 Step::HoldBack => {
-                    one_open(entries, hold_back);
+                    one_open(items, hold_back);
                     return Next::CommittedBatch(SettleCounts::default());
                 }
                 Step::GiveUp => {
-                    one_open(entries, |entry| give_up(entry, &broken.fault));
+                    one_open(items, |item| give_up(item, &broken.fault));
                     continue;
                 }
             }
@@ -187,7 +187,7 @@ impl<R: Reactor> Settler<R> {
     async fn catch_up(
         &mut self,
         places: &[KeyRef],
-        entries: &mut [Item<R::Input>],
+        items: &mut [Item<R::Input>],
         locking: LockPolicy,
     ) {
         let (reactor, wake) = (&*self.reactor, &self.wake);
@@ -204,15 +204,15 @@ impl<R: Reactor> Settler<R> {
             if verdict != Verdict::RowHeld {
                 return tokio::time::sleep(BACKOFF_TAKE).await;
             }
-            let after = |entry: &&mut Item<R::Input>| {
-                entry.message().is_some_and(|message| parked::place(message) == *place)
+            let after = |item: &&mut Item<R::Input>| {
+                item.message().is_some_and(|message| parked::place(message) == *place)
             };
-            entries.iter_mut().filter(after).for_each(hold_back);
+            items.iter_mut().filter(after).for_each(hold_back);
         }
     }
 
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&mut self, entries: &mut [Item<R::Input>], done: CommittedBatch<R::World>) -> SettleCounts {
+    fn finish(&mut self, items: &mut [Item<R::Input>], done: CommittedBatch<R::World>) -> SettleCounts {
         if done.announced > 0 {
             self.wake.poke();
         }
@@ -220,16 +220,16 @@ impl<R: Reactor> Settler<R> {
             committed(&*self.reactor, world);
         }
         let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
-        for (entry, fate) in entries.iter_mut().zip(done.fates) {
-            match fate {
+        for (item, outcome) in items.iter_mut().zip(done.outcomes) {
+            match outcome {
                 ItemOutcome::Live | ItemOutcome::Applied => applied += 1,
                 ItemOutcome::Duplicate => duplicates += 1,
                 ItemOutcome::Parked => parked += 1,
                 ItemOutcome::Unknown => unknown += 1,
-                ItemOutcome::Held(row) => entry.held = Some(row),
+                ItemOutcome::Held(row) => item.held = Some(row),
                 ItemOutcome::Answered(end) => {
                     applied += 1;
-                    entry.answer(end);
+                    item.answer(end);
                 }
             }
         }
@@ -280,61 +280,61 @@ fn halves(part: &Range<usize>) -> [Range<usize>; 2] {
 
 /// Nothing overtakes a message of its key that has to wait: what an earlier part held back holds
 /// back what follows.
-fn queue_behind<I>(entries: &mut [Item<I>]) {
-    if entries.iter().all(|entry| entry.held.is_none()) {
+fn queue_behind<I>(items: &mut [Item<I>]) {
+    if items.iter().all(|item| item.held.is_none()) {
         return;
     }
     let mut waiting = HashMap::new();
-    for entry in entries {
-        let Some(place) = entry.message().map(parked::place) else { continue };
-        match &entry.held {
+    for item in items {
+        let Some(place) = item.message().map(parked::place) else { continue };
+        match &item.held {
             Some(row) => drop(waiting.insert(place, row.clone())),
-            None => entry.held = waiting.get(&place).cloned(),
+            None => item.held = waiting.get(&place).cloned(),
         }
     }
 }
 
-/// Does something to the one entry that is left.
-fn one_open<I>(entries: &mut [Item<I>], act: impl FnOnce(&mut Item<I>)) {
-    if let Some(entry) = entries.iter_mut().find(|entry| !entry.is_over()) {
-        act(entry);
+/// Does something to the one item that is left.
+fn one_open<I>(items: &mut [Item<I>], act: impl FnOnce(&mut Item<I>)) {
+    if let Some(item) = items.iter_mut().find(|item| !item.is_over()) {
+        act(item);
     }
 }
 
 /// It waits for a row below its root, of which nobody says which one it is.
-fn hold_back<I>(entry: &mut Item<I>) {
-    let id = entry.message().map_or_else(|| "command".to_owned(), |it| parked::place(it).1);
-    entry.held = Some(HeldRow::new("row_of", id));
+fn hold_back<I>(item: &mut Item<I>) {
+    let id = item.message().map_or_else(|| "command".to_owned(), |it| parked::place(it).1);
+    item.held = Some(HeldRow::new("row_of", id));
 }
 
 /// Sets one message aside, or tells one command that it failed.
-fn give_up<I>(entry: &mut Item<I>, fault: &Fault) {
-    entry.answer(Err(CommandError::Failed));
-    if entry.message().is_some() {
-        entry.input = None;
-        entry.flaw = Some(fault::park(fault));
+fn give_up<I>(item: &mut Item<I>, fault: &Fault) {
+    item.answer(Err(CommandError::Failed));
+    if item.message().is_some() {
+        item.input = None;
+        item.flaw = Some(fault::park(fault));
     }
 }
 
 /// Clients do not wait for ever: whether an expired command took effect, its key will tell.
-fn expire_commands<I>(entries: &mut [Item<I>]) {
+fn expire_commands<I>(items: &mut [Item<I>]) {
     let now = Instant::now();
-    for entry in entries {
-        if entry.waiting().is_some_and(|waiting| waiting.deadline <= now) {
-            entry.answer(Err(CommandError::Overloaded));
+    for item in items {
+        if item.waiting().is_some_and(|waiting| waiting.deadline <= now) {
+            item.answer(Err(CommandError::Overloaded));
         }
     }
 }
 
 /// A commit may have happened although its answer was lost: its answers hold if their ids or keys
 /// turn out to be known.
-fn remember<I>(entries: &mut [Item<I>], broken: &FailedAttempt) {
-    let Some(fates) = &broken.unsure else { return };
-    for (entry, fate) in entries.iter_mut().zip(fates) {
+fn remember<I>(items: &mut [Item<I>], broken: &FailedAttempt) {
+    let Some(outcomes) = &broken.unsure else { return };
+    for (item, outcome) in items.iter_mut().zip(outcomes) {
         if let (
             Origin::Command(waiting),
             ItemOutcome::Answered(end @ (Ok(_) | Err(CommandError::KeyReused))),
-        ) = (&mut entry.origin, fate)
+        ) = (&mut item.origin, outcome)
         {
             waiting.told = Some(end.clone());
         }

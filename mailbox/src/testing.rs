@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     Answer, CommandError, IdempotencyKey, Message, Outcome, batch,
     commands::Commands,
-    entry::entry,
+    item::item,
     fault::{Admission, Fault, LockPolicy, Pass},
     held::{HeldBack, HeldRows, HeldSince},
     reactor::{Reactor, DecisionContext},
@@ -78,7 +78,7 @@ impl<R: Reactor> Fixture<R> {
 
     async fn settle(&mut self, messages: Vec<Message>) -> Settled {
         let reactor = Arc::clone(&self.settler.reactor);
-        let came = messages.into_iter().filter_map(|message| entry(&*reactor, (message, None)));
+        let came = messages.into_iter().filter_map(|message| item(&*reactor, (message, None)));
         self.settler.settle(came.collect(), &CancellationToken::new()).await
     }
 
@@ -176,10 +176,10 @@ impl<R: Reactor> Fixture<R> {
     async fn attempt(&mut self, message: &Message) -> String {
         let turn = DecisionContext::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
-        let entries: Vec<_> = entry(&*reactor, (message.clone(), None)).into_iter().collect();
+        let items: Vec<_> = item(&*reactor, (message.clone(), None)).into_iter().collect();
         let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
         let session = &mut self.settler.session;
-        match batch::attempt(&*reactor, session, &entries, pass, &turn).await {
+        match batch::attempt(&*reactor, session, &items, pass, &turn).await {
             Ok(_) => "nothing".to_owned(),
             Err(broken) => match broken.fault {
                 Fault::Database(error) => error.to_string(),

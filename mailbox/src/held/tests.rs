@@ -3,11 +3,11 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::{entry::Origin, testing::message};
+use crate::{item::Origin, testing::message};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn entry(key: &str, offset: i64) -> Item<()> {
+fn item(key: &str, offset: i64) -> Item<()> {
     let message = message("t", key, "t.Happened", offset, vec![0; 10]);
     Item {
         id: Some(message.event_id),
@@ -28,7 +28,7 @@ fn held() -> HeldBack<()> {
 }
 
 fn offsets(batch: &[Item<()>]) -> Vec<i64> {
-    batch.iter().filter_map(|entry| Some(entry.message()?.offset)).collect()
+    batch.iter().filter_map(|item| Some(item.message()?.offset)).collect()
 }
 
 fn reached(next: i64) -> HashMap<Partition, i64> {
@@ -42,14 +42,14 @@ fn stored(held: &mut HeldBack<()>, next: i64) -> Option<i64> {
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_key_overtakes_what_waits() {
     let mut held = held();
-    held.keep(vec![waiting("a", 1), entry("b", 2), waiting("a", 3)], NOW);
+    held.keep(vec![waiting("a", 1), item("b", 2), waiting("a", 3)], NOW);
 
-    let batch = held.join(vec![entry("b", 4), entry("a", 5)]);
+    let batch = held.join(vec![item("b", 4), item("a", 5)]);
     assert_eq!(offsets(&batch), [4], "another key goes on, this one queues");
     held.keep(batch, NOW);
 
     held.due().await;
-    let mut batch = held.join(vec![entry("a", 6), entry("c", 7)]);
+    let mut batch = held.join(vec![item("a", 6), item("c", 7)]);
     assert_eq!(offsets(&batch), [1, 3, 5, 6, 7], "in the order they came");
     batch[3].held = Some(HeldRow::new("row", "a"));
     batch[2].held = Some(HeldRow::new("row", "a"));
@@ -62,7 +62,7 @@ async fn nothing_of_a_key_overtakes_what_waits() {
 async fn no_stored_offset_passes_what_waits() {
     let mut held = held();
     assert_eq!(stored(&mut held, 5), Some(5));
-    held.keep(vec![entry("b", 5), waiting("a", 6), entry("b", 7)], NOW);
+    held.keep(vec![item("b", 5), waiting("a", 6), item("b", 7)], NOW);
     assert_eq!(stored(&mut held, 8), Some(6));
     assert_eq!(stored(&mut held, 20), Some(6));
 
@@ -98,7 +98,7 @@ async fn what_waits_is_bounded_by_count_and_by_bytes() {
         NOW,
     );
     assert!(!held.is_full());
-    assert!(held.join(vec![entry("a", 5_000)]).is_empty());
+    assert!(held.join(vec![item("a", 5_000)]).is_empty());
     assert!(held.is_full());
 
     let mut heavy = waiting("a", 1);

@@ -47,7 +47,7 @@ pub(crate) struct CommandClient {
     pub(crate) told: Option<Result<Outcome, CommandError>>,
 }
 
-/// What became of an entry in one attempt.
+/// What became of an item in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ItemOutcome {
     /// Not settled yet: it is to be decided.
@@ -109,7 +109,7 @@ impl<I> Item<I> {
 
 /// What a message means here; `None` when nobody here cares. A service that panics over it has
 /// found a flaw of the message, as far as anybody can tell.
-pub(crate) fn entry<R: Reactor>(reactor: &R, (message, flaw): IncomingMessage) -> Option<Item<R::Input>> {
+pub(crate) fn item<R: Reactor>(reactor: &R, (message, flaw): IncomingMessage) -> Option<Item<R::Input>> {
     if flaw.is_none() && !reactor.is_known(&message.event_type) {
         let trace = message.trace;
         // Without an id it could not be told from others like it, and would not be kept.
