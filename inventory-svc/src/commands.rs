@@ -59,19 +59,19 @@ impl Request {
 }
 
 /// Does what is asked, or says why not.
-pub fn answer(world: &mut World, request: &Request, turn: &DecisionContext) -> Answer {
+pub fn answer(world: &mut World, request: &Request, context: &DecisionContext) -> Answer {
     let answered = match request {
         Request::PutProduct { sku, name, price, headers } => {
             put_product(world, sku, (name, price), headers)
         }
         Request::AdjustStock { sku, warehouse, delta, reason } => {
             let adjustment = Adjustment {
-                id: turn.new_id(),
+                id: context.new_id(),
                 sku: sku.clone(),
                 warehouse: warehouse.clone(),
                 delta: *delta,
                 reason: reason.clone(),
-                at: turn.now,
+                at: context.now,
             };
             adjust_stock(world, adjustment)
         }

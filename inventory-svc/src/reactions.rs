@@ -103,12 +103,12 @@ impl Reactor for Inventory {
         Some(&mut world.roots.get_mut(order)?.now.heard)
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, context: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Order { order, event, terms } => {
-                react(world, *order, event, terms.as_deref(), turn)
+                react(world, *order, event, terms.as_deref(), context)
             }
-            Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, turn),
+            Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, context),
             Input::SayAnew(sku) => {
                 let World { products, to_say, .. } = world;
                 if let Some(kept) = products.get_mut(sku) {
@@ -117,13 +117,13 @@ impl Reactor for Inventory {
                 Effects::default()
             }
             Input::RequestInfo(request) => {
-                Effects { announced: Vec::new(), answer: commands::answer(world, request, turn) }
+                Effects { announced: Vec::new(), answer: commands::answer(world, request, context) }
             }
         })
     }
 
     /// A product is said at most once for a batch, however many of its inputs changed it.
-    fn closing(&self, world: &mut World, turn: &DecisionContext) -> Vec<OutboxEvent> {
+    fn closing(&self, world: &mut World, context: &DecisionContext) -> Vec<OutboxEvent> {
         let World { products, stock, to_say, said, .. } = world;
         let mut announced = Vec::new();
         for (sku, Kept { now: product, .. }) in products {
@@ -135,7 +135,7 @@ impl Reactor for Inventory {
                 let event = wire::product_changed(product);
                 *said.entry(event.event_type().name).or_default() += 1;
                 let key = sku.as_str().as_bytes().to_vec();
-                announced.push(service::announce(turn, key, product.version, event));
+                announced.push(service::announce(context, key, product.version, event));
             }
         }
         announced
@@ -156,11 +156,11 @@ fn react(
     order: OrderId,
     event: &Event,
     terms: Option<&orders::Terms>,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Effects {
     let World { roots, stock, said, .. } = world;
     let root = &mut roots.entry(order).or_insert_with(|| Kept::new(Root::default())).now;
-    let decision = decide(mem::take(&mut root.state), event, stock, turn.now);
+    let decision = decide(mem::take(&mut root.state), event, stock, context.now);
     root.state = decision.state;
     if let Some((motion, allocations)) = decision.motion {
         stock.apply(motion, &allocations);
@@ -169,7 +169,7 @@ fn react(
         root.version += 1;
         let event = wire::announce(order, announcement, terms);
         *said.entry(event.event_type().name).or_default() += 1;
-        service::announce(turn, order.key(), root.version, event)
+        service::announce(context, order.key(), root.version, event)
     });
     Effects { announced: announced.into_iter().collect(), ..Effects::default() }
 }

@@ -64,11 +64,11 @@ pub(crate) async fn attempt<R: Reactor>(
     session: &mut Session,
     items: &[Item<R::Input>],
     pass: Pass,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<CommittedBatch<R::World>, FailedAttempt> {
     let db = session.connection().await.map_err(Fault::NotBegun)?;
     let mut tx = within(db.begin()).await.map_err(Fault::NotBegun)?;
-    let work = unpanicked(work(reactor, &mut tx, items, pass, turn));
+    let work = unpanicked(work(reactor, &mut tx, items, pass, context));
     let done = match tokio::time::timeout(ATTEMPT_LIMIT, work).await {
         Ok(Ok(done)) if !done.first.is_empty() => {
             within(tx.rollback()).await.map_err(Fault::from)?;
@@ -105,9 +105,9 @@ async fn work<R: Reactor>(
     db: &mut PgConnection,
     items: &[Item<R::Input>],
     pass: Pass,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<CommittedBatch<R::World>, Fault> {
-    let options = DecideOptions { turn, locking: pass.locking, on_park: OnPark::SetAside };
+    let options = DecideOptions { context, locking: pass.locking, on_park: OnPark::SetAside };
     let mut batch = Batch::new(reactor, items, options);
     if pass.locking == LockPolicy::SkipHeld {
         session::hurry(db).await?;
@@ -143,9 +143,9 @@ pub(crate) async fn release<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
     items: &[Item<R::Input>],
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<ReleaseOutcome<R::World>, Fault> {
-    let options = DecideOptions { turn, locking: LockPolicy::Wait, on_park: OnPark::Stop };
+    let options = DecideOptions { context, locking: LockPolicy::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, items, options);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
     let decided = batch.outcomes.iter().take_while(|outcome| **outcome != ItemOutcome::Parked).count();
@@ -159,7 +159,7 @@ impl<R: Reactor> Batch<'_, R> {
         let mut first: HashMap<Uuid, usize> = HashMap::new();
         for index in 0..self.items.len() {
             let id = self.items[index].id;
-            let id = id.filter(|id| inbox::in_range(*id, self.options.turn.now));
+            let id = id.filter(|id| inbox::in_range(*id, self.options.context.now));
             let Some(id) = id.filter(|_| self.outcomes[index] == ItemOutcome::Live) else { continue };
             // Twice in one batch: no conflict clause would see it.
             if *first.entry(id).or_insert(index) != index {

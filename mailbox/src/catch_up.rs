@@ -127,12 +127,12 @@ impl<R: Reactor> CatchUp<'_, R> {
         if self.locking == LockPolicy::SkipHeld {
             session::hurry(&mut tx).await?;
         }
-        let turn = DecisionContext::at((self.clock)());
+        let context = DecisionContext::at((self.clock)());
         let events = first(&mut tx, place, known, size).await?;
         if events.is_empty() {
             return Ok(0);
         }
-        let new = admit(&mut tx, &events, &turn).await?;
+        let new = admit(&mut tx, &events, &context).await?;
         let mut items = Vec::new();
         let mut heard = Vec::new();
         for event in events.iter().filter(|event| new.contains(&event.id)) {
@@ -140,18 +140,18 @@ impl<R: Reactor> CatchUp<'_, R> {
             if let Some(mut item) = item(self.reactor, (event.message.clone(), None)) {
                 // Later events of its key have been heard, so its version says nothing; that it
                 // takes effect once is seen to above.
-                item.id = Some(turn.new_id());
+                item.id = Some(context.new_id());
                 items.push(item);
                 heard.push(event);
             }
         }
         let ReleaseOutcome { decided, refused, world } =
-            batch::release(self.reactor, &mut tx, &items, &turn).await?;
+            batch::release(self.reactor, &mut tx, &items, &context).await?;
         remove(&mut tx, &events).await?;
         if let Some(why) = &refused {
             park(&mut tx, place, &heard[decided..], Stop { why, is_here: true }).await?;
             let behind = Stop { why, is_here: false };
-            park_all(&mut tx, place, known, behind, &turn).await?;
+            park_all(&mut tx, place, known, behind, &context).await?;
         }
         tx.commit().await?;
         self.wake.poke();
@@ -170,8 +170,8 @@ impl<R: Reactor> CatchUp<'_, R> {
         why: &Park,
     ) -> Result<(), Fault> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
-        let turn = DecisionContext::at((self.clock)());
-        park_all(&mut tx, place, known, Stop { why, is_here: true }, &turn).await?;
+        let context = DecisionContext::at((self.clock)());
+        park_all(&mut tx, place, known, Stop { why, is_here: true }, &context).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -199,9 +199,9 @@ async fn first(
 async fn admit(
     db: &mut PgConnection,
     events: &[KeptEvent],
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> sqlx::Result<HashSet<i64>> {
-    let in_range = |event: &&KeptEvent| inbox::in_range(event.message.event_id, turn.now);
+    let in_range = |event: &&KeptEvent| inbox::in_range(event.message.event_id, context.now);
     let mut ids: Vec<_> = events.iter().filter(in_range).map(|it| it.message.event_id).collect();
     ids.sort_unstable();
     let admitted = inbox::admit_new(db, &ids).await?;
@@ -216,7 +216,7 @@ async fn park_all(
     place: &KeyRef,
     known: &[String],
     stop: Stop<'_>,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> sqlx::Result<()> {
     let mut stop = stop;
     loop {
@@ -224,7 +224,7 @@ async fn park_all(
         if events.is_empty() {
             return Ok(());
         }
-        let new = admit(&mut *db, &events, turn).await?;
+        let new = admit(&mut *db, &events, context).await?;
         let heard: Vec<_> = events.iter().filter(|event| new.contains(&event.id)).collect();
         park(&mut *db, place, &heard, stop).await?;
         remove(&mut *db, &events).await?;

@@ -32,7 +32,7 @@ pub(crate) enum OnPark {
 /// How a batch is decided.
 #[derive(Clone, Copy)]
 pub(crate) struct DecideOptions<'a> {
-    pub(crate) turn: &'a DecisionContext,
+    pub(crate) context: &'a DecisionContext,
     pub(crate) locking: LockPolicy,
     pub(crate) on_park: OnPark,
 }
@@ -94,7 +94,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             }
         }
         if let Some(world) = &mut world {
-            let closing = self.reactor.closing(world, self.options.turn);
+            let closing = self.reactor.closing(world, self.options.context);
             self.announced.extend(closing.into_iter().map(|event| (event, None)));
             self.reactor.save(&mut *db, world).await?;
         }
@@ -124,7 +124,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                 waiting.insert(place, row.clone());
             }
             if *outcome == ItemOutcome::Live {
-                ids.extend(item.id.filter(|id| inbox::in_range(*id, self.options.turn.now)));
+                ids.extend(item.id.filter(|id| inbox::in_range(*id, self.options.context.now)));
                 *outcome = ItemOutcome::Held(row);
             }
         }
@@ -161,7 +161,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             _ => 0,
         };
         let in_range = match item.id {
-            Some(id) => inbox::in_range(id, self.options.turn.now),
+            Some(id) => inbox::in_range(id, self.options.context.now),
             // What came without an id and was parked was never admitted.
             None => self.options.on_park == OnPark::SetAside,
         };
@@ -197,7 +197,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             self.outcomes[index] = ItemOutcome::Answered(answered);
             return;
         }
-        match (self.reactor.decide(world, input, self.options.turn), item.message()) {
+        match (self.reactor.decide(world, input, self.options.context), item.message()) {
             (Ok(decided), message) => {
                 self.announced.extend(decided.announced.into_iter().map(|e| (e, item.trace)));
                 self.outcomes[index] = match message {

@@ -149,9 +149,9 @@ impl<R: Reactor> Operators<R> {
                 None => dropped.push(id),
             }
         }
-        let turn = DecisionContext::at((self.clock)());
+        let context = DecisionContext::at((self.clock)());
         let ReleaseOutcome { decided, refused, world } =
-            batch::release(&*self.reactor, &mut tx, &items, &turn).await?;
+            batch::release(&*self.reactor, &mut tx, &items, &context).await?;
         let kept = items[..decided].iter().filter(|item| item.is_unknown());
         let kept: Vec<_> = kept.filter_map(Item::message).collect();
         unknown::keep(&mut tx, &kept).await?;

@@ -68,7 +68,7 @@ pub trait Reactor: Send + Sync + 'static {
         &self,
         world: &mut Self::World,
         input: &Self::Input,
-        turn: &DecisionContext,
+        context: &DecisionContext,
     ) -> Result<Effects, Park>;
 
     /// Called once after the batch's last decision: what is announced for the batch as a whole,
@@ -138,7 +138,7 @@ impl DecisionContext {
         Self { now }
     }
 
-    /// A new UUIDv7 of this turn; later ones sort later.
+    /// A new UUIDv7 of this context; later ones sort later.
     pub fn new_id(&self) -> Uuid {
         Uuid::now_v7()
     }

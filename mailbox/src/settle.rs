@@ -121,9 +121,9 @@ impl<R: Reactor> Settler<R> {
                 return Next::CommittedBatch(SettleCounts::default());
             }
             let started = Instant::now();
-            let turn = DecisionContext::at((self.clock)());
+            let context = DecisionContext::at((self.clock)());
             let attempt =
-                batch::attempt(&*self.reactor, &mut self.session, items, pass, &turn).await;
+                batch::attempt(&*self.reactor, &mut self.session, items, pass, &context).await;
             let broken = match attempt {
                 Ok(done) if !done.first.is_empty() => {
                     self.catch_up(&done.first, items, pass.locking).await;
@@ -327,7 +327,7 @@ fn expire_commands<I>(items: &mut [Item<I>]) {
 }
 
 /// A commit may have happened although its answer was lost: its answers hold if their ids or keys
-/// turn out to be known.
+/// context out to be known.
 fn remember<I>(items: &mut [Item<I>], broken: &FailedAttempt) {
     let Some(outcomes) = &broken.unsure else { return };
     for (item, outcome) in items.iter_mut().zip(outcomes) {

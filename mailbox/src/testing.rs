@@ -174,12 +174,12 @@ impl<R: Reactor> Fixture<R> {
 
     /// One attempt at a message, its commit included: what failed.
     async fn attempt(&mut self, message: &Message) -> String {
-        let turn = DecisionContext::at((self.settler.clock)());
+        let context = DecisionContext::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
         let items: Vec<_> = item(&*reactor, (message.clone(), None)).into_iter().collect();
         let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
         let session = &mut self.settler.session;
-        match batch::attempt(&*reactor, session, &items, pass, &turn).await {
+        match batch::attempt(&*reactor, session, &items, pass, &context).await {
             Ok(_) => "nothing".to_owned(),
             Err(broken) => match broken.fault {
                 Fault::Database(error) => error.to_string(),
@@ -264,7 +264,7 @@ pub async fn reacts_once<R: Reactor>(fixture: &mut Fixture<R>, message: Message)
     assert_eq!(after, fixture.dump().await, "a repetition within a batch changed something");
 }
 
-/// Fails a reaction at each table that it writes in turn, and at its commit: nothing of it stays.
+/// Fails a reaction at each table that it writes in context, and at its commit: nothing of it stays.
 /// Then it is let through.
 pub async fn reacts_whole<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;

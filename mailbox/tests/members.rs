@@ -102,8 +102,8 @@ impl Reactor for Listener {
         Toy.heard(world, input)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, turn: &DecisionContext) -> Result<Effects, Park> {
-        Toy.decide(world, add, turn)
+    fn decide(&self, world: &mut World, add: &Add, context: &DecisionContext) -> Result<Effects, Park> {
+        Toy.decide(world, add, context)
     }
 
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {

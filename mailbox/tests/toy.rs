@@ -148,7 +148,7 @@ impl Reactor for Toy {
         input.heard.then_some(&mut world.counters.get_mut(&input.key)?.heard)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, turn: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, add: &Add, context: &DecisionContext) -> Result<Effects, Park> {
         panic_at("decide", [add.word.as_str()]);
         if add.word == "undecidable" {
             return Err(Park { class: "undecidable", reason: "nobody can decide this".to_owned() });
@@ -165,7 +165,7 @@ impl Reactor for Toy {
         counter.said += 1;
         world.effects.push((add.key.clone(), add.word.clone()));
         let announced = OutboxEvent {
-            event_id: turn.new_id(),
+            event_id: context.new_id(),
             key: add.key.clone().into_bytes(),
             version: counter.said,
             event_type: SAID,

@@ -147,11 +147,11 @@ impl Reactor for Notify {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, context: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Occasion(happened) => tell(world, happened, turn),
+            Input::Occasion(happened) => tell(world, happened, context),
             Input::DeliveryReceipt { order, id, attempts } => {
-                delivered(world, *order, (*id, *attempts), turn)
+                delivered(world, *order, (*id, *attempts), context)
             }
             Input::PutContact { customer, contact, headers } => {
                 let answer = put_contact(&mut *world, customer, contact, headers);
@@ -176,12 +176,12 @@ impl Reactor for Notify {
 }
 
 /// Queues a notification, or says that it has failed.
-fn tell(world: &mut World, happened: &Occasion, turn: &DecisionContext) -> Effects {
+fn tell(world: &mut World, happened: &Occasion, context: &DecisionContext) -> Effects {
     let Occasion { order, customer, news, fields, trace, .. } = happened;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
-    let id = NotificationId::new(turn.new_id());
+    let id = NotificationId::new(context.new_id());
     let event = Event::Occasion { news: *news, id, reachable: to.is_some() };
-    let (announced, told) = apply(world, *order, &event, turn);
+    let (announced, told) = apply(world, *order, &event, context);
     if let Some(told) = told {
         world.notifications.push(Notification {
             id: told.id,
@@ -191,7 +191,7 @@ fn tell(world: &mut World, happened: &Occasion, turn: &DecisionContext) -> Effec
             to,
             fields: fields.clone(),
             standing: told.standing,
-            created_at: turn.now,
+            created_at: context.now,
             trace: *trace,
         });
     }
@@ -202,11 +202,11 @@ fn delivered(
     world: &mut World,
     order: OrderId,
     (id, attempts): (NotificationId, i32),
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Effects {
-    let (announced, told) = apply(world, order, &Event::DeliveryReceipt { id }, turn);
+    let (announced, told) = apply(world, order, &Event::DeliveryReceipt { id }, context);
     if told.is_some_and(|told| told.standing == DeliveryStatus::Sent) {
-        world.delivered.push(DeliveryReceipt { id, at: turn.now, attempts });
+        world.delivered.push(DeliveryReceipt { id, at: context.now, attempts });
     }
     Effects { announced, ..Effects::default() }
 }
@@ -216,14 +216,14 @@ fn apply(
     world: &mut World,
     order: OrderId,
     event: &Event,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> (Vec<OutboxEvent>, Option<crate::domain::NotificationState>) {
     let root = &mut world.roots.entry(order).or_default().now;
     let decision = decide(mem::take(&mut root.notice), event);
     root.notice = decision.state;
     let announced = decision.announce.map(|announcement| {
         root.version += 1;
-        service::announce(turn, order.key(), root.version, wire::announce(order, announcement))
+        service::announce(context, order.key(), root.version, wire::announce(order, announcement))
     });
     (announced.into_iter().collect(), decision.touched)
 }

@@ -161,23 +161,23 @@ impl Reactor for Orders {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, context: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Place(placing) => placed(world, placing, turn),
-            Input::Cancel(cancelling) => cancelled(world, cancelling, turn),
-            Input::Heard(fact) => heard(world, fact, turn)?,
+            Input::Place(placing) => placed(world, placing, context),
+            Input::Cancel(cancelling) => cancelled(world, cancelling, context),
+            Input::Heard(fact) => heard(world, fact, context)?,
             Input::Told(sku, product) => {
                 world.tell(sku, product);
                 Effects::default()
             }
             Input::DeadlinePassed(id) => match world.order(*id) {
                 Some(order) => {
-                    let decision = decide(order, &Event::DeadlinePassed, turn.now);
+                    let decision = decide(order, &Event::DeadlinePassed, context.now);
                     // Paid or ended since the sweep looked.
                     if decision.announce.is_none() {
                         return Ok(Effects::default());
                     }
-                    Effects { announced: world.apply(decision, turn), ..Effects::default() }
+                    Effects { announced: world.apply(decision, context), ..Effects::default() }
                 }
                 None => Effects::default(),
             },
@@ -207,16 +207,16 @@ pub fn wanted(request: &Request) -> impl Iterator<Item = &str> {
     })
 }
 
-fn placed(world: &mut World, placing: &PlaceOrder, turn: &DecisionContext) -> Effects {
+fn placed(world: &mut World, placing: &PlaceOrder, context: &DecisionContext) -> Effects {
     let PlaceOrder { request, details, trace_id, is_last_look, names, is_admitted } = placing;
     if !is_admitted {
         return refused(&pressure::overloaded());
     }
-    match place(request, &world.catalogue, turn.now) {
+    match place(request, &world.catalogue, context.now) {
         Ok(decision) => {
             let at = Some(format!("/v1/orders/{}", request.id));
             let answer = service::told(201, &OrderView::new(&decision.order), at);
-            Effects { announced: world.place(decision, details.as_ref(), *trace_id, turn), answer }
+            Effects { announced: world.place(decision, details.as_ref(), *trace_id, context), answer }
         }
         Err(refusal) if !is_last_look && refusals::may_be_behind(&refusal) => {
             let answer = Answer { status: LOOK_AGAIN, ..Answer::default() };
@@ -226,7 +226,7 @@ fn placed(world: &mut World, placing: &PlaceOrder, turn: &DecisionContext) -> Ef
     }
 }
 
-fn cancelled(world: &mut World, cancelling: &CancelOrder, turn: &DecisionContext) -> Effects {
+fn cancelled(world: &mut World, cancelling: &CancelOrder, context: &DecisionContext) -> Effects {
     let CancelOrder { order: id, by, text, conditions } = cancelling;
     let Some(order) = world.order(*id) else {
         return refused(&Problem::new(Code::NotFound, format!("there is no order {id}")));
@@ -234,14 +234,14 @@ fn cancelled(world: &mut World, cancelling: &CancelOrder, turn: &DecisionContext
     if let Err(stale) = http::if_match(conditions, &etag(order)) {
         return refused(&stale);
     }
-    let decision = cancel(order, Arc::clone(by), Arc::clone(text), turn.now);
+    let decision = cancel(order, Arc::clone(by), Arc::clone(text), context.now);
     let answer = service::told(200, &OrderView::new(&decision.order), None);
     let announced =
-        if decision.announce.is_some() { world.apply(decision, turn) } else { Vec::new() };
+        if decision.announce.is_some() { world.apply(decision, context) } else { Vec::new() };
     Effects { announced, answer }
 }
 
-fn heard(world: &mut World, fact: &Fact, turn: &DecisionContext) -> Result<Effects, Park> {
+fn heard(world: &mut World, fact: &Fact, context: &DecisionContext) -> Result<Effects, Park> {
     if fact.version < 1 {
         // The order's history counts what each source said: what has no number has no place there,
         // and what is not written down is not applied.
@@ -260,10 +260,10 @@ fn heard(world: &mut World, fact: &Fact, turn: &DecisionContext) -> Result<Effec
         let reason = format!("{amount} for an order in {currency}");
         return Err(Park { class: "other_currency", reason });
     }
-    let decision = decide(order, &fact.about.event, turn.now);
+    let decision = decide(order, &fact.about.event, context.now);
     let news = News { event_id: fact.event_id, version: fact.version, event: &fact.about.wire };
-    world.note(fact.about.order, &news, turn.now);
-    Ok(Effects { announced: world.apply(decision, turn), ..Effects::default() })
+    world.note(fact.about.order, &news, context.now);
+    Ok(Effects { announced: world.apply(decision, context), ..Effects::default() })
 }
 
 fn refused(problem: &Problem) -> Effects {

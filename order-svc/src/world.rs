@@ -83,13 +83,13 @@ impl World {
         decision: Decision,
         details: Option<&Sealed>,
         trace_id: Option<[u8; 16]>,
-        turn: &DecisionContext,
+        context: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let (id, heard) = (decision.order.id, Heard::default());
         let stored = Root { order: decision.order, trace_id, heard, events: 0 };
         self.entries.insert(id, Entry { stored, is_new: true, is_changed: false, deadline: None });
         self.placed += 1;
-        self.announce(id, decision.announce, details, turn)
+        self.announce(id, decision.announce, details, context)
     }
 
     /// Writes down what an order heard.
@@ -100,16 +100,16 @@ impl World {
     }
 
     /// Puts an order's next state in its place, and says what is to be said.
-    pub fn apply(&mut self, decision: Decision, turn: &DecisionContext) -> Vec<OutboxEvent> {
+    pub fn apply(&mut self, decision: Decision, context: &DecisionContext) -> Vec<OutboxEvent> {
         let id = decision.order.id;
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.is_changed = true;
             if let Some(ending) = ending(&entry.stored.order, &decision) {
-                self.endings.push((ending, turn.now - decision.order.placed_at));
+                self.endings.push((ending, context.now - decision.order.placed_at));
             }
             entry.stored.order = decision.order;
         }
-        self.announce(id, decision.announce, None, turn)
+        self.announce(id, decision.announce, None, context)
     }
 
     fn announce(
@@ -117,15 +117,15 @@ impl World {
         id: OrderId,
         announcement: Option<Announcement>,
         details: Option<&Sealed>,
-        turn: &DecisionContext,
+        context: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let Some((announcement, order)) = announcement.zip(self.order(id)) else {
             return Vec::new();
         };
         let (version, event) = (order.version, wire::said(order, announcement, details));
-        let announced = service::announce(turn, id.key(), version, event.clone());
+        let announced = service::announce(context, id.key(), version, event.clone());
         let ids = (announced.event_id, announced.event_type, version);
-        self.keep(id, ids, turn.now, wire::kept(event));
+        self.keep(id, ids, context.now, wire::kept(event));
         vec![announced]
     }
 

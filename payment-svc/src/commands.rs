@@ -97,26 +97,26 @@ pub(crate) fn execute(
     world: &mut World,
     request: &Request,
     trace: Option<Trace>,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Effects {
     let decided = match request {
         Request::Pay { order, instrument, amount } => {
             pay(world, *order, instrument, amount.as_ref()).map(|decision| {
-                let announced = keep(world, *order, decision, trace, turn);
+                let announced = keep(world, *order, decision, trace, context);
                 let root = world.root(*order).expect("only a known payment is paid");
                 Effects { announced, answer: views::paid(root, instrument) }
             })
         }
         Request::OpenAccount { customer, currency } => {
-            open_account(world, customer, *currency, turn).map(told)
+            open_account(world, customer, *currency, context).map(told)
         }
-        Request::Deposit { customer, amount } => deposit(world, customer, amount, turn).map(told),
+        Request::Deposit { customer, amount } => deposit(world, customer, amount, context).map(told),
         Request::Hold { customer, order, amount } => {
-            hold(world, customer, *order, amount, turn).map(told)
+            hold(world, customer, *order, amount, context).map(told)
         }
-        Request::Release { customer, order } => release(world, customer, *order, turn).map(told),
+        Request::Release { customer, order } => release(world, customer, *order, context).map(told),
         Request::ExpireHold { customer, order } => {
-            expire_hold(world, customer, *order, turn);
+            expire_hold(world, customer, *order, context);
             Ok(Effects::default())
         }
         Request::Keep(answer) => Ok(told(answer.clone())),
@@ -144,26 +144,26 @@ fn open_account(
     world: &mut World,
     customer: &CustomerId,
     currency: Currency,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     if world.account(customer).is_some() {
         return Err(Refusal::AccountExists);
     }
     let account = Account::empty(customer.clone(), currency);
-    Ok(views::account_opened(world.open_account(account, turn.now)))
+    Ok(views::account_opened(world.open_account(account, context.now)))
 }
 
 fn deposit(
     world: &mut World,
     customer: &CustomerId,
     amount: &AmountRequest,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
     let amount = amount.within(row.account.currency())?;
     let (account, entry) = domain::deposit(row.account.clone(), amount)?;
     world.put_account(account);
-    let id = add_entry(world, entry, turn);
+    let id = add_entry(world, entry, context);
     Ok(views::deposited(id, known(world, customer)))
 }
 
@@ -172,13 +172,13 @@ fn hold(
     customer: &CustomerId,
     order: OrderId,
     amount: &AmountRequest,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     let row = world.account(customer).ok_or(Refusal::UnknownAccount)?;
     let amount = amount.within(row.account.currency())?;
     let (wallet, entry) = domain::hold(held(world, customer, order), order, amount)?;
     let status = if entry.is_some() { 201 } else { 200 };
-    keep_hold(world, order, wallet, entry, turn);
+    keep_hold(world, order, wallet, entry, context);
     Ok(views::held(status, order, known(world, customer)))
 }
 
@@ -186,16 +186,16 @@ fn release(
     world: &mut World,
     customer: &CustomerId,
     order: OrderId,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Result<Answer, Refusal> {
     let (wallet, entry) = domain::release(world.wallet(customer, order), order)?;
-    keep_hold(world, order, wallet, entry, turn);
+    keep_hold(world, order, wallet, entry, context);
     Ok(views::held(200, order, known(world, customer)))
 }
 
-fn expire_hold(world: &mut World, customer: &CustomerId, order: OrderId, turn: &DecisionContext) {
+fn expire_hold(world: &mut World, customer: &CustomerId, order: OrderId, context: &DecisionContext) {
     if let Some((wallet, entry)) = domain::expire_hold(held(world, customer, order), order) {
-        keep_hold(world, order, wallet, Some(entry), turn);
+        keep_hold(world, order, wallet, Some(entry), context);
     }
 }
 
@@ -205,10 +205,10 @@ fn held(world: &World, customer: &CustomerId, order: OrderId) -> State {
     State { payment, wallet: world.wallet(customer, order) }
 }
 
-fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<FieldError>, turn: &DecisionContext) {
+fn keep_hold(world: &mut World, order: OrderId, wallet: Wallet, entry: Option<FieldError>, context: &DecisionContext) {
     world.put_wallet(order, wallet);
     if let Some(entry) = entry {
-        add_entry(world, entry, turn);
+        add_entry(world, entry, context);
     }
 }
 

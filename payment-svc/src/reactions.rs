@@ -97,11 +97,11 @@ impl Reactor for Payments {
         })
     }
 
-    fn decide(&self, world: &mut World, input: &Input, turn: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(&self, world: &mut World, input: &Input, context: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Heard { order, customer, event, trace, .. } => {
                 let state = state(world, *order, customer.as_ref());
-                told(react(world, *order, (state, event), *trace, turn))
+                told(react(world, *order, (state, event), *trace, context))
             }
             // Whoever holds the call now finds out by itself.
             Input::Answered { order, event, attempts, .. }
@@ -111,9 +111,9 @@ impl Reactor for Payments {
             }
             Input::Answered { order, event, trace, .. } => {
                 let state = state(world, *order, None);
-                told(react(world, *order, (state, event), *trace, turn))
+                told(react(world, *order, (state, event), *trace, context))
             }
-            Input::Asked(request, trace) => commands::execute(world, request, *trace, turn),
+            Input::Asked(request, trace) => commands::execute(world, request, *trace, context),
         })
     }
 
@@ -165,10 +165,10 @@ fn react(
     order: OrderId,
     (state, event): (State, &Event),
     trace: Option<Trace>,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Vec<OutboxEvent> {
     let decision = domain::decide(order, state, event.clone());
-    keep(world, order, decision, trace, turn)
+    keep(world, order, decision, trace, context)
 }
 
 /// What a decision about an order is made from: `customer` is whose it is, if that is not known.
@@ -185,12 +185,12 @@ pub(crate) fn keep(
     order: OrderId,
     decision: Decision,
     trace: Option<Trace>,
-    turn: &DecisionContext,
+    context: &DecisionContext,
 ) -> Vec<OutboxEvent> {
     let Decision { state, announce, entries, call } = decision;
     world.put_wallet(order, state.wallet);
     for entry in entries {
-        add_entry(world, entry, turn);
+        add_entry(world, entry, context);
     }
     let in_flight = |payment: &Payment| payment.is_in_flight();
     let was_asked = world.root(order).is_some_and(|root| in_flight(&root.payment));
@@ -201,18 +201,18 @@ pub(crate) fn keep(
         world.begin_call(call, trace);
     }
     let Some(payment) = state.payment else { return Vec::new() };
-    world.put_payment(payment, turn.now);
+    world.put_payment(payment, context.now);
     announce
         .into_iter()
         .map(|announcement| {
             let version = world.say(order, announcement.outcome());
-            service::announce(turn, order.key(), version, wire::announce(order, announcement))
+            service::announce(context, order.key(), version, wire::announce(order, announcement))
         })
         .collect()
 }
 
-pub(crate) fn add_entry(world: &mut World, entry: LedgerEntry, turn: &DecisionContext) -> uuid::Uuid {
-    let id = turn.new_id();
+pub(crate) fn add_entry(world: &mut World, entry: LedgerEntry, context: &DecisionContext) -> uuid::Uuid {
+    let id = context.new_id();
     world.add_entry(EntryRow { id, entry });
     id
 }

@@ -48,10 +48,10 @@ pub fn decode(message: &Message) -> Result<Event, Park> {
 }
 
 /// An event for the outbox: the `version`th that is said about `key`.
-pub fn announce(turn: &DecisionContext, key: Vec<u8>, version: i64, event: impl Into<Event>) -> OutboxEvent {
+pub fn announce(context: &DecisionContext, key: Vec<u8>, version: i64, event: impl Into<Event>) -> OutboxEvent {
     let event = event.into();
     OutboxEvent {
-        event_id: turn.new_id(),
+        event_id: context.new_id(),
         key,
         version,
         event_type: event.event_type().number,

@@ -64,7 +64,7 @@ pub struct Step {
 pub struct ExpectedStep {
     /// A waiting step's name, `inventory_released` or `payment_undone`.
     pub step: &'static str,
-    /// Whose turn it is.
+    /// Whose context it is.
     pub from: &'static str,
     pub by: OffsetDateTime,
 }
