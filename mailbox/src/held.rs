@@ -166,7 +166,7 @@ impl<I> HeldBack<I> {
         batch
     }
 
-    /// Takes the lines whose context it is; one that is too long keeps its rest.
+    /// Takes the lines whose turn it is; one that is too long keeps its rest.
     fn take_due(&mut self) -> Vec<Item<I>> {
         let mut taken = Vec::new();
         while taken.len() < AT_ONCE

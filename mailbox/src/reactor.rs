@@ -133,7 +133,7 @@ pub struct DecisionContext {
 }
 
 impl DecisionContext {
-    /// A turn at `now`.
+    /// The context of a decision at `now`.
     pub fn at(now: OffsetDateTime) -> Self {
         Self { now }
     }

@@ -327,7 +327,7 @@ fn expire_commands<I>(items: &mut [Item<I>]) {
 }
 
 /// A commit may have happened although its answer was lost: its answers hold if their ids or keys
-/// context out to be known.
+/// turn out to be known.
 fn remember<I>(items: &mut [Item<I>], broken: &FailedAttempt) {
     let Some(outcomes) = &broken.unsure else { return };
     for (item, outcome) in items.iter_mut().zip(outcomes) {

@@ -264,7 +264,7 @@ pub async fn reacts_once<R: Reactor>(fixture: &mut Fixture<R>, message: Message)
     assert_eq!(after, fixture.dump().await, "a repetition within a batch changed something");
 }
 
-/// Fails a reaction at each table that it writes in context, and at its commit: nothing of it stays.
+/// Fails a reaction at each table that it writes in turn, and at its commit: nothing of it stays.
 /// Then it is let through.
 pub async fn reacts_whole<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;
