@@ -31,7 +31,7 @@ alter table outbox alter payload set storage external;
 -- The relay's two probes: transactions after a snapshot, and those that were under way in it.
 create index outbox_xid on outbox (xid);
 
--- One leaf of the outbox, from first_pos to before end_pos. Sealed: no writer can add to it and every row of it is shipped.
+-- One leaf of the outbox, from first_pos to before end_pos. Sealed: no writer can add to it and every row of it is published.
 create table outbox_leaf (
     first_pos bigint not null,
     end_pos bigint not null,
@@ -69,15 +69,15 @@ create table relay_tick (
     -- Everything visible in it is in Kafka.
     snap pg_snapshot not null,
     -- Everything below it that anybody can see is in Kafka.
-    shipped_pos bigint not null,
-    -- Set while a large difference is shipped in windows: its other snapshot, and the position reached.
-    walk_to pg_snapshot,
-    walk_pos bigint,
+    published_pos bigint not null,
+    -- Set while a large difference is published in windows: its other snapshot, and the position reached.
+    scan_to pg_snapshot,
+    scan_pos bigint,
     at timestamptz not null default clock_timestamp(),
     constraint relay_tick_pkey primary key (tick_id)
 );
 
--- The relay's lane of this database, paused by an operator: nothing is shipped while the row is there. At most one row.
+-- The relay's lane of this database, paused by an operator: nothing is published while the row is there. At most one row.
 create table lane_pause (
     paused_at timestamptz not null default clock_timestamp(),
     reason text not null,
@@ -93,12 +93,12 @@ create table relay_topics (
     topic text not null,
     -- By partition: the offset after its last message.
     ends bigint[] not null,
-    -- Nothing is shipped from this database while it is set: a replay of the whole topic ends that, or an operator's word.
+    -- Nothing is published from this database while it is set: a replay of the whole topic ends that, or an operator's word.
     made_anew_at timestamptz,
     constraint relay_topics_pkey primary key (topic)
 );
 
--- Events that the relay ships once more, because an operator asked for it.
+-- Events that the relay publishes once more, because an operator asked for it.
 create table replays (
     replay_id uuid not null,
     -- Which events: those of these topics, of this key if there is one, said from then (inclusive) to then (exclusive).
@@ -333,6 +333,6 @@ select make_outbox_leaf(n * 4194304 + (n = 0)::int, (n + 1) * 4194304) from gene
 select make_weeks('inbox', 3);
 
 -- What services write before the relay's first start is not lost: the first tick is this migration's own snapshot.
-insert into relay_tick (epoch, system_id, snap, shipped_pos)
+insert into relay_tick (epoch, system_id, snap, published_pos)
 select 0, system_identifier, pg_current_snapshot(), 0
 from pg_control_system();

@@ -15,10 +15,10 @@ use crate::{
 /// Events behind the last tick, counted up to this.
 const LAG_MAX: i64 = 100_000;
 
-/// Whether a lane ships.
+/// Whether a lane publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneState {
-    Shipping,
+    Publishing,
     /// By an operator.
     Paused,
     /// Until an operator says how it goes on.
@@ -54,13 +54,13 @@ pub enum LaneChange {
 }
 
 impl<R: Reactor> Mailbox<R> {
-    /// The lane that ships this database's events.
+    /// The lane that publishes this database's events.
     pub async fn lane(&self) -> sqlx::Result<Lane> {
         let mut session = self.operators.session()?;
         lane(session.connection().await?).await
     }
 
-    /// Nothing is shipped from here until the lane is resumed.
+    /// Nothing is published from here until the lane is resumed.
     pub async fn pause_lane(
         &self,
         request: OperatorRequest<'_>,
@@ -173,7 +173,7 @@ async fn lane(db: &mut PgConnection) -> sqlx::Result<Lane> {
         let reason = "the database was upgraded or restored and waits for outbox-relay adopt";
         (LaneState::Stopped, Some(reason.to_owned()), Some(found.ticked_at))
     } else {
-        (LaneState::Shipping, None, None)
+        (LaneState::Publishing, None, None)
     };
     Ok(Lane { state, reason, lag, since })
 }

@@ -67,8 +67,8 @@ pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
     let at_most = sqlx::query!(
         r#"-- outbox.positions
         select
-          s.last_value + s.is_called::int - greatest(t.shipped_pos, 1) as "waiting!",
-          t.shipped_pos
+          s.last_value + s.is_called::int - greatest(t.published_pos, 1) as "waiting!",
+          t.published_pos
         from outbox_pos s, relay_tick t
         order by t.tick_id desc
         limit 1"#
@@ -82,7 +82,7 @@ pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
         r#"-- outbox.backlog
         select count(*) as "count!"
         from (select 1 from outbox where pos >= $1 limit $2) as waiting"#,
-        at_most.shipped_pos,
+        at_most.published_pos,
         limit
     )
     .fetch_one(db)

@@ -12,7 +12,7 @@ use crate::{
     reactor::{Answer, Reactor},
 };
 
-/// Which events are to be shipped once more.
+/// Which events are to be published once more.
 #[derive(Clone, Debug)]
 pub struct ReplayScope {
     pub topics: Vec<String>,
@@ -64,7 +64,7 @@ impl<R: Reactor> Mailbox<R> {
         size(session.connection().await?, scope).await
     }
 
-    /// Asks the relay to ship events once more.
+    /// Asks the relay to publish events once more.
     pub async fn start_replay(
         &self,
         scope: &ReplayScope,
@@ -160,7 +160,7 @@ async fn topics(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Counts what the relay would ship: what the last tick has in Kafka.
+/// Counts what the relay would publish: what the last tick has in Kafka.
 async fn size(db: &mut PgConnection, scope: &ReplayScope) -> sqlx::Result<ReplaySize> {
     sqlx::query_as!(
         ReplaySize,

@@ -1,4 +1,4 @@
-//! What operators ask of the relay: a lane paused and resumed, events shipped once more.
+//! What operators ask of the relay: a lane paused and resumed, events published once more.
 
 use mailbox::{
     Answer, IdempotencyKey, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorError,
@@ -55,11 +55,11 @@ fn everything() -> ReplayScope {
 const ANEW: &str = "insert into relay_topics values ('toy.v1', '{1}', clock_timestamp())
      on conflict (topic) do update set made_anew_at = clock_timestamp()";
 
-/// Three events of two keys that were shipped, and one that was not.
+/// Three events of two keys that were published, and one that was not.
 const EVENTS: &str = "insert into outbox (event_id, key, version, type, payload)
      values (gen_random_uuid(), 'a', 1, 1, ''), (gen_random_uuid(), 'b', 1, 1, ''),
        (gen_random_uuid(), 'a', 2, 1, '')";
-const TICK: &str = "insert into relay_tick (epoch, system_id, snap, shipped_pos)
+const TICK: &str = "insert into relay_tick (epoch, system_id, snap, published_pos)
      select epoch, system_id, pg_current_snapshot(), 4 from relay_tick";
 const UNSHIPPED: &str = "insert into outbox (event_id, key, version, type, payload)
      values (gen_random_uuid(), 'c', 1, 1, '')";
@@ -67,7 +67,7 @@ const UNSHIPPED: &str = "insert into outbox (event_id, key, version, type, paylo
 #[tokio::test]
 async fn a_lane_is_paused_with_a_reason_and_resumed() {
     let mut desk = Desk::new().await;
-    assert_eq!(desk.lane().await.state, LaneState::Shipping);
+    assert_eq!(desk.lane().await.state, LaneState::Publishing);
 
     desk.mailbox.pause_lane(request("Kafka moves"), tell).await.unwrap();
     let paused = desk.lane().await;
@@ -75,7 +75,7 @@ async fn a_lane_is_paused_with_a_reason_and_resumed() {
     assert!(paused.since.is_some());
 
     desk.mailbox.resume_lane(request("it has moved"), None, tell).await.unwrap();
-    assert_eq!(desk.lane().await.state, LaneState::Shipping);
+    assert_eq!(desk.lane().await.state, LaneState::Publishing);
     let told = "select count(*) from operations where caller = 'somebody'
          and (action, reason) in
            (('lanes.pause', 'Kafka moves'), ('lanes.resume', 'it has moved'))";
@@ -108,7 +108,7 @@ async fn a_stopped_lane_asks_from_where_it_goes_on() {
     assert_eq!(desk.number("select count(*) from operations").await, 0, "nothing was done");
 
     desk.mailbox.resume_lane(request("go"), Some(LaneStart::Here), tell).await.unwrap();
-    assert_eq!(desk.lane().await.state, LaneState::Shipping);
+    assert_eq!(desk.lane().await.state, LaneState::Publishing);
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@
 //! Upgraded (`pg_upgrade`): transaction ids went on where they were, so the last tick is as true as
 //! it was. It is written once more, for this cluster.
 //!
-//! Restored: the transaction ids of the rows are another cluster's, and what was shipped since the
+//! Restored: the transaction ids of the rows are another cluster's, and what was published since the
 //! backup nobody here knows. So every row of a leaf that is not sealed is given to a transaction of
 //! this cluster, and the new tick's snapshot is from before that transaction: all of it is news to
-//! the next poll, which ships it once more, in order, by a walk. From then on no transaction id of
+//! the next poll, which publishes it once more, in order, by a scan. From then on no transaction id of
 //! the other cluster is where a poll looks. A writer that holds a position from before is an
 //! ordinary one of this cluster, and the leaves that were rewritten are sealed by the ordinary rule
 //! only: their E is assigned anew. The sequence moves on to the next leaf, so that they are left
@@ -61,7 +61,7 @@ struct Flags {
     /// By `pg_upgrade`: transaction ids were kept, and no event is repeated
     #[arg(long)]
     upgraded: bool,
-    /// From a dump or a backup: what is not known to be shipped is shipped once more
+    /// From a dump or a backup: what is not known to be published is published once more
     #[arg(long)]
     restored: bool,
 }
@@ -107,7 +107,7 @@ pub async fn adopt(database: &Database, adoption: Adoption) -> anyhow::Result<St
         }
         Adoption::Restored => {
             let rows = within(REWRITE, restored(&mut session)).await?;
-            format!("adopted as restored: {rows} events will be shipped once more")
+            format!("adopted as restored: {rows} events will be published once more")
         }
     };
     within(ANSWER, session.close()).await.ok();
@@ -128,8 +128,8 @@ async fn lead(session: &mut PgConnection, lock: i64) -> sqlx::Result<()> {
 async fn upgraded(session: &mut PgConnection) -> sqlx::Result<u64> {
     let ticked = sqlx::query!(
         "-- adopt.upgraded
-        insert into relay_tick (epoch, system_id, snap, shipped_pos, walk_to, walk_pos)
-        select epoch + 1, system_identifier, snap, shipped_pos, walk_to, walk_pos
+        insert into relay_tick (epoch, system_id, snap, published_pos, scan_to, scan_pos)
+        select epoch + 1, system_identifier, snap, published_pos, scan_to, scan_pos
         from relay_tick, pg_control_system()
         where tick_id = (select max(tick_id) from relay_tick)
           and pg_snapshot_xmax(snap) <= pg_snapshot_xmax(pg_current_snapshot())
@@ -192,7 +192,7 @@ async fn restored(session: &mut PgConnection) -> sqlx::Result<u64> {
     .await?;
     sqlx::query!(
         "-- adopt.restored
-        insert into relay_tick (epoch, system_id, snap, shipped_pos)
+        insert into relay_tick (epoch, system_id, snap, published_pos)
         select epoch + 1, system_identifier, $1::text::pg_snapshot, $2
         from relay_tick, pg_control_system()
         where tick_id = (select max(tick_id) from relay_tick)",

@@ -79,10 +79,10 @@ pub struct Options {
     /// How often leaves are sealed and dropped, and old ticks forgotten
     #[arg(long, env = "SHOP_TIDY_EVERY", default_value = "30s", value_parser = duration)]
     pub tidy_every: Duration,
-    /// How long shipped events stay in the outbox
+    /// How long published events stay in the outbox
     #[arg(long, env = "SHOP_OUTBOX_RETENTION", default_value = "7d", value_parser = duration)]
     pub outbox_retention: Duration,
-    /// How large an outbox may become (512MiB, 4GiB) before shipped events leave it earlier
+    /// How large an outbox may become (512MiB, 4GiB) before published events leave it earlier
     #[arg(long, env = "SHOP_OUTBOX_SIZE", default_value = "4GiB", value_parser = size)]
     pub outbox_size: u64,
     /// How requests to Kafka are compressed: worth its CPU where network or disk are scarce

@@ -1,4 +1,4 @@
-//! One database's life with the relay: found, led, shipped, lost and found again.
+//! One database's life with the relay: found, led, published, lost and found again.
 
 use std::{
     sync::Arc,
@@ -13,8 +13,8 @@ use crate::{
     envelope::Envelope,
     leader::{Leader, NoLeader, event_types, identity},
     metrics::Meters,
-    publish::Producer,
-    ship::Ship,
+    producer::Producer,
+    publish::PublishLoop,
     status::{State, Status},
     topics::Topics,
     traffic::Traffic,
@@ -27,11 +27,11 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How often what is not there yet is looked for: topics, identity, a stopped lane's cure.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Pauses before what Kafka refused is shipped again: the first at once, for Kafka may have lost
+/// Pauses before what Kafka refused is published again: the first at once, for Kafka may have lost
 /// its memory of a producer; then 5 s, doubled up to a minute, for it needs a person.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
-/// What ends a stretch of shipping.
+/// What ends a stretch of publishing.
 #[derive(Debug)]
 pub(crate) enum StopReason {
     /// Asked to.
@@ -114,7 +114,7 @@ impl Lane {
         halt
     }
 
-    /// Ships, each time from the last tick, as long as the session lasts.
+    /// Publishes, each time from the last tick, as long as the session lasts.
     async fn lead(&mut self, leader: &mut Leader, stop: &CancellationToken) -> StopReason {
         let mut unknown = None;
         let mut refusals = 0;
@@ -134,7 +134,7 @@ impl Lane {
                     self.meters.restarts.increment(1);
                     tracing::warn!(
                         database = &*self.database.label,
-                        "Kafka refuses what is shipped, the next try is in {pause:?}: {why}"
+                        "Kafka refuses what is published, the next try is in {pause:?}: {why}"
                     );
                     self.status.set(State::Stopped(format!("Kafka refuses it: {why}")));
                     if let Err(halt) = sit_out(leader, pause, stop).await {
@@ -146,7 +146,7 @@ impl Lane {
         }
     }
 
-    /// One stretch of shipping, with a producer of its own.
+    /// One stretch of publishing, with a producer of its own.
     async fn stretch(
         &mut self,
         leader: &mut Leader,
@@ -170,7 +170,7 @@ impl Lane {
                     self.status.set(State::Leads);
                 }
                 let stretch = self.topics.stretch(stop);
-                let ship = Ship {
+                let publish = PublishLoop {
                     leader,
                     producer: &mut producer,
                     envelope,
@@ -181,14 +181,14 @@ impl Lane {
                     wake_ups: &self.wake_ups,
                     stop: &stretch,
                 };
-                ship.run(cursor).await
+                publish.run(cursor).await
             }
         };
         producer.close().await;
         halt
     }
 
-    /// Waits for all that shipping needs: no pause, identity, event types, a producer, topics.
+    /// Waits for all that publishing needs: no pause, identity, event types, a producer, topics.
     async fn prepare(
         &self,
         leader: &mut Leader,
@@ -266,7 +266,7 @@ fn pause_after(refusals: u32) -> Duration {
     }
 }
 
-/// Keeps the session for a while without shipping.
+/// Keeps the session for a while without publishing.
 async fn sit_out(
     leader: &mut Leader,
     pause: Duration,

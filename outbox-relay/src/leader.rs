@@ -1,4 +1,4 @@
-//! Who ships: one session per database, which holds the lock, runs the polls and writes the ticks.
+//! Who publishes: one session per database, which holds the lock, runs the polls and writes the ticks.
 //!
 //! A tick says: everything visible in this snapshot is in Kafka. It is inserted, never updated (an
 //! updated row would grow a chain of dead ones under a held snapshot), and only after Kafka has
@@ -8,7 +8,7 @@
 //! that its snapshot calls finished never come back.
 //!
 //! Two leaders at once (a session that only its client believes in) can duplicate, never lose or
-//! reorder: each ships every difference in order, and every tick that is written is true.
+//! reorder: each publishes every difference in order, and every tick that is written is true.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -71,10 +71,10 @@ pub const SETTINGS: [(&str, &str); 19] = [
 pub(crate) struct Cursor {
     /// Everything visible in it is in Kafka.
     pub(crate) snap: Arc<str>,
-    /// A walk under way: its other snapshot, and the position reached.
-    pub(crate) walk: Option<(Arc<str>, i64)>,
+    /// A scan under way: its other snapshot, and the position reached.
+    pub(crate) scan: Option<(Arc<str>, i64)>,
     /// Everything below it that can be seen in it is in Kafka.
-    pub(crate) shipped_pos: i64,
+    pub(crate) published_pos: i64,
 }
 
 /// What the poll's text is made for.
@@ -186,9 +186,9 @@ impl Leader {
               epoch,
               system_id,
               snap::text as "snap!",
-              shipped_pos,
-              walk_to::text as walk_to,
-              walk_pos,
+              published_pos,
+              scan_to::text as scan_to,
+              scan_pos,
               (select system_identifier from pg_control_system()) as "cluster!"
             from relay_tick
             order by tick_id desc
@@ -205,23 +205,23 @@ impl Leader {
         self.epoch = self.epoch.max(last.epoch);
         self.system_id = last.system_id;
         self.durable = last.snap.as_str().into();
-        let walk = last.walk_to.zip(last.walk_pos).map(|(to, pos)| (to.into(), pos));
-        Ok(Cursor { snap: last.snap.into(), walk, shipped_pos: last.shipped_pos })
+        let scan = last.scan_to.zip(last.scan_pos).map(|(to, pos)| (to.into(), pos));
+        Ok(Cursor { snap: last.snap.into(), scan, published_pos: last.published_pos })
     }
 
     /// Makes a cursor durable. Kafka has acknowledged everything before it.
     pub(crate) async fn tick(&mut self, cursor: &Cursor) -> sqlx::Result<()> {
-        let (walk_to, walk_pos) = cursor.walk.as_ref().map(|(to, pos)| (&**to, *pos)).unzip();
+        let (scan_to, scan_pos) = cursor.scan.as_ref().map(|(to, pos)| (&**to, *pos)).unzip();
         let tick = sqlx::query!(
             "-- leader.tick
-            insert into relay_tick (epoch, system_id, snap, shipped_pos, walk_to, walk_pos)
+            insert into relay_tick (epoch, system_id, snap, published_pos, scan_to, scan_pos)
             values ($1, $2, $3::text::pg_snapshot, $4, $5::text::pg_snapshot, $6)",
             self.epoch,
             self.system_id,
             &*cursor.snap,
-            cursor.shipped_pos,
-            walk_to,
-            walk_pos,
+            cursor.published_pos,
+            scan_to,
+            scan_pos,
         );
         within(ANSWER, tick.execute(&mut self.session)).await?;
         self.durable = Arc::clone(&cursor.snap);
@@ -250,7 +250,7 @@ impl Leader {
         within(ANSWER, paused.fetch_optional(&mut self.session)).await
     }
 
-    /// Between which positions rows can be that are not shipped.
+    /// Between which positions rows can be that are not published.
     pub(crate) async fn bounds(&mut self) -> sqlx::Result<Bounds> {
         let looked = sqlx::query!(
             r#"-- leader.bounds

@@ -5,13 +5,13 @@
 //! Keeps  The order of each key; no row is skipped, none waits for another transaction.
 //! ```
 //!
-//! Rows are read by the difference of two snapshots (`poll`, `walk`), never "after the last
+//! Rows are read by the difference of two snapshots (`poll`, `scan`), never "after the last
 //! position": positions and transaction ids are handed out in another order than they become
 //! visible. The cursor is a snapshot; it becomes durable as a tick (`leader`) once Kafka has
-//! acknowledged everything that is visible in it (`publish`). One lane (`ship`) serves one
+//! acknowledged everything that is visible in it (`producer`). One lane (`publish`) serves one
 //! database, with a producer of its own; lanes share the room in flight and nothing else.
 //! `retire` drops what nobody can need any more, `topics` finds out which topics were made anew,
-//! `replay` ships once more what an operator asks for, and `adopt` takes over what was upgraded or
+//! `replay` publishes once more what an operator asks for, and `adopt` takes over what was upgraded or
 //! restored.
 
 pub mod adopt;
@@ -25,15 +25,15 @@ mod leader;
 mod metrics;
 mod poll;
 mod progress;
-mod publish;
+mod producer;
 mod replay;
 mod retire;
-mod ship;
+mod publish;
 mod status;
 mod topics;
 mod traffic;
 mod wake;
-mod walk;
+mod scan;
 
 use std::sync::Arc;
 
@@ -45,11 +45,11 @@ pub use config::{Compression, Config, Database, Options};
 pub use leader::{LOCK, SETTINGS};
 pub use status::{State, Status};
 
-/// The statements of polls and walks between two positions, for who wants to see their plans under
+/// The statements of polls and scans between two positions, for who wants to see their plans under
 /// [`SETTINGS`].
 pub fn statements(low: i64, high: i64) -> Vec<Arc<str>> {
     let bounds = leader::Bounds { low, high };
-    let texts = walk::Texts::new(&bounds);
+    let texts = scan::Texts::new(&bounds);
     vec![poll::text(&bounds), texts.ahead, texts.window]
 }
 
@@ -58,7 +58,7 @@ pub type Loop = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::
 
 /// The loops of a relay, and what they say of themselves.
 pub struct Relay {
-    /// Per database: the lane that ships, the wake-up, the dropping of leaves, the replays.
+    /// Per database: the lane that publishes, the wake-up, the dropping of leaves, the replays.
     pub loops: Vec<(&'static str, Loop)>,
     /// How each database fares, in the order of the options.
     pub databases: Vec<Status>,

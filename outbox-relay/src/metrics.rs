@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// 1 while this process is the one that may ship the database's outbox.
+/// 1 while this process is the one that may publish the database's outbox.
 pub(crate) const LEADER: &str = "relay_leader";
-/// 1 while a lane has stopped: Kafka refuses what it ships, or only a person can help.
+/// 1 while a lane has stopped: Kafka refuses what it publishes, or only a person can help.
 pub(crate) const STOPPED: &str = "relay_stopped";
 /// 1 while an operator has paused a lane.
 pub(crate) const PAUSED: &str = "relay_paused";
@@ -18,7 +18,7 @@ pub(crate) struct Meters {
     pub(crate) published: Counter,
     pub(crate) ticks: Counter,
     pub(crate) polls: Counter,
-    pub(crate) walks: Counter,
+    pub(crate) scans: Counter,
     /// Producers that were replaced because Kafka refused something.
     pub(crate) restarts: Counter,
     /// From a row's `created_at` to the acknowledgement, the oldest row of each poll.
@@ -33,7 +33,7 @@ impl Meters {
             ticks: counter!("relay_ticks_total", "database" => label()),
             polls: counter!("relay_polls_total", "database" => label()),
             restarts: counter!("relay_producer_restarts_total", "database" => label()),
-            walks: counter!("relay_walks_total", "database" => label()),
+            scans: counter!("relay_scans_total", "database" => label()),
             lag: histogram!("relay_lag_seconds", "database" => label()),
         }
     }

@@ -24,7 +24,7 @@ use sqlx::{
 
 use crate::leader::Bounds;
 
-/// More rows, or more bytes of payload, than this are shipped by a walk.
+/// More rows, or more bytes of payload, than this are published by a scan.
 pub(crate) const ROWS_MAX: i64 = 10_000;
 pub(crate) const BYTES_MAX: i64 = 8_000_000;
 

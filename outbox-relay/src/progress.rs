@@ -16,8 +16,8 @@ use crate::{
     leader::{Bounds, Cursor},
     metrics::Meters,
     poll::{self, Row},
-    publish::{Batch, End, Producer, Receipt, Way},
-    walk,
+    producer::{Batch, End, Producer, Receipt, Way},
+    scan,
 };
 
 /// Between a look for acknowledgements that a tick waits for and the next one.
@@ -38,7 +38,7 @@ pub(crate) struct Mark {
 pub(crate) struct Progress {
     pub(crate) bounds: Bounds,
     pub(crate) poll: Arc<str>,
-    pub(crate) walk: walk::Texts,
+    pub(crate) scan: scan::Texts,
     pub(crate) marks: VecDeque<Mark>,
     /// Where the next poll starts.
     pub(crate) read: Cursor,
@@ -51,7 +51,7 @@ pub(crate) struct Progress {
     pub(crate) looked_at: Instant,
     /// How many messages Kafka had acknowledged when that number last changed, or none waited.
     acknowledgements: (u64, Instant),
-    /// Whether Kafka takes what is shipped: something was acknowledged, or all is.
+    /// Whether Kafka takes what is published: something was acknowledged, or all is.
     pub(crate) is_sound: bool,
     /// Notified when a batch is done.
     pub(crate) done: Arc<Notify>,
@@ -65,7 +65,7 @@ impl Progress {
         Self {
             bounds,
             poll: poll::text(&bounds),
-            walk: walk::Texts::new(&bounds),
+            scan: scan::Texts::new(&bounds),
             marks: VecDeque::new(),
             read: cursor.clone(),
             acknowledged: cursor,
@@ -83,7 +83,7 @@ impl Progress {
 
     pub(crate) fn set_bounds(&mut self, bounds: Bounds) {
         self.poll = poll::text(&bounds);
-        self.walk = walk::Texts::new(&bounds);
+        self.scan = scan::Texts::new(&bounds);
         self.bounds = bounds;
     }
 

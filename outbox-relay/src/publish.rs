@@ -1,332 +1,325 @@
-//! A lane's Kafka producer, for one stretch of shipping.
+//! Publishing: polls and scans go into the producer, acknowledged cursors become ticks.
 //!
-//! Nothing may overtake a failed message of its key. So the first failure breaks the whole
-//! producer: with `enable.gapless.guarantee` librdkafka itself sends nothing after it. Each lane
-//! has a producer of its own, from one start at a tick to whatever ends it: a failure is one
-//! lane's, what a lane had in hand is purged after its last send, and a new start finds nothing
-//! of the old one in flight. Kafka being away is no failure: messages do not expire (one that
-//! expires after it was sent might be overtaken), they wait, and the lane stops reading meanwhile.
+//! Reading runs ahead of Kafka: each poll starts from the snapshot of the one before, whether its
+//! rows are acknowledged or not, as long as there is room in flight. What was read is a queue of
+//! marks; the cursor that may become a tick is that of the last mark before which all are done.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use rdkafka::{
-    ClientConfig, ClientContext, Message,
-    config::RDKafkaLogLevel,
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
-};
-use tokio::sync::Notify;
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::{client::Client, config::Options, envelope::Kind, poll::Row, traffic::Traffic};
+use crate::{
+    cadence::Trigger,
+    config::Options,
+    envelope::Envelope,
+    lane::StopReason,
+    leader::{Cursor, Leader},
+    metrics::Meters,
+    poll::{self, Row},
+    progress::{Progress, OutgoingBatch, micros},
+    producer::{Producer, Way},
+    retire,
+    status::{State, Status},
+    wake::WakeUps,
+    scan::{self, Scan},
+};
 
-/// What a message costs beside key and payload, in that account.
-const MESSAGE_COST: usize = 700;
+/// A poll that finds more than this is followed by the next one at once; more than a pace collects.
+const BUSY: u32 = 1_000;
 
-/// How long a metadata request may take.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// Up to this rate of events a second over all lanes, nobody waits.
+const UNPACED: u64 = 6_000;
+/// A millisecond more for so many events a second more.
+const STEP: u64 = 200;
+/// At 14,000 events a second: about twelve events a request to one of four topics' partitions.
+const PACE_MAX: u64 = 40;
 
-/// How long the end of a producer is waited for: its threads may be in the middle of a look-up.
-const CLOSE: Duration = Duration::from_secs(2);
+/// How often it is looked whether all is well: the session, an operator's pause, Kafka's answers.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// What a producer knows of its messages.
-struct Deliveries {
-    traffic: Arc<Traffic>,
-    in_flight: AtomicUsize,
-    acknowledged: AtomicU64,
-    /// Why librdkafka sends nothing more.
-    failure: OnceLock<String>,
-    /// What Kafka said of the message that it refused: it tells more than the failure.
-    refusal: OnceLock<String>,
-    broken: CancellationToken,
-}
+/// How long what is in flight may take when the lane stops.
+const FINISH: Duration = Duration::from_secs(5);
 
-impl Deliveries {
-    /// The first failure breaks the producer.
-    fn fail(&self, why: String) {
-        if self.failure.set(why).is_ok() {
-            self.broken.cancel();
-        }
-    }
-}
-
-/// librdkafka's callbacks.
-struct Callbacks(Arc<Deliveries>);
-
-impl ClientContext for Callbacks {
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
-        match level {
-            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => {
-                tracing::debug!("kafka {fac}: {text}");
-            }
-            // A broker that is away says so at every try to reach it.
-            _ => tracing::info!("kafka {fac}: {text}"),
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.0.fail(format!("fatal: {reason}"));
-        } else {
-            tracing::debug!("kafka: {error}: {reason}");
-        }
-    }
-}
-
-impl ProducerContext for Callbacks {
-    type DeliveryOpaque = Arc<Batch>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
-        match result {
-            Ok(_) => {
-                self.0.acknowledged.fetch_add(1, Ordering::Relaxed);
-                self.0.traffic.acknowledge();
-            }
-            Err((error, message)) => {
-                batch.has_failed.store(true, Ordering::Relaxed);
-                if is_about_the_message(error) {
-                    let (topic, partition) = (message.topic(), message.partition());
-                    let why = format!("topic {topic}, partition {partition}: {error}");
-                    drop(self.0.refusal.set(why));
-                }
-                self.0.fail(error.to_string());
-            }
-        }
-    }
-}
-
-/// What fails after the first failure says nothing of its own.
-fn is_about_the_message(error: &KafkaError) -> bool {
-    !matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::Fatal
-                | RDKafkaErrorCode::PurgeQueue
-                | RDKafkaErrorCode::PurgeInflight
-        )
-    )
-}
-
-/// How a batch goes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// At once.
-    Poll,
-    /// With its neighbours, in large requests: a broker's work is per request, and a request of a
-    /// producer that never waits carries a handful of events.
-    Walk,
-}
-
-/// What was sent of one poll or window. Each message holds it until Kafka has answered for it, so
-/// it is dropped, and its end known, with the last one.
-pub(crate) struct Batch {
-    way: Way,
-    deliveries: Arc<Deliveries>,
-    weight: AtomicUsize,
-    has_failed: AtomicBool,
-    end: Arc<OnceLock<End>>,
-    wake: Arc<Notify>,
-}
-
-/// How a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+/// What a lane waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Room in flight.
+    Room,
+    /// The acknowledgement of all that is in flight.
     Acknowledged,
-    /// At least one of its messages was not.
-    Failed,
+    /// The next poll, which a wake-up may bring forward.
+    Poll { due: Instant, heeds_wake_ups: bool },
 }
 
-impl Drop for Batch {
-    fn drop(&mut self) {
-        let weight = *self.weight.get_mut();
-        self.deliveries.in_flight.fetch_sub(weight, Ordering::Relaxed);
-        self.deliveries.traffic.leave(weight);
-        let end = if *self.has_failed.get_mut() { End::Failed } else { End::Acknowledged };
-        _ = self.end.set(end);
-        self.wake.notify_one();
-    }
+/// The least pause between polls at a rate of events over all lanes. Kafka's work is per request:
+/// on a machine that is busy, larger batches are worth more than milliseconds.
+fn pace(rate: u64) -> Duration {
+    Duration::from_millis((rate.saturating_sub(UNPACED) / STEP).min(PACE_MAX))
 }
 
-/// Tells how a batch ended, once it has.
-pub(crate) struct Receipt(Arc<OnceLock<End>>);
-
-impl Receipt {
-    pub(crate) fn end(&self) -> Option<End> {
-        self.0.get().copied()
-    }
+/// One stretch of publishing: from a tick, with one producer, until something ends it.
+pub(crate) struct PublishLoop<'a> {
+    pub(crate) leader: &'a mut Leader,
+    pub(crate) producer: &'a mut Producer,
+    pub(crate) envelope: Envelope,
+    pub(crate) options: &'a Options,
+    pub(crate) meters: &'a Meters,
+    pub(crate) status: &'a Status,
+    /// How often in a row Kafka has refused something: never, once it takes what is published.
+    pub(crate) refusals: &'a mut u32,
+    pub(crate) wake_ups: &'a WakeUps,
+    pub(crate) stop: &'a CancellationToken,
 }
 
-/// A lane's producer; two to librdkafka once there was a walk, because how long it may wait for
-/// more to send is a producer's setting. Nothing is sent the one way before all that went the
-/// other is acknowledged.
-pub(crate) struct Producer {
-    config: ClientConfig,
-    polls: Arc<Client<Callbacks>>,
-    walks: Option<Client<Callbacks>>,
-    deliveries: Arc<Deliveries>,
-}
-
-impl Producer {
-    pub(crate) fn create(options: &Options, traffic: &Arc<Traffic>) -> KafkaResult<Self> {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &options.kafka)
-            .set("client.id", "outbox-relay")
-            .set("enable.idempotence", "true")
-            .set("enable.gapless.guarantee", "true")
-            .set("acks", "all")
-            .set("max.in.flight", "5")
-            .set("batch.size", "1000000")
-            .set("batch.num.messages", "10000")
-            // Above what `traffic` lets all lanes have in flight: the queue is never full.
-            .set("queue.buffering.max.messages", "1000000")
-            .set("queue.buffering.max.kbytes", "1048576")
-            // A producer of any other language puts a key into the same partition.
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", options.compression.word())
-            .set("message.timeout.ms", "0")
-            .set("socket.keepalive.enable", "true")
-            // A Kafka that was away is found again soon.
-            .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "1000")
-            .set("topic.metadata.refresh.interval.ms", "60000");
-        let deliveries = Arc::new(Deliveries {
-            traffic: Arc::clone(traffic),
-            in_flight: AtomicUsize::new(0),
-            acknowledged: AtomicU64::new(0),
-            failure: OnceLock::new(),
-            refusal: OnceLock::new(),
-            broken: CancellationToken::new(),
-        });
-        // What a poll finds is the batch: waiting for more only adds latency.
-        let polls = Arc::new(client(&mut config, "0", &deliveries)?);
-        Ok(Self { config, polls, walks: None, deliveries })
+impl PublishLoop<'_> {
+    /// Publishes from `cursor` until something ends it; what is in flight by then is acknowledged and
+    /// ticked if that can be had.
+    pub(crate) async fn run(mut self, cursor: Cursor) -> StopReason {
+        let mut progress = match self.leader.bounds().await {
+            Ok(bounds) => Progress::new(bounds, cursor),
+            Err(error) => return error.into(),
+        };
+        let halt = match self.publish(&mut progress).await {
+            Ok(never) => match never {},
+            Err(halt) => halt,
+        };
+        if !matches!(halt, StopReason::Session(_)) {
+            match tokio::time::timeout(FINISH, self.finish(&mut progress)).await {
+                Ok(Err(error)) => tracing::warn!("could not write a last tick: {error:?}"),
+                Ok(Ok(())) => {}
+                Err(_) => tracing::info!("stopped before Kafka acknowledged what is in flight"),
+            }
+        }
+        if progress.is_sound {
+            *self.refusals = 0;
+        }
+        halt
     }
 
-    /// Makes what a walk sends with, if no walk has come before.
-    pub(crate) fn prepare_walk(&mut self) -> KafkaResult<()> {
-        if self.walks.is_none() {
-            // A walk's windows follow each other: 8 ms are a hundred events a partition; 50 ms
-            // starve it for room.
-            self.walks = Some(client(&mut self.config, "8", &self.deliveries)?);
+    async fn publish(&mut self, now: &mut Progress) -> Result<std::convert::Infallible, StopReason> {
+        if let Some((to, after)) = now.read.scan.clone() {
+            self.scan(now, to, after).await?;
+        }
+        let mut trigger = Trigger::More;
+        loop {
+            self.wait(now, Until::Room).await?;
+            if now.tidied_at.elapsed() >= self.options.tidy_every {
+                self.tidy(now).await?;
+            }
+            let started = Instant::now();
+            let found = self.poll(now).await?;
+            if found > BUSY {
+                trigger = Trigger::More;
+                now.cadence.polled(trigger, true, started);
+                continue;
+            }
+            now.cadence.polled(trigger, found > 0, started);
+            let pace = pace(self.producer.rate());
+            let can_wake = self.wake_ups.can_come();
+            let pause = now.cadence.next_poll(started, can_wake, self.options).max(pace);
+            let until = Until::Poll { due: started + pause, heeds_wake_ups: pace.is_zero() };
+            trigger = self.wait(now, until).await?;
+        }
+    }
+
+    /// One poll; a flood becomes a scan. Returns how many rows went out.
+    async fn poll(&mut self, now: &mut Progress) -> Result<u32, StopReason> {
+        let mut sending = OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &now.done);
+        self.meters.polls.increment(1);
+        let session = &mut self.leader.session;
+        let each = |row: &Row<'_>| sending.send(row);
+        let head = match poll::poll(session, &now.poll, &now.bounds, &now.read.snap, each).await {
+            Ok(head) => head,
+            Err(halt) => return Err(now.interrupt(sending, halt)),
+        };
+        now.last_value = head.last_value;
+        if head.is_beyond {
+            now.set_bounds(self.leader.bounds().await?);
+            return Ok(BUSY + 1);
+        }
+        if head.is_flood {
+            self.scan(now, head.snapshot, 0).await?;
+            return Ok(BUSY + 1);
+        }
+        now.read.snap = head.snapshot;
+        if sending.rows == 0 {
+            now.nothing_new();
+            return Ok(0);
+        }
+        now.read.published_pos = now.read.published_pos.max(sending.last_pos + 1);
+        let rows = sending.rows;
+        let age = micros(head.clock - sending.oldest);
+        now.mark(sending, Some(age));
+        Ok(rows)
+    }
+
+    /// Publishes the difference between the read cursor and `to` in windows, after a position.
+    async fn scan(&mut self, now: &mut Progress, to: Arc<str>, after: i64) -> Result<(), StopReason> {
+        self.meters.scans.increment(1);
+        self.wait(now, Until::Acknowledged).await?;
+        self.producer
+            .prepare_walk()
+            .map_err(|error| StopReason::Kafka(format!("no producer can be made: {error}")))?;
+        let mut scan = Scan::new(Arc::clone(&now.read.snap), to, after);
+        loop {
+            self.wait(now, Until::Room).await?;
+            let session = &mut self.leader.session;
+            if !scan::look_ahead(session, &now.scan, &mut scan).await? {
+                break;
+            }
+            let mut sending = OutgoingBatch::new(Way::Scan, self.producer, &self.envelope, &now.done);
+            let each = |row: &Row<'_>| sending.send(row);
+            let is_full = match scan::window_of(session, &now.scan, &scan, each).await {
+                Ok(is_full) => is_full,
+                Err(halt) => return Err(now.interrupt(sending, halt)),
+            };
+            let (rows, last_pos) = (sending.rows, sending.last_pos);
+            if rows > 0 {
+                now.read.published_pos = now.read.published_pos.max(last_pos + 1);
+                now.read.scan = Some((Arc::clone(&scan.to), last_pos));
+                now.mark(sending, None);
+            }
+            if !scan.advance(rows, last_pos, is_full) {
+                break;
+            }
+        }
+        now.read.snap = scan.to;
+        now.read.scan = None;
+        now.nothing_new();
+        self.wait(now, Until::Acknowledged).await?;
+        Ok(())
+    }
+
+    /// Waits, taking acknowledgements and ticking meanwhile. Kafka may be away for hours.
+    async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<Trigger, StopReason> {
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(StopReason::Stop);
+            }
+            self.keep_up(now).await?;
+            let (left, heeds_wake_ups) = match until {
+                Until::Room | Until::Acknowledged if now.marks.is_empty() => {
+                    return Ok(Trigger::More);
+                }
+                Until::Room if self.producer.has_room() => return Ok(Trigger::More),
+                Until::Room | Until::Acknowledged => (LOOK, false),
+                Until::Poll { due, heeds_wake_ups } => {
+                    (due.saturating_duration_since(Instant::now()), heeds_wake_ups)
+                }
+            };
+            if left.is_zero() {
+                tokio::task::yield_now().await;
+                let has_woken = heeds_wake_ups && self.wake_ups.next().now_or_never().is_some();
+                return Ok(if has_woken { Trigger::WakeUp } else { Trigger::Clock });
+            }
+            let pause = now.until_tick(self.options).map_or(left, |due| left.min(due)).min(LOOK);
+            tokio::select! {
+                () = self.wake_ups.next(), if heeds_wake_ups => return Ok(Trigger::WakeUp),
+                () = now.done.notified() => {}
+                () = self.producer.broken() => {}
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Takes what Kafka has acknowledged, ticks, and looks every second whether all is well.
+    async fn keep_up(&mut self, now: &mut Progress) -> Result<(), StopReason> {
+        if !now.settle(self.meters) || self.producer.is_broken() {
+            return Err(StopReason::Kafka(self.producer.failure()));
+        }
+        self.tick_if_due(now).await?;
+        if now.looked_at.elapsed() >= LOOK {
+            now.looked_at = Instant::now();
+            if self.leader.pause().await?.is_some() {
+                return Err(StopReason::Paused);
+            }
+            self.watch(now).await?;
         }
         Ok(())
     }
 
-    /// Opens a batch; `wake` is notified when it has ended.
-    pub(crate) fn batch(&self, way: Way, wake: &Arc<Notify>) -> (Arc<Batch>, Receipt) {
-        let end = Arc::new(OnceLock::new());
-        let batch = Arc::new(Batch {
-            way,
-            deliveries: Arc::clone(&self.deliveries),
-            weight: AtomicUsize::new(0),
-            has_failed: AtomicBool::new(false),
-            end: Arc::clone(&end),
-            wake: Arc::clone(wake),
-        });
-        (batch, Receipt(end))
-    }
-
-    /// Queues one message and gives back what it weighs.
-    pub(crate) fn send(
-        &self,
-        batch: &Arc<Batch>,
-        kind: &Kind,
-        row: &Row<'_>,
-    ) -> Result<usize, KafkaError> {
-        let record = BaseRecord::with_opaque_to(&kind.topic, Arc::clone(batch))
-            .key(row.key)
-            .payload(row.payload)
-            .headers(kind.headers(row));
-        let client = match (batch.way, &self.walks) {
-            (Way::Walk, Some(walks)) => walks,
-            (Way::Walk, None) | (Way::Poll, _) => &*self.polls,
-        };
-        client.send(record).map_err(|(error, _)| error)?;
-        Ok(row.key.len() + row.payload.len() + MESSAGE_COST)
-    }
-
-    /// Everything of a batch is sent.
-    pub(crate) fn close_batch(&self, batch: &Arc<Batch>, weight: usize) {
-        batch.weight.store(weight, Ordering::Relaxed);
-        self.deliveries.in_flight.fetch_add(weight, Ordering::Relaxed);
-        self.deliveries.traffic.enter(weight);
-    }
-
-    /// Whether there is room for another batch. A lane without anything in flight need not ask.
-    pub(crate) fn has_room(&self) -> bool {
-        self.deliveries.traffic.has_room(self.deliveries.in_flight.load(Ordering::Relaxed))
-    }
-
-    /// How many events a second all lanes together had acknowledged of late.
-    pub(crate) fn rate(&self) -> u64 {
-        self.deliveries.traffic.rate()
-    }
-
-    /// How many messages Kafka has acknowledged to this producer.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.deliveries.acknowledged.load(Ordering::Relaxed)
-    }
-
-    /// Ends when the producer is broken.
-    pub(crate) async fn broken(&self) {
-        self.deliveries.broken.cancelled().await;
-    }
-
-    pub(crate) fn is_broken(&self) -> bool {
-        self.deliveries.broken.is_cancelled()
-    }
-
-    /// Why it is broken.
-    pub(crate) fn failure(&self) -> String {
-        let Deliveries { refusal, failure, .. } = &*self.deliveries;
-        refusal.get().or(failure.get()).cloned().unwrap_or_default()
-    }
-
-    /// Those of `wanted` that are no topics (yet).
-    pub(crate) async fn missing(&self, wanted: Vec<Arc<str>>) -> KafkaResult<Vec<Arc<str>>> {
-        let client = Arc::clone(&self.polls);
-        let look = move || {
-            // All topics: asking for one by name would make it, with the broker's defaults.
-            let found = client.client().fetch_metadata(None, METADATA_TIMEOUT)?;
-            let there = |name: &str| {
-                found
-                    .topics()
-                    .iter()
-                    .any(|topic| topic.name() == name && !topic.partitions().is_empty())
-            };
-            Ok(wanted.into_iter().filter(|name| !there(name)).collect())
-        };
-        let looked = tokio::task::spawn_blocking(look).await;
-        looked.unwrap_or(Err(KafkaError::Canceled))
-    }
-
-    /// Ends it. The lane sends no more by now, so nothing can follow what is purged here.
-    pub(crate) async fn close(self) {
-        let purged = || PurgeConfig::default().queue().inflight();
-        self.polls.purge(purged());
-        if let Some(walks) = &self.walks {
-            walks.purge(purged());
+    /// Tells how Kafka takes what is published, and ends what gets nothing acknowledged although
+    /// Kafka answers.
+    async fn watch(&mut self, now: &mut Progress) -> Result<(), StopReason> {
+        let patience = self.options.stalled_after;
+        if now.stalled_for(self.producer.acknowledged()) >= patience {
+            if self.producer.missing(Vec::new()).await.is_ok() {
+                let why = format!("it answers, and has acknowledged nothing for {patience:?}");
+                return Err(StopReason::Kafka(why));
+            }
+            tracing::warn!("Kafka is away; what is in flight waits");
+            now.be_patient();
         }
-        // Outside of the runtime's threads: the end waits for librdkafka's own.
-        let ended = tokio::task::spawn_blocking(move || drop(self));
-        if tokio::time::timeout(CLOSE, ended).await.is_err() {
-            tracing::debug!("a producer takes long to end");
+        if now.oldest_in_flight() >= patience {
+            let why = format!("Kafka has not acknowledged an event for more than {patience:?}");
+            self.status.set(State::Delayed(why));
+        } else if now.is_sound {
+            *self.refusals = 0;
+            self.status.set(State::Leads);
         }
+        Ok(())
+    }
+
+    async fn tick_if_due(&mut self, now: &mut Progress) -> sqlx::Result<()> {
+        if now.moved && now.ticked_at.elapsed() >= self.options.tick_every {
+            self.tick(now).await?;
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self, now: &mut Progress) -> sqlx::Result<()> {
+        self.leader.tick(&now.acknowledged).await?;
+        self.meters.ticks.increment(1);
+        now.moved = false;
+        now.ticked_at = Instant::now();
+        Ok(())
+    }
+
+    /// Seals leaves and forgets old ticks.
+    async fn tidy(&mut self, now: &mut Progress) -> sqlx::Result<()> {
+        now.tidied_at = Instant::now();
+        self.leader.forget_ticks().await?;
+        let awaits = retire::note_ends(&mut self.leader.session, now.last_value).await?;
+        if awaits {
+            // An idle lane writes no ticks, and a leaf waits for one.
+            if *now.acknowledged.snap != *self.leader.durable {
+                self.tick(now).await?;
+            }
+            let durable = Arc::clone(&self.leader.durable);
+            if retire::seal(&mut self.leader.session, &durable).await? {
+                now.set_bounds(self.leader.bounds().await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what is in flight, up to what was refused, and writes the last tick.
+    async fn finish(&mut self, now: &mut Progress) -> sqlx::Result<()> {
+        while now.settle(self.meters) && !now.marks.is_empty() {
+            now.done.notified().await;
+        }
+        if now.moved {
+            self.tick(now).await?;
+        }
+        Ok(())
     }
 }
 
-/// One of librdkafka's producers.
-fn client(
-    config: &mut ClientConfig,
-    linger_ms: &str,
-    deliveries: &Arc<Deliveries>,
-) -> KafkaResult<Client<Callbacks>> {
-    Client::create(config.set("linger.ms", linger_ms), Callbacks(Arc::clone(deliveries)))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_keep_a_distance_once_there_is_much_to_ship() {
+        for (rate, milliseconds) in
+            [(0, 0), (6_199, 0), (6_200, 1), (10_000, 20), (14_000, 40), (90_000, 40)]
+        {
+            assert_eq!(pace(rate), Duration::from_millis(milliseconds), "{rate} events/s");
+        }
+    }
 }

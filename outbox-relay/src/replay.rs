@@ -1,8 +1,8 @@
-//! Replays: events that were shipped before go out once more, because an operator asked for it.
+//! Replays: events that were published before go out once more, because an operator asked for it.
 //!
-//! A replay repeats, it never overtakes: only what the last tick has in Kafka already is shipped,
+//! A replay repeats, it never overtakes: only what the last tick has in Kafka already is published,
 //! in the order of positions, hence in each key's, and under the same ids, so that whoever heard an
-//! event drops it. What has not been shipped yet comes with its lane. A topic that was made anew
+//! event drops it. What has not been published yet comes with its lane. A topic that was made anew
 //! gets its past before its lane goes on: `topics` holds the lane until a replay of all of it has
 //! ended, so the first occurrences in the new topic are in order, too.
 //!
@@ -25,11 +25,11 @@ use crate::{
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
     progress::OutgoingBatch,
-    publish::{End, Producer, Way},
+    producer::{End, Producer, Way},
     status::{State, Status},
     topics::Topics,
     traffic::Traffic,
-    walk,
+    scan,
 };
 
 /// How often is looked for a replay, and for topics that were made anew.
@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Positions that one statement looks through: of a key there may be nothing in any of them.
 const SPAN: i64 = 50_000;
 
-/// Ships what was asked for, one replay after the other, and looks after the topics meanwhile.
+/// Publishes what was asked for, one replay after the other, and looks after the topics meanwhile.
 pub(crate) struct Replayer {
     pub(crate) database: Database,
     pub(crate) options: Arc<Options>,
@@ -81,17 +81,17 @@ impl Replayer {
         }
     }
 
-    /// Ships a replay from where it is to its end, with a producer of its own.
+    /// Publishes a replay from where it is to its end, with a producer of its own.
     async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), StopReason> {
         let refused = |error| StopReason::Kafka(format!("no producer can be made: {error}"));
         let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
         producer.prepare_walk().map_err(refused)?;
-        let ended = self.ship(session, &producer, &replay).await;
+        let ended = self.publish(session, &producer, &replay).await;
         producer.close().await;
         ended
     }
 
-    async fn ship(
+    async fn publish(
         &self,
         session: &mut PgConnection,
         producer: &Producer,
@@ -124,7 +124,7 @@ impl Replayer {
     }
 }
 
-/// Ships what is asked for of the positions after `after`; the position reached, and how many
+/// Publishes what is asked for of the positions after `after`; the position reached, and how many
 /// events went out.
 async fn window(
     session: &mut PgConnection,
@@ -133,7 +133,7 @@ async fn window(
     after: i64,
 ) -> Result<(i64, u32), StopReason> {
     let done = Arc::new(Notify::new());
-    let mut sending = OutgoingBatch::new(Way::Walk, producer, envelope, &done);
+    let mut sending = OutgoingBatch::new(Way::Scan, producer, envelope, &done);
     let to = after + SPAN;
     let is_full = filter.rows(session, after, to, |row| sending.send(row)).await?;
     let reached = if is_full { sending.last_pos } else { to };
@@ -168,7 +168,7 @@ struct Filter<'a> {
     replay: &'a Replay,
 }
 
-/// The rows that the last tick has in Kafka: a leaf that is sealed is shipped whole, and in what a
+/// The rows that the last tick has in Kafka: a leaf that is sealed is published whole, and in what a
 /// restored database brought along the transaction ids of sealed leaves mean nothing.
 const WINDOW: &str = "-- replay.window
 select pos, event_id, key, version, type, trace, payload, created_at
@@ -215,8 +215,8 @@ impl Filter<'_> {
             .bind(&self.replay.key)
             .bind(self.replay.from_at)
             .bind(self.replay.to_at)
-            .bind(walk::ROWS_MAX)
-            .bind(walk::BYTES_MAX);
+            .bind(scan::ROWS_MAX)
+            .bind(scan::BYTES_MAX);
         let read = async {
             let mut rows = statement.fetch(session);
             let (mut count, mut bytes) = (0, 0);
@@ -226,7 +226,7 @@ impl Filter<'_> {
                 bytes += i64::try_from(row.payload.len()).unwrap_or(i64::MAX);
                 each(&row)?;
             }
-            Ok(count >= walk::ROWS_MAX || bytes >= walk::BYTES_MAX)
+            Ok(count >= scan::ROWS_MAX || bytes >= scan::BYTES_MAX)
         };
         let limit = Duration::from_mins(1);
         tokio::time::timeout(limit, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))

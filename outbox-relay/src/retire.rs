@@ -1,4 +1,4 @@
-//! Leaves: sealed when nobody can add to them and all of them is shipped, dropped when nobody
+//! Leaves: sealed when nobody can add to them and all of them is published, dropped when nobody
 //! needs them any more.
 //!
 //! A writer has its transaction id before its position. So once the sequence has passed a leaf's
@@ -258,11 +258,11 @@ async fn look(session: &mut PgConnection) -> sqlx::Result<Outbox> {
         Outbox,
         r#"-- retire.look
         with
-          tick as (select shipped_pos from relay_tick order by tick_id desc limit 1),
+          tick as (select published_pos from relay_tick order by tick_id desc limit 1),
           behind as (
             select pos, created_at
             from outbox
-            where pos >= (select shipped_pos from tick)
+            where pos >= (select published_pos from tick)
             order by pos
             limit 100000
           )

@@ -15,11 +15,11 @@ pub enum State {
     /// Another relay leads; this one waits for its place.
     StandsBy,
     Leads,
-    /// It ships, and Kafka lets it wait.
+    /// It publishes, and Kafka lets it wait.
     Delayed(String),
     /// An operator has paused it.
     Paused(String),
-    /// Kafka refuses what it ships, or only a person can help.
+    /// Kafka refuses what it publishes, or only a person can help.
     Stopped(String),
 }
 

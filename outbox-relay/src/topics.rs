@@ -116,7 +116,7 @@ fn latest(before: &[i64], now: &[i64]) -> Vec<i64> {
 pub(crate) struct Topics {
     ends: Arc<Ends>,
     label: Arc<str>,
-    /// Ends the stretch of shipping that is under way.
+    /// Ends the stretch of publishing that is under way.
     stretch: watch::Sender<CancellationToken>,
 }
 
@@ -126,14 +126,14 @@ impl Topics {
         Self { ends: Arc::clone(ends), label: Arc::clone(label), stretch }
     }
 
-    /// What tells a stretch of shipping to end: the process that stops, or a topic made anew.
+    /// What tells a stretch of publishing to end: the process that stops, or a topic made anew.
     pub(crate) fn stretch(&self, stop: &CancellationToken) -> CancellationToken {
         let stretch = stop.child_token();
         self.stretch.send_replace(stretch.clone());
         stretch
     }
 
-    /// Looks where the topics end; what keeps events from being shipped to them, if anything does.
+    /// Looks where the topics end; what keeps events from being published to them, if anything does.
     pub(crate) async fn look(&self, session: &mut PgConnection) -> sqlx::Result<Option<State>> {
         let known = topics(session).await?;
         let names = known.iter().map(|topic| topic.name.clone()).collect();

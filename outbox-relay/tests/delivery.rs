@@ -35,7 +35,7 @@ async fn after_a_failed_delivery_what_it_refused_comes_again_and_no_more() {
     )
     .await;
     relay.until(0, |state| matches!(state, State::Stopped(_))).await;
-    let tick = "select shipped_pos from relay_tick order by tick_id desc limit 1";
+    let tick = "select published_pos from relay_tick order by tick_id desc limit 1";
     assert_eq!(number(&mut session, tick).await, 101);
 
     kafka.clear_request_errors(RDKafkaApiKey::Produce);

@@ -1,4 +1,4 @@
-//! A poll that meets a million rows becomes a walk: constant memory, and it goes on where it was.
+//! A poll that meets a million rows becomes a scan: constant memory, and it goes on where it was.
 
 use std::{fs, process::Stdio};
 
@@ -39,12 +39,12 @@ async fn a_million_rows_are_walked_in_constant_memory_and_across_a_kill() {
     .await;
 
     let mut first = process(&stage);
-    let inside = "(select max(walk_pos) from relay_tick) >= 100000";
-    until(&mut session, "a tick inside of the walk", &format!("coalesce({inside}, false)")).await;
+    let inside = "(select max(scan_pos) from relay_tick) >= 100000";
+    until(&mut session, "a tick inside of the scan", &format!("coalesce({inside}, false)")).await;
     first.kill().await.unwrap();
-    let last = "select coalesce(walk_pos, 0) from relay_tick order by tick_id desc limit 1";
+    let last = "select coalesce(scan_pos, 0) from relay_tick order by tick_id desc limit 1";
     let reached = number(&mut session, last).await;
-    assert!(reached > 0, "the walk was over before the kill");
+    assert!(reached > 0, "the scan was over before the kill");
 
     let second = process(&stage);
     let mut reader = stage.reader();
@@ -54,8 +54,8 @@ async fn a_million_rows_are_walked_in_constant_memory_and_across_a_kill() {
     assert!(peak < 80, "the relay has had {peak} MiB");
     reader.drain().await;
     assert!(reader.repeats < 100_000, "{} events came again", reader.repeats);
-    let whole = "(select walk_to is null from relay_tick order by tick_id desc limit 1)";
-    until(&mut session, "a tick without a walk", whole).await;
+    let whole = "(select scan_to is null from relay_tick order by tick_id desc limit 1)";
+    until(&mut session, "a tick without a scan", whole).await;
 }
 
 /// A few large events are a flood, too: bytes count as well as rows.
@@ -74,12 +74,12 @@ async fn large_events_are_walked() {
     let relay = stage.relay(&["--tick-every", "1ms"]);
 
     stage.reader().read(100).await;
-    let inside = "(select count(walk_pos) from relay_tick) > 0";
-    until(&mut session, "a tick inside of a walk", inside).await;
+    let inside = "(select count(scan_pos) from relay_tick) > 0";
+    until(&mut session, "a tick inside of a scan", inside).await;
     relay.stop().await;
 }
 
-/// A transaction writes early and late, and everything between is shipped long before it commits.
+/// A transaction writes early and late, and everything between is published long before it commits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
     const SHIPPED: i64 = 150_000;
@@ -110,7 +110,7 @@ async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
     reader.read(SHIPPED.unsigned_abs() + 10_002).await;
     relay.stop().await;
 
-    let walked = number(&mut others, read).await - before;
-    assert!(walked >= 10_002, "the walk has not read its own rows: {walked}");
-    assert!(walked < SHIPPED / 2, "the walk has read {walked} rows to ship 10,002");
+    let scanned = number(&mut others, read).await - before;
+    assert!(scanned >= 10_002, "the scan has not read its own rows: {scanned}");
+    assert!(scanned < SHIPPED / 2, "the scan has read {scanned} rows to publish 10,002");
 }

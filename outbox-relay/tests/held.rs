@@ -24,8 +24,8 @@ async fn a_held_transaction_stalls_nothing() {
     reader.read(100).await;
 
     // Ticks go on, too: a restart now repeats next to nothing.
-    let shipped = "(select shipped_pos from relay_tick order by tick_id desc limit 1) >= 101";
-    until(&mut writer, "a tick", shipped).await;
+    let published = "(select published_pos from relay_tick order by tick_id desc limit 1) >= 101";
+    until(&mut writer, "a tick", published).await;
     run(&mut held, "commit").await;
     reader.read(101).await;
     reader.drain().await;

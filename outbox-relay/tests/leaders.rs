@@ -72,7 +72,7 @@ async fn who_stands_by_takes_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_session_is_replaced_and_starts_from_the_last_tick() {
     let stage = Stage::new().await;
-    // Without ticks of its own, every new session ships everything again.
+    // Without ticks of its own, every new session publishes everything again.
     let relay = stage.relay(&["--tick-every", "1h"]);
     let mut session = stage.session().await;
     let mut reader = stage.reader();

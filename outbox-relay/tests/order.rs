@@ -105,7 +105,7 @@ async fn concurrent_writers_and_restarts_lose_and_reorder_nothing() {
     let mut reader = stage.reader();
     for _ in 0..3 {
         let relay = stage.relay(&args);
-        // Less in all than is written: each relay has something to ship.
+        // Less in all than is written: each relay has something to publish.
         let more = reader.events + 50;
         reader.read(more).await;
         relay.kill().await;

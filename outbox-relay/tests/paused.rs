@@ -31,8 +31,8 @@ async fn a_paused_lane_ships_nothing_says_why_and_goes_on_where_it_was() {
     assert_eq!(relay.relay[0].problem(), None);
     relay.until(1, |state| *state == State::Leads).await;
     // What was in flight is ticked, though the tick was not due.
-    let shipped = "(select shipped_pos from relay_tick order by tick_id desc limit 1) > 100";
-    until(&mut session, "a last tick", shipped).await;
+    let published = "(select published_pos from relay_tick order by tick_id desc limit 1) > 100";
+    until(&mut session, "a last tick", published).await;
 
     // It survives a restart.
     relay.stop().await;

@@ -1,11 +1,11 @@
-//! The plans of polls and walks do not depend on statistics, which an outbox never has right.
+//! The plans of polls and scans do not depend on statistics, which an outbox never has right.
 
 use outbox_relay::{SETTINGS, statements};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::stage::{Stage, number, run, small_leaves};
 
-/// The plans of poll, walk.ahead and walk.window.
+/// The plans of poll, scan.ahead and scan.window.
 async fn plans(session: &mut PgConnection, low: i64, high: i64) -> [String; 3] {
     let mut plans = [const { String::new() }; 3];
     let values = [
@@ -26,7 +26,7 @@ async fn plans(session: &mut PgConnection, low: i64, high: i64) -> [String; 3] {
 }
 
 fn check([poll, ahead, window]: &[String; 3], when: &str) {
-    for (name, plan) in [("poll", poll), ("walk.ahead", ahead)] {
+    for (name, plan) in [("poll", poll), ("scan.ahead", ahead)] {
         assert_eq!(plan.matches("_xid_idx on outbox_").count(), 2, "{name}, {when}:\n{plan}");
         assert_eq!(plan.matches("Index Cond: (xid ").count(), 2, "{name}, {when}:\n{plan}");
     }

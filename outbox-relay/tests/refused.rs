@@ -67,10 +67,10 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
         say(&mut good, "good", version).await;
     }
 
-    // The other lane ships, ticks and repeats nothing.
+    // The other lane publishes, ticks and repeats nothing.
     reader.read(300).await;
-    let shipped = "(select shipped_pos from relay_tick order by tick_id desc limit 1) > 300";
-    until(&mut good, "a tick of the lane that is sound", shipped).await;
+    let published = "(select published_pos from relay_tick order by tick_id desc limit 1) > 300";
+    until(&mut good, "a tick of the lane that is sound", published).await;
     reader.drain().await;
     assert_eq!(reader.repeats, 0);
     assert_eq!(relay.relay[0].state(), State::Leads);

@@ -1,4 +1,4 @@
-//! Replays repeat what was shipped, in order; topics that were made anew get their past before
+//! Replays repeat what was published, in order; topics that were made anew get their past before
 //! their present.
 
 use backends::testing;
@@ -44,7 +44,7 @@ async fn a_replay_ships_what_was_shipped_once_more_and_in_order() {
         say(&mut session, "other", version).await;
     }
     reader.read(40).await;
-    until(&mut session, "a tick of all", "(select max(shipped_pos) from relay_tick) = 41").await;
+    until(&mut session, "a tick of all", "(select max(published_pos) from relay_tick) = 41").await;
 
     ask(&mut session, &stage.topic, Some("one"), false).await;
     until(&mut session, "the replay's end", ENDED).await;
@@ -71,7 +71,7 @@ async fn what_no_tick_covers_comes_with_its_lane_and_not_with_a_replay() {
     say(&mut slow, "slow", 1).await;
     say(&mut session, "quick", 1).await;
     reader.read(1).await;
-    until(&mut session, "a tick", "(select max(shipped_pos) from relay_tick) = 3").await;
+    until(&mut session, "a tick", "(select max(published_pos) from relay_tick) = 3").await;
     relay.kill().await;
     run(&mut slow, "commit").await;
     ask(&mut session, &stage.topic, None, true).await;
@@ -94,8 +94,8 @@ async fn a_replay_goes_on_after_a_restart_of_the_relay() {
     run(&mut session, many).await;
     let mut reader = stage.reader();
     reader.read(30_000).await;
-    let shipped = "(select max(shipped_pos) from relay_tick) = 30001";
-    until(&mut session, "a tick of all", shipped).await;
+    let published = "(select max(published_pos) from relay_tick) = 30001";
+    until(&mut session, "a tick of all", published).await;
 
     // It is paused after its first piece.
     let pause = "create function pause() returns trigger language plpgsql as $$ begin
@@ -114,7 +114,7 @@ async fn a_replay_goes_on_after_a_restart_of_the_relay() {
     let relay = stage.relay(&["--tick-every", "20ms"]);
     until(&mut session, "the replay's end", ENDED).await;
 
-    assert_eq!(done(&mut session).await, 30_000, "what was acknowledged is not shipped again");
+    assert_eq!(done(&mut session).await, 30_000, "what was acknowledged is not published again");
     relay.stop().await;
 }
 
@@ -183,8 +183,8 @@ async fn a_topic_made_anew_is_not_written_to_before_it_has_its_past() {
     let mut anew = Anew::new().await;
     let relay = anew.relay();
     anew.say(1..=10).await;
-    let shipped = "(select max(shipped_pos) from relay_tick) = 61";
-    until(&mut anew.session, "a tick of all", shipped).await;
+    let published = "(select max(published_pos) from relay_tick) = 61";
+    until(&mut anew.session, "a tick of all", published).await;
     let ends = "(select coalesce(sum(e), 0) from relay_topics, unnest(ends) as e) = 60";
     until(&mut anew.session, "the ends", ends).await;
 
@@ -206,8 +206,8 @@ async fn a_topic_made_anew_while_no_relay_ran_is_found_at_the_start() {
     let mut anew = Anew::new().await;
     let relay = anew.relay();
     anew.say(1..=5).await;
-    let shipped = "(select max(shipped_pos) from relay_tick) = 31";
-    until(&mut anew.session, "a tick of all", shipped).await;
+    let published = "(select max(published_pos) from relay_tick) = 31";
+    until(&mut anew.session, "a tick of all", published).await;
     let ends = "(select coalesce(sum(e), 0) from relay_topics, unnest(ends) as e) = 30";
     until(&mut anew.session, "the ends", ends).await;
     relay.stop().await;

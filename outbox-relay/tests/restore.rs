@@ -56,7 +56,7 @@ async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
         }
     }
     reader.read(30).await;
-    until(&mut session, "a tick of all", "(select max(shipped_pos) from relay_tick) = 31").await;
+    until(&mut session, "a tick of all", "(select max(published_pos) from relay_tick) = 31").await;
     relay.stop().await;
     let server = testing::private_postgres().await;
     let url = restore(&stage.url(), &server).await;

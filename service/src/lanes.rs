@@ -1,4 +1,4 @@
-//! The relay's lane of a service over HTTP: whether it ships, and an operator's pause and resume.
+//! The relay's lane of a service over HTTP: whether it publishes, and an operator's pause and resume.
 
 use axum::{
     Router,
@@ -42,7 +42,7 @@ struct LaneView {
 
 fn view(service: &'static str, lane: Lane) -> LaneView {
     let state = match lane.state {
-        LaneState::Shipping => "shipping",
+        LaneState::Publishing => "publishing",
         LaneState::Paused => "paused",
         LaneState::Stopped => "stopped",
     };

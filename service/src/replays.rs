@@ -1,4 +1,4 @@
-//! Replays over HTTP: events of a service's outbox that are to be shipped once more.
+//! Replays over HTTP: events of a service's outbox that are to be published once more.
 
 use std::borrow::Cow;
 

@@ -18,7 +18,7 @@ pub(crate) const SQL_MAY_BE_IN: &[&str] = &[
     "mailbox/src/lanes.rs",
     "mailbox/src/replays.rs",
     "outbox-relay/src/poll.rs",
-    "outbox-relay/src/walk.rs",
+    "outbox-relay/src/scan.rs",
     "outbox-relay/src/leader.rs",
     "outbox-relay/src/retire.rs",
     "outbox-relay/src/adopt.rs",

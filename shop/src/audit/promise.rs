@@ -21,7 +21,7 @@ macro_rules! promises {
 
 promises! {
     OutboxInKafka "outbox_in_kafka"
-        "what was shipped lies in Kafka, byte for byte",
+        "what was published lies in Kafka, byte for byte",
     VersionsGapFree "versions_gap_free"
         "each key's events are in order, without a gap",
     DuplicatesIdentical "duplicates_identical"

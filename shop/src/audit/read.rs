@@ -215,7 +215,7 @@ async fn outbox(
         let kind = EventType::numbered(row.type_number);
         let kind = kind.with_context(|| format!("no event has the number {}", row.type_number))?;
         let is_catalogue = kind.topic == topic::CATALOGUE;
-        let shipped = match row.is_shipped {
+        let published = match row.is_published {
             false => Publication::NotYet,
             true if is_trimmed && !is_catalogue => Publication::LongAgo,
             true => Publication::Yes,
@@ -232,10 +232,10 @@ async fn outbox(
             payload: &row.payload,
         };
         if is_catalogue {
-            outbox.catalogue.row(event, shipped, checks);
+            outbox.catalogue.row(event, published, checks);
             continue;
         }
-        outbox.said.row(event, shipped, checks);
+        outbox.said.row(event, published, checks);
         if let Ok(order) = Uuid::try_parse_ascii(&row.key) {
             orders.of(order.as_u128()).said[at].outbox_at = written;
         }

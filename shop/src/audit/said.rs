@@ -2,7 +2,7 @@
 //! against each other.
 //!
 //! The outbox is read first, in one snapshot with the relay's last tick, and Kafka up to an end
-//! that was asked for afterwards. So whatever that tick calls shipped must be found, and nothing is
+//! that was asked for afterwards. So whatever that tick calls published must be found, and nothing is
 //! wrong only because time went by. Of each event one number is kept, a hash of its envelope and
 //! its payload: a million orders say five million events.
 //!
@@ -58,8 +58,8 @@ struct Chain {
     /// The version that `hashes` begin with; 0 while there are none.
     first: i64,
     hashes: Vec<u64>,
-    /// The highest version that has surely been shipped.
-    shipped: i64,
+    /// The highest version that has surely been published.
+    published: i64,
     /// Whether that was so long ago that retention may have removed it from Kafka.
     may_be_gone: bool,
     /// The version that Kafka has to tell next; 0 while it has told none.
@@ -76,7 +76,7 @@ impl TopicContents {
     }
 
     /// A row of the outbox; rows come in the order of their positions.
-    pub(super) fn row(&mut self, event: Event<'_>, shipped: Publication, checks: &mut Checks) {
+    pub(super) fn row(&mut self, event: Event<'_>, published: Publication, checks: &mut Checks) {
         let number = self.number(event.key);
         let chain = self.chains.entry(number).or_default();
         let expected = if chain.first == 0 { event.version } else { chain.end() };
@@ -97,9 +97,9 @@ impl TopicContents {
         }
         chain.hashes.push(hash(event));
         chain.outbox_at = u32::try_from(event.at / 1_000_000).unwrap_or_default();
-        if shipped != Publication::NotYet {
-            chain.shipped = event.version;
-            chain.may_be_gone = shipped == Publication::LongAgo;
+        if published != Publication::NotYet {
+            chain.published = event.version;
+            chain.may_be_gone = published == Publication::LongAgo;
             checks.looked(Promise::OutboxInKafka, 1);
         }
     }
@@ -135,13 +135,13 @@ impl TopicContents {
         true
     }
 
-    /// After the last message: what was shipped and is nowhere.
+    /// After the last message: what was published and is nowhere.
     pub(super) fn finish(&self, checks: &mut Checks) {
         for (number, chain) in &self.chains {
             let reached = if chain.next == 0 { chain.first } else { chain.next };
-            let lost = chain.shipped + 1 - reached;
+            let lost = chain.published + 1 - reached;
             let is_excused = chain.may_be_gone && chain.next == 0;
-            if chain.shipped > 0 && lost > 0 && !is_excused {
+            if chain.published > 0 && lost > 0 && !is_excused {
                 checks.broken(Promise::OutboxInKafka, || {
                     let key = self.names.get(number).cloned();
                     let key = key.unwrap_or_else(|| Uuid::from_u128(*number).to_string());
@@ -240,7 +240,7 @@ impl Chain {
         checks.broken(Promise::VersionsGapFree, || format!("{} follows {}", name(), missing - 1));
         // Versions before the first row that is kept may have been forgotten.
         let lost = missing.max(self.first);
-        if lost < version && lost <= self.shipped {
+        if lost < version && lost <= self.published {
             checks.broken(Promise::OutboxInKafka, || {
                 format!("version {lost} is missing before {}", name())
             });

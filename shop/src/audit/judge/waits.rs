@@ -1,6 +1,6 @@
 //! What an order waits for, and for how long it may.
 //!
-//! A message has a minute to be shipped and consumed, a restart included. A deadline and a hold have
+//! A message has a minute to be published and consumed, a restart included. A deadline and a hold have
 //! their own time, and then half a minute for the sweep. A call and a delivery are somebody's until
 //! the lease ends; a minute later somebody else must have taken them on.
 

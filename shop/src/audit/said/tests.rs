@@ -21,8 +21,8 @@ impl Topic {
         Self { said: TopicContents::on("shop.orders.v1", false, false), checks: Checks::default() }
     }
 
-    fn row(mut self, version: i64, shipped: Publication) -> Self {
-        self.said.row(event(version), shipped, &mut self.checks);
+    fn row(mut self, version: i64, published: Publication) -> Self {
+        self.said.row(event(version), published, &mut self.checks);
         self
     }
 

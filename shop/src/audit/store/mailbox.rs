@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::audit::inbox;
 
-/// An outbox row, and whether the relay's last tick calls it shipped.
+/// An outbox row, and whether the relay's last tick calls it published.
 #[derive(Debug)]
 pub(in crate::audit) struct Row {
     pub(in crate::audit) key: Vec<u8>,
@@ -17,7 +17,7 @@ pub(in crate::audit) struct Row {
     pub(in crate::audit) payload: Vec<u8>,
     pub(in crate::audit) trace: Option<Vec<u8>>,
     pub(in crate::audit) created_at: OffsetDateTime,
-    pub(in crate::audit) is_shipped: bool,
+    pub(in crate::audit) is_published: bool,
 }
 
 /// All rows that the outbox keeps, in the order of their positions.
@@ -37,11 +37,11 @@ pub(in crate::audit) fn outbox(
             o.created_at,
             (
                 pg_visible_in_snapshot(o.xid, t.snap)
-                or coalesce(o.pos < t.walk_pos and pg_visible_in_snapshot(o.xid, t.walk_to), false)
-            ) as "is_shipped!"
+                or coalesce(o.pos < t.scan_pos and pg_visible_in_snapshot(o.xid, t.scan_to), false)
+            ) as "is_published!"
         from outbox o
         cross join (
-            select snap, walk_to, walk_pos
+            select snap, scan_to, scan_pos
             from relay_tick
             order by tick_id desc
             limit 1

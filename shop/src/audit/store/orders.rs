@@ -81,7 +81,7 @@ impl OrderRow {
     fn order(&self) -> anyhow::Result<Order> {
         let ending = match self.status.as_str() {
             "pending" | "payment_pending" | "paid" => OrderEnd::Open,
-            "confirmed" | "shipped" | "delivered" => OrderEnd::Confirmed,
+            "confirmed" | "published" | "delivered" => OrderEnd::Confirmed,
             "cancelled" => OrderEnd::Cancelled,
             other => anyhow::bail!("order-svc knows a status {other}, the audit does not"),
         };
@@ -189,7 +189,7 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountR
                 )
                 and case
                     when o.cancelled_at is not null then o.status = 'cancelled'
-                    when o.confirmed_at is not null then o.status in ('confirmed', 'shipped', 'delivered')
+                    when o.confirmed_at is not null then o.status in ('confirmed', 'published', 'delivered')
                     when o.captured_at is not null then o.status = 'paid'
                     when o.reserved_revision = o.revision then o.status = 'payment_pending'
                     else o.status = 'pending'

@@ -66,24 +66,24 @@ async fn the_outbox_tells_what_the_last_tick_calls_shipped() {
     tables.run(row).await;
     tables
         .run(
-            "insert into relay_tick (epoch, system_id, snap, shipped_pos)
+            "insert into relay_tick (epoch, system_id, snap, published_pos)
             select 1, 0, pg_current_snapshot(), 1",
         )
         .await;
     tables.run(row).await;
     let rows: Vec<_> = mailbox::outbox(&mut tables.db).try_collect().await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.is_shipped).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(rows.iter().map(|row| row.is_published).collect::<Vec<_>>(), [true, false]);
 
-    // A walk has shipped what is visible in its other snapshot, as far as it has come.
+    // A scan has published what is visible in its other snapshot, as far as it has come.
     tables
         .run(
-            "insert into relay_tick (epoch, system_id, snap, shipped_pos, walk_to, walk_pos)
+            "insert into relay_tick (epoch, system_id, snap, published_pos, scan_to, scan_pos)
             select 1, 0, snap, 1, pg_current_snapshot(), 3
             from relay_tick order by tick_id limit 1",
         )
         .await;
     let rows: Vec<_> = mailbox::outbox(&mut tables.db).try_collect().await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.is_shipped).collect::<Vec<_>>(), [true, true]);
+    assert_eq!(rows.iter().map(|row| row.is_published).collect::<Vec<_>>(), [true, true]);
     assert!(mailbox::outbox_is_whole(&mut tables.db).await.unwrap());
     tables.run("delete from outbox_leaf where first_pos = 1").await;
     assert!(!mailbox::outbox_is_whole(&mut tables.db).await.unwrap());

@@ -15,7 +15,7 @@ type Change = fn(&mut Facts);
 const WAITS: [(&str, Change); 7] = [
     ("a message that was not consumed", |facts| facts.said[STOCK].offset = 100),
     ("a partition that nobody reads", |facts| facts.said[PAYMENTS].partition = 7),
-    ("an outbox row that was not shipped", |facts| {
+    ("an outbox row that was not published", |facts| {
         facts.said[ORDERS].version -= 1;
         facts.said[ORDERS].outbox_at = NOW - 10;
     }),

@@ -1,14 +1,14 @@
-//! The walk: a difference too large for a poll, shipped in windows over `pos` between the two
+//! The scan: a difference too large for a poll, published in windows over `pos` between the two
 //! snapshots, so that memory stays constant.
 //!
-//! A window's last position is as good a cursor as a snapshot, because the set that is walked no
+//! A window's last position is as good a cursor as a snapshot, because the set that is scanned no
 //! longer changes: what is visible in the second snapshot and not in the first. Ticks carry both
-//! snapshots and the position, so a walk over ten million rows goes on where it was.
+//! snapshots and the position, so a scan over ten million rows goes on where it was.
 //!
-//! Its rows may lie far apart, with millions between them that were shipped long ago: a transaction
+//! Its rows may lie far apart, with millions between them that were published long ago: a transaction
 //! wrote early and late and was open for an hour. A window reads all that it spans, so it spans a
-//! bounded stretch; where that has too few rows of the walk, the next is looked for by transaction
-//! id, which reads the walk's rows and no others.
+//! bounded stretch; where that has too few rows of the scan, the next is looked for by transaction
+//! id, which reads the scan's rows and no others.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,14 +27,14 @@ pub(crate) const BYTES_MAX: i64 = crate::poll::BYTES_MAX / 2;
 /// A look ahead reads every row of the difference: a third of a second a million.
 const TIMEOUT: Duration = Duration::from_mins(10);
 
-/// What a window spans at least: reading it takes some 60 ms if all of it was shipped.
+/// What a window spans at least: reading it takes some 60 ms if all of it was published.
 const SPAN_MIN: i64 = 20_000;
 
-/// To step over a shipped row costs as much as a look ahead at eight or more of the walk's: with
+/// To step over a published row costs as much as a look ahead at eight or more of the scan's: with
 /// this ratio neither the steps nor the looks cost much more than the better of both.
 const SPAN_RATIO: i64 = 8;
 
-/// The texts of a walk's statements between two positions.
+/// The texts of a scan's statements between two positions.
 pub(crate) struct Texts {
     pub(crate) ahead: Arc<str>,
     pub(crate) window: Arc<str>,
@@ -49,7 +49,7 @@ impl Texts {
 /// The lowest position of what is left of the difference, and how many rows that is.
 fn ahead(Bounds { low, high, .. }: &Bounds) -> Arc<str> {
     format!(
-        "-- walk.ahead
+        "-- scan.ahead
 select min(pos) as pos, count(*) as rows
 from (
   (
@@ -80,7 +80,7 @@ from (
 
 fn window(Bounds { low, high, .. }: &Bounds) -> Arc<str> {
     format!(
-        "-- walk.window
+        "-- scan.window
 select pos, event_id, key, version, type, trace, payload, created_at
 from (
   select
@@ -95,15 +95,15 @@ from (
     and not pg_visible_in_snapshot(xid, (select $3::text::pg_snapshot))
   order by pos
   limit {ROWS_MAX}
-) as walked
+) as scanned
 where bytes_before < {BYTES_MAX}
 order by pos"
     )
     .into()
 }
 
-/// A walk under way: its two snapshots, the position it has reached, and what it knows is ahead.
-pub(crate) struct Walk {
+/// A scan under way: its two snapshots, the position it has reached, and what it knows is ahead.
+pub(crate) struct Scan {
     pub(crate) from: Arc<str>,
     pub(crate) to: Arc<str>,
     pub(crate) after: i64,
@@ -113,7 +113,7 @@ pub(crate) struct Walk {
     is_in_gap: bool,
 }
 
-impl Walk {
+impl Scan {
     pub(crate) fn new(from: Arc<str>, to: Arc<str>, after: i64) -> Self {
         Self { from, to, after, left: 0, is_in_gap: true }
     }
@@ -132,35 +132,35 @@ impl Walk {
     }
 }
 
-/// Finds the walk's next row if it may be far away; false when nothing is left.
+/// Finds the scan's next row if it may be far away; false when nothing is left.
 pub(crate) async fn look_ahead(
     session: &mut PgConnection,
     texts: &Texts,
-    walk: &mut Walk,
+    scan: &mut Scan,
 ) -> sqlx::Result<bool> {
-    if !walk.is_in_gap {
+    if !scan.is_in_gap {
         return Ok(true);
     }
-    let statement = prepared(&texts.ahead).bind(&*walk.from).bind(&*walk.to).bind(walk.after);
+    let statement = prepared(&texts.ahead).bind(&*scan.from).bind(&*scan.to).bind(scan.after);
     let row = tokio::time::timeout(TIMEOUT, statement.fetch_one(session))
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
     let first: Option<i64> = row.try_get(0)?;
-    walk.left = row.try_get(1)?;
-    walk.after = first.map_or(walk.after, |first| first - 1);
-    Ok(walk.left > 0)
+    scan.left = row.try_get(1)?;
+    scan.after = first.map_or(scan.after, |first| first - 1);
+    Ok(scan.left > 0)
 }
 
 /// Hands the rows of the next window to `each`; false when more may follow only far away.
 pub(crate) async fn window_of<E: From<sqlx::Error>>(
     session: &mut PgConnection,
     texts: &Texts,
-    walk: &Walk,
+    scan: &Scan,
     mut each: impl FnMut(&Row<'_>) -> Result<(), E>,
 ) -> Result<bool, E> {
-    let walked = async {
-        let statement = prepared(&texts.window).bind(walk.after).bind(walk.window_end());
-        let mut rows = statement.bind(&*walk.from).bind(&*walk.to).fetch(session);
+    let scanned = async {
+        let statement = prepared(&texts.window).bind(scan.after).bind(scan.window_end());
+        let mut rows = statement.bind(&*scan.from).bind(&*scan.to).fetch(session);
         let (mut count, mut bytes) = (0, 0);
         while let Some(row) = rows.try_next().await? {
             let row = Row::read(&row)?;
@@ -170,7 +170,7 @@ pub(crate) async fn window_of<E: From<sqlx::Error>>(
         }
         Ok(count >= ROWS_MAX || bytes >= BYTES_MAX)
     };
-    tokio::time::timeout(TIMEOUT, walked)
+    tokio::time::timeout(TIMEOUT, scanned)
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
@@ -179,24 +179,24 @@ pub(crate) async fn window_of<E: From<sqlx::Error>>(
 mod tests {
     use super::*;
 
-    fn walk(after: i64, left: i64) -> Walk {
-        Walk { left, is_in_gap: false, ..Walk::new("".into(), "".into(), after) }
+    fn scan(after: i64, left: i64) -> Scan {
+        Scan { left, is_in_gap: false, ..Scan::new("".into(), "".into(), after) }
     }
 
     #[test]
     fn a_full_window_is_followed_by_the_next_and_a_short_one_by_a_look_ahead() {
-        let mut walk = walk(10, 8_000);
+        let mut scan = scan(10, 8_000);
 
-        assert!(walk.advance(5_000, 6_000, true));
-        assert_eq!((walk.after, walk.is_in_gap), (6_000, false));
-        assert!(walk.advance(7, 6_900, false));
-        assert_eq!((walk.after, walk.is_in_gap), (6_000 + SPAN_MIN, true), "all of it was read");
-        assert!(!walk.advance(2_993, 30_000, true), "nothing is left: no look is needed");
+        assert!(scan.advance(5_000, 6_000, true));
+        assert_eq!((scan.after, scan.is_in_gap), (6_000, false));
+        assert!(scan.advance(7, 6_900, false));
+        assert_eq!((scan.after, scan.is_in_gap), (6_000 + SPAN_MIN, true), "all of it was read");
+        assert!(!scan.advance(2_993, 30_000, true), "nothing is left: no look is needed");
     }
 
     #[test]
     fn the_more_is_left_the_farther_a_window_may_step() {
-        assert_eq!(walk(100, 0).window_end(), 100 + SPAN_MIN);
-        assert_eq!(walk(100, SPAN_MIN * SPAN_RATIO * 5).window_end(), 100 + SPAN_MIN * 5);
+        assert_eq!(scan(100, 0).window_end(), 100 + SPAN_MIN);
+        assert_eq!(scan(100, SPAN_MIN * SPAN_RATIO * 5).window_end(), 100 + SPAN_MIN * 5);
     }
 }
