@@ -47,7 +47,7 @@ type Answered = Result<Response, Problem>;
 
 impl Site {
     async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> Answered {
-        service::submit(&self.mailbox, asked.command(Input::RequestInfo(request), &body.0)?).await
+        service::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
     }
 }
 
@@ -167,7 +167,7 @@ async fn put_warehouse(
 async fn availability(State(site): State<Site>, asked: RequestInfo, body: JsonBody) -> Answered {
     let items = body.read(bodies::items)?;
     let request = Request::AskAvailability { items: items.clone() };
-    let command = asked.command(Input::RequestInfo(request), &body.0)?;
+    let command = asked.command(Input::Request(request), &body.0)?;
     if command.key.is_some() {
         return service::submit(&site.mailbox, command).await;
     }

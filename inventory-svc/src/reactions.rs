@@ -34,14 +34,14 @@ pub enum Input {
     /// The catalogue's topic has lost what was said of a product.
     SayAnew(Sku),
     /// Somebody asks for something.
-    RequestInfo(Request),
+    Request(Request),
 }
 
 impl Input {
     fn order(&self) -> Option<OrderId> {
         match self {
             Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
-            Self::SayAnew(_) | Self::RequestInfo(_) => None,
+            Self::SayAnew(_) | Self::Request(_) => None,
         }
     }
 
@@ -53,7 +53,7 @@ impl Input {
             }
             Self::Order { .. } | Self::HoldRanOut(_) => Vec::new(),
             Self::SayAnew(sku) => vec![sku],
-            Self::RequestInfo(request) => request.skus(),
+            Self::Request(request) => request.skus(),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Reactor for Inventory {
                 }
                 Effects::default()
             }
-            Input::RequestInfo(request) => {
+            Input::Request(request) => {
                 Effects { announced: Vec::new(), answer: commands::answer(world, request, context) }
             }
         })
@@ -224,7 +224,7 @@ async fn load_products(
         }
     }
     let names_one =
-        |input: &&Input| matches!(input, Input::RequestInfo(asked) if asked.names_warehouse());
+        |input: &&Input| matches!(input, Input::Request(asked) if asked.names_warehouse());
     if world.warehouses.is_empty() && batch.iter().any(names_one) {
         load_warehouses(db, world).await?;
     }

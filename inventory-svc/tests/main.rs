@@ -59,7 +59,7 @@ impl Shop {
     }
 
     async fn ask(&mut self, request: Request) -> Answer {
-        self.mailbox.tell(Input::RequestInfo(request)).await
+        self.mailbox.tell(Input::Request(request)).await
     }
 
     async fn adjust(&mut self, sku: &str, warehouse: &str, delta: i64) -> Answer {

@@ -139,7 +139,7 @@ async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &Cancellat
     loop {
         let records = batch.iter().map(|job| {
             let Job { id, order, attempts, trace, .. } = job;
-            let input = Input::DeliveryReceipt { order: *order, id: *id, attempts: *attempts };
+            let input = Input::Delivered { order: *order, id: *id, attempts: *attempts };
             mailbox.submit(Command { input, key: None, trace: *trace })
         });
         let recorded = join_all(records).await;

@@ -93,7 +93,7 @@ impl Reactor for Notify {
                     orders.insert(happened.order);
                     told.insert(happened.customer.as_str());
                 }
-                Input::DeliveryReceipt { order, .. } => _ = orders.insert(*order),
+                Input::Delivered { order, .. } => _ = orders.insert(*order),
                 Input::PutContact { customer, .. } => _ = put.insert(customer.as_str()),
             }
         }
@@ -130,7 +130,7 @@ impl Reactor for Notify {
         };
         match input {
             Input::Occasion(happened) => notice(&happened.order),
-            Input::DeliveryReceipt { order, .. } => notice(order),
+            Input::Delivered { order, .. } => notice(order),
             Input::PutContact { customer, .. } => world
                 .held_contacts
                 .contains(customer)
@@ -150,7 +150,7 @@ impl Reactor for Notify {
     fn decide(&self, world: &mut World, input: &Input, context: &DecisionContext) -> Result<Effects, Park> {
         Ok(match input {
             Input::Occasion(happened) => tell(world, happened, context),
-            Input::DeliveryReceipt { order, id, attempts } => {
+            Input::Delivered { order, id, attempts } => {
                 delivered(world, *order, (*id, *attempts), context)
             }
             Input::PutContact { customer, contact, headers } => {
@@ -180,7 +180,7 @@ fn tell(world: &mut World, happened: &Occasion, context: &DecisionContext) -> Ef
     let Occasion { order, customer, news, fields, trace, .. } = happened;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
     let id = NotificationId::new(context.new_id());
-    let event = Event::Occasion { news: *news, id, reachable: to.is_some() };
+    let event = Event::Happened { news: *news, id, reachable: to.is_some() };
     let (announced, told) = apply(world, *order, &event, context);
     if let Some(told) = told {
         world.notifications.push(Notification {
@@ -204,7 +204,7 @@ fn delivered(
     (id, attempts): (NotificationId, i32),
     context: &DecisionContext,
 ) -> Effects {
-    let (announced, told) = apply(world, order, &Event::DeliveryReceipt { id }, context);
+    let (announced, told) = apply(world, order, &Event::Delivered { id }, context);
     if told.is_some_and(|told| told.standing == DeliveryStatus::Sent) {
         world.delivered.push(DeliveryReceipt { id, at: context.now, attempts });
     }

@@ -68,7 +68,7 @@ async fn a_notification_or_its_delivery_that_somebody_holds_delays_its_record_al
         shop.hear(confirmed).await;
         let jobs = shop.handed();
         let [held, other] = &jobs[..] else { panic!("two mails, not {}", jobs.len()) };
-        let delivered = |id, order| Input::DeliveryReceipt { order, id, attempts: 1 };
+        let delivered = |id, order| Input::Delivered { order, id, attempts: 1 };
         let select = format!("select * from {table} where notification_id = '{}'", held.id);
 
         let (needs_it, goes_on) =

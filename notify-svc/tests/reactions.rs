@@ -45,7 +45,7 @@ async fn what_was_delivered_is_said_once() {
     let id = shop.handed()[0].id;
 
     for _ in 0..2 {
-        shop.mailbox.tell(Input::DeliveryReceipt { order, id, attempts: 1 }).await;
+        shop.mailbox.tell(Input::Delivered { order, id, attempts: 1 }).await;
     }
 
     assert_eq!(shop.said_of_orders().await, ["NotificationSent"]);

@@ -9,9 +9,9 @@ use crate::domain::notice::{Failure, News, Notice, DeliveryStatus, Template, Not
 pub enum Event {
     /// Something that the customer is to be told, under this id, where the customer can be reached
     /// or not.
-    Occasion { news: News, id: NotificationId, reachable: bool },
+    Happened { news: News, id: NotificationId, reachable: bool },
     /// A notification was handed over for delivery.
-    DeliveryReceipt { id: NotificationId },
+    Delivered { id: NotificationId },
 }
 
 /// What is said about it.
@@ -34,15 +34,15 @@ pub struct Decision {
 pub fn decide(mut state: Notice, event: &Event) -> Decision {
     let touched = match *event {
         // The first telling stands: a repetition tells nobody anything.
-        Event::Occasion { news, .. } if state.has_told(news) => None,
-        Event::Occasion { news, id, reachable } => {
+        Event::Happened { news, .. } if state.has_told(news) => None,
+        Event::Happened { news, id, reachable } => {
             let standing =
                 if reachable { DeliveryStatus::Queued } else { DeliveryStatus::Failed(Failure::NoAddress) };
             let told = NotificationState { news, id, standing };
             state.told.push(told);
             Some(told)
         }
-        Event::DeliveryReceipt { id } => deliver(&mut state, id),
+        Event::Delivered { id } => deliver(&mut state, id),
     };
     Decision { state, touched, announce: touched.and_then(announcement) }
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn happened(about: i64, number: u128, reachable: bool) -> Event {
-        Event::Occasion { news: news(about), id: id(number), reachable }
+        Event::Happened { news: news(about), id: id(number), reachable }
     }
 
     fn words(notice: &Notice) -> String {
@@ -111,8 +111,8 @@ mod tests {
             ("1 happened, no address", happened(1, 2, false)),
             ("2 happened", happened(2, 2, true)),
             ("2 happened, no address", happened(2, 2, false)),
-            ("1 delivered", Event::DeliveryReceipt { id: id(1) }),
-            ("another delivered", Event::DeliveryReceipt { id: id(9) }),
+            ("1 delivered", Event::Delivered { id: id(1) }),
+            ("another delivered", Event::Delivered { id: id(9) }),
         ];
         let mut table = String::from("# state | event -> next | announced\n");
         for state in states {
@@ -138,8 +138,8 @@ mod tests {
             happened(1, 1, true),
             happened(1, 2, false),
             happened(2, 3, false),
-            Event::DeliveryReceipt { id: id(1) },
-            Event::DeliveryReceipt { id: id(3) },
+            Event::Delivered { id: id(1) },
+            Event::Delivered { id: id(3) },
         ];
         explore(&Notice::default(), &[], &events, 6);
     }

@@ -110,7 +110,7 @@ pub(super) async fn entries(
 
 impl Site {
     async fn change(&self, asked: &RequestInfo, body: &JsonBody, request: Request) -> Answered {
-        let command = asked.command(Input::RequestInfo(request, None), &body.0)?;
+        let command = asked.command(Input::Request(request, None), &body.0)?;
         service::submit(&self.mailbox, command).await
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn pay(
         body.read(|fields| bodies::payment(fields, today))?;
     let amount = amount.map(bodies::well_formed).transpose()?;
     let request = Request::Pay { order, instrument, amount };
-    let command = asked.command(Input::RequestInfo(request, Some(trace.to_bytes())), &body.0)?;
+    let command = asked.command(Input::Request(request, Some(trace.to_bytes())), &body.0)?;
     site.hear_of(order).await?;
     let mut outcome = service::ended(site.submit(command, began + PATIENCE).await)?;
     // Still open, also when it was so the first time: whoever asks waits and is told how it ended.
@@ -98,7 +98,7 @@ pub(super) async fn validate(State(site): State<Site>, asked: RequestInfo, body:
     if asked.key(&body.0)?.is_none() {
         return Ok(service::outcome(Outcome { answer, replayed: false }));
     }
-    let command = asked.command(Input::RequestInfo(Request::Keep(answer), None), &body.0)?;
+    let command = asked.command(Input::Request(Request::Keep(answer), None), &body.0)?;
     service::submit(&site.mailbox, command).await
 }
 
