@@ -28,7 +28,7 @@ pub(crate) async fn serve(
     metrics: PrometheusHandle,
 ) -> anyhow::Result<()> {
     let edge = Edge::new(health.clone()).uncounted();
-    let site = Router::new()
+    let handler = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .with_state(health)
@@ -40,7 +40,7 @@ pub(crate) async fn serve(
         }
     };
     tokio::select! {
-        ended = http::serve(listener, edge, site, CancellationToken::new()) => ended,
+        ended = http::serve(listener, edge, handler, CancellationToken::new()) => ended,
         () = upkeep => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     admin,
     config::{self, ProcessConfig, Settings},
     health::Health,
-    http::{self, Edge, Site},
+    http::{self, Edge, Handler},
     tasks::Tasks,
     telemetry,
 };
@@ -34,19 +34,23 @@ pub struct Chassis {
 }
 
 impl Chassis {
-    /// Serves `site` (a [`axum::Router`]) on the public listener, as the task `http`. The port is
+    /// Serves `handler` (a [`axum::Router`]) on the public listener, as the task `http`. The port is
     /// taken at once, so that one in use ends the start.
-    pub async fn serve<S: Site>(&mut self, site: S) -> anyhow::Result<SocketAddr> {
+    pub async fn serve<S: Handler>(&mut self, handler: S) -> anyhow::Result<SocketAddr> {
         let edge = Edge::new(self.health.clone());
-        self.serve_with(edge, site).await
+        self.serve_with(edge, handler).await
     }
 
     /// The same with an edge of its own making.
-    pub async fn serve_with<S: Site>(&mut self, edge: Edge, site: S) -> anyhow::Result<SocketAddr> {
+    pub async fn serve_with<S: Handler>(
+        &mut self,
+        edge: Edge,
+        handler: S,
+    ) -> anyhow::Result<SocketAddr> {
         let listener = bind(self.settings.address()).await?;
         let address = listener.local_addr().context("could not read the listener's address")?;
         tracing::info!("{} listens on http://{address}", self.health.service());
-        self.tasks.spawn("http", |stop| http::serve(listener, edge, site, stop));
+        self.tasks.spawn("http", |stop| http::serve(listener, edge, handler, stop));
         Ok(address)
     }
 

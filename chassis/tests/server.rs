@@ -32,7 +32,7 @@ async fn serve() -> Server {
         end.notified().await;
         "done"
     };
-    let site = Router::new()
+    let handler = Router::new()
         .route("/slow", get(slow))
         .route("/", get(async || "here"))
         .with_state((Arc::clone(&began), Arc::clone(&end)));
@@ -41,7 +41,7 @@ async fn serve() -> Server {
     let stop = CancellationToken::new();
     let started = Arc::new(AtomicBool::new(true));
     let edge = http::Edge::new(Health::new("test-svc", started, stop.clone()));
-    let serving = http::serve(listener, edge, site, stop.clone());
+    let serving = http::serve(listener, edge, handler, stop.clone());
     let ended = tokio_util::task::TaskTracker::new().spawn(serving);
     Server { address, stop, began, end, ended }
 }

@@ -103,7 +103,11 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// The service's answer, for the caller.
-    pub async fn forward(&self, service: Service, asked: &UpstreamRequest) -> Result<Response, Problem> {
+    pub async fn forward(
+        &self,
+        service: Service,
+        asked: &UpstreamRequest,
+    ) -> Result<Response, Problem> {
         Ok(Self::pass_on(self.ask(service, asked).await?))
     }
 

@@ -22,11 +22,11 @@ use axum::{
     http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use chassis::{Chassis, Code, Health, Problem, http::Site};
+use chassis::{Chassis, Code, Health, Problem, http::Handler};
 
 use crate::{
     config::Config,
-    forward::{UpstreamRequest, Forwarder},
+    forward::{Forwarder, UpstreamRequest},
     routes::{RouteMatch, Service},
     upstreams::Upstreams,
 };
@@ -84,18 +84,24 @@ impl Gateway {
                 let asked = UpstreamRequest::read(request).await?;
                 self.forwarder.forward(service, &asked).await
             }
-            RouteMatch::All => lists::list(&self.forwarder, &UpstreamRequest::read(request).await?).await,
-            RouteMatch::Replays => replays::pass(&self.forwarder, &UpstreamRequest::read(request).await?).await,
+            RouteMatch::All => {
+                lists::list(&self.forwarder, &UpstreamRequest::read(request).await?).await
+            }
+            RouteMatch::Replays => {
+                replays::pass(&self.forwarder, &UpstreamRequest::read(request).await?).await
+            }
             RouteMatch::NoService(name) => {
                 Err(Problem::new(Code::NotFound, format!("there is no service {name}")))
             }
             RouteMatch::WrongMethod(allowed) => Err(wrong_method(&allowed)),
-            RouteMatch::Nothing => Err(Problem::new(Code::NotFound, format!("nothing is at {path}"))),
+            RouteMatch::Nothing => {
+                Err(Problem::new(Code::NotFound, format!("nothing is at {path}")))
+            }
         }
     }
 }
 
-impl Site for Gateway {
+impl Handler for Gateway {
     async fn answer(&mut self, request: Request) -> Response {
         self.route(request).await.unwrap_or_else(IntoResponse::into_response)
     }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    forward::{UpstreamRequest, Forwarder},
+    forward::{Forwarder, UpstreamRequest},
     routes::Service,
 };
 
@@ -50,7 +50,10 @@ struct Question<'a> {
 }
 
 /// A `GET` of a list that every service has a part of.
-pub(crate) async fn list(forwarder: &Forwarder, asked: &UpstreamRequest) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    forwarder: &Forwarder,
+    asked: &UpstreamRequest,
+) -> Result<Response, Problem> {
     let mut params = Params::parse(asked.path.query().unwrap_or_default())?;
     let only = params.take_parsed("service", |name| {
         Service::parse(name).ok_or("has to name a service, such as order-svc")

@@ -5,16 +5,19 @@ use axum::{http::StatusCode, response::Response};
 use chassis::{
     Code, Problem,
     body::{Json, parse},
-    problem::Entry,
+    problem::FieldError,
 };
 
 use crate::{
-    forward::{UpstreamRequest, Forwarder},
+    forward::{Forwarder, UpstreamRequest},
     routes::Service,
 };
 
 /// `POST /v1/replays` goes to the service that the body names, `GET` to the one that has it.
-pub(crate) async fn pass(forwarder: &Forwarder, asked: &UpstreamRequest) -> Result<Response, Problem> {
+pub(crate) async fn pass(
+    forwarder: &Forwarder,
+    asked: &UpstreamRequest,
+) -> Result<Response, Problem> {
     if let Some(body) = asked.posted() {
         return forwarder.forward(named(body)?, asked).await;
     }
@@ -48,7 +51,7 @@ fn named(body: &[u8]) -> Result<Service, Problem> {
 
 fn fault(code: Code, detail: &'static str) -> Problem {
     let pointer = "/service".to_owned();
-    Problem::of(vec![Entry { pointer, code, detail: detail.into() }], 0)
+    Problem::of(vec![FieldError { pointer, code, detail: detail.into() }], 0)
 }
 
 #[cfg(test)]

@@ -209,7 +209,10 @@ mod tests {
         {
             assert_eq!(find("GET", path), RouteMatch::Nothing, "{path}");
         }
-        assert_eq!(find("DELETE", "/v1/orders"), RouteMatch::WrongMethod(vec!["GET", "POST", "HEAD"]));
+        assert_eq!(
+            find("DELETE", "/v1/orders"),
+            RouteMatch::WrongMethod(vec!["GET", "POST", "HEAD"])
+        );
         assert_eq!(
             find("PUT", "/v1/notifications/email"),
             RouteMatch::WrongMethod(vec!["POST", "GET", "HEAD"])

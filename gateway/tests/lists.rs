@@ -3,7 +3,7 @@
 use axum::{Json, body::Body, extract::Request, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
 
-use crate::stub::{Public, StubRequest, Stub, gateway, json, with_settings};
+use crate::stub::{Public, Stub, StubRequest, gateway, json, with_settings};
 
 /// A service with so many parked keys, two a page at most.
 fn keys(count: usize) -> impl Fn(&StubRequest) -> axum::response::Response + Send + Sync {

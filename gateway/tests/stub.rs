@@ -39,7 +39,9 @@ pub(crate) struct Stub {
 type Answer = Arc<dyn Fn(&StubRequest) -> Response + Send + Sync>;
 
 impl Stub {
-    pub(crate) async fn start(answer: impl Fn(&StubRequest) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&StubRequest) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, answer)
     }
@@ -51,8 +53,8 @@ impl Stub {
         let address = listener.local_addr().unwrap();
         let stub = Self { address, seen: Arc::default(), stop: CancellationToken::new() };
         let answer: Answer = Arc::new(answer);
-        let site = Router::new().fallback(reply).with_state((stub.clone(), answer));
-        let serving = chassis::http::serve(listener, edge("stub"), site, stub.stop.clone());
+        let handler = Router::new().fallback(reply).with_state((stub.clone(), answer));
+        let serving = chassis::http::serve(listener, edge("stub"), handler, stub.stop.clone());
         TaskTracker::new().spawn(serving);
         stub
     }
@@ -69,8 +71,12 @@ impl Stub {
 async fn reply(State((stub, answer)): State<(Stub, Answer)>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    let seen =
-        StubRequest { method: parts.method, uri: parts.uri.to_string(), headers: parts.headers, body };
+    let seen = StubRequest {
+        method: parts.method,
+        uri: parts.uri.to_string(),
+        headers: parts.headers,
+        body,
+    };
     let response = answer(&seen);
     stub.seen.lock().unwrap().push(seen);
     response

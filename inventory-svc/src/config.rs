@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::{ProcessConfig, Secret, Settings, config::duration};
+use chassis::{ProcessConfig, Settings, config::duration};
+use service_kit::Backing;
 
 /// Promises stock to orders and takes it back.
 #[derive(Clone, Debug, clap::Parser)]
@@ -10,12 +11,8 @@ use chassis::{ProcessConfig, Secret, Settings, config::duration};
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
-    /// PostgreSQL, as postgres://user:password@host:port/database
-    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret<String>,
-    /// Kafka's bootstrap servers, as host:port,…
-    #[arg(long, env = "SHOP_KAFKA")]
-    pub kafka: String,
+    #[command(flatten)]
+    pub backing: Backing,
     /// How long stock is held for an order before it is said that its time is over
     #[arg(long, env = "SHOP_RESERVATION_HOLD", default_value = "20m", value_parser = duration)]
     pub reservation_hold: Duration,

@@ -7,25 +7,25 @@ use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
     routing::{get, post, put},
 };
 use chassis::{
-    Code, Problem,
+    Problem,
     body::JsonBody,
-    http::{self, Params},
+    http::{self, HttpResult, Params},
 };
 use mailbox::{Mailbox, Outcome};
 use proto::{OrderId, Sku, WarehouseId};
-use service::RequestInfo;
+use service_kit::RequestInfo;
 use sqlx::PgPool;
 
 use crate::{
-    commands::Request,
     domain::{Shelf, Stock},
-    reactions::{Input, Inventory},
+    input::{Input, Request},
+    reactions::Inventory,
+    refusals::{no_product, not_found},
     search::Search,
-    store::{self, look},
+    store,
     views::{AvailabilityView, ProductView, ReservationView, StockView, WarehouseView},
 };
 
@@ -38,22 +38,20 @@ const STRETCH: i64 = 10_000;
 
 /// What handlers share.
 #[derive(Clone)]
-pub struct Site {
+pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Inventory>,
 }
 
-type Answered = Result<Response, Problem>;
-
-impl Site {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> Answered {
-        service::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+impl AppState {
+    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
     }
 }
 
 /// All routes of this service.
-pub fn router(site: Site) -> Router {
-    let operators = service::operators(&site.mailbox, crate::NAME);
+pub fn router(app: AppState) -> Router {
+    let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/products", get(list_products))
         .route("/v1/products/{sku}", get(get_product).put(put_product))
@@ -63,19 +61,20 @@ pub fn router(site: Site) -> Router {
         .route("/v1/availability", post(availability))
         .route("/v1/reservations", get(list_reservations))
         .route("/v1/reservations/{id}", get(get_reservation))
-        .with_state(site)
+        .with_state(app)
         .merge(operators)
 }
 
-async fn list_products(State(site): State<Site>, mut params: Params) -> Answered {
+async fn list_products(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let search = params.take("q").map(|text| Search::new(&text));
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<Sku> = page.place(PRODUCTS)?;
-    let mut db = site.pool.acquire().await?;
+    let mut db = app.pool.acquire().await?;
     // Only a search looks through more than it shows.
     let stretch = if search.is_some() { STRETCH } else { page.limit };
-    let names = look::names(&mut db, after.as_ref().map(Sku::as_str), stretch + 1).await?;
+    let names =
+        store::products::names(&mut db, after.as_ref().map(Sku::as_str), stretch + 1).await?;
     let more = i64::try_from(names.len()).is_ok_and(|found| found > stretch);
     let end = names.last().filter(|_| more).map(|last| Sku::parse(&last.sku)).transpose();
     let end = end.map_err(|_| Problem::internal())?;
@@ -86,130 +85,129 @@ async fn list_products(State(site): State<Site>, mut params: Params) -> Answered
         .collect();
     // One more than is shown tells whether there is another page.
     skus.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_add(1));
-    let found = look::products(&mut db, &skus).await?;
+    let found = store::products::find_all(&mut db, &skus).await?;
     let items = found.iter().map(|(p, available)| (&p.sku, ProductView::new(p, *available)));
     Ok(http::page(PRODUCTS, page.limit, items, end.as_ref()))
 }
 
 async fn get_product(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(sku): Path<String>,
     headers: HeaderMap,
-) -> Answered {
+) -> HttpResult {
     let sku = known_sku(&sku)?;
-    let mut db = site.pool.acquire().await?;
+    let mut db = app.pool.acquire().await?;
     let (product, available) =
-        look::product(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
+        store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
     Ok(http::resource(&headers, &ProductView::new(&product, available)))
 }
 
 async fn put_product(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(sku): Path<String>,
     headers: HeaderMap,
     asked: RequestInfo,
     body: JsonBody,
-) -> Answered {
+) -> HttpResult {
     let sku = known_sku(&sku)?;
     let (name, price) = body.read(bodies::product)?;
     let request = Request::PutProduct { sku, name, price, headers };
-    site.submit(&asked, request, &body).await
+    app.submit(&asked, request, &body).await
 }
 
 async fn get_stock(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(sku): Path<String>,
     headers: HeaderMap,
-) -> Answered {
+) -> HttpResult {
     let sku = known_sku(&sku)?;
-    let mut db = site.pool.acquire().await?;
-    look::product(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
-    let stock = stock_of(store::shelves(&mut db, &[sku.to_string()]).await?);
+    let mut db = app.pool.acquire().await?;
+    store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
+    let stock = stock_of(store::stock::shelves(&mut db, &[sku.to_string()]).await?);
     Ok(http::resource(&headers, &StockView::new(&sku, &stock)))
 }
 
 async fn adjust_stock(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(sku): Path<String>,
     asked: RequestInfo,
     body: JsonBody,
-) -> Answered {
+) -> HttpResult {
     let sku = known_sku(&sku)?;
     let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
     let request = Request::AdjustStock { sku, warehouse, delta, reason };
-    site.submit(&asked, request, &body).await
+    app.submit(&asked, request, &body).await
 }
 
-async fn list_warehouses(State(site): State<Site>, mut params: Params) -> Answered {
+async fn list_warehouses(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<WarehouseId> = page.place(WAREHOUSES)?;
-    let mut db = site.pool.acquire().await?;
-    let found = store::warehouses(&mut db).await?;
+    let mut db = app.pool.acquire().await?;
+    let found = store::warehouses::all(&mut db).await?;
     let rest = found.iter().filter(|(id, _)| after.as_ref().is_none_or(|after| id > after));
     let items = rest.map(|(id, row)| (id, WarehouseView::new(id, row)));
     Ok(http::page(WAREHOUSES, page.limit, items, None))
 }
 
 async fn put_warehouse(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
     asked: RequestInfo,
     body: JsonBody,
-) -> Answered {
+) -> HttpResult {
     let id = WarehouseId::parse(&id).map_err(|_| not_found(format!("no warehouse {id}")))?;
     let warehouse = body.read(bodies::warehouse)?;
     let request = Request::PutWarehouse { id, warehouse, headers };
-    site.submit(&asked, request, &body).await
+    app.submit(&asked, request, &body).await
 }
 
-async fn availability(State(site): State<Site>, asked: RequestInfo, body: JsonBody) -> Answered {
+async fn availability(
+    State(app): State<AppState>,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
     let items = body.read(bodies::items)?;
     let request = Request::AskAvailability { items: items.clone() };
     let command = asked.command(Input::Request(request), &body.0)?;
     if command.key.is_some() {
-        return service::submit(&site.mailbox, command).await;
+        return service_kit::submit(&app.mailbox, command).await;
     }
     let skus: Vec<String> = items.iter().map(|item| item.sku.to_string()).collect();
-    let mut db = site.pool.acquire().await?;
-    let stock = stock_of(store::shelves(&mut db, &skus).await?);
+    let mut db = app.pool.acquire().await?;
+    let stock = stock_of(store::stock::shelves(&mut db, &skus).await?);
     // The same form as out of a batch.
-    let answer = service::told(200, &AvailabilityView::new(&items, &stock), None);
-    Ok(service::outcome(Outcome { answer, replayed: false }))
+    let answer = service_kit::json_answer(200, &AvailabilityView::new(&items, &stock), None);
+    Ok(service_kit::response(Outcome { answer, replayed: false }))
 }
 
-async fn list_reservations(State(site): State<Site>, mut params: Params) -> Answered {
-    let order = params.take_parsed("order_id", |text| {
-        OrderId::parse(text).map_err(|_| "has to be the id of an order")
-    })?;
+async fn list_reservations(State(app): State<AppState>, mut params: Params) -> HttpResult {
+    let order = service_kit::required_order(&mut params)?;
     // An order has one reservation, so there is never a next page.
     params.take_page()?.first_only()?;
     params.finish()?;
-    let Some(order) = order else {
-        return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));
-    };
-    let mut db = site.pool.acquire().await?;
-    let root = look::reservation(&mut db, order).await?.unwrap_or_default();
+    let mut db = app.pool.acquire().await?;
+    let root = store::reservations::find(&mut db, order).await?.unwrap_or_default();
     let views: Vec<_> = ReservationView::new(order, &root.state).into_iter().collect();
     Ok(http::list(&views, None))
 }
 
 async fn get_reservation(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Answered {
+) -> HttpResult {
     let unknown = || not_found(format!("there is no reservation {id}"));
     // An order's reservation bears the order's id.
     let order = OrderId::parse(&id).map_err(|_| unknown())?;
-    let mut db = site.pool.acquire().await?;
-    let root = look::reservation(&mut db, order).await?.unwrap_or_default();
+    let mut db = app.pool.acquire().await?;
+    let root = store::reservations::find(&mut db, order).await?.unwrap_or_default();
     let view = ReservationView::new(order, &root.state).ok_or_else(unknown)?;
     Ok(http::resource(&headers, &view))
 }
 
-fn stock_of(shelves: Vec<store::PlacedShelf>) -> Stock {
+fn stock_of(shelves: Vec<store::stock::PlacedShelf>) -> Stock {
     let mut stock = Stock::default();
     for (sku, warehouse, shelf) in shelves {
         stock.set(sku, warehouse, Shelf { priority: 0, ..shelf });
@@ -218,13 +216,5 @@ fn stock_of(shelves: Vec<store::PlacedShelf>) -> Stock {
 }
 
 fn known_sku(text: &str) -> Result<Sku, Problem> {
-    Sku::parse(text).map_err(|_| not_found(format!("there is no product {text}")))
-}
-
-fn no_product(sku: &Sku) -> Problem {
-    not_found(format!("there is no product {sku}"))
-}
-
-fn not_found(detail: String) -> Problem {
-    Problem::new(Code::NotFound, detail)
+    Sku::parse(text).map_err(|_| no_product(text))
 }

@@ -11,10 +11,7 @@ use proto::{Sku, topic};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    reactions::{Input, Inventory},
-    store::look,
-};
+use crate::{input::Input, reactions::Inventory, store::products};
 
 /// The relay looks every second.
 const EVERY: Duration = Duration::from_secs(2);
@@ -50,7 +47,7 @@ async fn look_once(pool: &PgPool, mailbox: &Mailbox<Inventory>) -> anyhow::Resul
     let (mut after, mut said): (Option<String>, usize) = (None, 0);
     loop {
         let mut db = pool.acquire().await?;
-        let page = look::names(&mut db, after.as_deref(), SAID_MAX).await?;
+        let page = products::names(&mut db, after.as_deref(), SAID_MAX).await?;
         drop(db);
         let Some(last) = page.last() else { break };
         after = Some(last.sku.clone());

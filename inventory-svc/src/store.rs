@@ -1,88 +1,153 @@
-//! Every SQL statement of this service: here what a batch locks and reads, in `save` what it
-//! writes, in `look` what only looks.
+//! Every SQL statement of this service, by table.
 //!
 //! Order of locks: reservations by id, products by SKU. A SKU's product row guards its stock:
 //! whoever changes stock has locked the product before, so the stock itself is read without locks,
 //! one statement later.
 
-pub mod look;
-pub mod save;
+pub mod products;
+pub mod reservation_waits;
+pub mod reservations;
+pub mod stock;
+pub mod stock_adjustments;
+pub mod warehouses;
 
-use proto::{Currency, Money, OrderId, Sku, WarehouseId};
-use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, types::Json};
-use time::OffsetDateTime;
-use uuid::Uuid;
+use std::collections::{BTreeMap, BTreeSet};
 
+use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
+use proto::{OrderId, Sku, WarehouseId};
+use sqlx::PgConnection;
+
+use self::{
+    reservation_waits::Wait,
+    stock::{PlacedShelf, ShelfRow},
+};
 use crate::{
-    domain::{Allocation, Product, Reservation, Shelf},
-    world::{Root, Warehouse},
+    domain::{Reservation, Shelf},
+    input::Input,
+    world::{Root, World},
 };
 
-/// The schema's history.
+/// This service's tables, the mailbox's first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// An allocation as it is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Piece {
-    sku: Sku,
-    warehouse: WarehouseId,
-    quantity: u32,
-}
-
-struct ReservationRow {
-    reservation_id: Uuid,
-    version: i64,
-    heard_orders: i64,
-    revision: i32,
-    status: String,
-    expired: bool,
-    expires_at: Option<OffsetDateTime>,
-    allocations: Json<Vec<Piece>>,
-}
-
-impl TryFrom<ReservationRow> for (OrderId, Root) {
-    type Error = sqlx::Error;
-
-    fn try_from(row: ReservationRow) -> sqlx::Result<Self> {
-        let revision = u32::try_from(row.revision).map_err(invalid)?;
-        let pieces = row.allocations.0.into_iter();
-        let allocations = pieces
-            .map(|Piece { sku, warehouse, quantity }| Allocation { sku, warehouse, quantity })
-            .collect();
-        let state = match (row.status.as_str(), row.expires_at) {
-            ("rejected", None) => Reservation::Rejected { revision },
-            ("held", Some(expires_at)) => {
-                Reservation::Held { revision, allocations, expires_at, expired: row.expired }
-            }
-            ("sold", None) => Reservation::Sold { revision, allocations },
-            ("released", None) => Reservation::Released { revision, allocations },
-            (status, _) => return Err(invalid(format!("no reservation is {status} so"))),
-        };
-        let root = Root { version: row.version, heard: row.heard_orders, state };
-        Ok((OrderId::new(row.reservation_id), root))
+/// Locks and reads what a batch touches: reservations, then products.
+pub async fn load(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    locking: LockPolicy,
+) -> sqlx::Result<World> {
+    let mut world = World::default();
+    load_roots(db, batch, locking, &mut world).await?;
+    load_products(db, batch, locking, &mut world).await?;
+    if world.warehouses.is_empty() && batch.iter().any(|input| input.names_warehouse()) {
+        load_warehouses(db, &mut world).await?;
     }
+    Ok(world)
 }
 
-struct ProductRow {
-    sku: String,
-    name: String,
-    price: Decimal,
-    currency: String,
-    version: i64,
-    said_available: i64,
-}
-
-impl TryFrom<ProductRow> for Product {
-    type Error = sqlx::Error;
-
-    fn try_from(row: ProductRow) -> sqlx::Result<Self> {
-        let ProductRow { sku, name, price, currency, version, said_available } = row;
-        let currency = Currency::parse(&currency).map_err(invalid)?;
-        let price = Money::new(price, currency).map_err(invalid)?;
-        Ok(Self { sku: parse_sku(&sku)?, name, price, version, said_available })
+async fn load_roots(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    locking: LockPolicy,
+    world: &mut World,
+) -> sqlx::Result<()> {
+    let mut orders: BTreeSet<OrderId> = batch.iter().filter_map(|input| input.order()).collect();
+    if orders.is_empty() {
+        return Ok(());
     }
+    if locking == LockPolicy::SkipHeld {
+        let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
+        world.held_reservations.extend(reservations::held(db, &ids).await?);
+        orders.retain(|order| !world.held_reservations.contains(order));
+    }
+    let ids: Vec<_> = orders.iter().map(|order| order.uuid()).collect();
+    let found = reservations::lock(db, &ids).await?;
+    world.roots = orders.into_iter().map(|id| (id, Tracked::new(Root::default()))).collect();
+    world.roots.extend(found.into_iter().map(|(id, root)| (id, Tracked::found(root))));
+    Ok(())
+}
+
+async fn load_products(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    locking: LockPolicy,
+    world: &mut World,
+) -> sqlx::Result<()> {
+    let mut skus: BTreeSet<&Sku> = batch.iter().flat_map(|input| input.skus()).collect();
+    skus.extend(world.roots.values().flat_map(|root| root.now.skus()));
+    let mut skus: Vec<String> = skus.into_iter().map(ToString::to_string).collect();
+    if locking == LockPolicy::SkipHeld && !skus.is_empty() {
+        let held = products::held(db, &skus).await?;
+        skus.retain(|sku| !held.iter().any(|held| held.as_str() == sku));
+        world.held_products.extend(held);
+    }
+    if skus.is_empty() {
+        return Ok(());
+    }
+    let found = products::lock(db, &skus).await?;
+    world.products = found.into_iter().map(|row| (row.sku.clone(), Tracked::found(row))).collect();
+    let shelves = stock::shelves(db, &skus).await?;
+    if is_split(&shelves) {
+        load_warehouses(db, world).await?;
+    }
+    for (sku, warehouse, mut shelf) in shelves {
+        shelf.priority = world.warehouses.get(&warehouse).map_or(0, |row| row.now.priority);
+        world.shelves_found.insert((sku.clone(), warehouse.clone()), shelf);
+        world.stock.set(sku, warehouse, shelf);
+    }
+    Ok(())
+}
+
+/// Whether some SKU lies in several places, so that their priorities are needed.
+fn is_split(shelves: &[PlacedShelf]) -> bool {
+    let mut first: BTreeMap<&Sku, &WarehouseId> = BTreeMap::new();
+    shelves.iter().any(|(sku, warehouse, _)| first.insert(sku, warehouse).is_some())
+}
+
+async fn load_warehouses(db: &mut PgConnection, world: &mut World) -> sqlx::Result<()> {
+    let rows = warehouses::all(db).await?;
+    world.warehouses = rows.into_iter().map(|(id, row)| (id, Tracked::found(row))).collect();
+    Ok(())
+}
+
+/// Writes all that changed, in the order of locks.
+pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+    // What was never heard of and says nothing of itself leaves no row.
+    let roots = || world.roots.iter().filter(|(_, it)| it.now.state != Reservation::Unheard);
+    reservations::insert(db, &new_rows(roots())).await?;
+    reservations::update(db, &changed_rows(roots())).await?;
+    reservation_waits::delete(db, &changed_waits(world, Tracked::was)).await?;
+    reservation_waits::insert(db, &changed_waits(world, |root| Some(&root.now))).await?;
+    products::insert(db, &new_rows(&world.products)).await?;
+    products::update(db, &changed_rows(&world.products)).await?;
+    for (id, row) in &world.warehouses {
+        if row.is_new() || row.is_changed() {
+            warehouses::put(db, id, &row.now).await?;
+        }
+    }
+    stock::insert(db, &shelves(world, |found, _| found.is_none())).await?;
+    let is_changed = |found: Option<&Shelf>, now: &Shelf| found.is_some_and(|it| it != now);
+    stock::update(db, &shelves(world, is_changed)).await?;
+    for adjustment in &world.adjustments {
+        stock_adjustments::insert(db, adjustment).await?;
+    }
+    Ok(())
+}
+
+/// The waits of reservations whose wait changed, as they were or as they are.
+fn changed_waits(world: &World, of: fn(&Tracked<Root>) -> Option<&Root>) -> Vec<Wait> {
+    let was = |root: &Tracked<Root>| root.was().and_then(Root::waits_until);
+    let changed = world.roots.iter().filter(|(_, root)| was(root) != root.now.waits_until());
+    changed.filter_map(|(id, root)| Some((*id, of(root)?.waits_until()?))).collect()
+}
+
+/// The shelves of a kind, in the order of locks.
+fn shelves(world: &World, is_wanted: fn(Option<&Shelf>, &Shelf) -> bool) -> Vec<ShelfRow<'_>> {
+    let wanted = world.stock.shelves().filter(|(sku, warehouse, shelf)| {
+        let key = ((*sku).clone(), (*warehouse).clone());
+        is_wanted(world.shelves_found.get(&key), shelf)
+    });
+    wanted.collect()
 }
 
 fn parse_sku(text: &str) -> sqlx::Result<Sku> {
@@ -96,128 +161,4 @@ fn parse_warehouse(text: &str) -> sqlx::Result<WarehouseId> {
 /// A row that is no valid state: said at load, not as a surprise later.
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
-}
-
-/// Locks the reservations that exist, in id order.
-pub async fn lock_reservations(
-    db: &mut PgConnection,
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<(OrderId, Root)>> {
-    let rows = sqlx::query_as!(
-        ReservationRow,
-        r#"-- store.lock_reservations
-        select reservation_id, version, heard_orders, revision, status, expired, expires_at,
-            allocations as "allocations: Json<Vec<Piece>>"
-        from reservations
-        where reservation_id = any($1)
-        order by reservation_id
-        for update"#,
-        ids
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(TryInto::try_into).collect()
-}
-
-/// Locks the reservations that nobody holds, and says which somebody does.
-pub async fn held_reservations(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
-    let held = sqlx::query_scalar!(
-        "-- store.held_reservations
-        with free as (
-            select reservation_id
-            from reservations
-            where reservation_id = any($1)
-            order by reservation_id
-            for update skip locked
-        )
-        select reservation_id
-        from reservations
-        where reservation_id = any($1)
-          and reservation_id not in (select reservation_id from free)",
-        ids
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(held.into_iter().map(OrderId::new).collect())
-}
-
-/// Locks the products that nobody holds, and says which somebody does.
-pub async fn held_products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Sku>> {
-    let held = sqlx::query_scalar!(
-        "-- store.held_products
-        with free as (
-            select sku
-            from products
-            where sku = any($1)
-            order by sku
-            for update skip locked
-        )
-        select sku
-        from products
-        where sku = any($1)
-          and sku not in (select sku from free)",
-        skus
-    )
-    .fetch_all(db)
-    .await?;
-    held.iter().map(|sku| parse_sku(sku)).collect()
-}
-
-/// Locks the products that exist, in SKU order: two batches that want the same ones in different
-/// orders would wait for each other otherwise.
-pub async fn lock_products(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Product>> {
-    let rows = sqlx::query_as!(
-        ProductRow,
-        "-- store.lock_products
-        select sku, name, price, currency, version, said_available
-        from products
-        where sku = any($1)
-        order by sku
-        for update",
-        skus
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(TryInto::try_into).collect()
-}
-
-/// A shelf in its place.
-pub type PlacedShelf = (Sku, WarehouseId, Shelf);
-
-/// The shelves of some SKUs. Their priority is their warehouse's, and not known here.
-pub async fn shelves(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<PlacedShelf>> {
-    let rows = sqlx::query!(
-        "-- store.shelves
-        select sku, warehouse_id, on_hand, reserved, sold
-        from stock
-        where sku = any($1)",
-        skus
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let (on_hand, reserved, sold) = (row.on_hand, row.reserved, row.sold);
-            let shelf = Shelf { priority: 0, on_hand, reserved, sold };
-            Ok((parse_sku(&row.sku)?, parse_warehouse(&row.warehouse_id)?, shelf))
-        })
-        .collect()
-}
-
-/// All warehouses: there are few.
-pub async fn warehouses(db: &mut PgConnection) -> sqlx::Result<Vec<(WarehouseId, Warehouse)>> {
-    let rows = sqlx::query!(
-        "-- store.warehouses
-        select warehouse_id, name, priority
-        from warehouses
-        order by warehouse_id"
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let warehouse = Warehouse { name: row.name, priority: row.priority };
-            Ok((parse_warehouse(&row.warehouse_id)?, warehouse))
-        })
-        .collect()
 }

@@ -4,10 +4,7 @@ use proto::{Money, OrderId, Sku, WarehouseId};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::{
-    domain::{Allocation, Product, Reservation, Stock, SkuQuantity},
-    world::Warehouse,
-};
+use crate::domain::{Allocation, Product, Reservation, SkuQuantity, Stock, Warehouse};
 
 #[derive(Debug, Serialize)]
 pub struct ProductView<'a> {

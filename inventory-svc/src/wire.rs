@@ -11,12 +11,12 @@ use time::Duration;
 
 use crate::{
     domain::{Allocation, Announcement, Event, Product, SkuQuantity},
-    reactions::Input,
+    input::Input,
 };
 
 /// What a message means here: `None` when it is about nothing that this service cares for.
-pub fn read(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
-    let proto::Event::Orders(event) = service::decode(message)? else { return Ok(None) };
+pub fn decode(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
+    let proto::Event::Orders(event) = service_kit::decode(message)? else { return Ok(None) };
     match event {
         order_event::Event::OrderPlaced(placed) => order_placed(message, placed, hold).map(Some),
         order_event::Event::OrderConfirmed(orders::OrderConfirmed {
@@ -38,14 +38,14 @@ fn order_placed(
     hold: Duration,
 ) -> Result<Input, Park> {
     // A line without a SKU, a gift wrap say, needs no stock.
-    let lines = placed.lines.iter().filter(|line| !line.sku.is_empty()).map(wanted);
+    let lines = placed.lines.iter().filter(|line| !line.sku.is_empty()).map(line_of);
     let lines = lines.collect::<Result<_, _>>()?;
     let event = Event::OrderPlaced { revision: placed.revision, lines, hold };
-    let order = order_id(message, &placed.order_id)?;
+    let order = service_kit::order_of(message, &placed.order_id)?;
     Ok(Input::Order { order, event, terms: placed.terms.map(Box::new) })
 }
 
-fn wanted(line: &orders::Line) -> Result<SkuQuantity, Park> {
+fn line_of(line: &orders::Line) -> Result<SkuQuantity, Park> {
     let sku = Sku::parse(&line.sku)
         .map_err(|error| Park::undecodable(format!("line {}: {error}", line.line)))?;
     if line.quantity == 0 {
@@ -55,21 +55,11 @@ fn wanted(line: &orders::Line) -> Result<SkuQuantity, Park> {
 }
 
 fn about(message: &Message, id: &str, event: Event) -> Result<Input, Park> {
-    Ok(Input::Order { order: order_id(message, id)?, event, terms: None })
-}
-
-/// The order that a message is about, which has to be the one it is ordered by.
-fn order_id(message: &Message, text: &str) -> Result<OrderId, Park> {
-    let order = OrderId::parse(text)
-        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
-    if message.key.as_deref() != Some(text.as_bytes()) {
-        return Err(Park::undecodable("its key is not its order id"));
-    }
-    Ok(order)
+    Ok(Input::Order { order: service_kit::order_of(message, id)?, event, terms: None })
 }
 
 /// What is said about an order's stock. The terms are the order's, passed on unread.
-pub fn announce(
+pub fn encode(
     order: OrderId,
     announcement: Announcement,
     terms: Option<&orders::Terms>,

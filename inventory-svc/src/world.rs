@@ -3,43 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mailbox::{HeldRow, Tracked};
 use proto::{OrderId, Sku, WarehouseId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{Product, Reservation, Shelf, Stock};
-
-/// A row and what it was.
-#[derive(Clone, Debug)]
-pub struct Kept<T> {
-    was: Option<T>,
-    pub now: T,
-}
-
-impl<T: Clone + PartialEq> Kept<T> {
-    /// A row as it was found.
-    pub fn found(row: T) -> Self {
-        Self { was: Some(row.clone()), now: row }
-    }
-
-    /// A row that is not there yet.
-    pub fn new(row: T) -> Self {
-        Self { was: None, now: row }
-    }
-
-    pub fn is_new(&self) -> bool {
-        self.was.is_none()
-    }
-
-    /// Whether it was there and differs now.
-    pub fn is_changed(&self) -> bool {
-        self.was.as_ref().is_some_and(|was| *was != self.now)
-    }
-
-    pub fn was(&self) -> Option<&T> {
-        self.was.as_ref()
-    }
-}
+use crate::{
+    domain::{Product, Reservation, Shelf, Stock, Warehouse},
+    input::Input,
+};
 
 /// What is known of one order, with its counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,13 +35,19 @@ impl Root {
             | Reservation::Released { .. } => None,
         }
     }
-}
 
-/// A place where stock lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warehouse {
-    pub name: String,
-    pub priority: i32,
+    /// The SKUs of which the order has pieces that may still move.
+    pub fn skus(&self) -> impl Iterator<Item = &Sku> {
+        let allocations = match &self.state {
+            Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
+                allocations.as_slice()
+            }
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {
+                &[]
+            }
+        };
+        allocations.iter().map(|allocation| &allocation.sku)
+    }
 }
 
 /// Pieces received or written off.
@@ -87,12 +65,12 @@ pub struct Adjustment {
 #[derive(Debug, Default)]
 pub struct World {
     /// One for each order of the batch, known or not.
-    pub roots: BTreeMap<OrderId, Kept<Root>>,
-    pub products: BTreeMap<Sku, Kept<Product>>,
+    pub roots: BTreeMap<OrderId, Tracked<Root>>,
+    pub products: BTreeMap<Sku, Tracked<Product>>,
     pub stock: Stock,
-    shelves_found: BTreeMap<(Sku, WarehouseId), Shelf>,
+    pub shelves_found: BTreeMap<(Sku, WarehouseId), Shelf>,
     /// Only where a request may name one.
-    pub warehouses: BTreeMap<WarehouseId, Kept<Warehouse>>,
+    pub warehouses: BTreeMap<WarehouseId, Tracked<Warehouse>>,
     pub adjustments: Vec<Adjustment>,
     /// Products of which it is certain that they are said at the end of the batch: their version is
     /// raised already.
@@ -105,29 +83,17 @@ pub struct World {
 }
 
 impl World {
-    /// Adds a shelf as it was found.
-    pub fn found_shelf(&mut self, sku: Sku, warehouse: WarehouseId, found: Shelf) {
-        self.shelves_found.insert((sku.clone(), warehouse.clone()), found);
-        self.stock.set(sku, warehouse, found);
-    }
-
-    /// Shelves that were there and differ now, in the order of locks.
-    pub fn changed_shelves(&self) -> impl Iterator<Item = (&Sku, &WarehouseId, &Shelf)> {
-        self.shelves(|found, now| found.is_some_and(|found| found != now))
-    }
-
-    /// Shelves that were not there, in the order of locks.
-    pub fn new_shelves(&self) -> impl Iterator<Item = (&Sku, &WarehouseId, &Shelf)> {
-        self.shelves(|found, _| found.is_none())
-    }
-
-    fn shelves(
-        &self,
-        wanted: fn(Option<&Shelf>, &Shelf) -> bool,
-    ) -> impl Iterator<Item = (&Sku, &WarehouseId, &Shelf)> {
-        self.stock.shelves().filter(move |(sku, warehouse, shelf)| {
-            let place = ((*sku).clone(), (*warehouse).clone());
-            wanted(self.shelves_found.get(&place), shelf)
-        })
+    /// The row for which `input` has to wait.
+    pub fn held(&self, input: &Input) -> Option<HeldRow> {
+        if let Some(order) = input.order()
+            && self.held_reservations.contains(&order)
+        {
+            return Some(HeldRow::new("reservation", order.to_string()));
+        }
+        let root = input.order().and_then(|order| self.roots.get(&order));
+        let of_root = root.into_iter().flat_map(|root| root.now.skus());
+        let mut skus = input.skus().into_iter().chain(of_root);
+        let sku = skus.find(|sku| self.held_products.contains(*sku))?;
+        Some(HeldRow::new("product", sku.to_string()))
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 use backends::testing::TestDatabase;
 use chassis::{Health, http::Edge};
 use inventory_svc::{
-    http::{Site, router},
+    http::{AppState, router},
     reactions::Inventory,
 };
 use mailbox::Mailbox;
@@ -40,15 +40,16 @@ pub(crate) async fn a_server() -> Server {
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new("inventory-svc", started, CancellationToken::new()));
-    Server { shop, edge, router: router(Site { pool, mailbox }), _commands: commands }
+    Server { shop, edge, router: router(AppState { pool, mailbox }), _commands: commands }
 }
 
 async fn mailbox_of(database: &TestDatabase) -> (Mailbox<Inventory>, JoinSet<anyhow::Result<()>>) {
     let topics = [topic::STOCK, topic::CATALOGUE];
-    let options = service::options(inventory_svc::NAME, &topics, &database.url(), "127.0.0.1:1");
+    let options =
+        service_kit::options(inventory_svc::NAME, &topics, &database.url(), "127.0.0.1:1");
     let (mailbox, loops) = Mailbox::open(options, Arc::new(inventory())).await.unwrap();
     let mut running = JoinSet::new();
-    for (name, run) in loops {
+    for mailbox::Loop { name, run, .. } in loops {
         if name == "commands" {
             running.spawn(run(CancellationToken::new()));
         }

@@ -12,11 +12,7 @@ use std::sync::Arc;
 
 use backends::testing::{TestDatabase, database};
 use chassis::clock;
-use inventory_svc::{
-    commands::Request,
-    reactions::{Input, Inventory},
-    store::MIGRATOR,
-};
+use inventory_svc::{input::Input, input::Request, reactions::Inventory, store::MIGRATOR};
 use mailbox::{
     Answer, Message,
     testing::{Fixture, message},

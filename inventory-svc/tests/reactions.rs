@@ -4,7 +4,7 @@ use mailbox::testing::{message, reacts_once, reacts_whole};
 use proto::{Event, Sku, catalogue::catalogue_event, orders, stock::stock_event, topic};
 
 use super::{Shop, a_shop, an_order, terms};
-use inventory_svc::{domain::Reservation, reactions::Input, store::look};
+use inventory_svc::{domain::Reservation, input::Input, store};
 
 #[tokio::test]
 async fn an_order_that_fits_is_held_and_its_terms_are_passed_on() {
@@ -136,7 +136,7 @@ async fn a_hold_that_runs_out_is_said_once_and_goes_on() {
     assert_eq!(shop.said_of_orders().await, ["StockReserved", "ReservationExpired"]);
     assert_eq!(shop.pieces("mug").await, (500, 2, 0));
     assert_eq!(shop.count("reservation_waits").await, 0);
-    let root = look::reservation(shop.mailbox.db().await, order).await.unwrap().unwrap();
+    let root = store::reservations::find(shop.mailbox.db().await, order).await.unwrap().unwrap();
     assert!(matches!(root.state, Reservation::Held { expired: true, .. }));
 }
 

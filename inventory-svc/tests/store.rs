@@ -1,6 +1,6 @@
 //! What the rows themselves refuse, and what the statements find.
 
-use inventory_svc::store::{self, look};
+use inventory_svc::store;
 use proto::Sku;
 use sqlx::Connection;
 use time::Duration;
@@ -52,9 +52,9 @@ async fn a_reservation_survives_its_rows() {
     shop.hear([placed]).await;
 
     let db = shop.mailbox.db().await;
-    let seen = look::reservation(db, order).await.unwrap().unwrap();
+    let seen = store::reservations::find(db, order).await.unwrap().unwrap();
     let mut tx = db.begin().await.unwrap();
-    let locked = store::lock_reservations(&mut tx, &[order.uuid()]).await.unwrap();
+    let locked = store::reservations::lock(&mut tx, &[order.uuid()]).await.unwrap();
     tx.rollback().await.unwrap();
 
     assert_eq!(locked, [(order, seen.clone())]);
@@ -69,7 +69,7 @@ async fn products_are_locked_in_the_order_of_their_bytes() {
     }
 
     let skus = ["a1", "b", "a.1", "B", "a-1"].map(ToOwned::to_owned);
-    let locked = store::lock_products(shop.mailbox.db().await, &skus).await.unwrap();
+    let locked = store::products::lock(shop.mailbox.db().await, &skus).await.unwrap();
 
     let locked: Vec<_> = locked.into_iter().map(|product| product.sku).collect();
     assert!(locked.is_sorted(), "the database and we sort alike: {locked:?}");
@@ -87,9 +87,9 @@ async fn the_sweep_finds_the_oldest_first_and_no_more_than_it_may() {
 
     let now = chassis::clock::now();
     let db = shop.mailbox.db().await;
-    assert_eq!(look::past_expiry(db, now, 10).await.unwrap(), []);
+    assert_eq!(store::reservation_waits::due(db, now, 10).await.unwrap(), []);
     let later = now + Duration::minutes(21);
-    assert_eq!(look::past_expiry(db, later, 2).await.unwrap(), orders[..2]);
+    assert_eq!(store::reservation_waits::due(db, later, 2).await.unwrap(), orders[..2]);
 }
 
 #[tokio::test]
@@ -100,12 +100,12 @@ async fn products_are_read_by_sku() {
     }
 
     let db = shop.mailbox.db().await;
-    let names = look::names(db, Some("mug-1"), 1).await.unwrap();
+    let names = store::products::names(db, Some("mug-1"), 1).await.unwrap();
     assert_eq!((names[0].sku.as_str(), names[0].name.as_str()), ("mug-2", "a mug-2"));
     let skus = ["pot-1", "jug", "mug-1"].map(ToOwned::to_owned);
-    let found = look::products(db, &skus).await.unwrap();
+    let found = store::products::find_all(db, &skus).await.unwrap();
     let found: Vec<_> = found.iter().map(|(it, pieces)| (it.sku.as_str(), *pieces)).collect();
     assert_eq!(found, [("mug-1", 3), ("pot-1", 3)]);
-    let one = look::product(db, &Sku::parse("pot-1").unwrap()).await.unwrap().unwrap();
+    let one = store::products::find(db, &Sku::parse("pot-1").unwrap()).await.unwrap().unwrap();
     assert_eq!(one.1, 3);
 }

@@ -18,12 +18,12 @@ use uuid::Uuid;
 use crate::{
     CommandError, Outcome, catch_up,
     decide::{Batch, DecideOptions, OnPark},
-    item::{Item, ItemOutcome},
     fault::{self, Admission, Fault, LockPolicy, Pass},
     idempotency, inbox,
+    item::{Item, ItemOutcome},
     message::{Message, Park},
     parked::{self, KeyRef},
-    reactor::{Reactor, DecisionContext},
+    reactor::{DecisionContext, Reactor},
     session::{self, Session, within},
     unknown,
 };
@@ -85,9 +85,11 @@ pub(crate) async fn attempt<R: Reactor>(
     };
     match within(tx.commit()).await {
         Ok(()) => Ok(done),
-        Err(error) => {
-            Err(FailedAttempt { fault: error.into(), unsure: Some(done.outcomes), is_rolled_back: false })
-        }
+        Err(error) => Err(FailedAttempt {
+            fault: error.into(),
+            unsure: Some(done.outcomes),
+            is_rolled_back: false,
+        }),
     }
 }
 
@@ -148,7 +150,8 @@ pub(crate) async fn release<R: Reactor>(
     let options = DecideOptions { context, locking: LockPolicy::Wait, on_park: OnPark::Stop };
     let mut batch = Batch::new(reactor, items, options);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
-    let decided = batch.outcomes.iter().take_while(|outcome| **outcome != ItemOutcome::Parked).count();
+    let decided =
+        batch.outcomes.iter().take_while(|outcome| **outcome != ItemOutcome::Parked).count();
     Ok(ReleaseOutcome { decided, refused: batch.reasons.remove(&decided), world })
 }
 
@@ -160,7 +163,9 @@ impl<R: Reactor> Batch<'_, R> {
         for index in 0..self.items.len() {
             let id = self.items[index].id;
             let id = id.filter(|id| inbox::in_range(*id, self.options.context.now));
-            let Some(id) = id.filter(|_| self.outcomes[index] == ItemOutcome::Live) else { continue };
+            let Some(id) = id.filter(|_| self.outcomes[index] == ItemOutcome::Live) else {
+                continue;
+            };
             // Twice in one batch: no conflict clause would see it.
             if *first.entry(id).or_insert(index) != index {
                 self.outcomes[index] = ItemOutcome::Duplicate;

@@ -12,13 +12,13 @@ use time::OffsetDateTime;
 
 use crate::{
     batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
-    item::item,
     fault::{self, Fault, LockPolicy},
     inbox,
+    item::item,
     message::{Message, Park, StoredMessage},
     operate::{is_about_one, is_refusal},
     parked::{self, KeyRef},
-    reactor::{Reactor, DecisionContext},
+    reactor::{DecisionContext, Reactor},
     session::{self, within},
     settle, unknown,
     wake::Wake,

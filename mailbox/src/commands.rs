@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Command, CommandError, Outcome,
-    item::{Item, Origin, CommandClient},
+    item::{CommandClient, Item, Origin},
     pace::Pace,
     reactor::Reactor,
     settle::Settler,
@@ -44,6 +44,7 @@ impl<I: Send> Commands<I> {
             key: command.key,
             reply: Some(reply),
             deadline: Instant::now() + self.deadline,
+            is_last_try: command.is_last_try,
             told: None,
         };
         let item = Item {

@@ -37,7 +37,7 @@ pub struct ConsumedPartition {
 /// Whether a partition is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerState {
-    Incoming,
+    Reading,
     /// By an operator.
     Paused,
     /// By itself: Kafka lacks what comes next.

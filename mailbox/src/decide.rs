@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     CommandError, IdempotencyKey, Outcome,
-    item::{Item, ItemOutcome},
     fault::LockPolicy,
     idempotency::{self, Name},
     inbox,
+    item::{Item, ItemOutcome},
     message::{Park, Trace},
     metrics, outbox,
     parked::{self, KeyRef},
-    reactor::{OutboxEvent, Answer, Reactor, DecisionContext},
+    reactor::{Answer, DecisionContext, OutboxEvent, Reactor},
 };
 
 /// What follows where a message cannot be decided.
@@ -53,7 +53,11 @@ pub(crate) struct Batch<'a, R: Reactor> {
 }
 
 impl<'a, R: Reactor> Batch<'a, R> {
-    pub(crate) fn new(reactor: &'a R, items: &'a [Item<R::Input>], options: DecideOptions<'a>) -> Self {
+    pub(crate) fn new(
+        reactor: &'a R,
+        items: &'a [Item<R::Input>],
+        options: DecideOptions<'a>,
+    ) -> Self {
         Self {
             reactor,
             items,
@@ -206,6 +210,9 @@ impl<'a, R: Reactor> Batch<'a, R> {
                             *slot = message.version.max(*slot);
                         }
                         ItemOutcome::Applied
+                    }
+                    None if decided.is_provisional && !item.is_last_try() => {
+                        ItemOutcome::Answered(Err(CommandError::TryAgain))
                     }
                     None => self.first_answer(item.idempotency_key(), decided.answer),
                 };

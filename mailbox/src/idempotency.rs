@@ -45,7 +45,10 @@ pub(crate) async fn known(
                 headers: row.headers.0,
                 body: row.body,
             };
-            ((row.caller, row.route, row.key), StoredAnswer { fingerprint: row.fingerprint, answer })
+            (
+                (row.caller, row.route, row.key),
+                StoredAnswer { fingerprint: row.fingerprint, answer },
+            )
         })
         .collect())
 }

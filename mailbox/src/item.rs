@@ -42,6 +42,7 @@ pub(crate) struct CommandClient {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) reply: Option<oneshot::Sender<Result<Outcome, CommandError>>>,
     pub(crate) deadline: Instant,
+    pub(crate) is_last_try: bool,
     /// The answer of a commit whose end was never heard: it holds if the command turns out to have
     /// taken effect.
     pub(crate) told: Option<Result<Outcome, CommandError>>,
@@ -85,6 +86,11 @@ impl<I> Item<I> {
         }
     }
 
+    /// Whether a command takes a provisional answer.
+    pub(crate) fn is_last_try(&self) -> bool {
+        self.waiting().is_none_or(|client| client.is_last_try)
+    }
+
     /// The idempotency key of a command that came with one.
     pub(crate) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
         self.waiting()?.key.as_ref()
@@ -109,7 +115,10 @@ impl<I> Item<I> {
 
 /// What a message means here; `None` when nobody here cares. A service that panics over it has
 /// found a flaw of the message, as far as anybody can tell.
-pub(crate) fn item<R: Reactor>(reactor: &R, (message, flaw): IncomingMessage) -> Option<Item<R::Input>> {
+pub(crate) fn item<R: Reactor>(
+    reactor: &R,
+    (message, flaw): IncomingMessage,
+) -> Option<Item<R::Input>> {
     if flaw.is_none() && !reactor.is_known(&message.event_type) {
         let trace = message.trace;
         // Without an id it could not be told from others like it, and would not be kept.

@@ -22,7 +22,6 @@ mod consumed;
 mod consumers;
 mod control;
 mod decide;
-mod item;
 mod envelope;
 mod fault;
 mod flood;
@@ -31,6 +30,7 @@ mod held;
 mod idempotency;
 mod inbox;
 mod inspect;
+mod item;
 mod lanes;
 mod leaves;
 mod message;
@@ -51,6 +51,7 @@ mod replays;
 mod session;
 mod settle;
 pub mod testing;
+mod tracked;
 mod unknown;
 mod wake;
 mod watchdog;
@@ -92,8 +93,9 @@ pub use parked::{
     Replacement,
     list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
 };
-pub use reactor::{OutboxEvent, Answer, Effects, HeldRow, Reactor, Incoming, DecisionContext};
+pub use reactor::{Answer, DecisionContext, Effects, HeldRow, Incoming, OutboxEvent, Reactor};
 pub use replays::{Replay, ReplayScope, ReplaySize};
+pub use tracked::{Tracked, changed_rows, new_rows};
 
 /// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
 #[derive(Clone, Debug)]
@@ -143,12 +145,14 @@ pub struct Command<I> {
     pub input: I,
     pub key: Option<IdempotencyKey>,
     pub trace: Option<Trace>,
+    /// Whether a provisional answer is the answer; otherwise it is [`CommandError::TryAgain`].
+    pub is_last_try: bool,
 }
 
 impl<I> Command<I> {
     /// A command without an idempotency key or a trace.
     pub fn new(input: I) -> Self {
-        Self { input, key: None, trace: None }
+        Self { input, key: None, trace: None, is_last_try: true }
     }
 }
 
@@ -167,6 +171,9 @@ pub enum CommandError {
     /// same key tells.
     #[error("no answer before the deadline")]
     Overloaded,
+    /// What the decision is made from may merely be late: nothing has changed, and nothing is kept.
+    #[error("to be tried again in a moment")]
+    TryAgain,
     /// The same idempotency key came with another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -175,11 +182,27 @@ pub enum CommandError {
     Failed,
 }
 
-/// A named loop that the service spawns; it ends when its token is cancelled.
-pub type Loop = (
-    &'static str,
-    Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
-);
+/// A loop that the service spawns; it ends when its token is cancelled.
+pub struct Loop {
+    pub name: &'static str,
+    pub run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
+    /// Whether it is asked to end after all others, when no request is under way any more: what was
+    /// accepted over HTTP is still committed, and told to the relay.
+    pub ends_last: bool,
+}
+
+impl Loop {
+    fn new<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        Self { name, run: Box::new(|stop| Box::pin(run(stop))), ends_last: false }
+    }
+
+    fn last(self) -> Self {
+        Self { ends_last: true, ..self }
+    }
+}
 
 /// The way in for commands and operators. Cheap to clone.
 pub struct Mailbox<R: Reactor> {
@@ -263,20 +286,14 @@ impl<R: Reactor> Mailbox<R> {
         });
         let (limit, kafka) = (options.batch, Arc::new(BrokerStatus::default()));
         let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
-        let loops: Vec<Loop> = vec![
-            (
-                "commands",
-                Box::new(move |stop| Box::pin(commands::run(requests, taken, limit, stop))),
-            ),
-            (
-                "messages",
-                Box::new(move |stop| {
-                    Box::pin(consume::run(options, messages, near, consumed, stop))
-                }),
-            ),
-            ("consumers", Box::new(move |stop| Box::pin(async move { control.run(stop).await }))),
-            ("sweep", Box::new(move |stop| Box::pin(sweep.run(stop)))),
-            ("wake-up", Box::new(move |stop| Box::pin(wake.run(waking, stop)))),
+        let loops = vec![
+            Loop::new("commands", move |stop| commands::run(requests, taken, limit, stop)).last(),
+            Loop::new("messages", move |stop| {
+                consume::run(options, messages, near, consumed, stop)
+            }),
+            Loop::new("consumers", move |stop| async move { control.run(stop).await }),
+            Loop::new("sweep", move |stop| sweep.run(stop)),
+            Loop::new("wake-up", move |stop| wake.run(waking, stop)).last(),
         ];
         Ok((Self { commands, operators, kafka, notices, held, halts, clock }, loops))
     }

@@ -9,13 +9,13 @@ use crate::{
     IdempotencyKey,
     batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
-    item::{Item, item},
     fault::{self, Fault, LockPolicy, Verdict},
+    item::{Item, item},
     message::{Park, StoredMessage},
     once,
     operations::{self, Action, Operation},
     parked::{self, Replacement},
-    reactor::{Answer, Reactor, DecisionContext},
+    reactor::{Answer, DecisionContext, Reactor},
     session::Session,
     settle, unknown,
     wake::Wake,
@@ -164,8 +164,12 @@ impl<R: Reactor> Operators<R> {
             parked::explain(&mut tx, topic, key, park).await?;
         }
         let note = format!("{} messages", over.len());
-        log(&mut tx, KeyOperation { action: Action::ParkedRelease, topic, key, reason: &note, once }, None)
-            .await?;
+        log(
+            &mut tx,
+            KeyOperation { action: Action::ParkedRelease, topic, key, reason: &note, once },
+            None,
+        )
+        .await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
         match &refused {
             Some(park) => keep(&mut tx, once, Err(park)).await?,

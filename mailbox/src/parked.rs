@@ -45,7 +45,10 @@ pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
 }
 
 /// Which of these keys are parked. They stay so until this transaction ends.
-pub(crate) async fn lock(db: &mut PgConnection, places: &[&KeyRef]) -> sqlx::Result<HashSet<KeyRef>> {
+pub(crate) async fn lock(
+    db: &mut PgConnection,
+    places: &[&KeyRef],
+) -> sqlx::Result<HashSet<KeyRef>> {
     let (topics, keys) = columns(places);
     let rows = sqlx::query!(
         "-- parked.lock

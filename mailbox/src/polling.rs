@@ -21,8 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::{
     assignment::{Member, StartCheck},
     consumers::Partition,
-    item::IncomingMessage,
     envelope,
+    item::IncomingMessage,
 };
 
 /// Kibibytes that may wait between the thread and the loop, the batch in hand included.

@@ -151,6 +151,9 @@ pub struct Effects {
     pub announced: Vec<OutboxEvent>,
     /// What a command is told; ignored for messages.
     pub answer: Answer,
+    /// Whether the same command may be answered otherwise in a moment. Then nothing may have
+    /// changed.
+    pub is_provisional: bool,
 }
 
 /// One event for the outbox.

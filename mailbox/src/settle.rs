@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     CommandError,
-    batch::{self, FailedAttempt, CommittedBatch},
+    batch::{self, CommittedBatch, FailedAttempt},
     catch_up::CatchUp,
-    item::{Item, ItemOutcome, Origin},
     fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
     held::HeldBack,
+    item::{Item, ItemOutcome, Origin},
     leaves, metrics,
     notices::Notices,
     parked::{self, KeyRef},
-    reactor::{HeldRow, Reactor, DecisionContext},
+    reactor::{DecisionContext, HeldRow, Reactor},
     session::{Session, within},
     wake::Wake,
 };
@@ -212,7 +212,11 @@ impl<R: Reactor> Settler<R> {
     }
 
     /// After the commit: wake the relay, hand out effects, answer.
-    fn finish(&mut self, items: &mut [Item<R::Input>], done: CommittedBatch<R::World>) -> SettleCounts {
+    fn finish(
+        &mut self,
+        items: &mut [Item<R::Input>],
+        done: CommittedBatch<R::World>,
+    ) -> SettleCounts {
         if done.announced > 0 {
             self.wake.poke();
         }

@@ -17,12 +17,12 @@ use uuid::Uuid;
 use crate::{
     Answer, CommandError, IdempotencyKey, Message, Outcome, batch,
     commands::Commands,
-    item::item,
     fault::{Admission, Fault, LockPolicy, Pass},
     held::{HeldBack, HeldRows, HeldSince},
-    reactor::{Reactor, DecisionContext},
+    item::item,
+    reactor::{DecisionContext, Reactor},
     session::Session,
-    settle::{Settled, Settler},
+    settle::{SettleCounts, Settler},
     wake::Wake,
 };
 
@@ -76,7 +76,7 @@ impl<R: Reactor> Fixture<R> {
         self.settle(messages).await.newly_parked
     }
 
-    async fn settle(&mut self, messages: Vec<Message>) -> Settled {
+    async fn settle(&mut self, messages: Vec<Message>) -> SettleCounts {
         let reactor = Arc::clone(&self.settler.reactor);
         let came = messages.into_iter().filter_map(|message| item(&*reactor, (message, None)));
         self.settler.settle(came.collect(), &CancellationToken::new()).await
@@ -122,7 +122,7 @@ impl<R: Reactor> Fixture<R> {
         key: Option<IdempotencyKey>,
     ) -> Result<Outcome, CommandError> {
         let (commands, mut taken) = Commands::new(crate::COMMAND_DEADLINE);
-        let command = crate::Command { input, key, trace: None };
+        let command = crate::Command { key, ..crate::Command::new(input) };
         let is_told = AtomicBool::new(false);
         let told = async {
             let told = commands.submit(command).await;

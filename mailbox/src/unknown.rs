@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     message::{Message, StoredMessage},
-    parked::{self, PIECE_BYTES, KeyRef},
+    parked::{self, KeyRef, PIECE_BYTES},
 };
 
 /// What is kept in all.

@@ -41,11 +41,31 @@ async fn an_answer_that_is_not_kept_leaves_its_key_free() {
     let mut toy = toy().await;
     assert_eq!(
         toy.tell_keyed(ask("a", "busy"), Some(key("k", 1))).await.unwrap().answer.status,
-        425
+        503
     );
     let second = toy.tell_keyed(ask("a", "1"), Some(key("k", 1))).await.unwrap();
     assert!(!second.replayed);
     assert_eq!(words(&mut toy, "a").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_provisional_answer_is_told_and_kept_on_the_last_try_only() {
+    let (_url, mailbox, stop, loops) = running().await;
+    let command = |is_last_try| Command {
+        key: Some(key("k", 1)),
+        is_last_try,
+        ..Command::new(ask("a", "early"))
+    };
+
+    for _ in 0..2 {
+        assert_eq!(mailbox.submit(command(false)).await, Err(CommandError::TryAgain));
+    }
+    let last = mailbox.submit(command(true)).await.unwrap();
+    assert_eq!((last.answer.status, last.replayed), (409, false));
+    let again = mailbox.submit(command(false)).await.unwrap();
+    assert_eq!((again.answer, again.replayed), (last.answer, true));
+    stop.cancel();
+    loops.join_all().await;
 }
 
 #[tokio::test]
@@ -189,7 +209,7 @@ async fn identical_requests_at_two_instances_are_one() {
     for number in 0..100 {
         let mailbox = if number % 2 == 0 { first.clone() } else { second.clone() };
         let name = format!("k{}", number / 20);
-        let command = Command { input: ask(&name, "1"), key: Some(key(&name, 1)), trace: None };
+        let command = Command { key: Some(key(&name, 1)), ..Command::new(ask(&name, "1")) };
         asked.spawn(async move { (name, mailbox.submit(command).await.unwrap()) });
     }
     let told = asked.join_all().await;
@@ -209,7 +229,7 @@ async fn identical_requests_at_two_instances_are_one() {
 async fn of_requests_with_one_key_in_one_batch_another_body_is_refused() {
     let (url, mailbox, stop, loops) = running().await;
     let ask_as = |request: u8| {
-        let command = Command { input: ask("a", "1"), key: Some(key("k", request)), trace: None };
+        let command = Command { key: Some(key("k", request)), ..Command::new(ask("a", "1")) };
         mailbox.submit(command)
     };
     let (first, other, again) = tokio::join!(ask_as(1), ask_as(2), ask_as(1));
@@ -228,7 +248,7 @@ async fn fifty_identical_requests_are_one() {
     let mut asked = JoinSet::new();
     for _ in 0..50 {
         let mailbox = mailbox.clone();
-        let command = Command { input: ask("a", "1"), key: Some(key("k", 1)), trace: None };
+        let command = Command { key: Some(key("k", 1)), ..Command::new(ask("a", "1")) };
         asked.spawn(async move { mailbox.submit(command).await.unwrap() });
     }
     let told = asked.join_all().await;
@@ -256,7 +276,7 @@ pub(crate) async fn running_with(
     let (mailbox, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
-    for (name, run) in loops {
+    for mailbox::Loop { name, run, .. } in loops {
         if name != "messages" {
             running.spawn(run(stop.clone()));
         }
@@ -275,7 +295,7 @@ async fn a_database_that_is_away_is_overloaded_at_the_deadline() {
     let (mailbox, loops) = Mailbox::<Toy>::open(options, Arc::new(Toy)).await.unwrap();
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
-    for (_, run) in loops.into_iter().filter(|(name, _)| *name == "commands") {
+    for mailbox::Loop { run, .. } in loops.into_iter().filter(|it| it.name == "commands") {
         running.spawn(run(stop.clone()));
     }
     let add: Add = ask("a", "1");

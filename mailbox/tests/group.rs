@@ -9,10 +9,10 @@ use std::{
 use backends::testing::eventually;
 use sqlx::{Connection, PgConnection};
 
-use crate::members::{Member, PATIENCE, KeyRef, Stage};
+use crate::members::{Member, PATIENCE, Position, Stage};
 
 /// What a member has read, each message once.
-fn read(member: &Member) -> Vec<KeyRef> {
+fn read(member: &Member) -> Vec<Position> {
     let mut known = HashSet::new();
     let mut places = member.listener.heard();
     places.retain(|it| known.insert(it.clone()));
@@ -52,7 +52,7 @@ async fn a_second_instance_reads_the_same_half_of_each_topic() {
         assert!(rounds < 20, "one reads {}, the other {}", one.len(), two.len());
     };
     assert_eq!((one.len(), two.len()), (100, 100), "each takes half of the work");
-    let numbers = |places: &[KeyRef], topic: &str| -> BTreeSet<i32> {
+    let numbers = |places: &[Position], topic: &str| -> BTreeSet<i32> {
         places.iter().filter(|it| it.topic == topic).map(|it| it.partition).collect()
     };
     for places in [&one, &two] {
@@ -127,7 +127,7 @@ async fn what_waits_in_hand_is_dropped_when_its_partition_leaves() {
         assert_eq!(stage.words(&partition.to_string(), 500).await.len(), 500);
     }
 
-    let mut times = HashMap::<KeyRef, usize>::new();
+    let mut times = HashMap::<Position, usize>::new();
     for place in first.listener.heard().into_iter().chain(second.listener.heard()) {
         *times.entry(place).or_default() += 1;
     }

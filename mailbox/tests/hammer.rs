@@ -77,7 +77,7 @@ async fn after_everything_went_wrong_each_effect_is_there_once_and_in_order() {
     for _ in 0..2 {
         let opened = options(proxy.url.clone(), "127.0.0.1:1".to_owned());
         let (mailbox, loops) = open(opened).await;
-        for (_, run) in loops.into_iter().filter(|(name, _)| *name != "messages") {
+        for mailbox::Loop { run, .. } in loops.into_iter().filter(|it| it.name != "messages") {
             running.spawn(run(stop.clone()));
         }
         mailboxes.push(mailbox);
@@ -158,7 +158,7 @@ async fn request(mailbox: Mailbox<Toy>, client: usize) -> Vec<String> {
         };
         loop {
             let input = ask(&format!("r{}", number % 5), &word);
-            let command = Command { input, key: Some(key.clone()), trace: None };
+            let command = Command { key: Some(key.clone()), ..Command::new(input) };
             if let Ok(outcome) = mailbox.submit(command).await {
                 assert_eq!(outcome.answer.status, 201);
                 acknowledged.push(word);

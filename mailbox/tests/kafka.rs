@@ -36,7 +36,7 @@ pub(crate) async fn start(url: &str, kafka: &str) -> RunningMailbox {
     let (mailbox, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
-    for (_, run) in loops {
+    for mailbox::Loop { run, .. } in loops {
         running.spawn(run(stop.clone()));
     }
     RunningMailbox { stop, loops: running, mailbox }

@@ -7,7 +7,10 @@ use std::{
 
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
-use mailbox::{Effects, HeldRow, LockPolicy, Mailbox, Message, Options, Park, Reactor, Incoming, DecisionContext};
+use mailbox::{
+    DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Mailbox, Message, Options, Park,
+    Reactor,
+};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -29,7 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where a message lay: topic, partition and offset.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
@@ -40,7 +43,7 @@ pub(crate) struct Listener {
     topics: &'static [&'static str],
     compacted: &'static [&'static str],
     types: &'static [&'static str],
-    read: Mutex<Vec<Place>>,
+    read: Mutex<Vec<Position>>,
 }
 
 impl Listener {
@@ -55,7 +58,7 @@ impl Listener {
     }
 
     /// Every message that was read, each time it was.
-    pub(crate) fn heard(&self) -> Vec<Place> {
+    pub(crate) fn heard(&self) -> Vec<Position> {
         self.read.lock().unwrap().clone()
     }
 }
@@ -77,7 +80,7 @@ impl Reactor for Listener {
     }
 
     fn read(&self, message: &Message) -> Result<Option<Incoming<Add>>, Park> {
-        self.read.lock().unwrap().push(Place {
+        self.read.lock().unwrap().push(Position {
             topic: message.topic.to_string(),
             partition: message.partition,
             offset: message.offset,
@@ -102,7 +105,12 @@ impl Reactor for Listener {
         Toy.heard(world, input)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, context: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(
+        &self,
+        world: &mut World,
+        add: &Add,
+        context: &DecisionContext,
+    ) -> Result<Effects, Park> {
         Toy.decide(world, add, context)
     }
 
@@ -240,7 +248,7 @@ impl Member {
         let (mailbox, loops) = Mailbox::open(options, Arc::clone(&listener)).await.unwrap();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
-        for (_, run) in loops {
+        for mailbox::Loop { run, .. } in loops {
             running.spawn(run(stop.clone()));
         }
         Self { mailbox, listener, stop: stop.drop_guard(), loops: running }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mailbox::{
-    Answer, IdempotencyKey, Mailbox, Replacement, Message, Once, OperatorError, Options, Park,
+    Answer, IdempotencyKey, Mailbox, Message, Once, OperatorError, Options, Park, Replacement,
     testing::Fixture,
 };
 

@@ -2,7 +2,7 @@
 //! looking at them costs the same whatever was sent.
 
 use mailbox::{
-    Replacement, Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, key_text,
+    Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, Replacement, key_text,
 };
 use uuid::Uuid;
 

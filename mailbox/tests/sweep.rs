@@ -54,7 +54,7 @@ impl Stage {
     async fn sweep(&mut self, what: &str, is_done: impl AsyncFn(&mut PgConnection) -> bool) {
         let options = options(self.database.url(), "127.0.0.1:1".to_owned());
         let (_, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
-        let (_, sweep) = loops.into_iter().find(|(name, _)| *name == "sweep").unwrap();
+        let sweep = loops.into_iter().find(|it| it.name == "sweep").unwrap().run;
         let stop = CancellationToken::new();
         let sweeping = sweep(stop.clone());
         let url = self.database.url();

@@ -6,8 +6,8 @@ use std::{
 };
 
 use mailbox::{
-    OutboxEvent, Answer, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Incoming, DecisionContext,
-    testing::Fixture, wrote,
+    Answer, DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Message, OutboxEvent, Park,
+    Reactor, testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
@@ -148,14 +148,23 @@ impl Reactor for Toy {
         input.heard.then_some(&mut world.counters.get_mut(&input.key)?.heard)
     }
 
-    fn decide(&self, world: &mut World, add: &Add, context: &DecisionContext) -> Result<Effects, Park> {
+    fn decide(
+        &self,
+        world: &mut World,
+        add: &Add,
+        context: &DecisionContext,
+    ) -> Result<Effects, Park> {
         panic_at("decide", [add.word.as_str()]);
         if add.word == "undecidable" {
             return Err(Park { class: "undecidable", reason: "nobody can decide this".to_owned() });
         }
         if add.word == "busy" {
-            let answer = Answer { status: 425, headers: Vec::new(), body: Vec::new() };
-            return Ok(Effects { announced: Vec::new(), answer });
+            let answer = Answer { status: 503, ..Answer::default() };
+            return Ok(Effects { answer, ..Effects::default() });
+        }
+        if add.word == "early" {
+            let answer = Answer { status: 409, ..Answer::default() };
+            return Ok(Effects { answer, is_provisional: true, ..Effects::default() });
         }
         let counter = world
             .counters
@@ -173,7 +182,8 @@ impl Reactor for Toy {
         };
         let body = format!("{} {}", add.word, counter.total).into_bytes();
         let headers = vec![("location".to_owned(), format!("/{}", add.key))];
-        Ok(Effects { announced: vec![announced], answer: Answer { status: 201, headers, body } })
+        let answer = Answer { status: 201, headers, body };
+        Ok(Effects { announced: vec![announced], answer, ..Effects::default() })
     }
 
     fn closing(&self, world: &mut World, _turn: &DecisionContext) -> Vec<OutboxEvent> {

@@ -201,7 +201,7 @@ async fn the_sweep_takes_what_no_message_follows_and_tells_what_stays() {
     let options = options(stage.database.url(), "127.0.0.1:1".to_owned());
     let (desk, loops) = Mailbox::open(options, Arc::new(next_toy())).await.unwrap();
     let stop = CancellationToken::new();
-    let (_, sweep) = loops.into_iter().find(|(name, _)| *name == "sweep").unwrap();
+    let sweep = loops.into_iter().find(|it| it.name == "sweep").unwrap().run;
     let sweeping = sweep(stop.clone());
     let watching = async {
         eventually("the sweep to tell what stays", PATIENCE, || async {

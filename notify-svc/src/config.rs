@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use chassis::{ProcessConfig, Secret, Settings};
+use chassis::{ProcessConfig, Settings};
+use service_kit::Backing;
 
 /// Tells people what happened to their orders.
 #[derive(Clone, Debug, clap::Parser)]
@@ -10,12 +11,8 @@ use chassis::{ProcessConfig, Secret, Settings};
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
-    /// PostgreSQL, as postgres://user:password@host:port/database
-    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret<String>,
-    /// Kafka's bootstrap servers, as host:port,…
-    #[arg(long, env = "SHOP_KAFKA")]
-    pub kafka: String,
+    #[command(flatten)]
+    pub backing: Backing,
     /// File that mails are appended to
     #[arg(long, env = "SHOP_MBOX")]
     pub mbox: PathBuf,

@@ -11,8 +11,7 @@ use std::{collections::HashSet, time::Duration};
 
 use chassis::clock;
 use futures::future::join_all;
-use mailbox::{Command, Mailbox, Trace};
-use proto::{NotificationId, OrderId};
+use mailbox::{Command, Mailbox};
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
@@ -21,12 +20,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{DeliveryStatus, Template},
-    mbox::{self, Mail, EmailFile},
-    reactions::{Input, Notify},
-    store::look,
-    templates::{Fields, render},
-    world::Notification,
+    email_file::{self, EmailFile, Mail},
+    input::Input,
+    reactions::Notify,
+    store,
+    templates::render,
+    world::Job,
 };
 
 /// Batches that may wait for the worker: seconds of its work. Beyond that, the sweep finds them.
@@ -38,36 +37,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Before a record is tried again that the database did not take.
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// One delivery in hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    pub id: NotificationId,
-    pub order: OrderId,
-    pub to: String,
-    pub template: Template,
-    pub fields: Fields,
-    /// How often it was begun.
-    pub attempts: i32,
-    pub trace: Option<Trace>,
-}
-
-impl Job {
-    /// The delivery of a notification that was just queued.
-    pub fn first(notification: Notification) -> Option<Self> {
-        let Notification { id, order, template, to, fields, standing, trace, .. } = notification;
-        match standing {
-            DeliveryStatus::Queued => {
-                Some(Self { id, order, to: to?, template, fields, attempts: 0, trace })
-            }
-            DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
-        }
-    }
-}
-
 /// Delivers what is queued here, and what others left over, until it is asked to stop.
 pub async fn deliver(
     mut jobs: mpsc::Receiver<Vec<Job>>,
-    mut mbox: EmailFile,
+    mut file: EmailFile,
     mailbox: Mailbox<Notify>,
     pool: PgPool,
     stop: CancellationToken,
@@ -93,7 +66,7 @@ pub async fn deliver(
         if batch.is_empty() {
             continue;
         }
-        if let Err(error) = append(&mut mbox, &batch).await {
+        if let Err(error) = append(&mut file, &batch).await {
             // Their leases run out, and the sweep brings them again.
             tracing::error!(%error, mails = batch.len(), "could not write mails");
             continue;
@@ -107,7 +80,7 @@ async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
     if batch.is_empty() {
         return;
     }
-    let begun = async { look::begin(&mut *pool.acquire().await?, batch).await };
+    let begun = async { store::deliveries::begin(&mut *pool.acquire().await?, batch).await };
     let ours: HashSet<_> = match begun.await {
         Ok(ids) => ids.into_iter().collect(),
         Err(error) => {
@@ -122,16 +95,16 @@ async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
     });
 }
 
-async fn append(mbox: &mut EmailFile, batch: &[Job]) -> std::io::Result<()> {
+async fn append(file: &mut EmailFile, batch: &[Job]) -> std::io::Result<()> {
     let now = clock::now();
     let mut mails = Vec::with_capacity(batch.len() * 640);
     for job in batch {
         let text = render(job.template, &job.fields);
         let id = job.id.to_string();
         let mail = Mail { id: &id, to: &job.to, subject: &text.subject, text: &text.text };
-        mbox::write(&mut mails, mail, now);
+        email_file::write(&mut mails, mail, now);
     }
-    mbox.append(&mails).await
+    file.append(&mails).await
 }
 
 /// Has mails recorded as sent; they are, so this is tried for as long as it takes.
@@ -140,7 +113,7 @@ async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &Cancellat
         let records = batch.iter().map(|job| {
             let Job { id, order, attempts, trace, .. } = job;
             let input = Input::Delivered { order: *order, id: *id, attempts: *attempts };
-            mailbox.submit(Command { input, key: None, trace: *trace })
+            mailbox.submit(Command { trace: *trace, ..Command::new(input) })
         });
         let recorded = join_all(records).await;
         let mut recorded = recorded.into_iter().map(|end| end.is_ok());
@@ -174,5 +147,5 @@ async fn left_over(pool: &PgPool) -> Vec<Job> {
 
 async fn take_over(pool: &PgPool) -> sqlx::Result<Vec<Job>> {
     let limit = i64::try_from(MAILS_MAX).unwrap_or(i64::MAX);
-    look::take_over(&mut *pool.acquire().await?, limit).await
+    store::deliveries::take_over(&mut *pool.acquire().await?, limit).await
 }

@@ -6,24 +6,24 @@ use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
     routing::{get, put},
 };
 use chassis::{
     Code, Problem,
     body::{Fields, JsonBody},
-    http::{self, Params},
+    http::{self, HttpResult, Params},
 };
 use mailbox::Mailbox;
-use proto::{CustomerId, NotificationId, OrderId, limits::TEXT_CHARS_MAX};
-use service::RequestInfo;
+use proto::{CustomerId, NotificationId, limits::TEXT_CHARS_MAX};
+use service_kit::RequestInfo;
 use sqlx::PgPool;
 
 use crate::{
-    reactions::{Input, Notify},
-    store::look,
+    domain::Contact,
+    input::{Input, PutContact},
+    reactions::Notify,
+    store,
     views::NotificationView,
-    world::Contact,
 };
 
 /// What cursors of an order's notifications are told apart by.
@@ -33,66 +33,59 @@ const LANGUAGE_MAX: usize = 35;
 
 /// What handlers share.
 #[derive(Clone)]
-pub struct Site {
+pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Notify>,
 }
 
-type Answered = Result<Response, Problem>;
-
 /// All routes of this service.
-pub fn router(site: Site) -> Router {
-    let operators = service::operators(&site.mailbox, crate::NAME);
+pub fn router(app: AppState) -> Router {
+    let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/notifications", get(list_notifications))
         .route("/v1/notifications/{id}", get(get_notification))
         .route("/v1/customers/{id}/contact", put(put_contact))
-        .with_state(site)
+        .with_state(app)
         .merge(operators)
 }
 
-async fn list_notifications(State(site): State<Site>, mut params: Params) -> Answered {
-    let order = params.take_parsed("order_id", |text| {
-        OrderId::parse(text).map_err(|_| "has to be the id of an order")
-    })?;
+async fn list_notifications(State(app): State<AppState>, mut params: Params) -> HttpResult {
+    let order = service_kit::required_order(&mut params)?;
     let page = params.take_page()?;
     params.finish()?;
-    let Some(order) = order else {
-        return Err(Problem::new(Code::BadParameter, "the parameter order_id is missing"));
-    };
     let after: Option<NotificationId> = page.place(NOTIFICATIONS)?;
-    let mut db = site.pool.acquire().await?;
+    let mut db = app.pool.acquire().await?;
     // One more than asked for tells whether there is another page.
-    let found = look::of_order(&mut db, order, after, page.limit + 1).await?;
+    let found = store::notifications::of_order(&mut db, order, after, page.limit + 1).await?;
     let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it)));
     Ok(http::page(NOTIFICATIONS, page.limit, items, None))
 }
 
 async fn get_notification(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Answered {
+) -> HttpResult {
     let unknown = || Problem::new(Code::NotFound, format!("there is no notification {id}"));
     let known = NotificationId::parse(&id).map_err(|_| unknown())?;
-    let mut db = site.pool.acquire().await?;
-    let found = look::notifications(&mut db, &[known.uuid()]).await?;
-    let kept = found.first().ok_or_else(unknown)?;
-    Ok(http::resource(&headers, &NotificationView::new(kept)))
+    let mut db = app.pool.acquire().await?;
+    let found = store::notifications::find_all(&mut db, &[known.uuid()]).await?;
+    let row = found.first().ok_or_else(unknown)?;
+    Ok(http::resource(&headers, &NotificationView::new(row)))
 }
 
 async fn put_contact(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
     asked: RequestInfo,
     body: JsonBody,
-) -> Answered {
+) -> HttpResult {
     let customer = CustomerId::parse(&id)
         .map_err(|_| Problem::new(Code::NotFound, format!("there is no customer {id}")))?;
     let contact = body.read(contact)?;
-    let input = Input::PutContact { customer, contact, headers };
-    service::submit(&site.mailbox, asked.command(input, &body.0)?).await
+    let input = Input::PutContact(PutContact { customer, contact, conditions: headers });
+    service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
 }
 
 /// `{"email","phone","push_token","language"}`, each of which may be absent.

@@ -7,11 +7,13 @@
 //! Keeps  A customer is told each thing once; an order never waits for it.
 //! ```
 
+pub mod commands;
 pub mod config;
 pub mod deliveries;
 pub mod domain;
+pub mod email_file;
 pub mod http;
-pub mod mbox;
+pub mod input;
 pub mod metrics;
 pub mod reactions;
 pub mod store;
@@ -20,40 +22,34 @@ pub mod views;
 pub mod wire;
 pub mod world;
 
-use std::sync::Arc;
-
-use chassis::{Chassis, database};
-use mailbox::{Mailbox, Options};
+use chassis::Chassis;
 use proto::topic;
+use service_kit::Service;
 use tokio::sync::mpsc;
 
-use crate::{config::Config, mbox::EmailFile, reactions::Notify};
+use crate::{config::Config, email_file::EmailFile, http::AppState, reactions::Notify};
 
 /// Its name: consumer group, health, metrics.
 pub const NAME: &str = "notify-svc";
-/// Connections for looks and the sweep; batches have their own.
-const POOL_MAX: u32 = 4;
 
 /// Starts what this service does, and waits for the end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
-    let url = config.database_url.expose();
-    database::migrate(url, &store::MIGRATOR).await?;
-    database::watch(&chassis.health, url)?;
-    let pool = database::connect_pool(url, POOL_MAX).await?;
-
     let (jobs, waiting) = mpsc::channel(deliveries::WAITING_MAX);
-    let reactor = Arc::new(Notify { jobs });
-    let options = Options {
-        instance: config.chassis.instance(),
-        ..service::options(NAME, &[topic::NOTIFICATIONS], url, &config.kafka)
+    let service = Service {
+        name: NAME,
+        says: &[topic::NOTIFICATIONS],
+        migrator: &store::MIGRATOR,
+        weekly: &[],
     };
-    let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    service::spawn(&mut chassis, &mailbox, loops);
-    let (mbox, recording, swept) = (EmailFile::new(config.mbox), mailbox.clone(), pool.clone());
-    chassis
-        .tasks
-        .spawn("deliveries", |stop| deliveries::deliver(waiting, mbox, recording, swept, stop));
-    chassis.serve(http::router(http::Site { pool, mailbox })).await?;
+    let reactor = Notify { jobs };
+    let (pool, mailbox) =
+        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
+            .await?;
+    chassis.tasks.spawn("deliveries", {
+        let (file, pool, mailbox) = (EmailFile::new(config.mbox), pool.clone(), mailbox.clone());
+        |stop| deliveries::deliver(waiting, file, mailbox, pool, stop)
+    });
+    chassis.serve(http::router(AppState { pool, mailbox })).await?;
     chassis.wait().await
 }

@@ -13,7 +13,8 @@ pub fn describe() {
 
 /// Counts what a batch has done.
 pub fn notifications(world: &World) {
-    let queued = world.notifications.iter().filter(|it| it.standing == DeliveryStatus::Queued).count();
+    let queued =
+        world.notifications.iter().filter(|it| it.standing == DeliveryStatus::Queued).count();
     let failed = world.notifications.len() - queued;
     for (result, count) in [("queued", queued), ("failed", failed), ("sent", world.delivered.len())]
     {

@@ -4,7 +4,10 @@ use proto::{CustomerId, NotificationId, OrderId};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::{store::look::NotificationRow, wire::CHANNEL, world::Contact};
+use crate::{
+    domain::{CHANNEL, Contact},
+    store::notifications::NotificationRow,
+};
 
 #[derive(Debug, Serialize)]
 pub struct NotificationView<'a> {
@@ -25,20 +28,20 @@ pub struct NotificationView<'a> {
 }
 
 impl<'a> NotificationView<'a> {
-    pub fn new(kept: &'a NotificationRow) -> Self {
+    pub fn new(row: &'a NotificationRow) -> Self {
         Self {
-            id: NotificationId::new(kept.notification_id),
-            order_id: OrderId::new(kept.order_id),
-            customer_id: &kept.customer_id,
+            id: NotificationId::new(row.notification_id),
+            order_id: OrderId::new(row.order_id),
+            customer_id: &row.customer_id,
             channel: CHANNEL,
-            template: &kept.template,
-            to: kept.recipient.as_deref().map(masked),
-            status: &kept.status,
-            attempts: kept.attempts,
-            provider_id: kept.provider_id.as_deref(),
-            created_at: kept.created_at,
-            sent_at: kept.sent_at,
-            failure: kept.failure.as_deref(),
+            template: &row.template,
+            to: row.recipient.as_deref().map(masked),
+            status: &row.status,
+            attempts: row.attempts,
+            provider_id: row.provider_id.as_deref(),
+            created_at: row.created_at,
+            sent_at: row.sent_at,
+            failure: row.failure.as_deref(),
         }
     }
 }
@@ -69,11 +72,6 @@ impl<'a> ContactView<'a> {
             push_token: push_token.as_deref(),
             language: language.as_deref(),
         }
-    }
-
-    /// The tag that an answer with it carries.
-    pub fn etag(&self) -> String {
-        chassis::http::etag_of(&serde_json::to_vec(self).expect("a view is plain text"))
     }
 }
 

@@ -3,33 +3,30 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, Money, OrderId, money, notifications,
+    CustomerId, OrderId, money, notifications,
     orders::{self, CancelReason, order_event},
     payments::payment_event,
 };
 
 use crate::{
-    domain::{Announcement, News, Template},
-    reactions::{Occasion, Input, Source},
+    domain::{Announcement, CHANNEL, News, Template},
+    input::{Input, Occasion, Source},
     templates::Fields,
 };
 
-/// The only way to reach people so far.
-pub const CHANNEL: &str = "email";
-
 /// What a message means here: `None` when it is nothing that a customer is told.
-pub fn read(message: &Message) -> Result<Option<Input>, Park> {
-    let happened = match service::decode(message)? {
+pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
+    let occasion = match service_kit::decode(message)? {
         proto::Event::Orders(event) => match event {
             order_event::Event::OrderConfirmed(said) => {
                 let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
-                let fields = [("total", amount(said.total)?), ("items", items)];
+                let fields = [("total", amount(said.total.as_ref())?), ("items", items)];
                 about(message, &said.order_id, &said.customer_id)?
                     .of(Source::Orders, Template::OrderConfirmation, said.revision.into())
                     .with(fields)
             }
             order_event::Event::OrderAwaitingPayment(said) => {
-                let fields = [("amount", amount(said.amount)?), ("pay_by", said.pay_by)];
+                let fields = [("amount", amount(said.amount.as_ref())?), ("pay_by", said.pay_by)];
                 about(message, &said.order_id, &said.customer_id)?
                     .of(Source::Orders, Template::PaymentDue, said.revision.into())
                     .with(fields)
@@ -37,7 +34,7 @@ pub fn read(message: &Message) -> Result<Option<Input>, Park> {
             order_event::Event::OrderCancelled(said) => {
                 let fields = [
                     ("reason", reason(said.reason()).to_owned()),
-                    ("total", amount(said.total)?),
+                    ("total", amount(said.total.as_ref())?),
                     ("detail", said.detail),
                 ];
                 about(message, &said.order_id, &said.customer_id)?
@@ -53,14 +50,14 @@ pub fn read(message: &Message) -> Result<Option<Input>, Park> {
             about(message, &said.order_id, &said.customer_id)?
                 // An order's money may go back in parts, each of which is news.
                 .of(Source::Payments, Template::PaymentRefunded, message.version)
-                .with([("amount", amount(said.amount)?)])
+                .with([("amount", amount(said.amount.as_ref())?)])
         }
         proto::Event::Payments(_)
         | proto::Event::Stock(_)
         | proto::Event::Notifications(_)
         | proto::Event::Catalogue(_) => return Ok(None),
     };
-    Ok(Some(Input::Occasion(Box::new(happened))))
+    Ok(Some(Input::Occasion(Box::new(occasion))))
 }
 
 /// Whom a message is about.
@@ -71,11 +68,7 @@ struct About {
 }
 
 fn about(message: &Message, order: &str, customer: &str) -> Result<About, Park> {
-    if message.key.as_deref() != Some(order.as_bytes()) {
-        return Err(Park::undecodable("its key is not its order id"));
-    }
-    let order = OrderId::parse(order)
-        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
+    let order = service_kit::order_of(message, order)?;
     let customer = CustomerId::parse(customer)
         .map_err(|error| Park::undecodable(format!("its customer id is {error}")))?;
     Ok(About { order, customer, trace: message.trace })
@@ -96,14 +89,12 @@ impl Occasion {
     }
 }
 
-fn amount(wire: Option<money::Money>) -> Result<String, Park> {
-    let money = wire.ok_or_else(|| Park::undecodable("an amount is missing"))?;
-    let money = Money::try_from(money).map_err(|error| Park::undecodable(error.to_string()))?;
-    Ok(money.to_string())
+fn amount(wire: Option<&money::Money>) -> Result<String, Park> {
+    Ok(service_kit::money_of(wire)?.to_string())
 }
 
 fn item(line: &orders::Line) -> Result<String, Park> {
-    Ok(format!("{} × {}, {} each\n", line.quantity, line.name, amount(line.unit_price.clone())?))
+    Ok(format!("{} × {}, {} each\n", line.quantity, line.name, amount(line.unit_price.as_ref())?))
 }
 
 fn reason(reason: CancelReason) -> &'static str {
@@ -119,7 +110,7 @@ fn reason(reason: CancelReason) -> &'static str {
 }
 
 /// What is said about an order's notification.
-pub fn announce(order: OrderId, announcement: Announcement) -> proto::Event {
+pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
     let (order_id, channel) = (order.to_string(), CHANNEL.to_owned());
     match announcement {
         Announcement::NotificationSent { id, template } => notifications::NotificationSent {

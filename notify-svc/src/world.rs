@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailbox::Trace;
+use mailbox::{HeldRow, Trace, Tracked};
 use proto::{CustomerId, NotificationId, OrderId};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Notice, DeliveryStatus, Template},
+    domain::{Contact, DeliveryStatus, Notice, Template},
+    input::Input,
     templates::Fields,
 };
 
@@ -21,39 +22,6 @@ pub struct Root {
     pub heard_orders: i64,
     pub heard_payments: i64,
     pub notice: Notice,
-}
-
-/// A root and what it was.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    was: Option<Root>,
-    pub now: Root,
-}
-
-impl Kept {
-    /// A root as it was found.
-    pub fn found(root: Root) -> Self {
-        Self { was: Some(root.clone()), now: root }
-    }
-
-    /// Whether it is not there yet, and has to be.
-    pub fn is_new(&self) -> bool {
-        self.was.is_none() && !self.now.notice.told.is_empty()
-    }
-
-    /// Whether it was there and differs now.
-    pub fn is_changed(&self) -> bool {
-        self.was.as_ref().is_some_and(|was| *was != self.now)
-    }
-}
-
-/// Where a customer can be reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contact {
-    pub email: Option<String>,
-    pub phone: Option<String>,
-    pub push_token: Option<String>,
-    pub language: Option<String>,
 }
 
 /// A notification to be kept, and delivered if it can be.
@@ -83,7 +51,7 @@ pub struct DeliveryReceipt {
 #[derive(Debug, Default)]
 pub struct World {
     /// One for each order of the batch, known or not.
-    pub roots: BTreeMap<OrderId, Kept>,
+    pub roots: BTreeMap<OrderId, Tracked<Root>>,
     pub contacts: BTreeMap<CustomerId, Contact>,
     /// Contacts that somebody has put.
     pub put: BTreeMap<CustomerId, Contact>,
@@ -92,4 +60,42 @@ pub struct World {
     pub held_contacts: BTreeSet<CustomerId>,
     pub notifications: Vec<Notification>,
     pub delivered: Vec<DeliveryReceipt>,
+}
+
+/// One delivery in hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: NotificationId,
+    pub order: OrderId,
+    pub to: String,
+    pub template: Template,
+    pub fields: Fields,
+    /// How often it was begun.
+    pub attempts: i32,
+    pub trace: Option<Trace>,
+}
+
+impl Job {
+    /// The delivery of a notification that was just queued.
+    pub fn first(notification: Notification) -> Option<Self> {
+        let Notification { id, order, template, to, fields, standing, trace, .. } = notification;
+        match standing {
+            DeliveryStatus::Queued => {
+                Some(Self { id, order, to: to?, template, fields, attempts: 0, trace })
+            }
+            DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
+        }
+    }
+}
+
+impl World {
+    /// The row for which `input` has to wait.
+    pub fn held(&self, input: &Input) -> Option<HeldRow> {
+        if let Input::PutContact(asked) = input {
+            let customer = self.held_contacts.get(&asked.customer)?;
+            return Some(HeldRow::new("contact", customer.to_string()));
+        }
+        let order = input.order().filter(|order| self.held_notices.contains(order))?;
+        Some(HeldRow::new("notice", order.to_string()))
+    }
 }

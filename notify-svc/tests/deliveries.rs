@@ -4,11 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use backends::testing::eventually;
 use mailbox::Mailbox;
-use notify_svc::{
-    deliveries::{self, Job},
-    mbox::EmailFile,
-    reactions::Notify,
-};
+use notify_svc::{deliveries, email_file::EmailFile, reactions::Notify, world::Job};
 use sqlx::PgPool;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,10 @@ use std::pin::pin;
 
 use axum::http::HeaderMap;
 use mailbox::{Command, testing::Person};
-use notify_svc::{reactions::Input, world::Contact};
+use notify_svc::{
+    domain::Contact,
+    input::{Input, PutContact},
+};
 use proto::CustomerId;
 
 use super::{CUSTOMER, Shop, a_shop, an_order};
@@ -50,10 +53,12 @@ async fn a_notice_that_somebody_holds_delays_its_order_alone() {
 #[tokio::test]
 async fn a_contact_that_somebody_holds_delays_its_customer_alone() {
     let shop = a_shop().await.with_contact().await;
-    let put = |customer: &str| Input::PutContact {
-        customer: CustomerId::parse(customer).unwrap(),
-        contact: Contact::default(),
-        headers: HeaderMap::new(),
+    let put = |customer: &str| {
+        Input::PutContact(PutContact {
+            customer: CustomerId::parse(customer).unwrap(),
+            contact: Contact::default(),
+            conditions: HeaderMap::new(),
+        })
     };
     let select = format!("select * from contacts where customer_id = '{CUSTOMER}'");
     the_other_goes_on(&shop, &select, put(CUSTOMER), put("another")).await;

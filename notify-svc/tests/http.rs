@@ -13,8 +13,8 @@ use chassis::{Health, http::Edge};
 use mailbox::Mailbox;
 use notify_svc::{
     deliveries,
-    http::{Site, router},
-    mbox::EmailFile,
+    email_file::EmailFile,
+    http::{AppState, router},
     reactions::Notify,
 };
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn a_server() -> Server {
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new(notify_svc::NAME, started, CancellationToken::new()));
-    let router = router(Site { pool, mailbox: mailbox.clone() });
+    let router = router(AppState { pool, mailbox: mailbox.clone() });
     Server { shop, edge, router, mailbox, _running: running }
 }
 

@@ -17,10 +17,12 @@ use mailbox::{
     testing::{Fixture, message},
 };
 use notify_svc::{
-    deliveries::{Job, WAITING_MAX},
-    reactions::{Input, Notify},
+    deliveries::WAITING_MAX,
+    domain::Contact,
+    input::{Input, PutContact},
+    reactions::Notify,
     store::MIGRATOR,
-    world::Contact,
+    world::Job,
 };
 use proto::{CustomerId, Event, OrderId, money, orders, payments, topic};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -52,11 +54,11 @@ async fn a_shop() -> Shop {
 impl Shop {
     async fn with_contact(mut self) -> Self {
         let email = Some("jane@shop.example".to_owned());
-        let input = Input::PutContact {
+        let input = Input::PutContact(PutContact {
             customer: CustomerId::parse(CUSTOMER).unwrap(),
             contact: Contact { email, ..Contact::default() },
-            headers: axum::http::HeaderMap::new(),
-        };
+            conditions: axum::http::HeaderMap::new(),
+        });
         assert_eq!(self.mailbox.tell(input).await.status, 200);
         self
     }
@@ -147,10 +149,10 @@ impl Shop {
     async fn running(&self) -> (Mailbox<Notify>, JoinSet<anyhow::Result<()>>) {
         let url = self.database.url();
         let options =
-            service::options(notify_svc::NAME, &[topic::NOTIFICATIONS], &url, "127.0.0.1:1");
+            service_kit::options(notify_svc::NAME, &[topic::NOTIFICATIONS], &url, "127.0.0.1:1");
         let (mailbox, loops) = Mailbox::open(options, Arc::clone(&self.reactor)).await.unwrap();
         let mut running = JoinSet::new();
-        for (name, run) in loops {
+        for mailbox::Loop { name, run, .. } in loops {
             if name == "commands" {
                 running.spawn(run(CancellationToken::new()));
             }

@@ -1,7 +1,7 @@
 //! Given rows, when a message, then rows, events and what the worker gets.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
-use notify_svc::{domain::Template, reactions::Input};
+use notify_svc::{domain::Template, input::Input};
 use proto::topic;
 
 use super::{a_shop, an_order};

@@ -1,7 +1,7 @@
 //! What the rows themselves refuse, and what the statements find.
 
 use mailbox::testing::Fixture;
-use notify_svc::store::look;
+use notify_svc::store;
 use time::OffsetDateTime;
 
 use super::{Shop, a_shop, an_order};
@@ -41,12 +41,12 @@ async fn a_delivery_is_taken_over_only_when_its_lease_is_over_and_then_leased_ag
     let born = shop.handed();
 
     let db = shop.mailbox.db().await;
-    assert_eq!(look::take_over(db, 10).await.unwrap(), []);
+    assert_eq!(store::deliveries::take_over(db, 10).await.unwrap(), []);
     sqlx::raw_sql(OVER).execute(&mut *db).await.unwrap();
-    let taken = look::take_over(db, 10).await.unwrap();
-    assert_eq!(look::take_over(db, 10).await.unwrap(), []);
+    let taken = store::deliveries::take_over(db, 10).await.unwrap();
+    assert_eq!(store::deliveries::take_over(db, 10).await.unwrap(), []);
 
-    let ids = |jobs: &[notify_svc::deliveries::Job]| -> Vec<_> {
+    let ids = |jobs: &[notify_svc::world::Job]| -> Vec<_> {
         jobs.iter().map(|job| (job.id, job.template, job.fields.clone(), job.attempts)).collect()
     };
     assert_eq!(ids(&taken), ids(&born));
@@ -81,12 +81,15 @@ async fn a_delivery_is_begun_by_one_of_those_who_have_it() {
     let born = shop.handed();
     let db = shop.mailbox.db().await;
     sqlx::raw_sql(OVER).execute(&mut *db).await.unwrap();
-    let taken = look::take_over(db, 10).await.unwrap();
+    let taken = store::deliveries::take_over(db, 10).await.unwrap();
 
-    assert_eq!(look::begin(db, &taken).await.unwrap(), [born[0].id.uuid()]);
-    assert!(look::begin(db, &born).await.unwrap().is_empty(), "somebody else has begun it");
+    assert_eq!(store::deliveries::begin(db, &taken).await.unwrap(), [born[0].id.uuid()]);
+    assert!(
+        store::deliveries::begin(db, &born).await.unwrap().is_empty(),
+        "somebody else has begun it"
+    );
     sqlx::raw_sql(OVER).execute(&mut *db).await.unwrap();
-    assert_eq!(look::take_over(db, 10).await.unwrap()[0].attempts, 1);
+    assert_eq!(store::deliveries::take_over(db, 10).await.unwrap()[0].attempts, 1);
 }
 
 #[tokio::test]
@@ -97,8 +100,8 @@ async fn an_order_leads_to_its_notifications() {
     shop.hear(messages).await;
 
     let db = shop.mailbox.db().await;
-    let found = look::of_order(db, order, None, 10).await.unwrap();
+    let found = store::notifications::of_order(db, order, None, 10).await.unwrap();
     let templates: Vec<_> = found.iter().map(|kept| kept.template.as_str()).collect();
     assert_eq!(templates, ["order_confirmation", "order_cancelled"]);
-    assert!(look::of_order(db, an_order(), None, 10).await.unwrap().is_empty());
+    assert!(store::notifications::of_order(db, an_order(), None, 10).await.unwrap().is_empty());
 }

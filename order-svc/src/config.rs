@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::{ProcessConfig, Secret, Settings, config::duration};
-use proto::SealKey;
+use chassis::{ProcessConfig, Settings, config::duration};
+use service_kit::{Backing, SealSettings};
 
 use crate::pressure::Limits;
 
@@ -13,16 +13,10 @@ use crate::pressure::Limits;
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
-    /// PostgreSQL, as postgres://user:password@host:port/database
-    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret<String>,
-    /// Kafka's bootstrap servers, as host:port,…
-    #[arg(long, env = "SHOP_KAFKA")]
-    pub kafka: String,
-    /// What payment details are sealed with: 32 bytes in base64 [also as a file:
-    /// `SHOP_SEAL_KEY_FILE`]
-    #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
-    pub seal_key: Secret<SealKey>,
+    #[command(flatten)]
+    pub backing: Backing,
+    #[command(flatten)]
+    pub seal: SealSettings,
     /// How long an order may wait for its payment once its stock is reserved
     #[arg(long, env = "SHOP_PAYMENT_DEADLINE", default_value = "15m", value_parser = duration)]
     pub payment_deadline: Duration,
@@ -65,8 +59,4 @@ impl ProcessConfig for Config {
         }
         wrong
     }
-}
-
-fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
-    SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
 }

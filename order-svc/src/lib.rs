@@ -9,68 +9,65 @@
 //! Keeps  An order ends once: confirmed only if its stock is held and its total is paid.
 //! ```
 
+pub mod commands;
 pub mod config;
 pub mod deadlines;
 pub mod domain;
 pub mod http;
+pub mod input;
 pub mod metrics;
 pub mod pressure;
 pub mod reactions;
+pub mod refusals;
 pub mod store;
 pub mod views;
-pub mod waiters;
 pub mod wire;
 pub mod world;
 
-use std::sync::Arc;
-
-use chassis::{Chassis, database};
-use mailbox::{Mailbox, Options};
+use chassis::Chassis;
 use proto::topic;
+use service_kit::{Service, Waiters};
 use time::Duration;
 
 use crate::{
-    config::Config, http::Site, metrics::Metrics, pressure::Pressure, reactions::Orders,
-    waiters::Waiters,
+    config::Config, http::AppState, metrics::Metrics, pressure::Pressure, reactions::Orders,
 };
 
 /// Its name: consumer group, health, metrics.
 pub const NAME: &str = "order-svc";
-/// Connections for looks; batches have their own.
-const POOL_MAX: u32 = 8;
 
 /// Starts what this service does, and waits for the end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
-    let url = config.database_url.expose();
-    database::migrate(url, &store::MIGRATOR).await?;
-    database::watch(&chassis.health, url)?;
-    let pool = database::connect_pool(url, POOL_MAX).await?;
     metrics::describe();
-
     let waiters = Waiters::default();
-    let reactor = Arc::new(Orders {
+    let reactor = Orders {
         pay_within: Duration::try_from(config.payment_deadline)?,
         waiters: waiters.clone(),
         metrics: Metrics::default(),
-    });
-    let options = Options {
-        instance: config.chassis.instance(),
-        weekly: &["order_events"],
-        ..service::options(NAME, &[topic::ORDERS], url, &config.kafka)
     };
-    let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    service::spawn(&mut chassis, &mailbox, loops);
-    let (swept, sweeping, every) = (pool.clone(), mailbox.clone(), config.deadline_sweep);
-    chassis.tasks.spawn("deadlines", |stop| deadlines::sweep(swept, sweeping, every, stop));
-    let pressure = Pressure::default();
-    let seen = pressure.clone();
-    chassis.health.notice("new_orders", move || {
-        let wrong = seen.wrong();
-        async move { wrong }
+    let service = Service {
+        name: NAME,
+        says: &[topic::ORDERS],
+        migrator: &store::MIGRATOR,
+        weekly: &["order_events"],
+    };
+    let (pool, mailbox) =
+        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
+            .await?;
+    chassis.tasks.spawn("deadlines", {
+        let (pool, mailbox, every) = (pool.clone(), mailbox.clone(), config.deadline_sweep);
+        move |stop| deadlines::sweep(pool, mailbox, every, stop)
     });
-    let (gauge, measured, limits) = (pressure.clone(), pool.clone(), config.limits());
-    chassis.tasks.spawn("pressure", move |stop| gauge.run(measured, limits, stop));
-    let seal_key = config.seal_key.expose().clone();
-    chassis.serve(http::router(Site { pool, mailbox, waiters, pressure, seal_key })).await?;
+    let pressure = Pressure::default();
+    chassis.health.notice("new_orders", {
+        let pressure = pressure.clone();
+        move || std::future::ready(pressure.wrong())
+    });
+    chassis.tasks.spawn("pressure", {
+        let (pressure, pool, limits) = (pressure.clone(), pool.clone(), config.limits());
+        move |stop| pressure.run(pool, limits, stop)
+    });
+    let seal_key = config.seal.seal_key.expose().clone();
+    chassis.serve(http::router(AppState { pool, mailbox, waiters, pressure, seal_key })).await?;
     chassis.wait().await
 }

@@ -162,11 +162,11 @@ async fn measure(
     if mailbox::backlog(&mut db, BACKLOG_MAX).await? >= BACKLOG_MAX {
         return Ok(Some(Overload::Backlog));
     }
-    if store::stock_stalls(&mut db, first_id(now - limits.stock)).await? {
+    if store::pressure::stock_stalls(&mut db, first_id(now - limits.stock)).await? {
         return Ok(Some(Overload::StockStalls));
     }
     let before = now - limits.payment;
-    let stalls = store::payment_stalls(&mut db, first_id(before), before).await?;
+    let stalls = store::pressure::payment_stalls(&mut db, first_id(before), before).await?;
     Ok(stalls.then_some(Overload::PaymentStalls))
 }
 

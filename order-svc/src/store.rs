@@ -1,26 +1,85 @@
-//! Every SQL statement of this service: orders with their history, what waits, and the catalogue as
-//! it was told.
+//! Every SQL statement of this service, by table.
+//!
+//! Order of locks: orders by id; their history and deadlines are changed only under those locks. The
+//! catalogue is nobody's to lock: the highest version of a product wins.
 
-mod deadlines;
-mod history;
-mod lists;
-mod orders;
-mod pressure;
-mod products;
+pub mod lists;
+pub mod order_deadlines;
+pub mod order_events;
+pub mod orders;
+pub mod pressure;
+pub mod products_seen;
 
-pub use deadlines::{
-    Deadline, add as add_deadlines, due as due_deadlines, remove as remove_deadlines,
+use std::collections::BTreeSet;
+
+use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
+use proto::OrderId;
+use sqlx::{PgConnection, migrate::Migrator};
+use uuid::Uuid;
+
+use self::order_deadlines::Deadline;
+use crate::{
+    domain::Order,
+    input::Input,
+    world::{HistoryRow, World},
 };
-pub use history::{HistoryRow, append as append_history, of_order as history};
-pub use lists::{Filter, ids as list_ids};
-pub use orders::{Heard, Root, find, find_all, held, insert, lock, update};
-pub use pressure::{payment_stalls, stock_stalls};
-pub use products::{learn, products};
 
-use sqlx::migrate::Migrator;
-
-/// The schema of this service.
+/// This service's tables, the mailbox's first.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Locks and reads what a batch touches: orders, then the products that are ordered.
+pub async fn load(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    locking: LockPolicy,
+) -> sqlx::Result<World> {
+    let mut world = World::default();
+    let ids: BTreeSet<Uuid> = batch.iter().filter_map(|it| it.order()).map(OrderId::uuid).collect();
+    let mut ids: Vec<Uuid> = ids.into_iter().collect();
+    if locking == LockPolicy::SkipHeld && !ids.is_empty() {
+        world.held = orders::held(db, &ids).await?;
+        ids.retain(|id| !world.held.iter().any(|order| order.uuid() == *id));
+    }
+    if !ids.is_empty() {
+        let found = orders::lock(db, &ids).await?;
+        world.orders = found.into_iter().map(|it| (it.order.id, Tracked::found(it))).collect();
+    }
+    let mut skus = BTreeSet::new();
+    for input in batch {
+        if let Input::Place(asked) = input {
+            skus.extend(asked.skus());
+        }
+    }
+    if !skus.is_empty() {
+        let skus: Vec<&str> = skus.into_iter().collect();
+        world.catalogue = products_seen::find_all(db, &skus).await?;
+    }
+    Ok(world)
+}
+
+/// Writes all that changed, in the order of locks.
+pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
+    orders::insert(db, &new_rows(&world.orders)).await?;
+    orders::update(db, &changed_rows(&world.orders)).await?;
+    products_seen::learn(db, &world.learnt).await?;
+    let mut history: Vec<&HistoryRow> = world.history.iter().collect();
+    history.sort_unstable_by_key(|row| (row.order_id, row.seq));
+    order_events::append(db, &history).await?;
+    let (mut over, mut new) = (Vec::new(), Vec::new());
+    for (id, row) in &world.orders {
+        let before = row.was().and_then(|root| root.order.deadline());
+        let now = Order::deadline(&row.now.order);
+        let deadline = |due_at| Deadline { due_at, order_id: id.uuid() };
+        if before != now {
+            over.extend(before.map(deadline));
+            new.extend(now.map(deadline));
+        }
+    }
+    over.sort_unstable();
+    new.sort_unstable();
+    order_deadlines::remove(db, &over).await?;
+    order_deadlines::add(db, &new).await
+}
 
 /// A row that no valid state could have left.
 fn invalid(what: &'static str, of: impl std::fmt::Display) -> sqlx::Error {

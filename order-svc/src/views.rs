@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{Cancellation, Line, Order, Saga, SagaStatus, Step, StepName},
-    store::{HistoryRow, Root},
     wire,
+    world::{HistoryRow, Root},
 };
 
 /// An order.
@@ -132,7 +132,7 @@ impl EventView {
     /// `None`: a type that this build does not know.
     pub fn new(order: &Order, kept: &HistoryRow) -> Option<Self> {
         let event_type = proto::EventType::numbered(kept.event_type)?;
-        let event = wire::recalled(order, event_type.topic, &kept.payload);
+        let event = wire::decode_history(order, event_type.topic, &kept.payload);
         Some(Self {
             id: kept.event_id.to_string(),
             name: event_type.full_name(),

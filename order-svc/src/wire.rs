@@ -15,43 +15,18 @@ use proto::{
 };
 use time::Duration;
 
-use crate::domain::{
-    Announcement, DeclineCode, Event, Line, Method, Order, Product, Reason, Shortage,
+use crate::{
+    domain::{Announcement, DeclineCode, Event, Line, Method, Order, Product, Reason, Shortage},
+    input::{Fact, Input, Source},
 };
 
 /// The notification that is a step of an order; the others are only history.
 const CONFIRMATION: &str = "order_confirmation";
 
-/// What a message means to this service.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
-    /// Something about an order.
-    Order(Box<About>),
-    /// A product as it now is.
-    Product { sku: Sku, product: Product },
-}
-
-/// Something that was said about an order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct About {
-    pub order: OrderId,
-    pub source: Source,
-    pub event: Event,
-    /// As it was said.
-    pub wire: Wire,
-}
-
-/// Who said it: versions are counted for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    Stock,
-    Payments,
-    Notifications,
-}
-
-/// Reads a message; `pay_within` is how long an order may wait for its payment from now on.
-pub fn read(message: &Message, pay_within: Duration) -> Result<Option<Heard>, Park> {
-    let wire = service::decode(message)?;
+/// What a message means here: `None` when it is about nothing that this service cares for.
+/// `pay_within` is how long an order may wait for its payment from now on.
+pub fn decode(message: &Message, pay_within: Duration) -> Result<Option<Input>, Park> {
+    let wire = service_kit::decode(message)?;
     let (order, source, event) = match &wire {
         // What we said ourselves is no news.
         Wire::Orders(_) => return Ok(None),
@@ -72,7 +47,9 @@ pub fn read(message: &Message, pay_within: Duration) -> Result<Option<Heard>, Pa
     if message.key.as_deref() != Some(order.key().as_slice()) {
         return Err(Park::undecodable(format!("it is about order {order}, its key is not")));
     }
-    Ok(Some(Heard::Order(Box::new(About { order, source, event, wire }))))
+    let (event_id, version) = (message.event_id, message.version);
+    let fact = Fact { order, source, event, wire, event_id, version };
+    Ok(Some(Input::Heard(Box::new(fact))))
 }
 
 fn stock_event(stock: &Stock, pay_within: Duration) -> Result<(OrderId, Event), Park> {
@@ -140,14 +117,14 @@ fn notification_event(notification: &Notification) -> Result<(OrderId, Event), P
     Ok((order(id)?, event))
 }
 
-fn product(told: &proto::catalogue::ProductChanged) -> Result<Heard, Park> {
+fn product(told: &proto::catalogue::ProductChanged) -> Result<Input, Park> {
     let product = Product {
         name: told.name.as_str().into(),
         price: money(told.price.as_ref())?,
         available: told.available,
         version: told.version,
     };
-    Ok(Heard::Product { sku: sku(&told.sku)?, product })
+    Ok(Input::ProductChanged(sku(&told.sku)?, product))
 }
 
 fn shortage(missing: &WireShortage) -> Result<Shortage, Park> {
@@ -175,7 +152,7 @@ fn money(wire: Option<&proto::money::Money>) -> Result<Money, Park> {
 }
 
 /// The event that announces what was decided; `details` are the sealed ones of a card.
-pub fn said(order: &Order, announcement: Announcement, details: Option<&Sealed>) -> Wire {
+pub fn encode(order: &Order, announcement: Announcement, details: Option<&Sealed>) -> Wire {
     let (order_id, customer_id) = (order.id.to_string(), order.customer.to_string());
     let (revision, total) = (order.revision, Some(order.total.into()));
     match announcement {
@@ -245,11 +222,12 @@ fn reason(reason: Reason) -> CancelReason {
 
 /// What an order's history keeps of an event: nothing that the order itself knows, and nothing that
 /// only payment needs.
-pub fn kept(mut event: Wire) -> Vec<u8> {
-    let (order_id, customer_id) = ids(&mut event);
-    order_id.clear();
-    if let Some(customer_id) = customer_id {
-        customer_id.clear();
+pub fn encode_history(mut event: Wire) -> Vec<u8> {
+    if let Some((order_id, customer_id)) = order_and_customer(&mut event) {
+        order_id.clear();
+        if let Some(customer_id) = customer_id {
+            customer_id.clear();
+        }
     }
     match &mut event {
         Wire::Stock(Stock::StockReserved(it)) => it.terms = None,
@@ -264,9 +242,9 @@ pub fn kept(mut event: Wire) -> Vec<u8> {
 
 /// An event of `order`'s history as it was, but for what only payment needs. `None`: a later build
 /// has kept it.
-pub fn recalled(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
+pub fn decode_history(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
     let mut event = Wire::decode(topic, payload).ok().flatten()?;
-    let (order_id, customer_id) = ids(&mut event);
+    let (order_id, customer_id) = order_and_customer(&mut event)?;
     *order_id = order.id.to_string();
     if let Some(customer_id) = customer_id {
         *customer_id = order.customer.to_string();
@@ -278,9 +256,9 @@ pub fn recalled(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
     Some(event)
 }
 
-/// Where an event names its order and its customer.
-fn ids(event: &mut Wire) -> (&mut String, Option<&mut String>) {
-    match event {
+/// Where an event names its order and its customer; `None` for one about a product.
+fn order_and_customer(event: &mut Wire) -> Option<(&mut String, Option<&mut String>)> {
+    Some(match event {
         Wire::Orders(event) => match event {
             Said::OrderPlaced(it) => (&mut it.order_id, Some(&mut it.customer_id)),
             Said::OrderAwaitingPayment(it) => (&mut it.order_id, Some(&mut it.customer_id)),
@@ -306,7 +284,6 @@ fn ids(event: &mut Wire) -> (&mut String, Option<&mut String>) {
             Notification::NotificationSent(it) => (&mut it.order_id, None),
             Notification::NotificationFailed(it) => (&mut it.order_id, None),
         },
-        // Not about an order: its key is the SKU, and no history keeps it.
-        Wire::Catalogue(Catalogue::ProductChanged(it)) => (&mut it.sku, None),
-    }
+        Wire::Catalogue(Catalogue::ProductChanged(_)) => return None,
+    })
 }

@@ -1,75 +1,81 @@
-//! What one batch touches: orders and their history, deadlines, and the products that orders are
-//! checked against.
+//! All rows that one batch touches: what they were when they were locked, and what they have become
+//! since.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use mailbox::{OutboxEvent, DecisionContext};
+use mailbox::{DecisionContext, HeldRow, OutboxEvent, Tracked};
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     domain::{Announcement, Catalogue, Decision, Order, Product},
+    input::{Fact, Input},
     metrics::OrderEnd,
-    store::{self, Deadline, Heard, HistoryRow, Root},
     wire,
 };
 
+/// An order with what only the shell needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    pub order: Order,
+    pub trace_id: Option<[u8; 16]>,
+    pub heard: LastVersions,
+    /// How many rows its history has.
+    pub events: i32,
+}
+
+/// The last version heard of each source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastVersions {
+    pub stock: i64,
+    pub payments: i64,
+    pub notifications: i64,
+}
+
+/// One row of an order's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    pub order_id: Uuid,
+    pub seq: i32,
+    pub event_id: Uuid,
+    pub event_type: i16,
+    pub version: i64,
+    pub at: OffsetDateTime,
+    pub payload: Vec<u8>,
+}
+
 /// The rows of one batch.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct World {
-    entries: HashMap<OrderId, Entry>,
+    pub orders: BTreeMap<OrderId, Tracked<Root>>,
     /// What is known of the products that are ordered.
     pub catalogue: Catalogue,
-    /// What was told in this batch: the highest version of each.
-    told: Catalogue,
+    /// What was learnt in this batch: the highest version of each.
+    pub learnt: Catalogue,
     /// Orders that another session holds.
     pub held: Vec<OrderId>,
     /// Sorted when saved.
-    history: Vec<HistoryRow>,
-    placed: u64,
-    endings: Vec<(OrderEnd, time::Duration)>,
-}
-
-/// An order in a batch.
-struct Entry {
-    stored: Root,
-    /// Not in the database yet.
-    is_new: bool,
-    is_changed: bool,
-    /// Its deadline as it is in the database.
-    deadline: Option<OffsetDateTime>,
-}
-
-/// Something heard about an order, as its history keeps it.
-pub struct News<'a> {
-    pub event_id: Uuid,
-    pub version: i64,
-    pub event: &'a Wire,
+    pub history: Vec<HistoryRow>,
+    /// How many orders were placed, and which ended, after how long.
+    pub placed: u64,
+    pub ends: Vec<(OrderEnd, time::Duration)>,
 }
 
 impl World {
-    pub fn new(orders: Vec<Root>, catalogue: Catalogue) -> Self {
-        let entry = |stored: Root| {
-            let deadline = stored.order.deadline();
-            (stored.order.id, Entry { stored, is_new: false, is_changed: false, deadline })
-        };
-        let entries = orders.into_iter().map(entry).collect();
-        Self { entries, catalogue, ..Self::default() }
-    }
-
     pub fn order(&self, id: OrderId) -> Option<&Order> {
-        self.entries.get(&id).map(|entry| &entry.stored.order)
+        self.orders.get(&id).map(|row| &row.now.order)
     }
 
-    pub fn heard(&mut self, id: OrderId) -> Option<&mut Heard> {
-        self.entries.get_mut(&id).map(|entry| &mut entry.stored.heard)
+    /// The row for which `input` has to wait.
+    pub fn held(&self, input: &Input) -> Option<HeldRow> {
+        let order = input.order().filter(|order| self.held.contains(order))?;
+        Some(HeldRow::new("order", order.to_string()))
     }
 
     /// Takes in a product as it was told, unless a higher version is known.
-    pub fn tell(&mut self, sku: &Sku, product: &Product) {
-        for known in [&mut self.told, &mut self.catalogue] {
+    pub fn learn(&mut self, sku: &Sku, product: &Product) {
+        for known in [&mut self.learnt, &mut self.catalogue] {
             let newer = known.get(sku).is_none_or(|before| before.version < product.version);
             if newer {
                 known.insert(sku.clone(), product.clone());
@@ -85,29 +91,21 @@ impl World {
         trace_id: Option<[u8; 16]>,
         context: &DecisionContext,
     ) -> Vec<OutboxEvent> {
-        let (id, heard) = (decision.order.id, Heard::default());
-        let stored = Root { order: decision.order, trace_id, heard, events: 0 };
-        self.entries.insert(id, Entry { stored, is_new: true, is_changed: false, deadline: None });
+        let (id, heard) = (decision.order.id, LastVersions::default());
+        let root = Root { order: decision.order, trace_id, heard, events: 0 };
+        self.orders.insert(id, Tracked::new(root));
         self.placed += 1;
         self.announce(id, decision.announce, details, context)
-    }
-
-    /// Writes down what an order heard.
-    pub fn note(&mut self, id: OrderId, news: &News<'_>, at: OffsetDateTime) {
-        let kept = wire::kept(news.event.clone());
-        let event_type = news.event.event_type().number;
-        self.keep(id, (news.event_id, event_type, news.version), at, kept);
     }
 
     /// Puts an order's next state in its place, and says what is to be said.
     pub fn apply(&mut self, decision: Decision, context: &DecisionContext) -> Vec<OutboxEvent> {
         let id = decision.order.id;
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.is_changed = true;
-            if let Some(ending) = ending(&entry.stored.order, &decision) {
-                self.endings.push((ending, context.now - decision.order.placed_at));
+        if let Some(row) = self.orders.get_mut(&id) {
+            if let Some(end) = end(&row.now.order, &decision) {
+                self.ends.push((end, context.now - decision.order.placed_at));
             }
-            entry.stored.order = decision.order;
+            row.now.order = decision.order;
         }
         self.announce(id, decision.announce, None, context)
     }
@@ -122,84 +120,46 @@ impl World {
         let Some((announcement, order)) = announcement.zip(self.order(id)) else {
             return Vec::new();
         };
-        let (version, event) = (order.version, wire::said(order, announcement, details));
-        let announced = service::announce(context, id.key(), version, event.clone());
-        let ids = (announced.event_id, announced.event_type, version);
-        self.keep(id, ids, context.now, wire::kept(event));
+        let (version, event) = (order.version, wire::encode(order, announcement, details));
+        let announced = service_kit::announce(context, id.key(), version, event.clone());
+        self.add_history(id, announced.event_id, version, event, context.now);
         vec![announced]
     }
 
-    /// Adds a row to an order's history; `ids` are the event's id, type and version.
-    fn keep(&mut self, id: OrderId, ids: (Uuid, i16, i64), at: OffsetDateTime, payload: Vec<u8>) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        entry.stored.events += 1;
-        let (event_id, event_type, version) = ids;
-        let (order_id, seq) = (id.uuid(), entry.stored.events);
-        self.history.push(HistoryRow { order_id, seq, event_id, event_type, version, at, payload });
+    /// Writes down what was heard about an order.
+    pub fn record(&mut self, fact: &Fact, at: OffsetDateTime) {
+        self.add_history(fact.order, fact.event_id, fact.version, fact.wire.clone(), at);
+    }
+
+    fn add_history(
+        &mut self,
+        id: OrderId,
+        event_id: Uuid,
+        version: i64,
+        event: Wire,
+        at: OffsetDateTime,
+    ) {
+        let Some(row) = self.orders.get_mut(&id) else { return };
+        row.now.events += 1;
+        self.history.push(HistoryRow {
+            order_id: id.uuid(),
+            seq: row.now.events,
+            event_id,
+            event_type: event.event_type().number,
+            version,
+            at,
+            payload: wire::encode_history(event),
+        });
     }
 
     /// Orders that somebody may wait for.
     pub fn changed(&self) -> impl Iterator<Item = OrderId> {
-        self.entries.iter().filter(|(_, entry)| entry.is_changed).map(|(id, _)| *id)
-    }
-
-    pub fn placed(&self) -> u64 {
-        self.placed
-    }
-
-    pub fn endings(&self) -> &[(OrderEnd, time::Duration)] {
-        &self.endings
-    }
-
-    /// Writes all that changed, in the order of locks.
-    pub async fn save(&self, db: &mut PgConnection) -> sqlx::Result<()> {
-        let sorted: BTreeMap<_, _> = self.entries.iter().collect();
-        let new: Vec<_> = sorted.values().filter(|e| e.is_new).map(|e| &e.stored).collect();
-        if !new.is_empty() {
-            store::insert(db, &new).await?;
-        }
-        let changed: Vec<_> = sorted.values().filter(|e| e.is_changed).map(|e| &e.stored).collect();
-        if !changed.is_empty() {
-            store::update(db, &changed).await?;
-        }
-        if !self.told.is_empty() {
-            store::learn(db, &self.told).await?;
-        }
-        if !self.history.is_empty() {
-            let mut rows: Vec<&HistoryRow> = self.history.iter().collect();
-            rows.sort_by_key(|row| (row.order_id, row.seq));
-            store::append_history(db, &rows).await?;
-        }
-        self.save_deadlines(db, sorted.into_values()).await
-    }
-
-    async fn save_deadlines(
-        &self,
-        db: &mut PgConnection,
-        entries: impl Iterator<Item = &Entry>,
-    ) -> sqlx::Result<()> {
-        let (mut over, mut new) = (Vec::new(), Vec::new());
-        for Entry { stored: Root { order, .. }, deadline: before, .. } in entries {
-            let (before, now, order_id) = (*before, order.deadline(), order.id.uuid());
-            if before != now {
-                over.extend(before.map(|due_at| Deadline { due_at, order_id }));
-                new.extend(now.map(|due_at| Deadline { due_at, order_id }));
-            }
-        }
-        if !over.is_empty() {
-            over.sort_unstable();
-            store::remove_deadlines(db, &over).await?;
-        }
-        if !new.is_empty() {
-            new.sort_unstable();
-            store::add_deadlines(db, &new).await?;
-        }
-        Ok(())
+        self.orders.iter().filter(|(_, row)| row.is_changed()).map(|(id, _)| *id)
     }
 }
 
 /// How the order ended by this decision, if it did so for the first time.
-fn ending(before: &Order, decision: &Decision) -> Option<OrderEnd> {
+fn end(before: &Order, decision: &Decision) -> Option<OrderEnd> {
     match decision.announce? {
         Announcement::Placed | Announcement::AwaitingPayment => None,
         Announcement::Confirmed => Some(OrderEnd::Confirmed),

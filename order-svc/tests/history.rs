@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mailbox::testing::{Fixture, message};
 use order_svc::{
     domain::{Cancellation, Conclusion, HistoryEvent, Line, Method, Order, Reason, fold},
-    reactions::Input,
-    store::{self, HistoryRow},
-    wire::{self, Heard},
+    input::Input,
+    store, wire,
+    world::HistoryRow,
 };
 use proto::{
     Event, EventType, Money, OrderId, Sku, orders,
@@ -92,7 +92,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
 /// What a row says of the order; `None` for the first, which is the order.
 fn read(order: &Order, row: &HistoryRow) -> Option<HistoryEvent> {
     let EventType { topic, .. } = *EventType::numbered(row.event_type).unwrap();
-    let event = wire::recalled(order, topic, &row.payload).unwrap();
+    let event = wire::decode_history(order, topic, &row.payload).unwrap();
     let conclusion = match &event {
         Event::Orders(Said::OrderPlaced(_)) => return None,
         Event::Orders(Said::OrderAwaitingPayment(_)) => Conclusion::AwaitingPayment,
@@ -101,10 +101,11 @@ fn read(order: &Order, row: &HistoryRow) -> Option<HistoryEvent> {
         _ => {
             let (key, name) = (order.id.to_string(), event.event_type().full_name());
             let message = message(topic, &key, &name, row.version, event.encode());
-            let Heard::Order(about) = wire::read(&message, Duration::ZERO).unwrap().unwrap() else {
+            let Input::Heard(fact) = wire::decode(&message, Duration::ZERO).unwrap().unwrap()
+            else {
                 unreachable!("{name} is about an order")
             };
-            return Some(HistoryEvent::Heard(about.event));
+            return Some(HistoryEvent::Heard(fact.event));
         }
     };
     Some(HistoryEvent::Said(conclusion))
@@ -119,7 +120,7 @@ fn cancellation(said: &orders::OrderCancelled, at: OffsetDateTime) -> Cancellati
 
 /// The order as it was placed, of which only id and customer are not in the first row.
 fn placed(order: &Order, row: &HistoryRow) -> Order {
-    let event = wire::recalled(order, proto::topic::ORDERS, &row.payload).unwrap();
+    let event = wire::decode_history(order, proto::topic::ORDERS, &row.payload).unwrap();
     let Event::Orders(Said::OrderPlaced(it)) = event else {
         unreachable!("it begins with what was placed")
     };
@@ -168,7 +169,7 @@ async fn an_order_is_the_fold_of_the_rows_of_its_history() {
             }
 
             let order = shop.order(id).await.order;
-            let rows = store::history(shop.db().await, id, 0, 50).await.unwrap();
+            let rows = store::order_events::of_order(shop.db().await, id, 0, 50).await.unwrap();
             let start = placed(&order, &rows[0]);
             let history = rows.iter().filter_map(|row| Some((read(&order, row)?, row.at)));
             let folded = fold(&start, history);

@@ -13,7 +13,7 @@ use chassis::{Health, http::Edge};
 use mailbox::Mailbox;
 use order_svc::{
     domain::Method,
-    http::{Site, router},
+    http::{AppState, router},
     pressure::Pressure,
     reactions::Orders,
 };
@@ -46,10 +46,10 @@ pub(crate) struct TestResponse {
 pub(crate) async fn a_server() -> Server {
     let shop = a_shop().await;
     let url = shop.database.url();
-    let options = service::options(order_svc::NAME, &[topic::ORDERS], &url, "127.0.0.1:1");
+    let options = service_kit::options(order_svc::NAME, &[topic::ORDERS], &url, "127.0.0.1:1");
     let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor(&shop.waiters))).await.unwrap();
     let mut commands = JoinSet::new();
-    for (name, run) in loops {
+    for mailbox::Loop { name, run, .. } in loops {
         if name == "commands" {
             commands.spawn(run(CancellationToken::new()));
         }
@@ -58,7 +58,7 @@ pub(crate) async fn a_server() -> Server {
     let seal_key = SealKey::parse(SEAL_KEY).unwrap();
     let (waiters, pressure) = (shop.waiters.clone(), Pressure::default());
     let (seen, closes) = (mailbox.clone(), pressure.clone());
-    let router = router(Site { pool, mailbox: seen, waiters, pressure: closes, seal_key });
+    let router = router(AppState { pool, mailbox: seen, waiters, pressure: closes, seal_key });
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new("order-svc", started, CancellationToken::new()));
     Server { shop, mailbox, edge, router, commands, pressure }

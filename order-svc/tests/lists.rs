@@ -37,8 +37,8 @@ async fn orders_over_a_minute(server: &mut Server, count: i32) {
         stored.order.id = proto::OrderId::new(Uuid::new_v7(at));
         all.push(stored);
     }
-    let rows: Vec<_> = all.iter().collect();
-    store::insert(server.shop.db().await, &rows).await.unwrap();
+    let rows: Vec<_> = all.iter().map(|root| (&root.order.id, root)).collect();
+    store::orders::insert(server.shop.db().await, &rows).await.unwrap();
 }
 
 /// All items of a list, page by page, and how many pages there were.
@@ -121,8 +121,8 @@ async fn a_page_of_large_orders_ends_before_a_mebibyte() {
         stored.order.lines = vec![line.clone(); 100].into();
     }
     all.sort_by_key(|stored| stored.order.id);
-    let rows: Vec<_> = all.iter().collect();
-    store::insert(server.shop.db().await, &rows).await.unwrap();
+    let rows: Vec<_> = all.iter().map(|root| (&root.order.id, root)).collect();
+    store::orders::insert(server.shop.db().await, &rows).await.unwrap();
 
     let (mut found, mut cursor) = (0, String::new());
     loop {

@@ -20,11 +20,12 @@ use mailbox::{
     testing::{Fixture, message},
 };
 use order_svc::{
-    domain::{Method, Request, LineRequest},
+    domain::{LineRequest, Method, Request},
+    input::{CancelOrder, Input, PlaceOrder},
     metrics::Metrics,
-    reactions::{CancelOrder, Input, Orders, PlaceOrder},
-    store::{MIGRATOR, Root},
-    waiters::Waiters,
+    reactions::Orders,
+    store::MIGRATOR,
+    world::Root,
 };
 use proto::{
     Currency, CustomerId, Event, Money, OrderId, Sku, catalogue, money, orders, payments, stock,
@@ -40,7 +41,7 @@ const PAYMENT: &str = "01932c1e-7b5a-7c3d-8e4f-0123456789ac";
 struct Shop {
     database: TestDatabase,
     mailbox: Fixture<Orders>,
-    waiters: Waiters,
+    waiters: service_kit::Waiters,
     /// Versions said so far, by topic and key.
     versions: HashMap<(&'static str, String), i64>,
 }
@@ -48,7 +49,7 @@ struct Shop {
 async fn a_shop() -> Shop {
     let database = database().await;
     chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
-    let waiters = Waiters::default();
+    let waiters = service_kit::Waiters::default();
     let reactor = Arc::new(reactor(&waiters));
     let mailbox = Fixture::new(&database.url(), reactor, now);
     let mut shop = Shop { database, mailbox, waiters, versions: HashMap::new() };
@@ -56,7 +57,7 @@ async fn a_shop() -> Shop {
     shop
 }
 
-fn reactor(waiters: &Waiters) -> Orders {
+fn reactor(waiters: &service_kit::Waiters) -> Orders {
     Orders {
         pay_within: Duration::minutes(15),
         waiters: waiters.clone(),
@@ -210,7 +211,7 @@ impl Shop {
     }
 
     async fn order(&mut self, id: OrderId) -> Root {
-        order_svc::store::find(self.db().await, id).await.unwrap().unwrap()
+        order_svc::store::orders::find(self.db().await, id).await.unwrap().unwrap()
     }
 
     async fn status(&mut self, id: OrderId) -> &'static str {
@@ -268,7 +269,6 @@ fn asked(id: OrderId, method: Method) -> Input {
         request: Arc::new(request(id, method)),
         details,
         trace_id: Some([7; 16]),
-        is_last_look: true,
         names: ["sku"].into(),
         is_admitted: true,
     })

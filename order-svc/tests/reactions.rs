@@ -1,7 +1,7 @@
 //! Given rows, when a message or a wish, then rows and events.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
-use order_svc::{domain::Method, reactions::Input, store, wire};
+use order_svc::{domain::Method, input::Input, store, wire};
 use proto::{Event, orders::order_event, payments, stock, topic};
 
 use super::{Shop, a_shop, an_id, asked, dollars};
@@ -25,10 +25,10 @@ async fn an_order_is_placed_with_terms_for_payment_alone() {
     assert_eq!(terms.amount, placed.total);
     assert_eq!(terms.details.unwrap().ciphertext, vec![2; 24]);
 
-    let history = store::history(shop.db().await, order, 0, 10).await.unwrap();
+    let history = store::order_events::of_order(shop.db().await, order, 0, 10).await.unwrap();
     let stored = shop.order(order).await;
     let Some(Event::Orders(order_event::Event::OrderPlaced(kept))) =
-        wire::recalled(&stored.order, topic::ORDERS, &history[0].payload)
+        wire::decode_history(&stored.order, topic::ORDERS, &history[0].payload)
     else {
         panic!("the history has lost it")
     };
@@ -72,7 +72,7 @@ async fn the_whole_life_of_an_order_fits_into_one_batch() {
     let stored = shop.order(order).await;
     assert_eq!(stored.events, 8);
     assert_eq!((stored.heard.stock, stored.heard.payments, stored.heard.notifications), (2, 2, 1));
-    let history = store::history(shop.db().await, order, 0, 50).await.unwrap();
+    let history = store::order_events::of_order(shop.db().await, order, 0, 50).await.unwrap();
     let numbers: Vec<i32> = history.iter().map(|row| row.seq).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
     let saga = order_svc::domain::Saga::of(&stored.order);
@@ -192,7 +192,7 @@ async fn the_highest_version_of_a_product_wins() {
     shop.hear([old]).await;
     shop.hear([new]).await;
 
-    let known = store::products(shop.db().await, &["pot"]).await.unwrap();
+    let known = store::products_seen::find_all(shop.db().await, &["pot"]).await.unwrap();
     let product = known.values().next().unwrap();
     assert_eq!((product.version, product.available), (2, 2));
 }
@@ -279,7 +279,10 @@ async fn what_has_no_version_parks_and_changes_nothing() {
         .await
         .unwrap();
     assert_eq!(class, "no_envelope");
-    assert_eq!(store::history(shop.db().await, order, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(
+        store::order_events::of_order(shop.db().await, order, 0, 10).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]

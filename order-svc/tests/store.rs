@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use order_svc::{
     domain::{Catalogue, Event, Method, Product, cancel, decide, place},
-    store::{self, Deadline, Filter, Heard, HistoryRow, Root},
+    store::{self, lists::Filter, order_deadlines::Deadline},
+    world::{HistoryRow, LastVersions, Root},
 };
 use proto::{OrderId, PaymentId, Sku};
 use time::{Duration, OffsetDateTime};
@@ -16,7 +17,7 @@ pub(crate) fn an_order(method: Method) -> Root {
     let product = Product { name: "a mug".into(), price: usd("29.99"), available: 5, version: 1 };
     let catalogue = Catalogue::from([(Sku::parse("mug").unwrap(), product)]);
     let order = place(&request(an_id(), method), &catalogue, now()).unwrap().order;
-    Root { order, trace_id: Some([9; 16]), heard: Heard::default(), events: 1 }
+    Root { order, trace_id: Some([9; 16]), heard: LastVersions::default(), events: 1 }
 }
 
 #[tokio::test]
@@ -41,16 +42,16 @@ async fn an_order_is_read_as_it_was_written() {
     ];
     for path in paths {
         let mut stored = an_order(Method::Card);
-        store::insert(shop.db().await, &[&stored]).await.unwrap();
-        let fresh = store::find(shop.db().await, stored.order.id).await.unwrap().unwrap();
+        store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
+        let fresh = store::orders::find(shop.db().await, stored.order.id).await.unwrap().unwrap();
         assert_eq!(fresh, stored);
         for event in &path {
             stored.order = decide(&stored.order, event, at).order;
             stored.events += 1;
             stored.heard.stock += 1;
         }
-        store::update(shop.db().await, &[&stored]).await.unwrap();
-        let found = store::lock(shop.db().await, &[stored.order.id.uuid()]).await.unwrap();
+        store::orders::update(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
+        let found = store::orders::lock(shop.db().await, &[stored.order.id.uuid()]).await.unwrap();
         assert_eq!(found, [stored]);
     }
 }
@@ -61,15 +62,15 @@ async fn writing_fewer_rows_than_asked_is_an_error() {
     let nobody = an_order(Method::Wallet);
     let deadline = Deadline { due_at: now(), order_id: an_id().uuid() };
 
-    assert!(store::update(shop.db().await, &[&nobody]).await.is_err());
-    assert!(store::remove_deadlines(shop.db().await, &[deadline]).await.is_err());
+    assert!(store::orders::update(shop.db().await, &[(&nobody.order.id, &nobody)]).await.is_err());
+    assert!(store::order_deadlines::remove(shop.db().await, &[deadline]).await.is_err());
 }
 
 #[tokio::test]
 async fn the_schema_defends_what_the_rules_say() {
     let mut shop = a_shop().await;
     let stored = an_order(Method::Card);
-    store::insert(shop.db().await, &[&stored]).await.unwrap();
+    store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
     for (wrong, constraint) in [
         ("status = 'lost'", "orders_status_known"),
         ("confirmed_at = now()", "orders_confirmed_has_both"),
@@ -85,7 +86,8 @@ async fn the_schema_defends_what_the_rules_say() {
         let error = sqlx::raw_sql(text).execute(shop.db().await).await.unwrap_err();
         assert_eq!(error.as_database_error().unwrap().constraint(), Some(constraint), "{wrong}");
     }
-    let again = store::insert(shop.db().await, &[&stored]).await.unwrap_err();
+    let again =
+        store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap_err();
     assert_eq!(again.as_database_error().unwrap().constraint(), Some("orders_pkey"));
 }
 
@@ -103,12 +105,12 @@ async fn history_is_read_in_order_and_in_pages() {
         payload: vec![1],
     };
     let rows: Vec<HistoryRow> = (1..=5).map(row).collect();
-    store::append_history(shop.db().await, &rows.iter().collect::<Vec<_>>()).await.unwrap();
+    store::order_events::append(shop.db().await, &rows.iter().collect::<Vec<_>>()).await.unwrap();
 
-    let page = store::history(shop.db().await, id, 2, 2).await.unwrap();
+    let page = store::order_events::of_order(shop.db().await, id, 2, 2).await.unwrap();
 
     assert_eq!(page, rows[2..4]);
-    let again = store::append_history(shop.db().await, &[&rows[0]]).await;
+    let again = store::order_events::append(shop.db().await, &[&rows[0]]).await;
     assert!(again.is_err(), "a row is written once");
 }
 
@@ -120,16 +122,16 @@ async fn deadlines_are_found_when_due_and_the_oldest_first() {
         |seconds| Deadline { due_at: at + Duration::seconds(seconds), order_id: an_id().uuid() };
     let mut all = [deadline(-5), deadline(-60), deadline(60)];
     all.sort_unstable();
-    store::add_deadlines(shop.db().await, &all).await.unwrap();
+    store::order_deadlines::add(shop.db().await, &all).await.unwrap();
 
-    assert_eq!(store::due_deadlines(shop.db().await, at, 10).await.unwrap(), all[..2]);
-    assert_eq!(store::due_deadlines(shop.db().await, at, 1).await.unwrap(), all[..1]);
-    store::remove_deadlines(shop.db().await, &all[..2]).await.unwrap();
-    assert_eq!(store::due_deadlines(shop.db().await, at, 10).await.unwrap(), []);
+    assert_eq!(store::order_deadlines::due(shop.db().await, at, 10).await.unwrap(), all[..2]);
+    assert_eq!(store::order_deadlines::due(shop.db().await, at, 1).await.unwrap(), all[..1]);
+    store::order_deadlines::remove(shop.db().await, &all[..2]).await.unwrap();
+    assert_eq!(store::order_deadlines::due(shop.db().await, at, 10).await.unwrap(), []);
 }
 
 async fn ids(shop: &mut Shop, filter: &Filter) -> Vec<OrderId> {
-    let (found, _) = store::list_ids(shop.db().await, filter).await.unwrap();
+    let (found, _) = store::lists::ids(shop.db().await, filter).await.unwrap();
     found.into_iter().map(OrderId::new).collect()
 }
 
@@ -157,7 +159,7 @@ async fn lists_are_filtered_and_newest_first() {
     let to = Filter { to: shop.order(middle).await.order.placed_at, ..all.clone() };
 
     assert_eq!(ids(&mut shop, &all).await, [new, middle, old]);
-    assert_eq!(store::list_ids(shop.db().await, &one).await.unwrap().1, Some(new.uuid()));
+    assert_eq!(store::lists::ids(shop.db().await, &one).await.unwrap().1, Some(new.uuid()));
     assert_eq!(ids(&mut shop, &of_customer).await, [new, middle, old]);
     assert_eq!(ids(&mut shop, &nobodys).await, []);
     assert_eq!(ids(&mut shop, &pending).await, [new, old]);
@@ -180,11 +182,11 @@ async fn what_waits_is_counted() {
 async fn a_cancelled_order_keeps_who_and_why() {
     let mut shop = a_shop().await;
     let mut stored = an_order(Method::Wallet);
-    store::insert(shop.db().await, &[&stored]).await.unwrap();
+    store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
     stored.order = cancel(&stored.order, "anonymous".into(), "no longer".into(), now()).order;
     stored.events += 1;
-    store::update(shop.db().await, &[&stored]).await.unwrap();
+    store::orders::update(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
 
-    let found = store::find(shop.db().await, stored.order.id).await.unwrap().unwrap();
+    let found = store::orders::find(shop.db().await, stored.order.id).await.unwrap().unwrap();
     assert_eq!(found.order.cancellation, stored.order.cancellation);
 }

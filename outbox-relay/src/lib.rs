@@ -24,16 +24,16 @@ mod lane;
 mod leader;
 mod metrics;
 mod poll;
-mod progress;
 mod producer;
+mod progress;
+mod publish;
 mod replay;
 mod retire;
-mod publish;
+mod scan;
 mod status;
 mod topics;
 mod traffic;
 mod wake;
-mod scan;
 
 use std::sync::Arc;
 

@@ -20,12 +20,12 @@ use crate::{
     leader::{Cursor, Leader},
     metrics::Meters,
     poll::{self, Row},
-    progress::{Progress, OutgoingBatch, micros},
     producer::{Producer, Way},
+    progress::{OutgoingBatch, Progress, micros},
     retire,
+    scan::{self, Scan},
     status::{State, Status},
     wake::WakeUps,
-    scan::{self, Scan},
 };
 
 /// A poll that finds more than this is followed by the next one at once; more than a pace collects.
@@ -100,7 +100,10 @@ impl PublishLoop<'_> {
         halt
     }
 
-    async fn publish(&mut self, now: &mut Progress) -> Result<std::convert::Infallible, StopReason> {
+    async fn publish(
+        &mut self,
+        now: &mut Progress,
+    ) -> Result<std::convert::Infallible, StopReason> {
         if let Some((to, after)) = now.read.scan.clone() {
             self.scan(now, to, after).await?;
         }
@@ -158,7 +161,12 @@ impl PublishLoop<'_> {
     }
 
     /// Publishes the difference between the read cursor and `to` in windows, after a position.
-    async fn scan(&mut self, now: &mut Progress, to: Arc<str>, after: i64) -> Result<(), StopReason> {
+    async fn scan(
+        &mut self,
+        now: &mut Progress,
+        to: Arc<str>,
+        after: i64,
+    ) -> Result<(), StopReason> {
         self.meters.scans.increment(1);
         self.wait(now, Until::Acknowledged).await?;
         self.producer
@@ -171,7 +179,8 @@ impl PublishLoop<'_> {
             if !scan::look_ahead(session, &now.scan, &mut scan).await? {
                 break;
             }
-            let mut sending = OutgoingBatch::new(Way::Scan, self.producer, &self.envelope, &now.done);
+            let mut sending =
+                OutgoingBatch::new(Way::Scan, self.producer, &self.envelope, &now.done);
             let each = |row: &Row<'_>| sending.send(row);
             let is_full = match scan::window_of(session, &now.scan, &scan, each).await {
                 Ok(is_full) => is_full,

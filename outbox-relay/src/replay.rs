@@ -24,12 +24,12 @@ use crate::{
     lane::StopReason,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
-    progress::OutgoingBatch,
     producer::{End, Producer, Way},
+    progress::OutgoingBatch,
+    scan,
     status::{State, Status},
     topics::Topics,
     traffic::Traffic,
-    scan,
 };
 
 /// How often is looked for a replay, and for topics that were made anew.

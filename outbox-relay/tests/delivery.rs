@@ -16,8 +16,11 @@ async fn after_a_failed_delivery_what_it_refused_comes_again_and_no_more() {
     let database = testing::database().await;
     prepare(&database.url(), "refused").await;
     let databases = [("refused", &*database.url())];
-    let relay =
-        RunningRelay::start(&options(&kafka.bootstrap_servers(), &databases, &["--tick-every", "1h"]));
+    let relay = RunningRelay::start(&options(
+        &kafka.bootstrap_servers(),
+        &databases,
+        &["--tick-every", "1h"],
+    ));
     let mut session = PgConnection::connect(&database.url()).await.unwrap();
     let mut reader = Reader::new(&kafka.bootstrap_servers(), &["refused"], 1);
     for version in 1..=100 {

@@ -129,7 +129,8 @@ async fn one_relay_serves_several_databases() {
     let other = backends::testing::database().await;
     prepare(&other.url(), &stage.topic).await;
     let databases = [("one", &*stage.url()), ("other", &*other.url())];
-    let relay = crate::stage::RunningRelay::start(&crate::stage::options(&stage.kafka, &databases, &[]));
+    let relay =
+        crate::stage::RunningRelay::start(&crate::stage::options(&stage.kafka, &databases, &[]));
 
     say(&mut stage.session().await, "one", 1).await;
     say(&mut sqlx::PgConnection::connect(&other.url()).await.unwrap(), "other", 1).await;

@@ -28,10 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{ChargeOutcome, DeclineCode, Event, Operation},
+    input::Input,
     metrics,
     provider::{Provider, ProviderError},
-    reactions::{Input, Payments},
-    store::{self, CallRow, UnansweredCalls},
+    reactions::Payments,
+    store::{self, provider_calls::UnansweredCalls},
+    world::CallRow,
 };
 
 /// Calls that wait for an answer at once: slow ones must not hold up the others.
@@ -130,7 +132,7 @@ impl<P: Provider> Caller<P> {
         let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leased = async {
             let mut db = self.pool.acquire().await?;
-            store::lease_calls(&mut db, lease, room).await
+            store::provider_calls::lease(&mut db, lease, room).await
         };
         leased.await.unwrap_or_else(|error: sqlx::Error| {
             tracing::warn!(%error, "could not look for calls left behind");
@@ -167,7 +169,7 @@ impl<P: Provider> Caller<P> {
             tracing::info!("the provider answers {kind}s again");
         }
         let input = Input::Answered { order, event, attempts: row.attempts, trace: row.trace };
-        let command = Command { input, key: None, trace: row.trace };
+        let command = Command { trace: row.trace, ..Command::new(input) };
         // Not recorded in time: the provider tells it again when the lease has run out.
         if let Err(error) = self.mailbox.submit(command).await {
             tracing::warn!(%error, order.id = %order, "a provider's answer is not recorded yet");
@@ -201,7 +203,7 @@ impl<P: Provider> Caller<P> {
     async fn postpone(&self, row: &CallRow) {
         let postponed = async {
             let mut db = self.pool.acquire().await?;
-            store::postpone_call(&mut db, row, pause(row.attempts)).await
+            store::provider_calls::postpone(&mut db, row, pause(row.attempts)).await
         };
         if let Err(error) = postponed.await {
             let error: sqlx::Error = error;
@@ -217,8 +219,9 @@ pub fn watch(health: &Health, pool: &PgPool) {
         let pool = asked.clone();
         async move {
             let mut db = pool.acquire().await.map_err(|error| error.to_string())?;
-            let unanswered = store::unanswered_calls(&mut db).await;
-            let UnansweredCalls { calls, seconds } = unanswered.map_err(|error| error.to_string())?;
+            let unanswered = store::provider_calls::unanswered(&mut db).await;
+            let UnansweredCalls { calls, seconds } =
+                unanswered.map_err(|error| error.to_string())?;
             if seconds < UNANSWERED_SECONDS {
                 return Ok(());
             }
@@ -230,7 +233,7 @@ pub fn watch(health: &Health, pool: &PgPool) {
         let pool = refused.clone();
         async move {
             let mut db = pool.acquire().await.map_err(|error| error.to_string())?;
-            let refused = store::refunds_refused(&mut db).await;
+            let refused = store::payments::refunds_refused(&mut db).await;
             match refused.map_err(|error| error.to_string())? {
                 None => Ok(()),
                 Some((count, order)) => Err(format!(

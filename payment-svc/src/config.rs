@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::{ProcessConfig, Secret, Settings, config::duration};
-use proto::SealKey;
+use chassis::{ProcessConfig, Settings, config::duration};
+use service_kit::{Backing, SealSettings};
 
 /// Takes and returns money, once.
 #[derive(Clone, clap::Parser)]
@@ -11,16 +11,10 @@ use proto::SealKey;
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
-    /// PostgreSQL, as postgres://user:password@host:port/database
-    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret<String>,
-    /// Kafka's bootstrap servers, as host:port,…
-    #[arg(long, env = "SHOP_KAFKA")]
-    pub kafka: String,
-    /// What payment details are sealed with: 32 bytes in base64 [also as a file:
-    /// `SHOP_SEAL_KEY_FILE`]
-    #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
-    pub seal_key: Secret<SealKey>,
+    #[command(flatten)]
+    pub backing: Backing,
+    #[command(flatten)]
+    pub seal: SealSettings,
     /// The payment service provider: where the simulator listens
     #[arg(long, env = "SHOP_SIMULATOR_URL", default_value = "http://127.0.0.1:8040")]
     pub simulator_url: String,
@@ -63,8 +57,4 @@ impl Config {
     pub fn longest_call(&self) -> Duration {
         self.provider_timeout * 2
     }
-}
-
-fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
-    SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
 }

@@ -5,52 +5,39 @@
 
 use std::time::Duration;
 
-use mailbox::{Command, Mailbox};
+use mailbox::Mailbox;
+use service_kit::SWEEP_MAX;
 use sqlx::PgPool;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Request,
-    reactions::{Input, Payments},
+    input::{Input, Request},
+    reactions::Payments,
     store,
 };
 
 /// Long enough for any order to be placed and paid.
 const HOLD_MAX: Duration = Duration::from_hours(24);
 /// A minute more or less is nothing to a day.
-const SWEEP_EVERY: Duration = Duration::from_mins(1);
-/// Holds in one round: more wait for the next.
-const ROUND_MAX: i64 = 100;
+const EVERY: Duration = Duration::from_mins(1);
 
-/// Sweeps until `stop`.
-pub async fn run(
-    mailbox: Mailbox<Payments>,
+/// Looks for holds that are over until it is asked to stop.
+pub async fn sweep(
     pool: PgPool,
+    mailbox: Mailbox<Payments>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut sweep = interval(SWEEP_EVERY);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = sweep.tick() => {}
-        }
-        if let Err(error) = expire(&mailbox, &pool).await {
-            tracing::warn!(%error, "could not look for holds that are over");
-        }
-    }
+    let look = || expire(&mailbox, &pool);
+    service_kit::sweep("holds that are over", EVERY, stop, look).await
 }
 
-/// One round: asks for each overdue hold to be given back, which is decided under its locks.
-pub async fn expire(mailbox: &Mailbox<Payments>, pool: &PgPool) -> sqlx::Result<()> {
+/// One look: asks for each overdue hold to be given back, which is decided under its locks. Whether
+/// there may be more.
+pub async fn expire(mailbox: &Mailbox<Payments>, pool: &PgPool) -> anyhow::Result<bool> {
     let mut db = pool.acquire().await?;
-    let overdue = store::overdue_holds(&mut db, store::milliseconds(HOLD_MAX), ROUND_MAX).await?;
-    for (customer, order) in overdue {
-        let input = Input::Asked(Request::ExpireHold { customer, order }, None);
-        if let Err(error) = mailbox.submit(Command::new(input)).await {
-            tracing::warn!(%error, order.id = %order, "an overdue hold waits for the next round");
-        }
-    }
-    Ok(())
+    let age = store::milliseconds(HOLD_MAX);
+    let overdue = store::holds::overdue(&mut db, age, SWEEP_MAX).await?;
+    drop(db);
+    let expire = |(customer, order)| Input::Request(Request::ExpireHold { customer, order }, None);
+    Ok(service_kit::decide_all(mailbox, overdue.into_iter().map(expire).collect()).await)
 }

@@ -6,28 +6,25 @@ mod payments;
 
 use axum::{
     Router,
-    response::Response,
     routing::{get, post},
 };
-use chassis::Problem;
 use mailbox::Mailbox;
+use service_kit::Waiters;
 use sqlx::PgPool;
 
-use crate::{outcomes::Outcomes, reactions::Payments};
+use crate::reactions::Payments;
 
 /// What handlers share.
 #[derive(Clone)]
-pub struct Site {
+pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Payments>,
-    pub outcomes: Outcomes,
+    pub waiters: Waiters,
 }
 
-type Answered = Result<Response, Problem>;
-
 /// All routes of this service.
-pub fn router(site: Site) -> Router {
-    let operators = service::operators(&site.mailbox, crate::NAME);
+pub fn router(app: AppState) -> Router {
+    let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/payments", get(payments::of_order).post(payments::pay))
         .route("/v1/payments/{id}", get(payments::show))
@@ -38,6 +35,6 @@ pub fn router(site: Site) -> Router {
         .route("/v1/accounts/{customer}/hold", post(accounts::hold))
         .route("/v1/accounts/{customer}/release", post(accounts::release))
         .route("/v1/accounts/{customer}/entries", get(accounts::entries))
-        .with_state(site)
+        .with_state(app)
         .merge(operators)
 }

@@ -7,67 +7,60 @@
 //! Keeps  An order's money is captured at most once, and a cancelled order's is given back once.
 //! ```
 
+pub mod apply;
 pub mod charges;
 pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod holds;
 pub mod http;
-pub mod outcomes;
+pub mod input;
 pub mod provider;
 pub mod reactions;
+pub mod refusals;
 pub mod store;
+pub mod views;
 pub mod wire;
+pub mod world;
 
 mod cards;
 mod metrics;
-mod views;
 
-use std::sync::Arc;
-
-use chassis::{Chassis, database};
-use mailbox::{Mailbox, Options};
+use chassis::Chassis;
 use proto::topic;
+use service_kit::{Service, Waiters};
 use tokio::sync::mpsc;
 
 use crate::{
     charges::{Charges, Limits},
     config::Config,
-    outcomes::Outcomes,
+    http::AppState,
     provider::Simulator,
     reactions::Payments,
 };
 
 /// Its name: consumer group, health, metrics.
 pub const NAME: &str = "payment-svc";
-/// Connections for looks; batches have their own.
-const POOL_MAX: u32 = 8;
 /// Calls that wait to be made; a burst beyond it is left to the sweep.
 const CALLS_WAITING_MAX: usize = 4_096;
 
 /// Starts what this service does, and waits for the end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
-    let url = config.database_url.expose();
-    database::migrate(url, &store::MIGRATOR).await?;
-    database::watch(&chassis.health, url)?;
-    let pool = database::connect_pool(url, POOL_MAX).await?;
     metrics::describe();
-
-    let outcomes = Outcomes::default();
+    let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;
+    let waiters = Waiters::default();
     let (begun, calls) = mpsc::channel(CALLS_WAITING_MAX);
-    let reactor = Arc::new(Payments {
-        seal_key: config.seal_key.expose().clone(),
+    let reactor = Payments {
+        seal_key: config.seal.seal_key.expose().clone(),
         lease: config.call_lease,
         begun,
-        outcomes: outcomes.clone(),
-    });
-    let options = Options {
-        instance: config.chassis.instance(),
-        ..service::options(NAME, &[topic::PAYMENTS], url, &config.kafka)
+        waiters: waiters.clone(),
     };
-    let (mailbox, loops) = Mailbox::open(options, reactor).await?;
-    service::spawn(&mut chassis, &mailbox, loops);
-    let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;
+    let service =
+        Service { name: NAME, says: &[topic::PAYMENTS], migrator: &store::MIGRATOR, weekly: &[] };
+    let (pool, mailbox) =
+        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
+            .await?;
     let limits = Limits {
         lease: config.call_lease,
         longest: config.longest_call(),
@@ -75,9 +68,11 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     };
     let charges = Charges::new(provider, mailbox.clone(), pool.clone(), calls, limits);
     chassis.tasks.spawn("charges", |stop| charges.run(stop));
-    let (expiring, overdue) = (mailbox.clone(), pool.clone());
-    chassis.tasks.spawn("holds", |stop| holds::run(expiring, overdue, stop));
+    chassis.tasks.spawn("holds", {
+        let (pool, mailbox) = (pool.clone(), mailbox.clone());
+        |stop| holds::sweep(pool, mailbox, stop)
+    });
     charges::watch(&chassis.health, &pool);
-    chassis.serve(http::router(http::Site { pool, mailbox, outcomes })).await?;
+    chassis.serve(http::router(AppState { pool, mailbox, waiters })).await?;
     chassis.wait().await
 }

@@ -7,7 +7,7 @@ use proto::limits;
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::domain::{Call, ChargeOutcome, DeclineCode, CardDisplay};
+use crate::domain::{Call, CardDisplay, ChargeOutcome, DeclineCode};
 
 /// Why the provider did not do, or did not say, what it was asked for.
 #[derive(Debug, thiserror::Error)]

@@ -2,17 +2,18 @@
 
 use chassis::{Code, Problem, clock};
 use mailbox::Answer;
-use proto::{CustomerId, Money, MoneyError, OrderId};
+use proto::{CustomerId, Money, OrderId};
 use serde::Serialize;
 use serde_json::json;
-use service::told;
+use service_kit::json_answer;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     cards,
-    domain::{DeclineCode, CardDisplay, Instrument, Method, Refusal, Phase, payment_id},
-    store::{AccountRow, Root, LedgerLine},
+    domain::{CardDisplay, DeclineCode, Instrument, Method, Phase, Refusal, payment_id},
+    store::ledger_entries::LedgerLine,
+    world::{AccountRow, Root},
 };
 
 /// The provider of every card payment, as it is told.
@@ -108,9 +109,9 @@ pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
     let root = &root.at_outcome();
     let place = || Some(format!("/v1/payments/{}", payment_id(root.payment.order)));
     match &root.payment.standing {
-        Phase::Captured(_) if !is_payer => refused(&Refusal::AlreadyPaid),
-        Phase::Declined(_) if !is_payer => refused(&Refusal::Declined),
-        Phase::Captured(_) => told(201, &PaymentView::of(root), place()),
+        Phase::Captured(_) if !is_payer => service_kit::refusal(&Refusal::AlreadyPaid.into()),
+        Phase::Declined(_) if !is_payer => service_kit::refusal(&Refusal::Declined.into()),
+        Phase::Captured(_) => json_answer(201, &PaymentView::of(root), place()),
         Phase::Declined(decline) => {
             let detail = match decline.detail.as_ref() {
                 "" => format!("the payment was declined: {}", decline.code.as_str()),
@@ -118,9 +119,9 @@ pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
             };
             let payment = serde_json::to_value(PaymentView::of(root)).unwrap_or_default();
             let problem = Problem::new(Code::PaymentDeclined, detail).with("payment", payment);
-            service::refusal(&problem)
+            service_kit::refusal(&problem)
         }
-        Phase::Charging(_) | Phase::Waiting => told(202, &PaymentView::of(root), place()),
+        Phase::Charging(_) | Phase::Waiting => json_answer(202, &PaymentView::of(root), place()),
     }
 }
 
@@ -216,51 +217,13 @@ impl<'a> From<&'a LedgerLine> for EntryView<'a> {
 
 pub(crate) fn account_opened(row: &AccountRow) -> Answer {
     let place = format!("/v1/accounts/{}", row.account.customer);
-    told(201, &AccountView::from(row), Some(place))
+    json_answer(201, &AccountView::from(row), Some(place))
 }
 
 pub(crate) fn deposited(entry_id: Uuid, row: &AccountRow) -> Answer {
-    told(201, &DepositView { entry_id, account: row.into() }, None)
+    json_answer(201, &DepositView { entry_id, account: row.into() }, None)
 }
 
 pub(crate) fn held(status: u16, order: OrderId, row: &AccountRow) -> Answer {
-    told(status, &HoldView { order_id: order.uuid(), account: row.into() }, None)
-}
-
-/// How the business's no is told.
-pub(crate) fn refused(refusal: &Refusal) -> Answer {
-    service::refusal(&problem(refusal))
-}
-
-fn problem(refusal: &Refusal) -> Problem {
-    let detail = refusal.to_string();
-    let at_amount = |code| Problem::new(code, detail.clone()).at("/amount", code, detail.clone());
-    match refusal {
-        Refusal::UnknownOrder | Refusal::UnknownAccount | Refusal::NeverHeld => {
-            Problem::new(Code::NotFound, detail)
-        }
-        Refusal::AlreadyPaid => Problem::new(Code::AlreadyPaid, detail),
-        Refusal::Cancelled | Refusal::Declined | Refusal::OrderEnded => {
-            Problem::new(Code::NotPayable, detail)
-        }
-        Refusal::AccountExists => Problem::new(Code::AccountExists, detail),
-        Refusal::InsufficientFunds { .. } => Problem::new(Code::InsufficientFunds, detail),
-        Refusal::HoldExists { .. } => Problem::new(Code::HoldExists, detail),
-        Refusal::HoldCaptured => Problem::new(Code::HoldCaptured, detail),
-        Refusal::NotPositive => at_amount(Code::AmountNotPositive),
-        Refusal::BadAmount(error) => at_amount(amount_code(*error)),
-        Refusal::OtherCurrency { .. } => {
-            let (code, detail) = (Code::InvalidValue, detail.clone());
-            Problem::new(code, detail.clone()).at("/amount/currency", code, detail)
-        }
-        Refusal::OtherAmount { .. } | Refusal::TooMuch => at_amount(Code::InvalidValue),
-    }
-}
-
-/// The code of an amount that is none.
-pub(crate) fn amount_code(error: MoneyError) -> Code {
-    match error {
-        MoneyError::TooManyDecimals => Code::TooManyDecimals,
-        MoneyError::NotANumber | MoneyError::Exponent | MoneyError::TooLarge => Code::InvalidValue,
-    }
+    json_answer(status, &HoldView { order_id: order.uuid(), account: row.into() }, None)
 }

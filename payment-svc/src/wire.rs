@@ -3,7 +3,7 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, Money, NotOpened, OrderId, SealKey, limits,
+    CustomerId, NotOpened, OrderId, SealKey, limits,
     orders::{self, PaymentMethod, order_event},
     payments,
     stock::{self, stock_event},
@@ -12,19 +12,19 @@ use proto::{
 use crate::{
     cards,
     domain::{Announcement, DeclineCode, Due, Event, Instrument, Method, payment_id},
-    reactions::{Input, Source},
+    input::{Input, Source},
 };
 
 /// What a message means here: `None` when it is about nothing that this service cares for.
-pub fn read(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
-    let (order, source, customer, event) = match service::decode(message)? {
+pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
+    let (order, source, customer, event) = match service_kit::decode(message)? {
         proto::Event::Stock(stock_event::Event::StockReserved(reserved)) => {
-            let order = order_id(message, &reserved.order_id)?;
+            let order = service_kit::order_of(message, &reserved.order_id)?;
             let due = due(order, reserved, key)?;
             (order, Source::Stock, Some(due.customer.clone()), Event::StockReserved(due))
         }
         proto::Event::Orders(order_event::Event::OrderCancelled(cancelled)) => {
-            let order = order_id(message, &cancelled.order_id)?;
+            let order = service_kit::order_of(message, &cancelled.order_id)?;
             // Without a customer nothing can be held for the order; it is cancelled all the same.
             let customer = CustomerId::parse(&cancelled.customer_id).ok();
             (order, Source::Orders, customer, Event::OrderCancelled)
@@ -49,24 +49,11 @@ pub fn read(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
     Ok(Some(Input::Heard { order, source, customer, event, trace: message.trace }))
 }
 
-/// The order that a message is about, which has to be the one it is ordered by.
-fn order_id(message: &Message, text: &str) -> Result<OrderId, Park> {
-    let order = OrderId::parse(text)
-        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
-    if message.key.as_deref() != Some(text.as_bytes()) {
-        return Err(Park::undecodable("its key is not its order id"));
-    }
-    Ok(order)
-}
-
 fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<Due, Park> {
     let terms = reserved.terms.ok_or_else(|| Park::undecodable("it has no terms"))?;
     let customer = CustomerId::parse(&terms.customer_id)
         .map_err(|error| Park::undecodable(format!("its customer is {error}")))?;
-    let amount =
-        terms.amount.clone().ok_or_else(|| Park::undecodable("its terms have no amount"))?;
-    let amount = Money::try_from(amount)
-        .map_err(|error| Park::undecodable(format!("its amount: {error}")))?;
+    let amount = service_kit::money_of(terms.amount.as_ref())?;
     if !amount.is_positive() {
         return Err(Park::undecodable("its amount is not more than nothing"));
     }
@@ -105,7 +92,7 @@ fn card(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<Instrumen
 }
 
 /// What is said about an order's money.
-pub fn announce(order: OrderId, announcement: Announcement) -> proto::Event {
+pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
     let order_id = order.to_string();
     let payment_id = payment_id(order).to_string();
     match announcement {

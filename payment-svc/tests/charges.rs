@@ -11,8 +11,8 @@ use mailbox::{Command, Mailbox};
 use payment_svc::{
     charges::{self, Charges, IN_FLIGHT_MAX, Limits},
     domain::{Card, Due, Event, Instrument, Status, Token},
-    outcomes::Outcomes,
-    reactions::{Input, Payments, Source},
+    input::{Input, Source},
+    reactions::Payments,
     store,
 };
 use proto::OrderId;
@@ -38,7 +38,7 @@ struct RunningService {
 }
 
 async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
-    let (reactor, calls) = payments(&Outcomes::default(), lease);
+    let (reactor, calls) = payments(&service_kit::Waiters::default(), lease);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let limits = Limits { lease, longest: lease / 4, sweep: SWEEP };
@@ -77,7 +77,7 @@ async fn becomes(shop: &mut Shop, order: OrderId, wanted: Status) {
     let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
     eventually("the payment's status", SOON, || async move {
         let mut db = pool.acquire().await.unwrap();
-        let root = store::payment(&mut db, order).await.unwrap().unwrap();
+        let root = store::payments::find(&mut db, order).await.unwrap().unwrap();
         let status = root.payment.status();
         if status == wanted { Ok(()) } else { Err(status.as_str()) }
     })
@@ -202,7 +202,7 @@ async fn one_that_never_answers_does_not_hold_up_the_others() {
         let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
         eventually("a capture", SOON, || async move {
             let mut db = pool.acquire().await.unwrap();
-            let root = store::payment(&mut db, order).await.unwrap().unwrap();
+            let root = store::payments::find(&mut db, order).await.unwrap().unwrap();
             if root.payment.status() == Status::Captured { Ok(()) } else { Err("not yet") }
         })
         .await;

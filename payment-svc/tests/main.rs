@@ -19,13 +19,13 @@ use backends::testing::{TestDatabase, database};
 use chassis::clock;
 use mailbox::{
     Answer, Mailbox, Message, Options,
-    testing::{OutboxRow, Fixture, message},
+    testing::{Fixture, OutboxRow, message},
 };
 use payment_svc::{
-    commands::Request,
-    outcomes::Outcomes,
-    reactions::{Input, Payments},
-    store::{CallRow, MIGRATOR},
+    input::{Input, Request},
+    reactions::Payments,
+    store::MIGRATOR,
+    world::CallRow,
 };
 use proto::{
     Currency, CustomerId, Event, Money, OrderId, SealKey,
@@ -56,15 +56,18 @@ struct Shop {
 async fn a_shop() -> Shop {
     let database = database().await;
     chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
-    let (reactor, calls) = payments(&Outcomes::default(), LEASE);
+    let (reactor, calls) = payments(&service_kit::Waiters::default(), LEASE);
     let mailbox = Fixture::new(&database.url(), Arc::new(reactor), clock::now);
     Shop { database, mailbox, calls, heard: 0 }
 }
 
-fn payments(outcomes: &Outcomes, lease: Duration) -> (Payments, mpsc::Receiver<CallRow>) {
+fn payments(
+    waiters: &service_kit::Waiters,
+    lease: Duration,
+) -> (Payments, mpsc::Receiver<CallRow>) {
     let (begun, calls) = mpsc::channel(1_000);
     let seal_key = seal_key();
-    (Payments { seal_key, lease, begun, outcomes: outcomes.clone() }, calls)
+    (Payments { seal_key, lease, begun, waiters: waiters.clone() }, calls)
 }
 
 /// The way in for commands, without Kafka.
@@ -74,10 +77,10 @@ async fn mailbox_of(
 ) -> (Mailbox<Payments>, JoinSet<anyhow::Result<()>>) {
     let url = database.url();
     let options: Options =
-        service::options(payment_svc::NAME, &[topic::PAYMENTS], &url, "127.0.0.1:1");
+        service_kit::options(payment_svc::NAME, &[topic::PAYMENTS], &url, "127.0.0.1:1");
     let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor)).await.unwrap();
     let mut running = JoinSet::new();
-    for (name, run) in loops {
+    for mailbox::Loop { name, run, .. } in loops {
         if name == "commands" {
             running.spawn(run(CancellationToken::new()));
         }
@@ -96,7 +99,7 @@ impl Shop {
     }
 
     async fn ask(&mut self, request: Request) -> Answer {
-        self.tell(Input::Asked(request, None)).await
+        self.tell(Input::Request(request, None)).await
     }
 
     async fn tell(&mut self, input: Input) -> Answer {
@@ -153,8 +156,9 @@ impl Shop {
     }
 
     async fn balance(&mut self, name: &str) -> (Money, Money) {
-        let row =
-            payment_svc::store::account(self.mailbox.db().await, &customer(name)).await.unwrap();
+        let row = payment_svc::store::accounts::find(self.mailbox.db().await, &customer(name))
+            .await
+            .unwrap();
         let account = row.unwrap().account;
         (account.available(), account.held)
     }
@@ -169,7 +173,8 @@ impl Shop {
     /// Kind, debit, credit and amount of a customer's entries.
     async fn ledger(&mut self, name: &str) -> Vec<String> {
         let db = self.mailbox.db().await;
-        let entries = payment_svc::store::entries(db, &customer(name), 0, 100).await.unwrap();
+        let entries =
+            payment_svc::store::ledger_entries::page(db, &customer(name), 0, 100).await.unwrap();
         entries
             .iter()
             .map(|e| format!("{} {}→{} {}", e.kind, e.debit, e.credit, e.amount.amount_text()))

@@ -2,9 +2,8 @@
 
 use mailbox::testing::{reacts_once, reacts_whole};
 use payment_svc::{
-    commands::Request,
     domain::{ChargeOutcome, DeclineCode, Event, Instrument, Operation, payment_id},
-    reactions::Input,
+    input::{Input, Request},
 };
 use proto::{
     OrderId,
@@ -162,7 +161,7 @@ async fn a_cards_charge_is_a_leased_row_and_is_handed_over() {
     assert!(matches!(handed.call.operation, Operation::Charge { ref token, .. }
         if token.expose() == "tok_visa"));
     let db = shop.mailbox.db().await;
-    let left = payment_svc::store::lease_calls(db, LEASE, 10).await.unwrap();
+    let left = payment_svc::store::provider_calls::lease(db, LEASE, 10).await.unwrap();
     assert!(left.is_empty(), "it is leased to the process that decided it");
     assert_eq!(shop.count("provider_calls").await, 1);
 }

@@ -14,9 +14,9 @@ use mailbox::{Command, Mailbox};
 use payment_svc::{
     charges::{Charges, Limits},
     domain::{Due, Event},
-    http::{Site, router},
-    outcomes::Outcomes,
-    reactions::{Input, Payments, Source},
+    http::{AppState, router},
+    input::{Input, Source},
+    reactions::Payments,
 };
 use proto::OrderId;
 use serde_json::{Value, json};
@@ -48,8 +48,8 @@ pub(super) async fn a_server() -> Server {
 
 pub(super) async fn a_server_with(stub: Stub) -> Server {
     let shop = a_shop().await;
-    let outcomes = Outcomes::default();
-    let (reactor, calls) = payments(&outcomes, LEASE);
+    let waiters = service_kit::Waiters::default();
+    let (reactor, calls) = payments(&waiters, LEASE);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let limits = Limits { lease: LEASE, longest: LEASE / 3, sweep: Duration::from_millis(20) };
@@ -57,7 +57,7 @@ pub(super) async fn a_server_with(stub: Stub) -> Server {
     tasks.spawn(charges.run(CancellationToken::new()));
     let started = Arc::new(AtomicBool::new(true));
     let edge = Edge::new(Health::new(payment_svc::NAME, started, CancellationToken::new()));
-    let router = router(Site { pool, mailbox: mailbox.clone(), outcomes });
+    let router = router(AppState { pool, mailbox: mailbox.clone(), waiters });
     Server { shop, edge, router, mailbox, stub, _tasks: tasks }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use payment_svc::{
-    commands::Request,
-    domain::{ChargeOutcome, DeclineCode, Event, CardDisplay, Instrument},
-    reactions::Input,
+    domain::{CardDisplay, ChargeOutcome, DeclineCode, Event, Instrument},
+    input::{Input, Request},
     store,
 };
 use proto::OrderId;
@@ -21,7 +20,7 @@ async fn execute(shop: &mut Shop, statement: &str) -> Result<u64, String> {
 
 /// The payment as it is found, in two words.
 async fn found(shop: &mut Shop, order: OrderId) -> String {
-    let root = store::payment(shop.mailbox.db().await, order).await.unwrap().unwrap();
+    let root = store::payments::find(shop.mailbox.db().await, order).await.unwrap().unwrap();
     format!("{:?} {:?}", root.payment.status(), root.payment.face().map(|face| &face.last4))
 }
 
@@ -115,14 +114,16 @@ async fn a_lease_that_ran_out_is_taken_over_by_one() {
     let lapse = "update provider_calls set leased_until = clock_timestamp()";
     execute(&mut shop, lapse).await.unwrap();
 
-    let first = store::lease_calls(shop.mailbox.db().await, LEASE, 10).await.unwrap();
-    let second = store::lease_calls(shop.mailbox.db().await, LEASE, 10).await.unwrap();
+    let first = store::provider_calls::lease(shop.mailbox.db().await, LEASE, 10).await.unwrap();
+    let second = store::provider_calls::lease(shop.mailbox.db().await, LEASE, 10).await.unwrap();
 
     assert_eq!(first.len(), 1);
     assert_eq!((first[0].attempts, first[0].call.key()), (1, format!("{order}.charge.1")));
     assert!(second.is_empty());
-    store::postpone_call(shop.mailbox.db().await, &first[0], Duration::ZERO).await.unwrap();
-    let third = store::lease_calls(shop.mailbox.db().await, LEASE, 10).await.unwrap();
+    store::provider_calls::postpone(shop.mailbox.db().await, &first[0], Duration::ZERO)
+        .await
+        .unwrap();
+    let third = store::provider_calls::lease(shop.mailbox.db().await, LEASE, 10).await.unwrap();
     assert_eq!(third[0].attempts, 2);
 }
 

@@ -7,6 +7,7 @@
 //! nothing else is shared.
 
 mod amount;
+pub mod card_number;
 mod event;
 mod generated;
 mod ids;

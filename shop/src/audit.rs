@@ -30,7 +30,7 @@ use uuid::Uuid;
 pub use self::check::{Check, Promise, Report};
 use self::check::{Checks, UnderWay};
 use self::facts::{Orders, TOPICS};
-use self::judge::{Findings, Verdict, PER_ORDER, View};
+use self::judge::{Findings, PER_ORDER, Verdict, View};
 use self::topics::Topic;
 use crate::Home;
 use crate::terminal::{self, Paint};

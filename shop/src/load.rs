@@ -19,9 +19,9 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::book::{OrderEnd, Next};
-pub use self::place::Plan;
+use self::book::{Next, OrderEnd};
 use self::place::LoadRun;
+pub use self::place::Plan;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{Percentiles, Report};
 use crate::{Home, Stack, follow, seed, terminal};

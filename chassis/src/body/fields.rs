@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::json::Json;
-use crate::problem::{Code, FieldError, FAULTS_MAX, Problem};
+use crate::problem::{Code, FAULTS_MAX, FieldError, Problem};
 
 /// The members of one object. Every getter notes what is wrong and then gives `None`.
 pub struct Fields<'a> {

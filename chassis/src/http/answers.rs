@@ -15,6 +15,9 @@ use crate::problem::{self, Problem};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// What a handler answers.
+pub type HttpResult = Result<Response, Problem>;
+
 /// `body` as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {

@@ -36,11 +36,11 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// What answers requests: an [`axum::Router`], or any service that never fails.
-pub trait Site: Clone + Send + Sync + 'static {
+pub trait Handler: Clone + Send + Sync + 'static {
     fn answer(&mut self, request: Request) -> impl Future<Output = Response> + Send;
 }
 
-impl<S> Site for S
+impl<S> Handler for S
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -96,7 +96,7 @@ impl Edge {
     }
 
     /// The whole way of one request.
-    pub async fn answer<S: Site>(&self, site: S, mut request: Request) -> Response {
+    pub async fn answer<S: Handler>(&self, handler: S, mut request: Request) -> Response {
         let started = Instant::now();
         let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let parent = parent.and_then(TraceParent::parse);
@@ -116,9 +116,9 @@ impl Edge {
         let uri = request.uri().clone();
 
         let response = if span.is_disabled() {
-            self.within(site, request).await
+            self.within(handler, request).await
         } else {
-            self.within(site, request).instrument(span.clone()).await
+            self.within(handler, request).instrument(span.clone()).await
         };
         let mut response = finish(response, uri.path(), trace).await;
         response.headers_mut().insert(X_REQUEST_ID, id);
@@ -131,7 +131,7 @@ impl Edge {
         response
     }
 
-    async fn within<S: Site>(&self, mut site: S, request: Request) -> Response {
+    async fn within<S: Handler>(&self, mut handler: S, request: Request) -> Response {
         if request.uri().path() == HEALTH {
             return self.health(request.method()).await;
         }
@@ -144,7 +144,7 @@ impl Edge {
             return ([(header::CONNECTION, HeaderValue::from_static("close"))], refusal)
                 .into_response();
         }
-        let mut answer = pin!(site.answer(request));
+        let mut answer = pin!(handler.answer(request));
         std::future::poll_fn(|context| {
             // A panic is a bug of one handler; its neighbours go on.
             let polled =

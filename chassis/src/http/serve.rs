@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::edge::{Edge, Site};
+use super::edge::{Edge, Handler};
 
 /// A request's head has to be there by then, or the connection is cut: slow senders would hold
 /// their connections for good. It is also how long an idle connection is kept, so clients that
@@ -25,11 +25,11 @@ const CONNECTIONS_MAX: usize = 8_192;
 /// Out of file handles, say: trying again at once would only burn a core.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Serves `site` behind `edge` until `stop`, then finishes the requests in hand.
-pub async fn serve<S: Site>(
+/// Serves `handler` behind `edge` until `stop`, then finishes the requests in hand.
+pub async fn serve<S: Handler>(
     listener: TcpListener,
     edge: Edge,
-    site: S,
+    handler: S,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let connections = TaskTracker::new();
@@ -46,7 +46,7 @@ pub async fn serve<S: Site>(
         match accepted {
             Ok((stream, _)) => {
                 let connection = Connection { edge: edge.clone(), stop: stop.clone(), permit };
-                connections.spawn(connection.serve(stream, site.clone()));
+                connections.spawn(connection.serve(stream, handler.clone()));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "could not accept a connection");
@@ -67,7 +67,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve<S: Site>(self, stream: TcpStream, site: S) {
+    async fn serve<S: Handler>(self, stream: TcpStream, handler: S) {
         // Without it a small answer may wait for the client's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection ended at once");
@@ -75,8 +75,8 @@ impl Connection {
         }
         let edge = self.edge;
         let service = service_fn(move |request: Request<Incoming>| {
-            let (edge, site) = (edge.clone(), site.clone());
-            async move { Ok::<_, Infallible>(edge.answer(site, request.map(Body::new)).await) }
+            let (edge, handler) = (edge.clone(), handler.clone());
+            async move { Ok::<_, Infallible>(edge.answer(handler, request.map(Body::new)).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

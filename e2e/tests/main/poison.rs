@@ -129,7 +129,13 @@ async fn poison(shop: &Shop, topic: &str, order: &PlacedOrder) {
 }
 
 /// Waits until so many messages of the order are parked there.
-async fn parked(shop: &Shop, service: &str, topic: &str, order: &PlacedOrder, messages: u64) -> Value {
+async fn parked(
+    shop: &Shop,
+    service: &str,
+    topic: &str,
+    order: &PlacedOrder,
+    messages: u64,
+) -> Value {
     let find = |list: &Value| {
         let mut keys = list["items"].as_array()?.iter();
         keys.find(|key| {

@@ -2,8 +2,8 @@
 //! of trying.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Reason, Phase};
-use payment_svc::domain::{self as payments, HoldState, Phase as Money, CompensationState};
+use order_svc::domain::{self as orders, Phase, Reason};
+use payment_svc::domain::{self as payments, CompensationState, HoldState, Phase as Money};
 
 use crate::{
     promises::{captured, has_said, refunded, reserved},
@@ -42,8 +42,9 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("an event comes again after its effect", |_, world| world.is_behind()),
     ("cancel outruns stock on its way to payment", |shop, world| {
         let payment = world.lives[0].payment.as_ref();
-        let tombstone = payment
-            .is_some_and(|payment| payment.due.is_none() && payment.undoing == CompensationState::Voided);
+        let tombstone = payment.is_some_and(|payment| {
+            payment.due.is_none() && payment.undoing == CompensationState::Voided
+        });
         shop.is_quiet(world) && tombstone && reserved(&world.lives[0]) > 0
     }),
     ("cancelled during a charge", |_, world| is_charging(&world.lives[0])),

@@ -3,7 +3,8 @@
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
 use payment_svc::domain::{
-    self as payments, Call, ChargeOutcome, Due, LedgerEntry, Movement, Operation, Phase, CompensationState,
+    self as payments, Call, ChargeOutcome, CompensationState, Due, LedgerEntry, Movement,
+    Operation, Phase,
 };
 use proto::OrderId;
 use time::OffsetDateTime;
@@ -201,7 +202,7 @@ pub(super) fn leaves_out_what_is_missing(
     let mut event = event.clone();
     if let inventory::Event::OrderPlaced { lines, .. } = &mut event {
         let is_there =
-            |line: &inventory::LineRequest| stock.available(&line.sku) >= line.quantity.into();
+            |line: &inventory::SkuQuantity| stock.available(&line.sku) >= line.quantity.into();
         if lines.iter().any(is_there) {
             lines.retain(is_there);
         }
@@ -216,7 +217,8 @@ pub(super) fn repeats_refunds(
 ) -> payments::Decision {
     let is_answer = matches!(event, payments::Event::RefundAnswered { .. });
     let mut decision = payments::decide(order, state, event);
-    let due = decision.state.payment.as_ref().filter(|it| it.undoing == CompensationState::Refunded);
+    let due =
+        decision.state.payment.as_ref().filter(|it| it.undoing == CompensationState::Refunded);
     if let Some(Due { customer, amount, .. }) = due.and_then(|payment| payment.due.clone())
         && is_answer
     {

@@ -5,9 +5,7 @@ use std::time::Duration;
 use inventory_svc::{domain as inventory, reactions::Inventory, wire as inventory_wire};
 use mailbox::{Reactor, testing::message};
 use order_svc::{domain as orders, domain::Order, reactions::Orders, wire as order_wire};
-use payment_svc::{
-    domain as payments, outcomes::Outcomes, reactions::Payments, wire as payment_wire,
-};
+use payment_svc::{domain as payments, reactions::Payments, wire as payment_wire};
 use proto::{Event, SealKey};
 
 use crate::world::{Route, Service};
@@ -40,17 +38,17 @@ fn payments() -> Payments {
     // 32 bytes of nothing.
     let seal_key = SealKey::parse(&format!("{}=", "A".repeat(43))).unwrap();
     let (begun, _) = tokio::sync::mpsc::channel(1);
-    Payments { seal_key, lease: Duration::ZERO, begun, outcomes: Outcomes::default() }
+    Payments { seal_key, lease: Duration::ZERO, begun, waiters: service_kit::Waiters::default() }
 }
 
 fn said_by_orders(order: &Order) -> Vec<Event> {
     use orders::Announcement::{AwaitingPayment, Cancelled, Confirmed, Placed};
     let said = [Placed, AwaitingPayment, Confirmed, Cancelled];
-    said.map(|announcement| order_wire::said(order, announcement, None)).into()
+    said.map(|announcement| order_wire::encode(order, announcement, None)).into()
 }
 
 fn said_by_inventory(order: &Order) -> Vec<Event> {
-    let terms = match order_wire::said(order, orders::Announcement::Placed, None) {
+    let terms = match order_wire::encode(order, orders::Announcement::Placed, None) {
         Event::Orders(proto::orders::order_event::Event::OrderPlaced(placed)) => placed.terms,
         _ => None,
     };
@@ -61,7 +59,7 @@ fn said_by_inventory(order: &Order) -> Vec<Event> {
         inventory::Announcement::StockReleased { allocations: Vec::new() },
         inventory::Announcement::ReservationExpired { revision },
     ];
-    said.map(|announcement| inventory_wire::announce(order.id, announcement, terms.as_ref())).into()
+    said.map(|announcement| inventory_wire::encode(order.id, announcement, terms.as_ref())).into()
 }
 
 fn said_by_payments(order: &Order) -> Vec<Event> {
@@ -80,5 +78,5 @@ fn said_by_payments(order: &Order) -> Vec<Event> {
         payments::Announcement::Voided { known: true },
         payments::Announcement::Refunded { customer: customer(), amount },
     ];
-    said.map(|announcement| payment_wire::announce(order.id, announcement)).into()
+    said.map(|announcement| payment_wire::encode(order.id, announcement)).into()
 }

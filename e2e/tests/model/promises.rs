@@ -2,7 +2,7 @@
 //! to happen.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Line, Saga, SagaStatus, Phase};
+use order_svc::domain::{self as orders, Line, Phase, Saga, SagaStatus};
 use payment_svc::domain::{self as payments, HoldState};
 use proto::{Currency, Money};
 

@@ -65,14 +65,25 @@ impl Product {
     }
 }
 
-const RIVAL: Wish =
-    Wish { account: 1, hearing: DeliveryMode::AtOnce, clocks: false, ..wish(Method::Wallet, A_MUG) };
+const RIVAL: Wish = Wish {
+    account: 1,
+    hearing: DeliveryMode::AtOnce,
+    clocks: false,
+    ..wish(Method::Wallet, A_MUG)
+};
 const A_MUG: &[(Product, u32)] = &[(Product::Mug, 1)];
 const TWO_MUGS: &[(Product, u32)] = &[(Product::Mug, 2)];
 
 /// An order of the first customer.
 const fn wish(method: Method, lines: &'static [(Product, u32)]) -> Wish {
-    Wish { method, lines, account: 0, hearing: DeliveryMode::WithCrashes, clocks: true, holds: false }
+    Wish {
+        method,
+        lines,
+        account: 0,
+        hearing: DeliveryMode::WithCrashes,
+        clocks: true,
+        holds: false,
+    }
 }
 
 pub(crate) const WALLET: Scene = Scene {

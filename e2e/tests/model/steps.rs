@@ -83,7 +83,9 @@ impl Shop {
                     reader.effects |= mark;
                     match &meaning {
                         Some(ServiceEvent::Order(event)) => self.tell_order(world, at, event),
-                        Some(ServiceEvent::Inventory(event)) => self.tell_inventory(world, at, event),
+                        Some(ServiceEvent::Inventory(event)) => {
+                            self.tell_inventory(world, at, event)
+                        }
                         Some(ServiceEvent::Payment(event)) => {
                             self.tell_payment(world, at, event.clone());
                         }
@@ -172,7 +174,8 @@ impl Shop {
         let life = world.life(at);
         life.hold = wallet.hold;
         // What is only set aside, and set free, may be so for ever.
-        let is_paid = |entry: &LedgerEntry| !matches!(entry.movement, Movement::Hold | Movement::Release);
+        let is_paid =
+            |entry: &LedgerEntry| !matches!(entry.movement, Movement::Hold | Movement::Release);
         life.ledger.extend(entries.into_iter().filter(is_paid));
     }
 
@@ -267,7 +270,7 @@ fn took(life: &mut Life, heard: Option<orders::Event>, decision: orders::Decisio
     if let Some(before) = &life.order {
         let said = announce.and_then(|announcement| wire::conclusion(announcement, &order));
         let heard = heard.map(HistoryEvent::Heard);
-        let rows = heard.into_iter().chain(said.map(HistoryEvent::TopicLogs)).map(|row| (row, NOW));
+        let rows = heard.into_iter().chain(said.map(HistoryEvent::Said)).map(|row| (row, NOW));
         let folded = orders::fold(before, rows);
         life.strayed |= folded != Order { pay_by: None, ..order.clone() };
     }

@@ -15,7 +15,7 @@ pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<
     match said {
         orders::Announcement::Placed => {
             let wanted = order.lines.iter().filter_map(|line| {
-                Some(inventory::LineRequest { sku: line.sku.clone()?, quantity: line.quantity })
+                Some(inventory::SkuQuantity { sku: line.sku.clone()?, quantity: line.quantity })
             });
             let lines = wanted.collect();
             Some(inventory::Event::OrderPlaced { revision, lines, hold: Duration::ZERO })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use inventory_svc::domain::{self as inventory, Allocation, Reservation, Stock};
 use order_svc::domain::{self as orders, Order};
 use payment_svc::domain::{
-    self as payments, Account, Call, LedgerEntry, Hold, Movement, Operation, Payment,
+    self as payments, Account, Call, Hold, LedgerEntry, Movement, Operation, Payment,
 };
 use proto::{Currency, Money};
 

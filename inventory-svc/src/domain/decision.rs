@@ -6,7 +6,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::stock::{Allocation, Motion, Shortage, Stock, SkuQuantity};
+use crate::domain::stock::{Allocation, Motion, Shortage, SkuQuantity, Stock};
 
 /// What this service knows of one order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -114,7 +114,12 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
     }
 }
 
-fn place(revision: u32, lines: &[SkuQuantity], expires_at: OffsetDateTime, stock: &Stock) -> Decision {
+fn place(
+    revision: u32,
+    lines: &[SkuQuantity],
+    expires_at: OffsetDateTime,
+    stock: &Stock,
+) -> Decision {
     match stock.allocate(lines) {
         Ok(allocations) => Decision {
             motion: Some((Motion::Hold, allocations.clone())),

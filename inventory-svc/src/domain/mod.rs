@@ -13,4 +13,6 @@ pub mod stock;
 
 pub use catalogue::Product;
 pub use decision::{Announcement, Decision, Event, Reservation, decide};
-pub use stock::{Allocation, Motion, Refusal, SPLIT_MAX, Shelf, Shortage, Stock, SkuQuantity};
+pub use stock::{
+    Allocation, Motion, Refusal, SPLIT_MAX, Shelf, Shortage, SkuQuantity, Stock, Warehouse,
+};

@@ -68,6 +68,13 @@ pub enum Refusal {
     TooMuch,
 }
 
+/// A place where stock lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warehouse {
+    pub name: String,
+    pub priority: i32,
+}
+
 /// Pieces of one SKU that an order wants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SkuQuantity {

@@ -7,12 +7,9 @@ use proto::{
     Sku, WarehouseId,
     limits::{LINES_MAX, QUANTITY_MAX, TEXT_CHARS_MAX},
 };
-use service::AmountRequest;
+use service_kit::AmountRequest;
 
-use crate::{
-    domain::{SkuQuantity, stock::ON_HAND_MAX},
-    world::Warehouse,
-};
+use crate::domain::{SkuQuantity, Warehouse, stock::ON_HAND_MAX};
 
 const PRIORITY: std::ops::RangeInclusive<i64> = 0..=1_000_000;
 

@@ -20,7 +20,7 @@ fn item(key: &str, offset: i64) -> Item<()> {
 }
 
 fn waiting(key: &str, offset: i64) -> Item<()> {
-    Item { held: Some(HeldRow::new("row", key)), ..entry(key, offset) }
+    Item { held: Some(HeldRow::new("row", key)), ..item(key, offset) }
 }
 
 fn held() -> HeldBack<()> {

@@ -2,7 +2,7 @@
 
 use proto::NotificationId;
 
-use crate::domain::notice::{Failure, News, Notice, DeliveryStatus, Template, NotificationState};
+use crate::domain::notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
 
 /// What a notice hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +36,11 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
         // The first telling stands: a repetition tells nobody anything.
         Event::Happened { news, .. } if state.has_told(news) => None,
         Event::Happened { news, id, reachable } => {
-            let standing =
-                if reachable { DeliveryStatus::Queued } else { DeliveryStatus::Failed(Failure::NoAddress) };
+            let standing = if reachable {
+                DeliveryStatus::Queued
+            } else {
+                DeliveryStatus::Failed(Failure::NoAddress)
+            };
             let told = NotificationState { news, id, standing };
             state.told.push(told);
             Some(told)
@@ -59,7 +62,9 @@ fn deliver(state: &mut Notice, id: NotificationId) -> Option<NotificationState> 
     }
 }
 
-fn announcement(NotificationState { news, id, standing }: NotificationState) -> Option<Announcement> {
+fn announcement(
+    NotificationState { news, id, standing }: NotificationState,
+) -> Option<Announcement> {
     let template = news.template;
     match standing {
         DeliveryStatus::Queued => None,
@@ -99,7 +104,9 @@ mod tests {
 
     #[test]
     fn every_state_meets_every_event_as_the_golden_table_says() {
-        let told = |standing| Notice { told: vec![NotificationState { news: news(1), id: id(1), standing }] };
+        let told = |standing| Notice {
+            told: vec![NotificationState { news: news(1), id: id(1), standing }],
+        };
         let states = [
             Notice::default(),
             told(DeliveryStatus::Queued),

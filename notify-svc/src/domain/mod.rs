@@ -7,8 +7,10 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod contact;
 pub mod decision;
 pub mod notice;
 
+pub use contact::Contact;
 pub use decision::{Announcement, Decision, Event, decide};
-pub use notice::{Failure, News, Notice, DeliveryStatus, Template, NotificationState};
+pub use notice::{CHANNEL, DeliveryStatus, Failure, News, Notice, NotificationState, Template};

@@ -2,6 +2,9 @@
 
 use proto::NotificationId;
 
+/// The only way to reach people so far.
+pub const CHANNEL: &str = "email";
+
 /// Which text a customer gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Template {

@@ -10,7 +10,7 @@ use proto::{Money, PaymentId};
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    By, Cancellation, Conclusion, DeclineCode, Method, Order, Reason, Shortage, Phase, fold,
+    By, Cancellation, Conclusion, DeclineCode, Method, Order, Phase, Reason, Shortage, fold,
 };
 
 /// A fact that an order hears: it cannot be refused, only make no difference.

@@ -8,8 +8,8 @@
 use time::OffsetDateTime;
 
 use super::{
-    Announcement, Cancellation, Capture, Decline, Event, MailResult, Order, Rejection, Reservation,
-    CompensationKind, Compensation,
+    Announcement, Cancellation, Capture, Compensation, CompensationKind, Decline, Event,
+    MailResult, Order, Rejection, Reservation,
 };
 
 /// What follows from what an order heard, with all that its event says.
@@ -83,7 +83,9 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
             }
         }
         Event::PaymentVoided => undone(&mut order, CompensationKind::Voided, at),
-        Event::PaymentRefunded { amount } => undone(&mut order, CompensationKind::Refunded(*amount), at),
+        Event::PaymentRefunded { amount } => {
+            undone(&mut order, CompensationKind::Refunded(*amount), at)
+        }
         Event::ConfirmationSent { failure } => {
             order.notified.get_or_insert(MailResult { failure: failure.clone(), at });
         }

@@ -8,7 +8,6 @@
     clippy::wildcard_enum_match_arm
 )]
 
-pub mod card_number;
 pub mod decision;
 pub mod fold;
 pub mod order;
@@ -18,8 +17,9 @@ pub mod saga;
 pub use decision::{Announcement, Decision, Event, cancel, decide};
 pub use fold::{Conclusion, HistoryEvent, fold};
 pub use order::{
-    By, Cancellation, Capture, Decline, DeclineCode, Line, Method, MailResult, Order, Payment,
-    Reason, Rejection, Reservation, Shortage, Phase, Status, Stock, CompensationKind, Compensation,
+    By, Cancellation, Capture, Compensation, CompensationKind, Decline, DeclineCode, Line,
+    MailResult, Method, Order, Payment, Phase, Reason, Rejection, Reservation, Shortage, Status,
+    Stock,
 };
-pub use placing::{Catalogue, PriceChange, Product, Refusal, Request, LineRequest, place};
+pub use placing::{Catalogue, LineRequest, PriceChange, Product, Refusal, Request, place};
 pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};

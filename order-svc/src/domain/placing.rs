@@ -255,8 +255,11 @@ mod tests {
 
     #[test]
     fn names_and_prices_are_those_of_the_catalogue() {
-        let wrap =
-            LineRequest::Extra { description: "gift wrap".into(), quantity: 1, unit_price: usd("5.00") };
+        let wrap = LineRequest::Extra {
+            description: "gift wrap".into(),
+            quantity: 1,
+            unit_price: usd("5.00"),
+        };
         let request = asked(vec![line("mug", 2, Some("29.99")), wrap]);
 
         let decision = place(&request, &catalogue(), OffsetDateTime::UNIX_EPOCH).unwrap();

@@ -191,9 +191,7 @@ fn expected(order: &Order) -> Option<ExpectedStep> {
         Phase::Open if !order.is_reserved() => {
             expect(reserving, "inventory-svc", soon(order.placed_at))
         }
-        Phase::Open => {
-            expect(paying, "payment-svc", order.pay_by.unwrap_or(soon(order.placed_at)))
-        }
+        Phase::Open => expect(paying, "payment-svc", order.pay_by.unwrap_or(soon(order.placed_at))),
         Phase::Confirmed => {
             let at = order.confirmed_at.filter(|_| order.notified.is_none())?;
             expect(StepName::NotificationSent.word(), "notify-svc", soon(at))

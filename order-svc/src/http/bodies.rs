@@ -7,9 +7,9 @@ use proto::{
     Currency, CustomerId, Money, OrderId, Sku,
     limits::{LINES_MAX, NOTE_CHARS_MAX, QUANTITY_MAX, TEXT_CHARS_MAX, TOKEN_CHARS_MAX},
 };
-use service::AmountRequest;
+use service_kit::AmountRequest;
 
-use crate::domain::{Method, Request, LineRequest, card_number};
+use crate::domain::{LineRequest, Method, Request};
 
 /// An order as it is asked for.
 pub(super) struct Body {
@@ -149,7 +149,7 @@ fn free_text(fields: &mut Fields<'_>, name: &'static str, max: usize) -> Option<
 }
 
 fn without_card_number<'t>(fields: &Fields<'_>, name: &str, text: &'t str) -> Option<&'t str> {
-    if card_number::is_in(text) {
+    if proto::card_number::is_in(text) {
         // Nothing of it is repeated.
         fields.refuse(name, Code::CardNumberRefused, "must not hold a card number");
         return None;

@@ -12,11 +12,11 @@ use proto::{CustomerId, OrderId};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Answered, Site};
+use super::{AppState, HttpResult};
 use crate::{
     domain::Status,
     pressure::first_id,
-    store::{self, Filter, Root},
+    store::{self, lists::Filter},
     views::OrderView,
 };
 
@@ -28,24 +28,24 @@ const DECIDED_WITHIN: Duration = Duration::minutes(2);
 /// Orders read at once: an order may have a hundred lines, and a page ends before it is large.
 const PIECE: usize = 25;
 
-pub(super) async fn orders(State(site): State<Site>, mut params: Params) -> Answered {
+pub(super) async fn orders(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let customer = params.take_parsed("customer_id", |text| {
         CustomerId::parse(text).map_err(|_| "has to be a customer's id")
     })?;
-    list(&site, customer, params).await
+    list(&app, customer, params).await
 }
 
 pub(super) async fn of_customer(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(id): Path<String>,
     params: Params,
-) -> Answered {
+) -> HttpResult {
     let customer = CustomerId::parse(&id)
         .map_err(|_| Problem::new(Code::NotFound, format!("there is no customer {id}")))?;
-    list(&site, Some(customer), params).await
+    list(&app, Some(customer), params).await
 }
 
-async fn list(site: &Site, customer: Option<CustomerId>, mut params: Params) -> Answered {
+async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) -> HttpResult {
     let status = params.take_parsed("status", |word| {
         // Orders cannot be shipped yet, so nothing has these.
         let known = Status::parse(word).map(Status::word);
@@ -70,12 +70,12 @@ async fn list(site: &Site, customer: Option<CustomerId>, mut params: Params) -> 
         // One more than is shown tells whether there is another page.
         limit: page.limit + 1,
     };
-    let mut db = site.pool.acquire().await?;
-    let (ids, rest) = store::list_ids(&mut db, &filter).await?;
+    let mut db = app.pool.acquire().await?;
+    let (ids, rest) = store::lists::ids(&mut db, &filter).await?;
     let cursor = |id: OrderId| http::write_cursor(ORDERS, &id);
     let (mut body, mut last) = (PageBody::new(page.limit), None);
     for piece in ids.chunks(PIECE) {
-        for Root { order, .. } in store::find_all(&mut db, piece).await? {
+        for crate::world::Root { order, .. } in store::orders::find_all(&mut db, piece).await? {
             // It may have moved on since its id was found.
             let fits = status.is_none_or(|status| status == order.status().word());
             if fits && !body.push(&OrderView::new(&order)) {

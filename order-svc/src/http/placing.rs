@@ -1,23 +1,26 @@
 //! Placing an order: the request, the second look, and the wait for an outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
     http::{StatusCode, header},
-    response::Response,
 };
-use chassis::{Problem, TraceParent, body::JsonBody, http::Prefer};
-use mailbox::{Command, Outcome};
+use chassis::{
+    Problem, TraceParent,
+    body::JsonBody,
+    http::{HttpResult, Prefer},
+};
+use mailbox::Outcome;
 use proto::OrderId;
-use service::RequestInfo;
+use service_kit::RequestInfo;
 use uuid::Uuid;
 
-use super::{Answered, Site, bodies};
+use super::{AppState, bodies};
 use crate::{
-    domain::{self, Request},
-    reactions::{Input, LOOK_AGAIN, PlaceOrder, wanted},
-    store,
+    domain::Catalogue,
+    input::{Input, PlaceOrder},
+    store::products_seen,
     views::OrderView,
 };
 
@@ -30,75 +33,49 @@ const LOOKS: [Duration; 4] = [
 ];
 
 pub(super) async fn place(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     asked: RequestInfo,
     trace: TraceParent,
     prefer: Prefer,
     body: JsonBody,
-) -> Answered {
+) -> HttpResult {
     let id = OrderId::new(Uuid::now_v7());
     let read = body.read(|fields| bodies::order(fields, id))?;
-    let admitted = site.pressure.admit();
+    let admitted = app.pressure.admit();
     let placing = PlaceOrder {
         request: Arc::new(read.request),
-        details: read.token.map(|token| site.seal_key.seal(id, token.as_bytes())),
+        details: read.token.map(|token| app.seal_key.seal(id, token.as_bytes())),
         trace_id: Some(trace.trace()),
-        is_last_look: false,
         names: read.names,
         is_admitted: admitted.is_ok(),
     };
-    let command = asked.command(placing, &body.0)?;
+    let skus: BTreeSet<&str> = placing.skus().collect();
+    let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
+    let command = asked.command(Input::Place(placing), &body.0)?;
     // An order that was taken under this key before is told even now.
     if command.key.is_none() {
         admitted?;
     }
-    let outcome = site.place(command).await?;
+    let look = || app.products(&skus);
+    let outcome = service_kit::submit_patiently(&app.mailbox, command, &LOOKS, look).await?;
     let Some(wait) = prefer.0.filter(|_| outcome.answer.status == StatusCode::CREATED.as_u16())
     else {
-        return Ok(service::outcome(outcome));
+        return Ok(service_kit::response(outcome));
     };
-    let mut response = site.waited(outcome, wait).await?;
+    let mut response = app.waited(outcome, wait).await?;
     response.headers_mut().extend(prefer.applied());
     Ok(response)
 }
 
-impl Site {
-    /// Looks again while the catalogue may merely be behind; only what the last look refuses is
-    /// told, and kept.
-    async fn place(&self, command: Command<PlaceOrder>) -> Result<Outcome, Problem> {
-        let mut outcome = self.try_to_place(command.clone()).await?;
-        for pause in LOOKS {
-            if outcome.answer.status != LOOK_AGAIN {
-                return Ok(outcome);
-            }
-            tokio::time::sleep(pause).await;
-            if self.would_accept(&command.input.request).await? {
-                outcome = self.try_to_place(command.clone()).await?;
-            }
-        }
-        if outcome.answer.status != LOOK_AGAIN {
-            return Ok(outcome);
-        }
-        let last = PlaceOrder { is_last_look: true, ..command.input };
-        self.try_to_place(Command { input: last, ..command }).await
-    }
-
-    async fn try_to_place(&self, command: Command<PlaceOrder>) -> Result<Outcome, Problem> {
-        let Command { input, key, trace } = command;
-        let command = Command { input: Input::Place(input), key, trace };
-        service::ended(self.mailbox.submit(command).await)
-    }
-
-    async fn would_accept(&self, request: &Request) -> Result<bool, Problem> {
-        let mut skus: Vec<&str> = wanted(request).collect();
-        skus.sort_unstable();
+impl AppState {
+    async fn products(&self, skus: &[String]) -> Result<Catalogue, Problem> {
+        let skus: Vec<&str> = skus.iter().map(String::as_str).collect();
         let mut db = self.pool.acquire().await?;
-        let known = store::products(&mut db, &skus).await?;
-        Ok(domain::place(request, &known, chassis::clock::now()).is_ok())
+        Ok(products_seen::find_all(&mut db, &skus).await?)
     }
 
     /// The same answer with the order as it is once it has an outcome, or when the time is over.
-    async fn waited(&self, mut outcome: Outcome, wait: Duration) -> Answered {
+    async fn waited(&self, mut outcome: Outcome, wait: Duration) -> HttpResult {
         let at = outcome.answer.headers.iter().find(|(name, _)| name == header::LOCATION.as_str());
         // The first answer under this key may name another order than this request would have made.
         let location = at.map(|(_, location)| location.clone());
@@ -106,8 +83,9 @@ impl Site {
         if let Some(id) = id.and_then(|id| OrderId::parse(id).ok()) {
             let stored = self.outcome(id, wait).await?;
             let status = outcome.answer.status;
-            outcome.answer = service::told(status, &OrderView::new(&stored.order), location);
+            outcome.answer =
+                service_kit::json_answer(status, &OrderView::new(&stored.order), location);
         }
-        Ok::<Response, Problem>(service::outcome(outcome))
+        Ok(service_kit::response(outcome))
     }
 }

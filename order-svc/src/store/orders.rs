@@ -12,28 +12,13 @@ use uuid::Uuid;
 
 use self::columns::{LineRow, lines_row, refunded, stored_revision, undone_word};
 use super::invalid;
-use crate::domain::{
-    Cancellation, Capture, Decline, DeclineCode, Line, Method, MailResult, Order, Payment, Reason,
-    Rejection, Reservation, Stock, CompensationKind, Compensation,
+use crate::{
+    domain::{
+        Cancellation, Capture, Compensation, CompensationKind, Decline, DeclineCode, Line,
+        MailResult, Method, Order, Payment, Reason, Rejection, Reservation, Stock,
+    },
+    world::{LastVersions, Root},
 };
-
-/// An order with what only the shell needs to know of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    pub order: Order,
-    pub trace_id: Option<[u8; 16]>,
-    pub heard: Heard,
-    /// How many rows its history has.
-    pub events: i32,
-}
-
-/// The last version heard of each source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
-    pub stock: i64,
-    pub payments: i64,
-    pub notifications: i64,
-}
 
 /// Reads orders; `$tail` chooses which.
 macro_rules! select_orders {
@@ -97,16 +82,19 @@ pub async fn find(db: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Roo
 }
 
 /// Adds new orders, sorted by id: as they were placed, before any answer.
-pub async fn insert(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
+pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
     let of =
-        |take: fn(&Root) -> Uuid| orders.iter().map(|stored| take(stored)).collect::<Vec<_>>();
+        |take: fn(&Root) -> Uuid| orders.iter().map(|(_, stored)| take(stored)).collect::<Vec<_>>();
     let texts =
-        |take: fn(&Order) -> &str| orders.iter().map(|s| take(&s.order)).collect::<Vec<_>>();
-    let lines: Vec<Json<Vec<LineRow>>> = orders.iter().map(|s| lines_row(&s.order)).collect();
-    let totals: Vec<Decimal> = orders.iter().map(|s| s.order.total.amount()).collect();
+        |take: fn(&Order) -> &str| orders.iter().map(|(_, s)| take(&s.order)).collect::<Vec<_>>();
+    let lines: Vec<Json<Vec<LineRow>>> = orders.iter().map(|(_, s)| lines_row(&s.order)).collect();
+    let totals: Vec<Decimal> = orders.iter().map(|(_, s)| s.order.total.amount()).collect();
     let traces: Vec<Option<&[u8]>> =
-        orders.iter().map(|s| s.trace_id.as_ref().map(<[u8; 16]>::as_slice)).collect();
-    let placed: Vec<OffsetDateTime> = orders.iter().map(|s| s.order.placed_at).collect();
+        orders.iter().map(|(_, s)| s.trace_id.as_ref().map(<[u8; 16]>::as_slice)).collect();
+    let placed: Vec<OffsetDateTime> = orders.iter().map(|(_, s)| s.order.placed_at).collect();
     let done = sqlx::query!(
         "-- orders.insert
         insert into orders
@@ -137,19 +125,22 @@ pub async fn insert(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()>
     clippy::too_many_lines,
     reason = "one statement with a column for each thing that changes"
 )]
-pub async fn update(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
+pub async fn update(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
     macro_rules! column {
         ($order:ident => $value:expr) => {
             &orders
                 .iter()
-                .map(|stored| {
+                .map(|(_, stored)| {
                     let $order = &stored.order;
                     $value
                 })
                 .collect::<Vec<_>>()
         };
         (stored $stored:ident => $value:expr) => {
-            &orders.iter().map(|$stored| $value).collect::<Vec<_>>()
+            &orders.iter().map(|(_, $stored)| $value).collect::<Vec<_>>()
         };
     }
     let done = sqlx::query!(
@@ -264,7 +255,7 @@ impl Row {
     fn stored(self) -> sqlx::Result<Root> {
         let currency =
             Currency::parse(&self.currency).map_err(|wrong| invalid("a currency", wrong))?;
-        let heard = Heard {
+        let heard = LastVersions {
             stock: self.heard_stock,
             payments: self.heard_payments,
             notifications: self.heard_notifications,
@@ -343,7 +334,9 @@ impl Row {
         };
         let how = match (self.undone.as_deref(), self.refunded) {
             (Some("voided"), None) => Some(CompensationKind::Voided),
-            (Some("refunded"), Some(amount)) => Some(CompensationKind::Refunded(money(amount, currency)?)),
+            (Some("refunded"), Some(amount)) => {
+                Some(CompensationKind::Refunded(money(amount, currency)?))
+            }
             _ => None,
         };
         Ok(Payment {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use proto::{CustomerId, Money, OrderId};
 
 use super::{
-    Call, Capture, Charge, Decline, DeclineCode, Due, LedgerEntry, CardDisplay, Instrument, Means, Method,
-    Operation, Payment, Refund, Refusal, Phase, CompensationState, Wallet, account,
+    Call, Capture, CardDisplay, Charge, CompensationState, Decline, DeclineCode, Due, Instrument,
+    LedgerEntry, Means, Method, Operation, Payment, Phase, Refund, Refusal, Wallet, account,
 };
 
 /// What a decision is made from: the order's payment, if there is one, and the wallet of its
@@ -262,10 +262,7 @@ fn charge_answered(
     let amount = match &payment.standing {
         Phase::Charging(charge) if charge.revision == revision => charge.amount,
         // An answer to something that is over: told before.
-        Phase::Charging(_)
-        | Phase::Waiting
-        | Phase::Declined(_)
-        | Phase::Captured(_) => return,
+        Phase::Charging(_) | Phase::Waiting | Phase::Declined(_) | Phase::Captured(_) => return,
     };
     let known = payment.face().cloned();
     match outcome {

@@ -13,13 +13,13 @@ mod decision;
 mod payment;
 mod refusal;
 
-pub use account::{Account, LedgerEntry, Hold, HoldState, Movement, Wallet, deposit, release};
+pub use account::{Account, Hold, HoldState, LedgerEntry, Movement, Wallet, deposit, release};
 pub use call::{Call, Operation};
 pub use decision::{
     Announcement, ChargeOutcome, Decision, Event, State, decide, expire_hold, hold, pay,
 };
 pub use payment::{
-    Capture, Card, Charge, Decline, DeclineCode, Due, CardDisplay, Instrument, Means, Method, Payment,
-    Refund, Phase, Status, Token, CompensationState, order_of, payment_id,
+    Capture, Card, CardDisplay, Charge, CompensationState, Decline, DeclineCode, Due, Instrument,
+    Means, Method, Payment, Phase, Refund, Status, Token, order_of, payment_id,
 };
 pub use refusal::Refusal;

@@ -312,8 +312,12 @@ impl Payment {
     /// What to tell people, derived and never kept.
     pub fn status(&self) -> Status {
         match (&self.standing, self.undoing) {
-            (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed) => Status::Pending,
-            (Phase::Waiting, CompensationState::Voided | CompensationState::Refunded) => Status::Voided,
+            (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed) => {
+                Status::Pending
+            }
+            (Phase::Waiting, CompensationState::Voided | CompensationState::Refunded) => {
+                Status::Voided
+            }
             (Phase::Charging(_), _) => Status::Processing,
             (Phase::Declined(_), _) => Status::Declined,
             (Phase::Captured(capture), _) if capture.refunded.is_zero() => Status::Captured,

@@ -1,6 +1,6 @@
 //! What a person may be told instead of yes.
 
-use proto::{Money, MoneyError};
+use proto::Money;
 
 /// The business says no; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +21,6 @@ pub enum Refusal {
     AccountExists,
     #[error("the amount has to be more than nothing")]
     NotPositive,
-    #[error("{0}")]
-    BadAmount(MoneyError),
     #[error("the amount has to be in {}", wanted.code())]
     OtherCurrency { wanted: proto::Currency },
     #[error("the account cannot hold so much")]

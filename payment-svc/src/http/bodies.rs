@@ -1,24 +1,20 @@
 //! Request bodies: what may be in them, and what is wrong with what is.
 
-use chassis::{
-    Code, Problem,
-    body::{Amount, Fields},
-};
-use proto::{Currency, Money, MoneyError, OrderId, limits};
+use chassis::{Code, body::Fields};
+use proto::{Currency, OrderId, limits};
+use service_kit::AmountRequest;
 use time::Date;
 use uuid::Uuid;
 
 use crate::{
     cards::{self, Wrong},
-    commands::AmountRequest,
-    domain::{Card, Instrument, Refusal},
-    views,
+    domain::{Card, Instrument},
 };
 
 /// A request to pay.
 pub(super) struct Payment {
     pub(super) order: OrderId,
-    pub(super) amount: Option<Amount>,
+    pub(super) amount: Option<AmountRequest>,
     pub(super) instrument: Instrument,
 }
 
@@ -26,33 +22,9 @@ pub(super) fn payment(fields: &mut Fields<'_>, today: Date) -> Option<Payment> {
     let order = fields.parsed("order_id", |text| {
         OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
     });
-    let amount = fields.optional_amount("amount");
+    let amount = AmountRequest::read_optional(fields, "amount");
     let instrument = instrument(fields, today);
-    Some(Payment { order: order?, amount, instrument: instrument? })
-}
-
-/// Refuses what no account and no order makes right. Whether the currency fits, and with it the
-/// number of decimals of a bare amount, only the account or the order can tell.
-pub(super) fn well_formed(amount: Amount) -> Result<AmountRequest, Problem> {
-    let Amount { text, currency } = amount;
-    let refused = |pointer, code, detail: String| {
-        Err(Problem::new(code, detail.clone()).at(pointer, code, detail))
-    };
-    let Ok(currency) = currency.map(|code| Currency::in_force(&code)).transpose() else {
-        let unknown = "is not a currency of ISO 4217 in force".to_owned();
-        return refused("/amount/currency", Code::UnknownCurrency, unknown);
-    };
-    match Money::parse(&text, currency.unwrap_or(Currency::USD)) {
-        Ok(money) if !money.is_positive() => {
-            let detail = Refusal::NotPositive.to_string();
-            refused("/amount", Code::AmountNotPositive, detail)
-        }
-        Err(MoneyError::TooManyDecimals) if currency.is_none() => {
-            Ok(AmountRequest { text, currency })
-        }
-        Err(error) => refused("/amount", views::amount_code(error), error.to_string()),
-        Ok(_) => Ok(AmountRequest { text, currency }),
-    }
+    Some(Payment { order: order?, amount: amount?, instrument: instrument? })
 }
 
 /// An instrument that nobody can pay with: which member shows it, and why.
@@ -97,7 +69,7 @@ fn read_instrument(method: &mut Fields<'_>, today: Date) -> Option<Result<Instru
 
 fn token(method: &mut Fields<'_>) -> Option<Result<Card, Unusable>> {
     let token = method.text("token", limits::TOKEN_CHARS_MAX)?;
-    if cards::is_number(token) {
+    if proto::card_number::is_number(token) {
         let detail = "is a card number, not a token";
         return Some(Err(Unusable { member: "token", code: Code::CardNumberRefused, detail }));
     }

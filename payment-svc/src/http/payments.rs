@@ -10,20 +10,20 @@ use chassis::{
     Code, Problem, TraceParent,
     body::JsonBody,
     clock,
-    http::{self, Params, Prefer},
+    http::{self, HttpResult, Params, Prefer},
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
 use proto::{OrderId, PaymentId};
-use service::RequestInfo;
+use service_kit::RequestInfo;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answered, Site, bodies};
+use super::{AppState, bodies};
 use crate::{
-    commands::Request,
     domain::order_of,
-    reactions::Input,
-    store::{self, Root},
+    input::{Input, Request},
+    store,
     views::{self, PaymentView},
+    world::Root,
 };
 
 /// An order is placed at one service and heard of at another: how long to believe a client.
@@ -33,28 +33,27 @@ const NEWS_WAIT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn pay(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     prefer: Prefer,
     trace: TraceParent,
     asked: RequestInfo,
     body: JsonBody,
-) -> Answered {
+) -> HttpResult {
     let began = Instant::now();
     let today = clock::now().date();
     let bodies::Payment { order, amount, instrument } =
         body.read(|fields| bodies::payment(fields, today))?;
-    let amount = amount.map(bodies::well_formed).transpose()?;
     let request = Request::Pay { order, instrument, amount };
     let command = asked.command(Input::Request(request, Some(trace.to_bytes())), &body.0)?;
-    site.hear_of(order).await?;
-    let mut outcome = service::ended(site.submit(command, began + PATIENCE).await)?;
+    app.hear_of(order).await?;
+    let mut outcome = service_kit::outcome_of(app.submit(command, began + PATIENCE).await)?;
     // Still open, also when it was so the first time: whoever asks waits and is told how it ended.
     if outcome.answer.status == StatusCode::ACCEPTED {
         let is_payer = views::is_payer(&outcome.answer);
         let until = began + prefer.0.unwrap_or(PATIENCE);
-        outcome.answer = site.outcome(order, is_payer, until).await?;
+        outcome.answer = app.outcome(order, is_payer, until).await?;
     }
-    let mut response = service::outcome(outcome);
+    let mut response = service_kit::response(outcome);
     if let Some((name, value)) = prefer.applied() {
         response.headers_mut().insert(name, value);
     }
@@ -62,33 +61,33 @@ pub(super) async fn pay(
 }
 
 pub(super) async fn show(
-    State(site): State<Site>,
+    State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Answered {
+) -> HttpResult {
     let unknown = || Problem::new(Code::NotFound, format!("there is no payment {id}"));
     let payment = PaymentId::parse(&id).map_err(|_| unknown())?;
-    let root = site.root(order_of(payment)).await?.ok_or_else(unknown)?;
+    let root = app.root(order_of(payment)).await?.ok_or_else(unknown)?;
     let view = PaymentView::of(&root).ok_or_else(unknown)?;
     Ok(http::resource(&headers, &view))
 }
 
-pub(super) async fn of_order(State(site): State<Site>, mut params: Params) -> Answered {
-    let order = params.take_parsed("order_id", |text| {
-        OrderId::parse(text).map_err(|_| "has to be the id of an order")
-    })?;
+pub(super) async fn of_order(State(app): State<AppState>, mut params: Params) -> HttpResult {
+    let order = service_kit::required_order(&mut params)?;
     // An order has one payment, so there is never a next page.
     params.take_page()?.first_only()?;
     params.finish()?;
-    let order = order
-        .ok_or_else(|| Problem::new(Code::BadParameter, "the parameter order_id is missing"))?;
-    let root = site.root(order).await?;
+    let root = app.root(order).await?;
     let views: Vec<_> = root.iter().filter_map(PaymentView::of).collect();
     Ok(http::list(&views, None))
 }
 
 /// Says whether something could be paid with, as far as can be told without trying.
-pub(super) async fn validate(State(site): State<Site>, asked: RequestInfo, body: JsonBody) -> Answered {
+pub(super) async fn validate(
+    State(app): State<AppState>,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
     let today = clock::now().date();
     let instrument = body.read(|fields| bodies::any_instrument(fields, today))?;
     let answer = match &instrument {
@@ -96,21 +95,21 @@ pub(super) async fn validate(State(site): State<Site>, asked: RequestInfo, body:
         Err(unusable) => views::unusable(unusable.code.as_str()),
     };
     if asked.key(&body.0)?.is_none() {
-        return Ok(service::outcome(Outcome { answer, replayed: false }));
+        return Ok(service_kit::response(Outcome { answer, replayed: false }));
     }
     let command = asked.command(Input::Request(Request::Keep(answer), None), &body.0)?;
-    service::submit(&site.mailbox, command).await
+    service_kit::submit(&app.mailbox, command).await
 }
 
-impl Site {
+impl AppState {
     async fn root(&self, order: OrderId) -> Result<Option<Root>, Problem> {
         let mut db = self.pool.acquire().await?;
-        Ok(store::payment(&mut db, order).await?)
+        Ok(store::payments::find(&mut db, order).await?)
     }
 
     /// Waits for the payment of an order that may have been placed just now.
     async fn hear_of(&self, order: OrderId) -> Result<(), Problem> {
-        let found = self.outcomes.wait(order, NEWS_WAIT, || self.root(order)).await?;
+        let found = self.waiters.wait(order, NEWS_WAIT, || self.root(order)).await?;
         let unknown = "no stock has been reserved for such an order";
         found.map(drop).ok_or_else(|| Problem::new(Code::NotFound, unknown))
     }
@@ -133,7 +132,7 @@ impl Site {
         until: Instant,
     ) -> Result<Answer, Problem> {
         let within = until.saturating_duration_since(Instant::now());
-        let ended = self.outcomes.wait(order, within, || async move {
+        let ended = self.waiters.wait(order, within, || async move {
             let root = self.root(order).await?;
             Ok::<_, Problem>(root.filter(|root| root.payment.outcome().is_some()))
         });

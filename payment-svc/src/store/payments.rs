@@ -7,16 +7,14 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Root, rows::Row};
+use super::rows::Row;
+use crate::world::Root;
 
 /// Locks payments in the order of their orders, as every writer does.
-pub(super) async fn lock_payments(
-    db: &mut PgConnection,
-    orders: &[Uuid],
-) -> sqlx::Result<Vec<Root>> {
+pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Root>> {
     let rows = sqlx::query_as!(
         Row,
-        "-- payments.lock_payments
+        "-- payments.lock
         select
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
@@ -34,12 +32,9 @@ pub(super) async fn lock_payments(
 }
 
 /// Locks the payments that nobody holds, and says which somebody does.
-pub(super) async fn held_payments(
-    db: &mut PgConnection,
-    orders: &[Uuid],
-) -> sqlx::Result<Vec<OrderId>> {
+pub async fn held(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
     let held = sqlx::query_scalar!(
-        "-- payments.held_payments
+        "-- payments.held
         with free as (
             select order_id
             from payments
@@ -58,10 +53,10 @@ pub(super) async fn held_payments(
     Ok(held.into_iter().map(OrderId::new).collect())
 }
 
-pub async fn payment(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
+pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         Row,
-        "-- payments.payment
+        "-- payments.find
         select
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
@@ -77,16 +72,13 @@ pub async fn payment(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Opti
 }
 
 /// New roots: plainly inserted, so that one who was quicker is noticed.
-pub(super) async fn insert_payments(
-    db: &mut PgConnection,
-    roots: &[(&OrderId, &Root)],
-) -> sqlx::Result<()> {
+pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
     if roots.is_empty() {
         return Ok(());
     }
     let rows = &rows_of(roots);
     let done = sqlx::query!(
-        "-- payments.insert_payments
+        "-- payments.insert
         insert into payments (
             order_id, customer_id, revision, due, currency, instrument, token, standing,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
@@ -135,16 +127,14 @@ pub(super) async fn insert_payments(
     wrote(&done, roots.len())
 }
 
-pub(super) async fn update_payments(
-    db: &mut PgConnection,
-    roots: &[(&OrderId, &Root)],
-) -> sqlx::Result<()> {
+/// Writes payments, sorted by order.
+pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
     if roots.is_empty() {
         return Ok(());
     }
     let rows = &rows_of(roots);
     let done = sqlx::query!(
-        "-- payments.update_payments
+        "-- payments.update
         update payments
         set
             customer_id = t.customer_id, revision = t.revision, due = t.due,

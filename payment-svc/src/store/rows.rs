@@ -7,13 +7,14 @@ use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Root, impossible};
+use super::invalid;
 use crate::{
     cards,
     domain::{
-        Capture, Card, Charge, Decline, DeclineCode, Due, CardDisplay, Instrument, Means, Method, Payment,
-        Refund, Phase, Token, CompensationState,
+        Capture, Card, CardDisplay, Charge, CompensationState, Decline, DeclineCode, Due,
+        Instrument, Means, Method, Payment, Phase, Refund, Token,
     },
+    world::Root,
 };
 
 /// A row of `payments`.
@@ -134,7 +135,7 @@ impl TryFrom<Row> for Root {
 
     fn try_from(row: Row) -> sqlx::Result<Self> {
         let order = OrderId::new(row.order_id);
-        let broken = || impossible(format_args!("the payment of {order}"));
+        let broken = || invalid(format_args!("the payment of {order}"));
         let undoing = CompensationState::parse(&row.undoing).ok_or_else(broken)?;
         let due = row.due()?;
         let standing = match (row.standing.as_str(), &due) {
@@ -161,7 +162,7 @@ impl Row {
         else {
             return Ok(None);
         };
-        let currency = Currency::parse(currency).map_err(impossible)?;
+        let currency = Currency::parse(currency).map_err(invalid)?;
         let instrument = match (self.instrument.as_deref().map(Method::parse), &self.token) {
             (None, _) => None,
             (Some(Some(Method::Wallet)), _) => Some(Instrument::Wallet),
@@ -169,19 +170,19 @@ impl Row {
                 Some(Instrument::Card(cards::of_token(token)))
             }
             (Some(Some(Method::Card)), None) => Some(Instrument::CardWithoutToken),
-            _ => return Err(impossible("an instrument without what it needs")),
+            _ => return Err(invalid("an instrument without what it needs")),
         };
         Ok(Some(Due {
-            customer: CustomerId::parse(customer).map_err(impossible)?,
+            customer: CustomerId::parse(customer).map_err(invalid)?,
             revision: revision.cast_unsigned(),
-            amount: Money::new(amount, currency).map_err(impossible)?,
+            amount: Money::new(amount, currency).map_err(invalid)?,
             instrument,
         }))
     }
 
     /// Where the money stands, once something was tried.
     fn standing(&self, currency: Currency) -> sqlx::Result<Option<Phase>> {
-        let money = |amount: Decimal| Money::new(amount, currency).map_err(impossible);
+        let money = |amount: Decimal| Money::new(amount, currency).map_err(invalid);
         let method = self.tried_method.as_deref().and_then(Method::parse);
         let (Some(revision), Some(tried), Some(method)) = (self.tried_revision, self.tried, method)
         else {

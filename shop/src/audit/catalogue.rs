@@ -19,7 +19,12 @@ const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
 /// Each product against the outbox of its own snapshot, and against what was said of it at last.
-pub(super) fn said(products: &[ProductRow], said: &TopicContents, last: &Last, checks: &mut Checks) {
+pub(super) fn said(
+    products: &[ProductRow],
+    said: &TopicContents,
+    last: &Last,
+    checks: &mut Checks,
+) {
     for ProductRow { sku, version, content } in products {
         checks.looked(Promise::VersionsAgree, 1);
         let number = number_of_name(sku.as_bytes());
@@ -40,7 +45,11 @@ pub(super) fn said(products: &[ProductRow], said: &TopicContents, last: &Last, c
 }
 
 /// What order-svc has heard of each product against the product.
-pub(super) async fn seen(stack: &Stack, said: &TopicContents, checks: &mut Checks) -> anyhow::Result<()> {
+pub(super) async fn seen(
+    stack: &Stack,
+    said: &TopicContents,
+    checks: &mut Checks,
+) -> anyhow::Result<()> {
     let mut owner = read::connect(stack, "stock").await?;
     let mut reader = read::connect(stack, "orders").await?;
     let mut wrong = Vec::new();

@@ -205,7 +205,9 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
             let total = Amount::from(&it.total);
             (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
         }
-        TopicContents::OrderAmended(_) | TopicContents::OrderShipped(_) | TopicContents::OrderDelivered(_) => (0, 0),
+        TopicContents::OrderAmended(_)
+        | TopicContents::OrderShipped(_)
+        | TopicContents::OrderDelivered(_) => (0, 0),
     }
 }
 

@@ -10,7 +10,7 @@ mod waits;
 
 use super::birth;
 use super::check::Promise;
-use super::facts::{OrderEnd, Facts, ORDERS, TOPICS, TopicFacts};
+use super::facts::{Facts, ORDERS, OrderEnd, TOPICS, TopicFacts};
 use super::interventions::Interventions;
 
 /// How far the services have read.

@@ -20,7 +20,7 @@ use super::inbox::Inboxes;
 use super::interventions::{Interventions, MessageRef};
 use super::judge::{self, View};
 use super::messages::{self, Listener};
-use super::said::{Event, TopicContents, Publication};
+use super::said::{Event, Publication, TopicContents};
 use super::store::{self, Each, Which};
 use super::topics::Topic;
 use super::{birth, catalogue, whole};

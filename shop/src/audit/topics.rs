@@ -93,8 +93,9 @@ impl Topic {
 
 /// How far every service has read the topics about orders, by what it has committed.
 pub(super) fn consumed(kafka: &str, topics: &[Topic]) -> anyhow::Result<ConsumerPositions> {
-    let mut consumed =
-        ConsumerPositions { offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]) };
+    let mut consumed = ConsumerPositions {
+        offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]),
+    };
     for group in ["order-svc", "payment-svc", "inventory-svc", "notify-svc"] {
         let client = follow::consumer(kafka, &[("group.id", group)])?;
         let mut list = TopicPartitionList::new();

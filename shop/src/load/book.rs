@@ -166,7 +166,8 @@ impl Book {
 
     /// Those that have not ended, by their id.
     pub(super) fn missing(&self) -> impl Iterator<Item = u128> + '_ {
-        let placed = |(id, half): (&u128, &Half)| matches!(half, Half::PlacedOrder(_)).then_some(*id);
+        let placed =
+            |(id, half): (&u128, &Half)| matches!(half, Half::PlacedOrder(_)).then_some(*id);
         self.halves.iter().filter_map(placed)
     }
 

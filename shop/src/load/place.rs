@@ -261,7 +261,8 @@ mod tests {
     #[tokio::test]
     async fn an_open_loop_hands_out_every_start_once() {
         let extent = Extent::Lasting(Duration::from_millis(100));
-        let run = LoadRun::new(a_plan(Pace::Open { rate: 100 }, extent), mpsc::unbounded_channel().0);
+        let run =
+            LoadRun::new(a_plan(Pace::Open { rate: 100 }, extent), mpsc::unbounded_channel().0);
         let mut starts = Vec::new();
         while let Some(start) = run.next_start().await {
             starts.push(start);

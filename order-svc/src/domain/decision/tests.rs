@@ -6,7 +6,7 @@ use proto::{Currency, CustomerId, OrderId, Sku};
 
 use super::*;
 use crate::domain::{
-    Catalogue, Method, Payment, Product, Request, Saga, Status, Stock, LineRequest, place,
+    Catalogue, LineRequest, Method, Payment, Product, Request, Saga, Status, Stock, place,
 };
 
 pub(in crate::domain) const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;

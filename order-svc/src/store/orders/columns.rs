@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
-use crate::domain::{Line, Order, CompensationKind};
+use crate::domain::{CompensationKind, Line, Order};
 
 pub(super) fn stored_revision(revision: u32) -> i32 {
     i32::try_from(revision).expect("nobody amends an order two billion times")

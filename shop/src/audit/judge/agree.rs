@@ -3,8 +3,8 @@
 use super::super::check::Promise;
 use super::super::content::TERMS;
 use super::super::facts::{
-    CANCELLATION, CONFIRMATION, DUE, OrderEnd, Facts, Hold, NOTIFICATIONS, ORDERS, Order, PAYMENTS,
-    Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS, CompensationState,
+    CANCELLATION, CONFIRMATION, CompensationState, DUE, Facts, Hold, NOTIFICATIONS, ORDERS, Order,
+    OrderEnd, PAYMENTS, Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS,
 };
 use super::super::interventions::MessageRef;
 use super::super::tag;

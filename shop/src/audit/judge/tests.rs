@@ -3,8 +3,8 @@
 
 use super::super::content::{Amount, TERMS};
 use super::super::facts::{
-    CANCELLATION, CONFIRMATION, DUE, Hold, MessageFacts, NOTIFICATIONS, Notices, Order, PAYMENTS,
-    Payment, Provider, REFUND, Reservation, STOCK, CompensationState,
+    CANCELLATION, CONFIRMATION, CompensationState, DUE, Hold, MessageFacts, NOTIFICATIONS, Notices,
+    Order, PAYMENTS, Payment, Provider, REFUND, Reservation, STOCK,
 };
 use super::super::tag;
 use super::*;
@@ -169,8 +169,9 @@ fn an_order_that_nothing_will_end_is_stuck() {
         facts.notices.as_mut().unwrap().told = [1, 0, 0, 0];
     });
     assert_eq!(stuck, [Promise::NothingStuck]);
-    let waiting =
-        planted(cancelled(), |facts| change_order(facts, |it| it.undoing = CompensationState::Owed));
+    let waiting = planted(cancelled(), |facts| {
+        change_order(facts, |it| it.undoing = CompensationState::Owed)
+    });
     assert_eq!(waiting, [Promise::NothingStuck]);
 }
 
@@ -253,7 +254,9 @@ fn a_side_that_answers_a_cancel_twice_or_never_is_found() {
         facts.said[STOCK].contents[tag::RELEASED] = 3;
     });
     assert_eq!(unasked, once);
-    let owed = planted(cancelled(), |facts| change_payment(facts, |it| it.undoing = CompensationState::Owed));
+    let owed = planted(cancelled(), |facts| {
+        change_payment(facts, |it| it.undoing = CompensationState::Owed)
+    });
     assert_eq!(owed, once);
 }
 

@@ -4,7 +4,7 @@
 //! their own time, and then half a minute for the sweep. A call and a delivery are somebody's until
 //! the lease ends; a minute later somebody else must have taken them on.
 
-use super::super::facts::{OrderEnd, Facts, Hold, TOPICS};
+use super::super::facts::{Facts, Hold, OrderEnd, TOPICS};
 use super::{View, counted};
 
 const MESSAGE_SECONDS: u32 = 60;

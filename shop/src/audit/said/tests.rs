@@ -48,7 +48,8 @@ fn event(version: i64) -> Event<'static> {
 
 #[test]
 fn what_was_said_and_shipped_in_order_is_well() {
-    let topic = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::NotYet);
+    let topic =
+        Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::NotYet);
     let topic = topic.message(1).message(2);
     let key = Uuid::try_parse_ascii(KEY).unwrap().as_u128();
     assert_eq!(topic.said.reached(key), KeyProgress { outbox: 3, kafka: 2, outbox_at: 5 });
@@ -83,7 +84,8 @@ fn what_retention_removed_is_not_missed() {
 
 #[test]
 fn a_gap_is_found_and_an_event_in_it_is_lost() {
-    let topic = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::Yes);
+    let topic =
+        Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::Yes);
     let broken = topic.message(1).message(3).broken();
     assert_eq!(broken, [Promise::OutboxInKafka, Promise::VersionsGapFree]);
 }
@@ -153,8 +155,10 @@ fn an_outbox_that_jumps_is_found() {
 
 #[test]
 fn compaction_leaves_gaps_but_not_before_the_last() {
-    let compacted =
-        || Topic { said: TopicContents::on("shop.catalogue.v1", true, true), checks: Checks::default() };
+    let compacted = || Topic {
+        said: TopicContents::on("shop.catalogue.v1", true, true),
+        checks: Checks::default(),
+    };
     let sku = |version| Event { key: b"mug", ..event(version) };
     let said = |mut topic: Topic| {
         for version in 1..=3 {

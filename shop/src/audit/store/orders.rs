@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
-use crate::audit::facts::{OrderEnd, Order, Orders, CompensationState};
+use crate::audit::facts::{CompensationState, Order, OrderEnd, Orders};
 use crate::audit::history::HistoryRow;
 use crate::audit::tag;
 

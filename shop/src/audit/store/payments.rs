@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::check::CountResult;
 use crate::audit::content::{self, Amount, Contents};
-use crate::audit::facts::{Orders, Payment, CompensationState};
+use crate::audit::facts::{CompensationState, Orders, Payment};
 use crate::audit::tag;
 
 /// Reads the payments of orders; `each` is given every order's count of events.

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::*;
 use crate::audit::check::{Checks, Promise};
-use crate::audit::facts::{OrderEnd, Facts, Hold, CompensationState};
+use crate::audit::facts::{CompensationState, Facts, Hold, OrderEnd};
 use crate::audit::whole;
 
 const MAILBOX: &str = include_str!("../../../migrations/0001_mailbox.sql");

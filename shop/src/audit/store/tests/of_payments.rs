@@ -82,7 +82,10 @@ async fn payments_are_read_in_ten_thousandths() {
     payments::payments(&mut tables.db, None, &mut orders, &mut |_, _| {}).await.unwrap();
     let paid = orders.of(id()).payment.unwrap();
     assert_eq!((paid.captured, paid.refunded), (Some(300_000), 200_000));
-    assert_eq!((paid.undoing, paid.call_until, paid.is_by_card), (CompensationState::Refunded, 0, false));
+    assert_eq!(
+        (paid.undoing, paid.call_until, paid.is_by_card),
+        (CompensationState::Refunded, 0, false)
+    );
     assert_eq!((paid.refunds, &paid.currency, paid.has_hold), (1, b"USD", false));
     let second = Uuid::parse_str("01932c1e-5a4b-7c3d-8e2f-000000000002").unwrap();
     let calling = orders.of(second.as_u128()).payment.unwrap();

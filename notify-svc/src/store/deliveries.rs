@@ -1,82 +1,26 @@
-//! What requests look at, and how deliveries that were left over are taken on.
+//! Deliveries: what is to be handed over, each leased to the process that does so.
 
+use mailbox::wrote;
 use proto::{NotificationId, OrderId};
 use sqlx::{PgConnection, types::Json};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{LEASE_MS, invalid, parse_template};
-use crate::{deliveries::Job, templates::Fields};
+use super::{invalid, parse_template};
+use crate::{
+    domain::DeliveryStatus,
+    templates::Fields,
+    world::{DeliveryReceipt, Job, Notification},
+};
 
-/// A notification as it is kept.
-#[derive(Clone, Debug)]
-pub struct NotificationRow {
-    pub notification_id: Uuid,
-    pub order_id: Uuid,
-    pub customer_id: String,
-    pub template: String,
-    pub recipient: Option<String>,
-    pub status: String,
-    pub attempts: i32,
-    pub provider_id: Option<String>,
-    pub failure: Option<String>,
-    pub created_at: OffsetDateTime,
-    pub sent_at: Option<OffsetDateTime>,
-}
-
-/// Notifications by id, in the order of their ids: the order they were made in. One that was begun
-/// and is not recorded as sent is being sent.
-pub async fn notifications(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<NotificationRow>> {
-    sqlx::query_as!(
-        NotificationRow,
-        r#"-- look.notifications
-        select n.notification_id, n.order_id, n.customer_id, n.template, n.recipient,
-            case when n.status = 'queued' and d.attempts > 0 then 'sending' else n.status end
-                as "status!",
-            coalesce(d.attempts, n.attempts) as "attempts!",
-            n.provider_id, n.failure, n.created_at, n.sent_at
-        from notifications n
-        left join deliveries d on d.notification_id = n.notification_id
-        where n.notification_id = any($1)
-        order by n.notification_id"#,
-        ids
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Some of an order's notifications, those after the one with the id `after`. Its notice leads to
-/// them, so that they need no index of their own.
-pub async fn of_order(
-    db: &mut PgConnection,
-    order: OrderId,
-    after: Option<NotificationId>,
-    limit: i64,
-) -> sqlx::Result<Vec<NotificationRow>> {
-    let ids: Option<Vec<Uuid>> = sqlx::query_scalar!(
-        r#"-- look.of_order
-        select array(
-            select (told.piece ->> 'id')::uuid
-            from jsonb_array_elements(told) as told (piece)
-        ) as "ids!"
-        from notices
-        where order_id = $1"#,
-        order.uuid()
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    let mut ids = ids.unwrap_or_default();
-    ids.retain(|id| after.is_none_or(|after| *id > after.uuid()));
-    ids.sort_unstable();
-    ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    notifications(db, &ids).await
-}
+/// How long a delivery belongs to the process that queued or began it, in milliseconds, of which it
+/// needs some. A mail in the hands of a process that dies is late by so much.
+const LEASE_MS: i64 = 15_000;
 
 /// Takes over deliveries whose lease is over: the process that had them is gone, or could not
 /// deliver them.
 pub async fn take_over(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Job>> {
     let leased = sqlx::query!(
-        "-- look.take_over
+        "-- deliveries.take_over
         update deliveries d
         set leased_until = clock_timestamp() + $1::bigint * interval '1 millisecond'
         from (
@@ -100,7 +44,7 @@ pub async fn take_over(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Jo
     let ids: Vec<Uuid> = leased.iter().map(|row| row.notification_id).collect();
     let attempts: Vec<i32> = leased.iter().map(|row| row.attempts).collect();
     let rows = sqlx::query!(
-        r#"-- look.jobs
+        r#"-- notifications.jobs
         select n.notification_id, n.order_id, n.template, n.recipient,
             n.fields as "fields: Json<Fields>", u.attempts as "attempts!"
         from unnest($1::uuid[], $2::int[]) as u (id, attempts)
@@ -132,7 +76,7 @@ pub async fn begin(db: &mut PgConnection, jobs: &[Job]) -> sqlx::Result<Vec<Uuid
     let ids: Vec<Uuid> = jobs.iter().map(|job| job.id.uuid()).collect();
     let attempts: Vec<i32> = jobs.iter().map(|job| job.attempts).collect();
     sqlx::query_scalar!(
-        "-- look.begin
+        "-- deliveries.begin
         update deliveries d
         set leased_until = clock_timestamp() + $3::bigint * interval '1 millisecond',
             attempts = d.attempts + 1
@@ -152,4 +96,43 @@ pub async fn begin(db: &mut PgConnection, jobs: &[Job]) -> sqlx::Result<Vec<Uuid
     )
     .fetch_all(db)
     .await
+}
+
+/// Adds the deliveries of those that are queued. Born leased: whoever commits them hands them over itself.
+pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
+    let queued = made.iter().filter(|it| it.standing == DeliveryStatus::Queued);
+    let ids: Vec<Uuid> = queued.map(|it| it.id.uuid()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // The database's clock: whoever looks at a lease looks at the same one.
+    let done = sqlx::query!(
+        "-- deliveries.insert
+        insert into deliveries (notification_id, leased_until, attempts)
+        select id, clock_timestamp() + $2::bigint * interval '1 millisecond', 0
+        from unnest($1::uuid[]) as u (id)",
+        &ids,
+        LEASE_MS
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, ids.len())
+}
+
+/// Removes deliveries that were made: nothing of them waits any more.
+pub async fn finish(db: &mut PgConnection, delivered: &[DeliveryReceipt]) -> sqlx::Result<()> {
+    if delivered.is_empty() {
+        return Ok(());
+    }
+    let mut ids: Vec<Uuid> = delivered.iter().map(|it| it.id.uuid()).collect();
+    ids.sort_unstable();
+    let done = sqlx::query!(
+        "-- deliveries.finish
+        delete from deliveries
+        where notification_id = any($1)",
+        &ids
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, ids.len())
 }

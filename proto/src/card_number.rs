@@ -17,7 +17,7 @@ pub fn is_in(text: &str) -> bool {
             // Groups are parted by one space, dash or dot at most.
             None if matches!(c, ' ' | '-' | '.') && !separated => separated = true,
             None => {
-                if is_number(&digits) {
+                if is_checked(&digits) {
                     return true;
                 }
                 digits.clear();
@@ -25,13 +25,21 @@ pub fn is_in(text: &str) -> bool {
             }
         }
     }
-    is_number(&digits)
+    is_checked(&digits)
 }
 
-fn is_number(digits: &[u32]) -> bool {
+/// Whether `text` is a card number and nothing else, grouped by spaces or dashes.
+pub fn is_number(text: &str) -> bool {
+    let separates = |c: char| matches!(c, ' ' | '-');
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
+    text.chars().all(|c| c.is_ascii_digit() || separates(c)) && is_checked(&digits)
+}
+
+fn is_checked(digits: &[u32]) -> bool {
     DIGITS.contains(&digits.len()) && luhn(digits).is_multiple_of(10)
 }
 
+/// The sum of ISO/IEC 7812-1, annex B: a multiple of ten for a card number.
 fn luhn(digits: &[u32]) -> u32 {
     let weighted = digits.iter().rev().enumerate().map(|(place, digit)| {
         let doubled = digit.saturating_mul(2);
@@ -64,6 +72,16 @@ mod tests {
     fn other_digits_are_none() {
         for text in ["", "4111111111111112", "leave at door 12", "tok_visa", "+49 30 1234567"] {
             assert!(!is_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_card_number_alone_is_recognised() {
+        for text in ["4242424242424242", "4000000000000069", "5500 0055-5555 5559"] {
+            assert!(is_number(text), "{text}");
+        }
+        for text in ["tok_visa", "4242424242424241", "4242", "", "123456789012"] {
+            assert!(!is_number(text), "{text}");
         }
     }
 }

@@ -17,9 +17,9 @@ use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorR
 use serde::Serialize;
 
 use crate::{
-    ask::{RequestInfo, refusal, told},
     operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
     replays::answered,
+    requests::{RequestInfo, json_answer, refusal},
 };
 
 /// `/v1/lanes` of one service.
@@ -110,7 +110,7 @@ impl<R: Reactor> Desk<R> {
 
     fn tell(&self, change: LaneChange) -> Answer {
         match change {
-            LaneChange::Done(lane) => told(200, &view(self.service, lane), None),
+            LaneChange::Done(lane) => json_answer(200, &view(self.service, lane), None),
             LaneChange::WhereFrom(lane) => {
                 let why = lane.reason.unwrap_or_default();
                 let detail = format!("the lane is stopped: say from where it goes on ({why})");

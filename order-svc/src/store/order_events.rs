@@ -2,23 +2,14 @@
 
 use proto::OrderId;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
-/// One row of an order's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryRow {
-    pub order_id: Uuid,
-    pub seq: i32,
-    pub event_id: Uuid,
-    pub event_type: i16,
-    pub version: i64,
-    pub at: OffsetDateTime,
-    pub payload: Vec<u8>,
-}
+use crate::world::HistoryRow;
 
 /// Adds rows, sorted by order and number.
 pub async fn append(db: &mut PgConnection, rows: &[&HistoryRow]) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload.as_slice()).collect();
     let done = sqlx::query!(
         "-- order_events.append

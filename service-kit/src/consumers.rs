@@ -20,8 +20,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    ask::{RequestInfo, key_reused, outcome},
     operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    requests::{RequestInfo, key_reused, response},
 };
 
 const CURSOR: &str = "consumers";
@@ -133,7 +133,7 @@ fn respond(end: Result<(Answer, bool), ConsumerError>) -> Result<Response, Probl
         Problem::new(code, detail.clone()).at(pointer, code, detail)
     };
     match end {
-        Ok((answer, replayed)) => Ok(outcome(Outcome { answer, replayed })),
+        Ok((answer, replayed)) => Ok(response(Outcome { answer, replayed })),
         Err(error @ ConsumerError::UnknownTopic) => {
             Err(invalid(&error, "/topic", Code::InvalidValue))
         }

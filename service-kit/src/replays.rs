@@ -21,8 +21,8 @@ use proto::topic;
 use serde_json::{Value, json};
 
 use crate::{
-    ask::{RequestInfo, key_reused, outcome, told},
     operators::{Desk, REASON_CHARS_MAX, unanswered},
+    requests::{RequestInfo, json_answer, key_reused, response},
 };
 
 const KEY_CHARS_MAX: usize = 200;
@@ -84,7 +84,7 @@ async fn start<R: Reactor>(
         let size = desk.mailbox.size_replay(&wish.scope).await;
         let size = size.map_err(|error| unanswered(&error))?;
         let counted = json!({ "events": size.events, "keys": size.keys });
-        return Ok(first(told(200, &counted, None)));
+        return Ok(first(json_answer(200, &counted, None)));
     }
     let key = asked.key(&body.0)?;
     let request =
@@ -96,7 +96,7 @@ fn started(replay: &Replay) -> Answer {
     let body = json!({
         "id": replay.id, "events": replay.events, "keys": replay.keys, "done": replay.done,
     });
-    told(202, &body, Some(format!("/v1/replays/{}", replay.id)))
+    json_answer(202, &body, Some(format!("/v1/replays/{}", replay.id)))
 }
 
 /// Which of the topics that a service says are replayed.
@@ -126,7 +126,7 @@ async fn show<R: Reactor>(
     let id = id.parse().map_err(|_| none())?;
     let replay = desk.mailbox.replay(id).await.map_err(|error| unanswered(&error))?;
     let replay = replay.ok_or_else(none)?;
-    Ok(first(told(200, &view(desk.service, &replay), None)))
+    Ok(first(json_answer(200, &view(desk.service, &replay), None)))
 }
 
 fn view(service: &str, replay: &Replay) -> Value {
@@ -139,14 +139,14 @@ fn view(service: &str, replay: &Replay) -> Value {
 }
 
 fn first(answer: Answer) -> Response {
-    outcome(Outcome { answer, replayed: false })
+    response(Outcome { answer, replayed: false })
 }
 
 /// The response to what an operator asked for.
 pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, Problem> {
     match end {
         Ok(answer) => Ok(first(answer)),
-        Err(OperatorError::Answered(answer)) => Ok(outcome(Outcome { answer, replayed: true })),
+        Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),
         Err(OperatorError::KeyReused) => Err(key_reused()),
         Err(OperatorError::Database(error)) => Err(unanswered(&error)),
         // What only parked keys can come to.

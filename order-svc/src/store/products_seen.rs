@@ -8,9 +8,9 @@ use super::invalid;
 use crate::domain::{Catalogue, Product};
 
 /// Those of the products that are known. Nothing is locked: the authority on stock is inventory's.
-pub async fn products(db: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Catalogue> {
+pub async fn find_all(db: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Catalogue> {
     let rows = sqlx::query!(
-        "-- products_seen.products
+        "-- products_seen.find_all
         select sku, name, price, currency, available, version
         from products_seen
         where sku = any($1)",
@@ -33,6 +33,9 @@ pub async fn products(db: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Cata
 
 /// Takes in what was told, sorted by SKU; what is older than what is known changes nothing.
 pub async fn learn(db: &mut PgConnection, told: &Catalogue) -> sqlx::Result<()> {
+    if told.is_empty() {
+        return Ok(());
+    }
     let skus: Vec<&str> = told.keys().map(Sku::as_str).collect();
     let names: Vec<&str> = told.values().map(|product| &*product.name).collect();
     let prices: Vec<Decimal> = told.values().map(|product| product.price.amount()).collect();

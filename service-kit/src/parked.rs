@@ -10,16 +10,16 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
-    Answer, Mailbox, Replacement, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage,
-    ParkedPlace, ParkedQuery, Reactor,
+    Answer, Mailbox, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage, ParkedPlace,
+    ParkedQuery, Reactor, Replacement,
 };
 use proto::{Event, OrderId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::ask::{RequestInfo, key_reused, outcome, refusal, told};
 use crate::operators::{Desk, REASON_CHARS_MAX, check_service, unanswered};
+use crate::requests::{RequestInfo, json_answer, key_reused, refusal, response};
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
@@ -175,7 +175,7 @@ async fn replace<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let mended = body.read(|fields| {
+    let read = body.read(|fields| {
         let payload = fields.text("payload", PAYLOAD_CHARS_MAX).map(|text| {
             let decoded = BASE64_STANDARD.decode(text).ok();
             if decoded.is_none() {
@@ -186,21 +186,26 @@ async fn replace<R: Reactor>(
         let reason = fields.text("reason", REASON_CHARS_MAX);
         let event_type = fields.optional_text("event_type", REASON_CHARS_MAX).map(str::to_owned);
         let version = fields.optional_integer("version", 1..=i64::MAX);
-        Some(ReplacementBody { payload: payload??, reason: reason?.to_owned(), event_type, version })
+        Some(ReplacementBody {
+            payload: payload??,
+            reason: reason?.to_owned(),
+            event_type,
+            version,
+        })
     })?;
     // Unless the operator says otherwise, a message is what it says now.
-    let event_type = mended.event_type.or_else(|| {
-        let event = Event::decode(&topic, &mended.payload).ok().flatten();
+    let event_type = read.event_type.or_else(|| {
+        let event = Event::decode(&topic, &read.payload).ok().flatten();
         event.map(|event| event.event_type().full_name())
     });
     let replacement = Replacement {
-        payload: &mended.payload,
+        payload: &read.payload,
         event_type: event_type.as_deref(),
-        version: mended.version,
-        reason: &mended.reason,
+        version: read.version,
+        reason: &read.reason,
     };
     let once = once(&asked, &body, replaced)?;
-    let end = desk.mailbox.replace(&topic, &key, mended, once).await;
+    let end = desk.mailbox.replace(&topic, &key, replacement, once).await;
     respond(end.map(|()| 1), replaced)
 }
 
@@ -229,7 +234,7 @@ fn replaced(end: Result<u64, &Park>) -> Answer {
 
 fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
     match end {
-        Ok(messages) => told(200, &json!({ what: messages }), None),
+        Ok(messages) => json_answer(200, &json!({ what: messages }), None),
         Err(park) => refusal(&Problem::new(
             Code::InvalidValue,
             format!("the key's first message still cannot be processed: {park}"),
@@ -243,11 +248,11 @@ fn once(asked: &RequestInfo, body: &JsonBody, tell: Tell) -> Result<Option<Once>
 }
 
 fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {
-    let first = |answer| outcome(Outcome { answer, replayed: false });
+    let first = |answer| response(Outcome { answer, replayed: false });
     match end {
         Ok(messages) => Ok(first(tell(Ok(messages)))),
         Err(OperatorError::StillStopped(park)) => Ok(first(tell(Err(&park)))),
-        Err(OperatorError::Answered(answer)) => Ok(outcome(Outcome { answer, replayed: true })),
+        Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),
         Err(OperatorError::KeyReused) => Err(key_reused()),
         Err(OperatorError::NotParked) => Err(not_parked()),
         Err(OperatorError::Database(error)) => Err(unanswered(&error)),

@@ -1,14 +1,18 @@
 //! A request on its way into the mailbox, and its answer on the way out.
 
-use std::{borrow::Cow, convert::Infallible, fmt::Write as _};
+use std::{borrow::Cow, convert::Infallible, fmt::Write as _, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, Method, header, request::Parts},
     response::Response,
 };
-use chassis::{Code, Problem, TraceParent, http};
+use chassis::{
+    Code, Problem, TraceParent,
+    http::{self, Params},
+};
 use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
+use proto::OrderId;
 use serde::Serialize;
 
 /// A key's row is found by its route, and what is indexed has to be short: above so many bytes the
@@ -50,7 +54,8 @@ impl RequestInfo {
     /// The command for `input`, under the request's idempotency key if it has one; `body` is what
     /// the key was sent with.
     pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
-        Ok(Command { input, key: self.key(body)?, trace: self.trace.map(TraceParent::to_bytes) })
+        let trace = self.trace.map(TraceParent::to_bytes);
+        Ok(Command { key: self.key(body)?, trace, ..Command::new(input) })
     }
 
     /// The request's idempotency key, if it has one, with what it was sent with.
@@ -91,16 +96,50 @@ pub async fn submit<R: Reactor>(
     mailbox: &Mailbox<R>,
     command: Command<R::Input>,
 ) -> Result<Response, Problem> {
-    Ok(outcome(ended(mailbox.submit(command).await)?))
+    Ok(response(outcome_of(mailbox.submit(command).await)?))
+}
+
+/// Hands a command over again after each pause, as long as its answer is provisional and what
+/// `look` sees is not what it saw before; then once more, for good.
+pub async fn submit_patiently<R: Reactor, Seen: PartialEq, Looking>(
+    mailbox: &Mailbox<R>,
+    command: Command<R::Input>,
+    pauses: &[Duration],
+    look: impl Fn() -> Looking,
+) -> Result<Outcome, Problem>
+where
+    R::Input: Clone,
+    Looking: Future<Output = Result<Seen, Problem>>,
+{
+    let early = Command { is_last_try: false, ..command.clone() };
+    let mut end = mailbox.submit(early.clone()).await;
+    let mut seen = None;
+    for pause in pauses {
+        if end != Err(CommandError::TryAgain) {
+            return outcome_of(end);
+        }
+        tokio::time::sleep(*pause).await;
+        let now = Some(look().await?);
+        if seen != now {
+            seen = now;
+            end = mailbox.submit(early.clone()).await;
+        }
+    }
+    if end == Err(CommandError::TryAgain) {
+        end = mailbox.submit(Command { is_last_try: true, ..command }).await;
+    }
+    outcome_of(end)
 }
 
 /// The outcome, or the problem of there being none.
-pub fn ended(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
+pub fn outcome_of(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
     end.map_err(|error| match error {
         CommandError::Overloaded => {
             Problem::new(Code::Overloaded, "there is more to do than can be done in time")
                 .retry_after(1)
         }
+        // Nobody who does not try again is told so.
+        CommandError::TryAgain => Problem::internal(),
         CommandError::KeyReused => key_reused(),
         CommandError::Failed => Problem::internal(),
     })
@@ -112,7 +151,7 @@ pub(crate) fn key_reused() -> Problem {
 }
 
 /// The response that tells an outcome.
-pub fn outcome(outcome: Outcome) -> Response {
+pub fn response(outcome: Outcome) -> Response {
     let Outcome { answer: Answer { status, headers, body }, replayed } = outcome;
     let mut response = http::answer(status, headers, body);
     if replayed {
@@ -122,11 +161,24 @@ pub fn outcome(outcome: Outcome) -> Response {
 }
 
 /// An answer with a JSON body and, for a single resource, its tag.
-pub fn told(status: u16, body: &impl Serialize, location: Option<String>) -> Answer {
+pub fn json_answer(status: u16, body: &impl Serialize, location: Option<String>) -> Answer {
     let body = serde_json::to_vec(body).expect("what answers are made of is JSON");
     let mut headers = vec![(header::ETAG.to_string(), http::etag_of(&body))];
     headers.extend(location.map(|at| (header::LOCATION.to_string(), at)));
     Answer { status, headers, body }
+}
+
+/// The tag that a look at `view` would carry.
+pub fn etag(view: &impl Serialize) -> String {
+    http::etag_of(&serde_json::to_vec(view).expect("a view has text keys and plain values"))
+}
+
+/// The parameter `order_id`, without which a list has no answer.
+pub fn required_order(params: &mut Params) -> Result<OrderId, Problem> {
+    let order = params.take_parsed("order_id", |text| {
+        OrderId::parse(text).map_err(|_| "has to be the id of an order")
+    })?;
+    order.ok_or_else(|| Problem::new(Code::BadParameter, "the parameter order_id is missing"))
 }
 
 /// A refusal as an answer, so that it can be kept under an idempotency key.

@@ -1,6 +1,7 @@
-//! Who waits for a payment to change: requests, until a batch has been committed.
+//! Requests that wait for something to change: until a batch has been committed, or their time is
+//! over.
 //!
-//! A wake-up is only a hint to look again. Another process may commit what somebody waits for here,
+//! A wake-up is only a hint to look again. Another instance may commit what somebody waits for here,
 //! so every wait also looks from time to time.
 
 use std::{
@@ -17,35 +18,35 @@ use tokio::{
 };
 
 /// How often a wait looks without having been woken.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The orders that somebody waits for. Cheap to clone.
+/// Who waits for which order. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Outcomes(Arc<Mutex<HashMap<OrderId, WaitList>>>);
+pub struct Waiters(Arc<Mutex<HashMap<OrderId, WaitList>>>);
 
 #[derive(Debug, Default)]
 struct WaitList {
-    wake: Arc<Notify>,
+    changed: Arc<Notify>,
     count: usize,
 }
 
 /// One that waits; leaves when dropped.
 struct Waiter {
-    outcomes: Outcomes,
+    waiters: Waiters,
     order: OrderId,
-    wake: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
-impl Outcomes {
-    /// Wakes whoever waits for these.
-    pub fn changed(&self, orders: &[OrderId]) {
-        let waiting = self.waiting();
-        if waiting.is_empty() {
+impl Waiters {
+    /// Wakes whoever waits for these orders.
+    pub fn wake(&self, orders: impl IntoIterator<Item = OrderId>) {
+        let lists = self.lists();
+        if lists.is_empty() {
             return;
         }
         for order in orders {
-            if let Some(waiting) = waiting.get(order) {
-                waiting.wake.notify_waiters();
+            if let Some(list) = lists.get(&order) {
+                list.changed.notify_waiters();
             }
         }
     }
@@ -60,11 +61,11 @@ impl Outcomes {
     where
         Looking: Future<Output = Result<Option<T>, E>>,
     {
-        let seat = self.sit_down(order);
+        let waiter = self.join(order);
         let end = Instant::now() + within;
         loop {
             // Listening begins before the look, so that no change falls between the two.
-            let mut woken = pin!(seat.wake.notified());
+            let mut woken = pin!(waiter.changed.notified());
             woken.as_mut().enable();
             if let Some(seen) = look().await? {
                 return Ok(Some(seen));
@@ -74,29 +75,29 @@ impl Outcomes {
                 return Ok(None);
             }
             // Whether it was woken or not, it looks again.
-            let _: Result<(), _> = timeout(left.min(LOOK_AGAIN), woken).await;
+            let _: Result<(), _> = timeout(left.min(LOOK_EVERY), woken).await;
         }
     }
 
-    fn sit_down(&self, order: OrderId) -> Waiter {
-        let mut waiting = self.waiting();
-        let place = waiting.entry(order).or_default();
-        place.count += 1;
-        Waiter { outcomes: self.clone(), order, wake: Arc::clone(&place.wake) }
+    fn join(&self, order: OrderId) -> Waiter {
+        let mut lists = self.lists();
+        let list = lists.entry(order).or_default();
+        list.count += 1;
+        Waiter { waiters: self.clone(), order, changed: Arc::clone(&list.changed) }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<OrderId, WaitList>> {
+    fn lists(&self) -> MutexGuard<'_, HashMap<OrderId, WaitList>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut waiting = self.outcomes.waiting();
-        if let Some(place) = waiting.get_mut(&self.order) {
-            place.count -= 1;
-            if place.count == 0 {
-                waiting.remove(&self.order);
+        let mut lists = self.waiters.lists();
+        if let Some(list) = lists.get_mut(&self.order) {
+            list.count -= 1;
+            if list.count == 0 {
+                lists.remove(&self.order);
             }
         }
     }
@@ -110,7 +111,6 @@ mod tests {
         sync::atomic::{AtomicU32, Ordering},
     };
 
-    use proto::OrderId;
     use uuid::Uuid;
 
     use super::*;
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_ends_the_wait_and_nobody_is_left_behind() {
-        let outcomes = Outcomes::default();
+        let waiters = Waiters::default();
         let looks = AtomicU32::new(0);
         let look = || {
             let seen = (looks.fetch_add(1, Ordering::SeqCst) == 1).then_some("captured");
@@ -129,16 +129,15 @@ mod tests {
         };
         let change = async {
             tokio::task::yield_now().await;
-            outcomes.changed(&[order()]);
+            waiters.wake([order()]);
         };
 
         let before = Instant::now();
-        let (seen, ()) =
-            tokio::join!(outcomes.wait(order(), Duration::from_secs(10), look), change);
+        let (seen, ()) = tokio::join!(waiters.wait(order(), Duration::from_secs(10), look), change);
 
         assert_eq!(seen, Ok(Some("captured")));
         assert_eq!(Instant::now(), before, "it was woken, it did not look by itself");
-        assert!(outcomes.waiting().is_empty());
+        assert!(waiters.lists().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,7 +145,7 @@ mod tests {
         let before = Instant::now();
 
         let nothing = || ready(Ok::<Option<()>, Infallible>(None));
-        let seen = Outcomes::default().wait(order(), Duration::from_secs(2), nothing).await;
+        let seen = Waiters::default().wait(order(), Duration::from_secs(2), nothing).await;
 
         assert_eq!(seen, Ok(None));
         assert_eq!(Instant::now() - before, Duration::from_secs(2));

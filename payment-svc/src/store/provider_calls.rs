@@ -6,29 +6,21 @@ use std::{
     time::Duration,
 };
 
-use mailbox::{Trace, wrote};
+use mailbox::wrote;
 use proto::{Currency, Money, OrderId};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{impossible, milliseconds};
-use crate::domain::{Call, Operation, Token};
+use super::{invalid, milliseconds};
+use crate::{
+    domain::{Call, Operation, Token},
+    world::CallRow,
+};
 
-/// A call, and what the one who makes it needs besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallRow {
-    pub call: Call,
-    pub trace: Option<Trace>,
-    /// How often it was taken over: above 0, the provider may know of it.
-    pub attempts: i32,
-    /// Until when nobody else asks. Counted from before the row was leased, so that this process
-    /// never believes longer in its lease than the others do.
-    pub leased_until: Instant,
-}
-
-pub(super) async fn begin_calls(
+/// Adds calls, sorted by order, leased to this process.
+pub async fn begin(
     db: &mut PgConnection,
     calls: &BTreeMap<OrderId, CallRow>,
     lease: Duration,
@@ -48,7 +40,7 @@ pub(super) async fn begin_calls(
         calls.values().map(|row| row.trace.as_ref().map(|trace| &trace[..])).collect();
     // The database's clock, not this machine's: whoever looks at a lease looks at the same clock.
     let done = sqlx::query!(
-        "-- calls.begin_calls
+        "-- provider_calls.begin
         insert into provider_calls
             (order_id, kind, number, amount, currency, subject, trace, attempts, leased_until)
         select t.*, 0, clock_timestamp() + $8::bigint * interval '1 millisecond'
@@ -76,16 +68,13 @@ fn parts(operation: &Operation) -> (&'static str, u32, &str) {
 }
 
 /// Removes what has been answered: the root's lock and its state let only one answer end a call.
-pub(super) async fn end_calls(
-    db: &mut PgConnection,
-    orders: &BTreeSet<OrderId>,
-) -> sqlx::Result<()> {
+pub async fn end(db: &mut PgConnection, orders: &BTreeSet<OrderId>) -> sqlx::Result<()> {
     if orders.is_empty() {
         return Ok(());
     }
     let orders: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
     let done = sqlx::query!(
-        "-- calls.end_calls
+        "-- provider_calls.end
         delete from provider_calls
         where order_id = any($1)",
         &orders,
@@ -96,14 +85,14 @@ pub(super) async fn end_calls(
 }
 
 /// Takes over calls whose lease has run out, those that wait longest first.
-pub async fn lease_calls(
+pub async fn lease(
     db: &mut PgConnection,
     lease: Duration,
     limit: i64,
 ) -> sqlx::Result<Vec<CallRow>> {
     let leased_until = Instant::now() + lease;
     let rows = sqlx::query!(
-        "-- calls.lease_calls
+        "-- provider_calls.lease
         update provider_calls
         set leased_until = clock_timestamp() + $1::bigint * interval '1 millisecond',
             attempts = attempts + 1
@@ -127,10 +116,10 @@ pub async fn lease_calls(
             let operation = match row.kind.as_str() {
                 "charge" => Operation::Charge { revision: number, token: Token::new(&row.subject) },
                 "refund" => Operation::Refund { number, reference: Arc::from(row.subject) },
-                other => return Err(impossible(other)),
+                other => return Err(invalid(other)),
             };
-            let currency = Currency::parse(&row.currency).map_err(impossible)?;
-            let amount = Money::new(row.amount, currency).map_err(impossible)?;
+            let currency = Currency::parse(&row.currency).map_err(invalid)?;
+            let amount = Money::new(row.amount, currency).map_err(invalid)?;
             let call = Call { order: OrderId::new(row.order_id), amount, operation };
             let trace = row.trace.and_then(|trace| trace.try_into().ok());
             Ok(CallRow { call, trace, attempts: row.attempts, leased_until })
@@ -140,14 +129,10 @@ pub async fn lease_calls(
 
 /// Leaves a call alone for a while after its answer was lost. Not if it has made room for another,
 /// or if somebody else has taken it over: the lease is theirs.
-pub async fn postpone_call(
-    db: &mut PgConnection,
-    row: &CallRow,
-    pause: Duration,
-) -> sqlx::Result<()> {
+pub async fn postpone(db: &mut PgConnection, row: &CallRow, pause: Duration) -> sqlx::Result<()> {
     let (kind, number, _) = parts(&row.call.operation);
     sqlx::query!(
-        "-- calls.postpone_call
+        "-- provider_calls.postpone
         update provider_calls
         set leased_until = clock_timestamp() + $5::bigint * interval '1 millisecond'
         where order_id = $1
@@ -167,7 +152,7 @@ pub async fn postpone_call(
 
 /// Locks calls whose answer is about to be recorded, so that nobody takes them over meanwhile, and
 /// tells how often they were taken over.
-pub(super) async fn lock_attempts(
+pub async fn lock_attempts(
     db: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
 ) -> sqlx::Result<BTreeMap<OrderId, i32>> {
@@ -176,7 +161,7 @@ pub(super) async fn lock_attempts(
     }
     let orders: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
     let rows = sqlx::query!(
-        "-- calls.lock_attempts
+        "-- provider_calls.lock_attempts
         select order_id, attempts
         from provider_calls
         where order_id = any($1)
@@ -197,10 +182,10 @@ pub struct UnansweredCalls {
     pub seconds: i64,
 }
 
-pub async fn unanswered_calls(db: &mut PgConnection) -> sqlx::Result<UnansweredCalls> {
+pub async fn unanswered(db: &mut PgConnection) -> sqlx::Result<UnansweredCalls> {
     sqlx::query_as!(
         UnansweredCalls,
-        r#"-- calls.unanswered_calls
+        r#"-- provider_calls.unanswered
         select
             count(*) as "calls!",
             coalesce(extract(epoch from clock_timestamp() - min(begun_at)), 0)::bigint as "seconds!"

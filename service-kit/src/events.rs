@@ -1,26 +1,7 @@
 //! Messages read as the shop's events, and events made ready for the outbox.
 
-use mailbox::{OutboxEvent, BATCH, COMMAND_DEADLINE, Message, Options, Park, DecisionContext};
-use proto::{EVENT_TYPES, Event, EventType};
-
-/// A mailbox's options for a service that says what is on `topics`.
-pub fn options(service: &'static str, topics: &[&str], database_url: &str, kafka: &str) -> Options {
-    let said = EVENT_TYPES.iter().filter(|it| topics.contains(&it.topic));
-    let event_types: Vec<_> = said.clone().map(|it| (it.number, it.topic, it.name)).collect();
-    let source = said.map(EventType::source).next().expect("every service says something");
-    Options {
-        database_url: database_url.to_owned(),
-        kafka: kafka.to_owned(),
-        service,
-        instance: String::new(),
-        source,
-        event_types,
-        weekly: &[],
-        clock: chassis::clock::now,
-        batch: BATCH,
-        command_deadline: COMMAND_DEADLINE,
-    }
-}
+use mailbox::{DecisionContext, Message, OutboxEvent, Park};
+use proto::{Event, EventType, Money, OrderId, money::Money as WireMoney};
 
 /// Whether this build knows events of `event_type`. Others are kept for a build that does, so that
 /// a newer neighbour's words stop nobody and are not lost.
@@ -47,8 +28,29 @@ pub fn decode(message: &Message) -> Result<Event, Park> {
     }
 }
 
+/// The order that a message is about, by `id` in what it says: the one that it is ordered by.
+pub fn order_of(message: &Message, id: &str) -> Result<OrderId, Park> {
+    let order = OrderId::parse(id)
+        .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
+    if message.key.as_deref() != Some(order.key().as_slice()) {
+        return Err(Park::undecodable(format!("it is about order {order}, its key is not")));
+    }
+    Ok(order)
+}
+
+/// An amount that a message has to have.
+pub fn money_of(amount: Option<&WireMoney>) -> Result<Money, Park> {
+    let amount = amount.ok_or_else(|| Park::undecodable("an amount is missing"))?;
+    Money::try_from(amount.clone()).map_err(|error| Park::undecodable(error.to_string()))
+}
+
 /// An event for the outbox: the `version`th that is said about `key`.
-pub fn announce(context: &DecisionContext, key: Vec<u8>, version: i64, event: impl Into<Event>) -> OutboxEvent {
+pub fn announce(
+    context: &DecisionContext,
+    key: Vec<u8>,
+    version: i64,
+    event: impl Into<Event>,
+) -> OutboxEvent {
     let event = event.into();
     OutboxEvent {
         event_id: context.new_id(),
@@ -62,7 +64,7 @@ pub fn announce(context: &DecisionContext, key: Vec<u8>, version: i64, event: im
 #[cfg(test)]
 mod tests {
     use mailbox::testing::message;
-    use proto::{orders::OrderConfirmed, topic};
+    use proto::{EVENT_TYPES, orders::OrderConfirmed, topic};
 
     use super::*;
 

@@ -17,6 +17,9 @@ fn columns(deadlines: &[Deadline]) -> (Vec<OffsetDateTime>, Vec<Uuid>) {
 
 /// Adds deadlines, sorted.
 pub async fn add(db: &mut PgConnection, deadlines: &[Deadline]) -> sqlx::Result<()> {
+    if deadlines.is_empty() {
+        return Ok(());
+    }
     let (times, ids) = columns(deadlines);
     let done = sqlx::query!(
         "-- order_deadlines.add
@@ -33,6 +36,9 @@ pub async fn add(db: &mut PgConnection, deadlines: &[Deadline]) -> sqlx::Result<
 
 /// Removes deadlines that are over or met, sorted.
 pub async fn remove(db: &mut PgConnection, deadlines: &[Deadline]) -> sqlx::Result<()> {
+    if deadlines.is_empty() {
+        return Ok(());
+    }
     let (times, ids) = columns(deadlines);
     let done = sqlx::query!(
         "-- order_deadlines.remove

@@ -1,23 +1,17 @@
-//! Why an order is not accepted, as a problem that clients can act on.
+//! Refusals as problems that clients can act on.
 
 use chassis::{Code, Problem, problem::FAULTS_MAX};
 use serde_json::json;
 
 use crate::domain::Refusal;
 
-/// Whether the catalogue here may merely not have heard yet what would accept the order.
-pub(crate) fn may_be_behind(refusal: &Refusal) -> bool {
-    match refusal {
-        Refusal::UnknownProduct(_)
-        | Refusal::OtherCurrency(_)
-        | Refusal::PriceChanged(_)
-        | Refusal::InsufficientInventory(_)
-        | Refusal::TooMuch => true,
-    }
+/// No order has this id, or can have it.
+pub fn no_order(id: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no order {id}"))
 }
 
-/// `names` are the members by which the lines called their products.
-pub(crate) fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
+/// Why an order is not accepted. `names` are the members by which the lines called their products.
+pub fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
     let product = |line: usize| format!("/items/{line}/{}", names.get(line).unwrap_or(&"sku"));
     match refusal {
         Refusal::UnknownProduct(lines) => {

@@ -1,0 +1,28 @@
+//! What people ask for, each decided among its batch and answered.
+
+use chassis::http;
+use mailbox::{Answer, Effects};
+
+use crate::{input::PutContact, views::ContactView, world::World};
+
+/// Does what is asked, or says why not; a refusal leaves `world` as it was.
+pub fn put_contact(world: &mut World, asked: &PutContact) -> Effects {
+    let PutContact { customer, contact, conditions } = asked;
+    let checked = match world.contacts.get(customer) {
+        Some(known) => {
+            http::if_match(conditions, &service_kit::etag(&ContactView::new(customer, known)))
+        }
+        None => http::if_nothing_matches(conditions),
+    };
+    if let Err(stale) = checked {
+        return told(service_kit::refusal(&stale));
+    }
+    let answer = service_kit::json_answer(200, &ContactView::new(customer, contact), None);
+    world.contacts.insert(customer.clone(), contact.clone());
+    world.put.insert(customer.clone(), contact.clone());
+    told(answer)
+}
+
+fn told(answer: Answer) -> Effects {
+    Effects { answer, ..Effects::default() }
+}

@@ -1,0 +1,62 @@
+//! What this service decides about.
+
+use axum::http::HeaderMap;
+use mailbox::Trace;
+use proto::{CustomerId, NotificationId, OrderId};
+
+use crate::{
+    domain::{Contact, News},
+    templates::Fields,
+};
+
+/// What a message, a delivery or a request means here.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Occasion(Box<Occasion>),
+    /// A notification was handed over.
+    Delivered {
+        order: OrderId,
+        id: NotificationId,
+        attempts: i32,
+    },
+    /// Somebody says where a customer can be reached.
+    PutContact(PutContact),
+}
+
+/// Something that a customer is to be told.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    pub order: OrderId,
+    pub source: Source,
+    pub customer: CustomerId,
+    pub news: News,
+    pub fields: Fields,
+    pub trace: Option<Trace>,
+}
+
+/// Who said it: versions are counted for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Orders,
+    Payments,
+}
+
+impl Input {
+    /// The order whose notice it needs.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Occasion(occasion) => Some(occasion.order),
+            Self::Delivered { order, .. } => Some(*order),
+            Self::PutContact(_) => None,
+        }
+    }
+}
+
+/// Where a customer can be reached from now on.
+#[derive(Clone, Debug)]
+pub struct PutContact {
+    pub customer: CustomerId,
+    pub contact: Contact,
+    /// The state that the caller wants to replace, as `If-Match` names it.
+    pub conditions: HeaderMap,
+}

@@ -1,0 +1,30 @@
+//! What the four services share: a mailbox behind HTTP, a mailbox's messages read as events, and
+//! how a service starts.
+//!
+//! The mailbox knows no HTTP and the chassis no mailbox; here they meet, so that a request becomes
+//! a command, and its answer a response, in the same way everywhere.
+
+mod consumers;
+mod events;
+mod health;
+mod lanes;
+mod money;
+mod operations;
+mod operators;
+mod parked;
+mod replays;
+mod requests;
+mod start;
+mod sweep;
+mod waiters;
+
+pub use events::{announce, decode, is_known, money_of, order_of};
+pub use money::{AmountFault, AmountRequest};
+pub use operators::router as operators;
+pub use requests::{
+    RequestInfo, etag, json_answer, outcome_of, refusal, required_order, response, submit,
+    submit_patiently,
+};
+pub use start::{Backing, SealSettings, Service, options, start};
+pub use sweep::{SWEEP_MAX, decide_all, sweep};
+pub use waiters::Waiters;

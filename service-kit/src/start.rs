@@ -1,0 +1,96 @@
+//! How a service starts: its tables, its connections, its mailbox.
+
+use std::sync::Arc;
+
+use chassis::{Chassis, Secret, Settings, database};
+use mailbox::{BATCH, COMMAND_DEADLINE, Mailbox, Options, Reactor};
+use proto::{EVENT_TYPES, EventType, SealKey};
+use sqlx::{PgPool, migrate::Migrator};
+
+use crate::health;
+
+/// Connections for looks; batches have their own.
+const POOL_MAX: u32 = 8;
+
+/// What every service stands on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Backing {
+    /// PostgreSQL, as postgres://user:password@host:port/database
+    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret<String>,
+    /// Kafka's bootstrap servers, as host:port,…
+    #[arg(long, env = "SHOP_KAFKA")]
+    pub kafka: String,
+}
+
+/// The key of payment details, for who seals and who opens them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SealSettings {
+    /// What payment details are sealed with: 32 bytes in base64 [also as a file:
+    /// `SHOP_SEAL_KEY_FILE`]
+    #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
+    pub seal_key: Secret<SealKey>,
+}
+
+fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
+    SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
+}
+
+/// What a service is, for its start.
+pub struct Service<'a> {
+    /// Its name: consumer group, health, metrics.
+    pub name: &'static str,
+    /// The topics it says something on.
+    pub says: &'a [&'a str],
+    pub migrator: &'static Migrator,
+    /// Its own tables in weeks.
+    pub weekly: &'static [&'static str],
+}
+
+/// Brings the tables up to date and opens the mailbox; its loops run from now on. Gives back the
+/// connections for looks.
+pub async fn start<R: Reactor>(
+    chassis: &mut Chassis,
+    settings: &Settings,
+    backing: &Backing,
+    service: Service<'_>,
+    reactor: R,
+) -> anyhow::Result<(PgPool, Mailbox<R>)> {
+    let url = backing.database_url.expose();
+    database::migrate(url, service.migrator).await?;
+    database::watch(&chassis.health, url)?;
+    let pool = database::connect_pool(url, POOL_MAX).await?;
+    let options = Options {
+        instance: settings.instance(),
+        weekly: service.weekly,
+        ..options(service.name, service.says, url, &backing.kafka)
+    };
+    let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor)).await?;
+    health::watch(&chassis.health, &mailbox);
+    for mailbox::Loop { name, ends_last, run } in loops {
+        if ends_last {
+            chassis.tasks.spawn_last(name, run);
+        } else {
+            chassis.tasks.spawn(name, run);
+        }
+    }
+    Ok((pool, mailbox))
+}
+
+/// A mailbox's options for a service that says something on these topics.
+pub fn options(service: &'static str, says: &[&str], database_url: &str, kafka: &str) -> Options {
+    let said = EVENT_TYPES.iter().filter(|it| says.contains(&it.topic));
+    let event_types: Vec<_> = said.clone().map(|it| (it.number, it.topic, it.name)).collect();
+    Options {
+        database_url: database_url.to_owned(),
+        kafka: kafka.to_owned(),
+        service,
+        instance: String::new(),
+        source: said.map(EventType::source).next().expect("every service says something"),
+        event_types,
+        weekly: &[],
+        clock: chassis::clock::now,
+        batch: BATCH,
+        command_deadline: COMMAND_DEADLINE,
+    }
+}

@@ -1,0 +1,49 @@
+//! Sweeps: what happens when nothing happens. Rows whose time has come are looked for and put to a
+//! decision.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use mailbox::{Command, Mailbox, Reactor};
+use tokio_util::sync::CancellationToken;
+
+/// Rows found in one look: as many as a batch takes.
+pub const SWEEP_MAX: i64 = 500;
+
+/// Looks every so often until it is asked to stop, and at once after a look that says that there is
+/// more. A look that fails is told as `what` and made again.
+pub async fn sweep<Look>(
+    what: &'static str,
+    every: Duration,
+    stop: CancellationToken,
+    look: impl Fn() -> Look,
+) -> anyhow::Result<()>
+where
+    Look: Future<Output = anyhow::Result<bool>>,
+{
+    while !stop.is_cancelled() {
+        let has_more = look().await.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "could not look for {what}");
+            false
+        });
+        if !has_more {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts rows that a look has found to a decision. Whether a look may find more at once: not after
+/// a failure, for what was not decided is found again.
+pub async fn decide_all<R: Reactor>(mailbox: &Mailbox<R>, inputs: Vec<R::Input>) -> bool {
+    let is_full = i64::try_from(inputs.len()).is_ok_and(|found| found >= SWEEP_MAX);
+    let decided = inputs.into_iter().map(|input| mailbox.submit(Command::new(input)));
+    let failed = join_all(decided).await.into_iter().filter(Result::is_err).count();
+    if failed > 0 {
+        tracing::warn!(failed, "the next look finds again what was not decided");
+    }
+    is_full && failed == 0
+}
