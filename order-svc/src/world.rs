@@ -45,6 +45,15 @@ pub struct HistoryRow {
     pub payload: Vec<u8>,
 }
 
+impl HistoryRow {
+    /// A row of an event, not numbered yet.
+    fn new(event_id: Uuid, version: i64, event: Wire, at: OffsetDateTime) -> Self {
+        let event_type = event.event_type().number;
+        let (order_id, seq, payload) = (Uuid::nil(), 0, wire::encode_history(event));
+        Self { order_id, seq, event_id, event_type, version, at, payload }
+    }
+}
+
 /// The rows of one batch.
 #[derive(Debug, Default)]
 pub struct World {
@@ -122,34 +131,22 @@ impl World {
         };
         let (version, event) = (order.version, wire::encode(order, announcement, details));
         let announced = service_kit::announce(context, id.key(), version, event.clone());
-        self.add_history(id, announced.event_id, version, event, context.now);
+        let row = HistoryRow::new(announced.event_id, version, event, context.now);
+        self.add_history(id, row);
         vec![announced]
     }
 
     /// Writes down what was heard about an order.
     pub fn record(&mut self, fact: &Fact, at: OffsetDateTime) {
-        self.add_history(fact.order, fact.event_id, fact.version, fact.wire.clone(), at);
+        let row = HistoryRow::new(fact.event_id, fact.version, fact.wire.clone(), at);
+        self.add_history(fact.order, row);
     }
 
-    fn add_history(
-        &mut self,
-        id: OrderId,
-        event_id: Uuid,
-        version: i64,
-        event: Wire,
-        at: OffsetDateTime,
-    ) {
-        let Some(row) = self.orders.get_mut(&id) else { return };
-        row.now.events += 1;
-        self.history.push(HistoryRow {
-            order_id: id.uuid(),
-            seq: row.now.events,
-            event_id,
-            event_type: event.event_type().number,
-            version,
-            at,
-            payload: wire::encode_history(event),
-        });
+    /// Adds a row to an order's history, and numbers it.
+    fn add_history(&mut self, id: OrderId, row: HistoryRow) {
+        let Some(root) = self.orders.get_mut(&id) else { return };
+        root.now.events += 1;
+        self.history.push(HistoryRow { order_id: id.uuid(), seq: root.now.events, ..row });
     }
 
     /// Orders that somebody may wait for.

@@ -138,10 +138,9 @@ pub fn outcome_of(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem
             Problem::new(Code::Overloaded, "there is more to do than can be done in time")
                 .retry_after(1)
         }
-        // Nobody who does not try again is told so.
-        CommandError::TryAgain => Problem::internal(),
         CommandError::KeyReused => key_reused(),
-        CommandError::Failed => Problem::internal(),
+        // To try again is told to nobody who does not.
+        CommandError::TryAgain | CommandError::Failed => Problem::internal(),
     })
 }
 

@@ -84,7 +84,7 @@ impl Shop {
                     match &meaning {
                         Some(ServiceEvent::Order(event)) => self.tell_order(world, at, event),
                         Some(ServiceEvent::Inventory(event)) => {
-                            self.tell_inventory(world, at, event)
+                            self.tell_inventory(world, at, event);
                         }
                         Some(ServiceEvent::Payment(event)) => {
                             self.tell_payment(world, at, event.clone());

@@ -84,7 +84,7 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
         }
         Event::PaymentVoided => undone(&mut order, CompensationKind::Voided, at),
         Event::PaymentRefunded { amount } => {
-            undone(&mut order, CompensationKind::Refunded(*amount), at)
+            undone(&mut order, CompensationKind::Refunded(*amount), at);
         }
         Event::ConfirmationSent { failure } => {
             order.notified.get_or_insert(MailResult { failure: failure.clone(), at });
