@@ -93,7 +93,7 @@ pub use parked::{
     Replacement,
     list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
 };
-pub use reactor::{Answer, DecisionContext, Effects, HeldRow, Incoming, OutboxEvent, Reactor};
+pub use reactor::{Answer, DecisionContext, Effects, HeldRow, DecodedMessage, OutboxEvent, Reactor};
 pub use replays::{Replay, ReplayScope, ReplaySize};
 pub use tracked::{Tracked, changed_rows, new_rows};
 

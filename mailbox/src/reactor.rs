@@ -38,7 +38,7 @@ pub trait Reactor: Send + Sync + 'static {
 
     /// What `message`, whose type is known, means here: `None` when this service does not care (no
     /// inbox row then).
-    fn read(&self, message: &Message) -> Result<Option<Incoming<Self::Input>>, Park>;
+    fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Self::Input>>, Park>;
 
     /// Locks the roots that exist in the one order of locks, then reads what hangs below them in
     /// later statements. With [`LockPolicy::SkipHeld`] it waits for no lock on a root: it leaves out
@@ -106,14 +106,14 @@ impl HeldRow {
 
 /// What a message means to a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incoming<I> {
+pub struct DecodedMessage<I> {
     pub input: I,
     /// Whether it must take effect once only. `false` where repetition does no harm (the
     /// catalogue): no inbox row.
     pub once: bool,
 }
 
-impl<I> Incoming<I> {
+impl<I> DecodedMessage<I> {
     /// An event that takes effect once.
     pub fn once(input: I) -> Self {
         Self { input, once: true }

@@ -8,7 +8,7 @@ use std::{
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
 use mailbox::{
-    DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Mailbox, Message, Options, Park,
+    DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Mailbox, Message, Options, Park,
     Reactor,
 };
 use rdkafka::{
@@ -79,7 +79,7 @@ impl Reactor for Listener {
         self.types.contains(&event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Incoming<Add>>, Park> {
+    fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Add>>, Park> {
         self.read.lock().unwrap().push(Position {
             topic: message.topic.to_string(),
             partition: message.partition,

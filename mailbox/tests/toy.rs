@@ -6,7 +6,7 @@ use std::{
 };
 
 use mailbox::{
-    Answer, DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Message, OutboxEvent, Park,
+    Answer, DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, OutboxEvent, Park,
     Reactor, testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
@@ -104,7 +104,7 @@ impl Reactor for Toy {
         event_type == ADDED
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Incoming<Add>>, Park> {
+    fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Add>>, Park> {
         let word = String::from_utf8(message.payload.clone())
             .map_err(|_| Park::undecodable("it is not text"))?;
         panic_at("read", [word.as_str()]);
@@ -112,7 +112,7 @@ impl Reactor for Toy {
             return Ok(None);
         }
         let key = String::from_utf8_lossy(message.key.as_deref().unwrap_or_default()).into_owned();
-        Ok(Some(Incoming::once(Add { key, word, heard: true })))
+        Ok(Some(DecodedMessage::once(Add { key, word, heard: true })))
     }
 
     async fn load(

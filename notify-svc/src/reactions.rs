@@ -3,7 +3,7 @@
 use std::mem;
 
 use mailbox::{
-    DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Message, OutboxEvent, Park, Reactor,
+    DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, OutboxEvent, Park, Reactor,
     Tracked,
 };
 use proto::{NotificationId, OrderId, topic};
@@ -37,8 +37,8 @@ impl Reactor for Notify {
         service_kit::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
-        Ok(wire::decode(message)?.map(Incoming::once))
+    fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
+        Ok(wire::decode(message)?.map(DecodedMessage::once))
     }
 
     async fn load(

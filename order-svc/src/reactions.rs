@@ -1,6 +1,6 @@
 //! The thin shell: what messages and commands mean, and the rows they touch.
 
-use mailbox::{DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Message, Park, Reactor};
+use mailbox::{DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, Park, Reactor};
 use proto::topic;
 use service_kit::Waiters;
 use sqlx::PgConnection;
@@ -40,11 +40,11 @@ impl Reactor for Orders {
         service_kit::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
+    fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
         Ok(wire::decode(message, self.pay_within)?.map(|input| match input {
             // The highest version wins, however often it comes.
-            Input::ProductChanged(..) => Incoming::repeatable(input),
-            _ => Incoming::once(input),
+            Input::ProductChanged(..) => DecodedMessage::repeatable(input),
+            _ => DecodedMessage::once(input),
         }))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailbox::{
-    DecisionContext, Effects, HeldRow, Incoming, LockPolicy, Message, OutboxEvent, Park, Reactor,
+    DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, OutboxEvent, Park, Reactor,
     Trace,
 };
 use proto::{OrderId, SealKey, topic};
@@ -42,8 +42,8 @@ impl Reactor for Payments {
         service_kit::is_known(event_type)
     }
 
-    fn read(&self, message: &Message) -> Result<Option<Incoming<Input>>, Park> {
-        Ok(wire::decode(message, &self.seal_key)?.map(Incoming::once))
+    fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
+        Ok(wire::decode(message, &self.seal_key)?.map(DecodedMessage::once))
     }
 
     async fn load(

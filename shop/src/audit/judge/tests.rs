@@ -170,7 +170,7 @@ fn an_order_that_nothing_will_end_is_stuck() {
     });
     assert_eq!(stuck, [Promise::NothingStuck]);
     let waiting = planted(cancelled(), |facts| {
-        change_order(facts, |it| it.undoing = CompensationState::Owed)
+        change_order(facts, |it| it.undoing = CompensationState::Owed);
     });
     assert_eq!(waiting, [Promise::NothingStuck]);
 }
