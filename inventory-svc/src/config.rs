@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::{ProcessConfig, Settings, config::duration};
-use service_kit::Backing;
+use service_kit::BackingServices;
 
 /// Promises stock to orders and takes it back.
 #[derive(Clone, Debug, clap::Parser)]
@@ -12,7 +12,7 @@ pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
     #[command(flatten)]
-    pub backing: Backing,
+    pub backing: BackingServices,
     /// How long stock is held for an order before it is said that its time is over
     #[arg(long, env = "SHOP_RESERVATION_HOLD", default_value = "20m", value_parser = duration)]
     pub reservation_hold: Duration,

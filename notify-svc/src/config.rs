@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chassis::{ProcessConfig, Settings};
-use service_kit::Backing;
+use service_kit::BackingServices;
 
 /// Tells people what happened to their orders.
 #[derive(Clone, Debug, clap::Parser)]
@@ -12,7 +12,7 @@ pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
     #[command(flatten)]
-    pub backing: Backing,
+    pub backing: BackingServices,
     /// File that mails are appended to
     #[arg(long, env = "SHOP_MBOX")]
     pub mbox: PathBuf,

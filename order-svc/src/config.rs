@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::{ProcessConfig, Settings, config::duration};
-use service_kit::{Backing, SealSettings};
+use service_kit::{BackingServices, SealSettings};
 
 use crate::pressure::Limits;
 
@@ -14,7 +14,7 @@ pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
     #[command(flatten)]
-    pub backing: Backing,
+    pub backing: BackingServices,
     #[command(flatten)]
     pub seal: SealSettings,
     /// How long an order may wait for its payment once its stock is reserved

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::{ProcessConfig, Settings, config::duration};
-use service_kit::{Backing, SealSettings};
+use service_kit::{BackingServices, SealSettings};
 
 /// Takes and returns money, once.
 #[derive(Clone, clap::Parser)]
@@ -12,7 +12,7 @@ pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
     #[command(flatten)]
-    pub backing: Backing,
+    pub backing: BackingServices,
     #[command(flatten)]
     pub seal: SealSettings,
     /// The payment service provider: where the simulator listens

@@ -14,7 +14,7 @@ const POOL_MAX: u32 = 8;
 
 /// What every service stands on.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Backing {
+pub struct BackingServices {
     /// PostgreSQL, as postgres://user:password@host:port/database
     #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret<String>,
@@ -52,7 +52,7 @@ pub struct Service<'a> {
 pub async fn start<R: Reactor>(
     chassis: &mut Chassis,
     settings: &Settings,
-    backing: &Backing,
+    backing: &BackingServices,
     service: Service<'_>,
     reactor: R,
 ) -> anyhow::Result<(PgPool, Mailbox<R>)> {
