@@ -83,7 +83,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("text is JSON, and a vector takes it");
 }
 
-type Read<T> = Result<T, &'static str>;
+type Parse<T> = Result<T, &'static str>;
 
 struct Reader<'a> {
     text: &'a str,
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn value(&mut self, depth: u32) -> Read<Json<'a>> {
+    fn value(&mut self, depth: u32) -> Parse<Json<'a>> {
         self.skip_space();
         if depth > DEPTH_MAX {
             return Err("nested too deeply");
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn word(&mut self, word: &str, json: Json<'a>) -> Read<Json<'a>> {
+    fn word(&mut self, word: &str, json: Json<'a>) -> Parse<Json<'a>> {
         if !self.text[self.at..].starts_with(word) {
             return Err("a value was expected");
         }
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
         Ok(json)
     }
 
-    fn object(&mut self, depth: u32) -> Read<Json<'a>> {
+    fn object(&mut self, depth: u32) -> Parse<Json<'a>> {
         let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
         let mut names = HashSet::new();
         self.at += 1;
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn list(&mut self, depth: u32) -> Read<Json<'a>> {
+    fn list(&mut self, depth: u32) -> Parse<Json<'a>> {
         let mut items = Vec::new();
         self.at += 1;
         self.skip_space();
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         there
     }
 
-    fn number(&mut self) -> Read<&'a str> {
+    fn number(&mut self) -> Parse<&'a str> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') && !self.digits() {
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         self.at > start
     }
 
-    fn string(&mut self) -> Read<Cow<'a, str>> {
+    fn string(&mut self) -> Parse<Cow<'a, str>> {
         self.at += 1;
         let start = self.at;
         loop {
@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The rest of a string from its first escape on.
-    fn escaped(&mut self, mut text: String) -> Read<String> {
+    fn escaped(&mut self, mut text: String) -> Parse<String> {
         loop {
             let start = self.at;
             while !matches!(self.peek(), Some(b'"' | b'\\' | 0..=0x1f) | None) {
@@ -263,7 +263,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escape(&mut self) -> Read<char> {
+    fn escape(&mut self) -> Parse<char> {
         let escape = self.peek().ok_or("it ends too early")?;
         self.at += 1;
         Ok(match escape {
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn unicode(&mut self) -> Read<char> {
+    fn unicode(&mut self) -> Parse<char> {
         let unit = self.unit()?;
         let code = match unit {
             0xd800..=0xdbff => {
@@ -302,7 +302,7 @@ impl<'a> Reader<'a> {
         low
     }
 
-    fn unit(&mut self) -> Read<u32> {
+    fn unit(&mut self) -> Parse<u32> {
         let digits = self.text.get(self.at..self.at + 4).ok_or("four digits were expected")?;
         if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err("four digits were expected");
