@@ -19,12 +19,12 @@ pub struct Args {
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
-    pub action: Option<Action>,
+    pub action: Option<ParkedAction>,
 }
 
 /// What is to be done with what is parked.
 #[derive(Debug, clap::Subcommand)]
-pub enum Action {
+pub enum ParkedAction {
     /// The keys that stopped (what happens without a word).
     List(Filter),
     /// The messages of one key, large ones cut.
@@ -107,20 +107,20 @@ impl Key {
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::at(&home.stack()?.gateway())?;
-    let told = match args.action.unwrap_or_else(|| Action::List(Filter::default())) {
-        Action::List(filter) => return list(&api, &filter, args.json).await,
-        Action::Show { key, id: Some(id) } => {
+    let told = match args.action.unwrap_or_else(|| ParkedAction::List(Filter::default())) {
+        ParkedAction::List(filter) => return list(&api, &filter, args.json).await,
+        ParkedAction::Show { key, id: Some(id) } => {
             api.get(&format!("{}/{id}", key.path())).await?.ok()?
         }
-        Action::Show { key, id: None } => json!({ "items": api.list(&key.path()).await? }),
-        Action::Release(key) => {
+        ParkedAction::Show { key, id: None } => json!({ "items": api.list(&key.path()).await? }),
+        ParkedAction::Release(key) => {
             api.post(&format!("{}/release", key.path()), &json!({})).await?.ok()?
         }
-        Action::Discard { key, reason } => {
+        ParkedAction::Discard { key, reason } => {
             let body = json!({ "reason": reason });
             api.post(&format!("{}/discard", key.path()), &body).await?.ok()?
         }
-        Action::Replace { key, payload, event_type, version, reason } => {
+        ParkedAction::Replace { key, payload, event_type, version, reason } => {
             let bytes = std::fs::read(&payload)
                 .with_context(|| format!("cannot read {}", payload.display()))?;
             let payload = STANDARD.encode(bytes);
