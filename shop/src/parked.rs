@@ -26,7 +26,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum ParkedAction {
     /// The keys that stopped (what happens without a word).
-    List(Filter),
+    List(ParkedFilter),
     /// The messages of one key, large ones cut.
     Show {
         #[command(flatten)]
@@ -66,7 +66,7 @@ pub enum ParkedAction {
 
 /// Which keys are listed.
 #[derive(Debug, Default, clap::Args)]
-pub struct Filter {
+pub struct ParkedFilter {
     /// Only of this service.
     #[arg(long)]
     pub service: Option<String>,
@@ -78,7 +78,7 @@ pub struct Filter {
     pub class: Option<String>,
 }
 
-impl Filter {
+impl ParkedFilter {
     fn path(&self) -> String {
         let asked = [("service", &self.service), ("topic", &self.topic), ("class", &self.class)];
         let asked = asked.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
@@ -107,7 +107,7 @@ impl Key {
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::at(&home.stack()?.gateway())?;
-    let told = match args.action.unwrap_or_else(|| ParkedAction::List(Filter::default())) {
+    let told = match args.action.unwrap_or_else(|| ParkedAction::List(ParkedFilter::default())) {
         ParkedAction::List(filter) => return list(&api, &filter, args.json).await,
         ParkedAction::Show { key, id: Some(id) } => {
             api.get(&format!("{}/{id}", key.path())).await?.ok()?
@@ -133,7 +133,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(api: &Api, filter: &Filter, as_json: bool) -> anyhow::Result<ExitCode> {
+async fn list(api: &Api, filter: &ParkedFilter, as_json: bool) -> anyhow::Result<ExitCode> {
     let keys = api.list(&filter.path()).await?;
     if as_json {
         terminal::say(json!({ "items": keys }));
@@ -167,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_list_is_asked_for_by_what_is_wanted_of_it() {
-        assert_eq!(Filter::default().path(), "/v1/parked");
+        assert_eq!(ParkedFilter::default().path(), "/v1/parked");
         let class = Some("unknown_event".to_owned());
-        let filter = Filter { service: Some("order-svc".to_owned()), topic: None, class };
+        let filter = ParkedFilter { service: Some("order-svc".to_owned()), topic: None, class };
         assert_eq!(filter.path(), "/v1/parked?service=order-svc&class=unknown_event");
     }
 
