@@ -16,12 +16,12 @@ pub struct Args {
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
-    pub action: Option<Action>,
+    pub action: Option<ConsumerAction>,
 }
 
 /// What is to be done with what is read.
 #[derive(Debug, clap::Subcommand)]
-pub enum Action {
+pub enum ConsumerAction {
     /// Every partition, and how it is with it (what happens without a word).
     List {
         /// Only of this service.
@@ -56,13 +56,13 @@ pub enum Action {
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::at(&home.stack()?.gateway())?;
-    let told = match args.action.unwrap_or(Action::List { service: None }) {
-        Action::List { service } => return list(&api, service.as_deref(), args.json).await,
-        Action::Pause { service, topic, reason } => {
+    let told = match args.action.unwrap_or(ConsumerAction::List { service: None }) {
+        ConsumerAction::List { service } => return list(&api, service.as_deref(), args.json).await,
+        ConsumerAction::Pause { service, topic, reason } => {
             let body = json!({ "topic": topic, "reason": reason });
             api.post(&format!("/v1/consumers/{service}/pause"), &body).await?.ok()?
         }
-        Action::Resume { service, topic, partition, from, reason } => {
+        ConsumerAction::Resume { service, topic, partition, from, reason } => {
             let body =
                 json!({ "topic": topic, "partition": partition, "from": from, "reason": reason });
             api.post(&format!("/v1/consumers/{service}/resume"), &body).await?.ok()?
