@@ -15,7 +15,7 @@ pub struct Api {
 
 /// What came back: any status, its body as JSON (null if it was none).
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     pub status: u16,
     pub body: Value,
 }
@@ -30,19 +30,19 @@ impl Api {
         Ok(Self { base: base.to_owned(), http })
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn get(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         self.call(Method::GET, path, None).await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<ApiAnswer> {
         self.call(Method::PUT, path, Some(body)).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<ApiAnswer> {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn delete(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         self.call(Method::DELETE, path, None).await
     }
 
@@ -69,7 +69,7 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ApiAnswer> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(body) = body {
             request = request.json(body);
@@ -78,11 +78,11 @@ impl Api {
         let response = request.send().await.with_context(what)?;
         let status = response.status().as_u16();
         let bytes = response.bytes().await.with_context(what)?;
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+        Ok(ApiAnswer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
     }
 }
 
-impl Answer {
+impl ApiAnswer {
     /// Whether it went well.
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)

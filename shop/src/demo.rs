@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::api::{Answer, Api};
+use crate::api::{ApiAnswer, Api};
 use crate::follow::{self, TopicEvent};
 use crate::terminal::{self, Paint};
 use crate::{Home, Stack, audit, down, seed, story, up};
@@ -192,7 +192,7 @@ impl Tour {
     }
 
     /// Says what came of `POST /v1/orders`; the order's id if it was accepted.
-    fn placed(&self, answer: Answer) -> anyhow::Result<Option<String>> {
+    fn placed(&self, answer: ApiAnswer) -> anyhow::Result<Option<String>> {
         if answer.status == 409 {
             let detail = answer.body.get("detail").and_then(Value::as_str).unwrap_or_default();
             terminal::say(format_args!("  POST /v1/orders: 409 {}", self.paint.red(detail)));
