@@ -25,7 +25,7 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// Where a broker lives and what it is told.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct KafkaConfig {
     /// Its data; made when it does not exist.
     pub data: PathBuf,
     pub log: PathBuf,
@@ -78,7 +78,7 @@ pub fn java_for_load(heap: &str) -> Vec<String> {
     vec![format!("-Xms{heap}"), format!("-Xmx{heap}")]
 }
 
-impl Config {
+impl KafkaConfig {
     /// Where clients begin.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -148,21 +148,21 @@ pub fn answers(port: u16) -> anyhow::Result<()> {
 /// A running broker.
 #[derive(Debug)]
 pub struct Kafka {
-    config: Config,
+    config: KafkaConfig,
     watchdog: Arc<Watchdog>,
     server: Mutex<Option<Server>>,
 }
 
 impl Kafka {
     /// Starts a broker and waits until it answers.
-    pub async fn start(config: Config, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
+    pub async fn start(config: KafkaConfig, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
         let kafka = Self { config, watchdog: Arc::clone(watchdog), server: Mutex::new(None) };
         kafka.restart().await?;
         Ok(kafka)
     }
 
     /// How it was started.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &KafkaConfig {
         &self.config
     }
 
@@ -228,7 +228,7 @@ impl Kafka {
 /// Runs a broker once and has the Java machine write down the classes it loaded.
 pub(crate) fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
     let [port, controller_port] = machine::free_ports()?;
-    let config = Config {
+    let config = KafkaConfig {
         data: folder.join("scratch"),
         log: folder.join("archive.log"),
         port,
