@@ -23,7 +23,7 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// Where a server lives and what it is told.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct PostgresConfig {
     /// Its data directory; made when it does not exist.
     pub data: PathBuf,
     pub log: PathBuf,
@@ -65,7 +65,7 @@ pub fn socket_folder(data: &Path) -> Option<&Path> {
     (path.len() <= SOCKET_FOLDER_MAX && path.bytes().all(is_plain)).then_some(data)
 }
 
-impl Config {
+impl PostgresConfig {
     /// The address of a database, for a role that has the superuser's password.
     pub fn url_as(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}:{}@127.0.0.1:{}/{database}", self.password, self.port)
@@ -175,21 +175,21 @@ fn accepts(account: Account, binaries: &Path, setting: &str) -> bool {
 /// A running server.
 #[derive(Debug)]
 pub struct Postgres {
-    config: Config,
+    config: PostgresConfig,
     watchdog: Arc<Watchdog>,
     server: Mutex<Option<Server>>,
 }
 
 impl Postgres {
     /// Starts a server and waits until it answers.
-    pub async fn start(config: Config, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
+    pub async fn start(config: PostgresConfig, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
         let server = Self { config, watchdog: Arc::clone(watchdog), server: Mutex::new(None) };
         server.restart().await?;
         Ok(server)
     }
 
     /// How it was started.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &PostgresConfig {
         &self.config
     }
 
@@ -273,7 +273,7 @@ fn is_transient(error: &anyhow::Error) -> bool {
 }
 
 /// Makes databases and their owners where there are none; the roles' password is the server's.
-pub async fn create_owned(config: &Config, owned: &[(&str, &str)]) -> anyhow::Result<()> {
+pub async fn create_owned(config: &PostgresConfig, owned: &[(&str, &str)]) -> anyhow::Result<()> {
     let mut db = PgConnection::connect(&config.url("postgres")).await?;
     for (database, role) in owned {
         let role_exists = "select 1 from pg_roles where rolname = $1";
