@@ -6,7 +6,7 @@ use proto::{CustomerId, NotificationId, OrderId};
 
 use crate::{
     domain::{Contact, News},
-    templates::Fields,
+    templates::TemplateFields,
 };
 
 /// What a message, a delivery or a request means here.
@@ -30,7 +30,7 @@ pub struct Occasion {
     pub source: Source,
     pub customer: CustomerId,
     pub news: News,
-    pub fields: Fields,
+    pub fields: TemplateFields,
     pub trace: Option<Trace>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::Template;
 
 /// What a text is filled with: all of it text.
-pub type Fields = BTreeMap<String, String>;
+pub type TemplateFields = BTreeMap<String, String>;
 
 /// A finished text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Text {
 }
 
 /// Fills a template. A field that is missing is left empty: a poor text is better than none.
-pub fn render(template: Template, fields: &Fields) -> Text {
+pub fn render(template: Template, fields: &TemplateFields) -> Text {
     let field = |name: &str| fields.get(name).map_or("", String::as_str);
     let order = field("order_id");
     let (subject, text) = match template {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_template_names_the_order_in_one_line() {
-        let fields = Fields::from([
+        let fields = TemplateFields::from([
             ("order_id".to_owned(), "42".to_owned()),
             ("total".to_owned(), "59.98 USD".to_owned()),
         ]);

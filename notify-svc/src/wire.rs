@@ -11,7 +11,7 @@ use proto::{
 use crate::{
     domain::{Announcement, CHANNEL, News, Template},
     input::{Input, Occasion, Source},
-    templates::Fields,
+    templates::TemplateFields,
 };
 
 /// What a message means here: `None` when it is nothing that a customer is told.
@@ -77,7 +77,7 @@ fn about(message: &Message, order: &str, customer: &str) -> Result<About, Park> 
 impl About {
     fn of(self, source: Source, template: Template, about: i64) -> Occasion {
         let Self { order, customer, trace } = self;
-        let fields = Fields::from([("order_id".to_owned(), order.to_string())]);
+        let fields = TemplateFields::from([("order_id".to_owned(), order.to_string())]);
         Occasion { order, source, customer, news: News { template, about }, fields, trace }
     }
 }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::{
     domain::{Contact, DeliveryStatus, Notice, Template},
     input::Input,
-    templates::Fields,
+    templates::TemplateFields,
 };
 
 /// What is known of one order, with its counts.
@@ -32,7 +32,7 @@ pub struct Notification {
     pub customer: CustomerId,
     pub template: Template,
     pub to: Option<String>,
-    pub fields: Fields,
+    pub fields: TemplateFields,
     pub standing: DeliveryStatus,
     pub created_at: OffsetDateTime,
     /// The trace of what it tells about.
@@ -69,7 +69,7 @@ pub struct Job {
     pub order: OrderId,
     pub to: String,
     pub template: Template,
-    pub fields: Fields,
+    pub fields: TemplateFields,
     /// How often it was begun.
     pub attempts: i32,
     pub trace: Option<Trace>,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{invalid, parse_template};
 use crate::{
     domain::DeliveryStatus,
-    templates::Fields,
+    templates::TemplateFields,
     world::{DeliveryReceipt, Job, Notification},
 };
 
@@ -46,7 +46,7 @@ pub async fn take_over(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Jo
     let rows = sqlx::query!(
         r#"-- notifications.jobs
         select n.notification_id, n.order_id, n.template, n.recipient,
-            n.fields as "fields: Json<Fields>", u.attempts as "attempts!"
+            n.fields as "fields: Json<TemplateFields>", u.attempts as "attempts!"
         from unnest($1::uuid[], $2::int[]) as u (id, attempts)
         join notifications n on n.notification_id = u.id
         order by n.notification_id"#,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{CHANNEL, DeliveryStatus},
-    templates::Fields,
+    templates::TemplateFields,
     world::{DeliveryReceipt, Notification},
 };
 
@@ -91,7 +91,7 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
     let customers: Vec<String> = made.iter().map(|it| it.customer.to_string()).collect();
     let templates: Vec<String> = made.iter().map(|it| it.template.name().to_owned()).collect();
     let recipients: Vec<Option<String>> = made.iter().map(|it| it.to.clone()).collect();
-    let fields: Vec<Json<&Fields>> = made.iter().map(|it| Json(&it.fields)).collect();
+    let fields: Vec<Json<&TemplateFields>> = made.iter().map(|it| Json(&it.fields)).collect();
     let statuses: Vec<String> = made.iter().map(|it| status(it).0.to_owned()).collect();
     let failures: Vec<Option<String>> = made.iter().map(|it| status(it).1).collect();
     let created: Vec<OffsetDateTime> = made.iter().map(|it| it.created_at).collect();
@@ -108,7 +108,7 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
         &customers,
         &templates,
         &recipients as &[Option<String>],
-        &fields as &[Json<&Fields>],
+        &fields as &[Json<&TemplateFields>],
         &statuses,
         &failures as &[Option<String>],
         &created,
