@@ -16,7 +16,7 @@ use axum::{
 use chassis::{
     Code, Health, Problem, TraceParent,
     body::JsonBody,
-    http::{self, Edge, IdempotencyKey, Params},
+    http::{self, Edge, IdempotencyKeyHeader, Params},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ fn routes() -> Router {
         .route("/v1/trace", get(async |trace: TraceParent| trace.to_string()))
         .route("/v1/panic", get(panics))
         .route("/v1/kept", get(async || http::answer(409, [("x-kept", "1".to_owned())], kept())))
-        .route("/v1/keyed", post(async |_: IdempotencyKey| "done"))
+        .route("/v1/keyed", post(async |_: IdempotencyKeyHeader| "done"))
 }
 
 async fn place(body: JsonBody) -> Result<&'static str, Problem> {

@@ -14,7 +14,7 @@ use chassis::{
     Code, DetachedRunner, Problem,
     body::{Amount, Fields, JsonBody},
     clock, http,
-    http::{IdempotencyKey, Params},
+    http::{IdempotencyKeyHeader, Params},
 };
 use proto::{
     Currency, Money, MoneyError, OrderId,
@@ -135,7 +135,7 @@ impl From<Account> for AccountBody {
 
 async fn charge(
     State(provider): State<Provider>,
-    IdempotencyKey(header): IdempotencyKey,
+    IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wanted = body.read(|fields| read_charge(fields, header))?;
@@ -176,7 +176,7 @@ async fn charge_of(
 
 async fn refund(
     State(provider): State<Provider>,
-    IdempotencyKey(header): IdempotencyKey,
+    IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (key, charge, amount) = body.read(|fields| {

@@ -86,9 +86,9 @@ impl<S: Sync> FromRequestParts<S> for Prefer {
 
 /// The request's `Idempotency-Key`, if it has one: 1–255 visible ASCII characters.
 #[derive(Clone, Debug)]
-pub struct IdempotencyKey(pub Option<String>);
+pub struct IdempotencyKeyHeader(pub Option<String>);
 
-impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+impl<S: Sync> FromRequestParts<S> for IdempotencyKeyHeader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
