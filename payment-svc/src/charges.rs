@@ -48,7 +48,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// How calls are leased and looked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CallLimits {
     /// How long a call belongs to the process that makes it; longer than any call takes.
     pub lease: Duration,
     /// How long a call may take: what has less left of its lease is left to the sweep.
@@ -61,7 +61,7 @@ pub struct Limits {
 pub struct Charges<P> {
     caller: Arc<Caller<P>>,
     begun: mpsc::Receiver<CallRow>,
-    limits: Limits,
+    limits: CallLimits,
 }
 
 struct Caller<P> {
@@ -84,7 +84,7 @@ impl<P: Provider> Charges<P> {
         mailbox: Mailbox<Payments>,
         pool: PgPool,
         begun: mpsc::Receiver<CallRow>,
-        limits: Limits,
+        limits: CallLimits,
     ) -> Self {
         let caller = Caller { provider, mailbox, pool, silent: Silent::default() };
         Self { caller: Arc::new(caller), begun, limits }

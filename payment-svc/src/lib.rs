@@ -32,7 +32,7 @@ use service_kit::{Service, Waiters};
 use tokio::sync::mpsc;
 
 use crate::{
-    charges::{Charges, Limits},
+    charges::{Charges, CallLimits},
     config::Config,
     http::AppState,
     provider::Simulator,
@@ -61,7 +61,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let (pool, mailbox) =
         service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
             .await?;
-    let limits = Limits {
+    let limits = CallLimits {
         lease: config.call_lease,
         longest: config.longest_call(),
         sweep: config.call_sweep,

@@ -9,7 +9,7 @@ use backends::testing::eventually;
 use chassis::Health;
 use mailbox::{Command, Mailbox};
 use payment_svc::{
-    charges::{self, Charges, IN_FLIGHT_MAX, Limits},
+    charges::{self, Charges, IN_FLIGHT_MAX, CallLimits},
     domain::{Card, Due, Event, Instrument, Status, Token},
     input::{Input, Source},
     reactions::Payments,
@@ -41,7 +41,7 @@ async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
     let (reactor, calls) = payments(&service_kit::Waiters::default(), lease);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let limits = Limits { lease, longest: lease / 4, sweep: SWEEP };
+    let limits = CallLimits { lease, longest: lease / 4, sweep: SWEEP };
     let charges = Charges::new(stub.clone(), mailbox.clone(), pool, calls, limits);
     let ending = CancellationToken::new();
     tasks.spawn(charges.run(ending.clone()));

@@ -12,7 +12,7 @@ use axum::{
 use chassis::{Health, http::Edge};
 use mailbox::{Command, Mailbox};
 use payment_svc::{
-    charges::{Charges, Limits},
+    charges::{Charges, CallLimits},
     domain::{Due, Event},
     http::{AppState, router},
     input::{Input, Source},
@@ -52,7 +52,7 @@ pub(super) async fn a_server_with(stub: Stub) -> Server {
     let (reactor, calls) = payments(&waiters, LEASE);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let limits = Limits { lease: LEASE, longest: LEASE / 3, sweep: Duration::from_millis(20) };
+    let limits = CallLimits { lease: LEASE, longest: LEASE / 3, sweep: Duration::from_millis(20) };
     let charges = Charges::new(stub.clone(), mailbox.clone(), pool.clone(), calls, limits);
     tasks.spawn(charges.run(CancellationToken::new()));
     let started = Arc::new(AtomicBool::new(true));
