@@ -54,12 +54,12 @@ pub fn statements(low: i64, high: i64) -> Vec<Arc<str>> {
 }
 
 /// A named loop; it ends when its token is cancelled, having finished what it holds.
-pub type Loop = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
+pub type LoopFn = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 /// The loops of a relay, and what they say of themselves.
 pub struct Relay {
     /// Per database: the lane that publishes, the wake-up, the dropping of leaves, the replays.
-    pub loops: Vec<(&'static str, Loop)>,
+    pub loops: Vec<(&'static str, LoopFn)>,
     /// How each database fares, in the order of the options.
     pub databases: Vec<Status>,
 }
@@ -69,7 +69,7 @@ impl Relay {
     pub fn open(options: &Options) -> Self {
         let options = Arc::new(options.clone());
         let traffic = Arc::new(traffic::Traffic::new(options.databases.len()));
-        let mut loops: Vec<(&'static str, Loop)> = Vec::new();
+        let mut loops: Vec<(&'static str, LoopFn)> = Vec::new();
         let mut databases = Vec::new();
         let ends = topics::Ends::new(&options);
         for database in &options.databases {
