@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::Options;
+use crate::config::RelayOptions;
 
 /// After this many empty polls the lane is no longer hot, after `WARM_FOR` no longer warm.
 const HOT_POLLS: u32 = 10;
@@ -89,7 +89,7 @@ impl Cadence {
     }
 
     /// The pause from one poll's start to the next that no wake-up asks for.
-    pub(crate) fn next_poll(&self, at: Instant, can_wake: bool, options: &Options) -> Duration {
+    pub(crate) fn next_poll(&self, at: Instant, can_wake: bool, options: &RelayOptions) -> Duration {
         if can_wake && self.relies_on_wake_ups() {
             options.poll_guard.max(options.poll_idle)
         } else if self.empty_polls < HOT_POLLS {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn options() -> Options {
+    fn options() -> RelayOptions {
         Config::parse_from(["relay", "--kafka", "k:1", "--databases", "a=postgres://a/a"]).options
     }
 

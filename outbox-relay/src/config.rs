@@ -13,7 +13,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[command(version)]
 pub struct Config {
     #[command(flatten)]
-    pub options: Options,
+    pub options: RelayOptions,
     #[command(flatten)]
     pub chassis: Settings,
 }
@@ -50,7 +50,7 @@ impl ProcessConfig for Config {
 
 /// What the relay's loops need to know.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub struct RelayOptions {
     /// Kafka's bootstrap servers: host:port,…
     #[arg(long, env = "SHOP_KAFKA")]
     pub kafka: String,

@@ -9,7 +9,7 @@ use sqlx::postgres::PgDatabaseError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Database, Options},
+    config::{Database, RelayOptions},
     envelope::Envelope,
     leader::{Leader, NoLeader, event_types, identity},
     metrics::Meters,
@@ -66,7 +66,7 @@ impl From<NoLeader> for StopReason {
 /// What serves one database.
 pub(crate) struct Lane {
     pub(crate) database: Database,
-    pub(crate) options: Arc<Options>,
+    pub(crate) options: Arc<RelayOptions>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) status: Status,
     pub(crate) wake_ups: Arc<WakeUps>,

@@ -41,7 +41,7 @@ use chassis::Chassis;
 use futures::{FutureExt, future::BoxFuture};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Compression, Config, Database, Options};
+pub use config::{Compression, Config, Database, RelayOptions};
 pub use leader::{LOCK, SETTINGS};
 pub use status::{State, Status};
 
@@ -66,7 +66,7 @@ pub struct Relay {
 
 impl Relay {
     /// Nothing runs until the loops are polled.
-    pub fn open(options: &Options) -> Self {
+    pub fn open(options: &RelayOptions) -> Self {
         let options = Arc::new(options.clone());
         let traffic = Arc::new(traffic::Traffic::new(options.databases.len()));
         let mut loops: Vec<(&'static str, LoopFn)> = Vec::new();

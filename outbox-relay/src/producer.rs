@@ -24,7 +24,7 @@ use rdkafka::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{client::Client, config::Options, envelope::Kind, poll::Row, traffic::Traffic};
+use crate::{client::Client, config::RelayOptions, envelope::Kind, poll::Row, traffic::Traffic};
 
 /// What a message costs beside key and payload, in that account.
 const MESSAGE_COST: usize = 700;
@@ -173,7 +173,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn create(options: &Options, traffic: &Arc<Traffic>) -> KafkaResult<Self> {
+    pub(crate) fn create(options: &RelayOptions, traffic: &Arc<Traffic>) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &options.kafka)

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{
     cadence::Cadence,
-    config::Options,
+    config::RelayOptions,
     envelope::Envelope,
     lane::StopReason,
     leader::{Bounds, Cursor},
@@ -154,7 +154,7 @@ impl Progress {
     }
 
     /// How long until a tick is due, if one will be.
-    pub(crate) fn until_tick(&self, options: &Options) -> Option<Duration> {
+    pub(crate) fn until_tick(&self, options: &RelayOptions) -> Option<Duration> {
         let waits = self.moved || !self.marks.is_empty();
         waits.then(|| options.tick_every.saturating_sub(self.ticked_at.elapsed()).max(SETTLE))
     }

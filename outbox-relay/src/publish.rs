@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cadence::Trigger,
-    config::Options,
+    config::RelayOptions,
     envelope::Envelope,
     lane::StopReason,
     leader::{Cursor, Leader},
@@ -66,7 +66,7 @@ pub(crate) struct PublishLoop<'a> {
     pub(crate) leader: &'a mut Leader,
     pub(crate) producer: &'a mut Producer,
     pub(crate) envelope: Envelope,
-    pub(crate) options: &'a Options,
+    pub(crate) options: &'a RelayOptions,
     pub(crate) meters: &'a Meters,
     pub(crate) status: &'a Status,
     /// How often in a row Kafka has refused something: never, once it takes what is published.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    config::{Database, Options},
+    config::{Database, RelayOptions},
     envelope::Envelope,
     lane::StopReason,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
@@ -41,7 +41,7 @@ const SPAN: i64 = 50_000;
 /// Publishes what was asked for, one replay after the other, and looks after the topics meanwhile.
 pub(crate) struct Replayer {
     pub(crate) database: Database,
-    pub(crate) options: Arc<Options>,
+    pub(crate) options: Arc<RelayOptions>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) status: Status,
     pub(crate) topics: Arc<Topics>,

@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Database, Options},
+    config::{Database, RelayOptions},
     leader::{ANSWER, connect, within},
     metrics::Gauges,
     status::Status,
@@ -121,13 +121,13 @@ fn droppable(leaves: &[Leaf], last_value: i64, budget: i64) -> Vec<Leaf> {
 /// Drops leaves and tells the metrics how the outbox fares, while this process leads.
 pub(crate) struct Retire {
     database: Database,
-    options: Arc<Options>,
+    options: Arc<RelayOptions>,
     status: Status,
     gauges: Gauges,
 }
 
 impl Retire {
-    pub(crate) fn new(database: Database, options: Arc<Options>, status: Status) -> Self {
+    pub(crate) fn new(database: Database, options: Arc<RelayOptions>, status: Status) -> Self {
         let gauges = Gauges::new(&database.label);
         Self { database, options, status, gauges }
     }

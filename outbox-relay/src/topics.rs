@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Options,
+    config::RelayOptions,
     leader::{ANSWER, within},
     status::State,
 };
@@ -43,7 +43,7 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    pub(crate) fn new(options: &Options) -> Arc<Self> {
+    pub(crate) fn new(options: &RelayOptions) -> Arc<Self> {
         Arc::new(Self { kafka: options.kafka.clone(), client: OnceLock::new() })
     }
 

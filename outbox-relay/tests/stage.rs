@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use backends::testing::{self, TestDatabase};
 use clap::Parser;
-use outbox_relay::{Config, Options, Relay, State};
+use outbox_relay::{Config, RelayOptions, Relay, State};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
@@ -43,7 +43,7 @@ impl Stage {
         PgConnection::connect(&self.url()).await.unwrap()
     }
 
-    pub(crate) fn options(&self, more: &[&str]) -> Options {
+    pub(crate) fn options(&self, more: &[&str]) -> RelayOptions {
         options(&self.kafka, &[("stage", &self.url())], more)
     }
 
@@ -84,7 +84,7 @@ pub(crate) async fn small_leaves(session: &mut PgConnection) {
     .await;
 }
 
-pub(crate) fn options(kafka: &str, databases: &[(&str, &str)], more: &[&str]) -> Options {
+pub(crate) fn options(kafka: &str, databases: &[(&str, &str)], more: &[&str]) -> RelayOptions {
     let databases: Vec<_> = databases.iter().map(|(label, url)| format!("{label}={url}")).collect();
     let databases = databases.join(",");
     let mut args = vec!["outbox-relay", "--kafka", kafka, "--databases", &databases];
@@ -137,7 +137,7 @@ pub(crate) struct RunningRelay {
 }
 
 impl RunningRelay {
-    pub(crate) fn start(options: &Options) -> Self {
+    pub(crate) fn start(options: &RelayOptions) -> Self {
         let relay = Relay::open(options);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         for (_, task) in relay.loops {
