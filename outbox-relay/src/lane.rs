@@ -15,7 +15,7 @@ use crate::{
     metrics::Meters,
     producer::Producer,
     publish::PublishLoop,
-    status::{State, Status},
+    status::{LanePhase, LaneStatus},
     topics::Topics,
     traffic::Traffic,
     wake::WakeUps,
@@ -68,7 +68,7 @@ pub(crate) struct Lane {
     pub(crate) database: Database,
     pub(crate) options: Arc<RelayOptions>,
     pub(crate) traffic: Arc<Traffic>,
-    pub(crate) status: Status,
+    pub(crate) status: LaneStatus,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) meters: Meters,
     pub(crate) topics: Arc<Topics>,
@@ -82,9 +82,9 @@ impl Lane {
             let halt = self.serve(&stop, &mut pause).await;
             match halt {
                 StopReason::Stop => break,
-                StopReason::Session(error) => self.status.set(State::Waiting(reason(&error))),
+                StopReason::Session(error) => self.status.set(LanePhase::Waiting(reason(&error))),
                 StopReason::Refused(why) => {
-                    self.status.set(State::Stopped(why));
+                    self.status.set(LanePhase::Stopped(why));
                     pause = PAUSE.1;
                 }
                 StopReason::Paused | StopReason::Kafka(_) | StopReason::UnknownType(_) => {}
@@ -94,13 +94,13 @@ impl Lane {
             }
             pause = (pause * 2).min(PAUSE.1);
         }
-        self.status.set(State::Waiting("asked to stop".to_owned()));
+        self.status.set(LanePhase::Waiting("asked to stop".to_owned()));
         Ok(())
     }
 
     /// From the search for a session to its end.
     async fn serve(&mut self, stop: &CancellationToken, pause: &mut Duration) -> StopReason {
-        let taken = Leader::take(&self.database, || self.status.set(State::StandsBy));
+        let taken = Leader::take(&self.database, || self.status.set(LanePhase::StandsBy));
         let mut leader = match stop.run_until_cancelled(taken).await {
             None => return StopReason::Stop,
             Some(Ok(taken)) => taken,
@@ -136,7 +136,7 @@ impl Lane {
                         database = &*self.database.label,
                         "Kafka refuses what is published, the next try is in {pause:?}: {why}"
                     );
-                    self.status.set(State::Stopped(format!("Kafka refuses it: {why}")));
+                    self.status.set(LanePhase::Stopped(format!("Kafka refuses it: {why}")));
                     if let Err(halt) = sit_out(leader, pause, stop).await {
                         return halt;
                     }
@@ -167,7 +167,7 @@ impl Lane {
             Ok(cursor) => {
                 // After a refusal it is stopped until Kafka takes something.
                 if *refusals == 0 {
-                    self.status.set(State::Leads);
+                    self.status.set(LanePhase::Leads);
                 }
                 let stretch = self.topics.stretch(stop);
                 let publish = PublishLoop {
@@ -197,7 +197,7 @@ impl Lane {
         let mut producer = None;
         loop {
             let missing = match leader.pause().await? {
-                Some(reason) => State::Paused(reason),
+                Some(reason) => LanePhase::Paused(reason),
                 None => match self.envelope(leader, unknown).await? {
                     Err(missing) => missing,
                     Ok(envelope) => match self.producer(&mut producer, &envelope).await {
@@ -223,16 +223,16 @@ impl Lane {
         &self,
         made: &mut Option<Producer>,
         envelope: &Envelope,
-    ) -> Result<Producer, State> {
+    ) -> Result<Producer, LanePhase> {
         let producer = match made.take() {
             Some(producer) => producer,
             None => Producer::create(&self.options, &self.traffic)
-                .map_err(|error| State::Stopped(format!("no producer can be made: {error}")))?,
+                .map_err(|error| LanePhase::Stopped(format!("no producer can be made: {error}")))?,
         };
         let missing = match producer.missing(envelope.topics()).await {
             Ok(none) if none.is_empty() => return Ok(producer),
-            Ok(some) => State::Waiting(format!("no topic {} yet", some.join(", "))),
-            Err(error) => State::Waiting(format!("Kafka does not answer: {error}")),
+            Ok(some) => LanePhase::Waiting(format!("no topic {} yet", some.join(", "))),
+            Err(error) => LanePhase::Waiting(format!("Kafka does not answer: {error}")),
         };
         *made = Some(producer);
         Err(missing)
@@ -243,16 +243,16 @@ impl Lane {
         &self,
         leader: &mut Leader,
         unknown: Option<i16>,
-    ) -> sqlx::Result<Result<Envelope, State>> {
+    ) -> sqlx::Result<Result<Envelope, LanePhase>> {
         let Some(identity) = identity(&mut leader.session).await? else {
-            return Ok(Err(State::Waiting("its service has not started yet".to_owned())));
+            return Ok(Err(LanePhase::Waiting("its service has not started yet".to_owned())));
         };
         let types = event_types(&mut leader.session).await?;
         if let Some(number) = unknown.filter(|number| types.iter().all(|t| t.number != *number)) {
             let why = format!(
                 "an event of type {number} waits, which is not in event_types: nothing is skipped"
             );
-            return Ok(Err(State::Stopped(why)));
+            return Ok(Err(LanePhase::Stopped(why)));
         }
         Ok(Ok(Envelope::new(&identity, &types)))
     }

@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Compression, Config, Database, RelayOptions};
 pub use leader::{LOCK, SETTINGS};
-pub use status::{State, Status};
+pub use status::{LanePhase, LaneStatus};
 
 /// The statements of polls and scans between two positions, for who wants to see their plans under
 /// [`SETTINGS`].
@@ -61,7 +61,7 @@ pub struct Relay {
     /// Per database: the lane that publishes, the wake-up, the dropping of leaves, the replays.
     pub loops: Vec<(&'static str, LoopFn)>,
     /// How each database fares, in the order of the options.
-    pub databases: Vec<Status>,
+    pub databases: Vec<LaneStatus>,
 }
 
 impl Relay {
@@ -73,7 +73,7 @@ impl Relay {
         let mut databases = Vec::new();
         let ends = topics::Ends::new(&options);
         for database in &options.databases {
-            let status = Status::new(&database.label);
+            let status = LaneStatus::new(&database.label);
             let wake_ups = Arc::new(wake::WakeUps::default());
             let topics = Arc::new(topics::Topics::new(&ends, &database.label));
             let lane = lane::Lane {
@@ -108,15 +108,15 @@ impl Relay {
 /// Starts the process: one lane a database.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let Relay { loops, databases } = Relay::open(&config.options);
-    let said = |of: fn(&Status) -> Option<String>| {
+    let said = |of: fn(&LaneStatus) -> Option<String>| {
         let databases = databases.clone();
         move || {
             let said: Vec<_> = databases.iter().filter_map(of).collect();
             async move { if said.is_empty() { Ok(()) } else { Err(said.join("; ")) } }
         }
     };
-    chassis.health.probe("databases", said(Status::problem));
-    chassis.health.notice("lanes", said(Status::notice));
+    chassis.health.probe("databases", said(LaneStatus::problem));
+    chassis.health.notice("lanes", said(LaneStatus::notice));
     for (name, task) in loops {
         chassis.tasks.spawn(name, task);
     }

@@ -24,7 +24,7 @@ use crate::{
     progress::{OutgoingBatch, Progress, micros},
     retire,
     scan::{self, Scan},
-    status::{State, Status},
+    status::{LanePhase, LaneStatus},
     wake::WakeUps,
 };
 
@@ -68,7 +68,7 @@ pub(crate) struct PublishLoop<'a> {
     pub(crate) envelope: Envelope,
     pub(crate) options: &'a RelayOptions,
     pub(crate) meters: &'a Meters,
-    pub(crate) status: &'a Status,
+    pub(crate) status: &'a LaneStatus,
     /// How often in a row Kafka has refused something: never, once it takes what is published.
     pub(crate) refusals: &'a mut u32,
     pub(crate) wake_ups: &'a WakeUps,
@@ -266,10 +266,10 @@ impl PublishLoop<'_> {
         }
         if now.oldest_in_flight() >= patience {
             let why = format!("Kafka has not acknowledged an event for more than {patience:?}");
-            self.status.set(State::Delayed(why));
+            self.status.set(LanePhase::Delayed(why));
         } else if now.is_sound {
             *self.refusals = 0;
-            self.status.set(State::Leads);
+            self.status.set(LanePhase::Leads);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use crate::{
     producer::{End, Producer, Way},
     progress::OutgoingBatch,
     scan,
-    status::{State, Status},
+    status::{LanePhase, LaneStatus},
     topics::Topics,
     traffic::Traffic,
 };
@@ -43,7 +43,7 @@ pub(crate) struct Replayer {
     pub(crate) database: Database,
     pub(crate) options: Arc<RelayOptions>,
     pub(crate) traffic: Arc<Traffic>,
-    pub(crate) status: Status,
+    pub(crate) status: LaneStatus,
     pub(crate) topics: Arc<Topics>,
 }
 
@@ -58,7 +58,7 @@ impl Replayer {
         loop {
             tokio::time::sleep(LOOK).await;
             // Who stands by leaves it to the leader; a lane that stopped may wait for a replay.
-            if !self.status.leads() || matches!(self.status.state(), State::Waiting(_)) {
+            if !self.status.leads() || matches!(self.status.state(), LanePhase::Waiting(_)) {
                 session = None;
                 continue;
             }

@@ -23,7 +23,7 @@ use crate::{
     config::{Database, RelayOptions},
     leader::{ANSWER, connect, within},
     metrics::Gauges,
-    status::Status,
+    status::LaneStatus,
 };
 
 /// So many leaves stay behind the one that is written, whatever their age.
@@ -122,12 +122,12 @@ fn droppable(leaves: &[Leaf], last_value: i64, budget: i64) -> Vec<Leaf> {
 pub(crate) struct Retire {
     database: Database,
     options: Arc<RelayOptions>,
-    status: Status,
+    status: LaneStatus,
     gauges: Gauges,
 }
 
 impl Retire {
-    pub(crate) fn new(database: Database, options: Arc<RelayOptions>, status: Status) -> Self {
+    pub(crate) fn new(database: Database, options: Arc<RelayOptions>, status: LaneStatus) -> Self {
         let gauges = Gauges::new(&database.label);
         Self { database, options, status, gauges }
     }

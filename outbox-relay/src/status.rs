@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum LanePhase {
     /// Not there yet, or not any more.
     Waiting(String),
     /// Another relay leads; this one waits for its place.
@@ -25,16 +25,16 @@ pub enum State {
 
 /// One lane's state, shared. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct LaneStatus {
     label: Arc<str>,
-    state: Arc<watch::Sender<State>>,
+    state: Arc<watch::Sender<LanePhase>>,
     /// Whether this process holds the database's lock, whatever the lane is doing with it.
     leads: Arc<AtomicBool>,
 }
 
-impl Status {
+impl LaneStatus {
     pub(crate) fn new(label: &str) -> Self {
-        let state = watch::Sender::new(State::Waiting("not started".to_owned()));
+        let state = watch::Sender::new(LanePhase::Waiting("not started".to_owned()));
         Self { label: label.into(), state: Arc::new(state), leads: Arc::default() }
     }
 
@@ -43,29 +43,29 @@ impl Status {
         &self.label
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> LanePhase {
         self.state.borrow().clone()
     }
 
     /// What keeps it from being ready.
     pub fn problem(&self) -> Option<String> {
         match &*self.state.borrow() {
-            State::Leads | State::StandsBy | State::Delayed(_) | State::Paused(_) => None,
-            State::Waiting(why) | State::Stopped(why) => Some(format!("{}: {why}", self.label)),
+            LanePhase::Leads | LanePhase::StandsBy | LanePhase::Delayed(_) | LanePhase::Paused(_) => None,
+            LanePhase::Waiting(why) | LanePhase::Stopped(why) => Some(format!("{}: {why}", self.label)),
         }
     }
 
     /// What an operator should know although the relay does what it can.
     pub fn notice(&self) -> Option<String> {
         match &*self.state.borrow() {
-            State::Leads | State::StandsBy | State::Waiting(_) | State::Stopped(_) => None,
-            State::Delayed(why) => Some(format!("{}: {why}", self.label)),
-            State::Paused(why) => Some(format!("{}: paused: {why}", self.label)),
+            LanePhase::Leads | LanePhase::StandsBy | LanePhase::Waiting(_) | LanePhase::Stopped(_) => None,
+            LanePhase::Delayed(why) => Some(format!("{}: {why}", self.label)),
+            LanePhase::Paused(why) => Some(format!("{}: paused: {why}", self.label)),
         }
     }
 
     /// Sets the state, and says so in the log if it is another one.
-    pub(crate) fn set(&self, state: State) {
+    pub(crate) fn set(&self, state: LanePhase) {
         let is_news = self.state.send_if_modified(|now| {
             let differs = *now != state;
             now.clone_from(&state);
@@ -74,15 +74,15 @@ impl Status {
         if !is_news {
             return;
         }
-        self.gauge(crate::metrics::STOPPED, matches!(state, State::Stopped(_)));
-        self.gauge(crate::metrics::PAUSED, matches!(state, State::Paused(_)));
+        self.gauge(crate::metrics::STOPPED, matches!(state, LanePhase::Stopped(_)));
+        self.gauge(crate::metrics::PAUSED, matches!(state, LanePhase::Paused(_)));
         match state {
-            State::Waiting(why) => tracing::info!(database = &*self.label, "waits: {why}"),
-            State::StandsBy => tracing::info!(database = &*self.label, "stands by"),
-            State::Leads => tracing::info!(database = &*self.label, "leads"),
-            State::Delayed(why) => tracing::warn!(database = &*self.label, "is delayed: {why}"),
-            State::Paused(why) => tracing::warn!(database = &*self.label, "is paused: {why}"),
-            State::Stopped(why) => tracing::error!(database = &*self.label, "STOPPED: {why}"),
+            LanePhase::Waiting(why) => tracing::info!(database = &*self.label, "waits: {why}"),
+            LanePhase::StandsBy => tracing::info!(database = &*self.label, "stands by"),
+            LanePhase::Leads => tracing::info!(database = &*self.label, "leads"),
+            LanePhase::Delayed(why) => tracing::warn!(database = &*self.label, "is delayed: {why}"),
+            LanePhase::Paused(why) => tracing::warn!(database = &*self.label, "is paused: {why}"),
+            LanePhase::Stopped(why) => tracing::error!(database = &*self.label, "STOPPED: {why}"),
         }
     }
 

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::RelayOptions,
     leader::{ANSWER, within},
-    status::State,
+    status::LanePhase,
 };
 
 /// How long Kafka may take to tell ends.
@@ -134,13 +134,13 @@ impl Topics {
     }
 
     /// Looks where the topics end; what keeps events from being published to them, if anything does.
-    pub(crate) async fn look(&self, session: &mut PgConnection) -> sqlx::Result<Option<State>> {
+    pub(crate) async fn look(&self, session: &mut PgConnection) -> sqlx::Result<Option<LanePhase>> {
         let known = topics(session).await?;
         let names = known.iter().map(|topic| topic.name.clone()).collect();
         let ends = match self.ends.of(names).await {
             Ok(ends) => ends,
             Err(error) => {
-                return Ok(Some(State::Waiting(format!("Kafka does not answer: {error}"))));
+                return Ok(Some(LanePhase::Waiting(format!("Kafka does not answer: {error}"))));
             }
         };
         let mut anew = Vec::new();
@@ -167,7 +167,7 @@ impl Topics {
             return Ok(None);
         }
         self.stretch.borrow().cancel();
-        Ok(Some(State::Stopped(format!(
+        Ok(Some(LanePhase::Stopped(format!(
             "{} was made anew and lacks what was in it: replay it (shop replay)",
             anew.join(", ")
         ))))

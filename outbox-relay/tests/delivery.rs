@@ -1,7 +1,7 @@
 //! Kafka refuses, or is away: nothing is lost and nothing overtakes.
 
 use backends::testing;
-use outbox_relay::State;
+use outbox_relay::LanePhase;
 use rdkafka::{mocking::MockCluster, types::RDKafkaApiKey, types::RDKafkaRespErr};
 use sqlx::{Connection, PgConnection};
 
@@ -37,7 +37,7 @@ async fn after_a_failed_delivery_what_it_refused_comes_again_and_no_more() {
          select gen_random_uuid(), 'key', n, 1, 'news' from generate_series(101, 200) as n",
     )
     .await;
-    relay.until(0, |state| matches!(state, State::Stopped(_))).await;
+    relay.until(0, |state| matches!(state, LanePhase::Stopped(_))).await;
     let tick = "select published_pos from relay_tick order by tick_id desc limit 1";
     assert_eq!(number(&mut session, tick).await, 101);
 
@@ -66,7 +66,7 @@ async fn kafka_away_is_waited_for() {
     for version in 2..=500 {
         say(&mut session, "key", version).await;
     }
-    relay.until(0, |state| matches!(state, State::Delayed(_))).await;
+    relay.until(0, |state| matches!(state, LanePhase::Delayed(_))).await;
     kafka.restart().await.unwrap();
 
     reader.read(500).await;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use backends::testing;
-use outbox_relay::State;
+use outbox_relay::LanePhase;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -52,7 +52,7 @@ async fn who_stands_by_takes_over() {
     let leader = stage.relay(&[]);
     leader.leads().await;
     let successor = stage.relay(&[]);
-    successor.until(0, |state| *state == State::StandsBy).await;
+    successor.until(0, |state| *state == LanePhase::StandsBy).await;
     let mut session = stage.session().await;
     say(&mut session, "key", 1).await;
     let mut reader = stage.reader();
@@ -123,7 +123,7 @@ async fn a_standby_is_refused_until_it_is_promoted() {
 
     let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("standby", &url)], &[]));
 
-    let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("standby"));
+    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("standby"));
     relay.until(0, refused).await;
     let mut session = testing::eventually("a session", SOON, || PgConnection::connect(&url)).await;
     run(&mut session, "select pg_promote()").await;
@@ -140,7 +140,7 @@ async fn a_tick_of_another_cluster_is_refused() {
 
     let relay = stage.relay(&[]);
 
-    let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("cluster"));
+    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("cluster"));
     relay.until(0, refused).await;
     relay.stop().await;
     assert_eq!(number(&mut session, "select count(*) from relay_tick").await, 1);
@@ -152,7 +152,7 @@ async fn what_is_not_there_yet_is_waited_for() {
     let kafka = testing::kafka().await;
     let url = server.url();
     let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("late", &url)], &[]));
-    let says = |word: &'static str| move |state: &State| matches!(state, State::Waiting(why) if why.contains(word));
+    let says = |word: &'static str| move |state: &LanePhase| matches!(state, LanePhase::Waiting(why) if why.contains(word));
 
     relay.until(0, says("migrations")).await;
     let mut session = PgConnection::connect(&url).await.unwrap();

@@ -1,6 +1,6 @@
 //! An operator pauses a lane by a row in its database, and takes the row away again.
 
-use outbox_relay::State;
+use outbox_relay::LanePhase;
 
 use crate::stage::{RunningRelay, Stage, options, prepare, run, say, until};
 
@@ -22,14 +22,14 @@ async fn a_paused_lane_ships_nothing_says_why_and_goes_on_where_it_was() {
     reader.read(100).await;
 
     run(&mut session, PAUSE).await;
-    let paused = |state: &State| *state == State::Paused("a broken consumer".to_owned());
+    let paused = |state: &LanePhase| *state == LanePhase::Paused("a broken consumer".to_owned());
     relay.until(0, paused).await;
     say(&mut session, "key", 101).await;
     reader.drain().await;
     assert_eq!(reader.events, 100);
     assert!(relay.relay[0].notice().is_some_and(|notice| notice.contains("a broken consumer")));
     assert_eq!(relay.relay[0].problem(), None);
-    relay.until(1, |state| *state == State::Leads).await;
+    relay.until(1, |state| *state == LanePhase::Leads).await;
     // What was in flight is ticked, though the tick was not due.
     let published = "(select published_pos from relay_tick order by tick_id desc limit 1) > 100";
     until(&mut session, "a last tick", published).await;

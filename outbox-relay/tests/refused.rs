@@ -4,7 +4,7 @@
 use std::process::Stdio;
 
 use backends::testing;
-use outbox_relay::State;
+use outbox_relay::LanePhase;
 use rdkafka::{
     ClientConfig,
     admin::{
@@ -61,7 +61,7 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
     narrow.read(1).await;
     run(&mut bad, LARGE).await;
     say(&mut bad, "bad", 3).await;
-    let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("too large"));
+    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("too large"));
     relay.until(1, refused).await;
     for version in 1..=300 {
         say(&mut good, "good", version).await;
@@ -73,7 +73,7 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
     until(&mut good, "a tick of the lane that is sound", published).await;
     reader.drain().await;
     assert_eq!(reader.repeats, 0);
-    assert_eq!(relay.relay[0].state(), State::Leads);
+    assert_eq!(relay.relay[0].state(), LanePhase::Leads);
     // What was acknowledged before the refusal is ticked: it does not come again with each try.
     narrow.drain().await;
     assert_eq!((narrow.events, narrow.repeats), (1, 0));
@@ -81,7 +81,7 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
 
     widen(&stage.kafka, &narrow_topic).await;
     narrow.read(3).await;
-    relay.until(1, |state| *state == State::Leads).await;
+    relay.until(1, |state| *state == LanePhase::Leads).await;
     relay.stop().await;
 }
 
@@ -100,7 +100,7 @@ async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_befo
     )
     .await;
 
-    let refused = |state: &State| matches!(state, State::Stopped(why) if why.contains("position"));
+    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("position"));
     relay.until(0, refused).await;
     let mut reader = stage.reader();
     reader.read(1).await;
@@ -134,7 +134,7 @@ async fn a_kafka_that_answers_and_acknowledges_nothing_is_told_and_tried_again()
         say(&mut session, "key", version).await;
     }
 
-    let told = |state: &State| matches!(state, State::Stopped(why) if why.contains("acknowledged"));
+    let told = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("acknowledged"));
     relay.until(0, told).await;
 
     kafka.clear_request_errors(RDKafkaApiKey::Produce);

@@ -2,7 +2,7 @@
 //! their present.
 
 use backends::testing;
-use outbox_relay::State;
+use outbox_relay::LanePhase;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -174,8 +174,8 @@ impl Anew {
     }
 }
 
-fn is_anew(state: &State) -> bool {
-    matches!(state, State::Stopped(why) if why.contains("made anew"))
+fn is_anew(state: &LanePhase) -> bool {
+    matches!(state, LanePhase::Stopped(why) if why.contains("made anew"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

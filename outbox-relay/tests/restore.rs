@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use backends::{Postgres, testing};
 use outbox_relay::{
-    Database, State,
+    Database, LanePhase,
     adopt::{Adoption, adopt},
 };
 use sqlx::{Connection, PgConnection};
@@ -17,8 +17,8 @@ const BURN: &str = "do $$ begin
      for n in 1..5000 loop perform pg_current_xact_id(); commit; end loop;
    end $$";
 
-fn waits_for_a_word(state: &State) -> bool {
-    matches!(state, State::Stopped(why) if why.contains("outbox-relay adopt"))
+fn waits_for_a_word(state: &LanePhase) -> bool {
+    matches!(state, LanePhase::Stopped(why) if why.contains("outbox-relay adopt"))
 }
 
 /// Dumps a database into one of another server.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use backends::testing::{self, TestDatabase};
 use clap::Parser;
-use outbox_relay::{Config, RelayOptions, Relay, State};
+use outbox_relay::{Config, RelayOptions, Relay, LanePhase};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
@@ -131,7 +131,7 @@ pub(crate) async fn append(
 
 /// A relay inside the test's process.
 pub(crate) struct RunningRelay {
-    pub(crate) relay: Vec<outbox_relay::Status>,
+    pub(crate) relay: Vec<outbox_relay::LaneStatus>,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 }
@@ -159,7 +159,7 @@ impl RunningRelay {
         self.tasks.shutdown().await;
     }
 
-    pub(crate) async fn until(&self, lane: usize, is_wanted: impl Fn(&State) -> bool) {
+    pub(crate) async fn until(&self, lane: usize, is_wanted: impl Fn(&LanePhase) -> bool) {
         testing::eventually("the lane's state", SOON, async || {
             let state = self.relay[lane].state();
             if is_wanted(&state) { Ok(()) } else { Err(format!("{state:?}")) }
@@ -168,7 +168,7 @@ impl RunningRelay {
     }
 
     pub(crate) async fn leads(&self) {
-        self.until(0, |state| *state == State::Leads).await;
+        self.until(0, |state| *state == LanePhase::Leads).await;
     }
 }
 

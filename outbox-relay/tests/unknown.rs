@@ -1,6 +1,6 @@
 //! A row whose type nobody knows stops its database, loudly, and no other.
 
-use outbox_relay::State;
+use outbox_relay::LanePhase;
 use sqlx::{Connection, PgConnection};
 
 use crate::stage::{Reader, RunningRelay, Stage, options, prepare, run, say};
@@ -21,14 +21,14 @@ async fn an_unknown_type_stops_its_database_and_no_other() {
          values (gen_random_uuid(), 'one', 2, 99, 'news')";
     run(&mut one, unknown).await;
     say(&mut one, "one", 3).await;
-    let stopped = |state: &State| matches!(state, State::Stopped(why) if why.contains("type 99"));
+    let stopped = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("type 99"));
     relay.until(0, stopped).await;
     say(&mut other, "other", 1).await;
 
     // The third event of `one` would break the order if it came.
     reader.read(2).await;
     reader.drain().await;
-    assert_eq!(relay.relay[1].state(), State::Leads);
+    assert_eq!(relay.relay[1].state(), LanePhase::Leads);
     assert!(relay.relay[0].problem().is_some());
 
     run(&mut one, &format!("insert into event_types values (99, '{}', 'Heard')", stage.topic))

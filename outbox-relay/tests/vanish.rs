@@ -68,7 +68,7 @@ async fn a_leader_whose_database_is_out_of_reach_is_followed_within_seconds() {
     say(&mut session, "key", 2).await;
     reader.read(2).await;
     // A statement's ten seconds, and as much again on a busy machine.
-    let noticed = cut_off.until(0, |state| *state != outbox_relay::State::Leads);
+    let noticed = cut_off.until(0, |state| *state != outbox_relay::LanePhase::Leads);
     tokio::time::timeout(Duration::from_secs(40), noticed).await.unwrap();
     cut_off.kill().await;
     successor.stop().await;
