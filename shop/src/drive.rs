@@ -14,7 +14,7 @@ use backends::server::{excerpt, open_log, send};
 use backends::{Watchdog, machine};
 use rustix::process::Signal;
 
-use crate::home::Phase;
+use crate::home::StackPhase;
 use crate::{Home, Ports, Stack, health};
 
 /// Bases are tried below the range from which the system takes ports for outgoing connections.
@@ -66,7 +66,7 @@ impl Driven {
 
     async fn up(&mut self) -> anyhow::Result<()> {
         let start = Instant::now();
-        while !self.home.last()?.is_some_and(|stack| stack.phase == Phase::Ready) {
+        while !self.home.last()?.is_some_and(|stack| stack.phase == StackPhase::Ready) {
             if self.shop.try_wait()?.is_some() || start.elapsed() > UP_MAX {
                 bail!("the stack does not start:\n{}", excerpt(&self.home.log("supervisor")));
             }

@@ -19,7 +19,7 @@ pub struct Home {
 /// Whether a stack is on its way up, there, or on its way down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum StackPhase {
     Starting,
     Ready,
     Stopping,
@@ -39,7 +39,7 @@ pub struct ProcessState {
 /// Where a stack is and what runs in it: `stack.json`, written by the supervisor alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stack {
-    pub phase: Phase,
+    pub phase: StackPhase,
     pub backend: String,
     pub base_port: u16,
     pub supervisor: u32,

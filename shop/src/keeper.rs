@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::home::{Phase, ProcessState};
+use crate::home::{StackPhase, ProcessState};
 use crate::progress::say;
 use crate::{Home, Stack, health};
 
@@ -84,7 +84,7 @@ impl Keeper {
                 if start.elapsed() > PAUSE_FORGOTTEN {
                     pause = PAUSE_MIN;
                 }
-                if keeper.phase() == Phase::Ready {
+                if keeper.phase() == StackPhase::Ready {
                     let name = spec.name;
                     say(&format!("  {name} ended ({why}); starting it again in {pause:?}"));
                 }
@@ -161,7 +161,7 @@ impl Keeper {
         lock(&self.stack).clone()
     }
 
-    fn phase(&self) -> Phase {
+    fn phase(&self) -> StackPhase {
         lock(&self.stack).phase
     }
 

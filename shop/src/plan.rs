@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 
-use crate::home::{Phase, ProcessState};
+use crate::home::{StackPhase, ProcessState};
 use crate::keeper::Spec;
 use crate::settings::{self, Overrides};
 use crate::{Home, Ports, Stack, processes};
@@ -78,7 +78,7 @@ impl Plan {
             restarts: 0,
         };
         let stack = Stack {
-            phase: Phase::Starting,
+            phase: StackPhase::Starting,
             backend: "kafka".to_owned(),
             base_port: base,
             supervisor: std::process::id(),

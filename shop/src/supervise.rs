@@ -13,7 +13,7 @@ use backends::{jars, postgres, topics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::home::{DATABASES, Phase, ProcessState};
+use crate::home::{DATABASES, StackPhase, ProcessState};
 use crate::keeper::Keeper;
 use crate::plan::{OURS, Plan};
 use crate::progress::{Step, say};
@@ -61,18 +61,18 @@ pub async fn supervise(
     let ended = match up {
         Ok(()) => {
             if !asked.first.is_cancelled() {
-                keeper.record(|stack| stack.phase = Phase::Ready);
+                keeper.record(|stack| stack.phase = StackPhase::Ready);
                 if terminal == Terminal::Here {
                     up::show(&keeper.stack())?;
                     say("Ctrl-C stops it all.");
                 }
             }
             asked.first.cancelled().await;
-            Phase::Stopped
+            StackPhase::Stopped
         }
-        Err(_) => Phase::Failed,
+        Err(_) => StackPhase::Failed,
     };
-    keeper.record(|stack| stack.phase = Phase::Stopping);
+    keeper.record(|stack| stack.phase = StackPhase::Stopping);
     let step = Step::begin("down");
     take_down(home, &keeper, &ours, &backends).await;
     let left = processes::end(home).await?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::home::Phase;
+use crate::home::StackPhase;
 use crate::progress::say;
 use crate::supervise::{self, Terminal};
 use crate::{Home, Stack, health};
@@ -91,7 +91,7 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
             return Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let stack = home.last()?.filter(|stack| stack.supervisor == pid);
-        if let Some(stack) = stack.filter(|stack| stack.phase == Phase::Ready) {
+        if let Some(stack) = stack.filter(|stack| stack.phase == StackPhase::Ready) {
             show(&stack)?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -121,7 +121,7 @@ async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
             ensure!(port == runs, "it runs already, from base port {runs}: `shop down` first");
         }
         let sick = sick(&stack).await;
-        if stack.phase == Phase::Ready && sick.is_empty() {
+        if stack.phase == StackPhase::Ready && sick.is_empty() {
             say(&format!("runs already in {}", home.path().display()));
             show(&stack)?;
             return Ok(Some(ExitCode::SUCCESS));
