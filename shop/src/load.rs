@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use self::book::{Next, OrderEnd};
 use self::place::LoadRun;
-pub use self::place::Plan;
+pub use self::place::LoadPlan;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{Percentiles, Report};
 use crate::{Home, Stack, follow, seed, terminal};
@@ -101,7 +101,7 @@ pub async fn load(args: Args, home: &Home) -> anyhow::Result<Report> {
     tokio::task::spawn_blocking(move || drive(plan, &stack)).await?
 }
 
-fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<Plan> {
+fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> {
     let seeded = seed::seeded(home)?;
     anyhow::ensure!(seeded.customers > 0, "nothing to order yet: run `shop seed` first");
     let pace = match (args.rate, args.concurrency) {
@@ -109,7 +109,7 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<Plan> {
         (rate, None) => Pace::Open { rate: rate.unwrap_or(20) },
     };
     let lasting = args.duration.unwrap_or(Duration::from_secs(30));
-    Ok(Plan {
+    Ok(LoadPlan {
         gateway: stack.gateway().trim_start_matches("http://").to_owned(),
         kafka: stack.kafka(),
         pace,
@@ -127,7 +127,7 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<Plan> {
 }
 
 /// Runs a plan to its end, on this thread and one more that listens.
-pub fn drive(plan: Plan, stack: &Stack) -> anyhow::Result<Report> {
+pub fn drive(plan: LoadPlan, stack: &Stack) -> anyhow::Result<Report> {
     let endings = listen_from_now(&plan)?;
     let (cancels, to_cancel) = mpsc::unbounded_channel();
     let run = LoadRun::new(plan, cancels);
@@ -149,7 +149,7 @@ pub fn drive(plan: Plan, stack: &Stack) -> anyhow::Result<Report> {
 }
 
 /// A consumer of the orders' endings that stands where the topic ends now.
-fn listen_from_now(plan: &Plan) -> anyhow::Result<BaseConsumer> {
+fn listen_from_now(plan: &LoadPlan) -> anyhow::Result<BaseConsumer> {
     // At a high rate somebody waits for a full fetch anyway; at a low one every millisecond shows.
     let is_fast = match plan.pace {
         Pace::Open { rate } => rate > 1000,

@@ -21,7 +21,7 @@ use crate::seed;
 
 /// Everything a run is told.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct LoadPlan {
     /// The gateway, as `host:port`.
     pub gateway: String,
     pub kafka: String,
@@ -39,7 +39,7 @@ pub struct Plan {
 /// A run under way, shared by those who place, those who listen and those who show.
 #[derive(Debug)]
 pub(super) struct LoadRun {
-    pub(super) plan: Plan,
+    pub(super) plan: LoadPlan,
     pub(super) book: Mutex<Book>,
     pub(super) started: AtomicU64,
     /// Nothing more is to be started.
@@ -53,7 +53,7 @@ pub(super) struct LoadRun {
 }
 
 impl LoadRun {
-    pub(super) fn new(plan: Plan, cancels: mpsc::UnboundedSender<u128>) -> Arc<Self> {
+    pub(super) fn new(plan: LoadPlan, cancels: mpsc::UnboundedSender<u128>) -> Arc<Self> {
         let places = match plan.pace {
             Pace::Closed { concurrency } => concurrency as usize,
             Pace::Open { .. } => 0,
@@ -205,7 +205,7 @@ async fn cancel(connection: &mut Connection, host: &str, order: Uuid) {
     }
 }
 
-fn write_order(body: &mut String, plan: &Plan, kind: Kind, rng: &mut StdRng) {
+fn write_order(body: &mut String, plan: &LoadPlan, kind: Kind, rng: &mut StdRng) {
     let customer = seed::customer(rng.random_range(1..=plan.customers));
     let sku = match kind {
         Kind::OutOfStock => seed::SOLD_OUT.to_owned(),
@@ -227,8 +227,8 @@ fn write_order(body: &mut String, plan: &Plan, kind: Kind, rng: &mut StdRng) {
 mod tests {
     use super::*;
 
-    fn a_plan(pace: Pace, extent: Extent) -> Plan {
-        Plan {
+    fn a_plan(pace: Pace, extent: Extent) -> LoadPlan {
+        LoadPlan {
             gateway: "127.0.0.1:8000".into(),
             kafka: "127.0.0.1:8020".into(),
             pace,
