@@ -37,14 +37,14 @@ const REPLAYED: &str = "idempotency-replayed";
 
 /// What the handlers share.
 #[derive(Clone)]
-pub struct Provider {
+pub struct AppState {
     pub ledger: Ledger,
     pub detached: DetachedRunner,
     /// How long a slow charge takes.
     pub slow: Duration,
 }
 
-pub fn routes(provider: Provider) -> Router {
+pub fn routes(provider: AppState) -> Router {
     Router::new()
         .route("/charges", post(charge))
         .route("/charges/{key}", get(charge_of))
@@ -134,14 +134,14 @@ impl From<Account> for AccountBody {
 }
 
 async fn charge(
-    State(provider): State<Provider>,
+    State(provider): State<AppState>,
     IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wanted = body.read(|fields| read_charge(fields, header))?;
     let manner = tokens::manner(&wanted.token);
     // A charge under way is finished even when its caller hangs up: that is the trouble with them.
-    let Provider { ledger, detached, slow } = provider;
+    let AppState { ledger, detached, slow } = provider;
     let recorded = detached.run(async move { charge_with(&ledger, wanted, slow).await }).await?;
     let recorded = recorded.map_err(unwritable)?.map_err(refused)?;
     if manner == Manner::Lost && recorded.is_new {
@@ -166,7 +166,7 @@ async fn charge_with(
 }
 
 async fn charge_of(
-    State(provider): State<Provider>,
+    State(provider): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Response, Problem> {
     let found = provider.ledger.look(|book| book.charge_of(&key).cloned()).await;
@@ -175,7 +175,7 @@ async fn charge_of(
 }
 
 async fn refund(
-    State(provider): State<Provider>,
+    State(provider): State<AppState>,
     IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -206,7 +206,7 @@ async fn refund(
 }
 
 async fn refund_of(
-    State(provider): State<Provider>,
+    State(provider): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Response, Problem> {
     let found = provider.ledger.look(|book| book.refund_of(&key).cloned()).await;
@@ -217,7 +217,7 @@ async fn refund_of(
 
 /// Every order's account, or one order's; in pages for whoever asks for them with a `limit`.
 async fn accounts(
-    State(provider): State<Provider>,
+    State(provider): State<AppState>,
     mut params: Params,
 ) -> Result<Response, Problem> {
     let order = params.take_parsed("order_id", |text| {

@@ -18,7 +18,7 @@ mod tokens;
 
 pub use book::{Account, Book, Charge, Entry, RecordResult, Refund, Refusal};
 pub use config::Config;
-pub use http::{Provider, routes};
+pub use http::{AppState, routes};
 pub use ledger::{Ledger, Unwritable, Writer};
 pub use tokens::Decline;
 
@@ -28,7 +28,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         .with_context(|| format!("could not open the ledger {}", config.ledger.display()))?;
     // Requests in hand wait for their lines to be written, so the writer stops after them.
     chassis.tasks.spawn_last("ledger", |stop| writer.run(stop));
-    let provider = Provider { ledger, detached: chassis.tasks.detached(), slow: config.slow };
+    let provider = AppState { ledger, detached: chassis.tasks.detached(), slow: config.slow };
     chassis.serve(routes(provider)).await?;
     chassis.wait().await
 }
