@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    health::{Health, Report},
+    health::{Health, HealthReport},
     http::{self, Edge},
 };
 
@@ -56,7 +56,7 @@ async fn render(State(metrics): State<PrometheusHandle>) -> Response {
 
 /// A report as its answer: 503 when something is wrong. It is no problem document, because what
 /// asks for it looks at `status`.
-pub(crate) fn health_response(report: &Report) -> Response {
+pub(crate) fn health_response(report: &HealthReport) -> Response {
     let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = (status, Json(report)).into_response();
     response.extensions_mut().insert(http::FinishedResponse);

@@ -42,7 +42,7 @@ struct Inner {
 
 /// What the probes said.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct HealthReport {
     pub status: &'static str,
     pub service: &'static str,
     /// What is wrong, by probe.
@@ -50,7 +50,7 @@ pub struct Report {
     pub problems: Map<String, serde_json::Value>,
 }
 
-impl Report {
+impl HealthReport {
     pub fn is_healthy(&self) -> bool {
         self.status == HEALTHY
     }
@@ -91,7 +91,7 @@ impl Health {
     }
 
     /// What `/health` says.
-    pub async fn report(&self) -> Report {
+    pub async fn report(&self) -> HealthReport {
         let probes = self.0.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut problems = Map::new();
         let mut status = HEALTHY;
@@ -102,11 +102,11 @@ impl Health {
                 status = if notice { status } else { UNHEALTHY };
             }
         }
-        Report { status, service: self.0.service, problems }
+        HealthReport { status, service: self.0.service, problems }
     }
 
     /// What `/readyz` says: healthy, and neither starting nor stopping.
-    pub async fn readiness(&self) -> Report {
+    pub async fn readiness(&self) -> HealthReport {
         let mut report = self.report().await;
         let phase = if self.0.stop.is_cancelled() {
             Some("stopping")
