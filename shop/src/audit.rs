@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use self::check::{Check, Promise, Report};
+pub use self::check::{Check, Promise, AuditReport};
 use self::check::{Checks, UnderWay};
 use self::facts::{Orders, TOPICS};
 use self::judge::{Findings, PER_ORDER, Verdict, View};
@@ -63,12 +63,12 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// Audits the stack that runs in a home.
-pub async fn audit(home: &Home) -> anyhow::Result<Report> {
+pub async fn audit(home: &Home) -> anyhow::Result<AuditReport> {
     audit_with(home, LOOKS).await
 }
 
 /// The same, with so many more looks at what seems wrong: none are needed where nothing moves.
-pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<Report> {
+pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<AuditReport> {
     let stack = home.stack()?;
     let kafka = stack.kafka();
     let opened = TOPICS.iter().enumerate().map(|(at, name)| Topic::open(&kafka, at, name));
@@ -133,7 +133,7 @@ impl OrderFindings {
         self.under_way.oldest_seconds = self.under_way.oldest_seconds.max(more.oldest_seconds);
     }
 
-    fn report(self, mut checks: Checks, orders: usize, discarded: u64) -> Report {
+    fn report(self, mut checks: Checks, orders: usize, discarded: u64) -> AuditReport {
         let all = u64::try_from(orders).unwrap_or(u64::MAX);
         for promise in PER_ORDER {
             checks.looked(promise, all.saturating_sub(self.under_way.orders));

@@ -20,7 +20,7 @@ pub struct Check {
 
 /// The object of `shop audit --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct AuditReport {
     pub ok: bool,
     /// Orders under way, which are left out, and for how long the oldest has waited.
     pub in_flight: u64,
@@ -106,8 +106,8 @@ impl Checks {
         &self.found[promise as usize]
     }
 
-    pub(super) fn report(self, under_way: UnderWay, discarded: u64) -> Report {
-        Report {
+    pub(super) fn report(self, under_way: UnderWay, discarded: u64) -> AuditReport {
+        AuditReport {
             ok: self.found.iter().all(|check| check.ok),
             in_flight: under_way.orders,
             oldest_in_flight_seconds: under_way.oldest_seconds,
@@ -126,7 +126,7 @@ pub(super) struct CountResult {
     pub(super) first: Option<String>,
 }
 
-impl Report {
+impl AuditReport {
     /// The same, a line a check.
     pub fn lines(&self, paint: Paint) -> Vec<String> {
         let mut lines: Vec<String> = Promise::ALL
