@@ -23,7 +23,7 @@ use self::book::{Next, OrderEnd};
 use self::place::LoadRun;
 pub use self::place::LoadPlan;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
-pub use self::report::{Percentiles, Report};
+pub use self::report::{Percentiles, LoadReport};
 use crate::{Home, Stack, follow, seed, terminal};
 
 /// What `shop load` may be told.
@@ -95,7 +95,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// Places the orders that `args` ask for, and follows them to their end.
-pub async fn load(args: Args, home: &Home) -> anyhow::Result<Report> {
+pub async fn load(args: Args, home: &Home) -> anyhow::Result<LoadReport> {
     let stack = home.stack()?;
     let plan = plan_of(&args, &stack, home)?;
     tokio::task::spawn_blocking(move || drive(plan, &stack)).await?
@@ -127,7 +127,7 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
 }
 
 /// Runs a plan to its end, on this thread and one more that listens.
-pub fn drive(plan: LoadPlan, stack: &Stack) -> anyhow::Result<Report> {
+pub fn drive(plan: LoadPlan, stack: &Stack) -> anyhow::Result<LoadReport> {
     let endings = listen_from_now(&plan)?;
     let (cancels, to_cancel) = mpsc::unbounded_channel();
     let run = LoadRun::new(plan, cancels);
@@ -196,7 +196,7 @@ fn ending_of(message: &BorrowedMessage<'_>) -> Option<(u128, OrderEnd)> {
 }
 
 /// Places, waits for the last endings, and sums up.
-async fn conduct(run: &Arc<LoadRun>, stack: &Stack) -> Report {
+async fn conduct(run: &Arc<LoadRun>, stack: &Stack) -> LoadReport {
     let began = Instant::now();
     let before = async {
         tokio::time::sleep_until(run.counted_from().into()).await;
@@ -230,7 +230,7 @@ async fn conduct(run: &Arc<LoadRun>, stack: &Stack) -> Report {
     for order in book.missing().take(5) {
         terminal::note(format_args!("no end yet: shop order {}", Uuid::from_u128(order)));
     }
-    Report::new(book.tally(), book.unfinished(), lasted, spent)
+    LoadReport::new(book.tally(), book.unfinished(), lasted, spent)
 }
 
 #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]

@@ -10,7 +10,7 @@ use super::book::Tally;
 
 /// What `shop load --json` ends with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct LoadReport {
     pub accepted: u64,
     pub rejected: u64,
     pub confirmed: u64,
@@ -45,7 +45,7 @@ impl Percentiles {
     }
 }
 
-impl Report {
+impl LoadReport {
     /// From what was counted. `lasted` runs from the first counted start to the last final event,
     /// so that a backlog left behind lowers the rate.
     #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
@@ -113,7 +113,7 @@ mod tests {
     use super::super::plan::Kind;
     use super::*;
 
-    fn a_report() -> Report {
+    fn a_report() -> LoadReport {
         let (mut book, start) = (Book::default(), Instant::now());
         let placed = PlacedOrder { intended: start, kind: Kind::Happy, counted: true };
         for order in 0..100 {
@@ -122,7 +122,7 @@ mod tests {
         }
         book.rejected(placed, "overloaded".into());
         let cpu = BTreeMap::from([("gateway".to_owned(), 0.5)]);
-        Report::new(book.tally(), 0, Duration::from_secs(2), cpu)
+        LoadReport::new(book.tally(), 0, Duration::from_secs(2), cpu)
     }
 
     #[test]
