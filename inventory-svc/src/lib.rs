@@ -25,7 +25,7 @@ pub mod world;
 
 use chassis::Chassis;
 use proto::topic;
-use service_kit::Service;
+use service_kit::ServiceSpec;
 use time::Duration;
 
 use crate::{config::Config, http::AppState, reactions::Inventory};
@@ -37,7 +37,7 @@ pub const NAME: &str = "inventory-svc";
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
     let reactor = Inventory { hold: Duration::try_from(config.reservation_hold)? };
-    let service = Service {
+    let service = ServiceSpec {
         name: NAME,
         says: &[topic::STOCK, topic::CATALOGUE],
         migrator: &store::MIGRATOR,

@@ -24,7 +24,7 @@ pub mod world;
 
 use chassis::Chassis;
 use proto::topic;
-use service_kit::Service;
+use service_kit::ServiceSpec;
 use tokio::sync::mpsc;
 
 use crate::{config::Config, email_file::EmailFile, http::AppState, reactions::Notify};
@@ -36,7 +36,7 @@ pub const NAME: &str = "notify-svc";
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
     let (jobs, waiting) = mpsc::channel(deliveries::WAITING_MAX);
-    let service = Service {
+    let service = ServiceSpec {
         name: NAME,
         says: &[topic::NOTIFICATIONS],
         migrator: &store::MIGRATOR,

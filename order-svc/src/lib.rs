@@ -26,7 +26,7 @@ pub mod world;
 
 use chassis::Chassis;
 use proto::topic;
-use service_kit::{Service, Waiters};
+use service_kit::{ServiceSpec, Waiters};
 use time::Duration;
 
 use crate::{
@@ -45,7 +45,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         waiters: waiters.clone(),
         metrics: Metrics::default(),
     };
-    let service = Service {
+    let service = ServiceSpec {
         name: NAME,
         says: &[topic::ORDERS],
         migrator: &store::MIGRATOR,

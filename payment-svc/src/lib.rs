@@ -28,7 +28,7 @@ mod metrics;
 
 use chassis::Chassis;
 use proto::topic;
-use service_kit::{Service, Waiters};
+use service_kit::{ServiceSpec, Waiters};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -57,7 +57,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         waiters: waiters.clone(),
     };
     let service =
-        Service { name: NAME, says: &[topic::PAYMENTS], migrator: &store::MIGRATOR, weekly: &[] };
+        ServiceSpec { name: NAME, says: &[topic::PAYMENTS], migrator: &store::MIGRATOR, weekly: &[] };
     let (pool, mailbox) =
         service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
             .await?;

@@ -25,6 +25,6 @@ pub use requests::{
     RequestInfo, etag, json_answer, outcome_of, refusal, required_order, response, submit,
     submit_patiently,
 };
-pub use start::{BackingServices, SealSettings, Service, options, start};
+pub use start::{BackingServices, SealSettings, ServiceSpec, options, start};
 pub use sweep::{SWEEP_MAX, decide_all, sweep};
 pub use waiters::Waiters;

@@ -37,7 +37,7 @@ fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
 }
 
 /// What a service is, for its start.
-pub struct Service<'a> {
+pub struct ServiceSpec<'a> {
     /// Its name: consumer group, health, metrics.
     pub name: &'static str,
     /// The topics it says something on.
@@ -53,7 +53,7 @@ pub async fn start<R: Reactor>(
     chassis: &mut Chassis,
     settings: &Settings,
     backing: &BackingServices,
-    service: Service<'_>,
+    service: ServiceSpec<'_>,
     reactor: R,
 ) -> anyhow::Result<(PgPool, Mailbox<R>)> {
     let url = backing.database_url.expose();
