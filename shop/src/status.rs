@@ -18,7 +18,7 @@ pub struct Args {
 
 /// A stack and the health of its processes.
 #[derive(Debug, Serialize)]
-pub struct Status<'a> {
+pub struct StackStatus<'a> {
     pub backend: &'a str,
     pub gateway: String,
     pub kafka: String,
@@ -53,7 +53,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 }
 
 /// Asks every process how it is, all at once.
-pub async fn of(stack: &Stack) -> Status<'_> {
+pub async fn of(stack: &Stack) -> StackStatus<'_> {
     let asked = stack.processes.iter().map(async |process| Process {
         name: &process.name,
         pid: process.pid,
@@ -61,7 +61,7 @@ pub async fn of(stack: &Stack) -> Status<'_> {
         healthy: process.pid.is_some() && health::check(&process.name, stack).await.is_ok(),
         restarts: process.restarts,
     });
-    Status {
+    StackStatus {
         backend: &stack.backend,
         gateway: stack.gateway(),
         kafka: stack.kafka(),
@@ -70,7 +70,7 @@ pub async fn of(stack: &Stack) -> Status<'_> {
     }
 }
 
-fn table(out: &mut impl std::io::Write, status: &Status<'_>) -> std::io::Result<()> {
+fn table(out: &mut impl std::io::Write, status: &StackStatus<'_>) -> std::io::Result<()> {
     writeln!(out, "gateway  {}", status.gateway)?;
     writeln!(out, "kafka    {}", status.kafka)?;
     writeln!(out, "data     {}\n", status.data.display())?;
