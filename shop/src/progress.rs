@@ -10,12 +10,12 @@ pub fn say(line: &str) {
 }
 
 /// A step that has begun.
-pub struct Step {
+pub struct ProgressStep {
     name: &'static str,
     start: Instant,
 }
 
-impl Step {
+impl ProgressStep {
     /// Begins a step.
     pub fn begin(name: &'static str) -> Self {
         Self { name, start: Instant::now() }
