@@ -47,8 +47,11 @@ pub fn are_ready() -> anyhow::Result<bool> {
     Ok(folder(&java()?)?.join(COMPLETE).exists())
 }
 
+/// Writes a class archive, in a folder for what it needs meanwhile.
+pub(crate) type MakeArchive = fn(&Jars, &Path, &Path) -> anyhow::Result<()>;
+
 /// The jars in the cache; fetched first, under a lock, where they are not there.
-pub fn fetch() -> anyhow::Result<Jars> {
+pub(crate) fn fetch(make_archive: MakeArchive) -> anyhow::Result<Jars> {
     let java = java()?;
     let folder = folder(&java)?;
     if !folder.join(COMPLETE).exists() {
@@ -58,7 +61,7 @@ pub fn fetch() -> anyhow::Result<Jars> {
         lock.lock().context("cannot lock the cache")?;
         // Another may have made it while we waited.
         if !folder.join(COMPLETE).exists() {
-            make(&folder, &java)?;
+            make(&folder, &java, make_archive)?;
         }
     }
     Jars::in_folder(folder, java)
@@ -122,7 +125,7 @@ fn folder(java: &Path) -> anyhow::Result<PathBuf> {
     Ok(machine::cache()?.join(format!("kafka-{:016x}", hasher.finish())))
 }
 
-fn make(folder: &Path, java: &Path) -> anyhow::Result<()> {
+fn make(folder: &Path, java: &Path, make_archive: MakeArchive) -> anyhow::Result<()> {
     fs::remove_dir_all(folder)?;
     fs::create_dir_all(folder)?;
     let mvn = machine::program("mvn")
@@ -157,7 +160,7 @@ fn make(folder: &Path, java: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(&scratch)?;
 
     // Without an archive Kafka starts, only later: a machine where this fails is still served.
-    crate::kafka::archive(&jars, &jars.archive(), folder).ok();
+    make_archive(&jars, &jars.archive(), folder).ok();
     fs::write(folder.join(COMPLETE), "")?;
     Ok(())
 }

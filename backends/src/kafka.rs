@@ -86,7 +86,7 @@ impl KafkaConfig {
 
     /// Fetches the jars, formats the data if there is none, and says what to run.
     pub fn prepare(&self) -> anyhow::Result<Command> {
-        let jars = jars::fetch()?;
+        let jars = jars::fetch(archive)?;
         self.format(&jars)?;
         Ok(self.run(&jars, &self.java))
     }
@@ -226,7 +226,7 @@ impl Kafka {
 }
 
 /// Runs a broker once and has the Java machine write down the classes it loaded.
-pub(crate) fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
+fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
     let [port, controller_port] = machine::free_ports()?;
     let config = KafkaConfig {
         data: folder.join("scratch"),

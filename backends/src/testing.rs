@@ -110,7 +110,7 @@ pub async fn private_postgres() -> Postgres {
         let [port] = had(machine::free_ports());
         let settings =
             [("max_connections", "300"), ("shared_buffers", "128MB"), ("max_wal_size", "1GB")];
-        let config = postgres::Config {
+        let config = postgres::PostgresConfig {
             log: own.with_extension("log"),
             data: own,
             port,
@@ -131,7 +131,7 @@ pub async fn private_kafka() -> Kafka {
     for tried in 1.. {
         let own = place.folder.join(format!("kafka-{}", machine::random_word()));
         let [port, controller_port] = had(machine::free_ports());
-        let config = kafka::Config {
+        let config = kafka::KafkaConfig {
             log: own.with_extension("log"),
             data: own,
             port,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    health::{Health, HealthReport},
+    health::Health,
     http::{self, Edge},
 };
 
@@ -46,19 +46,10 @@ pub(crate) async fn serve(
 }
 
 async fn ready(State(health): State<Health>) -> Response {
-    health_response(&health.readiness().await)
+    http::health(&health.readiness().await)
 }
 
 async fn render(State(metrics): State<PrometheusHandle>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], metrics.render()).into_response()
-}
-
-/// A report as its answer: 503 when something is wrong. It is no problem document, because what
-/// asks for it looks at `status`.
-pub(crate) fn health_response(report: &HealthReport) -> Response {
-    let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = (status, Json(report)).into_response();
-    response.extensions_mut().insert(http::FinishedResponse);
-    response
 }

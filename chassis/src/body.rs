@@ -21,10 +21,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::{
-    http::BODY_LIMIT,
-    problem::{Code, Problem},
-};
+use crate::problem::{Code, Problem};
 
 mod fields;
 mod json;
@@ -43,6 +40,9 @@ pub fn read<T>(
 ) -> Result<T, Problem> {
     read_object(&parse(bytes)?, read)
 }
+
+/// The largest body taken, in bytes.
+pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// The bytes of a JSON body, within the limits; no or an empty body is empty.
 #[derive(Clone, Debug)]

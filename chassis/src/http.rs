@@ -10,11 +10,13 @@ mod params;
 mod paths;
 mod serve;
 
-pub use answers::{HttpResult, answer, etag_of, json, list, raw_json, resource};
+pub(crate) use answers::health;
+pub use answers::{FinishedResponse, HttpResult, answer, etag_of, json, list, raw_json, resource};
 pub use cursor::{bad as bad_cursor, read as read_cursor, write as write_cursor};
-pub use edge::{BODY_LIMIT, Edge, FinishedResponse, Handler, RequestId};
+pub use edge::{Edge, Handler, RequestId};
 pub use headers::{
-    IdempotencyKeyHeader, Prefer, fingerprint, if_match, if_nothing_matches, not_modified, prefer_wait,
+    IdempotencyKeyHeader, Prefer, fingerprint, if_match, if_nothing_matches, not_modified,
+    prefer_wait,
 };
 pub use pages::{PageBody, page};
 pub use params::{Page, Params};

@@ -5,8 +5,6 @@ use std::{num::NonZeroU32, time::Duration};
 use chassis::{ProcessConfig, Settings, config::duration};
 use clap::Parser;
 
-use crate::upstreams::Address;
-
 /// The shop's public edge: one port for all services.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
@@ -65,5 +63,30 @@ impl ProcessConfig for Config {
 
     fn settings(&self) -> &Settings {
         &self.chassis
+    }
+}
+
+/// Where an instance answers: `host:port`, with or without `http://`.
+#[derive(Clone, Debug)]
+pub struct Address(Authority);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write http://host:port".to_owned();
+        let text = text.trim();
+        let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let authority: Authority = text.parse().map_err(|_| wrong())?;
+        if authority.host().is_empty() || text.contains('@') || authority.port_u16().is_none() {
+            return Err(wrong());
+        }
+        Ok(Self(authority))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
     }
 }

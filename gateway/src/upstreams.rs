@@ -37,31 +37,6 @@ const IDLE_CONNECTIONS_MAX: usize = 1_024;
 /// One instance alone gets a second chance: its connection may just have been refused in a restart.
 const ATTEMPTS_MIN: usize = 2;
 
-/// Where an instance answers: `host:port`, with or without `http://`.
-#[derive(Clone, Debug)]
-pub struct Address(Authority);
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write http://host:port".to_owned();
-        let text = text.trim();
-        let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let authority: Authority = text.parse().map_err(|_| wrong())?;
-        if authority.host().is_empty() || text.contains('@') || authority.port_u16().is_none() {
-            return Err(wrong());
-        }
-        Ok(Self(authority))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
 /// All services' instances.
 pub struct Upstreams {
     client: Client<HttpConnector, Full<Bytes>>,

@@ -3,8 +3,8 @@
 use std::mem;
 
 use mailbox::{
-    DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, OutboxEvent, Park, Reactor,
-    Tracked,
+    DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent, Park,
+    Reactor, Tracked,
 };
 use proto::{OrderId, orders, topic};
 use sqlx::PgConnection;

@@ -13,7 +13,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -82,6 +82,22 @@ struct StartPlan {
     resumed: TopicPartitionList,
     checks: HashMap<Partition, StartCheck>,
     unknown: BTreeSet<Partition>,
+}
+
+/// The consumer of now, for operators' questions; not kept alive from here, because its end takes a
+/// while.
+#[derive(Default)]
+pub(crate) struct CurrentConsumer(Mutex<Weak<BaseConsumer<Member>>>);
+
+impl CurrentConsumer {
+    pub(crate) fn set(&self, consumer: &Arc<BaseConsumer<Member>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(consumer);
+    }
+
+    /// The consumer, if there is one. To be let go where blocking is allowed.
+    pub(crate) fn get(&self) -> Option<Arc<BaseConsumer<Member>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
 }
 
 /// What is looked at before the messages of a partition are handed over.

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::{
-    CommandError, Outcome, catch_up,
+    CommandError, Outcome,
     decide::{Batch, DecideOptions, OnPark},
     fault::{self, Admission, Fault, LockPolicy, Pass},
     idempotency, inbox,
@@ -99,6 +99,15 @@ async fn unpanicked<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T
         .catch_unwind()
         .await
         .unwrap_or_else(|panic| Err(Fault::Panicked(fault::panic_text(&*panic))))
+}
+
+/// Tells the service what was committed. A panic comes after the fact: it is told, and nothing
+/// else follows.
+pub(crate) fn committed<R: Reactor>(reactor: &R, world: R::World) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reactor.committed(world))) {
+        let panic = fault::panic_text(&*panic);
+        tracing::error!(panic, "a reactor panicked after the commit; the batch is committed");
+    }
 }
 
 /// All of a batch but its beginning and its end.
@@ -234,7 +243,7 @@ impl<R: Reactor> Batch<'_, R> {
         let distinct: Vec<&KeyRef> = distinct.into_iter().collect();
         let mut first = Vec::new();
         if aside.has_unknown {
-            first = catch_up::due(self.reactor, db, &distinct).await?;
+            first = unknown::due(self.reactor, db, &distinct).await?;
         }
         if aside.has_parked {
             self.stopped = parked::lock(db, &distinct).await?;

@@ -12,15 +12,14 @@ use time::OffsetDateTime;
 
 use crate::{
     batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
-    fault::{self, Fault, LockPolicy},
+    fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
     inbox,
     item::item,
     message::{Message, Park, StoredMessage},
-    operate::{is_about_one, is_refusal},
     parked::{self, KeyRef},
     reactor::{DecisionContext, Reactor},
     session::{self, within},
-    settle, unknown,
+    unknown,
     wake::Wake,
 };
 
@@ -42,18 +41,6 @@ pub(crate) struct CatchUp<'a, R: Reactor> {
 struct KeptEvent {
     id: i64,
     message: Message,
-}
-
-/// Of these keys, those with kept events of a type that this build knows.
-pub(crate) async fn due<R: Reactor>(
-    reactor: &R,
-    db: &mut PgConnection,
-    places: &[&KeyRef],
-) -> sqlx::Result<Vec<KeyRef>> {
-    let kept = unknown::of_keys(db, places).await?;
-    let known = kept.into_iter().filter(|it| reactor.is_known(&it.event_type));
-    let due: HashSet<KeyRef> = known.map(|it| (it.topic, it.key)).collect();
-    Ok(due.into_iter().collect())
 }
 
 impl<R: Reactor> CatchUp<'_, R> {
@@ -156,7 +143,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         tx.commit().await?;
         self.wake.poke();
         if let Some(world) = world {
-            settle::committed(self.reactor, world);
+            batch::committed(self.reactor, world);
         }
         Ok(events.len())
     }

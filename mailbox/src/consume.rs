@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Options,
+    assignment::CurrentConsumer,
     assignment::Member,
     consumers::{AppliedMessage, Partition},
     control::Control,
@@ -92,18 +93,25 @@ fn client(options: &Options, member: Member) -> Result<BaseConsumer<Member>, Kaf
         .create_with_context(member)
 }
 
+/// What the loop shares with operators and with the health.
+#[derive(Clone)]
+pub(crate) struct ConsumerShared {
+    pub(crate) broker: Arc<BrokerStatus>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) current: Arc<CurrentConsumer>,
+}
+
 /// Consumes until stopped.
 pub(crate) async fn run<R: Reactor>(
     options: Options,
     mut settler: Settler<R>,
-    near: Arc<BrokerStatus>,
-    control: Arc<Control>,
+    shared: ConsumerShared,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut pause = RENEW_MIN;
     loop {
         let started = Instant::now();
-        let consuming = ConsumerRun::start(&options, &settler, &near, &control, &stop)?;
+        let consuming = ConsumerRun::start(&options, &settler, &shared, &stop)?;
         let why = match consuming.run(&options, &mut settler, &stop).await? {
             PollingEnd::Stopped => return Ok(()),
             PollingEnd::Fenced(reason) => {
@@ -139,21 +147,20 @@ impl ConsumerRun {
     fn start<R: Reactor>(
         options: &Options,
         settler: &Settler<R>,
-        near: &Arc<BrokerStatus>,
-        control: &Arc<Control>,
+        shared: &ConsumerShared,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let ending = stop.child_token();
         let member = Member::new(
-            Arc::clone(near),
-            Arc::clone(control),
+            Arc::clone(&shared.broker),
+            Arc::clone(&shared.control),
             settler.reactor.compacted(),
             options.clock,
             ending.clone(),
         );
         let consumer = Arc::new(client(options, member).context("could not make a consumer")?);
         consumer.subscribe(settler.reactor.hears()).context("could not subscribe")?;
-        control.attach(&consumer);
+        shared.current.set(&consumer);
         let (hand_over, taken) = mpsc::unbounded_channel();
         let room = polling::room();
         let thread = Poller::new(Arc::clone(&consumer), hand_over, Arc::clone(&room));

@@ -11,18 +11,16 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
-use rdkafka::consumer::BaseConsumer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assignment::Member,
     consumers::{self, AppliedMessage, Halt, Halts, Partition},
     metrics,
     session::Session,
@@ -46,8 +44,6 @@ pub(crate) struct Control {
     known: Mutex<ControlState>,
     /// Raised by every change of what is halted.
     changes: AtomicU64,
-    /// The consumer of now; not kept alive from here, because its end takes a while.
-    consumer: Mutex<Weak<BaseConsumer<Member>>>,
 }
 
 /// The session, and whether it holds the name.
@@ -75,7 +71,6 @@ impl Control {
             line: tokio::sync::Mutex::new(NamedSession { session, has_name: false }),
             known: Mutex::default(),
             changes: AtomicU64::new(0),
-            consumer: Mutex::default(),
         };
         let started = Instant::now();
         while !control.take_name().await? {
@@ -254,16 +249,6 @@ impl Control {
         known.applied.remove(&partition);
         known.found.insert(partition, Halt { reason: reason.to_owned(), since: now });
         self.changed(&known);
-    }
-
-    /// Lets operators ask this consumer.
-    pub(crate) fn attach(&self, consumer: &Arc<BaseConsumer<Member>>) {
-        *self.consumer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(consumer);
-    }
-
-    /// The consumer, if there is one. To be let go where blocking is allowed.
-    pub(crate) fn consumer(&self) -> Option<Arc<BaseConsumer<Member>>> {
-        self.consumer.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
     /// All that is halted.

@@ -246,5 +246,21 @@ impl Verdict {
     }
 }
 
+/// Whether fewer messages in a piece would help.
+pub(crate) fn is_about_one(fault: &Fault) -> bool {
+    match judge(fault) {
+        Verdict::Wait | Verdict::WaitForOperator | Verdict::RowHeld => false,
+        Verdict::Collision
+        | Verdict::MissingPartition
+        | Verdict::TooSlow
+        | Verdict::Suspect { .. } => true,
+    }
+}
+
+/// Whether it would be the same again.
+pub(crate) fn is_refusal(fault: &Fault) -> bool {
+    matches!(judge(fault), Verdict::Suspect { .. })
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
 use crate::{
-    IdempotencyKey,
-    assignment::Member,
+    IdempotencyKey, Outcome,
+    assignment::{CurrentConsumer, Member},
     consumed::{self, ConsumedPartition},
     consumers::{self, Halts, Partition},
     control::{Control, LOOK_EVERY},
@@ -85,12 +85,10 @@ pub enum ConsumerError {
     Database(#[from] sqlx::Error),
 }
 
-/// An answer, and whether it is the first one told again.
-type Answered = (Answer, bool);
-
 /// The operators' side of consuming.
 pub(crate) struct HaltDesk {
     pub(crate) control: Arc<Control>,
+    pub(crate) current: Arc<CurrentConsumer>,
     pub(crate) database_url: String,
     pub(crate) service: &'static str,
     pub(crate) hears: &'static [&'static str],
@@ -118,12 +116,12 @@ impl HaltDesk {
         &self,
         topic: Option<&str>,
         request: &ConsumerRequest<'_>,
-    ) -> Result<Answered, ConsumerError> {
+    ) -> Result<Outcome, ConsumerError> {
         let topics = self.topics(topic)?;
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
         if let Some(before) = before(&mut tx, request).await? {
-            return Ok((before, true));
+            return Ok(Outcome { answer: before, replayed: true });
         }
         consumers::pause(&mut tx, &topics, request.reason).await?;
         let done = Operation {
@@ -134,7 +132,7 @@ impl HaltDesk {
         keep(&mut tx, request).await?;
         tx.commit().await?;
         self.control.look().await?;
-        Ok((request.answer.clone(), false))
+        Ok(Outcome { answer: request.answer.clone(), replayed: false })
     }
 
     /// Ends pauses, and stops for which it is said where to go on.
@@ -142,12 +140,12 @@ impl HaltDesk {
         &self,
         scope: ResumeScope<'_>,
         request: &ConsumerRequest<'_>,
-    ) -> Result<Answered, ConsumerError> {
+    ) -> Result<Outcome, ConsumerError> {
         let topics = self.topics(scope.topic)?;
         let mut session = self.session()?;
         // Looked for before anything moves in Kafka, which no transaction takes back.
         if let Some(before) = before(session.connection().await?, request).await? {
-            return Ok((before, true));
+            return Ok(Outcome { answer: before, replayed: true });
         }
         self.control.look().await?;
         let halts = self.control.halts();
@@ -164,7 +162,7 @@ impl HaltDesk {
         };
         let mut tx = session.connection().await?.begin().await?;
         if let Some(before) = before(&mut tx, request).await? {
-            return Ok((before, true));
+            return Ok(Outcome { answer: before, replayed: true });
         }
         if scope.from.is_none() {
             if scope.partition.is_some() && !paused.is_empty() {
@@ -195,7 +193,7 @@ impl HaltDesk {
         keep(&mut tx, request).await?;
         tx.commit().await?;
         self.control.look().await?;
-        Ok((request.answer.clone(), false))
+        Ok(Outcome { answer: request.answer.clone(), replayed: false })
     }
 
     fn topics(&self, topic: Option<&str>) -> Result<Vec<String>, ConsumerError> {
@@ -285,8 +283,8 @@ impl HaltDesk {
         &self,
         question: impl FnOnce(&BaseConsumer<Member>) -> T + Send + 'static,
     ) -> Option<T> {
-        let control = Arc::clone(&self.control);
-        let asked = tokio::task::spawn_blocking(move || control.consumer().map(|it| question(&it)));
+        let current = Arc::clone(&self.current);
+        let asked = tokio::task::spawn_blocking(move || current.get().map(|it| question(&it)));
         tokio::time::timeout(ASK_MAX, asked).await.ok()?.ok().flatten()
     }
 

@@ -64,7 +64,9 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    assignment::CurrentConsumer,
     commands::Commands,
+    consume::ConsumerShared,
     control::Control,
     halts::HaltDesk,
     held::{HeldBack, HeldRows},
@@ -93,7 +95,9 @@ pub use parked::{
     Replacement,
     list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
 };
-pub use reactor::{Answer, DecisionContext, Effects, HeldRow, DecodedMessage, OutboxEvent, Reactor};
+pub use reactor::{
+    Answer, DecisionContext, DecodedMessage, Effects, HeldRow, OutboxEvent, Reactor,
+};
 pub use replays::{Replay, ReplayScope, ReplaySize};
 pub use tracked::{Tracked, changed_rows, new_rows};
 
@@ -277,20 +281,24 @@ impl<R: Reactor> Mailbox<R> {
             wake: wake.clone(),
             clock: options.clock,
         });
+        let current = Arc::new(CurrentConsumer::default());
         let halts = Arc::new(HaltDesk {
             control: Arc::clone(&control),
+            current: Arc::clone(&current),
             database_url: options.database_url.clone(),
             service: options.service,
             hears: reactor.hears(),
             clock: options.clock,
         });
         let (limit, kafka) = (options.batch, Arc::new(BrokerStatus::default()));
-        let (near, consumed) = (Arc::clone(&kafka), Arc::clone(&control));
+        let shared = ConsumerShared {
+            broker: Arc::clone(&kafka),
+            control: Arc::clone(&control),
+            current: Arc::clone(&current),
+        };
         let loops = vec![
             Loop::new("commands", move |stop| commands::run(requests, taken, limit, stop)).last(),
-            Loop::new("messages", move |stop| {
-                consume::run(options, messages, near, consumed, stop)
-            }),
+            Loop::new("messages", move |stop| consume::run(options, messages, shared, stop)),
             Loop::new("consumers", move |stop| async move { control.run(stop).await }),
             Loop::new("sweep", move |stop| sweep.run(stop)),
             Loop::new("wake-up", move |stop| wake.run(waking, stop)).last(),
@@ -334,22 +342,21 @@ impl<R: Reactor> Mailbox<R> {
         self.halts.list().await
     }
 
-    /// Pauses one topic, or all, for all instances. The answer, and whether it was given before.
+    /// Pauses one topic, or all, for all instances.
     pub async fn pause(
         &self,
         topic: Option<&str>,
         request: &ConsumerRequest<'_>,
-    ) -> Result<(Answer, bool), ConsumerError> {
+    ) -> Result<Outcome, ConsumerError> {
         self.halts.pause(topic, request).await
     }
 
-    /// Resumes what is paused, and what has stopped where it is said. The answer, and whether it
-    /// was given before.
+    /// Resumes what is paused, and what has stopped where it is said.
     pub async fn resume(
         &self,
         scope: ResumeScope<'_>,
         request: &ConsumerRequest<'_>,
-    ) -> Result<(Answer, bool), ConsumerError> {
+    ) -> Result<Outcome, ConsumerError> {
         self.halts.resume(scope, request).await
     }
 

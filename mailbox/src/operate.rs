@@ -9,7 +9,7 @@ use crate::{
     IdempotencyKey,
     batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
-    fault::{self, Fault, LockPolicy, Verdict},
+    fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
     item::{Item, item},
     message::{Park, StoredMessage},
     once,
@@ -17,7 +17,7 @@ use crate::{
     parked::{self, Replacement},
     reactor::{Answer, DecisionContext, Reactor},
     session::Session,
-    settle, unknown,
+    unknown,
     wake::Wake,
 };
 
@@ -180,7 +180,7 @@ impl<R: Reactor> Operators<R> {
         tx.commit().await?;
         self.wake.poke();
         if let Some(world) = world {
-            settle::committed(&*self.reactor, world);
+            batch::committed(&*self.reactor, world);
         }
         Ok(Piece { decided, refused, gone })
     }
@@ -305,22 +305,6 @@ impl From<Fault> for OperatorError {
             fault => sqlx::Error::Protocol(fault.to_string()),
         })
     }
-}
-
-/// Whether fewer messages in a piece would help.
-pub(crate) fn is_about_one(fault: &Fault) -> bool {
-    match fault::judge(fault) {
-        Verdict::Wait | Verdict::WaitForOperator | Verdict::RowHeld => false,
-        Verdict::Collision
-        | Verdict::MissingPartition
-        | Verdict::TooSlow
-        | Verdict::Suspect { .. } => true,
-    }
-}
-
-/// Whether it would be the same again.
-pub(crate) fn is_refusal(fault: &Fault) -> bool {
-    matches!(fault::judge(fault), Verdict::Suspect { .. })
 }
 
 /// Takes a key for this request alone. A request that was answered before is told so: looked for

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -221,7 +220,7 @@ impl<R: Reactor> Settler<R> {
             self.wake.poke();
         }
         if let Some(world) = done.world {
-            committed(&*self.reactor, world);
+            batch::committed(&*self.reactor, world);
         }
         let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
         for (item, outcome) in items.iter_mut().zip(done.outcomes) {
@@ -265,15 +264,6 @@ impl<R: Reactor> Settler<R> {
             tracing::error!(error = &error as &dyn std::error::Error, "could not make partitions");
             self.session.close().await;
         }
-    }
-}
-
-/// Tells the service what was committed. A panic comes after the fact: it is told, and nothing
-/// else follows.
-pub(crate) fn committed<R: Reactor>(reactor: &R, world: R::World) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reactor.committed(world))) {
-        let panic = fault::panic_text(&*panic);
-        tracing::error!(panic, "a reactor panicked after the commit; the batch is committed");
     }
 }
 

@@ -1,12 +1,15 @@
 //! Events of types that this build does not know: kept without stopping their key, for the first
 //! build that knows them. All SQL on them but their list.
 
+use std::collections::HashSet;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::{
     message::{Message, StoredMessage},
     parked::{self, KeyRef, PIECE_BYTES},
+    reactor::Reactor,
 };
 
 /// What is kept in all.
@@ -202,4 +205,16 @@ pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<UnknownBacklog>
     )
     .fetch_one(db)
     .await
+}
+
+/// Of these keys, those with kept events of a type that this build knows.
+pub(crate) async fn due<R: Reactor>(
+    reactor: &R,
+    db: &mut PgConnection,
+    places: &[&KeyRef],
+) -> sqlx::Result<Vec<KeyRef>> {
+    let kept = of_keys(db, places).await?;
+    let known = kept.into_iter().filter(|it| reactor.is_known(&it.event_type));
+    let due: HashSet<KeyRef> = known.map(|it| (it.topic, it.key)).collect();
+    Ok(due.into_iter().collect())
 }

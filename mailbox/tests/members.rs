@@ -8,7 +8,7 @@ use std::{
 use backends::testing::{TestDatabase, eventually};
 use futures::future::join_all;
 use mailbox::{
-    DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Mailbox, Message, Options, Park,
+    DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Mailbox, Message, Options, Park,
     Reactor,
 };
 use rdkafka::{

@@ -256,8 +256,8 @@ async fn a_repeated_pause_under_its_key_is_answered_as_the_first() {
     let first = member.mailbox.pause(None, &keyed).await.unwrap();
     let again = ConsumerRequest { answer: Answer::default(), ..keyed.clone() };
     let second = member.mailbox.pause(None, &again).await.unwrap();
-    assert_eq!((first.1, second.1), (false, true));
-    assert_eq!(second.0.body, b"first");
+    assert_eq!((first.replayed, second.replayed), (false, true));
+    assert_eq!(second.answer.body, b"first");
     let other = ConsumerRequest { key: Some(crate::operators::a_key("pause", 2)), ..again };
     let reused = member.mailbox.pause(None, &other).await;
     assert!(matches!(reused, Err(ConsumerError::KeyReused)));

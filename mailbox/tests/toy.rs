@@ -6,8 +6,8 @@ use std::{
 };
 
 use mailbox::{
-    Answer, DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, OutboxEvent, Park,
-    Reactor, testing::Fixture, wrote,
+    Answer, DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent,
+    Park, Reactor, testing::Fixture, wrote,
 };
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;

@@ -1,6 +1,8 @@
 //! The thin shell: what messages and commands mean, and the rows they touch.
 
-use mailbox::{DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, Park, Reactor};
+use mailbox::{
+    DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, Park, Reactor,
+};
 use proto::topic;
 use service_kit::Waiters;
 use sqlx::PgConnection;

@@ -89,7 +89,12 @@ impl Cadence {
     }
 
     /// The pause from one poll's start to the next that no wake-up asks for.
-    pub(crate) fn next_poll(&self, at: Instant, can_wake: bool, options: &RelayOptions) -> Duration {
+    pub(crate) fn next_poll(
+        &self,
+        at: Instant,
+        can_wake: bool,
+        options: &RelayOptions,
+    ) -> Duration {
         if can_wake && self.relies_on_wake_ups() {
             options.poll_guard.max(options.poll_idle)
         } else if self.empty_polls < HOT_POLLS {

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Database, RelayOptions},
     envelope::Envelope,
-    leader::{Leader, NoLeader, event_types, identity},
+    leader::{Leader, event_types, identity},
     metrics::Meters,
     producer::Producer,
     publish::PublishLoop,
     status::{LanePhase, LaneStatus},
+    stop_reason::StopReason,
     topics::Topics,
     traffic::Traffic,
     wake::WakeUps,
@@ -30,38 +31,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Pauses before what Kafka refused is published again: the first at once, for Kafka may have lost
 /// its memory of a producer; then 5 s, doubled up to a minute, for it needs a person.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
-
-/// What ends a stretch of publishing.
-#[derive(Debug)]
-pub(crate) enum StopReason {
-    /// Asked to.
-    Stop,
-    /// An operator has paused the lane.
-    Paused,
-    /// Kafka refused a message, or acknowledges none: again from the last tick, later.
-    Kafka(String),
-    /// The session is lost, and the cursor with it.
-    Session(sqlx::Error),
-    /// A row's type is not in `event_types`, as they were read.
-    UnknownType(i16),
-    /// Only a person can help.
-    Refused(String),
-}
-
-impl From<sqlx::Error> for StopReason {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Session(error)
-    }
-}
-
-impl From<NoLeader> for StopReason {
-    fn from(error: NoLeader) -> Self {
-        match error {
-            NoLeader::Refused(why) => Self::Refused(why),
-            NoLeader::Session(error) => Self::Session(error),
-        }
-    }
-}
 
 /// What serves one database.
 pub(crate) struct Lane {

@@ -20,6 +20,7 @@ use sqlx::{
 use crate::{
     config::Database,
     envelope::{EventType, Identity},
+    poll::Bounds,
 };
 
 /// The advisory lock of an outbox's leader ("outbox" in ASCII). Locks are per database.
@@ -75,15 +76,6 @@ pub(crate) struct Cursor {
     pub(crate) scan: Option<(Arc<str>, i64)>,
     /// Everything below it that can be seen in it is in Kafka.
     pub(crate) published_pos: i64,
-}
-
-/// What the poll's text is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    /// The start of the first leaf that is not sealed.
-    pub(crate) low: i64,
-    /// The end of the leaf that the sequence is in.
-    pub(crate) high: i64,
 }
 
 /// Why nobody leads.

@@ -31,6 +31,7 @@ mod replay;
 mod retire;
 mod scan;
 mod status;
+mod stop_reason;
 mod topics;
 mod traffic;
 mod wake;
@@ -48,13 +49,14 @@ pub use status::{LanePhase, LaneStatus};
 /// The statements of polls and scans between two positions, for who wants to see their plans under
 /// [`SETTINGS`].
 pub fn statements(low: i64, high: i64) -> Vec<Arc<str>> {
-    let bounds = leader::Bounds { low, high };
+    let bounds = poll::Bounds { low, high };
     let texts = scan::Texts::new(&bounds);
     vec![poll::text(&bounds), texts.ahead, texts.window]
 }
 
 /// A named loop; it ends when its token is cancelled, having finished what it holds.
-pub type LoopFn = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
+pub type LoopFn =
+    Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 /// The loops of a relay, and what they say of themselves.
 pub struct Relay {

@@ -22,14 +22,21 @@ use sqlx::{
     postgres::{PgRow, PgValueRef},
 };
 
-use crate::leader::Bounds;
-
 /// More rows, or more bytes of payload, than this are published by a scan.
 pub(crate) const ROWS_MAX: i64 = 10_000;
 pub(crate) const BYTES_MAX: i64 = 8_000_000;
 
 /// A poll takes less than a millisecond. One that takes this long will not come back.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the poll's text is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The start of the first leaf that is not sealed.
+    pub(crate) low: i64,
+    /// The end of the leaf that the sequence is in.
+    pub(crate) high: i64,
+}
 
 /// An outbox row, borrowed from the connection's buffer.
 pub(crate) struct Row<'r> {

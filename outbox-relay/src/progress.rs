@@ -12,12 +12,13 @@ use crate::{
     cadence::Cadence,
     config::RelayOptions,
     envelope::Envelope,
-    lane::StopReason,
-    leader::{Bounds, Cursor},
+    leader::Cursor,
     metrics::Meters,
+    poll::Bounds,
     poll::{self, Row},
     producer::{Batch, End, Producer, Receipt, Way},
     scan,
+    stop_reason::StopReason,
 };
 
 /// Between a look for acknowledgements that a tick waits for and the next one.

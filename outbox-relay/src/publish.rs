@@ -16,7 +16,6 @@ use crate::{
     cadence::Trigger,
     config::RelayOptions,
     envelope::Envelope,
-    lane::StopReason,
     leader::{Cursor, Leader},
     metrics::Meters,
     poll::{self, Row},
@@ -25,6 +24,7 @@ use crate::{
     retire,
     scan::{self, Scan},
     status::{LanePhase, LaneStatus},
+    stop_reason::StopReason,
     wake::WakeUps,
 };
 

@@ -21,13 +21,13 @@ use uuid::Uuid;
 use crate::{
     config::{Database, RelayOptions},
     envelope::Envelope,
-    lane::StopReason,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
     producer::{End, Producer, Way},
     progress::OutgoingBatch,
     scan,
     status::{LanePhase, LaneStatus},
+    stop_reason::StopReason,
     topics::Topics,
     traffic::Traffic,
 };

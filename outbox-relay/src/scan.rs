@@ -15,10 +15,7 @@ use std::{sync::Arc, time::Duration};
 use futures::TryStreamExt;
 use sqlx::{PgConnection, Row as _};
 
-use crate::{
-    leader::Bounds,
-    poll::{Row, prepared},
-};
+use crate::poll::{Bounds, Row, prepared};
 
 /// A window's size: half of what a poll may return.
 pub(crate) const ROWS_MAX: i64 = crate::poll::ROWS_MAX / 2;

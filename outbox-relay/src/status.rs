@@ -50,15 +50,23 @@ impl LaneStatus {
     /// What keeps it from being ready.
     pub fn problem(&self) -> Option<String> {
         match &*self.state.borrow() {
-            LanePhase::Leads | LanePhase::StandsBy | LanePhase::Delayed(_) | LanePhase::Paused(_) => None,
-            LanePhase::Waiting(why) | LanePhase::Stopped(why) => Some(format!("{}: {why}", self.label)),
+            LanePhase::Leads
+            | LanePhase::StandsBy
+            | LanePhase::Delayed(_)
+            | LanePhase::Paused(_) => None,
+            LanePhase::Waiting(why) | LanePhase::Stopped(why) => {
+                Some(format!("{}: {why}", self.label))
+            }
         }
     }
 
     /// What an operator should know although the relay does what it can.
     pub fn notice(&self) -> Option<String> {
         match &*self.state.borrow() {
-            LanePhase::Leads | LanePhase::StandsBy | LanePhase::Waiting(_) | LanePhase::Stopped(_) => None,
+            LanePhase::Leads
+            | LanePhase::StandsBy
+            | LanePhase::Waiting(_)
+            | LanePhase::Stopped(_) => None,
             LanePhase::Delayed(why) => Some(format!("{}: {why}", self.label)),
             LanePhase::Paused(why) => Some(format!("{}: paused: {why}", self.label)),
         }

@@ -123,7 +123,8 @@ async fn a_standby_is_refused_until_it_is_promoted() {
 
     let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("standby", &url)], &[]));
 
-    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("standby"));
+    let refused =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("standby"));
     relay.until(0, refused).await;
     let mut session = testing::eventually("a session", SOON, || PgConnection::connect(&url)).await;
     run(&mut session, "select pg_promote()").await;
@@ -140,7 +141,8 @@ async fn a_tick_of_another_cluster_is_refused() {
 
     let relay = stage.relay(&[]);
 
-    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("cluster"));
+    let refused =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("cluster"));
     relay.until(0, refused).await;
     relay.stop().await;
     assert_eq!(number(&mut session, "select count(*) from relay_tick").await, 1);

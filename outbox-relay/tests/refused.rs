@@ -61,7 +61,8 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
     narrow.read(1).await;
     run(&mut bad, LARGE).await;
     say(&mut bad, "bad", 3).await;
-    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("too large"));
+    let refused =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("too large"));
     relay.until(1, refused).await;
     for version in 1..=300 {
         say(&mut good, "good", version).await;
@@ -100,7 +101,8 @@ async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_befo
     )
     .await;
 
-    let refused = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("position"));
+    let refused =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("position"));
     relay.until(0, refused).await;
     let mut reader = stage.reader();
     reader.read(1).await;

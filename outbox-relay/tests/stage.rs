@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use backends::testing::{self, TestDatabase};
 use clap::Parser;
-use outbox_relay::{Config, RelayOptions, Relay, LanePhase};
+use outbox_relay::{Config, LanePhase, Relay, RelayOptions};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},

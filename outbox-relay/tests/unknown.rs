@@ -21,7 +21,8 @@ async fn an_unknown_type_stops_its_database_and_no_other() {
          values (gen_random_uuid(), 'one', 2, 99, 'news')";
     run(&mut one, unknown).await;
     say(&mut one, "one", 3).await;
-    let stopped = |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("type 99"));
+    let stopped =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("type 99"));
     relay.until(0, stopped).await;
     say(&mut other, "other", 1).await;
 

@@ -32,7 +32,7 @@ use service_kit::{ServiceSpec, Waiters};
 use tokio::sync::mpsc;
 
 use crate::{
-    charges::{Charges, CallLimits},
+    charges::{CallLimits, Charges},
     config::Config,
     http::AppState,
     provider::Simulator,
@@ -56,8 +56,12 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         begun,
         waiters: waiters.clone(),
     };
-    let service =
-        ServiceSpec { name: NAME, says: &[topic::PAYMENTS], migrator: &store::MIGRATOR, weekly: &[] };
+    let service = ServiceSpec {
+        name: NAME,
+        says: &[topic::PAYMENTS],
+        migrator: &store::MIGRATOR,
+        weekly: &[],
+    };
     let (pool, mailbox) =
         service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
             .await?;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mailbox::{
-    DecisionContext, Effects, HeldRow, DecodedMessage, LockPolicy, Message, OutboxEvent, Park, Reactor,
-    Trace,
+    DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent, Park,
+    Reactor, Trace,
 };
 use proto::{OrderId, SealKey, topic};
 use service_kit::Waiters;

@@ -9,7 +9,7 @@ use backends::testing::eventually;
 use chassis::Health;
 use mailbox::{Command, Mailbox};
 use payment_svc::{
-    charges::{self, Charges, IN_FLIGHT_MAX, CallLimits},
+    charges::{self, CallLimits, Charges, IN_FLIGHT_MAX},
     domain::{Card, Due, Event, Instrument, Status, Token},
     input::{Input, Source},
     reactions::Payments,

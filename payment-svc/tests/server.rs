@@ -12,7 +12,7 @@ use axum::{
 use chassis::{Health, http::Edge};
 use mailbox::{Command, Mailbox};
 use payment_svc::{
-    charges::{Charges, CallLimits},
+    charges::{CallLimits, Charges},
     domain::{Due, Event},
     http::{AppState, router},
     input::{Input, Source},

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, check_service, unanswered},
     requests::{RequestInfo, key_reused, response},
 };
 
@@ -127,13 +127,13 @@ fn read_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
     }
 }
 
-fn respond(end: Result<(Answer, bool), ConsumerError>) -> Result<Response, Problem> {
+fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
     let invalid = |error: &ConsumerError, pointer: &'static str, code: Code| {
         let detail = error.to_string();
         Problem::new(code, detail.clone()).at(pointer, code, detail)
     };
     match end {
-        Ok((answer, replayed)) => Ok(response(Outcome { answer, replayed })),
+        Ok(outcome) => Ok(response(outcome)),
         Err(error @ ConsumerError::UnknownTopic) => {
             Err(invalid(&error, "/topic", Code::InvalidValue))
         }

@@ -17,7 +17,7 @@ use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorR
 use serde::Serialize;
 
 use crate::{
-    operators::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, check_service, unanswered},
     replays::answered,
     requests::{RequestInfo, json_answer, refusal},
 };

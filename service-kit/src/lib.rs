@@ -5,6 +5,7 @@
 //! a command, and its answer a response, in the same way everywhere.
 
 mod consumers;
+mod desk;
 mod events;
 mod health;
 mod lanes;

@@ -10,7 +10,7 @@ use chassis::{Problem, clock::rfc3339, http};
 use mailbox::{Mailbox, OperationRecord, Reactor};
 use serde_json::{Value, json};
 
-use crate::operators::{Desk, check_service, unanswered};
+use crate::desk::{Desk, check_service, unanswered};
 
 /// The gateway writes cursors of this list, too: it merges all services' by time.
 const CURSOR: &str = "operations";

@@ -1,27 +1,9 @@
 //! The operators' side of a service over HTTP: what stopped, and what a person may do about it.
 
-use std::error::Error;
-
 use axum::Router;
-use chassis::{Code, Problem};
 use mailbox::{Mailbox, Reactor};
 
 use crate::{consumers, lanes, operations, parked, replays};
-
-/// As every text that says why.
-pub(crate) const REASON_CHARS_MAX: usize = 200;
-
-/// What the operators' handlers of one service share.
-pub(crate) struct Desk<R: Reactor> {
-    pub(crate) mailbox: Mailbox<R>,
-    pub(crate) service: &'static str,
-}
-
-impl<R: Reactor> Clone for Desk<R> {
-    fn clone(&self) -> Self {
-        Self { mailbox: self.mailbox.clone(), service: self.service }
-    }
-}
 
 /// Every path of one service that is for operators.
 pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
@@ -30,17 +12,4 @@ pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router
         .merge(lanes::router(mailbox.clone(), service))
         .merge(operations::router(mailbox.clone(), service))
         .merge(replays::router(mailbox.clone(), service))
-}
-
-/// Refuses a list of another service.
-pub(crate) fn check_service(wanted: Option<&str>, here: &'static str) -> Result<(), Problem> {
-    if wanted.is_none_or(|wanted| wanted == here) {
-        return Ok(());
-    }
-    Err(Problem::new(Code::BadParameter, format!("this is {here}")))
-}
-
-pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Problem {
-    tracing::error!(error, "an operator's request failed");
-    Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::operators::{Desk, REASON_CHARS_MAX, check_service, unanswered};
+use crate::desk::{Desk, REASON_CHARS_MAX, check_service, unanswered};
 use crate::requests::{RequestInfo, json_answer, key_reused, refusal, response};
 
 const CURSOR: &str = "parked";

@@ -21,7 +21,7 @@ use proto::topic;
 use serde_json::{Value, json};
 
 use crate::{
-    operators::{Desk, REASON_CHARS_MAX, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, unanswered},
     requests::{RequestInfo, json_answer, key_reused, response},
 };
 

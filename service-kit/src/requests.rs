@@ -35,7 +35,7 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let key = http::IdempotencyKey::from_request_parts(parts, state).await;
+        let key = http::IdempotencyKeyHeader::from_request_parts(parts, state).await;
         Ok(Self {
             method: parts.method.clone(),
             path: compared(parts.uri.path()),

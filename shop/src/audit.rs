@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use self::check::{Check, Promise, AuditReport};
+pub use self::check::{AuditReport, Check, Promise};
 use self::check::{Checks, UnderWay};
 use self::facts::{Orders, TOPICS};
 use self::judge::{Findings, PER_ORDER, Verdict, View};

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::api::{ApiAnswer, Api};
+use crate::api::{Api, ApiAnswer};
 use crate::follow::{self, TopicEvent};
 use crate::terminal::{self, Paint};
 use crate::{Home, Stack, audit, down, seed, story, up};

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::progress::{Step, say};
+use crate::progress::{ProgressStep, say};
 use crate::{Home, processes};
 
 /// What `shop down` may be told.
@@ -53,7 +53,7 @@ pub async fn stop(home: &Home) -> anyhow::Result<bool> {
 }
 
 async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
-    let step = Step::begin("down");
+    let step = ProgressStep::begin("down");
     let start = Instant::now();
     let mut asked = 0;
     // The lock goes before the process that held it.

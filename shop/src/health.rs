@@ -16,7 +16,7 @@ pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
     let ports = stack.ports()?;
     match name {
         "postgres" => {
-            let config = postgres::Config {
+            let config = postgres::PostgresConfig {
                 data: stack.data.clone(),
                 log: PathBuf::new(),
                 port: ports.postgres(),

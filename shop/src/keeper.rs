@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::home::{StackPhase, ProcessState};
+use crate::home::{ProcessState, StackPhase};
 use crate::progress::say;
 use crate::{Home, Stack, health};
 

@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use self::book::{Next, OrderEnd};
-use self::place::LoadRun;
 pub use self::place::LoadPlan;
+use self::place::LoadRun;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
-pub use self::report::{Percentiles, LoadReport};
+pub use self::report::{LoadReport, Percentiles};
 use crate::{Home, Stack, follow, seed, terminal};
 
 /// What `shop load` may be told.

@@ -15,21 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 
-use crate::home::{StackPhase, ProcessState};
+use crate::home::{ProcessState, StackPhase};
 use crate::keeper::Spec;
+use crate::processes::OURS;
 use crate::settings::{self, Overrides};
 use crate::{Home, Ports, Stack, processes};
-
-/// Our own processes, in the order in which they are shown.
-pub const OURS: [&str; 7] = [
-    "simulator",
-    "order-svc",
-    "payment-svc",
-    "inventory-svc",
-    "notify-svc",
-    "outbox-relay",
-    "gateway",
-];
 
 /// Longer than a process gives itself to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
@@ -121,11 +111,11 @@ impl Plan {
     }
 
     /// PostgreSQL of this stack.
-    pub fn postgres(&self) -> postgres::Config {
+    pub fn postgres(&self) -> postgres::PostgresConfig {
         let sizes = POSTGRES.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let own = self.overrides.of("postgres");
         let own = own.into_iter().map(|(name, value)| (name.to_lowercase(), value));
-        postgres::Config {
+        postgres::PostgresConfig {
             data: self.stack.data.clone(),
             log: self.home.log("postgres"),
             port: self.ports.postgres(),
@@ -135,12 +125,12 @@ impl Plan {
     }
 
     /// Kafka of this stack.
-    pub fn kafka(&self) -> kafka::Config {
+    pub fn kafka(&self) -> kafka::KafkaConfig {
         let heap = self.overrides.get("kafka", "HEAP").unwrap_or_else(|| HEAP.to_owned());
         let more = self.overrides.get("kafka", "JAVA").unwrap_or_default();
         let mut java = kafka::java_for_load(&heap);
         java.extend(more.split_whitespace().map(str::to_owned));
-        kafka::Config {
+        kafka::KafkaConfig {
             data: self.home.path().join("kafka"),
             log: self.home.log("kafka"),
             port: self.ports.kafka(),

@@ -12,7 +12,17 @@ use procfs::process::{FDTarget, Process, all_processes};
 use rustix::process::Signal;
 
 use crate::Home;
-use crate::plan::OURS;
+
+/// Our own processes, in the order in which they are shown.
+pub const OURS: [&str; 7] = [
+    "simulator",
+    "order-svc",
+    "payment-svc",
+    "inventory-svc",
+    "notify-svc",
+    "outbox-relay",
+    "gateway",
+];
 
 /// How long a process may take to end when it is asked; a checkpoint on a slow disk is seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(8);

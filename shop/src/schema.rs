@@ -2,7 +2,7 @@
 //! starts, for each service would find out by itself, end, and be started again.
 
 use anyhow::{Context as _, ensure};
-use backends::postgres::Config;
+use backends::postgres::PostgresConfig;
 use sqlx::{
     Connection as _, PgConnection, SqlSafeStr as _,
     migrate::{AppliedMigration, Migrate as _, MigrateError, Migration, MigrationType},
@@ -24,7 +24,7 @@ const APPLIED: &str = "_sqlx_migrations";
 const UNDEFINED_TABLE: &str = "42P01";
 
 /// Refuses data whose schema is another than this build makes; it is left as it is.
-pub async fn check(home: &Home, config: &Config) -> anyhow::Result<()> {
+pub async fn check(home: &Home, config: &PostgresConfig) -> anyhow::Result<()> {
     for (database, own) in OWN {
         let url = config.url(database);
         let applied = applied(&url).await.with_context(|| format!("cannot look at {database}"))?;

@@ -83,3 +83,14 @@ fn table(out: &mut impl std::io::Write, status: &StackStatus<'_>) -> std::io::Re
     }
     Ok(())
 }
+
+/// Where to go from here, on standard output.
+pub fn show(stack: &Stack) -> anyhow::Result<()> {
+    let ports = stack.ports()?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "gateway   {}", stack.gateway())?;
+    writeln!(out, "kafka     {}", stack.kafka())?;
+    writeln!(out, "postgres  127.0.0.1:{} (orders, payments, stock, notify)", ports.postgres())?;
+    writeln!(out, "data      {}", stack.data.display())?;
+    Ok(())
+}

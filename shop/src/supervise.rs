@@ -13,11 +13,12 @@ use backends::{jars, postgres, topics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::home::{DATABASES, StackPhase, ProcessState};
+use crate::home::{DATABASES, ProcessState, StackPhase};
 use crate::keeper::Keeper;
-use crate::plan::{OURS, Plan};
-use crate::progress::{Step, say};
-use crate::{Home, processes, schema, up};
+use crate::plan::Plan;
+use crate::processes::OURS;
+use crate::progress::{ProgressStep, say};
+use crate::{Home, processes, schema, status};
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -63,7 +64,7 @@ pub async fn supervise(
             if !asked.first.is_cancelled() {
                 keeper.record(|stack| stack.phase = StackPhase::Ready);
                 if terminal == Terminal::Here {
-                    up::show(&keeper.stack())?;
+                    status::show(&keeper.stack())?;
                     say("Ctrl-C stops it all.");
                 }
             }
@@ -73,7 +74,7 @@ pub async fn supervise(
         Err(_) => StackPhase::Failed,
     };
     keeper.record(|stack| stack.phase = StackPhase::Stopping);
-    let step = Step::begin("down");
+    let step = ProgressStep::begin("down");
     take_down(home, &keeper, &ours, &backends).await;
     let left = processes::end(home).await?;
     if left.is_empty() {
@@ -91,7 +92,7 @@ async fn bring_up(
     ours: &CancellationToken,
     backends: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let all = Step::begin("all");
+    let all = ProgressStep::begin("all");
     plan.check_programs()?;
     // Of a supervisor that was killed: it holds our ports, and PostgreSQL's shared memory.
     let left = processes::end(&plan.home).await?;
@@ -126,7 +127,7 @@ async fn start_postgres(
     keeper: &Arc<Keeper>,
     until: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let step = Step::begin("postgres");
+    let step = ProgressStep::begin("postgres");
     let config = plan.postgres();
     // The first time apart, so that what is missing is said at once and once.
     let first = config.clone();
@@ -144,7 +145,7 @@ async fn start_kafka(
     keeper: &Arc<Keeper>,
     until: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let step = Step::begin("kafka");
+    let step = ProgressStep::begin("kafka");
     if !jars::are_ready()? {
         step.note("fetching its jars with Maven: once on this machine, 44 MB");
     }
@@ -160,7 +161,7 @@ async fn start_kafka(
 }
 
 async fn healthy(keeper: &Keeper, plan: &Plan, name: &'static str) -> anyhow::Result<()> {
-    let step = Step::begin(name);
+    let step = ProgressStep::begin(name);
     keeper.healthy(name).await?;
     step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
     Ok(())

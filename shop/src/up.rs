@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::home::StackPhase;
 use crate::progress::say;
 use crate::supervise::{self, Terminal};
-use crate::{Home, Stack, health};
+use crate::{Home, Stack, health, status};
 
 /// What `shop up` may be told.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
         }
         let stack = home.last()?.filter(|stack| stack.supervisor == pid);
         if let Some(stack) = stack.filter(|stack| stack.phase == StackPhase::Ready) {
-            show(&stack)?;
+            status::show(&stack)?;
             return Ok(ExitCode::SUCCESS);
         }
         tokio::select! {
@@ -123,7 +123,7 @@ async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
         let sick = sick(&stack).await;
         if stack.phase == StackPhase::Ready && sick.is_empty() {
             say(&format!("runs already in {}", home.path().display()));
-            show(&stack)?;
+            status::show(&stack)?;
             return Ok(Some(ExitCode::SUCCESS));
         }
         if start.elapsed() > HEALTHY_MAX {
@@ -141,15 +141,4 @@ async fn sick(stack: &Stack) -> Vec<String> {
         }
     }
     sick
-}
-
-/// Where to go from here, on standard output.
-pub fn show(stack: &Stack) -> anyhow::Result<()> {
-    let ports = stack.ports()?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "gateway   {}", stack.gateway())?;
-    writeln!(out, "kafka     {}", stack.kafka())?;
-    writeln!(out, "postgres  127.0.0.1:{} (orders, payments, stock, notify)", ports.postgres())?;
-    writeln!(out, "data      {}", stack.data.display())?;
-    Ok(())
 }

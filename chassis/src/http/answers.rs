@@ -11,12 +11,29 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::headers::not_modified;
-use crate::problem::{self, Problem};
+use crate::{
+    health::HealthReport,
+    problem::{self, Problem},
+};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// An extension of responses that leave the edge as they are: health, and what another service of
+/// ours has finished.
+#[derive(Clone, Copy, Debug)]
+pub struct FinishedResponse;
+
 /// What a handler answers.
 pub type HttpResult = Result<Response, Problem>;
+
+/// A report as its answer: 503 when something is wrong. It is no problem document, because what
+/// asks for it looks at `status`.
+pub(crate) fn health(report: &HealthReport) -> Response {
+    let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut response = json(status, report);
+    response.extensions_mut().insert(FinishedResponse);
+    response
+}
 
 /// `body` as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {

@@ -15,17 +15,18 @@ use metrics::{Counter, Histogram};
 use tower::Service;
 use tracing::{Instrument, field};
 
-use super::paths::decoded_path;
+use super::{
+    answers::{self, FinishedResponse},
+    paths::decoded_path,
+};
 use crate::{
-    admin::health_response,
+    body::BODY_LIMIT,
     health::Health,
     problem::{self, Code, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
 };
 
-/// The largest body taken.
-pub const BODY_LIMIT: usize = 64 * 1024;
 /// Ours are smaller; one of another making is passed on unfinished beyond this.
 const PROBLEM_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_ID_CHARS_MAX: usize = 128;
@@ -57,11 +58,6 @@ where
 /// The id of a request, kept or made; among the request's extensions.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub HeaderValue);
-
-/// An extension of responses that leave the edge as they are: health, and what another service of
-/// ours has finished.
-#[derive(Clone, Copy, Debug)]
-pub struct FinishedResponse;
 
 /// The edge of one process. Cheap to clone.
 #[derive(Clone)]
@@ -159,7 +155,7 @@ impl Edge {
 
     async fn health(&self, method: &Method) -> Response {
         if method == Method::GET || method == Method::HEAD {
-            return health_response(&self.0.health.report().await);
+            return answers::health(&self.0.health.report().await);
         }
         let allow = (header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         ([allow], StatusCode::METHOD_NOT_ALLOWED).into_response()

@@ -26,14 +26,14 @@ impl Servers {
         let [port, broker, controller] = machine::free_ports().unwrap();
         let settings =
             [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("wal_buffers", "64MB")];
-        let postgres = postgres::Config {
+        let postgres = postgres::PostgresConfig {
             data: folder.join("postgres"),
             log: folder.join("postgres.log"),
             port,
             password: "bench".to_owned(),
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         };
-        let kafka = kafka::Config {
+        let kafka = kafka::KafkaConfig {
             data: folder.join("kafka"),
             log: folder.join("kafka.log"),
             port: broker,

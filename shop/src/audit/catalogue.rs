@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::check::{Checks, Promise};
 use super::messages::Last;
+use super::now;
 use super::said::{TopicContents, number_of_name};
 use super::store::{self, orders::ProductRow};
-use super::{now, read};
 use crate::Stack;
 
 /// How long what was said of a product may take to be heard.
@@ -50,8 +50,8 @@ pub(super) async fn seen(
     said: &TopicContents,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    let mut owner = read::connect(stack, "stock").await?;
-    let mut reader = read::connect(stack, "orders").await?;
+    let mut owner = store::connect(stack, "stock").await?;
+    let mut reader = store::connect(stack, "orders").await?;
     let mut wrong = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {

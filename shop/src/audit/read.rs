@@ -1,15 +1,12 @@
 //! Reads the four databases, their topics, and the provider's ledger into one table of orders.
 
-use std::str::FromStr as _;
-
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use proto::{EventType, topic};
 use rust_decimal::Decimal;
 use serde_json::Value;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::check::{Checks, Promise};
@@ -50,13 +47,13 @@ pub(super) async fn everything(
     terminal::renew("reading inboxes");
     let mut inboxes = Inboxes::default();
     for (service, (database, _)) in DATABASES.into_iter().enumerate() {
-        let mut db = connect(stack, database).await?;
+        let mut db = store::connect(stack, database).await?;
         inboxes.put(service, store::mailbox::inbox(&mut db).await?);
     }
     view.interventions = interventions(stack).await?;
     for (at, (database, read)) in DATABASES.into_iter().enumerate() {
         terminal::renew(format_args!("reading {database} and {}", TOPICS[at]));
-        let mut db = connect(stack, database).await?;
+        let mut db = store::connect(stack, database).await?;
         let mut tx = store::snapshot(&mut db).await?;
         let mut outbox = outbox(&mut tx, at, topics[at].is_trimmed(), orders, checks).await?;
         let mut counts = Counts { outbox: &outbox, checks, states: 0 };
@@ -111,7 +108,7 @@ pub(super) async fn again(
         .collect();
     let mut unheeded = Checks::default();
     for (at, (database, read)) in DATABASES.into_iter().enumerate() {
-        let mut db = connect(stack, database).await?;
+        let mut db = store::connect(stack, database).await?;
         let mut tx = store::snapshot(&mut db).await?;
         for some in which.chunks(10_000) {
             read(&mut tx, Some(some), orders, &mut |_, _| {}).await?;
@@ -184,18 +181,6 @@ impl Counts<'_> {
     }
 }
 
-/// As the service itself, but without the limits that hold for a service's short statements.
-pub(super) async fn connect(stack: &Stack, database: &str) -> anyhow::Result<PgConnection> {
-    let options = PgConnectOptions::from_str(&stack.database(database)?)?.options([
-        ("application_name", "shop audit"),
-        ("statement_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-    ]);
-    PgConnection::connect_with(&options)
-        .await
-        .with_context(|| format!("cannot open the database {database}"))
-}
-
 async fn outbox(
     db: &mut PgConnection,
     at: usize,
@@ -247,7 +232,7 @@ async fn outbox(
 async fn interventions(stack: &Stack) -> anyhow::Result<Interventions> {
     let mut interventions = Interventions::default();
     for (service, (database, _)) in DATABASES.into_iter().enumerate() {
-        let mut db = connect(stack, database).await?;
+        let mut db = store::connect(stack, database).await?;
         for done in store::mailbox::mended(&mut db).await? {
             let message = || {
                 let topic = TOPICS.iter().position(|name| Some(*name) == done.topic.as_deref())?;

@@ -11,12 +11,17 @@ pub(super) mod orders;
 pub(super) mod payments;
 pub(super) mod stock;
 
+use std::str::FromStr as _;
+
+use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::check::CountResult;
 use super::facts::Orders;
+use crate::Stack;
 
 /// A transaction that sees one moment, and can change nothing.
 pub(super) async fn snapshot(db: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
@@ -67,3 +72,15 @@ fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut super::fact
 
 #[cfg(test)]
 mod tests;
+
+/// As the service itself, but without the limits that hold for a service's short statements.
+pub(super) async fn connect(stack: &Stack, database: &str) -> anyhow::Result<PgConnection> {
+    let options = PgConnectOptions::from_str(&stack.database(database)?)?.options([
+        ("application_name", "shop audit"),
+        ("statement_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+    ]);
+    PgConnection::connect_with(&options)
+        .await
+        .with_context(|| format!("cannot open the database {database}"))
+}

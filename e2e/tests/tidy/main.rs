@@ -2,13 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
 
-#[path = "tidy/dependencies.rs"]
 mod dependencies;
-#[path = "tidy/diagram.rs"]
 mod diagram;
-#[path = "tidy/rooms.rs"]
 mod rooms;
-#[path = "tidy/workspace.rs"]
 mod workspace;
 
 use std::collections::BTreeSet;
