@@ -8,7 +8,7 @@ use std::time::Duration;
 use backends::testing::eventually;
 use serde_json::{Value, json};
 use shop::drive::Driven;
-use shop::plan::OURS;
+use shop::processes::OURS;
 use shop::{Home, Stack, audit};
 use uuid::Uuid;
 

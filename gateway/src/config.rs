@@ -1,7 +1,8 @@
 //! The gateway's settings.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
+use axum::http::uri::Authority;
 use chassis::{ProcessConfig, Settings, config::duration};
 use clap::Parser;
 
@@ -68,7 +69,7 @@ impl ProcessConfig for Config {
 
 /// Where an instance answers: `host:port`, with or without `http://`.
 #[derive(Clone, Debug)]
-pub struct Address(Authority);
+pub struct Address(pub Authority);
 
 impl FromStr for Address {
     type Err = String;

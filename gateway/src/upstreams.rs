@@ -4,8 +4,6 @@
 //! been received it is never sent again, because nobody here knows what it does.
 
 use std::{
-    fmt,
-    str::FromStr,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -26,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::{
     circuit::{Circuit, Rule},
-    config::Config,
+    config::{Address, Config},
     routes::Service,
 };
 

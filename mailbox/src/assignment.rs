@@ -30,9 +30,9 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    broker_status::BrokerStatus,
     consumers::{AppliedMessage, Partition},
     control::Control,
-    nearness::BrokerStatus,
     positions::{self, Start},
     watchdog::{Observation, Progress},
 };

@@ -7,7 +7,7 @@
 //!
 //! Reading order: `reactor` (what a service gives), `item`, `batch` and `decide` (one
 //! transaction), `fault` and `settle` (what happens when it fails), `held` (what waits for a row),
-//! `consume` and `commands` (the two ways in; `pace` between batches, `nearness` of Kafka;
+//! `consume` and `commands` (the two ways in; `pace` between batches, `broker_status` of Kafka;
 //! `polling`, `assignment`, `positions`, `watchdog` and `control` of the consumer, `consumers` their
 //! tables), `consumed` and `halts` (what is not consumed), `parked` and `operate` (what stopped;
 //! `flood` when it is too much), `unknown` and `catch_up` (events of types that a build does not
@@ -15,7 +15,9 @@
 
 mod assignment;
 mod batch;
+mod broker_status;
 mod catch_up;
+mod command;
 mod commands;
 mod consume;
 mod consumed;
@@ -36,7 +38,6 @@ mod leaves;
 mod message;
 mod message_key;
 mod metrics;
-mod nearness;
 mod notices;
 mod once;
 mod operate;
@@ -65,13 +66,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assignment::CurrentConsumer,
+    broker_status::BrokerStatus,
     commands::Commands,
     consume::ConsumerShared,
     control::Control,
     halts::HaltDesk,
     held::{HeldBack, HeldRows},
     leaves::Sweep,
-    nearness::BrokerStatus,
     notices::Notices,
     operate::Operators,
     session::Session,
@@ -79,6 +80,7 @@ use crate::{
     wake::Wake,
 };
 
+pub use command::{Command, CommandError, IdempotencyKey, Outcome};
 pub use consumed::{ConsumedPartition, ConsumerState};
 pub use fault::LockPolicy;
 pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
@@ -131,60 +133,6 @@ pub struct Options {
 pub const BATCH: usize = 500;
 /// A client that waits longer has gone away.
 pub const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
-
-/// A client's own key for a request, and what the key was used for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey {
-    pub caller: String,
-    /// Method and path.
-    pub route: String,
-    pub key: String,
-    /// SHA-256 of the canonical request.
-    pub fingerprint: [u8; 32],
-}
-
-/// A request, a sweep's finding or a provider's answer on its way into a batch.
-#[derive(Clone, Debug)]
-pub struct Command<I> {
-    pub input: I,
-    pub key: Option<IdempotencyKey>,
-    pub trace: Option<Trace>,
-    /// Whether a provisional answer is the answer; otherwise it is [`CommandError::TryAgain`].
-    pub is_last_try: bool,
-}
-
-impl<I> Command<I> {
-    /// A command without an idempotency key or a trace.
-    pub fn new(input: I) -> Self {
-        Self { input, key: None, trace: None, is_last_try: true }
-    }
-}
-
-/// What became of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub answer: Answer,
-    /// Whether this is the first answer told again.
-    pub replayed: bool,
-}
-
-/// Why a command has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// Not committed before its deadline; whether it will be is unknown, and a repetition with the
-    /// same key tells.
-    #[error("no answer before the deadline")]
-    Overloaded,
-    /// What the decision is made from may merely be late: nothing has changed, and nothing is kept.
-    #[error("to be tried again in a moment")]
-    TryAgain,
-    /// The same idempotency key came with another request.
-    #[error("the idempotency key was used for another request")]
-    KeyReused,
-    /// The database refuses this command alone: a bug of ours.
-    #[error("the command failed")]
-    Failed,
-}
 
 /// A loop that the service spawns; it ends when its token is cancelled.
 pub struct Loop {

@@ -59,6 +59,13 @@ impl EventType {
     }
 }
 
+/// Events of the schema that no service says yet.
+pub const PLANNED: [&EventType; 3] = [
+    &<orders::OrderAmended as Payload>::TYPE,
+    &<orders::OrderShipped as Payload>::TYPE,
+    &<orders::OrderDelivered as Payload>::TYPE,
+];
+
 /// The content of one event. `Into<Event>`, so that `OrderPlaced { .. }.into()` is an [`Event`].
 pub trait Payload: Message + Into<Event> {
     const TYPE: EventType;

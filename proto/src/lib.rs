@@ -17,7 +17,7 @@ mod sealed;
 pub mod limits;
 
 pub use amount::{Currency, Money, MoneyError, SumError, UnknownCurrency, WireMoneyError};
-pub use event::{DecodeError, EVENT_TYPES, Event, EventType, Payload, source, topic};
+pub use event::{DecodeError, EVENT_TYPES, Event, EventType, PLANNED, Payload, source, topic};
 pub use generated::{
     catalogue::v1 as catalogue, money::v1 as money, notifications::v1 as notifications,
     orders::v1 as orders, payments::v1 as payments, stock::v1 as stock,

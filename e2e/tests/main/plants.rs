@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
-use shop::audit::{self, Report};
+use shop::audit::{self, AuditReport};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use self::rows::PLANTS;
@@ -111,7 +111,7 @@ impl<'a> Scene<'a> {
         Self { shop, names }
     }
 
-    async fn audit(&self, looks: u32) -> Report {
+    async fn audit(&self, looks: u32) -> AuditReport {
         audit::audit_with(self.shop.home(), looks).await.unwrap()
     }
 
@@ -223,7 +223,7 @@ impl<'a> Scene<'a> {
 }
 
 /// What is broken, each as its check's name and the first violation.
-fn red(report: &Report) -> Vec<String> {
+fn red(report: &AuditReport) -> Vec<String> {
     let broken = report.checks.iter().filter(|check| !check.ok);
     let first = |first: &Option<String>| first.clone().unwrap_or_default();
     broken.map(|check| format!("{}: {}", check.name, first(&check.first))).collect()

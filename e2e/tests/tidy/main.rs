@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
 
+mod cards;
+mod circles;
 mod dependencies;
 mod diagram;
+mod names;
 mod rooms;
+mod routes;
 mod workspace;
 
 use std::collections::BTreeSet;
 
-use proto::{EVENT_TYPES, topic};
+use proto::topic;
 
 use self::rooms::SQL_MAY_BE_IN;
 use self::workspace::{File, code, is_test, keys, places, rust, workspace};
@@ -17,7 +21,6 @@ use self::workspace::{File, code, is_test, keys, places, rust, workspace};
 /// What is wrong, a sentence each.
 type Rule = fn(&[File]) -> Vec<String>;
 
-const SERVICES: [&str; 4] = ["order-svc", "payment-svc", "inventory-svc", "notify-svc"];
 const LINES_MAX: usize = 400;
 /// Names that say nothing about what is inside.
 const VAGUE: [&str; 5] = ["utils", "common", "helpers", "types", "misc"];
@@ -113,7 +116,7 @@ fn domain_is_pure(files: &[File]) -> Vec<String> {
     let foreign = known.iter().map(|name| name.replace('-', "_"));
     let foreign: Vec<_> = foreign.filter(|name| !DOMAIN_MAY_USE.contains(&name.as_str())).collect();
     let mut wrong = Vec::new();
-    for file in rust(files).filter(|file| file.path.contains("/src/domain/") && !is_test(file)) {
+    for file in rust(files).filter(|file| is_domain(file) && !is_test(file)) {
         for line in code(file).lines() {
             let used = line.trim_start().trim_start_matches("pub ").strip_prefix("use ");
             let fits = |used: &str| {
@@ -133,13 +136,20 @@ fn domain_is_pure(files: &[File]) -> Vec<String> {
     wrong
 }
 
+fn is_domain(file: &File) -> bool {
+    file.path.contains("/src/domain/") || file.path.ends_with("/src/domain.rs")
+}
+
 fn calls_into(line: &str, name: &str) -> bool {
     places(line, name).any(|at| line[at + name.len()..].starts_with("::"))
 }
 
-/// `pub use decision::…` in `domain/mod.rs`: a file of the same folder.
+/// `pub use decision::…` in `domain.rs`: a file of its folder.
 fn is_module_beside(files: &[File], file: &File, name: &str) -> bool {
-    let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = match file.path.strip_suffix("/domain.rs") {
+        Some(parent) => format!("{parent}/domain"),
+        None => file.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned(),
+    };
     files.iter().any(|other| other.path == format!("{folder}/{name}.rs"))
 }
 
@@ -218,87 +228,6 @@ fn makes_no_producer(files: &[File]) -> Vec<String> {
     let makes = others
         .filter(|file| PRODUCERS.iter().any(|name| places(&code(file), name).next().is_some()));
     makes.map(|file| format!("{} makes a Kafka producer", file.path)).collect()
-}
-
-#[test]
-fn every_card_says_what_the_code_does() {
-    let lines = ["Owns   x.", "Hears  StockReserved", "       StockRejected", "Says   OrderPlaced"];
-    let lines = lines.map(|line| format!("//! {line}\n")).concat();
-    let card = format!("//! A card.\n//! ```text\n{lines}//! Keeps  y.\n//! ```\n");
-    let wire = "Stock::StockReserved(it) => 1, Stock::StockReleased(_) => Ok(None), OrderPlaced {}";
-    let heard = [("order-svc/src/lib.rs", card.as_str()), ("order-svc/src/wire.rs", wire)];
-    holds(card_is_true, &heard);
-    let said = "StockReserved(it) StockRejected(it) OrderPlaced {} OrderConfirmed {}";
-    holds(
-        card_is_true,
-        &[("order-svc/src/lib.rs", card.as_str()), ("order-svc/src/wire.rs", said)],
-    );
-    holds(card_is_true, &[("order-svc/src/lib.rs", "//! No card.\n")]);
-}
-
-fn card_is_true(files: &[File]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let cards = SERVICES.iter().filter_map(|service| {
-        let path = format!("{service}/src/lib.rs");
-        Some((service, files.iter().find(|file| file.path == path)?))
-    });
-    for (service, lib) in cards {
-        let lines = ["Owns", "Hears", "Says", "Keeps"].map(|word| card_line(&lib.text, word));
-        if lines.iter().any(BTreeSet::is_empty) {
-            wrong.push(format!("{service} has no card: Owns, Hears, Says, Keeps"));
-            continue;
-        }
-        let (said, heard) = events(files, service);
-        for (what, card, code) in [("Hears", &lines[1], &heard), ("Says", &lines[2], &said)] {
-            let stale = card.difference(code).map(|event| format!("{event} is only on the card"));
-            let new = code.difference(card).map(|event| format!("{event} is not on the card"));
-            wrong.extend(stale.chain(new).map(|why| format!("{service}, {what}: {why}")));
-        }
-    }
-    wrong
-}
-
-/// The words of one line of a card, which may go on below itself.
-fn card_line(text: &str, word: &str) -> BTreeSet<String> {
-    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
-    let from = lines.skip_while(|line| !line.trim_start().starts_with(word));
-    let (first, rest) = (from.clone().take(1), from.skip(1));
-    let more = rest.take_while(|line| line.starts_with("       "));
-    first
-        .chain(more)
-        .flat_map(str::split_whitespace)
-        .filter(|part| *part != word)
-        .map(Into::into)
-        .collect()
-}
-
-/// The events that a service's `wire.rs` and `reactions.rs` say and hear. What is matched only to
-/// be passed over is neither.
-fn events(files: &[File], service: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let rooms = ["wire", "reactions"].map(|room| format!("{service}/src/{room}"));
-    let is_room = |file: &&File| rooms.iter().any(|room| file.path.starts_with(room.as_str()));
-    let text: String = rust(files).filter(is_room).map(code).collect();
-    let ours = format!("/shop/{service}");
-    let (said, heard): (Vec<_>, Vec<_>) =
-        EVENT_TYPES.iter().partition(|event| event.source() == ours);
-    let found = |of: Vec<&proto::EventType>, counts: fn(&str, &str) -> bool| {
-        let names = of.iter().map(|event| event.name);
-        let there = names.filter(|name| {
-            places(&text, name).any(|at| counts(&text[..at], &text[at + name.len()..]))
-        });
-        there.map(Into::into).collect()
-    };
-    // What is said is made; what is heard is matched, and not only to be passed over.
-    (found(said, |_, after| after.starts_with(" {")), found(heard, is_heard))
-}
-
-/// Whether an event's name stands for hearing it: neither in `(_) … => Ok(None)`, nor for a
-/// reason of the same name.
-fn is_heard(before: &str, after: &str) -> bool {
-    let arm = after.split_once("=>").map_or("", |(_, arm)| arm.trim_start());
-    let nothing = ["Ok(None)", "return Ok(None)"].iter().any(|none| arm.starts_with(none));
-    let passed_over = after.starts_with("(_)") && nothing;
-    !passed_over && !before.ends_with("Reason::")
 }
 
 #[test]

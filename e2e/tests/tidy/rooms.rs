@@ -1,4 +1,63 @@
-//! The rooms of SQL.
+//! The rooms: those that every service has, and those of SQL.
+
+use crate::{
+    holds,
+    workspace::{File, rust},
+};
+
+pub(crate) const SERVICES: [&str; 4] = ["order-svc", "payment-svc", "inventory-svc", "notify-svc"];
+
+/// What every service has, in reading order. `refusals` only where a rule refuses something.
+const ROOMS: [&str; 11] = [
+    "lib",
+    "config",
+    "input",
+    "domain",
+    "wire",
+    "world",
+    "store",
+    "commands",
+    "reactions",
+    "views",
+    "http",
+];
+/// What each has in it.
+const DOORS: [(&str, &str); 9] = [
+    ("lib", "pub async fn start("),
+    ("input", "pub enum Input {"),
+    ("domain", "pub use decision::"),
+    ("wire", "pub fn decode("),
+    ("wire", "pub fn encode("),
+    ("world", "pub struct World {"),
+    ("world", "pub struct Root {"),
+    ("store", "pub async fn load("),
+    ("store", "pub async fn save("),
+];
+
+#[test]
+fn the_services_have_the_same_rooms() {
+    let all = ROOMS.map(|room| (format!("order-svc/src/{room}.rs"), String::new()));
+    let none: Vec<(&str, &str)> = all.iter().map(|(path, text)| (&**path, &**text)).collect();
+    holds(has_the_rooms, &none[1..]);
+    holds(has_the_rooms, &none);
+}
+
+fn has_the_rooms(files: &[File]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for service in SERVICES {
+        let room = |name: &str| {
+            let path = format!("{service}/src/{name}.rs");
+            rust(files).find(|file| file.path == path)
+        };
+        let missing = ROOMS.iter().filter(|name| room(name).is_none());
+        wrong.extend(missing.map(|name| format!("{service} has no {name}.rs")));
+        let closed = DOORS
+            .iter()
+            .filter(|(name, door)| room(name).is_some_and(|file| !file.text.contains(door)));
+        wrong.extend(closed.map(|(name, door)| format!("{service}/src/{name}.rs has no {door}")));
+    }
+    wrong
+}
 
 /// Where SQL is besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and seats,
 /// and three that set a database up or back: roles and databases, a fixture, a connection returned

@@ -20,6 +20,8 @@ use crate::{
     views::OrderView,
 };
 
+/// Statuses of the contract that no order can have yet: orders cannot be shipped.
+const PLANNED: [&str; 2] = ["shipped", "delivered"];
 /// Whose cursors are those of orders.
 const ORDERS: &str = "orders";
 /// An order's id is made when its request comes, and its time when it is decided: at most this much
@@ -47,9 +49,8 @@ pub(super) async fn of_customer(
 
 async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) -> HttpResult {
     let status = params.take_parsed("status", |word| {
-        // Orders cannot be shipped yet, so nothing has these.
         let known = Status::parse(word).map(Status::word);
-        known.or(["shipped", "delivered"].into_iter().find(|later| *later == word)).ok_or(
+        known.or(PLANNED.into_iter().find(|planned| *planned == word)).ok_or(
             "has to be pending, payment_pending, paid, confirmed, shipped, delivered or cancelled",
         )
     })?;

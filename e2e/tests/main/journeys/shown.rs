@@ -2,7 +2,7 @@
 
 use e2e::in_the_shop;
 use serde_json::{Value, json};
-use shop::plan::OURS;
+use shop::processes::OURS;
 
 #[test]
 fn an_order_is_shown_as_the_contract_says() {

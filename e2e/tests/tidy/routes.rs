@@ -1,0 +1,73 @@
+//! The gateway's table of routes and the services' routers: the same paths and methods.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    holds,
+    rooms::SERVICES,
+    workspace::{File, code, rust},
+};
+
+/// A method and a path.
+type Route = (String, String);
+
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+
+#[test]
+fn the_gateway_knows_what_the_services_serve() {
+    let table = ("gateway/src/routes.rs", "route(\"/v1/x\", GET_PUT, ORDER),");
+    let router = ("order-svc/src/http.rs", ".route(\"/v1/x\", get(show))");
+    holds(serves_what_it_knows, &[table, router]);
+    let more = (
+        "order-svc/src/http.rs",
+        ".route(\"/v1/x\", get(show).put(change)).route(\"/v1/y\", post(make))",
+    );
+    holds(serves_what_it_knows, &[table, more]);
+}
+
+fn serves_what_it_knows(files: &[File]) -> Vec<String> {
+    let table = files.iter().find(|file| file.path == "gateway/src/routes.rs");
+    let known = table.map(|file| known(&code(file))).unwrap_or_default();
+    let folders = SERVICES.iter().copied().chain(["service-kit"]);
+    let folders: Vec<String> = folders.map(|name| format!("{name}/src/")).collect();
+    let routers = rust(files).filter(|file| folders.iter().any(|it| file.path.starts_with(it)));
+    let served: BTreeSet<Route> = routers.flat_map(|file| served(&code(file))).collect();
+    let unserved = known.difference(&served).map(|(m, path)| format!("nobody serves {m} {path}"));
+    let unknown = served.difference(&known);
+    let unknown = unknown.map(|(m, path)| format!("the gateway does not know {m} {path}"));
+    unserved.chain(unknown).collect()
+}
+
+/// The gateway's rows, up to those that are planned.
+fn known(text: &str) -> BTreeSet<Route> {
+    let text = text.split("const PLANNED").next().unwrap_or_default();
+    let rows = text.split("route(\"").skip(1).filter_map(|row| row.split_once('"'));
+    let rows = rows.filter_map(|(path, rest)| Some((path, rest.split(',').nth(1)?.trim())));
+    rows.flat_map(|(path, methods)| {
+        let methods = methods.split('_').filter(|word| METHODS.contains(word));
+        methods.map(move |method| (method.to_owned(), shape(path)))
+    })
+    .collect()
+}
+
+/// A router's rows: `.route("/v1/x", get(a).post(b))`.
+fn served(text: &str) -> Vec<Route> {
+    let mut routes = Vec::new();
+    let text = text.split_whitespace().collect::<Vec<_>>().concat();
+    for row in text.split(".route(\"").skip(1) {
+        let Some((path, rest)) = row.split_once('"') else { continue };
+        for method in METHODS {
+            let call = format!("{}(", method.to_lowercase());
+            if rest.starts_with(&format!(",{call}")) || rest.contains(&format!(").{call}")) {
+                routes.push((method.to_owned(), shape(path)));
+            }
+        }
+    }
+    routes
+}
+
+/// A path without the names of its parts.
+fn shape(path: &str) -> String {
+    let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
