@@ -8,7 +8,7 @@ create table notices (
     -- The last versions heard from order-svc and payment-svc.
     heard_orders bigint not null,
     heard_payments bigint not null,
-    -- Each piece of news: [{"template", "about", "id", "standing"}]. The ids lead to its notifications.
+    -- Each piece of news: [{"template", "about", "id", "status"}]. The ids lead to its notifications.
     told jsonb not null,
     constraint notices_pkey primary key (order_id)
 ) with (fillfactor = 70);

@@ -14,7 +14,7 @@ pub fn describe() {
 /// Counts what a batch has done.
 pub fn notifications(world: &World) {
     let queued =
-        world.notifications.iter().filter(|it| it.standing == DeliveryStatus::Queued).count();
+        world.notifications.iter().filter(|it| it.status == DeliveryStatus::Queued).count();
     let failed = world.notifications.len() - queued;
     for (result, count) in [("queued", queued), ("failed", failed), ("sent", world.delivered.len())]
     {

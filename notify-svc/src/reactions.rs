@@ -108,7 +108,7 @@ fn tell(world: &mut World, occasion: &Occasion, context: &DecisionContext) -> Ef
             template: told.news.template,
             to,
             fields: fields.clone(),
-            standing: told.standing,
+            status: told.status,
             created_at: context.now,
             trace: *trace,
         });
@@ -123,7 +123,7 @@ fn delivered(
     context: &DecisionContext,
 ) -> Effects {
     let (announced, told) = apply(world, order, &Event::Delivered { id }, context);
-    if told.is_some_and(|told| told.standing == DeliveryStatus::Sent) {
+    if told.is_some_and(|told| told.status == DeliveryStatus::Sent) {
         world.delivered.push(DeliveryReceipt { id, at: context.now, attempts });
     }
     Effects { announced, ..Effects::default() }

@@ -33,7 +33,7 @@ pub struct Notification {
     pub template: Template,
     pub to: Option<String>,
     pub fields: TemplateFields,
-    pub standing: DeliveryStatus,
+    pub status: DeliveryStatus,
     pub created_at: OffsetDateTime,
     /// The trace of what it tells about.
     pub trace: Option<Trace>,
@@ -78,8 +78,8 @@ pub struct Job {
 impl Job {
     /// The delivery of a notification that was just queued.
     pub fn first(notification: Notification) -> Option<Self> {
-        let Notification { id, order, template, to, fields, standing, trace, .. } = notification;
-        match standing {
+        let Notification { id, order, template, to, fields, status, trace, .. } = notification;
+        match status {
             DeliveryStatus::Queued => {
                 Some(Self { id, order, to: to?, template, fields, attempts: 0, trace })
             }

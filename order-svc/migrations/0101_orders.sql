@@ -30,9 +30,9 @@ create table orders (
     rejected_at timestamptz,
     -- Inventory's and payment's answer to the cancellation.
     released_at timestamptz,
-    undone text,
+    compensation text,
     refunded numeric(19, 4),
-    undone_at timestamptz,
+    compensated_at timestamptz,
     payment_id uuid,
     captured_revision int,
     captured numeric(19, 4),
@@ -66,10 +66,10 @@ create table orders (
     constraint orders_rejected_whole check (num_nulls(rejected_revision, rejected_at) in (0, 2)),
     constraint orders_captured_whole check (num_nulls(captured_revision, captured, captured_at) in (0, 3)),
     constraint orders_declined_whole check (num_nulls(declined_revision, decline_code, declined_at) in (0, 3)),
-    constraint orders_undone_known check (
-        num_nulls(undone, undone_at) in (0, 2)
-        and undone in ('voided', 'refunded')
-        and (undone = 'refunded') = (refunded is not null)
+    constraint orders_compensation_known check (
+        num_nulls(compensation, compensated_at) in (0, 2)
+        and compensation in ('voided', 'refunded')
+        and (compensation = 'refunded') = (refunded is not null)
     ),
     constraint orders_cancelled_whole check (num_nulls(cancelled_at, cancel_reason, cancel_detail) in (0, 3)),
     constraint orders_cancelled_says_so check ((status = 'cancelled') = (cancelled_at is not null)),

@@ -79,7 +79,7 @@ async fn the_schema_defends_what_the_rules_say() {
             "orders_cancelled_says_so",
         ),
         ("captured = 1", "orders_captured_whole"),
-        ("undone = 'refunded', undone_at = now()", "orders_undone_known"),
+        ("compensation = 'refunded', compensated_at = now()", "orders_compensation_known"),
         ("version = 2", "orders_counts_positive"),
     ] {
         let text = sqlx::AssertSqlSafe(format!("update orders set {wrong}"));

@@ -13,7 +13,7 @@ create table payments (
     -- The card's token at the provider, until it is charged; never a card number.
     token text,
     -- Where the money stands, and what was tried last to get it.
-    standing text not null,
+    phase text not null,
     tried_revision int,
     tried numeric(19, 4),
     tried_method text,
@@ -32,7 +32,7 @@ create table payments (
     -- Why the rest cannot go back: refused for good, and waiting for staff.
     refund_refused text,
     -- What a cancelled order is owed: one answer, when nothing is in flight.
-    undoing text not null,
+    compensation text not null,
     -- Events said about this order, and the last one heard of each source.
     version bigint not null,
     heard_orders bigint not null,
@@ -44,19 +44,19 @@ create table payments (
     constraint payments_pkey primary key (order_id),
     constraint payments_due_whole check (num_nulls(customer_id, revision, due, currency) in (0, 4)),
     constraint payments_instrument_known check (instrument in ('wallet', 'card')),
-    constraint payments_standing_known check (standing in ('waiting', 'charging', 'declined', 'captured')),
+    constraint payments_phase_known check (phase in ('waiting', 'charging', 'declined', 'captured')),
     constraint payments_tried_whole check (
-        num_nulls(tried_revision, tried, tried_method) = case standing when 'waiting' then 3 else 0 end
+        num_nulls(tried_revision, tried, tried_method) = case phase when 'waiting' then 3 else 0 end
     ),
-    constraint payments_charging_has_token check ((standing = 'charging') = (tried_token is not null)),
+    constraint payments_charging_has_token check ((phase = 'charging') = (tried_token is not null)),
     constraint payments_refunds_within check (
-        (standing = 'captured') = (refunded is not null)
+        (phase = 'captured') = (refunded is not null)
         and refunded >= 0
         and refunded + coalesce(refunding, 0) <= tried
     ),
-    constraint payments_outcome_has_come check (outcome_at is null or standing in ('declined', 'captured')),
-    constraint payments_refund_refused check (refund_refused is null or standing = 'captured'),
-    constraint payments_undoing_known check (undoing in ('not_asked', 'owed', 'voided', 'refunded')),
+    constraint payments_outcome_has_come check (outcome_at is null or phase in ('declined', 'captured')),
+    constraint payments_refund_refused check (refund_refused is null or phase = 'captured'),
+    constraint payments_undoing_known check (compensation in ('not_asked', 'owed', 'voided', 'refunded')),
     constraint payments_version_counts check (version >= 0)
 ) with (fillfactor = 50);
 -- The refunds that wait for staff: none, as a rule.

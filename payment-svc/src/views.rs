@@ -55,13 +55,13 @@ impl<'a> PaymentView<'a> {
         let payment = &root.payment;
         let (customer_id, amount) = (payment.customer()?, payment.amount()?);
         let method = payment.method();
-        let refunded = match &payment.standing {
+        let refunded = match &payment.phase {
             Phase::Captured(capture) => capture.refunded,
             Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => {
                 Money::zero(amount.currency())
             }
         };
-        let decline = match &payment.standing {
+        let decline = match &payment.phase {
             Phase::Declined(decline) => {
                 Some(DeclineView { code: decline.code.as_str(), detail: &decline.detail })
             }
@@ -87,7 +87,7 @@ impl<'a> PaymentView<'a> {
 /// What is known as soon as somebody's wish to pay is decided. Without an outcome it is only for
 /// us: kept under the request's key, it says whether the charge under way is theirs.
 pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
-    let is_payer = match (&root.payment.standing, instrument) {
+    let is_payer = match (&root.payment.phase, instrument) {
         (Phase::Charging(charge), Instrument::Card(card)) => charge.card.token == card.token,
         (Phase::Charging(_), Instrument::Wallet | Instrument::CardWithoutToken) => false,
         (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), _) => {
@@ -108,7 +108,7 @@ pub(crate) fn is_payer(answer: &Answer) -> bool {
 pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
     let root = &root.at_outcome();
     let place = || Some(format!("/v1/payments/{}", payment_id(root.payment.order)));
-    match &root.payment.standing {
+    match &root.payment.phase {
         Phase::Captured(_) if !is_payer => service_kit::refusal(&Refusal::AlreadyPaid.into()),
         Phase::Declined(_) if !is_payer => service_kit::refusal(&Refusal::Declined.into()),
         Phase::Captured(_) => json_answer(201, &PaymentView::of(root), place()),

@@ -37,8 +37,8 @@ impl Root {
     pub fn at_outcome(&self) -> Self {
         let mut root = self.clone();
         root.updated_at = self.outcome_at.unwrap_or(self.updated_at);
-        root.payment.undoing = CompensationState::NotAsked;
-        if let Phase::Captured(capture) = &mut root.payment.standing {
+        root.payment.compensation = CompensationState::NotAsked;
+        if let Phase::Captured(capture) = &mut root.payment.phase {
             capture.refunded = Money::zero(capture.amount.currency());
             capture.refunding = None;
         }

@@ -93,7 +93,7 @@ async fn the_schema_refuses_what_no_decision_makes() {
         ("update payments set refunded = null", "payments_refunds_within"),
         ("update payments set tried = null", "payments_tried_whole"),
         ("update payments set customer_id = null", "payments_due_whole"),
-        ("update payments set undoing = 'maybe'", "payments_undoing_known"),
+        ("update payments set compensation = 'maybe'", "payments_undoing_known"),
         (
             "insert into ledger_entries select customer_id, gen_random_uuid(), 'refund', debit,
              credit, amount, currency, order_id, at from ledger_entries",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use backends::testing::eventually;
 use shop::drive::Driven;
-use shop::plan::OURS;
+use shop::processes::OURS;
 use sqlx::Connection as _;
 
 /// A folder with `shop` and a stand-in for each of our processes.

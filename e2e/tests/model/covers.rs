@@ -16,7 +16,7 @@ type Cover = fn(&Shop, &World) -> bool;
 /// Each by its name; most look at the first order.
 pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("confirmed", |shop, world| {
-        shop.is_quiet(world) && world.lives[0].standing() == Some(Phase::Confirmed)
+        shop.is_quiet(world) && world.lives[0].phase() == Some(Phase::Confirmed)
     }),
     ("out of stock", |shop, world| ended(shop, world, Reason::InsufficientInventory)),
     ("declined", |shop, world| ended(shop, world, Reason::PaymentDeclined)),
@@ -43,22 +43,22 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("cancel outruns stock on its way to payment", |shop, world| {
         let payment = world.lives[0].payment.as_ref();
         let tombstone = payment.is_some_and(|payment| {
-            payment.due.is_none() && payment.undoing == CompensationState::Voided
+            payment.due.is_none() && payment.compensation == CompensationState::Voided
         });
         shop.is_quiet(world) && tombstone && reserved(&world.lives[0]) > 0
     }),
     ("cancelled during a charge", |_, world| is_charging(&world.lives[0])),
     ("a charge for a cancelled order is declined", |_, world| {
         let life = &world.lives[0];
-        let undoing = life.payment.as_ref().map(|payment| payment.undoing);
+        let compensation = life.payment.as_ref().map(|payment| payment.compensation);
         let declined = life.said.payments.iter().any(is_decline);
-        undoing == Some(CompensationState::Voided)
+        compensation == Some(CompensationState::Voided)
             && declined
             && life.reason() != Some(Reason::PaymentDeclined)
     }),
     ("a refund under way", |_, world| {
         let payment = world.lives[0].payment.as_ref();
-        payment.is_some_and(|payment| match &payment.standing {
+        payment.is_some_and(|payment| match &payment.phase {
             Money::Captured(capture) => capture.refunding.is_some(),
             Money::Waiting | Money::Charging(_) | Money::Declined(_) => false,
         })
@@ -73,7 +73,7 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
             matches!(said, inventory::Announcement::ReservationExpired { .. })
         };
         let life = &world.lives[0];
-        let confirmed = life.standing() == Some(Phase::Confirmed);
+        let confirmed = life.phase() == Some(Phase::Confirmed);
         shop.is_quiet(world) && confirmed && life.said.stock.iter().any(ran_out)
     }),
     ("released pieces go to the rival", |_, world| {
@@ -85,17 +85,17 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("a refund pays the other order", |shop, world| {
         let [first, second] = world.lives.as_slice() else { return false };
         let back = refunded(first) > 0 && captured(second) > 0;
-        shop.is_quiet(world) && back && second.standing() == Some(Phase::Confirmed)
+        shop.is_quiet(world) && back && second.phase() == Some(Phase::Confirmed)
     }),
     ("paid from the account", |shop, world| {
         let life = &world.lives[0];
         let taken = !life.net_of_account().is_zero();
-        shop.is_quiet(world) && taken && life.standing() == Some(Phase::Confirmed)
+        shop.is_quiet(world) && taken && life.phase() == Some(Phase::Confirmed)
     }),
     ("paid by card", |shop, world| {
         let life = &world.lives[0];
         let taken = life.provider.iter().any(|performed| performed.done);
-        shop.is_quiet(world) && taken && life.standing() == Some(Phase::Confirmed)
+        shop.is_quiet(world) && taken && life.phase() == Some(Phase::Confirmed)
     }),
     ("out of stock though one product is there", |shop, world| {
         let free = world.stock.shelves().filter(|(_, _, shelf)| shelf.available() > 0).count();
@@ -117,7 +117,8 @@ fn ended(shop: &Shop, world: &World, reason: Reason) -> bool {
 
 fn is_charging(life: &Life) -> bool {
     life.payment.as_ref().is_some_and(|payment| {
-        payment.undoing == CompensationState::Owed && matches!(payment.standing, Money::Charging(_))
+        payment.compensation == CompensationState::Owed
+            && matches!(payment.phase, Money::Charging(_))
     })
 }
 

@@ -112,11 +112,11 @@ pub(super) fn answers_at_once(
 ) -> payments::Decision {
     let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
     if let (Some(payment), Some(_)) = (&mut state.payment, &charging) {
-        payment.standing = Phase::Waiting;
+        payment.phase = Phase::Waiting;
     }
     let mut decision = payments::decide(order, state, event);
     if let (Some(payment), Some(charging)) = (&mut decision.state.payment, charging) {
-        payment.standing = charging;
+        payment.phase = charging;
     }
     decision
 }
@@ -144,21 +144,21 @@ pub(super) fn keeps_late_money(
     );
     let late = state.payment.as_mut().filter(|payment| {
         captured
-            && payment.undoing == CompensationState::Owed
-            && matches!(payment.standing, Phase::Charging(_))
+            && payment.compensation == CompensationState::Owed
+            && matches!(payment.phase, Phase::Charging(_))
     });
-    let is_late = late.map(|payment| payment.undoing = CompensationState::NotAsked).is_some();
+    let is_late = late.map(|payment| payment.compensation = CompensationState::NotAsked).is_some();
     let mut decision = payments::decide(order, state, event);
     if let (Some(payment), true) = (&mut decision.state.payment, is_late) {
-        payment.undoing = CompensationState::Voided;
+        payment.compensation = CompensationState::Voided;
         decision.announce.push(payments::Announcement::Voided { known: true });
     }
     decision
 }
 
 fn charging(state: &payments::State) -> Option<Phase> {
-    let standing = &state.payment.as_ref()?.standing;
-    matches!(standing, Phase::Charging(_)).then(|| standing.clone())
+    let phase = &state.payment.as_ref()?.phase;
+    matches!(phase, Phase::Charging(_)).then(|| phase.clone())
 }
 
 /// Whoever hears the second yes does nothing: a clock will have to.
@@ -218,7 +218,7 @@ pub(super) fn repeats_refunds(
     let is_answer = matches!(event, payments::Event::RefundAnswered { .. });
     let mut decision = payments::decide(order, state, event);
     let due =
-        decision.state.payment.as_ref().filter(|it| it.undoing == CompensationState::Refunded);
+        decision.state.payment.as_ref().filter(|it| it.compensation == CompensationState::Refunded);
     if let Some(Due { customer, amount, .. }) = due.and_then(|payment| payment.due.clone())
         && is_answer
     {

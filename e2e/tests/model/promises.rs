@@ -100,10 +100,10 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
         world.lives.iter().all(|life| !life.strayed)
     }),
     ("reserved and captured, hence confirmed", |_, world| {
-        world.lives.iter().all(|life| !heard_both(life) || life.standing() != Some(Phase::Open))
+        world.lives.iter().all(|life| !heard_both(life) || life.phase() != Some(Phase::Open))
     }),
     ("every order ends", |shop, world| {
-        at_rest(shop, world, |life| life.standing() != Some(Phase::Open))
+        at_rest(shop, world, |life| life.phase() != Some(Phase::Open))
     }),
     ("a confirmed order has its pieces and its money, no other", |shop, world| {
         world.lives.iter().enumerate().all(|(at, life)| {
@@ -113,7 +113,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             let all = sold && life.pieces() == i64::from(wanted);
             let any = life.pieces() > 0 || !life.net().is_zero();
             !shop.is_quiet(world)
-                || match life.standing() {
+                || match life.phase() {
                     Some(Phase::Confirmed) => all && life.net() == order.total,
                     Some(Phase::Cancelled | Phase::Open) | None => !any,
                 }
@@ -122,7 +122,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     ("a cancelled order keeps nothing", |shop, world| {
         at_rest(shop, world, |life| {
             let nothing = life.pieces() == 0 && life.net().is_zero();
-            nothing || life.standing() != Some(Phase::Cancelled)
+            nothing || life.phase() != Some(Phase::Cancelled)
         })
     }),
     ("both sides answer every cancel", |shop, world| {
@@ -133,7 +133,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     }),
     ("no saga is stuck", |shop, world| at_rest(shop, world, is_over)),
     ("what is held for an order ends with it", |shop, world| {
-        at_rest(shop, world, |life| held(life).is_none() || life.standing() == Some(Phase::Open))
+        at_rest(shop, world, |life| held(life).is_none() || life.phase() == Some(Phase::Open))
     }),
     ("payment said what the ledgers hold", |shop, world| {
         at_rest(shop, world, |life| captured(life) == life.captures())
@@ -197,7 +197,7 @@ fn pieces_are_conserved(shop: &Shop, world: &World) -> bool {
 fn is_over(life: &Life) -> bool {
     let Some(order) = &life.order else { return true };
     let anything = reserved(life) > 0 || captured(life) > 0;
-    let due = match order.standing() {
+    let due = match order.phase() {
         Phase::Open => return false,
         Phase::Confirmed => SagaStatus::Completed,
         Phase::Cancelled if anything => SagaStatus::Compensated,

@@ -180,8 +180,8 @@ impl Life {
         said.max(self.calls.len()).max(self.provider.len()).max(self.ledger.len())
     }
 
-    pub(crate) fn standing(&self) -> Option<orders::Phase> {
-        self.order.as_ref().map(Order::standing)
+    pub(crate) fn phase(&self) -> Option<orders::Phase> {
+        self.order.as_ref().map(Order::phase)
     }
 
     pub(crate) fn reason(&self) -> Option<orders::Reason> {

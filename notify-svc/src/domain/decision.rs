@@ -36,12 +36,12 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
         // The first telling stands: a repetition tells nobody anything.
         Event::Happened { news, .. } if state.has_told(news) => None,
         Event::Happened { news, id, reachable } => {
-            let standing = if reachable {
+            let status = if reachable {
                 DeliveryStatus::Queued
             } else {
                 DeliveryStatus::Failed(Failure::NoAddress)
             };
-            let told = NotificationState { news, id, standing };
+            let told = NotificationState { news, id, status };
             state.told.push(told);
             Some(told)
         }
@@ -53,20 +53,18 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
 /// What is on its way arrives once; what is not on its way cannot arrive.
 fn deliver(state: &mut Notice, id: NotificationId) -> Option<NotificationState> {
     let told = state.told.iter_mut().find(|told| told.id == id)?;
-    match told.standing {
+    match told.status {
         DeliveryStatus::Queued => {
-            told.standing = DeliveryStatus::Sent;
+            told.status = DeliveryStatus::Sent;
             Some(*told)
         }
         DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
     }
 }
 
-fn announcement(
-    NotificationState { news, id, standing }: NotificationState,
-) -> Option<Announcement> {
+fn announcement(NotificationState { news, id, status }: NotificationState) -> Option<Announcement> {
     let template = news.template;
-    match standing {
+    match status {
         DeliveryStatus::Queued => None,
         DeliveryStatus::Sent => Some(Announcement::NotificationSent { id, template }),
         DeliveryStatus::Failed(failure) => {
@@ -96,17 +94,15 @@ mod tests {
     }
 
     fn words(notice: &Notice) -> String {
-        let each =
-            notice.told.iter().map(|told| format!("{} {:?}", told.news.about, told.standing));
+        let each = notice.told.iter().map(|told| format!("{} {:?}", told.news.about, told.status));
         let each: Vec<_> = each.collect();
         if each.is_empty() { "nothing told".to_owned() } else { each.join(", ") }
     }
 
     #[test]
     fn every_state_meets_every_event_as_the_golden_table_says() {
-        let told = |standing| Notice {
-            told: vec![NotificationState { news: news(1), id: id(1), standing }],
-        };
+        let told =
+            |status| Notice { told: vec![NotificationState { news: news(1), id: id(1), status }] };
         let states = [
             Notice::default(),
             told(DeliveryStatus::Queued),

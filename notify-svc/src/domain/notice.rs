@@ -71,7 +71,7 @@ pub enum DeliveryStatus {
 pub struct NotificationState {
     pub news: News,
     pub id: NotificationId,
-    pub standing: DeliveryStatus,
+    pub status: DeliveryStatus,
 }
 
 /// What the customer of one order has been told, in order.

@@ -100,7 +100,7 @@ pub async fn begin(db: &mut PgConnection, jobs: &[Job]) -> sqlx::Result<Vec<Uuid
 
 /// Adds the deliveries of those that are queued. Born leased: whoever commits them hands them over itself.
 pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
-    let queued = made.iter().filter(|it| it.standing == DeliveryStatus::Queued);
+    let queued = made.iter().filter(|it| it.status == DeliveryStatus::Queued);
     let ids: Vec<Uuid> = queued.map(|it| it.id.uuid()).collect();
     if ids.is_empty() {
         return Ok(());

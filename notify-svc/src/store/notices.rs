@@ -18,29 +18,29 @@ struct Piece {
     template: String,
     about: i64,
     id: NotificationId,
-    standing: String,
+    status: String,
 }
 
 impl Piece {
-    fn new(NotificationState { news, id, standing }: NotificationState) -> Self {
-        let standing = match standing {
+    fn new(NotificationState { news, id, status }: NotificationState) -> Self {
+        let status = match status {
             DeliveryStatus::Queued => "queued",
             DeliveryStatus::Sent => "sent",
             DeliveryStatus::Failed(failure) => failure.name(),
         };
         let template = news.template.name().to_owned();
-        Self { template, about: news.about, id, standing: standing.to_owned() }
+        Self { template, about: news.about, id, status: status.to_owned() }
     }
 
     fn told(self) -> sqlx::Result<NotificationState> {
         let template = parse_template(&self.template)?;
-        let standing = match self.standing.as_str() {
+        let status = match self.status.as_str() {
             "queued" => DeliveryStatus::Queued,
             "sent" => DeliveryStatus::Sent,
             "no_address" => DeliveryStatus::Failed(Failure::NoAddress),
             other => return Err(invalid(format!("no notification is {other}"))),
         };
-        Ok(NotificationState { news: News { template, about: self.about }, id: self.id, standing })
+        Ok(NotificationState { news: News { template, about: self.about }, id: self.id, status })
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
     if made.is_empty() {
         return Ok(());
     }
-    let status = |of: &Notification| match of.standing {
+    let status = |of: &Notification| match of.status {
         DeliveryStatus::Queued => ("queued", None),
         DeliveryStatus::Sent => ("sent", None),
         DeliveryStatus::Failed(failure) => ("failed", Some(failure.name().to_owned())),

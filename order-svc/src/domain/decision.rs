@@ -83,7 +83,7 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
     {
         order.pay_by = Some(at.saturating_add(*pay_within));
     }
-    let conclusion = match order.standing() {
+    let conclusion = match order.phase() {
         Phase::Open => conclusion(&order, event, is_reserved_now, at),
         Phase::Confirmed | Phase::Cancelled => None,
     };
@@ -92,7 +92,7 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
 
 /// Cancels an order on request, confirmed ones too. The second time changes nothing and is as good.
 pub fn cancel(order: &Order, by: By, text: Arc<str>, at: OffsetDateTime) -> Decision {
-    let conclusion = match order.standing() {
+    let conclusion = match order.phase() {
         Phase::Cancelled => None,
         Phase::Open | Phase::Confirmed => {
             let reason = Reason::CustomerRequest;

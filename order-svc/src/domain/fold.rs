@@ -82,9 +82,9 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
                 order.payment.declined = Some(Decline { revision: *revision, code: *code, at });
             }
         }
-        Event::PaymentVoided => undone(&mut order, CompensationKind::Voided, at),
+        Event::PaymentVoided => compensation(&mut order, CompensationKind::Voided, at),
         Event::PaymentRefunded { amount } => {
-            undone(&mut order, CompensationKind::Refunded(*amount), at);
+            compensation(&mut order, CompensationKind::Refunded(*amount), at);
         }
         Event::ConfirmationSent { failure } => {
             order.notified.get_or_insert(MailResult { failure: failure.clone(), at });
@@ -98,9 +98,9 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
 }
 
 /// Payment answers a cancellation once: the first answer stands.
-fn undone(order: &mut Order, how: CompensationKind, at: OffsetDateTime) {
+fn compensation(order: &mut Order, how: CompensationKind, at: OffsetDateTime) {
     if order.cancellation.is_some() {
-        order.payment.undone.get_or_insert(Compensation { how, at });
+        order.payment.compensation.get_or_insert(Compensation { how, at });
     }
 }
 

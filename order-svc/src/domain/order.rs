@@ -169,7 +169,7 @@ pub struct Payment {
     /// Of the highest revision declined.
     pub declined: Option<Decline>,
     /// Its one answer to the cancellation.
-    pub undone: Option<Compensation>,
+    pub compensation: Option<Compensation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -231,7 +231,7 @@ pub enum Phase {
 }
 
 impl Order {
-    pub fn standing(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         match (&self.cancellation, self.confirmed_at) {
             (Some(_), _) => Phase::Cancelled,
             (None, Some(_)) => Phase::Confirmed,
@@ -240,7 +240,7 @@ impl Order {
     }
 
     pub fn status(&self) -> Status {
-        match self.standing() {
+        match self.phase() {
             Phase::Cancelled => Status::Cancelled,
             Phase::Confirmed => Status::Confirmed,
             Phase::Open if self.payment.captured.is_some() => Status::Paid,
@@ -263,7 +263,7 @@ impl Order {
 
     /// Until when it waits for its money: what is paid or ended waits no more.
     pub fn deadline(&self) -> Option<OffsetDateTime> {
-        let waits = self.standing() == Phase::Open && self.payment.captured.is_none();
+        let waits = self.phase() == Phase::Open && self.payment.captured.is_none();
         self.pay_by.filter(|_| waits)
     }
 
@@ -271,6 +271,6 @@ impl Order {
     pub fn has_outcome(&self) -> bool {
         let asks_for_payment =
             self.method == Method::Deferred && self.status() == Status::PaymentPending;
-        self.standing() != Phase::Open || asks_for_payment
+        self.phase() != Phase::Open || asks_for_payment
     }
 }

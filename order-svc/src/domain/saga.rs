@@ -92,10 +92,10 @@ impl Saga {
 
 fn status(order: &Order) -> SagaStatus {
     let Order { stock: Stock { reserved, released_at, .. }, payment, .. } = order;
-    match order.standing() {
+    match order.phase() {
         Phase::Open => SagaStatus::Started,
         Phase::Confirmed => SagaStatus::Completed,
-        Phase::Cancelled if released_at.is_none() || payment.undone.is_none() => {
+        Phase::Cancelled if released_at.is_none() || payment.compensation.is_none() => {
             SagaStatus::Compensating
         }
         Phase::Cancelled if reserved.is_some() || payment.captured.is_some() => {
@@ -128,10 +128,10 @@ fn stock(order: &Order) -> Step {
 
 fn payment(order: &Order) -> Step {
     let name = StepName::PaymentProcessed;
-    let Payment { captured, declined, undone, .. } = order.payment;
+    let Payment { captured, declined, compensation, .. } = order.payment;
     match (captured, declined) {
-        (Some(capture), _) if undone.is_some() => Step {
-            compensated_at: undone.map(|undone| undone.at),
+        (Some(capture), _) if compensation.is_some() => Step {
+            compensated_at: compensation.map(|compensation| compensation.at),
             ..step(name, StepState::Compensated, Some(capture.at))
         },
         (Some(capture), _) => step(name, StepState::Completed, Some(capture.at)),
@@ -139,7 +139,7 @@ fn payment(order: &Order) -> Step {
             detail: Some(decline.code.word().to_owned()),
             ..step(name, StepState::Failed, Some(decline.at))
         },
-        (None, None) => never(name, undone.map(|undone| undone.at)),
+        (None, None) => never(name, compensation.map(|compensation| compensation.at)),
     }
 }
 
@@ -187,7 +187,7 @@ fn expected(order: &Order) -> Option<ExpectedStep> {
     let expect = |step, from, by| Some(ExpectedStep { step, from, by });
     let reserving = StepName::InventoryReserved.word();
     let paying = StepName::PaymentProcessed.word();
-    match order.standing() {
+    match order.phase() {
         Phase::Open if !order.is_reserved() => {
             expect(reserving, "inventory-svc", soon(order.placed_at))
         }
@@ -200,7 +200,7 @@ fn expected(order: &Order) -> Option<ExpectedStep> {
             let by = soon(cancelled_at(order)?);
             if order.stock.released_at.is_none() {
                 expect("inventory_released", "inventory-svc", by)
-            } else if order.payment.undone.is_none() {
+            } else if order.payment.compensation.is_none() {
                 expect("payment_undone", "payment-svc", by)
             } else {
                 None

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::columns::{LineRow, lines_row, refunded, stored_revision, undone_word};
+use self::columns::{LineRow, compensation_word, lines_row, refunded, stored_revision};
 use super::invalid;
 use crate::{
     domain::{
@@ -29,7 +29,7 @@ macro_rules! select_orders {
                 + "
 select order_id, customer_id, revision, version, events, method, currency, total,
        lines as \"lines: Json<Vec<LineRow>>\", note, trace_id, placed_at, updated_at,
-       reserved_revision, reserved_at, rejected_revision, rejected_at, released_at, undone, refunded, undone_at,
+       reserved_revision, reserved_at, rejected_revision, rejected_at, released_at, compensation, refunded, compensated_at,
        payment_id, captured_revision, captured, captured_at, declined_revision, decline_code, declined_at,
        confirmed_at, cancelled_at, cancel_reason, cancel_detail, cancelled_by, pay_by, notified_at, notify_failure,
        heard_stock, heard_payments, heard_notifications
@@ -150,7 +150,7 @@ pub async fn update(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
             updated_at = n.updated_at,
             reserved_revision = n.reserved_revision, reserved_at = n.reserved_at,
             rejected_revision = n.rejected_revision, rejected_at = n.rejected_at, released_at = n.released_at,
-            undone = n.undone, refunded = n.refunded, undone_at = n.undone_at, payment_id = n.payment_id,
+            compensation = n.compensation, refunded = n.refunded, compensated_at = n.compensated_at, payment_id = n.payment_id,
             captured_revision = n.captured_revision, captured = n.captured, captured_at = n.captured_at,
             declined_revision = n.declined_revision, decline_code = n.decline_code, declined_at = n.declined_at,
             confirmed_at = n.confirmed_at, cancelled_at = n.cancelled_at, cancel_reason = n.cancel_reason,
@@ -166,7 +166,7 @@ pub async fn update(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
                     $27::timestamptz[], $28::timestamptz[], $29::text[], $30::bigint[], $31::bigint[], $32::bigint[])
             as n (order_id, status, revision, version, events, updated_at,
                   reserved_revision, reserved_at, rejected_revision, rejected_at, released_at,
-                  undone, refunded, undone_at, payment_id,
+                  compensation, refunded, compensated_at, payment_id,
                   captured_revision, captured, captured_at, declined_revision, decline_code, declined_at,
                   confirmed_at, cancelled_at, cancel_reason, cancel_detail, cancelled_by,
                   pay_by, notified_at, notify_failure, heard_stock, heard_payments, heard_notifications)
@@ -182,9 +182,9 @@ pub async fn update(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
         column!(order => order.stock.rejected.map(|r| stored_revision(r.revision))) as &[Option<i32>],
         column!(order => order.stock.rejected.map(|r| r.at)) as &[Option<OffsetDateTime>],
         column!(order => order.stock.released_at) as &[Option<OffsetDateTime>],
-        column!(order => order.payment.undone.map(|u| undone_word(u.how))) as &[Option<&str>],
-        column!(order => order.payment.undone.and_then(|u| refunded(u.how))) as &[Option<Decimal>],
-        column!(order => order.payment.undone.map(|u| u.at)) as &[Option<OffsetDateTime>],
+        column!(order => order.payment.compensation.map(|u| compensation_word(u.how))) as &[Option<&str>],
+        column!(order => order.payment.compensation.and_then(|u| refunded(u.how))) as &[Option<Decimal>],
+        column!(order => order.payment.compensation.map(|u| u.at)) as &[Option<OffsetDateTime>],
         column!(order => order.payment.id.map(PaymentId::uuid)) as &[Option<Uuid>],
         column!(order => order.payment.captured.map(|c| stored_revision(c.revision))) as &[Option<i32>],
         column!(order => order.payment.captured.map(|c| c.amount.amount())) as &[Option<Decimal>],
@@ -228,9 +228,9 @@ struct Row {
     rejected_revision: Option<i32>,
     rejected_at: Option<OffsetDateTime>,
     released_at: Option<OffsetDateTime>,
-    undone: Option<String>,
+    compensation: Option<String>,
     refunded: Option<Decimal>,
-    undone_at: Option<OffsetDateTime>,
+    compensated_at: Option<OffsetDateTime>,
     payment_id: Option<Uuid>,
     captured_revision: Option<i32>,
     captured: Option<Decimal>,
@@ -332,7 +332,7 @@ impl Row {
             }
             _ => None,
         };
-        let how = match (self.undone.as_deref(), self.refunded) {
+        let how = match (self.compensation.as_deref(), self.refunded) {
             (Some("voided"), None) => Some(CompensationKind::Voided),
             (Some("refunded"), Some(amount)) => {
                 Some(CompensationKind::Refunded(money(amount, currency)?))
@@ -343,7 +343,7 @@ impl Row {
             id: self.payment_id.map(PaymentId::new),
             captured,
             declined,
-            undone: how.zip(self.undone_at).map(|(how, at)| Compensation { how, at }),
+            compensation: how.zip(self.compensated_at).map(|(how, at)| Compensation { how, at }),
         })
     }
 

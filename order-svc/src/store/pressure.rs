@@ -65,13 +65,13 @@ pub async fn payment_stalls(
               and not exists (
                   select
                   from (
-                      select captured_at, declined_at, undone_at
+                      select captured_at, declined_at, compensated_at
                       from orders o
                       where o.order_id > old.order_id
                       order by o.order_id
                       limit 20000
                   ) as later
-                  where coalesce(later.captured_at, later.declined_at, later.undone_at) is not null
+                  where coalesce(later.captured_at, later.declined_at, later.compensated_at) is not null
               )
         ) as "stalls!""#,
         before,

@@ -125,8 +125,8 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     match event {
         Event::StockReserved(due) => reserved(&mut payment, due, &mut next),
         Event::OrderCancelled => {
-            if payment.undoing == CompensationState::NotAsked {
-                payment.undoing = CompensationState::Owed;
+            if payment.compensation == CompensationState::NotAsked {
+                payment.compensation = CompensationState::Owed;
             }
             release_hold(order, &mut next);
         }
@@ -139,7 +139,7 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     undo(&mut payment, &mut next);
     payment.forget_token();
     // An answer about an order that is not known leaves no trace.
-    if known || payment.due.is_some() || payment.undoing != CompensationState::NotAsked {
+    if known || payment.due.is_some() || payment.compensation != CompensationState::NotAsked {
         next.state.payment = Some(payment);
     }
     next
@@ -154,11 +154,11 @@ pub fn pay(
 ) -> Result<Decision, Refusal> {
     let mut next = Decision::unchanged(state);
     let mut payment = next.state.payment.take().ok_or(Refusal::UnknownOrder)?;
-    if payment.undoing != CompensationState::NotAsked {
+    if payment.compensation != CompensationState::NotAsked {
         return Err(Refusal::Cancelled);
     }
     let due = payment.due.clone().ok_or(Refusal::UnknownOrder)?;
-    match &payment.standing {
+    match &payment.phase {
         Phase::Captured(_) => return Err(Refusal::AlreadyPaid),
         Phase::Declined(_) => return Err(Refusal::Declined),
         Phase::Charging(_) | Phase::Waiting => {}
@@ -166,7 +166,7 @@ pub fn pay(
     if amount.is_some_and(|amount| amount != due.amount) {
         return Err(Refusal::OtherAmount { due: due.amount });
     }
-    if payment.standing == Phase::Waiting {
+    if payment.phase == Phase::Waiting {
         charge(&mut payment, &due, instrument, &mut next);
     }
     next.state.payment = Some(payment);
@@ -202,7 +202,7 @@ impl Decision {
 
 fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {
     let newer = payment.due.as_ref().is_none_or(|before| before.revision < due.revision);
-    if !newer || payment.undoing != CompensationState::NotAsked {
+    if !newer || payment.compensation != CompensationState::NotAsked {
         return;
     }
     payment.due = Some(due);
@@ -213,14 +213,14 @@ fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {
 /// A deferred revision after a declined one waits anew.
 fn charge_due(payment: &mut Payment, next: &mut Decision) {
     let Some(due) = payment.due.clone() else { return };
-    match &payment.standing {
+    match &payment.phase {
         Phase::Charging(_) | Phase::Captured(_) => return,
         Phase::Declined(decline) if decline.revision >= due.revision => return,
         Phase::Declined(_) | Phase::Waiting => {}
     }
     match due.instrument.clone() {
         Some(instrument) => charge(payment, &due, &instrument, next),
-        None => payment.standing = Phase::Waiting,
+        None => payment.phase = Phase::Waiting,
     }
 }
 
@@ -230,7 +230,7 @@ fn charge(payment: &mut Payment, due: &Due, instrument: &Instrument, next: &mut 
         Instrument::Card(card) => {
             let operation = Operation::Charge { revision, token: card.token.clone() };
             next.call = Some(Call { order: payment.order, amount, operation });
-            payment.standing = Phase::Charging(Charge { revision, amount, card: card.clone() });
+            payment.phase = Phase::Charging(Charge { revision, amount, card: card.clone() });
         }
         Instrument::CardWithoutToken => {
             let (method, face) = (Method::Card, None);
@@ -259,7 +259,7 @@ fn charge_answered(
     outcome: ChargeOutcome,
     next: &mut Decision,
 ) {
-    let amount = match &payment.standing {
+    let amount = match &payment.phase {
         Phase::Charging(charge) if charge.revision == revision => charge.amount,
         // An answer to something that is over: told before.
         Phase::Charging(_) | Phase::Waiting | Phase::Declined(_) | Phase::Captured(_) => return,
@@ -273,7 +273,7 @@ fn charge_answered(
         ChargeOutcome::Declined { code, detail } => {
             let (method, face) = (Method::Card, known);
             declined(payment, Decline { revision, amount, method, face, code, detail }, next);
-            if payment.undoing == CompensationState::NotAsked {
+            if payment.compensation == CompensationState::NotAsked {
                 charge_due(payment, next);
             }
         }
@@ -294,7 +294,7 @@ fn captured(
     if means.method() == Method::Card {
         release_hold(payment.order, next);
     }
-    payment.standing = Phase::Captured(Capture {
+    payment.phase = Phase::Captured(Capture {
         revision,
         amount,
         means,
@@ -320,22 +320,22 @@ fn declined(payment: &mut Payment, decline: Decline, next: &mut Decision) {
         let detail = Arc::clone(&decline.detail);
         next.announce.push(Announcement::Declined { customer, revision, amount, code, detail });
     }
-    payment.standing = Phase::Declined(decline);
+    payment.phase = Phase::Declined(decline);
 }
 
 fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
     let customer = payment.customer().cloned();
-    let Phase::Captured(capture) = &mut payment.standing else { return };
+    let Phase::Captured(capture) = &mut payment.phase else { return };
     let Some(refund) = capture.refunding.take_if(|refund| refund.number == number) else { return };
     let Some(customer) = customer else { return };
     refunded(capture, refund.amount);
-    payment.undoing = CompensationState::Refunded;
+    payment.compensation = CompensationState::Refunded;
     next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
 }
 
 /// The cancel stays without its answer, for all to see: its money is not back.
 fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
-    let Phase::Captured(capture) = &mut payment.standing else { return };
+    let Phase::Captured(capture) = &mut payment.phase else { return };
     if capture.refunding.take_if(|refund| refund.number == number).is_some() {
         capture.refund_refused = Some(reason);
     }
@@ -343,15 +343,15 @@ fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
 
 /// Answers a cancel if nothing is in flight, and gives money back first.
 fn undo(payment: &mut Payment, next: &mut Decision) {
-    if payment.undoing != CompensationState::Owed {
+    if payment.compensation != CompensationState::Owed {
         return;
     }
     let customer = payment.customer().cloned();
-    let (capture, customer) = match (&mut payment.standing, customer) {
+    let (capture, customer) = match (&mut payment.phase, customer) {
         (Phase::Charging(_), _) => return,
         (Phase::Captured(capture), Some(customer)) => (capture, customer),
         (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), known) => {
-            payment.undoing = CompensationState::Voided;
+            payment.compensation = CompensationState::Voided;
             next.announce.push(Announcement::Voided { known: known.is_some() });
             return;
         }
@@ -361,7 +361,7 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
     }
     let amount = capture.amount.minus(capture.refunded).expect("a part of the capture");
     if !amount.is_positive() {
-        payment.undoing = CompensationState::Voided;
+        payment.compensation = CompensationState::Voided;
         next.announce.push(Announcement::Voided { known: true });
         return;
     }
@@ -383,7 +383,7 @@ fn undo(payment: &mut Payment, next: &mut Decision) {
                 }
             }
             refunded(capture, amount);
-            payment.undoing = CompensationState::Refunded;
+            payment.compensation = CompensationState::Refunded;
             next.announce.push(Announcement::Refunded { customer, amount });
         }
     }

@@ -28,8 +28,8 @@ pub fn order_of(payment: PaymentId) -> OrderId {
 pub struct Payment {
     pub order: OrderId,
     pub due: Option<Due>,
-    pub standing: Phase,
-    pub undoing: CompensationState,
+    pub phase: Phase,
+    pub compensation: CompensationState,
 }
 
 /// The newest revision heard reserved.
@@ -261,7 +261,7 @@ impl Means {
 impl Payment {
     /// Nothing known yet.
     pub fn of(order: OrderId) -> Self {
-        Self { order, due: None, standing: Phase::Waiting, undoing: CompensationState::NotAsked }
+        Self { order, due: None, phase: Phase::Waiting, compensation: CompensationState::NotAsked }
     }
 
     pub fn customer(&self) -> Option<&CustomerId> {
@@ -270,7 +270,7 @@ impl Payment {
 
     /// Whether the provider owes an answer.
     pub fn is_in_flight(&self) -> bool {
-        match &self.standing {
+        match &self.phase {
             Phase::Charging(_) => true,
             Phase::Captured(capture) => capture.refunding.is_some(),
             Phase::Waiting | Phase::Declined(_) => false,
@@ -280,17 +280,17 @@ impl Payment {
     /// Whether nothing will be charged any more.
     pub fn is_over(&self) -> bool {
         let newest = self.due.as_ref().map_or(0, |due| due.revision);
-        let has_ended = match &self.standing {
+        let has_ended = match &self.phase {
             Phase::Waiting | Phase::Charging(_) => false,
             Phase::Declined(decline) => decline.revision >= newest,
             Phase::Captured(_) => true,
         };
-        has_ended || self.undoing != CompensationState::NotAsked
+        has_ended || self.compensation != CompensationState::NotAsked
     }
 
     /// Which revision came to an outcome, and whether that was money.
     pub fn outcome(&self) -> Option<(u32, bool)> {
-        match &self.standing {
+        match &self.phase {
             Phase::Waiting | Phase::Charging(_) => None,
             Phase::Declined(decline) => Some((decline.revision, false)),
             Phase::Captured(capture) => Some((capture.revision, true)),
@@ -302,7 +302,7 @@ impl Payment {
     pub(super) fn forget_token(&mut self) {
         let is_over = self.is_over();
         let Some(due) = &mut self.due else { return };
-        let is_charging = matches!(&self.standing, Phase::Charging(charge)
+        let is_charging = matches!(&self.phase, Phase::Charging(charge)
             if charge.revision >= due.revision);
         if (is_over || is_charging) && matches!(due.instrument, Some(Instrument::Card(_))) {
             due.instrument = Some(Instrument::CardWithoutToken);
@@ -311,7 +311,7 @@ impl Payment {
 
     /// What to tell people, derived and never kept.
     pub fn status(&self) -> Status {
-        match (&self.standing, self.undoing) {
+        match (&self.phase, self.compensation) {
             (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed) => {
                 Status::Pending
             }
@@ -330,7 +330,7 @@ impl Payment {
 
     /// What it is, was or will be paid with.
     pub fn method(&self) -> Method {
-        match &self.standing {
+        match &self.phase {
             Phase::Waiting => {
                 let instrument = self.due.as_ref().and_then(|due| due.instrument.as_ref());
                 instrument.map_or(Method::Deferred, Instrument::method)
@@ -343,7 +343,7 @@ impl Payment {
 
     /// The amount that was tried last, else what is due.
     pub fn amount(&self) -> Option<Money> {
-        match &self.standing {
+        match &self.phase {
             Phase::Waiting => self.due.as_ref().map(|due| due.amount),
             Phase::Charging(charge) => Some(charge.amount),
             Phase::Declined(decline) => Some(decline.amount),
@@ -353,7 +353,7 @@ impl Payment {
 
     /// What may be shown of the card in question.
     pub fn face(&self) -> Option<&CardDisplay> {
-        match &self.standing {
+        match &self.phase {
             Phase::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
                 Instrument::Wallet | Instrument::CardWithoutToken => None,
                 Instrument::Card(card) => card.face.as_ref(),

@@ -106,8 +106,8 @@ pub async fn overdue(
           and held_at <= clock_timestamp() - $1::bigint * interval '1 millisecond'
           and (
               payments.order_id is null
-              or undoing <> 'not_asked'
-              or standing in ('declined', 'captured')
+              or compensation <> 'not_asked'
+              or phase in ('declined', 'captured')
           )
         order by held_at
         limit $2",

@@ -16,9 +16,9 @@ pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Ro
         Row,
         "-- payments.lock
         select
-            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, undoing,
+            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, compensation,
             version, heard_orders, heard_stock, created_at, updated_at, outcome_at
         from payments
         where order_id = any($1)
@@ -58,9 +58,9 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
         Row,
         "-- payments.find
         select
-            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, undoing,
+            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, compensation,
             version, heard_orders, heard_stock, created_at, updated_at, outcome_at
         from payments
         where order_id = $1",
@@ -80,9 +80,9 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
     let done = sqlx::query!(
         "-- payments.insert
         insert into payments (
-            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
+            decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
             heard_orders, heard_stock, created_at, updated_at, refund_refused, outcome_at
         )
         select *
@@ -100,7 +100,7 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.token.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.standing.as_str()) as &[&str],
+        &column(rows, |row| row.phase.as_str()) as &[&str],
         &column(rows, |row| row.tried_revision) as &[Option<i32>],
         &column(rows, |row| row.tried) as &[Option<Decimal>],
         &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
@@ -113,7 +113,7 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.refunded) as &[Option<Decimal>],
         &column(rows, |row| row.refunds) as &[Option<i32>],
         &column(rows, |row| row.refunding) as &[Option<Decimal>],
-        &column(rows, |row| row.undoing.as_str()) as &[&str],
+        &column(rows, |row| row.compensation.as_str()) as &[&str],
         &column(rows, |row| row.version),
         &column(rows, |row| row.heard_orders),
         &column(rows, |row| row.heard_stock),
@@ -139,11 +139,11 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         set
             customer_id = t.customer_id, revision = t.revision, due = t.due,
             currency = t.currency, instrument = t.instrument, token = t.token,
-            standing = t.standing, tried_revision = t.tried_revision, tried = t.tried,
+            phase = t.phase, tried_revision = t.tried_revision, tried = t.tried,
             tried_method = t.tried_method, tried_token = t.tried_token, reference = t.reference,
             brand = t.brand, last4 = t.last4, decline_code = t.decline_code,
             decline_detail = t.decline_detail, refunded = t.refunded, refunds = t.refunds,
-            refunding = t.refunding, undoing = t.undoing, version = t.version,
+            refunding = t.refunding, compensation = t.compensation, version = t.version,
             heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at,
             refund_refused = t.refund_refused, outcome_at = t.outcome_at
         from unnest(
@@ -153,9 +153,9 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
             $25::timestamptz[], $26::text[], $27::timestamptz[]
         ) as t (
-            order_id, customer_id, revision, due, currency, instrument, token, standing,
+            order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, undoing, version,
+            decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
             heard_orders, heard_stock, updated_at, refund_refused, outcome_at
         )
         where payments.order_id = t.order_id",
@@ -166,7 +166,7 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.token.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.standing.as_str()) as &[&str],
+        &column(rows, |row| row.phase.as_str()) as &[&str],
         &column(rows, |row| row.tried_revision) as &[Option<i32>],
         &column(rows, |row| row.tried) as &[Option<Decimal>],
         &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
@@ -179,7 +179,7 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.refunded) as &[Option<Decimal>],
         &column(rows, |row| row.refunds) as &[Option<i32>],
         &column(rows, |row| row.refunding) as &[Option<Decimal>],
-        &column(rows, |row| row.undoing.as_str()) as &[&str],
+        &column(rows, |row| row.compensation.as_str()) as &[&str],
         &column(rows, |row| row.version),
         &column(rows, |row| row.heard_orders),
         &column(rows, |row| row.heard_stock),

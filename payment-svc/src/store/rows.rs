@@ -26,7 +26,7 @@ pub(super) struct Row {
     pub(super) currency: Option<String>,
     pub(super) instrument: Option<String>,
     pub(super) token: Option<String>,
-    pub(super) standing: String,
+    pub(super) phase: String,
     pub(super) tried_revision: Option<i32>,
     pub(super) tried: Option<Decimal>,
     pub(super) tried_method: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Row {
     pub(super) refunds: Option<i32>,
     pub(super) refunding: Option<Decimal>,
     pub(super) refund_refused: Option<String>,
-    pub(super) undoing: String,
+    pub(super) compensation: String,
     pub(super) version: i64,
     pub(super) heard_orders: i64,
     pub(super) heard_stock: i64,
@@ -61,7 +61,7 @@ impl From<&Root> for Row {
             currency: due.map(|due| due.amount.currency().code().to_owned()),
             instrument: None,
             token: None,
-            standing: String::new(),
+            phase: String::new(),
             tried_revision: None,
             tried: None,
             tried_method: None,
@@ -75,7 +75,7 @@ impl From<&Root> for Row {
             refunds: None,
             refunding: None,
             refund_refused: None,
-            undoing: payment.undoing.as_str().to_owned(),
+            compensation: payment.compensation.as_str().to_owned(),
             version: root.version,
             heard_orders: root.heard_orders,
             heard_stock: root.heard_stock,
@@ -84,7 +84,7 @@ impl From<&Root> for Row {
             outcome_at: root.outcome_at,
         };
         row.set_instrument(payment);
-        row.set_standing(&payment.standing);
+        row.set_phase(&payment.phase);
         row
     }
 }
@@ -98,8 +98,8 @@ impl Row {
         }
     }
 
-    fn set_standing(&mut self, standing: &Phase) {
-        let (word, tried) = match standing {
+    fn set_phase(&mut self, phase: &Phase) {
+        let (word, tried) = match phase {
             Phase::Waiting => ("waiting", None),
             Phase::Charging(charge) => {
                 self.tried_token = Some(charge.card.token.expose().to_owned());
@@ -121,7 +121,7 @@ impl Row {
                 ("captured", Some((capture.revision, capture.amount, capture.means.method())))
             }
         };
-        word.clone_into(&mut self.standing);
+        word.clone_into(&mut self.phase);
         if let Some((revision, amount, method)) = tried {
             self.tried_revision = Some(revision.cast_signed());
             self.tried = Some(amount.amount());
@@ -136,15 +136,15 @@ impl TryFrom<Row> for Root {
     fn try_from(row: Row) -> sqlx::Result<Self> {
         let order = OrderId::new(row.order_id);
         let broken = || invalid(format_args!("the payment of {order}"));
-        let undoing = CompensationState::parse(&row.undoing).ok_or_else(broken)?;
+        let compensation = CompensationState::parse(&row.compensation).ok_or_else(broken)?;
         let due = row.due()?;
-        let standing = match (row.standing.as_str(), &due) {
+        let phase = match (row.phase.as_str(), &due) {
             ("waiting", _) => Phase::Waiting,
-            (_, Some(due)) => row.standing(due.amount.currency())?.ok_or_else(broken)?,
+            (_, Some(due)) => row.phase(due.amount.currency())?.ok_or_else(broken)?,
             (_, None) => return Err(broken()),
         };
         Ok(Self {
-            payment: Payment { order, due, standing, undoing },
+            payment: Payment { order, due, phase, compensation },
             version: row.version,
             heard_orders: row.heard_orders,
             heard_stock: row.heard_stock,
@@ -181,7 +181,7 @@ impl Row {
     }
 
     /// Where the money stands, once something was tried.
-    fn standing(&self, currency: Currency) -> sqlx::Result<Option<Phase>> {
+    fn phase(&self, currency: Currency) -> sqlx::Result<Option<Phase>> {
         let money = |amount: Decimal| Money::new(amount, currency).map_err(invalid);
         let method = self.tried_method.as_deref().and_then(Method::parse);
         let (Some(revision), Some(tried), Some(method)) = (self.tried_revision, self.tried, method)
@@ -190,7 +190,7 @@ impl Row {
         };
         let (revision, amount) = (revision.cast_unsigned(), money(tried)?);
         let face = self.face();
-        match self.standing.as_str() {
+        match self.phase.as_str() {
             "charging" => {
                 let Some(token) = &self.tried_token else { return Ok(None) };
                 let card = Card { token: Token::new(token), face };

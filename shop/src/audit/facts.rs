@@ -28,7 +28,7 @@ pub(super) struct Order {
     pub(super) revision: u32,
     /// Of a cancelled order: whether stock has answered, and what payment has.
     pub(super) is_stock_undone: bool,
-    pub(super) undoing: CompensationState,
+    pub(super) compensation: CompensationState,
     /// When a deadline will end it if nothing else does.
     pub(super) due_at: u32,
     pub(super) is_deferred: bool,
@@ -86,7 +86,7 @@ pub(super) struct Payment {
     pub(super) refunds: u32,
     /// Whether it went through the provider, not through an account.
     pub(super) is_by_card: bool,
-    pub(super) undoing: CompensationState,
+    pub(super) compensation: CompensationState,
     /// Until when the provider is asked by somebody; 0 when it is not asked.
     pub(super) call_until: u32,
     /// Whether money of the account is still held for the order.

@@ -106,7 +106,7 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
         broken.push((Promise::VersionsAgree, "order-svc does not have it".into()));
         return broken;
     };
-    let is_undone = order.is_stock_undone && agree::is_answered(order.undoing);
+    let is_undone = order.is_stock_undone && agree::is_answered(order.compensation);
     match order.ending {
         OrderEnd::Open => {
             broken.push((Promise::NothingStuck, "open, and nothing is under way".into()));

@@ -140,14 +140,14 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "captured money of a cancelled order stays",
         ("payments", MONEY),
-        "update payments set undoing = 'voided', refunded = 0, refunds = 0
+        "update payments set compensation = 'voided', refunded = 0, refunds = 0
         where order_id = '$back'",
         "money_agrees",
     ),
     plant(
         "money goes back, and a void is what was said",
         ("payments", MONEY),
-        "update payments set undoing = 'voided' where order_id = '$back'",
+        "update payments set compensation = 'voided' where order_id = '$back'",
         "compensated_once",
     ),
     plant(
@@ -281,7 +281,7 @@ pub(super) const PLANTS: &[Plant] = &[
         database: "notify",
         tables: &["notices", "notifications", "deliveries"],
         stopped: "notify-svc",
-        rows: "update notices set told = jsonb_set(told, '{0,standing}', '\"queued\"')
+        rows: "update notices set told = jsonb_set(told, '{0,status}', '\"queued\"')
         where order_id = '$card';
         update notifications set status = 'queued', sent_at = null where order_id = '$card';
         insert into deliveries (notification_id, leased_until, attempts)

@@ -186,7 +186,7 @@ fn step(path: &Path, input: Input) -> Path {
         assert!(path.confirmed == 0 || input == Input::Cancel, "only a wish undoes a confirmation");
     }
     if input == Input::Cancel {
-        assert_eq!(order.standing(), Phase::Cancelled, "a wish to cancel is always granted");
+        assert_eq!(order.phase(), Phase::Cancelled, "a wish to cancel is always granted");
     }
     next.order = order;
     next
@@ -198,12 +198,12 @@ fn check(path: &Path) {
     assert!(path.confirmed <= 1 && path.cancelled <= 1 && path.asked_for_payment <= 1);
     assert_eq!(order.confirmed_at.is_some(), path.confirmed == 1);
     assert_eq!(order.cancellation.is_some(), path.cancelled == 1);
-    let open = order.standing() == Phase::Open;
+    let open = order.phase() == Phase::Open;
     assert!(open || order.deadline().is_none(), "what has ended waits for nothing");
     assert_eq!(order.status() == Status::Cancelled, path.cancelled == 1);
     let asked = order.stock != Stock::default() || order.payment != Payment::default();
     assert!(asked || order.status() != Status::Paid);
-    let settled = order.stock.released_at.is_some() && order.payment.undone.is_some();
+    let settled = order.stock.released_at.is_some() && order.payment.compensation.is_some();
     let saga = Saga::of(order);
     let waits = saga.expected.is_some();
     assert!(!settled || !waits, "a settled order expects nothing");

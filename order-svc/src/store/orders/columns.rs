@@ -13,7 +13,7 @@ pub(super) fn stored_revision(revision: u32) -> i32 {
     i32::try_from(revision).expect("nobody amends an order two billion times")
 }
 
-pub(super) fn undone_word(how: CompensationKind) -> &'static str {
+pub(super) fn compensation_word(how: CompensationKind) -> &'static str {
     match how {
         CompensationKind::Voided => "voided",
         CompensationKind::Refunded(_) => "refunded",

@@ -116,7 +116,7 @@ const STATES: [&[&str]; 16] = [
 
 fn shown(payment: Option<&Payment>) -> String {
     let Some(payment) = payment else { return "unknown".to_owned() };
-    let standing = match &payment.standing {
+    let phase = match &payment.phase {
         Phase::Waiting => "waiting".to_owned(),
         Phase::Charging(charge) => format!("charging {} for {}", charge.amount, charge.revision),
         Phase::Declined(decline) => {
@@ -133,11 +133,11 @@ fn shown(payment: Option<&Payment>) -> String {
         }
     };
     let due = payment.due.as_ref().map_or(0, |due| due.revision);
-    match payment.undoing {
-        CompensationState::NotAsked => format!("due {due}, {standing}"),
-        CompensationState::Owed => format!("due {due}, {standing}, owes an answer"),
+    match payment.compensation {
+        CompensationState::NotAsked => format!("due {due}, {phase}"),
+        CompensationState::Owed => format!("due {due}, {phase}, owes an answer"),
         CompensationState::Voided | CompensationState::Refunded => {
-            format!("due {due}, {standing}, {}", payment.undoing.as_str())
+            format!("due {due}, {phase}, {}", payment.compensation.as_str())
         }
     }
 }
@@ -204,14 +204,14 @@ struct PathTotals {
 /// Whether a cancel has to wait for its answer: for the provider, or for staff.
 fn is_held_up(state: &State) -> bool {
     let refused = state.payment.as_ref().is_some_and(|payment| {
-        matches!(&payment.standing, Phase::Captured(capture) if capture.refund_refused.is_some())
+        matches!(&payment.phase, Phase::Captured(capture) if capture.refund_refused.is_some())
     });
     refused || state.payment.as_ref().is_some_and(Payment::is_in_flight)
 }
 
 /// The money that left the wallet and has not come back.
 fn spent(state: &State) -> Money {
-    match state.payment.as_ref().map(|payment| &payment.standing) {
+    match state.payment.as_ref().map(|payment| &payment.phase) {
         Some(Phase::Captured(capture)) if capture.means == Means::Wallet => {
             capture.amount.minus(capture.refunded).unwrap()
         }
@@ -233,7 +233,7 @@ fn check(before: &State, told: &mut PathTotals, step: &Step, decision: &Decision
     assert_eq!(told.answers, owed, "a cancel is answered once, when nothing is in flight");
     if let Some(call) = &decision.call {
         let open = matches!(
-            before.payment.as_ref().map(|payment| &payment.standing),
+            before.payment.as_ref().map(|payment| &payment.phase),
             Some(Phase::Charging(_))
         ) && decision.announce.is_empty();
         assert!(!open, "two calls in flight");
@@ -253,7 +253,7 @@ fn check(before: &State, told: &mut PathTotals, step: &Step, decision: &Decision
     if told.cancelled
         && !is_held_up(&decision.state)
         && let Some(Phase::Captured(capture)) =
-            decision.state.payment.as_ref().map(|payment| &payment.standing)
+            decision.state.payment.as_ref().map(|payment| &payment.phase)
     {
         assert_eq!(capture.refunded, capture.amount, "money of a cancelled order is kept");
     }

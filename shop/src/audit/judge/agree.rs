@@ -10,8 +10,8 @@ use super::super::interventions::MessageRef;
 use super::super::tag;
 use super::{Findings, View};
 
-pub(super) fn is_answered(undoing: CompensationState) -> bool {
-    matches!(undoing, CompensationState::Voided | CompensationState::Refunded)
+pub(super) fn is_answered(compensation: CompensationState) -> bool {
+    matches!(compensation, CompensationState::Voided | CompensationState::Refunded)
 }
 
 /// Every service knows the last event that it had to hear.
@@ -97,7 +97,8 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
             Hold::Rejected | Hold::Sold | Hold::Released => {}
         }
     }
-    let voided = facts.payment.is_some_and(|payment| payment.undoing == CompensationState::Voided);
+    let voided =
+        facts.payment.is_some_and(|payment| payment.compensation == CompensationState::Voided);
     expect(both, "PaymentVoided", times(PAYMENTS, tag::VOIDED).into(), voided.into());
     let refunds = facts.payment.map_or(0, |payment| payment.refunds);
     expect(both, "PaymentRefunded", times(PAYMENTS, tag::REFUNDED).into(), refunds);
@@ -196,9 +197,10 @@ pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Findings) {
         let what = format!("{:?}, and money is still held for it", order.ending);
         broken.push((Promise::HoldsEnd, what));
     }
-    let undoing = payment.map_or(CompensationState::NotAsked, |payment| payment.undoing);
-    if undoing != order.undoing {
-        let what = format!("{:?} to order-svc, to payment-svc {undoing:?}", order.undoing);
+    let compensation = payment.map_or(CompensationState::NotAsked, |payment| payment.compensation);
+    if compensation != order.compensation {
+        let what =
+            format!("{:?} to order-svc, to payment-svc {compensation:?}", order.compensation);
         broken.push((Promise::CompensatedOnce, what));
     }
     provider(facts, order, broken);

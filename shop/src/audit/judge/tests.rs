@@ -45,7 +45,7 @@ fn confirmed() -> Facts {
             basket: 2,
             revision: 1,
             is_stock_undone: false,
-            undoing: CompensationState::NotAsked,
+            compensation: CompensationState::NotAsked,
             due_at: 0,
             is_deferred: false,
             version: 2,
@@ -70,7 +70,7 @@ fn confirmed() -> Facts {
             refunded: 0,
             refunds: 0,
             is_by_card: true,
-            undoing: CompensationState::NotAsked,
+            compensation: CompensationState::NotAsked,
             call_until: 0,
             has_hold: false,
             version: 1,
@@ -101,14 +101,14 @@ fn cancelled() -> Facts {
     let mut facts = confirmed();
     change_order(&mut facts, |order| {
         order.ending = OrderEnd::Cancelled;
-        (order.is_stock_undone, order.undoing) = (true, CompensationState::Refunded);
+        (order.is_stock_undone, order.compensation) = (true, CompensationState::Refunded);
         (order.version, order.heard, order.events) = (3, [2, 2, 3], 10);
     });
     let reservation = facts.reservation.as_mut().unwrap();
     (reservation.hold, reservation.version, reservation.heard_orders) = (Hold::Released, 2, 3);
     change_payment(&mut facts, |payment| {
         (payment.refunded, payment.refunds) = (599_800, 1);
-        payment.undoing = CompensationState::Refunded;
+        payment.compensation = CompensationState::Refunded;
         (payment.version, payment.heard_orders) = (2, 3);
     });
     facts.notices = Some(Notices {
@@ -170,7 +170,7 @@ fn an_order_that_nothing_will_end_is_stuck() {
     });
     assert_eq!(stuck, [Promise::NothingStuck]);
     let waiting = planted(cancelled(), |facts| {
-        change_order(facts, |it| it.undoing = CompensationState::Owed);
+        change_order(facts, |it| it.compensation = CompensationState::Owed);
     });
     assert_eq!(waiting, [Promise::NothingStuck]);
 }
@@ -255,7 +255,7 @@ fn a_side_that_answers_a_cancel_twice_or_never_is_found() {
     });
     assert_eq!(unasked, once);
     let owed = planted(cancelled(), |facts| {
-        change_payment(facts, |it| it.undoing = CompensationState::Owed)
+        change_payment(facts, |it| it.compensation = CompensationState::Owed)
     });
     assert_eq!(owed, once);
 }
@@ -324,7 +324,7 @@ fn money_that_went_back_otherwise_than_was_said_is_found() {
         facts.said[PAYMENTS].times[tag::VOIDED] = 1;
         facts.said[PAYMENTS].times[tag::REFUNDED] = 0;
         facts.notices.as_mut().unwrap().told[REFUND] = 0;
-        change_order(facts, |order| order.undoing = CompensationState::Voided);
+        change_order(facts, |order| order.compensation = CompensationState::Voided);
     });
     assert_eq!(voided, [Promise::CompensatedOnce]);
 }

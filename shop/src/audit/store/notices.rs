@@ -48,7 +48,7 @@ pub(in crate::audit) async fn notices(
             heard_payments: version(row.heard_payments),
             ..told(&row.told)
         };
-        let is_queued = row.told.iter().any(|news| news.standing == "queued");
+        let is_queued = row.told.iter().any(|news| news.status == "queued");
         notices.delivery_until = if is_queued { seconds(row.until).max(1) } else { 0 };
         orders.of(order).notices = Some(notices);
     }
@@ -62,13 +62,13 @@ struct NewsRow {
     template: String,
     about: i64,
     /// `queued`, `sent`, or why it failed.
-    standing: String,
+    status: String,
 }
 
 fn told(news: &[NewsRow]) -> Notices {
     let mut notices = Notices::default();
     let mut before: Vec<(usize, i64)> = Vec::with_capacity(news.len());
-    for NewsRow { id, template, about, standing } in news {
+    for NewsRow { id, template, about, status } in news {
         let kind = TEMPLATES.iter().position(|known| known == template);
         if let Some(kind) = kind {
             notices.told[kind] = notices.told[kind].saturating_add(1);
@@ -78,7 +78,7 @@ fn told(news: &[NewsRow]) -> Notices {
             notices.is_confused |= kind != REFUND && before.iter().any(is_late);
             before.push((kind, *about));
         }
-        let (count, member, failure) = match standing.as_str() {
+        let (count, member, failure) = match status.as_str() {
             "queued" => continue,
             "sent" => (&mut notices.sent, tag::SENT, ""),
             failure => (&mut notices.failed, tag::FAILED, failure),
@@ -96,16 +96,16 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
         CountedRow,
         r#"-- audit.notifications
         with told as (
-            select order_id, t.id as notification_id, t.template, t.standing
+            select order_id, t.id as notification_id, t.template, t.status
             from notices
-            cross join jsonb_to_recordset(told) as t (id uuid, template text, standing text)
+            cross join jsonb_to_recordset(told) as t (id uuid, template text, status text)
         ),
         compared as (
             select
                 notification_id,
                 n.order_id = t.order_id
                 and n.template = t.template
-                and case n.status when 'failed' then n.failure else n.status end = t.standing as fits
+                and case n.status when 'failed' then n.failure else n.status end = t.status as fits
             from told t
             full join notifications n using (notification_id)
         )

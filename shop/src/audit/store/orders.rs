@@ -33,7 +33,7 @@ pub(in crate::audit) async fn orders(
             o.currency as "currency!",
             o.lines as "lines!: Json<Vec<LineRow>>",
             o.released_at is not null as "is_stock_undone!",
-            o.undone,
+            o.compensation,
             o.cancel_reason,
             o.pay_by,
             d.due_at as "due_at?",
@@ -66,7 +66,7 @@ struct OrderRow {
     currency: String,
     lines: Json<Vec<LineRow>>,
     is_stock_undone: bool,
-    undone: Option<String>,
+    compensation: Option<String>,
     cancel_reason: Option<String>,
     pay_by: Option<time::OffsetDateTime>,
     due_at: Option<time::OffsetDateTime>,
@@ -85,12 +85,14 @@ impl OrderRow {
             "cancelled" => OrderEnd::Cancelled,
             other => anyhow::bail!("order-svc knows a status {other}, the audit does not"),
         };
-        let undoing = match self.undone.as_deref() {
+        let compensation = match self.compensation.as_deref() {
             None if ending == OrderEnd::Cancelled => CompensationState::Owed,
             None => CompensationState::NotAsked,
             Some("voided") => CompensationState::Voided,
             Some("refunded") => CompensationState::Refunded,
-            Some(other) => anyhow::bail!("order-svc knows an undoing {other}, the audit does not"),
+            Some(other) => {
+                anyhow::bail!("order-svc knows a compensation {other}, the audit does not")
+            }
         };
         let pieces = self.lines.iter();
         let pieces = pieces.filter_map(|line| Some((line.sku.as_deref()?, line.quantity)));
@@ -102,7 +104,7 @@ impl OrderRow {
             basket: content::basket(pieces),
             revision: u32::try_from(self.revision).unwrap_or_default(),
             is_stock_undone: self.is_stock_undone,
-            undoing,
+            compensation,
             due_at: seconds(self.due_at),
             is_deferred: self.method == "deferred",
             version: version(self.version),

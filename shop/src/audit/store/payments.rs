@@ -26,14 +26,14 @@ pub(in crate::audit) async fn payments(
             p.order_id as "order_id!",
             p.customer_id,
             p.currency,
-            p.standing = 'captured' as "is_captured!",
+            p.phase = 'captured' as "is_captured!",
             p.tried_revision,
             (p.tried * 10000)::bigint as tried,
             p.tried_method,
             p.decline_code,
             (coalesce(p.refunded, 0) * 10000)::bigint as "refunded!",
             coalesce(p.refunds, 0) - (p.refunding is not null)::int as "refunds!",
-            p.undoing as "undoing!",
+            p.compensation as "compensation!",
             c.leased_until as "call_until?",
             exists (
                 select
@@ -70,7 +70,7 @@ struct PaymentRow {
     decline_code: Option<String>,
     refunded: i64,
     refunds: i32,
-    undoing: String,
+    compensation: String,
     call_until: Option<OffsetDateTime>,
     has_hold: bool,
     version: i64,
@@ -80,12 +80,12 @@ struct PaymentRow {
 
 impl PaymentRow {
     fn payment(&self) -> anyhow::Result<Payment> {
-        let undoing = match self.undoing.as_str() {
+        let compensation = match self.compensation.as_str() {
             "not_asked" => CompensationState::NotAsked,
             "owed" => CompensationState::Owed,
             "voided" => CompensationState::Voided,
             "refunded" => CompensationState::Refunded,
-            other => anyhow::bail!("payment-svc knows an undoing {other}, the audit does not"),
+            other => anyhow::bail!("payment-svc knows a compensation {other}, the audit does not"),
         };
         Ok(Payment {
             customer: self.customer_id.as_ref().map_or(0, content::digest),
@@ -94,7 +94,7 @@ impl PaymentRow {
             refunded: self.refunded,
             refunds: u32::try_from(self.refunds).unwrap_or_default(),
             is_by_card: self.tried_method.as_deref() == Some("card"),
-            undoing,
+            compensation,
             call_until: seconds(self.call_until),
             has_hold: self.has_hold,
             version: version(self.version),
@@ -193,7 +193,7 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
             select
                 coalesce(answer ->> 'entry_id', answer ->> 'order_id') as id,
                 case
-                    when route = 'POST /v1/payments' then p.standing = 'captured'
+                    when route = 'POST /v1/payments' then p.phase = 'captured'
                     else e.entry_id is not null
                 end as fits
             from told
@@ -275,7 +275,7 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
         paid as (
             select order_id, tried as captured, refunded, currency
             from payments
-            where standing = 'captured' and tried_method = 'wallet'
+            where phase = 'captured' and tried_method = 'wallet'
         ),
         compared as (
             select
@@ -307,13 +307,13 @@ pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Count
             select
                 order_id,
                 coalesce(c.kind, 'none') = case
-                    when p.standing = 'charging' then 'charge'
+                    when p.phase = 'charging' then 'charge'
                     when p.refunding is not null then 'refund'
                     else 'none'
                 end as fits
             from payments p
             full join provider_calls c using (order_id)
-            where c.order_id is not null or p.standing = 'charging' or p.refunding is not null
+            where c.order_id is not null or p.phase = 'charging' or p.refunding is not null
         )
         select
             count(*) as "checked!",

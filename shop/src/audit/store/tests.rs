@@ -148,8 +148,8 @@ async fn what_customers_were_told_is_read_and_deliveries_that_do_not_fit_are_fou
         .run(
             r#"insert into notices (order_id, version, heard_orders, heard_payments, told)
             values ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 1, 3, 0, '[
-                {"template": "order_confirmation", "about": 1, "id": "01932c1e-5a4b-7c3d-8e2f-000000000008", "standing": "sent"},
-                {"template": "payment_refunded", "about": 2, "id": "01932c1e-5a4b-7c3d-8e2f-000000000009", "standing": "queued"}
+                {"template": "order_confirmation", "about": 1, "id": "01932c1e-5a4b-7c3d-8e2f-000000000008", "status": "sent"},
+                {"template": "payment_refunded", "about": 2, "id": "01932c1e-5a4b-7c3d-8e2f-000000000009", "status": "queued"}
             ]');
             insert into notifications (
                 notification_id, order_id, customer_id, channel, template, recipient, fields, status, attempts, created_at, sent_at

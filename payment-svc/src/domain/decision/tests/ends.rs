@@ -104,7 +104,7 @@ fn money_that_an_account_cannot_take_back_waits_for_staff() {
 
     assert!(cancelled.announce.is_empty() && cancelled.entries.is_empty());
     let payment = cancelled.state.payment.unwrap();
-    assert_eq!(payment.undoing, CompensationState::Owed);
-    assert!(matches!(payment.standing, Phase::Captured(capture)
+    assert_eq!(payment.compensation, CompensationState::Owed);
+    assert!(matches!(payment.phase, Phase::Captured(capture)
         if capture.refund_refused.is_some() && capture.refunded.is_zero()));
 }

@@ -15,8 +15,8 @@ async fn some_money() -> Tables {
                 ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 30, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now()),
                 ('ann', gen_random_uuid(), 'refund', 'shop', 'available', 20, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now());
             insert into payments (
-                order_id, customer_id, revision, due, currency, instrument, tried_token, standing, tried_revision, tried, tried_method,
-                refunded, refunds, undoing, version, heard_orders, heard_stock, created_at, updated_at
+                order_id, customer_id, revision, due, currency, instrument, tried_token, status, tried_revision, tried, tried_method,
+                refunded, refunds, compensation, version, heard_orders, heard_stock, created_at, updated_at
             )
             values
                 ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 1, 30, 'USD', 'wallet', null, 'captured', 1, 30, 'wallet', 20, 1, 'refunded', 2, 3, 1, now(), now()),
@@ -51,10 +51,10 @@ async fn payments_that_are_not_their_entries_are_found() {
     let found = payments::captures(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
-        "update payments set tried = 31 where standing = 'captured'",
-        "update payments set refunded = 0 where standing = 'captured'",
-        "update payments set tried_method = 'card' where standing = 'captured'",
-        "update payments set currency = 'EUR' where standing = 'captured'",
+        "update payments set tried = 31 where status = 'captured'",
+        "update payments set refunded = 0 where status = 'captured'",
+        "update payments set tried_method = 'card' where status = 'captured'",
+        "update payments set currency = 'EUR' where status = 'captured'",
         "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at) values ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 7, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000002', now())",
     ] {
         assert_eq!(wrong_after!(tables, payments::captures, change), 1, "{change}");
@@ -69,7 +69,7 @@ async fn calls_that_nobody_waits_for_are_found_and_the_reverse() {
     for change in [
         "delete from provider_calls",
         "update provider_calls set kind = 'refund'",
-        "update payments set standing = 'declined', tried_token = null, decline_code = 'card_declined' where standing = 'charging'",
+        "update payments set status = 'declined', tried_token = null, decline_code = 'card_declined' where status = 'charging'",
     ] {
         assert_eq!(wrong_after!(tables, payments::calls, change), 1, "{change}");
     }
@@ -83,7 +83,7 @@ async fn payments_are_read_in_ten_thousandths() {
     let paid = orders.of(id()).payment.unwrap();
     assert_eq!((paid.captured, paid.refunded), (Some(300_000), 200_000));
     assert_eq!(
-        (paid.undoing, paid.call_until, paid.is_by_card),
+        (paid.compensation, paid.call_until, paid.is_by_card),
         (CompensationState::Refunded, 0, false)
     );
     assert_eq!((paid.refunds, &paid.currency, paid.has_hold), (1, b"USD", false));
@@ -127,7 +127,7 @@ async fn money_that_was_told_of_and_is_not_there_is_found() {
     let found = payments::answers(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (2, 0));
     for change in [
-        "update payments set standing = 'waiting', refunded = null, tried_revision = null, tried = null, tried_method = null where standing = 'captured'",
+        "update payments set status = 'waiting', refunded = null, tried_revision = null, tried = null, tried_method = null where status = 'captured'",
         "alter table ledger_entries disable trigger ledger_entries_stay; delete from ledger_entries where kind = 'deposit'",
     ] {
         assert_eq!(wrong_after!(tables, payments::answers, change), 1, "{change}");
