@@ -255,7 +255,7 @@ fn a_side_that_answers_a_cancel_twice_or_never_is_found() {
     });
     assert_eq!(unasked, once);
     let owed = planted(cancelled(), |facts| {
-        change_payment(facts, |it| it.compensation = CompensationState::Owed)
+        change_payment(facts, |it| it.compensation = CompensationState::Owed);
     });
     assert_eq!(owed, once);
 }
