@@ -105,7 +105,7 @@ async fn a_service_that_is_away_is_left_alone_and_comes_back() {
 async fn a_gateway_before_nothing_is_unhealthy() {
     let public = gateway(&[nobody().await], &["--circuit-failures=1"]);
 
-    for path in ["/v1/orders", "/v1/payments", "/v1/products", "/v1/templates"] {
+    for path in ["/v1/orders", "/v1/payments", "/v1/products", "/v1/notifications"] {
         public.get(path).await;
     }
 

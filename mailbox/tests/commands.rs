@@ -54,7 +54,7 @@ async fn a_provisional_answer_is_told_and_kept_on_the_last_try_only() {
     let command = |is_last_try| Command {
         key: Some(key("k", 1)),
         is_last_try,
-        ..Command::new(ask("a", "early"))
+        ..Command::new(ask("a", "provisional"))
     };
 
     for _ in 0..2 {

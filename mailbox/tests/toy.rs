@@ -162,7 +162,7 @@ impl Reactor for Toy {
             let answer = Answer { status: 503, ..Answer::default() };
             return Ok(Effects { answer, ..Effects::default() });
         }
-        if add.word == "early" {
+        if add.word == "provisional" {
             let answer = Answer { status: 409, ..Answer::default() };
             return Ok(Effects { answer, is_provisional: true, ..Effects::default() });
         }

@@ -49,7 +49,7 @@ enum Input {
     Released,
     Voided,
     Refunded,
-    MailResult,
+    Notified,
 }
 
 const INPUTS: [Input; 12] = [
@@ -64,7 +64,7 @@ const INPUTS: [Input; 12] = [
     Input::Released,
     Input::Voided,
     Input::Refunded,
-    Input::MailResult,
+    Input::Notified,
 ];
 
 fn apply(order: &Order, input: Input) -> Decision {
@@ -89,7 +89,7 @@ fn apply(order: &Order, input: Input) -> Decision {
         Input::Released => Event::StockReleased,
         Input::Voided => Event::PaymentVoided,
         Input::Refunded => Event::PaymentRefunded { amount: usd("59.98") },
-        Input::MailResult => Event::ConfirmationSent { failure: None },
+        Input::Notified => Event::ConfirmationSent { failure: None },
     };
     decide(order, &event, AT)
 }
