@@ -1,4 +1,4 @@
-//! The private listener: is the process alive, is it ready, what does it count.
+//! The private listener: whether the process is alive and ready, and its metrics.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::{
     http::{self, Edge},
 };
 
-/// Histograms gather their samples in memory until they are tidied up.
+/// How often the samples of histograms, which pile up in memory, are aggregated.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 pub(crate) async fn serve(
     listener: TcpListener,
     health: Health,

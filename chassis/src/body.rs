@@ -1,4 +1,4 @@
-//! Request bodies, read strictly: syntax first, then fields, and all that is wrong is told at once.
+//! Request bodies, read strictly: syntax first, then fields, and all faults are reported at once.
 //!
 //! ```
 //! use chassis::body;
@@ -29,11 +29,11 @@ mod json;
 pub use fields::{Amount, Fields, read_object};
 pub use json::{Json, parse};
 
-/// A body has to be there by then: slow senders would hold their handlers.
+/// Limit for the arrival of a body: slow senders would hold their handlers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a body that has to be an object: `read` asks for its fields, and `None` from it means that
-/// it noted a fault. What `read` does not ask for is 422 `unknown_field`.
+/// Reads a body that has to be an object: `read` asks for its fields, and returns `None` after it
+/// noted a fault. A field that `read` does not ask for is refused, with 422 `unknown_field`.
 pub fn read<T>(
     bytes: &[u8],
     read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
@@ -41,20 +41,20 @@ pub fn read<T>(
     read_object(&parse(bytes)?, read)
 }
 
-/// The largest body taken, in bytes.
+/// The largest body that is accepted, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// The bytes of a JSON body, within the limits; no or an empty body is empty.
+/// The bytes of a JSON body within the limits; a missing or empty body is empty.
 #[derive(Clone, Debug)]
 pub struct JsonBody(pub Bytes);
 
 impl JsonBody {
-    /// See [`read`].
+    /// Reads the body; see [`read`].
     pub fn read<T>(&self, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, Problem> {
         self::read(&self.0, read)
     }
 
-    /// The same, where no body is as good as `{}`.
+    /// Reads the body; a missing one counts as `{}`.
     pub fn read_optional<T>(
         &self,
         read: impl FnOnce(&mut Fields<'_>) -> Option<T>,

@@ -32,20 +32,20 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
     text
 }
 
-/// An instant from RFC 3339 text with any offset, rounded up to microseconds: an instant of ours
-/// lies before the result exactly when it lies before what was written.
+/// Parses an instant from RFC 3339 text with any offset, rounded up to microseconds: one of our own
+/// instants lies before the result exactly when it lies before the instant as written.
 pub fn parse(text: &str) -> Option<OffsetDateTime> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
     let rounded = micros(at.checked_add(Duration::nanoseconds(999))?);
     (at.year() >= 0).then_some(rounded)
 }
 
-/// For `#[serde(serialize_with = "chassis::clock::serialize")]`.
+/// Serializes an instant: `#[serde(serialize_with = "chassis::clock::serialize")]`.
 pub fn serialize<S: Serializer>(at: &OffsetDateTime, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(&rfc3339(*at))
 }
 
-/// The same for an instant that may be absent.
+/// Like [`serialize`], for an instant that may be absent.
 pub fn serialize_option<S: Serializer>(
     at: &Option<OffsetDateTime>,
     out: S,

@@ -62,13 +62,15 @@ impl Settings {
         SocketAddr::new(self.bind, port)
     }
 
-    /// The instance's name: as set, or of its host and port; empty where it has no port of its own.
+    /// The instance's name: as set, or made of host and port; empty if neither a name nor a port is
+    /// set.
     pub fn instance(&self) -> String {
         match (&self.instance, self.port) {
             (Some(name), _) => name.clone(),
             (None, 0) => String::new(),
             (None, port) => {
-                // Where the system has no such file, whoever runs two hosts names the instances.
+                // On a system without this file, whoever runs more than one host has to name the
+                // instances.
                 let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
                 let host = host.unwrap_or_else(|_| "localhost".to_owned());
                 format!("{}:{port}", host.trim().replace(|c: char| !is_plain(c), "-"))
@@ -77,14 +79,14 @@ impl Settings {
     }
 }
 
-/// A process's own settings, with `#[command(flatten)] chassis: chassis::Settings` among them.
+/// The settings of a process, with `#[command(flatten)] chassis: chassis::Settings` among them.
 pub trait ProcessConfig: Parser {
-    /// The public port unless set, such as `"8001"`.
+    /// The public port unless another is set, such as `"8001"`.
     const PORT: &'static str;
 
     fn settings(&self) -> &Settings;
 
-    /// What is wrong with settings that are fine one by one.
+    /// Contradictions between settings that are valid one by one.
     fn contradictions(&self) -> Vec<String> {
         Vec::new()
     }
@@ -96,7 +98,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A setting that is never printed. Write `hide_env_values = true` at its `#[arg]`, so that a bad
+/// A setting that is never printed. Its `#[arg]` needs `hide_env_values = true`, so that a bad
 /// value is not quoted either.
 #[derive(Clone)]
 pub struct Secret<T>(T);
@@ -126,7 +128,7 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// A duration with its unit: `250ms`, `2s`, `15m`, `1h`, `7d`.
+/// Parses a duration with its unit: `250ms`, `2s`, `15m`, `1h`, `7d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and its unit: 250ms, 2s, 15m, 1h or 7d".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
@@ -143,7 +145,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-/// The text of a file, without the line end: for settings that name a file of a secret.
+/// The text of a file without trailing white space: for settings whose value is in a file.
 pub fn secret_file(path: &str) -> Result<Secret<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     Ok(Secret(text.trim_end().to_owned()))
@@ -155,7 +157,7 @@ fn instance(text: &str) -> Result<String, String> {
     is_name.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
-/// Whether a character is one of a name's.
+/// Whether a character may be in an instance's name.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._:-".contains(c)
 }
@@ -177,14 +179,14 @@ fn otlp_endpoint(text: &str) -> Result<String, String> {
     host.map(|_| text.to_owned()).ok_or_else(|| "write http://host:4317".to_owned())
 }
 
-/// The settings from the command line and the environment; otherwise all that is wrong is on
-/// standard error, and the exit code is the answer.
+/// The settings from the command line and the environment. If they are not usable, everything that
+/// is wrong is printed to standard error, and the exit code is returned.
 pub(crate) fn load<C: ProcessConfig>(name: &'static str) -> Result<C, ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     read(name, args).map_err(|bad| match bad {
         Bad::Shown(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            // Nothing is left to do when standard error is closed.
+            // When standard error is closed, there is nobody to report to.
             drop(error.print());
             ExitCode::from(code)
         }
@@ -197,10 +199,10 @@ pub(crate) fn load<C: ProcessConfig>(name: &'static str) -> Result<C, ExitCode> 
     })
 }
 
-/// What a look at the settings found.
+/// Why no settings were read.
 #[derive(Debug)]
 pub enum Bad {
-    /// Help, version or a command line that cannot be understood at all.
+    /// Help, the version, or a command line that cannot be understood at all: clap's own text.
     Shown(clap::Error),
     /// Every value that is missing or wrong.
     Values(Vec<String>),
@@ -215,10 +217,10 @@ pub fn read<C: ProcessConfig>(name: &'static str, mut args: Vec<OsString>) -> Re
         .mut_arg("port", |port| port.default_value(C::PORT))
         .args_override_self(true);
     read_files(&command, &mut args, &mut problems);
-    // clap stops at the first bad value: each one found is noted, its argument made lenient, and
-    // the rest looked at again.
+    // clap stops at the first bad value. So each one is noted, its argument made to accept
+    // anything, and the command line parsed again.
     let matches = loop {
-        // A clone: parsing settles a command, and a settled one may not be changed.
+        // A clone: parsing builds a command, and a built one may not be changed.
         let mut settled = command.clone();
         match settled.try_get_matches_from_mut(args.clone()) {
             Ok(matches) => break matches,
@@ -248,7 +250,7 @@ fn lenient(arg: Arg) -> Arg {
     arg.required(false).value_parser(ValueParser::os_string())
 }
 
-/// Every setting may come from the file that `<VARIABLE>_FILE` names: how secrets are mounted.
+/// Adds the settings that come from a file: `<VARIABLE>_FILE` names it, as secrets are mounted.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn read_files(command: &Command, args: &mut Vec<OsString>, problems: &mut Vec<String>) {
     for arg in command.get_arguments() {
@@ -271,8 +273,8 @@ fn read_files(command: &Command, args: &mut Vec<OsString>, problems: &mut Vec<St
     }
 }
 
-/// Adds what `error` says of values to `problems`; which arguments those are, or `None` when it is
-/// about something else.
+/// Adds the values that `error` is about to `problems`. Returns the ids of their arguments, or
+/// `None` if the error is about something else.
 fn note(command: &Command, error: &clap::Error, problems: &mut Vec<String>) -> Option<Vec<String>> {
     let named = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(name) => vec![name.clone()],
@@ -315,7 +317,7 @@ fn bad_value(arg: &Arg, error: &clap::Error) -> String {
         Some(ContextValue::String(value)) if !arg.is_hide_env_values_set() => {
             format!("{value:?} is not usable: {why}")
         }
-        // A parser's words may quote what it was given.
+        // The parser's message may quote the value.
         _ if arg.is_hide_env_values_set() => "the value is not usable".to_owned(),
         _ => why,
     }

@@ -2,7 +2,7 @@
 //!
 //! A `begin()` that is dropped halfway (its client went away) may leave a transaction open on a
 //! pooled connection: the next borrower's insert would be answered and never committed (sqlx 0.8.4
-//! to 0.9.0). So a connection is rolled back whenever it comes back to the pool.
+//! to 0.9.0). So every connection is rolled back when it returns to the pool.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -19,31 +19,32 @@ use tokio::sync::Mutex;
 
 use crate::health::Health;
 
-/// A request that gets no connection by then is refused as overload.
+/// Limit of waiting for a connection: a request that gets none by then is refused as overload.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that outlived a failover or a change of the schema is gone by then, whoever uses
-/// it.
+/// Longest life of a connection: one that outlived a failover or a change of the schema is closed
+/// by then, whoever uses it.
 const MAX_LIFETIME: Duration = Duration::from_mins(1);
-/// A connection that idled for longer is asked whether it is still one: its server may have ended
-/// it meanwhile, and over TCP nobody notices before the next statement.
+/// Idle time after which a connection is pinged before it is used: its server may have ended it,
+/// and over TCP nobody notices before the next statement.
 const ASK_AFTER: Duration = Duration::from_secs(1);
-/// The plans that connections keep are for the tables of then: since this moment they are not those
-/// of now. One for the process: an error meets neither its pool nor its connection again, and a
-/// connection too many that is made anew costs milliseconds.
+/// When a statement last failed because a connection's plans are for tables that have changed
+/// since: connections from before then are closed. One for the whole process, because the error
+/// does not say which pool or connection it came from, and opening a connection too many costs
+/// milliseconds.
 static PLANS_OUTDATED: RwLock<Option<Instant>> = RwLock::new(None);
 
-/// How often start-up tries a database that is not there yet: twice as long each time, to 2 s.
+/// Pauses between attempts at start-up to reach a database: doubled each time, up to 2 s.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// A pool of at most `max` connections; waits until the database is there.
+/// A pool of at most `max` connections; waits until the database can be reached.
 pub async fn connect_pool(url: &str, max: u32) -> anyhow::Result<PgPool> {
     let options = options(url)?;
     ready(&options).await.close().await.context("could not close the first connection")?;
     let pool = PgPoolOptions::new()
         .max_connections(max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A round trip for each borrow buys nothing where connections are busy.
+        // Testing costs a round trip for each borrow, and is no use where connections are busy.
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(MAX_LIFETIME)
@@ -65,8 +66,8 @@ pub async fn connect_pool(url: &str, max: u32) -> anyhow::Result<PgPool> {
     Ok(pool)
 }
 
-/// Takes note of a failed statement. Whether it is the database's state that refuses it, so that
-/// the same request may go well a moment later.
+/// Takes note of a failed statement. Returns whether the state of the database is to blame, so that
+/// the same request may succeed a moment later.
 pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
     let Some(database) = error.as_database_error() else {
         return matches!(
@@ -81,37 +82,39 @@ pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
     };
     let code = database.code().unwrap_or_default();
     match &*code {
-        // A plan that a connection kept is not for these tables: others have kept it, too.
+        // A cached plan does not fit the tables any more; other connections have cached it, too.
         "0A000" => {
             *PLANS_OUTDATED.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             true
         }
-        // A statement that a proxy lost, a proxy's own error, a database not made yet.
+        // A statement that a proxy lost, a proxy's own error, or a database that is not created
+        // yet.
         "26000" | "XX000" | "3D000" => true,
-        // Connections, logins, transactions, resources, states, operators and the machine: also a
-        // session that was ended while nobody looked, of which its next statement is told.
+        // Connections, logins, transactions, resources, object states, operator intervention and
+        // system errors. Also a session that was ended while idle, which its next statement
+        // reports.
         code => {
             ["08", "25", "28", "40", "53", "55", "57", "58"].contains(&code.get(..2).unwrap_or(""))
         }
     }
 }
 
-/// Whether a connection of this age may keep plans for tables that are no more.
+/// Whether a connection of this age may have cached plans for tables that have changed since.
 fn is_outdated(age: Duration) -> bool {
     let since = *PLANS_OUTDATED.read().unwrap_or_else(PoisonError::into_inner);
     since.is_some_and(|since| age >= since.elapsed())
 }
 
-/// Brings the schema up to date. Processes that do so at once wait for one another: the migrator
-/// holds an advisory lock.
+/// Brings the schema up to date. Processes that do so at the same time wait for one another,
+/// because the migrator holds an advisory lock.
 pub async fn migrate(url: &str, migrator: &'static Migrator) -> anyhow::Result<()> {
     let mut connection = ready(&plain_options(url)?).await;
     migrator.run(&mut connection).await.context("could not migrate the database")?;
     connection.close().await.context("could not close the migration's connection")
 }
 
-/// Adds the probe `database` to `health`, on a connection of its own: a pool under load is no sign
-/// of a database that is away.
+/// Adds the probe `database` to `health`, on a connection of its own: a pool that is exhausted does
+/// not mean that the database is away.
 pub fn watch(health: &Health, url: &str) -> anyhow::Result<()> {
     let options = Arc::new(options(url)?);
     let kept: Arc<Mutex<Option<PgConnection>>> = Arc::default();
@@ -124,7 +127,7 @@ pub fn watch(health: &Health, url: &str) -> anyhow::Result<()> {
 
 async fn look(options: &PgConnectOptions, kept: &Mutex<Option<PgConnection>>) -> sqlx::Result<()> {
     let mut kept = kept.lock().await;
-    // Taken out while it is used: a look that is dropped halfway leaves no half-used one.
+    // Taken out while it is used, so that a probe that is dropped halfway leaves no half-used one.
     let mut connection = match kept.take() {
         Some(connection) => connection,
         None => options.connect().await?,
@@ -134,7 +137,7 @@ async fn look(options: &PgConnectOptions, kept: &Mutex<Option<PgConnection>>) ->
     Ok(())
 }
 
-/// A connection as soon as there is one.
+/// Connects, again and again until it succeeds.
 async fn ready(options: &PgConnectOptions) -> PgConnection {
     let mut backoff = BACKOFF_FIRST;
     loop {
@@ -151,16 +154,17 @@ async fn ready(options: &PgConnectOptions) -> PgConnection {
 
 fn plain_options(url: &str) -> anyhow::Result<PgConnectOptions> {
     let options: PgConnectOptions = url.parse().context("could not read the database's URL")?;
-    // The rollback of a connection without a transaction is a warning nobody wants.
+    // A rollback without a transaction, as on each return to the pool, would be logged as a
+    // warning.
     Ok(options.options([("client_min_messages", "error")]))
 }
 
 fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
     Ok(plain_options(url)?.options([
-        // Longer than any statement of ours takes, shorter than a caller's patience lasts.
+        // Longer than any of our statements takes, shorter than a caller waits.
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "30s"),
-        // A peer that vanished holds its locks no longer than this.
+        // With these a peer that vanished holds its locks for 25 s at most.
         ("tcp_keepalives_idle", "10"),
         ("tcp_keepalives_interval", "5"),
         ("tcp_keepalives_count", "3"),

@@ -1,4 +1,4 @@
-//! Whether the process can do its work, and what is wrong when it cannot.
+//! The health of the process: whether it can do its work, and what is wrong if it cannot.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
-/// A probe that has not answered by then has failed.
+/// Limit of a probe: one that has not answered by then has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const HEALTHY: &str = "healthy";
 const UNHEALTHY: &str = "unhealthy";
@@ -40,12 +40,12 @@ struct Inner {
     probes: Mutex<Vec<Probe>>,
 }
 
-/// What the probes said.
+/// The results of all probes.
 #[derive(Debug, Serialize)]
 pub struct HealthReport {
     pub status: &'static str,
     pub service: &'static str,
-    /// What is wrong, by probe.
+    /// What is wrong, by the probe's name.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub problems: Map<String, serde_json::Value>,
 }
@@ -57,13 +57,14 @@ impl HealthReport {
 }
 
 impl Health {
-    /// `started` turns true when the process has started; `stop` is cancelled when it drains.
+    /// `started` is true once the process has started; `stop` is cancelled when it begins to drain.
     pub fn new(service: &'static str, started: Arc<AtomicBool>, stop: CancellationToken) -> Self {
         Self(Arc::new(Inner { service, started, stop, probes: Mutex::default() }))
     }
 
-    /// Adds a probe: `Err` says what is wrong. It is called for each look at the health, and runs
-    /// beside the work, so it must not wait for what the work may exhaust (a pool's connection).
+    /// Adds a probe, whose `Err` says what is wrong. It is called for each request of the health,
+    /// besides the process's work: so it must not wait for what that work may exhaust, such as a
+    /// pool's connection.
     pub fn probe<F, R>(&self, name: &'static str, check: F)
     where
         F: Fn() -> R + Send + Sync + 'static,
@@ -72,8 +73,8 @@ impl Health {
         self.add(Probe { name, check: Arc::new(move || Box::pin(check())), notice: false });
     }
 
-    /// A probe of something that the process can do without: it is told, and the process is
-    /// healthy all the same.
+    /// Adds a probe of something that the process can do without: its `Err` is shown among the
+    /// problems, and the process counts as healthy all the same.
     pub fn notice<F, R>(&self, name: &'static str, check: F)
     where
         F: Fn() -> R + Send + Sync + 'static,
@@ -90,7 +91,7 @@ impl Health {
         self.0.service
     }
 
-    /// What `/health` says.
+    /// The content of `/health`.
     pub async fn report(&self) -> HealthReport {
         let probes = self.0.probes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut problems = Map::new();
@@ -105,7 +106,7 @@ impl Health {
         HealthReport { status, service: self.0.service, problems }
     }
 
-    /// What `/readyz` says: healthy, and neither starting nor stopping.
+    /// The content of `/readyz`: not ready while the process is unhealthy, starting or stopping.
     pub async fn readiness(&self) -> HealthReport {
         let mut report = self.report().await;
         let phase = if self.0.stop.is_cancelled() {

@@ -1,5 +1,5 @@
-//! HTTP as this shop speaks it: the server, what every request meets at the edge, and the small
-//! conventions of contracts (lists, entity tags, preferences, idempotency keys).
+//! HTTP as the services use it: the server, what every request passes at the edge, and the
+//! conventions of docs/contracts/http.md (lists, entity tags, preferences, idempotency keys).
 
 mod answers;
 mod cursor;

@@ -25,7 +25,7 @@ pub use run::{Chassis, run};
 pub use tasks::{DetachedRunner, Tasks};
 pub use trace::TraceParent;
 
-/// Decoding and deciding make and drop many small values: the system's allocator took a tenth of
-/// all time for them.
+/// Decoding and deciding allocate and free many small values: the system's allocator took a tenth
+/// of all time for them.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,8 +1,8 @@
-//! Problem details (RFC 9457): the one shape of every answer that is not 2xx.
+//! Problem details (RFC 9457): the one form of every response with a 4xx or 5xx status.
 //!
 //! A [`Problem`] knows neither its request's path nor its trace. `http::Edge` adds `instance` and
-//! `trace_id` to every problem on its way out, so that an answer which was decided elsewhere, or
-//! kept under an idempotency key, gets those of the request that receives it.
+//! `trace_id` to every problem on its way out. So an answer that was decided elsewhere, or stored
+//! under an idempotency key, gets those of the request that receives it.
 
 use std::{borrow::Cow, fmt};
 
@@ -23,11 +23,11 @@ pub use codes::Code;
 /// The media type of problems.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// So many faults are told; more would make the answer many times its request.
+/// Faults that a problem lists at most; more would make the response many times its request.
 pub const FAULTS_MAX: usize = 20;
 
-/// Why a request was not answered as wished.
-// Boxed: the error half of handlers' results stays one word wide.
+/// Why a request was refused, or failed.
+// Boxed, so that the error half of handlers' results stays one word wide.
 pub struct Problem(Box<Inner>);
 
 struct Inner {
@@ -35,7 +35,7 @@ struct Inner {
     status: StatusCode,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    /// How many more faults there are than `errors` tells.
+    /// How many faults there are besides those in `errors`.
     omitted: usize,
     members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -63,12 +63,12 @@ impl Problem {
         }))
     }
 
-    /// Several faults of one body, with `omitted` more that are only counted: the first decides
-    /// the code.
+    /// The problem of one body with several faults, of which `omitted` more are only counted; the
+    /// first decides the code.
     ///
     /// # Panics
     ///
-    /// Without any entry.
+    /// If `entries` is empty.
     pub fn of(entries: Vec<FieldError>, omitted: usize) -> Self {
         let first = entries.first().expect("a problem has a cause");
         let name = first.pointer.trim_start_matches('/');
@@ -82,7 +82,7 @@ impl Problem {
         problem
     }
 
-    /// Names the part of the body that is to blame; beyond [`FAULTS_MAX`] it is only counted.
+    /// Names the part of the body that is at fault; beyond [`FAULTS_MAX`] parts are only counted.
     #[must_use]
     pub fn at(
         mut self,
@@ -98,7 +98,7 @@ impl Problem {
         self
     }
 
-    /// Adds a member of this kind of problem, such as `payment`.
+    /// Adds a member that only this kind of problem has, such as `payment`.
     #[must_use]
     pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
         self.0.members.push((member, value.into()));
@@ -111,7 +111,7 @@ impl Problem {
         self
     }
 
-    /// Says when trying again makes sense.
+    /// Says after how many seconds trying again makes sense.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
@@ -142,7 +142,7 @@ impl Problem {
         (self.0.status.as_u16(), serde_json::to_vec(self).expect("strings and values are JSON"))
     }
 
-    /// What a bare status of a router or library means here.
+    /// The problem for a bare status of a router or library.
     pub(crate) fn for_status(status: StatusCode, path: &str) -> Self {
         match status.as_u16() {
             401 => Self::new(Code::Unauthenticated, "who calls is not known"),
@@ -159,7 +159,7 @@ impl Problem {
         }
     }
 
-    /// A fault of ours, said without what is inside: the log has that.
+    /// The problem of a fault of ours. It says nothing about the cause, which is in the log.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "something went wrong here; the trace id leads to what")
     }
@@ -214,8 +214,8 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// A database that is away, exhausted or in between is overload to the caller; anything else is our
-/// fault.
+/// A database that is away, exhausted or failing over is overload to the caller; any other error is
+/// our fault. Logs the error, because the response does not contain it.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         if database::is_passing(&error) {

@@ -23,10 +23,11 @@ use crate::{
     telemetry,
 };
 
-/// After this, whatever still runs on the blocking threads is left behind.
+/// How long the runtime's blocking threads may take to end; those that still run are then left
+/// behind.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// What a process gets beside its settings.
+/// What a process gets besides its settings.
 pub struct Chassis {
     pub tasks: Tasks,
     pub health: Health,
@@ -34,14 +35,14 @@ pub struct Chassis {
 }
 
 impl Chassis {
-    /// Serves `handler` (a [`axum::Router`]) on the public listener, as the task `http`. The port is
-    /// taken at once, so that one in use ends the start.
+    /// Serves `handler` (such as an [`axum::Router`]) on the public listener, as the task `http`.
+    /// The port is bound at once, so that one already in use ends the start.
     pub async fn serve<S: Handler>(&mut self, handler: S) -> anyhow::Result<SocketAddr> {
         let edge = Edge::new(self.health.clone());
         self.serve_with(edge, handler).await
     }
 
-    /// The same with an edge of its own making.
+    /// Like [`Chassis::serve`], with an edge that the caller has made.
     pub async fn serve_with<S: Handler>(
         &mut self,
         edge: Edge,
@@ -54,7 +55,7 @@ impl Chassis {
         Ok(address)
     }
 
-    /// Everything is started: waits for the end, see [`Tasks::wait`].
+    /// Waits for the end of the process, once everything is started; see [`Tasks::wait`].
     pub async fn wait(self) -> anyhow::Result<()> {
         self.tasks.wait().await
     }
@@ -108,12 +109,13 @@ where
     tokio::select! {
         ended = start(Chassis { tasks, health, settings }) => ended,
         asked = asked_twice(&stop, &waiting) => asked,
-        // The private listener tells how the drain goes, so it stays to the end.
+        // The private listener shows how the drain goes, so it stays until the end.
         ended = admin => ended.context("the private listener failed"),
     }
 }
 
-/// Cancels `stop` at the first signal; ends at the second, or at once while nothing is started.
+/// Cancels `stop` at the first signal. Ends at the second one, or at once if the process has not
+/// finished starting.
 async fn asked_twice(stop: &CancellationToken, waiting: &AtomicBool) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;

@@ -1,8 +1,8 @@
 //! A process as a list of named tasks: the first to end ends all.
 //!
-//! The order of stopping: taking in stops (HTTP, polls), then what handlers left running ends, then
-//! the tasks that those needed (`spawn_last`: a batch loop, a producer), and after them the process
-//! flushes its telemetry. All of it within one deadline.
+//! The order of stopping: taking in stops (HTTP, polls), then the work that handlers left running
+//! ends, then the tasks that those needed (`spawn_last`: a batch loop, a producer), and after them
+//! the process flushes its telemetry. Everything but the telemetry has one deadline.
 
 use std::{
     collections::HashMap,
@@ -48,8 +48,8 @@ impl Tasks {
         self.running.spawn(name, task);
     }
 
-    /// Spawns a task that others need to finish theirs: it is asked to stop when all of
-    /// [`Tasks::spawn`] and [`Tasks::detached`] have ended.
+    /// Spawns a task that others need in order to finish: it is asked to stop only when all work of
+    /// [`Tasks::spawn`] and [`Tasks::detached`] has ended.
     pub fn spawn_last<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -57,7 +57,7 @@ impl Tasks {
         self.last.spawn(name, task);
     }
 
-    /// Where handlers run what must end even when their client goes away.
+    /// Runs work that handlers start and that must end even when their client goes away.
     pub fn detached(&self) -> DetachedRunner {
         self.detached.clone()
     }
@@ -67,7 +67,7 @@ impl Tasks {
         self.running.stop.clone()
     }
 
-    /// True once the process has started everything and waits for an end.
+    /// True once the process has started everything and waits for its end.
     pub fn waiting(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.waiting)
     }
@@ -133,7 +133,7 @@ impl Group {
         Some((name, end.map(|(_, end)| end).context("panicked").flatten()))
     }
 
-    /// Asks all to stop and waits for them; the first failure is the answer.
+    /// Asks all tasks to stop and waits for them; returns the first failure.
     async fn end(&mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         let mut all = Ok(());
@@ -151,13 +151,14 @@ impl Group {
     }
 }
 
-/// Runs futures that their starter does not own: hyper drops a handler when its client goes away,
-/// and whatever changes state must end nevertheless.
+/// Runs futures that do not depend on whoever started them: hyper drops a handler when its client
+/// goes away, and work that changes state has to end nevertheless.
 #[derive(Clone)]
 pub struct DetachedRunner(TaskTracker);
 
 impl DetachedRunner {
-    /// Runs `work` to its end and hands back what it gives; dropping the wait does not stop it.
+    /// Runs `work` to its end and returns its result; dropping the returned future does not stop
+    /// it.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

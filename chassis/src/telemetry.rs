@@ -1,4 +1,4 @@
-//! Logs to standard error, metrics for Prometheus, and traces over OTLP when asked for.
+//! Logs to standard error, metrics for Prometheus, and traces over OTLP if an endpoint is set.
 
 use std::{io, time::Duration};
 
@@ -23,16 +23,18 @@ use crate::{
     trace::TraceParent,
 };
 
-/// Spans under this target are made for each request or message: at debug level, and only when
-/// traces are sent, because thousands a second cost more than the requests themselves.
+/// Target of the spans that are made for each request or message. They are at debug level and made
+/// only when traces are sent, because thousands of them a second cost more than the requests
+/// themselves.
 pub(crate) const REQUESTS: &str = "shop::request";
-/// The same everywhere, so that figures compare: 5 ms to 10 s, and two more for what is fast.
+/// Buckets of all histograms in seconds, the same everywhere so that figures compare: 5 ms to 10 s,
+/// and two more for what is fast.
 const BUCKETS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// A collector that is away holds up the end of the process no longer than this.
+/// Limit of the last flush: a collector that is away holds the end of the process up no longer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What has to be flushed at the end.
+/// The exporter of traces, which has to be flushed at the end.
 pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
@@ -46,7 +48,7 @@ impl Telemetry {
     }
 }
 
-/// Starts the log and, with an endpoint, the export of traces. Call it inside the runtime.
+/// Starts the log and, if an endpoint is set, the export of traces. Call it inside the runtime.
 pub(crate) fn start(name: &'static str, settings: &Settings) -> anyhow::Result<Telemetry> {
     let filter: EnvFilter = settings.log.parse().context("could not read the log filter")?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
@@ -79,7 +81,7 @@ fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvi
         .build())
 }
 
-/// Makes the process's metrics recorder.
+/// Installs the process's metrics recorder.
 pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     PrometheusBuilder::new()
         .set_buckets(&BUCKETS)
@@ -87,8 +89,8 @@ pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         .context("could not install the metrics recorder")
 }
 
-/// The trace that `span` belongs to, continuing `parent`. Without an exporter there is no such
-/// span, and the trace is carried on all the same.
+/// The trace that `span` belongs to, as a continuation of `parent`. Without an exporter there is no
+/// such span, and the trace is carried on all the same.
 pub(crate) fn join(span: &Span, parent: Option<TraceParent>) -> TraceParent {
     let alone = || parent.map_or_else(TraceParent::start, TraceParent::child);
     if span.is_disabled() {
@@ -102,7 +104,7 @@ pub(crate) fn join(span: &Span, parent: Option<TraceParent>) -> TraceParent {
             true,
             TraceState::default(),
         );
-        // It fails for a span that nobody exports; that one is then alone.
+        // This fails for a span that is not exported; the trace then goes on without it.
         drop(span.set_parent(OtelContext::new().with_remote_span_context(remote)));
     }
     let context = span.context();

@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderValue, request::Parts},
 };
 
-/// A trace id, the span that spoke last in it, and the flags.
+/// A trace id, the last span of the trace, and the flags.
 ///
-/// As an extractor it is the request's own: continued from its `traceparent`, or made.
+/// As an extractor it is the request's trace: continued from the `traceparent` header, or new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
     trace: [u8; 16],
@@ -20,19 +20,19 @@ pub struct TraceParent {
 impl TraceParent {
     /// The start of a new trace.
     pub fn start() -> Self {
-        // Zero ids are invalid. Random bits hardly make one, and the first bit rules it out.
+        // Zero ids are invalid: setting the first bit rules them out.
         let mut trace: [u8; 16] = rand::random();
         trace[0] |= 0x80;
         Self { trace, span: span_id(), flags: 1 }
     }
 
-    /// The same trace, a new span.
+    /// The same trace with a new span.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span: span_id(), ..self }
     }
 
-    /// A `traceparent` header's value; `None` when it is malformed, as the standard asks.
+    /// Parses the value of a `traceparent` header; `None` if it is malformed, as the standard asks.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let version = hex::<1>(bytes.get(..2)?)?[0];
@@ -47,7 +47,7 @@ impl TraceParent {
         (trace != [0; 16] && span != [0; 8]).then_some(Self { trace, span, flags })
     }
 
-    /// From its parts, as OpenTelemetry has them.
+    /// Made of the parts that OpenTelemetry has.
     pub fn from_parts(trace: [u8; 16], span: [u8; 8], flags: u8) -> Self {
         Self { trace, span, flags }
     }
@@ -81,7 +81,7 @@ impl TraceParent {
         self.flags
     }
 
-    /// The trace id as people search for it: 32 hexadecimal digits.
+    /// The trace id as 32 hexadecimal digits, the form that people search for.
     pub fn trace_id(&self) -> String {
         let mut text = String::with_capacity(32);
         push_hex(&mut text, &self.trace);
@@ -136,7 +136,7 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Lower-case hexadecimal digits only: the standard's own strictness.
+/// Reads lower-case hexadecimal digits only, as the standard requires.
 fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

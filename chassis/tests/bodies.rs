@@ -1,4 +1,4 @@
-//! Bodies are read strictly, and everything that is wrong with one is told at once.
+//! Bodies are read strictly, and all faults of one are reported at once.
 
 use chassis::{
     Code, Problem,
@@ -115,7 +115,7 @@ fn twenty_faults_are_told_and_the_others_counted() {
     assert_eq!(problem.errors().len(), 20);
     let (_, told) = problem.to_parts();
     let json: serde_json::Value = serde_json::from_slice(&told).unwrap();
-    // With the two members that the item has to have.
+    // Two of the faults are the members that the item must have and lacks.
     assert_eq!(json["errors_omitted"], 8_002 - 20);
     assert!(told.len() < body.len(), "an answer of {} bytes", told.len());
     assert!(refused("{}").to_parts().1.windows(7).all(|part| part != b"omitted"));

@@ -102,7 +102,7 @@ fn a_cursor_that_was_never_given_is_bad() {
     assert_eq!(http::read_cursor::<String>("products", &nul).unwrap_err().code(), Code::BadCursor);
     let huge = http::write_cursor("events", &i64::MAX);
     assert_eq!(http::read_cursor::<i32>("events", &huge).unwrap_err().code(), Code::BadCursor);
-    // ["events", 7], with a space that we do not write.
+    // ["events", 7] with a space, which we do not write.
     let spaced = "WyJldmVudHMiLCA3XQ";
     assert_eq!(http::read_cursor::<i32>("events", spaced).unwrap_err().code(), Code::BadCursor);
 

@@ -1,4 +1,4 @@
-//! The pool loses nothing when its borrowers go away halfway.
+//! The pool loses no commit when its borrowers go away halfway.
 
 use std::{collections::HashSet, task::Poll, time::Duration};
 
@@ -10,7 +10,7 @@ async fn next_id(pool: &PgPool) -> i64 {
     pool.fetch_one("insert into acked default values returning id").await.unwrap().get(0)
 }
 
-/// Drives a future so many steps and then drops it: a client that goes away halfway.
+/// Polls a future so many times and then drops it, as for a client that goes away halfway.
 async fn polled<F: Future>(future: F, mut steps: u32) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(|context| {
@@ -87,13 +87,13 @@ async fn answer(pool: &PgPool) -> Result<i32, Problem> {
     Ok(db.fetch_one("select 42").await?.get(0))
 }
 
-/// What a caller is told who may try again.
+/// Whether a problem tells the caller to try again.
 fn is_overload(problem: &Problem) -> bool {
     let has_retry_after = problem.headers().iter().any(|(name, _)| *name == header::RETRY_AFTER);
     problem.to_parts().0 == 503 && has_retry_after
 }
 
-/// Over TCP the end of a session is read by the next statement, as that statement's own error.
+/// Over TCP the end of a session is found by the next statement, as that statement's own error.
 #[tokio::test]
 async fn sessions_that_are_terminated_are_overload_once_at_most_and_heal() {
     let test = backends::testing::database().await;
@@ -139,7 +139,7 @@ async fn a_column_that_changes_fails_one_request_of_a_connection_at_most() {
         let row = sqlx::query_scalar("select name from things").fetch_one(&mut *db).await?;
         Ok(row)
     };
-    // All four connections keep the plan.
+    // All four connections have the plan in their caches.
     futures::future::join_all((0..16).map(|_| look())).await;
     pool.execute("alter table things alter name type varchar(500)").await.unwrap();
 

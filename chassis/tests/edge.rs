@@ -1,4 +1,4 @@
-//! What every request meets, whatever its handler does.
+//! What every request passes, whatever its handler does.
 
 use std::sync::{
     Arc,

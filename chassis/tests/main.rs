@@ -1,4 +1,4 @@
-//! The chassis, seen from the processes that stand on it.
+//! The chassis, as the processes that are built on it use it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bodies;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 struct Server {
     address: SocketAddr,
     stop: CancellationToken,
-    /// The handler tells that it began, and waits to be told to end.
+    /// The handler signals that it began, and waits for the signal to end.
     began: Arc<Notify>,
     end: Arc<Notify>,
     ended: JoinHandle<anyhow::Result<()>>,

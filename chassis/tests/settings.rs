@@ -1,4 +1,4 @@
-//! Settings: what is wrong is told at once, and secrets are not told at all.
+//! Settings: everything that is wrong is reported at once, and secrets are never printed.
 
 use std::{ffi::OsString, time::Duration};
 

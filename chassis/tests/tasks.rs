@@ -62,7 +62,7 @@ async fn stopping_has_an_order() {
         released.await.unwrap();
         work();
     });
-    // Its client goes away: what it started goes on.
+    // The client goes away, and the work that its handler started goes on.
     tokio::time::timeout(Duration::ZERO, abandoned).await.unwrap_err();
 
     let stop = tasks.stop_token();

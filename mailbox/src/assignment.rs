@@ -1,14 +1,14 @@
 //! What this member of the group reads: the partitions that the group gave it, less those that are
-//! paused or stopped, each from a position that was looked at.
+//! paused or stopped, each from a position that was looked up.
 //!
-//! The group's protocol is eager: a rebalance takes everything and gives everything, and whatever
-//! else changes (a pause, a stop, a resume, a doubt about a topic) does the same here, so there is
-//! one way to begin to read. Each time counts as a new generation: what was read in an older one
-//! and not settled yet is dropped, for somebody reads it again.
+//! The group's protocol is eager: a rebalance takes all partitions away and gives all anew. Every
+//! other change (a pause, a stop, a resume, a doubt about a topic) assigns anew in the same way, so
+//! there is one way to begin to read. Each assignment counts as a new generation: messages that
+//! were read in an older one and are not settled yet are dropped, because they are read again.
 //!
 //! A rebalance callback that calls neither assign nor unassign leaves the client waiting for ever.
-//! So it always does: what Kafka could not tell in time is not assigned yet, and is asked for again
-//! by whoever polls.
+//! So this one always calls one of them: a partition whose position Kafka could not tell in time is
+//! not assigned yet, and `polling` asks for it again.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -37,34 +37,35 @@ use crate::{
     watchdog::{Observation, Progress},
 };
 
-/// The client's context: it follows the group.
+/// librdkafka's context of this client: it follows the group's rebalances.
 pub(crate) struct Member {
     pub(crate) near: Arc<BrokerStatus>,
     pub(crate) control: Arc<Control>,
-    /// Topics that may be read from their beginning at any time.
+    /// The compacted topics, which may be read from whatever offset they begin at.
     pub(crate) compacted: &'static [&'static str],
     pub(crate) clock: fn() -> OffsetDateTime,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
     generation: AtomicU64,
     given: Mutex<GroupAssignment>,
-    /// What was halted when it was last assigned without, in whatever generation.
+    /// Partitions that were left out of some earlier assignment because they were halted, in any
+    /// generation.
     halted: Mutex<BTreeSet<Partition>>,
     reports: AtomicU64,
 }
 
 #[derive(Default)]
 struct GroupAssignment {
-    /// Whether the group has told this member what it is given.
+    /// Whether the group has given this member its partitions, be they none.
     is_member: bool,
     partitions: BTreeSet<Partition>,
-    /// What Kafka could not tell the position of yet.
+    /// Partitions whose position Kafka could not tell yet.
     unknown: BTreeSet<Partition>,
-    /// What is to be compared and dropped at the beginning of a partition.
+    /// What is to be compared and skipped at the beginning of each partition.
     checks: HashMap<Partition, StartCheck>,
-    /// As the client last told, of all that it knows.
+    /// The client's last statistics of each partition.
     progress: HashMap<Partition, ClientReport>,
-    /// Whether what is read has to be looked at anew.
+    /// Whether a topic may not be what it was, so that positions have to be looked up again.
     is_doubtful: bool,
 }
 
@@ -74,18 +75,18 @@ struct ClientReport {
     high: i64,
 }
 
-/// Where partitions are to begin.
+/// Where the partitions of a new assignment begin.
 #[derive(Default)]
 struct StartPlan {
     begin: TopicPartitionList,
-    /// Those that were halted before, and what is next of them.
+    /// Those that were halted before, with their next offset, which is to be committed.
     resumed: TopicPartitionList,
     checks: HashMap<Partition, StartCheck>,
     unknown: BTreeSet<Partition>,
 }
 
-/// The consumer of now, for operators' questions; not kept alive from here, because its end takes a
-/// while.
+/// The consumer in use, for operators' questions. A weak reference, because whoever drops the last
+/// strong one closes the client, which takes a while.
 #[derive(Default)]
 pub(crate) struct CurrentConsumer(Mutex<Weak<BaseConsumer<Member>>>);
 
@@ -94,16 +95,18 @@ impl CurrentConsumer {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(consumer);
     }
 
-    /// The consumer, if there is one. To be let go where blocking is allowed.
+    /// The consumer, if there is one. Drop it only where blocking is allowed: the last owner closes
+    /// the client.
     pub(crate) fn get(&self) -> Option<Arc<BaseConsumer<Member>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 }
 
-/// What is looked at before the messages of a partition are handed over.
+/// What is checked before the messages of a partition are handed over: messages before `next` are
+/// dropped, and the message at the offset of `known` must be `known` itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StartCheck {
-    /// Messages before it were applied.
+    /// The next offset to apply; the messages before it were applied.
     pub(crate) next: i64,
     pub(crate) known: Option<AppliedMessage>,
 }
@@ -130,27 +133,27 @@ impl Member {
         }
     }
 
-    /// Counts how often it changed what is read.
+    /// The number of the present generation; each assignment and each revocation raises it.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// What to look at before messages of this generation are handed over.
+    /// What to check before messages of this generation are handed over.
     pub(crate) fn checks(&self) -> HashMap<Partition, StartCheck> {
         self.given().checks.clone()
     }
 
-    /// Whether positions are still to be asked for.
+    /// Whether positions of partitions are still to be asked for.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.given().unknown.is_empty()
     }
 
-    /// Notes that a topic may not be what it was.
+    /// Notes a doubt: a topic may not be what it was.
     pub(crate) fn doubt(&self) {
         self.given().is_doubtful = true;
     }
 
-    /// Whether there was a doubt; there is none any more.
+    /// Whether there was a doubt; clears it.
     pub(crate) fn take_doubt(&self) -> bool {
         std::mem::take(&mut self.given().is_doubtful)
     }
@@ -160,7 +163,8 @@ impl Member {
         self.control.stop(partition, reason, (self.clock)());
     }
 
-    /// What a watchdog wants to know, as far as it is known here.
+    /// What the watchdog looks at, as far as it is known here; the caller adds whether anything
+    /// waits.
     pub(crate) fn sight(&self) -> Observation {
         let halts = self.control.halts();
         let given = self.given();
@@ -178,7 +182,7 @@ impl Member {
         }
     }
 
-    /// Reads what was given and is not halted, each partition from where it was left.
+    /// Reads the given partitions that are not halted, each from where it was left.
     pub(crate) fn assign(&self, consumer: &BaseConsumer<Self>) -> Result<(), KafkaError> {
         let halts = self.control.halts();
         let (halted, wanted): (Vec<_>, Vec<_>) =
@@ -194,11 +198,11 @@ impl Member {
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
         consumer.assign(&plan.begin)?;
-        // A pause of an earlier assignment would outlive it.
+        // A pause of the client's partitions, as of `polling`, would outlive their assignment.
         consumer.resume(&plan.begin)?;
         if plan.resumed.count() > 0 {
-            // The client commits nothing below what it committed before, and an operator may have
-            // gone back.
+            // An operator may have moved a halted partition back, and the client commits no offset
+            // below one that it has committed itself: so the new position is committed here.
             consumer.commit(&plan.resumed, CommitMode::Async)?;
         }
         let reading = plan.begin.count();
@@ -206,7 +210,7 @@ impl Member {
         Ok(())
     }
 
-    /// Where partitions begin, as far as it can be told now.
+    /// Where the partitions begin, as far as Kafka tells their positions now.
     fn plan(&self, consumer: &BaseConsumer<Self>, wanted: Vec<Partition>) -> StartPlan {
         let mut plan = StartPlan::default();
         if wanted.is_empty() || self.stop.is_cancelled() {
@@ -287,7 +291,7 @@ impl ClientContext for Member {
                 let progress = Progress { position: it.app_offset, lag: it.consumer_lag };
                 let reported = ClientReport { progress, high: it.hi_offset };
                 let before = given.progress.insert(partition, reported);
-                // An end that moves back: the topic was made anew, or cut.
+                // A topic's end that moves back: the topic was made anew, or was truncated.
                 given.is_doubtful |=
                     it.hi_offset >= 0 && before.is_some_and(|before| before.high > it.hi_offset);
             }
@@ -311,7 +315,7 @@ impl ConsumerContext for Member {
             self.let_go(consumer)
         };
         if let Err(error) = done {
-            // The calls themselves fail only in a client that is about to end.
+            // Assigning and unassigning fail only in a client that is about to end.
             tracing::error!(%error, "could not follow a change of partitions");
             self.doubt();
         }

@@ -2,8 +2,8 @@
 //! nothing else.
 //!
 //! The order of statements is the order of locks: inbox ids, parked keys, whatever the service
-//! loads, and idempotency keys at the very end. Everybody who writes goes through here, so nobody
-//! meets anybody else's locks the other way round.
+//! loads, and idempotency keys at the very end. All batches, of messages and of commands, go
+//! through here, so no two of them take their locks the other way round.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,8 +28,8 @@ use crate::{
     unknown,
 };
 
-/// An attempt that takes longer is halved. Above the limit of one statement and above any command's
-/// deadline.
+/// Limit of one attempt: a batch that takes longer is halved. It is above the limit of one
+/// statement (`session`) and above any command's deadline.
 pub(crate) const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a committed attempt did.
@@ -38,7 +38,8 @@ pub(crate) struct CommittedBatch<W> {
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
-    /// Keys with kept events that are to be decided before this batch; then nothing was done.
+    /// Keys with kept events (`unknown`) that are to be decided before this batch; if there are
+    /// any, nothing else was done.
     pub(crate) first: Vec<KeyRef>,
 }
 
@@ -48,7 +49,7 @@ pub(crate) struct FailedAttempt {
     pub(crate) fault: Fault,
     /// Set when the commit itself failed: it may have happened, and then these are the outcomes.
     pub(crate) unsure: Option<Vec<ItemOutcome>>,
-    /// Whether the session was rolled back and is as good as before.
+    /// Whether the transaction was rolled back, so that the session can be used again.
     pub(crate) is_rolled_back: bool,
 }
 
@@ -75,7 +76,7 @@ pub(crate) async fn attempt<R: Reactor>(
             return Ok(done);
         }
         Ok(Ok(done)) => done,
-        // The server has told what is wrong, so it listens: nothing is left but to roll back.
+        // The server itself reported the error, so it is answering: a rollback will do.
         Ok(Err(fault @ (Fault::Database(sqlx::Error::Database(_)) | Fault::KeyTaken))) => {
             let is_rolled_back = within(tx.rollback()).await.is_ok();
             return Err(FailedAttempt { fault, unsure: None, is_rolled_back });
@@ -93,7 +94,8 @@ pub(crate) async fn attempt<R: Reactor>(
     }
 }
 
-/// A panic of the service's own code is a fault like others: whose, halving finds out.
+/// Turns a panic of the service's own code into a fault; halving the batch then finds the item at
+/// which it panics.
 async fn unpanicked<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     AssertUnwindSafe(work)
         .catch_unwind()
@@ -101,8 +103,8 @@ async fn unpanicked<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T
         .unwrap_or_else(|panic| Err(Fault::Panicked(fault::panic_text(&*panic))))
 }
 
-/// Tells the service what was committed. A panic comes after the fact: it is told, and nothing
-/// else follows.
+/// Hands the committed world to the service. A panic in there comes after the commit: it is logged,
+/// and changes nothing else.
 pub(crate) fn committed<R: Reactor>(reactor: &R, world: R::World) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reactor.committed(world))) {
         let panic = fault::panic_text(&*panic);
@@ -110,7 +112,7 @@ pub(crate) fn committed<R: Reactor>(reactor: &R, world: R::World) {
     }
 }
 
-/// All of a batch but its beginning and its end.
+/// Everything of a batch between its begin and its commit.
 async fn work<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
@@ -140,16 +142,17 @@ async fn work<R: Reactor>(
     Ok(CommittedBatch { outcomes, world, announced: announced.len(), newly_parked, first })
 }
 
-/// What came of parked messages that an operator let go.
+/// What came of releasing parked messages of one key, or of deciding kept events.
 pub(crate) struct ReleaseOutcome<W> {
-    /// How many of them, from the first, were decided.
+    /// How many of the messages, from the first, were decided.
     pub(crate) decided: usize,
-    /// Why the rest stays parked.
+    /// Why the next message, and with it the rest, stays parked.
     pub(crate) refused: Option<Park>,
     pub(crate) world: Option<W>,
 }
 
-/// Decides the parked messages of one key in order, within a transaction that holds the key.
+/// Decides messages of one key in order, within a transaction of the caller that holds the key:
+/// `operate` for parked messages, `catch_up` for kept events.
 pub(crate) async fn release<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
@@ -165,8 +168,8 @@ pub(crate) async fn release<R: Reactor>(
 }
 
 impl<R: Reactor> Batch<'_, R> {
-    /// Admits each id once. An id outside the inbox's range is judged later, by its version. Says
-    /// whether something may be set aside.
+    /// Admits each id once. An id outside the inbox's range is judged later, by its version
+    /// (`decide`). Returns whether any key may be parked or have kept events.
     async fn admit(&mut self, db: &mut PgConnection, admission: Admission) -> sqlx::Result<bool> {
         let mut first: HashMap<Uuid, usize> = HashMap::new();
         for index in 0..self.items.len() {
@@ -175,7 +178,8 @@ impl<R: Reactor> Batch<'_, R> {
             let Some(id) = id.filter(|_| self.outcomes[index] == ItemOutcome::Live) else {
                 continue;
             };
-            // Twice in one batch: no conflict clause would see it.
+            // The same id twice in one batch: a conflict clause does not see rows of its own
+            // statement.
             if *first.entry(id).or_insert(index) != index {
                 self.outcomes[index] = ItemOutcome::Duplicate;
             }
@@ -197,7 +201,7 @@ impl<R: Reactor> Batch<'_, R> {
         }
     }
 
-    /// What was answered before is answered so again.
+    /// Answers commands whose idempotency key has a stored answer with that answer.
     async fn answer_known(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
         let items = self.items;
         let keyed: Vec<_> = self
@@ -213,7 +217,8 @@ impl<R: Reactor> Batch<'_, R> {
             let Some(kept) = known.get(&idempotency::name(key)) else { continue };
             let told = items[index].waiting().and_then(|waiting| waiting.told.as_ref());
             let end = match told {
-                // It is this command's own: its commit happened, and the answer was lost.
+                // The stored answer is of this very command: its commit happened, and the reply was
+                // lost.
                 Some(Ok(told)) if told.answer == kept.answer => Ok(told.clone()),
                 _ if kept.fingerprint == key.fingerprint => {
                     Ok(Outcome { answer: kept.answer.clone(), replayed: true })
@@ -225,8 +230,8 @@ impl<R: Reactor> Batch<'_, R> {
         Ok(())
     }
 
-    /// Sets aside the messages of keys that stopped before. Says of which keys kept events come
-    /// first.
+    /// Marks the messages of keys that are parked already. Returns the keys whose kept events are
+    /// to be decided first.
     async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<KeyRef>> {
         if !self.live().any(|place| self.items[place].message().is_some()) {
             return Ok(Vec::new());
@@ -256,8 +261,8 @@ impl<R: Reactor> Batch<'_, R> {
         Ok(first)
     }
 
-    /// Writes down which keys stopped in this batch, the messages of all that are stopped, and those
-    /// of unknown types. How many keys are newly stopped.
+    /// Writes down the keys that stopped in this batch, the messages of all stopped keys, and the
+    /// events of unknown types. Returns how many keys stopped newly.
     async fn set_aside(&self, db: &mut PgConnection) -> sqlx::Result<u64> {
         let mut newly_parked = 0;
         if !self.reasons.is_empty() {
@@ -289,8 +294,9 @@ impl<R: Reactor> Batch<'_, R> {
 fn known<I>(item: &Item<I>) -> ItemOutcome {
     match item.waiting() {
         None => ItemOutcome::Duplicate,
-        // A commit whose end was never heard did happen: the answer of that attempt holds. Without
-        // one the client has to ask again, under its key.
+        // An earlier commit of this command got no reply from the database, and did happen: the
+        // answer of that attempt holds. Without one the client has to ask again, under its
+        // idempotency key.
         Some(waiting) => {
             ItemOutcome::Answered(waiting.told.clone().unwrap_or(Err(CommandError::Overloaded)))
         }

@@ -1,5 +1,4 @@
-//! Whether Kafka is at hand: told once when it goes and once when it is back, not for each attempt
-//! to reach it.
+//! Whether a Kafka broker answers. Logged when that changes, and not for each attempt to reach one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,10 +10,10 @@ use rdkafka::{
 
 use crate::metrics;
 
-/// Near until shown otherwise.
+/// Kafka counts as reachable until the client reports that all brokers are down.
 pub(crate) struct BrokerStatus {
     near: AtomicBool,
-    /// Whether this consumer has been given its partitions, ever.
+    /// Whether this instance has ever been given partitions by its group.
     joined: AtomicBool,
 }
 
@@ -29,7 +28,7 @@ impl BrokerStatus {
         self.near.load(Ordering::Relaxed)
     }
 
-    /// Whether messages are heard, or will be as soon as Kafka is back.
+    /// Whether messages are consumed, or will be as soon as Kafka is reachable again.
     pub(crate) fn has_joined(&self) -> bool {
         self.joined.load(Ordering::Relaxed) || !self.is_near()
     }
@@ -38,7 +37,7 @@ impl BrokerStatus {
         self.joined.store(true, Ordering::Relaxed);
     }
 
-    /// A broker has answered.
+    /// Notes that a broker has answered.
     pub(crate) fn found(&self) {
         if !self.near.swap(true, Ordering::Relaxed) {
             tracing::info!("Kafka is back");
@@ -54,7 +53,7 @@ impl BrokerStatus {
 
 impl ClientContext for BrokerStatus {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // librdkafka tells of every attempt; what matters comes as an error, below.
+        // librdkafka logs every attempt to connect; what matters arrives in `error`, below.
         tracing::debug!(?level, facility, message, "librdkafka");
     }
 

@@ -1,9 +1,9 @@
-//! Catch-up: events that were kept because no build knew their type are decided by the first that
-//! does, before their key's next message, whenever they were kept.
+//! Catch-up: events that were kept because the build that received them did not know their type are
+//! decided by the first build that does, before the next message of their key.
 //!
 //! A batch asks for it when one of its keys has such events, and is tried again afterwards; the
-//! sweep asks for it where a key has no next message. What cannot be decided parks its key, as it
-//! would have when it came.
+//! sweep (`leaves`) asks for it where a key gets no next message. An event that cannot be decided
+//! parks its key, as it would have when it was received.
 
 use std::collections::HashSet;
 
@@ -28,23 +28,23 @@ const PIECE: i64 = 500;
 /// Keys that the sweep looks up at a time.
 const KEYS: i64 = 100;
 
-/// What deciding kept events takes.
+/// What deciding kept events needs.
 pub(crate) struct CatchUp<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
     pub(crate) wake: &'a Wake,
     pub(crate) clock: fn() -> OffsetDateTime,
-    /// Whether it waits for a row that another session holds, as work does.
+    /// What to do about a row that another session holds; a batch passes on its own policy.
     pub(crate) locking: LockPolicy,
 }
 
-/// One kept event.
+/// A kept event and the id of its row.
 struct KeptEvent {
     id: i64,
     message: Message,
 }
 
 impl<R: Reactor> CatchUp<'_, R> {
-    /// Decides all that this build knows by now, key by key.
+    /// Decides all kept events that this build knows by now, key by key.
     pub(crate) async fn sweep(&self, db: &mut PgConnection) -> Result<(), Fault> {
         let known = self.known(db).await?;
         while !known.is_empty() {
@@ -59,7 +59,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         Ok(())
     }
 
-    /// Decides one key's kept events, in order, as far as this build knows them.
+    /// Decides the kept events of one key, in order, as far as this build knows their types.
     pub(crate) async fn take(&self, db: &mut PgConnection, place: &KeyRef) -> Result<(), Fault> {
         let known = self.known(db).await?;
         self.take_known(db, place, &known).await
@@ -85,7 +85,7 @@ impl<R: Reactor> CatchUp<'_, R> {
                         "kept events were taken"
                     );
                 }
-                // One of the piece is to blame: one by one, up to it.
+                // One event of the chunk is to blame: go on one by one, up to it.
                 Err(error) if size > 1 && is_about_one(&error) => size = 1,
                 Err(error) if is_refusal(&error) => {
                     self.park_first(db, place, known, &fault::park(&error)).await?;
@@ -102,7 +102,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         Ok(types)
     }
 
-    /// Decides the first of them in one transaction; how many there were.
+    /// Decides the first events of a key in one transaction; returns how many there were.
     async fn take_piece(
         &self,
         db: &mut PgConnection,
@@ -123,10 +123,11 @@ impl<R: Reactor> CatchUp<'_, R> {
         let mut items = Vec::new();
         let mut heard = Vec::new();
         for event in events.iter().filter(|event| new.contains(&event.id)) {
-            // Nobody here cares for what gives no item.
+            // An event that gives no item is one that this service does not care for.
             if let Some(mut item) = item(self.reactor, (event.message.clone(), None)) {
-                // Later events of its key have been heard, so its version says nothing; that it
-                // takes effect once is seen to above.
+                // Later events of its key have taken effect, so the version says nothing about this
+                // one, and a new id in the inbox's range keeps `decide` from judging by it. `admit`
+                // above has seen to it that the event takes effect once.
                 item.id = Some(context.new_id());
                 items.push(item);
                 heard.push(event);
@@ -163,7 +164,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     }
 }
 
-/// Why a key stops, and whether it does at the first of the events in hand, or did before them.
+/// Why a key stops, and whether it stops at the first of the events in hand or did so before them.
 #[derive(Clone, Copy)]
 struct Stop<'a> {
     why: &'a Park,
@@ -181,8 +182,8 @@ async fn first(
     Ok(rows.into_iter().map(event).collect())
 }
 
-/// Admits the events that have not taken effect: a replay may have brought one to a build that
-/// knew its type. Says which these are.
+/// Admits the events that have not taken effect yet: a replay may have brought an event to a build
+/// that knew its type. Returns the row ids of those that are new.
 async fn admit(
     db: &mut PgConnection,
     events: &[KeptEvent],
@@ -219,7 +220,7 @@ async fn park_all(
     }
 }
 
-/// Adds these events to the end of their key's queue, and parks the key if it is not yet.
+/// Adds these events to the end of their key's queue, and parks the key if it is not parked yet.
 async fn park(
     db: &mut PgConnection,
     place: &KeyRef,

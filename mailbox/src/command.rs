@@ -2,7 +2,7 @@
 
 use crate::{message::Trace, reactor::Answer};
 
-/// A client's own key for a request, and what the key was used for.
+/// A client's own key for a request, and the fingerprint of the request that the key was used for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     pub caller: String,
@@ -13,13 +13,14 @@ pub struct IdempotencyKey {
     pub fingerprint: [u8; 32],
 }
 
-/// A request, a sweep's finding or a provider's answer on its way into a batch.
+/// A request, a sweep's finding or a provider's answer, on its way into a batch.
 #[derive(Clone, Debug)]
 pub struct Command<I> {
     pub input: I,
     pub key: Option<IdempotencyKey>,
     pub trace: Option<Trace>,
-    /// Whether a provisional answer is the answer; otherwise it is [`CommandError::TryAgain`].
+    /// Whether a provisional answer is acceptable; otherwise the client gets
+    /// [`CommandError::TryAgain`] instead.
     pub is_last_try: bool,
 }
 
@@ -30,28 +31,30 @@ impl<I> Command<I> {
     }
 }
 
-/// What became of a command.
+/// The answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub answer: Answer,
-    /// Whether this is the first answer told again.
+    /// Whether this is the stored first answer, given again.
     pub replayed: bool,
 }
 
 /// Why a command has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// Not committed before its deadline; whether it will be is unknown, and a repetition with the
-    /// same key tells.
+    /// The command was not committed before its deadline. Whether it will be is unknown; repeating
+    /// it under the same idempotency key tells.
     #[error("no answer before the deadline")]
     Overloaded,
-    /// What the decision is made from may merely be late: nothing has changed, and nothing is kept.
+    /// The data that the decision needs may merely be late: nothing changed, and no answer is
+    /// stored.
     #[error("to be tried again in a moment")]
     TryAgain,
-    /// The same idempotency key came with another request.
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// The database refuses this command alone: a bug of ours.
+    /// The database refuses this command alone, or the service's code panics over it: a bug of
+    /// ours.
     #[error("the command failed")]
     Failed,
 }

@@ -1,4 +1,4 @@
-//! Commands: requests, sweeps and providers' answers, batched with their neighbours.
+//! The loop for commands: requests, sweeps' findings and providers' answers, in batches.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::{
 /// Commands that may wait for a batch: more would not be committed before their deadline anyway.
 const QUEUE: usize = 20_000;
 
-/// The way in.
+/// The sending side of the command loop.
 pub(crate) struct Commands<I> {
     queue: mpsc::Sender<Item<I>>,
     deadline: Duration,
@@ -35,8 +35,8 @@ impl<I: Send> Commands<I> {
         (Self { queue, deadline }, taken)
     }
 
-    /// Queues a command and waits for its end. It has an id of its own, by which a commit whose
-    /// answer was lost is found, unless its key tells.
+    /// Queues a command and waits for its end. A command without an idempotency key gets an id of
+    /// its own, by which the inbox tells whether a commit whose reply was lost has happened.
     pub(crate) async fn submit(&self, command: Command<I>) -> Result<Outcome, CommandError> {
         let (reply, end) = oneshot::channel();
         let id = command.key.is_none().then(Uuid::now_v7);
@@ -56,7 +56,8 @@ impl<I: Send> Commands<I> {
             origin: Origin::Command(waiting),
         };
         self.queue.try_send(item).map_err(|_| CommandError::Overloaded)?;
-        // The batch keeps the deadline; the margin is for one that hangs in the database.
+        // The batch itself answers at the deadline; the margin covers a batch that hangs in the
+        // database.
         match tokio::time::timeout(self.deadline + Duration::from_secs(1), end).await {
             Ok(Ok(end)) => end,
             Ok(Err(_)) | Err(_) => Err(CommandError::Overloaded),
@@ -64,7 +65,7 @@ impl<I: Send> Commands<I> {
     }
 }
 
-/// Settles commands until stopped; what was queued by then is settled still.
+/// Settles commands until stopped; those that are queued by then are still settled.
 pub(crate) async fn run<R: Reactor>(
     mut settler: Settler<R>,
     mut taken: mpsc::Receiver<Item<R::Input>>,

@@ -1,12 +1,13 @@
-//! From Kafka to the batch and back to the offset: at least once in, one change.
+//! The loop from Kafka to the batch and back to the offset: at least once in, one change.
 //!
 //! A thread polls the consumer (`polling`) and hands messages over. The loop takes whatever has
-//! accumulated, settles it, and only then stores the offsets: what was not committed is delivered
-//! again, and the inbox makes the second time harmless.
+//! accumulated, settles it, and only then stores the offsets: messages whose batch was not
+//! committed are delivered again, and the inbox makes the second delivery harmless.
 //!
-//! A consumer that stalls or dies is made anew in place, and the process goes on: HTTP and commands
-//! need no Kafka. The process ends only when another one has its name, or the old consumer cannot
-//! be closed, for then only its end is sure to free what it holds.
+//! A consumer that stalls or dies is replaced in place, and the process goes on: HTTP and commands
+//! need no Kafka. The process ends only when another process consumes under this instance's name,
+//! or when the old consumer cannot be closed: then only the end of the process is sure to free its
+//! membership.
 
 use std::{
     collections::HashMap,
@@ -45,21 +46,22 @@ use crate::{
     watchdog::Watchdog,
 };
 
-/// Bytes of payload in one batch at most, so that a batch of large messages stays small.
+/// Bytes of messages in one batch at most, so that a batch of large messages stays small.
 const BATCH_BYTES: usize = 1_000_000;
-/// How often the watchdog looks; the client tells how it is as often.
+/// How often the watchdog looks, and how often the client sends it statistics.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
-/// A client that takes longer to close is stuck.
+/// Limit of closing a consumer: one that takes longer is stuck.
 const CLOSE_MAX: Duration = Duration::from_secs(30);
-/// Before a consumer is made anew: longer each time, for another end may come at once.
+/// Pause before a consumer is replaced: doubled each time, because the next one may end at once,
+/// too.
 const RENEW_MIN: Duration = Duration::from_secs(1);
 const RENEW_MAX: Duration = Duration::from_secs(30);
 
-/// Settings that were measured; what is not named keeps librdkafka's default.
+/// The client's settings, which were measured; all others keep librdkafka's defaults.
 fn client(options: &Options, member: Member) -> Result<BaseConsumer<Member>, KafkaError> {
     let mut config = ClientConfig::new();
     if !options.instance.is_empty() {
-        // Names of groups' members have the alphabet of topics' names.
+        // A member's name allows the characters of a topic's name only.
         config.set("group.instance.id", options.instance.replace(':', "-"));
     }
     config
@@ -67,20 +69,21 @@ fn client(options: &Options, member: Member) -> Result<BaseConsumer<Member>, Kaf
         .set("group.id", options.service)
         .set("client.id", options.service)
         .set("group.protocol", "classic")
-        // The same partition of all topics, and so an order, is one instance's.
+        // Range assignment gives one instance the same partition of all topics, and so all messages
+        // of an order.
         .set("partition.assignment.strategy", "range")
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "500")
-        // A member that is alive and does not follow holds a rebalance up for this long.
+        // A member that is alive and does not follow a rebalance holds it up for this long.
         .set("max.poll.interval.ms", "60000")
         .set("enable.auto.commit", "true")
         .set("enable.auto.offset.store", "false")
         .set("auto.commit.interval.ms", "200")
-        // Where to begin is decided here: Kafka's own choice would skip what is gone.
+        // `positions` decides where to begin: an automatic reset would skip messages that are gone.
         .set("auto.offset.reset", "error")
         .set("fetch.min.bytes", "1")
         .set("fetch.wait.max.ms", "100")
-        // The default is a second of silence when the local queue is full.
+        // By default the client fetches nothing for a second once its local queue is full.
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.min.messages", "500")
         .set("queued.max.messages.kbytes", "16384")
@@ -93,7 +96,7 @@ fn client(options: &Options, member: Member) -> Result<BaseConsumer<Member>, Kaf
         .create_with_context(member)
 }
 
-/// What the loop shares with operators and with the health.
+/// What the loop shares with operators and with the health check.
 #[derive(Clone)]
 pub(crate) struct ConsumerShared {
     pub(crate) broker: Arc<BrokerStatus>,
@@ -101,7 +104,8 @@ pub(crate) struct ConsumerShared {
     pub(crate) current: Arc<CurrentConsumer>,
 }
 
-/// Consumes until stopped.
+/// Consumes until stopped. Fails if another process has this instance's name, or the consumer
+/// cannot be closed.
 pub(crate) async fn run<R: Reactor>(
     options: Options,
     mut settler: Settler<R>,
@@ -133,13 +137,13 @@ pub(crate) async fn run<R: Reactor>(
 
 type Client = Arc<BaseConsumer<Member>>;
 
-/// One consumer, from its making to its end.
+/// One consumer, from its making to its closing.
 struct ConsumerRun {
     consumer: Client,
     taken: mpsc::UnboundedReceiver<Delivery>,
     room: Arc<Semaphore>,
     polling: JoinHandle<(Client, PollingEnd)>,
-    /// Ends the thread alone.
+    /// Ends the polling thread of this consumer alone.
     ending: CancellationToken,
 }
 
@@ -168,7 +172,7 @@ impl ConsumerRun {
         Ok(Self { consumer, taken, room, polling, ending })
     }
 
-    /// Settles what comes, until there is an end to it.
+    /// Settles messages until stopped, or until the consumer ends or stalls; then closes it.
     async fn run<R: Reactor>(
         mut self,
         options: &Options,
@@ -181,7 +185,7 @@ impl ConsumerRun {
         let ended = tokio::time::timeout(CLOSE_MAX, async {
             let (thread_s, end) = self.polling.await.context("the polling thread panicked")?;
             let consumer = self.consumer;
-            // The last one closes the client, and that takes a while.
+            // Dropping the last reference closes the client, which blocks for a while.
             tokio::task::spawn_blocking(move || drop((thread_s, consumer)))
                 .await
                 .context("closing the consumer panicked")?;
@@ -194,14 +198,15 @@ impl ConsumerRun {
         })
     }
 
-    /// Settles batch after batch; what has stalled, if that is why it came back.
+    /// Settles batch after batch. Returns what has stalled, if the watchdog ended it.
     async fn attend<R: Reactor>(
         &mut self,
         options: &Options,
         settler: &mut Settler<R>,
         stop: &CancellationToken,
     ) -> Option<String> {
-        // A member of its group all the while: nobody else would do better.
+        // While a flood of parked keys lasts, this instance stays in its group: the flood is in the
+        // service's database, so another member would do no better.
         flood::sit_out(settler, stop).await;
         let mut received = Vec::with_capacity(options.batch);
         let mut pace = Pace::new();
@@ -233,10 +238,11 @@ impl ConsumerRun {
             pace.start();
             let present = self.consumer.context().generation();
             if generation.replace(present) != Some(present) {
-                // What waits for a held row was read before: whoever has its partition reads again.
+                // Messages that wait for a held row were read before the rebalance: the member that
+                // has their partition now reads them again.
                 settler.held.revoke(|_, _| true, (settler.clock)());
             }
-            // Too many bytes for one batch: the rest is the next one.
+            // If these are too many bytes for one batch, the rest goes into the next.
             let mut rest = split_by_bytes(&mut received);
             let mut next = std::mem::take(&mut received);
             loop {
@@ -251,7 +257,7 @@ impl ConsumerRun {
     }
 }
 
-/// Settles what was received and stores its offsets; breaks when asked to stop before the end.
+/// Settles messages and stores their offsets; breaks when asked to stop before the end.
 async fn settle<R: Reactor>(
     settler: &mut Settler<R>,
     consumer: &BaseConsumer<Member>,
@@ -260,7 +266,7 @@ async fn settle<R: Reactor>(
 ) -> ControlFlow<()> {
     let member = consumer.context();
     let generation = member.generation();
-    // Partitions were taken away since: whoever has them now reads the same again.
+    // A rebalance took their partitions since: the member that has those now reads them again.
     received.retain(|delivery| delivery.generation == generation);
     let ends = ends(&received);
     let reactor = Arc::clone(&settler.reactor);
@@ -299,11 +305,12 @@ fn store<R: Reactor>(settler: &mut Settler<R>, consumer: &BaseConsumer<Member>, 
     for (at, next) in &storable {
         positions::add(&mut list, &partition(at), *next);
     }
-    // A partition that was taken away meanwhile is somebody else's now: not an error.
+    // A partition that was revoked meanwhile is another member's now: not an error.
     if let Err(error) = consumer.store_offsets(&list) {
         tracing::debug!(%error, "offsets of partitions that moved away were not stored");
     }
-    // What waits for a held row is not applied; a message without an id is no sign of its topic.
+    // A message that waits for a held row is not applied, and one without an id cannot be compared
+    // with another later.
     let applied = ends.iter().filter(|(at, last)| {
         !last.event_id.is_nil() && storable.get(*at) == Some(&(last.offset + 1))
     });

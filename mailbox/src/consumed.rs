@@ -1,4 +1,4 @@
-//! What operators see of consuming: every partition, and how it is with it.
+//! What operators see of consuming: the state and lag of every partition.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,23 +14,23 @@ use crate::{
     positions::{self, Extent},
 };
 
-/// Partitions that the health names one by one.
+/// Stopped partitions that the health check names one by one.
 const TOLD_MAX: usize = 3;
-/// For one question to Kafka.
+/// Limit of one question to Kafka.
 const ASK: Duration = Duration::from_secs(2);
 
 /// A partition as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumedPartition {
     pub topic: String,
-    /// None for a paused topic whose partitions Kafka does not tell now.
+    /// `None` for a paused topic whose partitions Kafka does not tell now.
     pub partition: Option<i32>,
     pub state: ConsumerState,
-    /// Why it is not read.
+    /// Why the partition is not read.
     pub reason: Option<String>,
-    /// Messages that wait; none where Kafka does not tell.
+    /// Messages after the committed offset; `None` where Kafka does not tell.
     pub lag: Option<i64>,
-    /// Since when it is not read.
+    /// Since when the partition is not read.
     pub since: Option<OffsetDateTime>,
 }
 
@@ -38,13 +38,13 @@ pub struct ConsumedPartition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerState {
     Reading,
-    /// By an operator.
+    /// Paused by an operator, with its topic.
     Paused,
-    /// By itself: Kafka lacks what comes next.
+    /// Stopped by itself, because Kafka lacks what comes next.
     Stopped,
 }
 
-/// What is not consumed, in one line.
+/// Everything that is not consumed, in one line.
 pub(crate) fn told(halts: &Halts) -> Option<String> {
     let stopped = halts.stopped.iter().map(|(Partition { topic, number }, halt)| {
         format!("{topic} {number} has stopped: {}", halt.reason)
@@ -63,7 +63,7 @@ pub(crate) fn told(halts: &Halts) -> Option<String> {
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-/// All that is known or halted, by topic and number.
+/// All partitions that are known or halted, by topic and number.
 pub(crate) fn list(
     halts: &Halts,
     known: &HashMap<Partition, Option<Extent>>,
@@ -99,7 +99,7 @@ pub(crate) fn partitions(
 ) -> HashMap<Partition, Option<Extent>> {
     let mut partitions = Vec::new();
     for topic in topics {
-        // Kafka is away: it will not tell of the other topics, either.
+        // Kafka is away: it will not answer about the other topics, either.
         let Ok(found) = consumer.client().fetch_metadata(Some(topic), ASK) else { break };
         let found = found.topics().iter().flat_map(MetadataTopic::partitions);
         for number in found.map(MetadataPartition::id) {

@@ -1,5 +1,5 @@
-//! What is not consumed, and how far consuming has come: all SQL on their tables, and the lock on
-//! an instance's name.
+//! The tables of consuming: what is paused or stopped, and which message of each partition was
+//! applied. All SQL on them, and the advisory lock on an instance's name.
 
 use std::collections::HashMap;
 
@@ -14,19 +14,19 @@ pub(crate) struct Partition {
     pub(crate) number: i32,
 }
 
-/// Why something is not consumed, and since when.
+/// Why a topic or a partition is not consumed, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Halt {
     pub(crate) reason: String,
     pub(crate) since: OffsetDateTime,
 }
 
-/// All that is not consumed.
+/// All pauses and stops.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Halts {
-    /// By an operator, by topic.
+    /// Topics that an operator paused.
     pub(crate) paused: HashMap<String, Halt>,
-    /// By itself, because Kafka lacks what comes next.
+    /// Partitions that stopped by themselves, because Kafka lacks what comes next.
     pub(crate) stopped: HashMap<Partition, Halt>,
 }
 
@@ -36,14 +36,15 @@ impl Halts {
     }
 }
 
-/// A message that was applied: its place, and what it was.
+/// A message that was applied: its offset in a partition, and its event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AppliedMessage {
     pub(crate) offset: i64,
     pub(crate) event_id: Uuid,
 }
 
-/// Takes an instance's name for as long as this connection lives; `false` while another has it.
+/// Takes an instance's name for as long as this connection lives; `false` while another session has
+/// it.
 pub(crate) async fn take_name(db: &mut PgConnection, instance: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- consumers.take_name
@@ -132,7 +133,8 @@ pub(crate) async fn unpause(db: &mut PgConnection, topics: &[String]) -> sqlx::R
     .map(drop)
 }
 
-/// Ends the stop of a partition, and forgets what was applied of it: it goes on elsewhere.
+/// Ends the stop of a partition, and forgets what was applied of it, because it goes on at another
+/// offset.
 pub(crate) async fn restart(db: &mut PgConnection, partition: &Partition) -> sqlx::Result<()> {
     sqlx::query!(
         r#"-- consumers.restart
@@ -169,7 +171,7 @@ pub(crate) async fn positions(
     Ok(positions.collect())
 }
 
-/// Writes down what was applied, a message of each partition.
+/// Writes down the last message that was applied of each partition.
 pub(crate) async fn remember(
     db: &mut PgConnection,
     applied: &[(Partition, AppliedMessage)],

@@ -1,12 +1,12 @@
-//! What all instances of a service share about consuming, as one of them sees it: what is paused or
-//! stopped, and which message of each partition was applied. And this instance's name, which no
-//! other may have.
+//! What one instance knows of what all instances of its service share about consuming: which topics
+//! are paused, which partitions have stopped, and which message of each partition was applied last.
+//! Also this instance's name, which no other may have.
 //!
-//! An instance is a static member of its group: when it is started again under its name, it has
-//! its partitions at once. A second holder of the name would fence the first, so the name is also
-//! an advisory lock in the service's own database, held by a session that lives as long as the
-//! instance. A killed process loses it with its socket; a host that vanished when the server's
-//! keep-alives give up.
+//! An instance is a static member of its group: when it is started again under its name, it gets
+//! its partitions back at once. A second process with that name would fence the first, so the name
+//! is also an advisory lock in the service's own database, held by a session that lives as long as
+//! the instance. A killed process loses the lock with its socket; a host that vanished loses it
+//! when the server's keep-alives give up.
 
 use std::{
     collections::HashMap,
@@ -26,27 +26,29 @@ use crate::{
     session::Session,
 };
 
-/// How soon one instance obeys what another, or an operator, has written.
+/// How soon an instance obeys what another, or an operator, has written.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What was applied is written down this often: it only serves to recognize the topic.
+/// How often the last applied messages are written down; they only serve to recognize a topic that
+/// was made anew (`positions`).
 const REMEMBER_EVERY: Duration = Duration::from_secs(5);
-/// Longer than the server takes to give up a session whose host has vanished.
+/// How long to wait for the name: longer than the server takes to give up a session whose host has
+/// vanished.
 const NAME_PATIENCE: Duration = Duration::from_secs(15);
 const NAME_PAUSE: Duration = Duration::from_millis(100);
-/// A database that takes longer is away.
+/// Limit of one exchange with the database; one that takes longer is away.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Shared by the loop, the thread that polls, and the operators.
+/// Shared by the loop in `consume`, the polling thread, and the operators.
 pub(crate) struct Control {
-    /// Empty: a member without a name of its own.
+    /// The instance's name; empty for a member without one.
     instance: String,
     line: tokio::sync::Mutex<NamedSession>,
     known: Mutex<ControlState>,
-    /// Raised by every change of what is halted.
+    /// Counts the changes of what is halted.
     changes: AtomicU64,
 }
 
-/// The session, and whether it holds the name.
+/// The session for control, and whether it holds the instance's name.
 struct NamedSession {
     session: Session,
     has_name: bool,
@@ -54,17 +56,18 @@ struct NamedSession {
 
 #[derive(Default)]
 struct ControlState {
-    /// As the database has it.
+    /// Pauses and stops as the database has them.
     halts: Halts,
-    /// Found here and not written down yet.
+    /// Stops that were found here and are not written down yet.
     found: HashMap<Partition, Halt>,
     applied: HashMap<Partition, AppliedMessage>,
-    /// Those of the applied that are not written down.
+    /// Those of `applied` that are not written down yet.
     unwritten: HashMap<Partition, AppliedMessage>,
 }
 
 impl Control {
-    /// Takes the instance's name, and reads what is halted.
+    /// Takes the instance's name, and reads what is halted. Fails if another process keeps the
+    /// name.
     pub(crate) async fn open(session: Session, instance: &str) -> anyhow::Result<Self> {
         let control = Self {
             instance: instance.to_owned(),
@@ -96,7 +99,7 @@ impl Control {
         Ok(true)
     }
 
-    /// Keeps what is known up to date, and the database told, until stopped.
+    /// Reads halts each second, and writes down stops and applied messages, until stopped.
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut remembered = Instant::now();
         let mut is_well = true;
@@ -112,14 +115,16 @@ impl Control {
             match self.exchange(is_due).await {
                 Ok(()) => is_well = true,
                 Err(error) => {
-                    // It is tried each second: one word for all of them.
+                    // The exchange is tried each second: one log line for all its failures in a
+                    // row.
                     if std::mem::replace(&mut is_well, false) {
                         tracing::warn!(%error, "could not read or tell what is not consumed");
                     }
                 }
             }
         }
-        // Whoever is started next under this name need not wait for this process to end.
+        // Frees the name at once, so that whoever is started next under it need not wait for this
+        // process to end.
         self.hang_up().await;
         Ok(())
     }
@@ -132,7 +137,8 @@ impl Control {
 
     async fn exchange(&self, remember: bool) -> sqlx::Result<()> {
         let exchanged = async {
-            // Lost with a session and taken by another meanwhile: Kafka fences one of the two.
+            // The name may have been lost with a session and taken by another process meanwhile:
+            // then Kafka fences one of the two.
             let _has_name = self.take_name().await?;
             self.tell_stops().await?;
             if remember {
@@ -148,7 +154,7 @@ impl Control {
         ended
     }
 
-    /// Reads what is halted.
+    /// Reads what is halted from the database.
     pub(crate) async fn look(&self) -> sqlx::Result<()> {
         let mut line = self.line.lock().await;
         let halts = consumers::halts(line.session.connection().await?).await?;
@@ -194,7 +200,7 @@ impl Control {
         Ok(())
     }
 
-    /// Reads what was applied, by whichever instance: asked when partitions come.
+    /// Reads what was applied, by whichever instance: needed when partitions are assigned.
     pub(crate) async fn recall(&self) {
         let recalled = tokio::time::timeout(ANSWER, async {
             let mut line = self.line.lock().await;
@@ -206,7 +212,7 @@ impl Control {
                 applied.extend(known.unwritten.iter().map(|(at, it)| (at.clone(), *it)));
                 known.applied = applied;
             }
-            // What is known from before is older, and as good.
+            // What this instance knows already is older, and serves as well.
             Err(error) => {
                 tracing::warn!(%error, "could not read what was applied");
                 self.hang_up().await;
@@ -214,19 +220,19 @@ impl Control {
         }
     }
 
-    /// The message of a partition that was applied last, as far as it is known.
+    /// The last message of a partition that was applied, as far as it is known here.
     pub(crate) fn applied(&self, partition: &Partition) -> Option<AppliedMessage> {
         self.known().applied.get(partition).copied()
     }
 
-    /// Notes what was applied.
+    /// Notes messages that were applied.
     pub(crate) fn note(&self, applied: Vec<(Partition, AppliedMessage)>) {
         let mut known = self.known();
         known.applied.extend(applied.iter().cloned());
         known.unwritten.extend(applied);
     }
 
-    /// Forgets what was applied of partitions that are halted: an operator may move them.
+    /// Forgets what was applied of halted partitions: an operator may move them.
     pub(crate) fn forget(&self, partitions: &[Partition]) {
         let mut known = self.known();
         for partition in partitions {
@@ -235,7 +241,7 @@ impl Control {
         }
     }
 
-    /// Stops a partition, here at once, and for all as soon as the database hears of it.
+    /// Stops a partition: in this instance at once, for the others once it is written down.
     pub(crate) fn stop(&self, partition: Partition, reason: &str, now: time::OffsetDateTime) {
         let Partition { topic, number } = &partition;
         tracing::error!(
@@ -251,7 +257,7 @@ impl Control {
         self.changed(&known);
     }
 
-    /// All that is halted.
+    /// All pauses and stops, including those that are not written down yet.
     pub(crate) fn halts(&self) -> Halts {
         let known = self.known();
         let mut halts = known.halts.clone();
@@ -259,7 +265,7 @@ impl Control {
         halts
     }
 
-    /// Changes when what is halted does.
+    /// A count that changes whenever what is halted does.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }

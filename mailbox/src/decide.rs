@@ -1,6 +1,6 @@
-//! Deciding a batch in memory: what it touches is loaded, each item decided in order, what changed
-//! saved, what is said appended. Batches of messages and commands do so, and an operator who lets
-//! parked messages go.
+//! Deciding a batch in memory: what the items touch is loaded, each item decided in order, what
+//! changed saved, the announced events appended. Batches of messages and commands are decided so
+//! (`batch`), and so are released messages (`operate`) and kept events (`catch_up`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,13 +19,13 @@ use crate::{
     reactor::{Answer, DecisionContext, OutboxEvent, Reactor},
 };
 
-/// What follows where a message cannot be decided.
+/// What to do with the messages after one that cannot be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnPark {
-    /// It is set aside with what follows under its key; other keys go on.
+    /// The message is set aside with those that follow under its key; other keys go on.
     SetAside,
-    /// It stays where it is, with all that follow: an operator lets one key go, message by
-    /// message.
+    /// The message stays where it is, with all that follow: they are of one key, in order, and come
+    /// from an operator's release or from `catch_up`.
     Stop,
 }
 
@@ -37,17 +37,17 @@ pub(crate) struct DecideOptions<'a> {
     pub(crate) on_park: OnPark,
 }
 
-/// Entries, and what becomes of them in one transaction.
+/// The items of a batch, and what becomes of them in one transaction.
 pub(crate) struct Batch<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
     pub(crate) items: &'a [Item<R::Input>],
     pub(crate) options: DecideOptions<'a>,
     pub(crate) outcomes: Vec<ItemOutcome>,
-    /// Keys that stopped: before this batch, or in it.
+    /// Keys that are stopped: before this batch, or in it.
     pub(crate) stopped: HashSet<KeyRef>,
-    /// The items that stopped their keys, and why.
+    /// The index of each item that stopped its key, and why it did.
     pub(crate) reasons: HashMap<usize, Park>,
-    /// Answers of this batch that a repetition within it is told, too.
+    /// Answers given in this batch, for commands that repeat an idempotency key within it.
     answers: HashMap<Name, (&'a IdempotencyKey, Answer)>,
     pub(crate) announced: Vec<(OutboxEvent, Option<Trace>)>,
 }
@@ -74,7 +74,8 @@ impl<'a, R: Reactor> Batch<'a, R> {
         (0..self.items.len()).filter(|&index| self.outcomes[index] == ItemOutcome::Live)
     }
 
-    /// Loads what the live items touch, decides each in order, saves, and appends what is said.
+    /// Loads what the live items touch, decides each in order, saves, and appends the announced
+    /// events.
     pub(crate) async fn decide(&mut self, db: &mut PgConnection) -> sqlx::Result<Option<R::World>> {
         let items = self.items;
         let inputs: Vec<&R::Input> =
@@ -108,8 +109,8 @@ impl<'a, R: Reactor> Batch<'a, R> {
         Ok(world)
     }
 
-    /// Leaves out who needs a row that is held, and what follows under the same key. Their ids,
-    /// which are not to be admitted.
+    /// Leaves out the items that need a held row, and what follows them under the same key. Returns
+    /// their ids, which must not stay admitted.
     fn hold_back(&mut self, world: &R::World) -> Vec<Uuid> {
         let mut waiting = HashMap::new();
         let mut ids = Vec::new();
@@ -142,12 +143,14 @@ impl<'a, R: Reactor> Batch<'a, R> {
         self.stopped.insert(place);
     }
 
-    /// Whether an item is not to be decided: its key stopped earlier in this batch, or it stops
-    /// its key itself, or the inbox has forgotten its time and its version says that it was heard.
+    /// Whether an item is not to be decided: its key stopped earlier in this batch; or it stops its
+    /// key itself; or its type is unknown; or the inbox no longer covers its id and its version
+    /// says that it took effect before.
     fn stops(&mut self, index: usize, world: Option<&mut R::World>) -> bool {
         let item = &self.items[index];
         let Some(message) = item.message() else { return false };
-        // Nearly always nothing has stopped and nothing is wrong: no place is written out then.
+        // Nearly always nothing has stopped and nothing is wrong: then no key is written out as
+        // text.
         if !self.stopped.is_empty() && self.stopped.contains(&parked::place(message)) {
             self.outcomes[index] = ItemOutcome::Parked;
             return true;
@@ -166,7 +169,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
         };
         let in_range = match item.id {
             Some(id) => inbox::in_range(id, self.options.context.now),
-            // What came without an id and was parked was never admitted.
+            // A message that was parked without an id was never admitted to the inbox.
             None => self.options.on_park == OnPark::SetAside,
         };
         match (in_range, message.version <= heard) {
@@ -180,7 +183,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                 self.outcomes[index] = ItemOutcome::Duplicate;
                 true
             }
-            // An operator who lets it go has seen why it stopped.
+            // The operator who releases the message has seen why it stopped.
             (false, false) if self.options.on_park == OnPark::Stop => false,
             (false, false) => {
                 let reason = format!(
@@ -232,7 +235,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
         ItemOutcome::Answered(Ok(Outcome { answer, replayed: false }))
     }
 
-    /// What a command is told whose key another one of this batch has come with before.
+    /// The answer to a command whose idempotency key an earlier command of this batch used.
     fn answered_before(
         &self,
         key: Option<&IdempotencyKey>,
@@ -246,14 +249,14 @@ impl<'a, R: Reactor> Batch<'a, R> {
         })
     }
 
-    /// The answers to be kept, by the keys that they were given under.
+    /// The answers to be stored, each with the idempotency key it was given under.
     pub(crate) fn answers(&self) -> Vec<(&'a IdempotencyKey, &Answer)> {
         self.answers.values().map(|(key, answer)| (*key, answer)).collect()
     }
 }
 
-/// A command whose client was told that it is too late is left out, unless a commit of it may have
-/// happened. What has to wait for a row is left out, too.
+/// Where an item begins. An item that waits for a held row stays held. A command whose client was
+/// answered "too late" is left out, unless an earlier commit of it may have happened.
 fn first_outcome<I>(item: &Item<I>) -> ItemOutcome {
     if let Some(row) = &item.held {
         return ItemOutcome::Held(row.clone());

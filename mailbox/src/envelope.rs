@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use crate::message::{Message, Park, Trace};
 
-/// Ours write ten; what comes after so many is not looked at.
+/// Headers of one message that are read, from the first: our own messages have ten.
 const HEADERS_MAX: usize = 100;
-/// Bytes of a header that anybody of ours writes: what is longer is not usable.
+/// Bytes of a header's value at most: our own are shorter, so a longer one is not usable.
 const HEADER_BYTES_MAX: usize = 256;
 
-/// Reads a message. What its envelope lacks stays empty, and is told as the reason to park it.
+/// Reads a message. Fields that its envelope lacks stay empty, and the second value is the reason
+/// to park it.
 pub(crate) fn open(raw: &BorrowedMessage<'_>, topic: Arc<str>) -> (Message, Option<Park>) {
     let mut message = Message {
         topic,
@@ -49,20 +50,21 @@ pub(crate) fn open(raw: &BorrowedMessage<'_>, topic: Arc<str>) -> (Message, Opti
     (message, flaw)
 }
 
-/// One header, if it is such as ours are. The client library panics at a name that is not UTF-8:
-/// such a header is not ours either.
+/// One header by its index; `None` if it is unusable. rdkafka panics at a header name that is not
+/// UTF-8: such a header is none of ours, so the panic is caught and the header skipped.
 fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, &str)> {
     let header = catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok()?;
     Some((header.key, usable(header.value)?))
 }
 
-/// A header's text, if it is such as ours are.
+/// A header's value as text: at most [`HEADER_BYTES_MAX`] bytes of UTF-8 without NUL, as ours all
+/// are.
 fn usable(value: Option<&[u8]>) -> Option<&str> {
     let value = value.filter(|value| value.len() <= HEADER_BYTES_MAX)?;
     std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'))
 }
 
-/// Takes one header in.
+/// Writes one header into the message's field; unknown headers are ignored.
 fn read(message: &mut Message, name: &str, value: &str) {
     match name {
         "ce_id" => {
@@ -78,7 +80,7 @@ fn read(message: &mut Message, name: &str, value: &str) {
     }
 }
 
-/// `00-<trace id>-<span id>-<flags>` in its 25 bytes; anything else is no trace.
+/// The 25 bytes of a `traceparent`, `00-<trace id>-<span id>-<flags>`; anything else is no trace.
 fn parse_trace(text: &str) -> Option<Trace> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) =

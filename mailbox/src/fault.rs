@@ -1,6 +1,5 @@
-//! What follows from a failed attempt at a batch, as two tables: a failure has a verdict, and a
-//! verdict has a next step. Both are pure; `fault/verdicts.golden` and `fault/steps.golden` show
-//! them whole.
+//! What follows from a failed attempt at a batch, as two pure tables: a failure has a verdict, and
+//! a verdict has a next step. `fault/verdicts.golden` and `fault/steps.golden` show them whole.
 
 use std::{any::Any, borrow::Cow};
 
@@ -8,25 +7,25 @@ use sqlx::error::DatabaseError;
 
 use crate::message::Park;
 
-/// Equal failures of several entries before one of them is suspected where it might also be the
-/// machine.
+/// Equal failures of several items before one of them is suspected, where the machine might be to
+/// blame as well.
 const EQUAL_FAILURES: u32 = 5;
-/// Equal failures of one entry alone before it is given up.
+/// Equal failures of one item alone before it is given up.
 const FAILURES_ALONE: u32 = 3;
 
 /// Why an attempt at a batch failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// Before the transaction: connecting, logging in, BEGIN. Never an entry's fault, whatever the
-    /// code: no entry has been touched.
+    /// Before the transaction: connecting, logging in, BEGIN. Whatever the code, no item is at
+    /// fault, because none has been touched.
     #[error("the database begins no transaction")]
     NotBegun(#[source] sqlx::Error),
     #[error("the database failed a statement")]
     Database(#[from] sqlx::Error),
-    /// Another instance used an idempotency key of the batch since it was looked up.
+    /// Another instance used an idempotency key of the batch after this attempt looked it up.
     #[error("an idempotency key was used meanwhile")]
     KeyTaken,
-    /// The whole attempt took longer than it may, though no statement of it did.
+    /// The whole attempt took longer than it may, though no single statement did.
     #[error("the attempt took too long")]
     TooSlow,
     #[error("the reactor panicked: {0}")]
@@ -38,35 +37,35 @@ pub(crate) enum Fault {
 pub(crate) enum Verdict {
     /// The database is away or busy.
     Wait,
-    /// Only a person can mend it: a schema of another build, a login that is refused.
+    /// Only a person can repair it: the schema is of another build, or the login is refused.
     WaitForOperator,
-    /// Another transaction was first: the next load sees what it did.
+    /// Another transaction was first: the next attempt loads what it did.
     Collision,
-    /// A row was not to be had: another session holds it.
+    /// A lock was not granted in time: another session holds the row.
     RowHeld,
-    /// A partition is missing.
+    /// A row has no partition to go to.
     MissingPartition,
-    /// It took too long.
+    /// The attempt or a statement took too long.
     TooSlow,
-    /// One entry is to blame; `at_once` where it cannot be the machine.
+    /// One item is to blame; `at_once` where it cannot be the machine.
     Suspect { at_once: bool },
 }
 
-/// How much an attempt takes for granted.
+/// Whether an attempt expects its ids to be new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Every id is new. Cheap; meeting a known one is an error.
+    /// Expects every id to be new: one cheap insert, which fails if an id is known.
     Optimistic,
-    /// Ids may be known: each is asked for.
+    /// Expects that ids may be known: the insert says which are new.
     Deduplicating,
 }
 
-/// How an attempt meets rows that another session holds locked.
+/// What an attempt does about rows that another session holds locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockPolicy {
-    /// It waits for them, as long as a lock may take.
+    /// It waits for them, at most the lock timeout.
     Wait,
-    /// It leaves them alone: `Reactor::held` names who needs one.
+    /// It leaves them out: `Reactor::held` names the items that need one.
     SkipHeld,
 }
 
@@ -77,36 +76,38 @@ pub(crate) struct Pass {
     pub(crate) locking: LockPolicy,
 }
 
-/// What to do after a failed attempt. Whatever is tried again is tried with care.
+/// What to do after a failed attempt. Whatever is tried again is tried with the deduplicating
+/// insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The same again, after a pause.
+    /// The same batch again, after a pause.
     Retry,
-    /// The same again, at once.
+    /// The same batch again, at once.
     RetryNow,
-    /// The same again at once, without whoever needs a row that is held.
+    /// The same batch again at once, without the items that need a held row.
     SkipHeld,
-    /// The partitions that are missing, then the same again.
+    /// Make the missing partitions, then the same batch again.
     MakePartitions,
-    /// Each half by itself.
+    /// Each half of the batch by itself.
     Halve,
-    /// The one entry waits by itself, others go on.
+    /// The one item waits by itself, others go on.
     HoldBack,
-    /// The one entry parks, or its client is told that it failed.
+    /// The one item parks, or its client is told that it failed.
     GiveUp,
 }
 
-/// What happens after a failure of `open` entries, the `failures`th equal one in a row.
+/// The step after a failure of a batch with `open` items left; the failure is the `failures`th
+/// equal one in a row.
 pub(crate) fn next_step(verdict: Verdict, pass: Pass, open: usize, failures: u32) -> Step {
     let alone = open <= 1;
     let first = pass.admission == Admission::Optimistic;
     match verdict {
         Verdict::Wait | Verdict::WaitForOperator => Step::Retry,
         Verdict::MissingPartition => Step::MakePartitions,
-        // Redelivery is ordinary: the careful pass follows at once.
+        // Redelivery is ordinary: the deduplicating insert follows at once.
         Verdict::Collision if first => Step::RetryNow,
         Verdict::RowHeld if pass.locking == LockPolicy::Wait => Step::SkipHeld,
-        // It waits for a row that no load names, or for its own time.
+        // The item waits for a row that no load names, or takes too long by itself.
         Verdict::RowHeld | Verdict::TooSlow if alone => Step::HoldBack,
         Verdict::Suspect { .. } if first => Step::Retry,
         Verdict::Collision | Verdict::Suspect { .. } if alone => {
@@ -127,7 +128,7 @@ pub(crate) fn next_step(verdict: Verdict, pass: Pass, open: usize, failures: u32
     }
 }
 
-/// Judges a failure by what can be known of it: the SQLSTATE, or where it came from.
+/// Judges a failure by what can be known of it: its SQLSTATE, or where it arose.
 pub(crate) fn judge(fault: &Fault) -> Verdict {
     match fault {
         Fault::NotBegun(error) => not_begun(&code(error)),
@@ -141,26 +142,27 @@ pub(crate) fn judge(fault: &Fault) -> Verdict {
     }
 }
 
-/// A failure before the transaction: waited for, and told as an error where waiting is no cure.
+/// A failure before the transaction: it is waited out, and logged as an error where waiting does
+/// not help.
 fn not_begun(code: &str) -> Verdict {
     match code.get(..2).unwrap_or_default() {
-        // No code at all: nobody answers.
+        // No code at all: the database does not answer.
         "" | "08" | "53" | "57" | "58" => Verdict::Wait,
         _ => Verdict::WaitForOperator,
     }
 }
 
-/// A statement's failure that the server told.
+/// A failure of a statement that the server reported.
 fn statement(code: &str, names_constraint: bool) -> Verdict {
     match code {
         "23505" => Verdict::Collision,
-        // A row without a partition has the code of a check that failed, but names no constraint.
+        // A row without a partition has the code of a failed check, but names no constraint.
         "23514" if !names_constraint => Verdict::MissingPartition,
         "55P03" => Verdict::RowHeld,
         // 25P04 is a limit on whole transactions, of PostgreSQL 17 and later.
         "57014" | "25P04" => Verdict::TooSlow,
         // 0A000 is a plan that outlived a column, 26000 a statement that a proxy lost, XX000 a
-        // proxy's own error: a fresh session cures what can be cured.
+        // proxy's own error: a new session cures what can be cured.
         "0A000" | "26000" | "XX000" | "3D000" => Verdict::WaitForOperator,
         code => match code.get(..2).unwrap_or_default() {
             "08" | "25" | "40" | "53" | "55" | "57" | "58" => Verdict::Wait,
@@ -171,7 +173,7 @@ fn statement(code: &str, names_constraint: bool) -> Verdict {
     }
 }
 
-/// A statement's failure that our own side found.
+/// A failure of a statement that our own client found.
 fn client(error: &sqlx::Error) -> Verdict {
     match error {
         // Rows that are not what the schema promises, or not as many as were sent.
@@ -191,7 +193,7 @@ fn code(error: &sqlx::Error) -> Cow<'_, str> {
     error.as_database_error().and_then(DatabaseError::code).unwrap_or_default()
 }
 
-/// Why a message is set aside that cannot be processed.
+/// The reason to park a message at which a batch keeps failing.
 pub(crate) fn park(fault: &Fault) -> Park {
     match fault {
         Fault::Panicked(what) => panicked(what),
@@ -205,19 +207,19 @@ pub(crate) fn park(fault: &Fault) -> Park {
     }
 }
 
-/// Why a message is set aside over which a service's own code panicked.
+/// The reason to park a message over which the service's own code panicked.
 pub(crate) fn panicked(what: &str) -> Park {
     Park { class: "panicked", reason: format!("processing it panicked: {what}") }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
 }
 
-/// What makes two failures the same: SQLSTATE and constraint, or the kind of error.
+/// What makes two failures equal: SQLSTATE and constraint, or the kind of error.
 pub(crate) fn signature(fault: &Fault) -> String {
     match fault {
         Fault::NotBegun(error) | Fault::Database(error) => match error.as_database_error() {
@@ -231,7 +233,7 @@ pub(crate) fn signature(fault: &Fault) -> String {
 }
 
 impl Verdict {
-    /// Its name in metrics.
+    /// The verdict's name in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Wait => "wait",
@@ -246,7 +248,7 @@ impl Verdict {
     }
 }
 
-/// Whether fewer messages in a piece would help.
+/// Whether a smaller chunk of messages may get further.
 pub(crate) fn is_about_one(fault: &Fault) -> bool {
     match judge(fault) {
         Verdict::Wait | Verdict::WaitForOperator | Verdict::RowHeld => false,
@@ -257,7 +259,7 @@ pub(crate) fn is_about_one(fault: &Fault) -> bool {
     }
 }
 
-/// Whether it would be the same again.
+/// Whether trying the same again would fail the same way.
 pub(crate) fn is_refusal(fault: &Fault) -> bool {
     matches!(judge(fault), Verdict::Suspect { .. })
 }

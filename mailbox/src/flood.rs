@@ -1,5 +1,5 @@
-//! A flood: so much is set aside that it is not the messages that are wrong, and hearing more would
-//! only set the world aside.
+//! Stops consuming while too much is set aside (a flood): then a dependency or a build is at fault
+//! and not the messages, and going on would only park everything.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::{metrics, parked::bounds, reactor::Reactor, session::within, settle::
 const KEYS_A_MINUTE: i64 = 1_000;
 /// Messages that may wait under one key: more than anybody looks through.
 const MESSAGES_A_KEY: i64 = 50_000;
-/// Bytes of them.
+/// Bytes of the messages that may wait under one key.
 const BYTES_A_KEY: i64 = 1024 * 1024 * 1024;
-/// Events of unknown types that are kept: a day of a busy shop.
+/// Events of unknown types that may be kept: a day of a busy shop.
 const UNKNOWN_EVENTS: i64 = 100_000;
-/// Bytes of them.
+/// Bytes of events of unknown types that may be kept.
 const UNKNOWN_BYTES: i64 = 1024 * 1024 * 1024;
-/// How often it is looked whether that is over.
+/// How often it is checked whether the flood is over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits as long as too much is set aside: until people have released or discarded enough of it,
-/// or say that it goes on all the same.
+/// Waits while too much is set aside: until operators have released or discarded enough of it, or
+/// let consuming go on all the same (`Mailbox::lift_flood`).
 pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &CancellationToken) {
     loop {
         let look = match settler.session.connection().await {
@@ -54,7 +54,7 @@ pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &Cancell
     }
 }
 
-/// Why nothing more may be heard, if so.
+/// Why consuming must stop; `None` if it need not.
 async fn reason(db: &mut PgConnection) -> sqlx::Result<Option<String>> {
     if let Some(keys) = bounds::flood(db, KEYS_A_MINUTE).await? {
         return Ok(Some(format!(

@@ -1,4 +1,4 @@
-//! What operators do to consuming: pause topics, and say where to go on.
+//! What operators do about consuming: pause topics, resume them, and say where to go on.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -23,28 +23,28 @@ use crate::{
     session::Session,
 };
 
-/// For all questions of one request to Kafka; a commit has no time-out of its own.
+/// Limit of all questions to Kafka in one request; a commit has no timeout of its own.
 const ASK_MAX: Duration = Duration::from_secs(8);
 
 /// Where a partition goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeFrom {
-    /// At the first message that is still there at or after the committed offset, or at the end.
+    /// At the committed offset, or the nearest one that Kafka has; without one, at the beginning.
     Here,
     Beginning,
     Offset(i64),
 }
 
-/// What is to be resumed: all, a topic, or one partition of it.
+/// What is to be resumed: everything, a topic, or one partition of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeScope<'a> {
     pub topic: Option<&'a str>,
     pub partition: Option<i32>,
-    /// Needed for what has stopped.
+    /// Where to go on; needed for what has stopped.
     pub from: Option<ResumeFrom>,
 }
 
-/// Who asks for a change, why, and what is answered once it is made.
+/// Who asks for a change and why, its idempotency key, and the answer to store once it is made.
 #[derive(Clone, Debug)]
 pub struct ConsumerRequest<'a> {
     pub caller: &'a str,
@@ -53,39 +53,39 @@ pub struct ConsumerRequest<'a> {
     pub answer: Answer,
 }
 
-/// Why consuming was not changed.
+/// Why a pause or resume was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
-    /// The service does not hear this topic.
+    /// The service does not consume this topic.
     #[error("the service does not hear this topic")]
     UnknownTopic,
-    /// Something has stopped, and nobody said where to go on.
+    /// A partition in the scope has stopped, and the request does not say where to go on.
     #[error("what has stopped needs a place to go on from")]
     NoPlace,
-    /// An offset is one partition's.
+    /// An offset was given without the one partition that it belongs to.
     #[error("an offset is a place in one partition")]
     NoPartition,
     /// The partition belongs to a topic that is paused as a whole.
     #[error("the topic is paused as a whole")]
     PausedWhole,
-    /// The partition is read, or is none.
+    /// The partition has not stopped, or does not exist.
     #[error("the partition has not stopped")]
     NotStopped,
-    /// Kafka has only these offsets.
+    /// The offset is not one that Kafka has.
     #[error("Kafka has the offsets from {low} to {high}")]
     OutOfRange { low: i64, high: i64 },
-    /// Kafka did not answer, or the group is just changing.
+    /// Kafka did not answer, or the group is rebalancing.
     #[error("Kafka did not take it: {0}")]
     Kafka(String),
-    /// The same idempotency key came with another request.
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// The database did not answer.
+    /// The database failed or did not answer.
     #[error("the database did not take it")]
     Database(#[from] sqlx::Error),
 }
 
-/// The operators' side of consuming.
+/// The operators' side of consuming: pauses and resumes.
 pub(crate) struct HaltDesk {
     pub(crate) control: Arc<Control>,
     pub(crate) current: Arc<CurrentConsumer>,
@@ -100,18 +100,18 @@ impl HaltDesk {
         Session::new(&self.database_url, &format!("{} operators", self.service))
     }
 
-    /// What is not consumed, in one line.
+    /// Everything that is not consumed, in one line.
     pub(crate) fn told(&self) -> Option<String> {
         consumed::told(&self.control.halts())
     }
 
-    /// Every partition that the service hears, by topic and number.
+    /// Every partition that the service consumes, by topic and number.
     pub(crate) async fn list(&self) -> sqlx::Result<Vec<ConsumedPartition>> {
         self.control.look().await?;
         Ok(consumed::list(&self.control.halts(), &self.known().await))
     }
 
-    /// Pauses a topic, or all that the service hears.
+    /// Pauses a topic, or all that the service consumes.
     pub(crate) async fn pause(
         &self,
         topic: Option<&str>,
@@ -135,7 +135,7 @@ impl HaltDesk {
         Ok(Outcome { answer: request.answer.clone(), replayed: false })
     }
 
-    /// Ends pauses, and stops for which it is said where to go on.
+    /// Ends pauses; and stops, if the request says where to go on.
     pub(crate) async fn resume(
         &self,
         scope: ResumeScope<'_>,
@@ -143,7 +143,7 @@ impl HaltDesk {
     ) -> Result<Outcome, ConsumerError> {
         let topics = self.topics(scope.topic)?;
         let mut session = self.session()?;
-        // Looked for before anything moves in Kafka, which no transaction takes back.
+        // Looked for before anything moves in Kafka, because no transaction takes a move back.
         if let Some(before) = before(session.connection().await?, request).await? {
             return Ok(Outcome { answer: before, replayed: true });
         }
@@ -177,7 +177,7 @@ impl HaltDesk {
         }
         consumers::unpause(&mut tx, &paused).await?;
         if scope.topic.is_none() {
-            // All goes on, in spite of a flood, too.
+            // To resume everything is also to go on in spite of a flood of parked keys.
             bounds::lift_flood(&mut tx).await?;
         }
         let reason = match scope.from {
@@ -204,7 +204,7 @@ impl HaltDesk {
         }
     }
 
-    /// The partitions that a resume moves: what has stopped, and all of what is paused.
+    /// The partitions that a resume moves: the stopped ones, and all of the paused topics.
     async fn moving(
         &self,
         scope: ResumeScope<'_>,
@@ -239,8 +239,8 @@ impl HaltDesk {
         Ok(moving)
     }
 
-    /// Waits until every instance has had the time to obey: whoever still read a partition would
-    /// commit over where it is moved to.
+    /// Waits until every instance has had time to see the halt: one that still read a partition
+    /// would commit its own offset over the one the partition is moved to.
     async fn obeyed(&self, halts: &Halts, moving: &[Partition]) {
         let youngest = moving
             .iter()
@@ -252,7 +252,8 @@ impl HaltDesk {
         tokio::time::sleep((3 * LOOK_EVERY).saturating_sub(age)).await;
     }
 
-    /// Commits for the group where partitions go on: whoever reads them next begins there.
+    /// Commits the group's offsets where the partitions go on: the members that read them next
+    /// begin there.
     async fn move_to(
         &self,
         partitions: Vec<Partition>,
@@ -277,8 +278,8 @@ impl HaltDesk {
         moved.await.unwrap_or_else(|| Err(ConsumerError::Kafka("it does not answer".to_owned())))
     }
 
-    /// Asks Kafka through the consumer of this instance, where blocking is allowed. None where
-    /// there is no answer in time.
+    /// Asks Kafka through this instance's consumer, where blocking is allowed. `None` if there is
+    /// no answer in time.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&BaseConsumer<Member>) -> T + Send + 'static,
@@ -288,7 +289,7 @@ impl HaltDesk {
         tokio::time::timeout(ASK_MAX, asked).await.ok()?.ok().flatten()
     }
 
-    /// Every partition that the service hears, and what Kafka tells of it.
+    /// Every partition that the service consumes, and what Kafka tells of it.
     async fn known(&self) -> HashMap<Partition, Option<Extent>> {
         let hears = self.hears;
         self.ask(move |consumer| consumed::partitions(consumer, hears)).await.unwrap_or_default()
@@ -299,7 +300,7 @@ fn is_within(partition: &Partition, scope: ResumeScope<'_>, topics: &[String]) -
     topics.contains(&partition.topic) && scope.partition.is_none_or(|it| it == partition.number)
 }
 
-/// The offset that a person means.
+/// The offset that an operator means.
 fn target(extent: Extent, from: ResumeFrom) -> Result<i64, ConsumerError> {
     let Extent { low, high, committed } = extent;
     match from {
@@ -318,7 +319,7 @@ fn place(from: ResumeFrom) -> String {
     }
 }
 
-/// The answer that this request got before, if it did.
+/// The stored answer, if this request was answered before.
 async fn before(
     db: &mut PgConnection,
     request: &ConsumerRequest<'_>,
@@ -333,7 +334,7 @@ async fn before(
 async fn keep(db: &mut PgConnection, request: &ConsumerRequest<'_>) -> sqlx::Result<()> {
     let Some(key) = &request.key else { return Ok(()) };
     let is_first = idempotency::keep(db, &[(key, &request.answer)]).await?;
-    // Where another of the same key was quicker, a repetition finds its answer.
+    // Another request with the same key was quicker: repeating this one finds its answer.
     if is_first { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 

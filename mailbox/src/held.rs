@@ -1,8 +1,8 @@
-//! Entries that wait for a row which another session holds, while everything else goes on.
+//! Items that wait for a row which another session holds, while everything else goes on.
 //!
 //! A message waits with all later ones of its key behind it, so that nothing overtakes it. No
-//! offset of its partition is stored beyond it: a crash brings it again, and the inbox makes what
-//! was settled meanwhile harmless. A command waits until its deadline.
+//! offset of its partition is stored beyond it: after a crash Kafka delivers it again, and the
+//! inbox makes what was settled meanwhile harmless. A command waits until its deadline.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -21,50 +21,51 @@ use crate::{
     reactor::HeldRow,
 };
 
-/// Entries that may wait: beyond, the loop takes no more, and the row's holder stops it.
+/// Items that may wait. Beyond, the loop takes no more, so that a row held for long stops the loop
+/// instead of filling the memory.
 const ENTRIES: usize = 4_000;
-/// Bytes of payload that may wait.
+/// Bytes of keys and payloads that may wait, for the same reason.
 const BYTES: usize = 16 << 20;
-/// Entries of one key that are tried again at once.
+/// Items of one key that are tried again at once.
 const OF_ONE_KEY: usize = 100;
-/// Entries that are tried again in one batch, give or take one key's.
+/// Items that are tried again in one batch, give or take those of one key.
 const AT_ONCE: usize = 500;
-/// The first pause outlasts a neighbour's batch; the longest is what a client hardly notices once
-/// the row is free.
+/// Pauses between tries. The first outlasts another instance's batch; the longest is a delay that a
+/// client hardly notices once the row is free.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// For so long after the last item waited, the next one that needs the row is expected: a client
-/// who was told to come again.
+/// For so long after an item last waited, further ones that need the same row are expected, such as
+/// those of a client who retries. Batches then skip held rows from the start.
 const WARY: Duration = Duration::from_secs(10);
-/// What is held for less is a neighbour at work, not worth telling anybody.
+/// A row that is held for less is locked by another batch at work: not worth reporting.
 const WORTH_TELLING: time::Duration = time::Duration::SECOND;
 
 /// A partition: its topic and its number.
 pub(crate) type Partition = (Arc<str>, i32);
 
-/// What waits in line together.
+/// Items that have to keep their order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Line {
     Key(KeyRef),
-    /// A command has no order to keep: each is a line of its own, by a number.
+    /// A command has no order to keep: each is a line of its own, told apart by a number.
     Command(u64),
 }
 
-/// A row that somebody holds, as operators see it.
+/// A row that another session holds, as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldSince {
     pub row: HeldRow,
     pub since: OffsetDateTime,
-    /// Messages or commands that wait for it.
+    /// How many messages or commands wait for the row.
     pub waiting: usize,
 }
 
-/// What all loops of a mailbox wait for at present. Cheap to clone.
+/// The held rows that the loops of a mailbox wait for at present, by loop. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct HeldRows(Arc<Mutex<HashMap<&'static str, Vec<HeldSince>>>>);
 
 impl HeldRows {
-    /// The rows that have been held for longer than work takes, the longest first.
+    /// The rows that have been held for at least [`WORTH_TELLING`], the longest first.
     pub(crate) fn list(&self, now: OffsetDateTime) -> Vec<HeldSince> {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list: Vec<HeldSince> = rows.values().flatten().cloned().collect();
@@ -78,7 +79,7 @@ impl HeldRows {
     }
 }
 
-/// The items of one loop that wait, by line.
+/// The waiting items of one loop, by line.
 pub(crate) struct HeldBack<I> {
     lines: HashMap<Line, VecDeque<Item<I>>>,
     /// The lines in the order in which they are tried again.
@@ -88,16 +89,16 @@ pub(crate) struct HeldBack<I> {
     bytes: usize,
     pause: Duration,
     retry_at: Instant,
-    /// When something waited last.
+    /// When an item last had to wait.
     waited_at: Option<Instant>,
-    /// How far each partition has been received where that is not stored yet.
+    /// How far each partition has been received, where that offset is not stored yet.
     reached: HashMap<Partition, i64>,
     rows: Vec<HeldSince>,
-    /// Rows that were told of in the log.
+    /// Rows that were logged as held.
     told: HashSet<(&'static str, String)>,
-    /// How many of the batch under way have waited before: the first of it.
+    /// How many items of the batch under way have waited before; they are the first ones of it.
     retried: usize,
-    /// Where the rows are shown, and under which name.
+    /// Where the rows are shown, and the name of the loop they are shown under (`path`).
     shown: HeldRows,
     path: &'static str,
 }
@@ -126,17 +127,17 @@ impl<I> HeldBack<I> {
         self.items == 0
     }
 
-    /// Whether a held row is to be expected, so that nobody should wait for its lock once more.
+    /// Whether a held row is to be expected, so that a batch should not wait for its lock.
     pub(crate) fn is_wary(&self) -> bool {
         self.waited_at.is_some_and(|at| at.elapsed() < WARY)
     }
 
-    /// Whether so much waits that nothing more is to be taken in.
+    /// Whether so much waits that the loop must take no more.
     pub(crate) fn is_full(&self) -> bool {
         self.items >= ENTRIES || self.bytes >= BYTES
     }
 
-    /// Ends when what waits is to be tried again; never if nothing waits.
+    /// Ends when the waiting items are to be tried again; never, if nothing waits.
     pub(crate) async fn due(&self) {
         if self.is_empty() {
             std::future::pending::<()>().await;
@@ -144,8 +145,8 @@ impl<I> HeldBack<I> {
         tokio::time::sleep_until(self.retry_at).await;
     }
 
-    /// The next batch: what is to be tried again now, then what came, but for what has to queue
-    /// behind something that waits.
+    /// The next batch: the items that are to be tried again now, then those that came, without the
+    /// ones that have to queue behind a waiting item of their key.
     pub(crate) fn join(&mut self, came: Vec<Item<I>>) -> Vec<Item<I>> {
         if self.is_empty() {
             return came;
@@ -166,7 +167,7 @@ impl<I> HeldBack<I> {
         batch
     }
 
-    /// Takes the lines whose turn it is; one that is too long keeps its rest.
+    /// Takes the lines that are next in turn, of each at most [`OF_ONE_KEY`] items.
     fn take_due(&mut self) -> Vec<Item<I>> {
         let mut taken = Vec::new();
         while taken.len() < AT_ONCE
@@ -187,12 +188,12 @@ impl<I> HeldBack<I> {
         taken
     }
 
-    /// Keeps what of a batch has to wait still, or from now on.
+    /// Takes back those items of a batch that have to wait still, or from now on.
     pub(crate) fn keep(&mut self, batch: Vec<Item<I>>, now: OffsetDateTime) {
         let retried = std::mem::take(&mut self.retried);
         let still = batch.iter().take(retried).filter(|item| item.held.is_some()).count();
         let was_empty = self.is_empty() && retried == 0;
-        // From the last to the first, so that each goes before what has been waiting behind it.
+        // From the last to the first, so that each is put before the items that queue behind it.
         for item in batch.into_iter().rev().filter(|item| item.held.is_some()) {
             let line = if let Some(message) = item.message() {
                 Line::Key(parked::place(message))
@@ -207,7 +208,7 @@ impl<I> HeldBack<I> {
         let queued: HashSet<Line> = self.order.iter().cloned().collect();
         self.order.extend(self.lines.keys().filter(|line| !queued.contains(line)).cloned());
         if still < retried {
-            // A row is free again: whoever waits may have waited for it, too.
+            // A row is free again, and the other items may wait for that same row: no pause.
             (self.pause, self.retry_at) = (PAUSE_MIN, Instant::now());
         } else if retried > 0 || was_empty {
             self.pause = if was_empty { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
@@ -219,7 +220,7 @@ impl<I> HeldBack<I> {
         self.show(now);
     }
 
-    /// Shows which rows are waited for, and since when.
+    /// Publishes which rows are waited for, and since when: to operators, metrics and the log.
     fn show(&mut self, now: OffsetDateTime) {
         if self.is_empty() && self.rows.is_empty() {
             return;
@@ -242,7 +243,8 @@ impl<I> HeldBack<I> {
         self.rows = rows;
     }
 
-    /// Says once of each row that it is held for longer than work takes, and once that it is free.
+    /// Logs once for each row that it is held for longer than [`WORTH_TELLING`], and once that it
+    /// is free.
     fn tell(&mut self, rows: &[HeldSince], now: OffsetDateTime) {
         for HeldSince { row: HeldRow { kind, id }, since, waiting } in rows {
             let row = (*kind, id.clone());
@@ -268,8 +270,9 @@ impl<I> HeldBack<I> {
         });
     }
 
-    /// Which offsets may be stored, now that messages up to `reached` were received and settled or
-    /// wait here: of each partition up to before the first that waits.
+    /// Which offsets may be stored, now that messages up to `reached` were received and either
+    /// settled or wait here: for each partition, the offset of the first waiting message, if there
+    /// is one.
     pub(crate) fn storable(&mut self, reached: HashMap<Partition, i64>) -> HashMap<Partition, i64> {
         if self.is_empty() && self.reached.is_empty() {
             return reached;
@@ -289,8 +292,8 @@ impl<I> HeldBack<I> {
         storable
     }
 
-    /// Forgets the messages of partitions that were taken away: whoever has them now reads them
-    /// again.
+    /// Forgets the waiting messages of partitions that were revoked: the member that has them now
+    /// reads those messages again.
     pub(crate) fn revoke(&mut self, is_revoked: impl Fn(&str, i32) -> bool, now: OffsetDateTime) {
         self.reached.retain(|(topic, partition), _| !is_revoked(topic, *partition));
         for waiting in self.lines.values_mut() {

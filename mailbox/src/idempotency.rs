@@ -1,4 +1,4 @@
-//! Idempotency keys: the first answer to a request, told again for a day. All SQL on them.
+//! Idempotency keys: the first answer to a request, given again for a day. All SQL on them.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 
 use crate::{IdempotencyKey, reactor::Answer};
 
-/// A key without its fingerprint: what the table is keyed by.
+/// Caller, route and key: what identifies a row of `idempotency_keys`.
 pub(crate) type Name = (String, String, String);
 
-/// A kept answer and the request it was given to.
+/// A stored answer, and the fingerprint of the request it was given to.
 pub(crate) struct StoredAnswer {
     pub(crate) fingerprint: Vec<u8>,
     pub(crate) answer: Answer,
@@ -19,7 +19,7 @@ pub(crate) fn name(key: &IdempotencyKey) -> Name {
     (key.caller.clone(), key.route.clone(), key.key.clone())
 }
 
-/// The answers that were given under these keys within a day.
+/// The answers that were stored under these keys within a day.
 pub(crate) async fn known(
     db: &mut PgConnection,
     keys: &[&IdempotencyKey],
@@ -55,9 +55,9 @@ pub(crate) async fn known(
 
 type Headers = sqlx::types::Json<Vec<(String, String)>>;
 
-/// Keeps answers under their keys, as the last thing before the commit. Waits for whoever is just
-/// using one of them. `false` if somebody has used one within a day: the transaction must not
-/// commit.
+/// Stores answers under their keys, as the last statement before the commit. Waits for transactions
+/// that are just using one of the keys. `false` if another transaction has used one within a day:
+/// then this one must not commit.
 pub(crate) async fn keep(
     db: &mut PgConnection,
     answers: &[(&IdempotencyKey, &Answer)],
@@ -95,7 +95,7 @@ pub(crate) async fn keep(
     Ok(usize::try_from(done.rows_affected()) == Ok(answers.len()))
 }
 
-/// Removes keys older than a day, some at a time; how many went.
+/// Removes keys older than a day, at most 1,000 at a time; returns how many it removed.
 pub(crate) async fn expire(db: &mut PgConnection) -> sqlx::Result<u64> {
     sqlx::query!(
         "-- idempotency.expire

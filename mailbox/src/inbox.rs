@@ -1,4 +1,4 @@
-//! The inbox: which ids have taken effect. All SQL on it.
+//! The inbox: the ids of messages and commands that have taken effect. All SQL on it.
 
 use std::{
     collections::HashSet,
@@ -10,14 +10,16 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 const WEEK: u64 = 604_800;
-/// Kafka keeps 7 days, the outbox 7, and a day: three weeks hold them.
+/// Weeks back from which an id may still be delivered: Kafka keeps 7 days, the outbox 7, and one
+/// day more. These 15 days reach back three calendar weeks at most.
 pub(crate) const WEEKS_BEHIND: i32 = 3;
-/// An id is kept for at least 30 days.
+/// Weeks for which ids are kept, so that an id is kept for at least 30 days.
 pub(crate) const WEEKS_KEPT: i32 = 5;
 
-/// Admits ids of which none is expected to be known: meeting one is an error, and cheap otherwise.
-/// Says whether anything is set aside. That may be asked in the same statement here alone: a key that
-/// another one parked meanwhile came with ids that this insert meets.
+/// Admits ids of which none is expected to be known: cheap, and an error if one is known. Returns
+/// whether any key is parked or has kept events. Only here may that be asked in the same statement,
+/// whose snapshot is older than its inserts: if another transaction parks a key meanwhile, this
+/// insert collides with the ids which that transaction admitted, and the attempt fails.
 pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- inbox.admit
@@ -33,7 +35,7 @@ pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Resul
     .await
 }
 
-/// Admits the ids that are new, and says which.
+/// Admits the ids that are new, and returns them.
 pub(crate) async fn admit_new(
     db: &mut PgConnection,
     sorted: &[Uuid],
@@ -52,7 +54,7 @@ pub(crate) async fn admit_new(
     Ok(new.into_iter().collect())
 }
 
-/// Takes back ids that were admitted in this transaction.
+/// Removes ids that this transaction admitted: their items turned out to wait for a held row.
 pub(crate) async fn forget(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
     sqlx::query!(
         "-- inbox.forget
@@ -65,13 +67,13 @@ pub(crate) async fn forget(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
     .map(drop)
 }
 
-/// The moment a UUIDv7 was made; `None` for any other id.
+/// The time at which a UUIDv7 was made; `None` for any other id.
 fn made_at(id: Uuid) -> Option<SystemTime> {
     let (seconds, nanos) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
     UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
 
-/// Whether the inbox has a partition for `id`: weeks that are dropped, or not yet made, have none.
+/// Whether the inbox has a partition for `id`: weeks that are dropped or not made yet have none.
 pub(crate) fn in_range(id: Uuid, now: OffsetDateTime) -> bool {
     let week_of = |at: SystemTime| {
         at.duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs() / WEEK).ok())

@@ -1,4 +1,4 @@
-//! What operators look at without changing a message: the lists, and the flood that they may end.
+//! What operators look at without changing a message: the lists. Also how they end a flood.
 
 use sqlx::Connection;
 
@@ -13,23 +13,23 @@ use crate::{
     reactor::Reactor,
 };
 
-/// The class under which events of unknown types are listed, though they stop no key.
+/// The class under which keys with kept events are listed; such keys have not stopped.
 const UNKNOWN_EVENT: &str = "unknown_event";
 
 impl<R: Reactor> Mailbox<R> {
-    /// The keys that stopped, the oldest first: the first page of them.
+    /// The first 200 of the keys that stopped, the oldest first.
     pub async fn parked(&self) -> sqlx::Result<Vec<ParkedKey>> {
         self.parked_page(&ParkedQuery { limit: 200, ..ParkedQuery::default() }).await
     }
 
-    /// A page of the keys that stopped, the oldest first; of class `unknown_event`, of those that
-    /// did not stop although events of them are kept.
+    /// A page of the keys that stopped, the oldest first. With class `unknown_event`, a page of the
+    /// keys that have kept events of unknown types, and did not stop.
     pub async fn parked_page(&self, query: &ParkedQuery) -> sqlx::Result<Vec<ParkedKey>> {
         self.operators.keys(query).await
     }
 
-    /// A parked key's messages after `after`, the first first, of each payload the beginning; none
-    /// where nothing is parked.
+    /// A parked key's messages after the one with id `after`, in order, each with the beginning of
+    /// its payload; empty if the key is not parked.
     pub async fn parked_messages(
         &self,
         topic: &str,
@@ -40,7 +40,7 @@ impl<R: Reactor> Mailbox<R> {
         self.operators.messages((topic, key), after, limit).await
     }
 
-    /// One message of a parked key, whole.
+    /// One message of a parked key, with its whole payload.
     pub async fn parked_message(
         &self,
         topic: &str,
@@ -89,7 +89,7 @@ impl<R: Reactor> Operators<R> {
         list::message(session.connection().await?, place, parked_id).await
     }
 
-    /// Lets the consuming go on in spite of a flood. `false` if there is none.
+    /// Ends the present flood, and records that as an operation. `false` if there is none.
     pub(crate) async fn lift_flood(&self, caller: &str, reason: &str) -> sqlx::Result<bool> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;

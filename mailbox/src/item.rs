@@ -1,4 +1,4 @@
-//! One thing to decide: a message or a command, on its way through a batch.
+//! An item of a batch: one message or one command to decide, and what becomes of it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,20 +14,21 @@ use crate::{
     reactor::{HeldRow, Reactor},
 };
 
-/// A message as it came from Kafka, with what is wrong with its envelope.
+/// A message from Kafka, and the flaw of its envelope if it has one.
 pub(crate) type IncomingMessage = (Message, Option<Park>);
 
-/// A message or a command, with all that a batch must know of it.
+/// One message or command of a batch, with all that `batch` must know of it.
 pub(crate) struct Item<I> {
-    /// What the inbox remembers it by. `None` where repetition does no harm, or no usable id came.
+    /// The id under which the inbox remembers the item. `None` where repetition does no harm, where
+    /// the command has an idempotency key instead, or where the message came without a usable id.
     pub(crate) id: Option<Uuid>,
-    /// What it means; `None` for a message that is only to be parked, or to be kept because its
-    /// type is unknown: then it has no flaw.
+    /// What the item means to the service. `None` for a message that is only to be parked (it has a
+    /// flaw), or to be kept because its type is unknown (it has none).
     pub(crate) input: Option<I>,
     pub(crate) trace: Option<Trace>,
-    /// Why it cannot be processed, if that is known before deciding.
+    /// Why the message cannot be processed, if that is known before deciding.
     pub(crate) flaw: Option<Park>,
-    /// The row for which it has to wait, while others go on.
+    /// The held row that this item waits for, while other items go on.
     pub(crate) held: Option<HeldRow>,
     pub(crate) origin: Origin,
 }
@@ -37,37 +38,37 @@ pub(crate) enum Origin {
     Command(CommandClient),
 }
 
-/// The client's side of a command.
+/// A command's side of its client: the deadline, and the channel for the answer.
 pub(crate) struct CommandClient {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) reply: Option<oneshot::Sender<Result<Outcome, CommandError>>>,
     pub(crate) deadline: Instant,
     pub(crate) is_last_try: bool,
-    /// The answer of a commit whose end was never heard: it holds if the command turns out to have
-    /// taken effect.
+    /// The answer of an attempt whose commit got no reply from the database. It holds if the inbox
+    /// or the idempotency key shows that the command took effect.
     pub(crate) told: Option<Result<Outcome, CommandError>>,
 }
 
-/// What became of an item in one attempt.
+/// What became of an item in one attempt at its batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ItemOutcome {
-    /// Not settled yet: it is to be decided.
+    /// Not settled yet: the item is to be decided.
     Live,
     Applied,
-    /// It has taken effect before.
+    /// The item took effect in an earlier batch, or earlier in this one.
     Duplicate,
-    /// It, or a message before it, stopped its key.
+    /// The message, or one before it, stopped its key.
     Parked,
-    /// An event of a type that this build does not know: kept for one that does.
+    /// An event of a type that this build does not know: it is kept for a build that does.
     Unknown,
-    /// Another session holds a row that it, or a message of its key before it, needs.
+    /// Another session holds a row that this item, or a message of its key before it, needs.
     Held(HeldRow),
-    /// A command's end.
+    /// The command is answered, with an outcome or an error.
     Answered(Result<Outcome, CommandError>),
 }
 
 impl<I> Item<I> {
-    /// Whether it is an event of a type that this build does not know.
+    /// Whether the item is an event of a type that this build does not know.
     pub(crate) fn is_unknown(&self) -> bool {
         self.input.is_none() && self.flaw.is_none() && self.message().is_some()
     }
@@ -86,7 +87,8 @@ impl<I> Item<I> {
         }
     }
 
-    /// Whether a command takes a provisional answer.
+    /// Whether a provisional decision is final for the item: a command on its last try, or a
+    /// message.
     pub(crate) fn is_last_try(&self) -> bool {
         self.waiting().is_none_or(|client| client.is_last_try)
     }
@@ -96,13 +98,13 @@ impl<I> Item<I> {
         self.waiting()?.key.as_ref()
     }
 
-    /// Whether no attempt has anything left to do for it at present: its client was answered, or
-    /// it waits for a row.
+    /// Whether this attempt has nothing left to do for the item: its client was answered, or the
+    /// item waits for a held row.
     pub(crate) fn is_over(&self) -> bool {
         self.held.is_some() || self.waiting().is_some_and(|waiting| waiting.reply.is_none())
     }
 
-    /// Tells the client, if one waits.
+    /// Sends the answer to the command's client, once; a message has none.
     pub(crate) fn answer(&mut self, end: Result<Outcome, CommandError>) {
         if let Origin::Command(waiting) = &mut self.origin
             && let Some(reply) = waiting.reply.take()
@@ -113,15 +115,16 @@ impl<I> Item<I> {
     }
 }
 
-/// What a message means here; `None` when nobody here cares. A service that panics over it has
-/// found a flaw of the message, as far as anybody can tell.
+/// The item for a message; `None` when this service does not care for the message. A service that
+/// panics while it reads the message is taken as a flaw of the message, which is parked.
 pub(crate) fn item<R: Reactor>(
     reactor: &R,
     (message, flaw): IncomingMessage,
 ) -> Option<Item<R::Input>> {
     if flaw.is_none() && !reactor.is_known(&message.event_type) {
         let trace = message.trace;
-        // Without an id it could not be told from others like it, and would not be kept.
+        // Without an id the event could not be told from others without one: `unknown_events` would
+        // keep the first of them only.
         let flaw = Park::no_envelope(&[(message.event_id.is_nil(), "ce_id")]);
         let origin = Origin::Message(message);
         return Some(Item { id: None, input: None, trace, flaw, held: None, origin });

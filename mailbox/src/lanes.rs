@@ -12,36 +12,36 @@ use crate::{
     replays,
 };
 
-/// Events behind the last tick, counted up to this.
+/// Limit up to which events behind the last checkpoint are counted.
 const LAG_MAX: i64 = 100_000;
 
 /// Whether a lane publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneState {
     Publishing,
-    /// By an operator.
+    /// Paused by an operator.
     Paused,
-    /// Until an operator says how it goes on.
+    /// Stopped until an operator says how the lane goes on.
     Stopped,
 }
 
-/// A lane and what became of it.
+/// The lane's state, the reason for it, and its lag.
 #[derive(Clone, Debug)]
 pub struct Lane {
     pub state: LaneState,
     pub reason: Option<String>,
-    /// Events that wait for it, counted up to a bound.
+    /// Events that wait to be published, counted up to [`LAG_MAX`].
     pub lag: i64,
-    /// When it was paused or stopped.
+    /// When the lane was paused or stopped.
     pub since: Option<OffsetDateTime>,
 }
 
 /// How a stopped lane goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneStart {
-    /// Topics that were made anew are taken as they are.
+    /// Topics that were made anew are taken as they are; what they lack stays lacking.
     Here,
-    /// They get everything that the outbox has of them first.
+    /// Topics that were made anew first get everything that the outbox has of them.
     Beginning,
 }
 
@@ -49,18 +49,18 @@ pub enum LaneStart {
 #[derive(Debug)]
 pub enum LaneChange {
     Done(Lane),
-    /// It is stopped, and it was not said from where it goes on.
+    /// The lane has stopped, and the request does not say from where it goes on.
     WhereFrom(Lane),
 }
 
 impl<R: Reactor> Mailbox<R> {
-    /// The lane that publishes this database's events.
+    /// The state of the lane that publishes this database's events.
     pub async fn lane(&self) -> sqlx::Result<Lane> {
         let mut session = self.operators.session()?;
         lane(session.connection().await?).await
     }
 
-    /// Nothing is published from here until the lane is resumed.
+    /// Pauses the lane: nothing is published from this database until it is resumed.
     pub async fn pause_lane(
         &self,
         request: OperatorRequest<'_>,
@@ -78,7 +78,7 @@ impl<R: Reactor> Mailbox<R> {
         Ok(answer)
     }
 
-    /// A paused lane goes on where it was; a stopped one as `from` says.
+    /// Resumes the lane: a paused one goes on where it was, a stopped one as `from` says.
     pub async fn resume_lane(
         &self,
         request: OperatorRequest<'_>,
@@ -107,7 +107,7 @@ impl<R: Reactor> Mailbox<R> {
     }
 }
 
-/// Since when a topic is not written to, because it was made anew.
+/// When the relay found that a topic was made anew, if nobody has decided yet how it goes on.
 pub async fn topic_made_anew(
     db: &mut PgConnection,
     topic: &str,
@@ -122,7 +122,8 @@ pub async fn topic_made_anew(
     Ok(made.fetch_optional(db).await?.flatten())
 }
 
-/// A topic that was made anew is written to again, unless it was once more since then.
+/// Lets a topic that was made anew be published to again, unless it was made anew once more after
+/// `since`.
 pub async fn take_topic(
     db: &mut PgConnection,
     topic: &str,
@@ -203,7 +204,7 @@ async fn unpause(db: &mut PgConnection) -> sqlx::Result<()> {
     .map(drop)
 }
 
-/// Topics that were made anew are taken as they are.
+/// Takes all topics that were made anew as they are.
 async fn take_topics(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "-- lanes.take_topics

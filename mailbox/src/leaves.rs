@@ -1,5 +1,5 @@
-//! The sweep: leaves and partitions are there before they are needed, and go when nothing needs
-//! them; kept events are decided once this build knows their types.
+//! The sweep: makes leaves and weekly partitions before they are needed, drops old weeks, and
+//! decides kept events once this build knows their types.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,24 +19,25 @@ use crate::{
     wake::Wake,
 };
 
-/// As the migration makes them.
+/// Positions of one leaf, as in the migration `0001_mailbox.sql`.
 const LEAF: i64 = 4_194_304;
-/// Leaves ahead of the position in use, whatever the rate.
+/// Leaves that are made ahead of the last position, whatever the rate.
 const LEAVES_AHEAD: i64 = 3;
-/// And enough for half an hour at the rate of the last sweep, so that a stopped relay or sweep
-/// stops no sale.
+/// Time for which leaves are made ahead at the rate of the last sweep, so that a sweep that has
+/// stopped stops no sale for half an hour.
 const AHEAD: Duration = Duration::from_mins(30);
+/// Pause between two sweeps.
 const EVERY: Duration = Duration::from_secs(10);
-/// What takes longer has lost its host in the middle, or goes on in the next round: each statement
-/// is a step of its own.
+/// Limit of one round. One that takes longer has lost its database host, or is continued by the
+/// next round: each statement is a step of its own.
 const ROUND: Duration = Duration::from_mins(1);
-/// Who reads an old week is not waited for longer: its lock on the parent would keep everybody else
-/// from making one.
+/// How long a drop waits for the readers of an old week: while it waits for its lock on the parent,
+/// nobody else can make a partition.
 const DROP_PATIENCE: &str = "1s";
-/// One sweeper a database: any number of services' instances may try.
+/// Advisory lock of the sweep: of all instances on a database, one sweeps at a time.
 const SWEEP_LOCK: i64 = 0x6d61_696c_626f_7801;
 
-/// One mailbox's sweep.
+/// The sweep of one mailbox.
 pub(crate) struct Sweep<R: Reactor> {
     pub(crate) reactor: Arc<R>,
     pub(crate) session: Session,
@@ -47,8 +48,8 @@ pub(crate) struct Sweep<R: Reactor> {
 }
 
 impl<R: Reactor> Sweep<R> {
-    /// Sweeps until stopped. A failed sweep is told and tried again: there is half an hour to mend
-    /// it.
+    /// Sweeps until stopped. A failed sweep is logged and tried again: partitions are made half an
+    /// hour ahead, so there is time to repair what fails.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut rate = Rate::default();
         loop {
@@ -71,8 +72,8 @@ impl<R: Reactor> Sweep<R> {
         }
     }
 
-    /// What one sweeper a database does. Nothing that may have to wait for a reader comes before
-    /// anything else.
+    /// The part that one instance does for the whole database. What may have to wait for a reader,
+    /// the drop, comes last.
     async fn once(&mut self, rate: &mut Rate) -> sqlx::Result<()> {
         let db = self.session.connection().await?;
         let mine = sqlx::query_scalar!(
@@ -80,7 +81,8 @@ impl<R: Reactor> Sweep<R> {
             select pg_try_advisory_lock($1) as "mine!""#,
             SWEEP_LOCK
         );
-        // The first word of a round: since the last one, the host may have vanished.
+        // The first statement of a round, with a limit: the host may have vanished since the last
+        // one.
         let mine = within(mine.fetch_one(&mut *db)).await?;
         if !mine {
             return Ok(());
@@ -104,7 +106,8 @@ impl<R: Reactor> Sweep<R> {
         Ok(())
     }
 
-    /// What every instance does: it may know types that its neighbours do not.
+    /// The part that every instance does, because it may know types that the others do not: decides
+    /// kept events, and counts the rest.
     async fn catch_up(&mut self) -> Result<(), Fault> {
         let catch_up = CatchUp {
             reactor: &*self.reactor,
@@ -123,7 +126,7 @@ impl<R: Reactor> Sweep<R> {
     }
 }
 
-/// What is needed now; for a batch that met a missing partition.
+/// Makes the leaves and weeks that are missing. A batch that met a missing partition calls it, too.
 pub(crate) async fn make_ahead(
     db: &mut PgConnection,
     weekly: &[&str],
@@ -173,7 +176,7 @@ fn leaves_to_make(last_pos: i64, end_pos: i64, positions_per_sweep: i64) -> Vec<
     firsts
 }
 
-/// How fast positions are used up.
+/// How fast the outbox uses positions up.
 #[derive(Default)]
 struct Rate {
     last_pos: Option<i64>,
@@ -186,9 +189,9 @@ impl Rate {
     }
 }
 
-/// Ids older than the inbox keeps leave with their week; writers of the others are not blocked. A
-/// week that somebody reads is left for the next sweep, and so is one whose detaching or dropping
-/// was broken off: it is found by its name, be it a partition still or not.
+/// Drops the weeks whose ids are older than the inbox keeps, without blocking writers of other
+/// weeks. A week that somebody reads is left for the next sweep. A week whose detaching or dropping
+/// was broken off is found by its name, whether it is still a partition or not.
 async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
     let old = sqlx::query!(
         r#"-- leaves.old_weeks
@@ -234,7 +237,7 @@ async fn drop_week(
     ddl(db, format!("drop table {leaf}")).await
 }
 
-/// One statement of its own: a concurrent detach takes no transaction around it.
+/// Runs one statement by itself: `detach partition concurrently` may be in no transaction.
 async fn ddl(db: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(db).await.map(drop)
 }

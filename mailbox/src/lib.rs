@@ -5,13 +5,15 @@
 //! batch one transaction, admitted by id, decided in order, saved with one statement per table, its
 //! events appended to the outbox. At least once in, one change, at least once out.
 //!
-//! Reading order: `reactor` (what a service gives), `item`, `batch` and `decide` (one
-//! transaction), `fault` and `settle` (what happens when it fails), `held` (what waits for a row),
-//! `consume` and `commands` (the two ways in; `pace` between batches, `broker_status` of Kafka;
-//! `polling`, `assignment`, `positions`, `watchdog` and `control` of the consumer, `consumers` their
-//! tables), `consumed` and `halts` (what is not consumed), `parked` and `operate` (what stopped;
-//! `flood` when it is too much), `unknown` and `catch_up` (events of types that a build does not
-//! know), `lanes` and `replays` (what operators ask of the relay), `leaves` (the sweep).
+//! Reading order: `reactor` (what a service implements), `item`, `batch` and `decide` (one
+//! transaction), `fault` and `settle` (what happens when it fails), `held` (items that wait for a
+//! held row), `consume` and `commands` (the two ways in; `pace` sets the time between batches,
+//! `broker_status` says whether Kafka is reachable; `polling`, `assignment`, `positions`,
+//! `watchdog` and `control` belong to the consumer, `consumers` is the SQL of its tables),
+//! `consumed` and `halts` (what is not consumed, and how operators change that), `parked` and
+//! `operate` (parked keys; `flood` stops consuming when they are too many), `unknown` and
+//! `catch_up` (events of types that a build does not know), `lanes` and `replays` (what operators
+//! ask of the relay), `leaves` (the sweep).
 
 mod assignment;
 mod batch;
@@ -103,43 +105,46 @@ pub use reactor::{
 pub use replays::{Replay, ReplayScope, ReplaySize};
 pub use tracked::{Tracked, changed_rows, new_rows};
 
-/// Where a mailbox finds its database and its broker, who it speaks for, and its limits.
+/// What [`Mailbox::open`] needs: the addresses of the database and of the broker, the names of the
+/// service and its instance, and the limits.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub database_url: String,
     /// Kafka's bootstrap servers.
     pub kafka: String,
-    /// Consumer group and client id: the service's name.
+    /// Name of the service; also its consumer group and its Kafka client id.
     pub service: &'static str,
-    /// This instance's name among those of its service; empty for none. Started again under its
-    /// name it has its partitions at once; no two may have the same.
+    /// Name of this instance, unique among the instances of its service, or empty. A named instance
+    /// is a static member of its consumer group: restarted under the same name, it gets its
+    /// partitions back at once.
     pub instance: String,
-    /// Who speaks: `ce_source`, such as `/shop/order-svc`.
+    /// The `ce_source` of this service's events, such as `/shop/order-svc`.
     pub source: &'static str,
-    /// Every event type that may be appended: number, topic, name (`OrderPlaced`).
+    /// Every event type that may be appended to the outbox: number, topic, name (`OrderPlaced`).
     pub event_types: Vec<(i16, &'static str, &'static str)>,
     /// Tables besides the inbox that are partitioned by weeks of a UUIDv7: the sweep makes their
-    /// weeks ahead.
+    /// partitions for the coming weeks.
     pub weekly: &'static [&'static str],
     /// The one clock of the process.
     pub clock: fn() -> OffsetDateTime,
-    /// Messages, or commands, in one transaction at most.
+    /// Messages, or commands, in one batch at most; a batch is one transaction.
     pub batch: usize,
-    /// How long a command may wait for its commit.
+    /// How long a command may wait for its commit, from [`Mailbox::submit`] on.
     pub command_deadline: Duration,
 }
 
-/// Five hundred in a batch give 98 % of what larger ones would, at 8 ms a batch.
+/// The services' batch size: five hundred messages in a batch give 98 % of the throughput of larger
+/// ones, at 8 ms a batch.
 pub const BATCH: usize = 500;
-/// A client that waits longer has gone away.
+/// The services' deadline for a command: a client that waits longer has gone away.
 pub const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A loop that the service spawns; it ends when its token is cancelled.
 pub struct Loop {
     pub name: &'static str,
     pub run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
-    /// Whether it is asked to end after all others, when no request is under way any more: what was
-    /// accepted over HTTP is still committed, and told to the relay.
+    /// Whether this loop is asked to end after all others, when no HTTP request is under way any
+    /// more: then what was accepted over HTTP is still committed, and the relay is woken for it.
     pub ends_last: bool,
 }
 
@@ -156,7 +161,7 @@ impl Loop {
     }
 }
 
-/// The way in for commands and operators. Cheap to clone.
+/// A service's handle on its mailbox: commands go in, operators ask and steer. Cheap to clone.
 pub struct Mailbox<R: Reactor> {
     commands: Commands<R::Input>,
     operators: Arc<Operators<R>>,
@@ -182,8 +187,9 @@ impl<R: Reactor> Clone for Mailbox<R> {
 }
 
 impl<R: Reactor> Mailbox<R> {
-    /// Registers who speaks, then gives the mailbox and its loops, which the service spawns:
-    /// consume, commands, sweep, wake-up. The migrations have run before.
+    /// Registers the event source and the event types in the database, then returns the mailbox and
+    /// its loops, which the service spawns: commands, messages, consumers, sweep, wake-up. The
+    /// migrations must have run before.
     pub async fn open(options: Options, reactor: Arc<R>) -> anyhow::Result<(Self, Vec<Loop>)> {
         let session = |what: &str| {
             Session::new(&options.database_url, &format!("{} {what}", options.service))
@@ -254,7 +260,8 @@ impl<R: Reactor> Mailbox<R> {
         Ok((Self { commands, operators, kafka, notices, held, halts, clock }, loops))
     }
 
-    /// Hands a command over and waits for its commit. Dropping the future cancels nothing.
+    /// Hands a command over and waits for its commit. Dropping the future does not cancel the
+    /// command.
     pub async fn submit(&self, command: Command<R::Input>) -> Result<Outcome, CommandError> {
         self.commands.submit(command).await
     }
@@ -264,33 +271,37 @@ impl<R: Reactor> Mailbox<R> {
         self.kafka.is_near()
     }
 
-    /// Whether messages are heard, or will be as soon as Kafka is back; not so at first, while the
-    /// group makes room.
+    /// Whether messages are consumed, or will be as soon as Kafka is reachable again. `false` only
+    /// at the start, while a broker answers and the group has not given this instance any
+    /// partitions yet.
     pub fn has_joined(&self) -> bool {
         self.kafka.has_joined()
     }
 
-    /// Why nothing is heard although Kafka is near: too much is set aside.
+    /// Why nothing is consumed although Kafka is reachable: too many messages are parked (`flood`).
+    /// `None` while consuming goes on.
     pub fn flood(&self) -> Option<String> {
         self.notices.flood()
     }
 
-    /// The rows that other sessions hold and somebody here waits for, the longest held first.
+    /// The rows that other sessions hold locked and that messages or commands here wait for, the
+    /// longest held first; rows held for less than a second are left out.
     pub fn held_rows(&self) -> Vec<HeldSince> {
         self.held.list((self.clock)())
     }
 
-    /// What is not consumed, and why, in one line; none if all is.
+    /// Which topics are paused and which partitions have stopped, and why, in one line; `None` if
+    /// everything is consumed.
     pub fn not_consumed(&self) -> Option<String> {
         self.halts.told()
     }
 
-    /// Every partition that this service hears, and how it is with it.
+    /// Every partition of the topics that this service consumes, with its state and lag.
     pub async fn consumers(&self) -> sqlx::Result<Vec<ConsumedPartition>> {
         self.halts.list().await
     }
 
-    /// Pauses one topic, or all, for all instances.
+    /// Pauses one topic, or all of them with `None`, for all instances of the service.
     pub async fn pause(
         &self,
         topic: Option<&str>,
@@ -299,7 +310,7 @@ impl<R: Reactor> Mailbox<R> {
         self.halts.pause(topic, request).await
     }
 
-    /// Resumes what is paused, and what has stopped where it is said.
+    /// Ends pauses; with `scope.from` it also restarts stopped partitions, from there.
     pub async fn resume(
         &self,
         scope: ResumeScope<'_>,
@@ -308,24 +319,25 @@ impl<R: Reactor> Mailbox<R> {
         self.halts.resume(scope, request).await
     }
 
-    /// What operators did before the operation `before`, the newest first.
+    /// The operations of operators before the one with id `before`, the newest first.
     pub async fn operations(&self, before: i64, limit: i64) -> sqlx::Result<Vec<OperationRecord>> {
         self.operators.operations(before, limit).await
     }
 
-    /// Events that are kept because this build does not know their types.
+    /// How many events are kept because this build does not know their types, and since when;
+    /// `None` if there are none.
     pub fn unknown_events(&self) -> Option<UnknownEvents> {
         self.notices.unknown()
     }
 
-    /// Lets the consuming go on although a flood of keys is parked, with a reason that is kept.
-    /// `false` if there is no flood.
+    /// Lets consuming go on although a flood of keys is parked (`flood`). The reason is recorded
+    /// among the operations. `false` if there is no flood.
     pub async fn lift_flood(&self, caller: &str, reason: &str) -> sqlx::Result<bool> {
         self.operators.lift_flood(caller, reason).await
     }
 
-    /// Processes a parked key's messages in order, with the ids they came with; says how many.
-    /// Dropping the future leaves the pieces that were committed released.
+    /// Processes a parked key's messages in order, under their own event ids; returns how many.
+    /// Dropping the future leaves the chunks that were committed released.
     pub async fn release(
         &self,
         topic: &str,
@@ -335,7 +347,7 @@ impl<R: Reactor> Mailbox<R> {
         self.operators.release(topic, key, once.as_ref()).await
     }
 
-    /// Drops a parked key's first message for good, with a reason that is kept.
+    /// Drops a parked key's first message for good; the reason is recorded among the operations.
     pub async fn discard(
         &self,
         topic: &str,
@@ -346,7 +358,8 @@ impl<R: Reactor> Mailbox<R> {
         self.operators.discard(topic, key, reason, once.as_ref()).await
     }
 
-    /// Gives a parked key's first message another payload; the old one is kept in the log.
+    /// Gives a parked key's first message another payload; the old one is recorded among the
+    /// operations.
     pub async fn replace(
         &self,
         topic: &str,
@@ -358,8 +371,8 @@ impl<R: Reactor> Mailbox<R> {
     }
 }
 
-/// Says that a statement wrote as many rows as it was given; any other number is a bug that must
-/// not commit.
+/// Checks that a statement wrote `rows` rows. Any other number is a bug, and must not commit: it
+/// gives [`sqlx::Error::RowNotFound`].
 pub fn wrote(done: &sqlx::postgres::PgQueryResult, rows: usize) -> sqlx::Result<()> {
     if usize::try_from(done.rows_affected()) == Ok(rows) {
         Ok(())

@@ -1,4 +1,4 @@
-//! A message: an event in its envelope, as Kafka brought it.
+//! A message of Kafka: an event in its envelope, and the form in which the database stores one.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use uuid::Uuid;
 /// A W3C trace context in 25 bytes: trace id (16), span id (8), flags (1).
 pub type Trace = [u8; 25];
 
-/// An event in its envelope. What has no usable envelope never becomes one: it is parked.
+/// An event in its envelope, the CloudEvents headers. A message without a usable envelope is
+/// parked.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub topic: Arc<str>,
@@ -29,13 +30,14 @@ pub struct Message {
 }
 
 impl Message {
-    /// What it has of bytes that a stranger may have sent any number of; its headers are bounded.
+    /// Bytes of the payload and the key, which a foreign sender may make any size; the headers need
+    /// no counting, because `envelope` bounds them.
     pub fn size(&self) -> usize {
         self.payload.len() + self.key.as_ref().map_or(0, Vec::len)
     }
 
-    /// Tells it from every other message at the same place of its topic: a topic that was made
-    /// anew has another message there.
+    /// SHA-256 of key, envelope and payload. Tells this message from another one at the same
+    /// offset: a topic that was deleted and made anew has another message there.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         for part in [
@@ -46,22 +48,24 @@ impl Message {
             &self.version.to_be_bytes(),
             &self.payload,
         ] {
-            // With its length, so that no byte can be taken for one of the next part.
+            // Each part is preceded by its length, so that no byte can be taken for one of the next
+            // part.
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }
         digest.finalize().into()
     }
 
-    /// Why it cannot be processed whatever its content is: without its type nobody can tell what
-    /// it is, without its version nobody could write down that it happened.
+    /// Why the message cannot be processed whatever its content is: without a type nobody can tell
+    /// what it is, and without a version it has no place in its source's sequence, in which
+    /// services record what they have received.
     pub(crate) fn lacks(&self) -> Option<Park> {
         let lacks = [(self.event_type.is_empty(), "ce_type"), (self.version <= 0, "ce_version")];
         Park::no_envelope(&lacks)
     }
 }
 
-/// A message as a row of ours holds it; what its envelope lacked is absent.
+/// A message as a row of `parked` or `unknown_events` holds it; what its envelope lacked is absent.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredMessage {
     pub(crate) id: i64,
@@ -77,7 +81,7 @@ pub(crate) struct StoredMessage {
 }
 
 impl StoredMessage {
-    /// The message as it came, or as an operator replaced it.
+    /// The message as it was received, or as an operator replaced it.
     pub(crate) fn into_message(self, topic: &str) -> Message {
         Message {
             topic: Arc::from(topic),
@@ -98,20 +102,21 @@ impl StoredMessage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Park {
-    /// Groups what failed alike: `undecodable`, `no_envelope`, `out_of_range`,
+    /// Groups failures of one kind: `undecodable`, `no_envelope`, `out_of_range`,
     /// `refused_by_database`, …
     pub class: &'static str,
-    /// In words, for the operator.
+    /// An explanation for the operator.
     pub reason: String,
 }
 
 impl Park {
-    /// A message whose bytes do not say what its envelope promises.
+    /// A message whose payload is not of the type that its envelope names.
     pub fn undecodable(reason: impl Into<String>) -> Self {
         Self { class: "undecodable", reason: reason.into() }
     }
 
-    /// A message that lacks some of these headers, or has them in a form that nobody can use.
+    /// The reason to park a message with these headers missing or unusable; `None` if all are
+    /// there.
     pub(crate) fn no_envelope(lacks: &[(bool, &str)]) -> Option<Self> {
         let names: Vec<&str> =
             lacks.iter().filter(|(lacks, _)| *lacks).map(|(_, name)| *name).collect();

@@ -1,14 +1,15 @@
-//! How a message's key is written: as a name of bounded length that an index, a path and a person
-//! can take, whatever bytes the key is.
+//! How a Kafka key is written as text: bounded in length, and fit for an index, a URL path and a
+//! person, whatever bytes the key has.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-/// A longer key is written as its hash: an index row has room for 2,700 bytes, a path for less.
+/// Longest key that is written in full; a longer one is written as its hash. An index row has room
+/// for 2,700 bytes, a path for less.
 const WRITTEN_BYTES_MAX: usize = 256;
 
-/// How a Kafka key is written: an id of ours as it is, anything else `base64url:…`, above 256 bytes
-/// `sha256:…`, none at all `none`.
+/// The text form of a Kafka key: one of at most 64 letters, digits and `._:-` as it is, anything
+/// else as `base64url:…`, above 256 bytes as `sha256:…`, and a missing one as `none`.
 pub fn key_text(key: Option<&[u8]>) -> String {
     let Some(key) = key else { return "none".to_owned() };
     if key.len() > WRITTEN_BYTES_MAX {

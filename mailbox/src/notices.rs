@@ -1,22 +1,22 @@
-//! What is not well and keeps nobody from working: seen by the loops, told in the health.
+//! Notices for the health check: set by the loops, and no failure of the process.
 
 use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-/// What the loops of one mailbox have to say.
+/// What the loops of one mailbox report.
 #[derive(Default)]
 pub(crate) struct Notices {
-    /// Why nothing is heard.
+    /// Why nothing is consumed (`flood`), if so.
     flood: Mutex<Option<String>>,
     unknown: Mutex<Option<UnknownEvents>>,
 }
 
-/// Events that are kept because this build does not know their types.
+/// How many events are kept because this build does not know their types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownEvents {
     pub count: i64,
-    /// When the oldest was kept.
+    /// When the oldest of them was kept.
     pub since: OffsetDateTime,
 }
 

@@ -1,4 +1,4 @@
-//! An operator's request that takes effect once for each idempotency key.
+//! Makes an operator's request take effect once for each idempotency key.
 
 use sqlx::PgConnection;
 
@@ -12,8 +12,8 @@ pub struct OperatorRequest<'a> {
     pub key: Option<&'a IdempotencyKey>,
 }
 
-/// Looks whether the request was answered before: that answer is the end of it. Two at once both
-/// find nothing; the second then cannot keep its answer.
+/// Fails with [`OperatorError::Answered`] if the request was answered before. Of two requests at
+/// once both find nothing; the second then cannot store its answer.
 pub(crate) async fn first(
     db: &mut PgConnection,
     key: Option<&IdempotencyKey>,
@@ -28,8 +28,8 @@ pub(crate) async fn first(
     }
 }
 
-/// Keeps the answer under the key, as the last thing before the commit; fails with the answer of
-/// whoever was quicker, and then the transaction must not commit.
+/// Stores the answer under the key, as the last statement before the commit. Fails, with the answer
+/// of the other, if an equal request was quicker; then the transaction must not commit.
 pub(crate) async fn keep(
     db: &mut PgConnection,
     key: Option<&IdempotencyKey>,

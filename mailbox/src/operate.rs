@@ -1,4 +1,4 @@
-//! What operators do to parked keys: release in order, discard the first, replace the first.
+//! What operators do to parked keys: release them in order, discard or replace their first message.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
 /// Messages released in one transaction.
 const PIECE: i64 = 500;
 
-/// Why an operator's wish was not fulfilled.
+/// Why an operation on a parked key failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// No such key is parked.
@@ -33,22 +33,23 @@ pub enum OperatorError {
     /// The first message still cannot be processed; those before it were released.
     #[error("the first message still cannot be processed: {0}")]
     StillStopped(Park),
-    /// The request was answered before, so.
+    /// This idempotency key was used before, for the same request; its stored answer.
     #[error("the request was answered before")]
     Answered(Answer),
-    /// The same idempotency key came with another request.
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// The database refused or did not answer; nothing of the last piece took effect.
+    /// The database refused or did not answer; nothing of the last chunk took effect.
     #[error("the database did not take it")]
     Database(#[from] sqlx::Error),
 }
 
-/// A request that takes effect once, however often it comes: what it came to is kept under its key.
+/// A request that takes effect once, however often it is sent: its answer is stored under its key.
 #[derive(Clone)]
 pub struct Once {
     pub key: IdempotencyKey,
-    /// The answer to be told again: to how many messages something was done, or why it was not.
+    /// Makes the answer to store: from the number of messages that were changed, or from the reason
+    /// why a release stopped.
     pub tell: fn(Result<u64, &Park>) -> Answer,
 }
 
@@ -62,12 +63,12 @@ pub(crate) struct Operators<R: Reactor> {
 }
 
 impl<R: Reactor> Operators<R> {
-    /// One session a request: operators are few, and theirs must not be the batches'.
+    /// A session for one request: operators are few, and must not use the batches' sessions.
     pub(crate) fn session(&self) -> sqlx::Result<Session> {
         Session::new(&self.database_url, &format!("{} operators", self.service))
     }
 
-    /// Processes a key's messages in order, as if they came now; how many were.
+    /// Processes a key's messages in order, as if they came now; returns how many.
     pub(crate) async fn release(
         &self,
         topic: &str,
@@ -75,7 +76,8 @@ impl<R: Reactor> Operators<R> {
         once: Option<&Once>,
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
-        // What was kept of this key before it stopped comes before what stopped it.
+        // Events of this key that were kept (`unknown`) before it stopped come before the message
+        // that stopped it.
         let catch_up = CatchUp {
             reactor: &*self.reactor,
             wake: &self.wake,
@@ -103,7 +105,7 @@ impl<R: Reactor> Operators<R> {
                 }
                 Err(Failure::Fault(fault)) => {
                     session.close().await;
-                    // One of the piece is to blame: one by one, up to it.
+                    // One message of the chunk is to blame: go on one by one, up to it.
                     if size > 1 && is_about_one(&fault) {
                         size = 1;
                     } else if is_refusal(&fault) {
@@ -132,7 +134,7 @@ impl<R: Reactor> Operators<R> {
         let db = session.connection().await.map_err(Fault::NotBegun)?;
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         hold(&mut tx, topic, key, once).await?;
-        // In a statement after the lock, so that it sees what the lock waited for.
+        // In a statement after the lock, so that it sees what the transactions before it committed.
         let mut items = Vec::new();
         let mut ids = Vec::new();
         let mut dropped = Vec::new();
@@ -145,7 +147,7 @@ impl<R: Reactor> Operators<R> {
                     items.push(item);
                     ids.push(id);
                 }
-                // Since it was parked, this service has stopped caring.
+                // This service has stopped caring for the message since it was parked.
                 None => dropped.push(id),
             }
         }
@@ -174,7 +176,7 @@ impl<R: Reactor> Operators<R> {
         match &refused {
             Some(park) => keep(&mut tx, once, Err(park)).await?,
             None if gone => keep(&mut tx, once, Ok(released + decided)).await?,
-            // There is more of it: the last piece is the one that answers.
+            // There are more messages: the last chunk stores the answer.
             None => {}
         }
         tx.commit().await?;
@@ -185,7 +187,7 @@ impl<R: Reactor> Operators<R> {
         Ok(Piece { decided, refused, gone })
     }
 
-    /// Says of a key why it stays parked, after a transaction that was refused.
+    /// Writes down why a key stays parked, after its transaction was refused.
     async fn explain(
         &self,
         session: &mut Session,
@@ -199,8 +201,8 @@ impl<R: Reactor> Operators<R> {
         Ok(tx.commit().await?)
     }
 
-    /// Drops a key's first message for good; the others wait for the release. Of a key that did
-    /// not stop, the first event that is kept because its type is unknown.
+    /// Drops a key's first message for good; the others wait for the release. If the key did not
+    /// stop, drops its first kept event of unknown type instead.
     pub(crate) async fn discard(
         &self,
         topic: &str,
@@ -218,7 +220,7 @@ impl<R: Reactor> Operators<R> {
             Err(OperatorError::NotParked) => {
                 let Some(first) = unknown::drop_first(&mut tx, topic, key).await? else {
                     // Of two requests at once the second has waited for the first to drop the
-                    // event: it may have been this very request.
+                    // event: the first may have been this very request, sent twice.
                     once::first(&mut tx, once.map(|once| &once.key)).await?;
                     return Err(OperatorError::NotParked);
                 };
@@ -233,7 +235,7 @@ impl<R: Reactor> Operators<R> {
         Ok(())
     }
 
-    /// Gives a key's first message another payload; the old one is kept in the log.
+    /// Gives a key's first message another payload; the old one is recorded among the operations.
     pub(crate) async fn replace(
         &self,
         topic: &str,
@@ -254,13 +256,13 @@ impl<R: Reactor> Operators<R> {
     }
 }
 
-/// A piece of a release.
+/// One chunk of a release: its transaction's input.
 #[derive(Clone, Copy)]
 struct ReleaseChunk<'a> {
     topic: &'a str,
     key: &'a str,
     size: i64,
-    /// Messages of the pieces before.
+    /// Messages that the chunks before released.
     released: u64,
     once: Option<&'a Once>,
 }
@@ -271,7 +273,7 @@ struct Piece {
     gone: bool,
 }
 
-/// Why a piece was not released.
+/// Why a chunk was not released.
 enum Failure {
     Refused(OperatorError),
     Fault(Fault),
@@ -307,8 +309,8 @@ impl From<Fault> for OperatorError {
     }
 }
 
-/// Takes a key for this request alone. A request that was answered before is told so: looked for
-/// under the lock, so that of two at once the second finds the answer of the first.
+/// Locks a key for this request alone, and looks for a stored answer to the request. It looks under
+/// the lock, so that of two equal requests at once the second finds the answer of the first.
 async fn hold(
     db: &mut PgConnection,
     topic: &str,
@@ -329,7 +331,7 @@ async fn keep(
     once::keep(db, Some(key), &tell(end)).await
 }
 
-/// Something that an operator does to a key.
+/// An operation on a key, to be recorded.
 struct KeyOperation<'a> {
     action: Action,
     topic: &'a str,
@@ -338,13 +340,13 @@ struct KeyOperation<'a> {
     once: Option<&'a Once>,
 }
 
-/// Writes down what was done to a key, and to which of its messages.
+/// Records what was done to a key, and to which of its messages.
 async fn log(
     db: &mut PgConnection,
     KeyOperation { action, topic, key, reason, once }: KeyOperation<'_>,
     message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
-    // Until callers are known, whoever sends no key is nobody in particular.
+    // Until callers are authenticated, a request without an idempotency key has no known caller.
     let caller = once.map_or("anonymous", |once| once.key.caller.as_str());
     let done = Operation {
         topic: Some(topic),

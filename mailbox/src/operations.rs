@@ -1,10 +1,11 @@
-//! What operators did, when and why: every change by hand leaves a row here. All SQL on them.
+//! The record of operators' changes: every change by hand leaves a row, with who, when and why. All
+//! SQL on it.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// One thing that an operator did; what does not apply stays empty.
+/// One operation to record; fields that do not apply stay empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation<'a> {
     /// Who asked.
@@ -13,17 +14,17 @@ pub(crate) struct Operation<'a> {
     pub(crate) reason: &'a str,
     pub(crate) topic: Option<&'a str>,
     pub(crate) partition: Option<i32>,
-    /// As operators see it: [`crate::key_text`].
+    /// The key in its text form: [`crate::key_text`].
     pub(crate) key: Option<&'a str>,
     pub(crate) event_id: Option<Uuid>,
     pub(crate) source: Option<&'a str>,
     pub(crate) version: Option<i64>,
-    /// What a message held before.
+    /// The payload that a message had before.
     pub(crate) payload: Option<&'a [u8]>,
 }
 
 impl<'a> Operation<'a> {
-    /// An operation on nothing in particular yet.
+    /// An operation without a subject; the caller fills in what it applies to.
     pub(crate) fn new(caller: &'a str, action: Action, reason: &'a str) -> Self {
         Self {
             caller,
@@ -40,7 +41,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// What an operator can do.
+/// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     ParkedRelease,
@@ -54,7 +55,7 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// As the table writes it.
+    /// The action's name in the table.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ParkedRelease => "parked.release",
@@ -69,7 +70,7 @@ impl Action {
     }
 }
 
-/// Writes down what was done, in the transaction that does it.
+/// Records an operation, in the transaction that performs it.
 pub(crate) async fn record(db: &mut PgConnection, done: Operation<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"-- operations.record
@@ -92,13 +93,13 @@ pub(crate) async fn record(db: &mut PgConnection, done: Operation<'_>) -> sqlx::
     .map(drop)
 }
 
-/// What an operator did, as it was written down.
+/// An operation as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRecord {
     pub operation_id: i64,
     pub at: OffsetDateTime,
     pub caller: String,
-    /// As noun.verb: `parked.discard`.
+    /// The action as noun.verb: `parked.discard`.
     pub action: String,
     pub reason: String,
     pub topic: Option<String>,
@@ -109,7 +110,7 @@ pub struct OperationRecord {
     pub version: Option<i64>,
 }
 
-/// What was done before the operation `before`, the newest first.
+/// The operations before the one with id `before`, the newest first.
 pub(crate) async fn list(
     db: &mut PgConnection,
     before: i64,

@@ -1,11 +1,12 @@
-//! The outbox: events that wait for the relay. All SQL on it and on who speaks from it.
+//! The outbox: events that wait for the relay. All SQL on it, and on the event types and the
+//! source.
 
 use anyhow::{Context, ensure};
 use sqlx::PgConnection;
 
 use crate::{message::Trace, reactor::OutboxEvent};
 
-/// Appends events in the order given: for one key that is the order of its versions, because the
+/// Appends events in the order given. For one key that is the order of its versions, because the
 /// writer holds the lock on the key's root.
 pub(crate) async fn append(
     db: &mut PgConnection,
@@ -49,8 +50,9 @@ struct Columns<'a> {
     payloads: Vec<&'a [u8]>,
 }
 
-/// Tells a listening relay that something was committed. Only ever in a transaction of its own: a
-/// NOTIFY in a business transaction would make all commits wait for one another.
+/// Tells a listening relay that something was committed. Only ever in a transaction of its own: at
+/// commit a NOTIFY takes a lock that all sessions share, so in a business transaction it would make
+/// all commits wait for one another.
 pub(crate) async fn wake_relay(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "-- outbox.wake_relay
@@ -61,8 +63,9 @@ pub(crate) async fn wake_relay(db: &mut PgConnection) -> sqlx::Result<()> {
     .map(drop)
 }
 
-/// How many events wait for the relay, counted up to `limit`. Positions that a rolled-back
-/// transaction burnt are no events, so they are only a reason to count.
+/// How many events wait for the relay, `limit` at most. Below `limit` the answer is a difference of
+/// positions, which may be too many, because a rolled-back transaction uses positions up, too. From
+/// `limit` on the rows themselves are counted.
 pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
     let at_most = sqlx::query!(
         r#"-- outbox.positions
@@ -89,8 +92,8 @@ pub async fn backlog(db: &mut PgConnection, limit: i64) -> sqlx::Result<i64> {
     .await
 }
 
-/// Writes down who speaks and what the type numbers mean, before the first event; refuses what was
-/// written otherwise.
+/// Writes down the source and what the type numbers mean, before the first event; fails if the
+/// database already has them with another meaning.
 pub(crate) async fn register(
     db: &mut PgConnection,
     source: &str,

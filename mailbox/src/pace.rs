@@ -1,17 +1,18 @@
 //! Pace: a busy loop starts a batch every few milliseconds, an idle one at once.
 //!
-//! A batch of one costs nearly as much as a batch of ten. Without a pace, a few hundred orders a
-//! second already keep two cores busy with batches of one, and everybody waits for everybody:
+//! A batch of one item costs nearly as much as a batch of ten. Without a pace, a few hundred orders
+//! a second already keep two cores busy with batches of one, and every batch waits for the others:
 //! pausing makes each of them quicker.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// At least this long from start to start. Four hops of it are far below what a person notices, and
-/// a batch of one takes about half of it.
+/// Shortest time from the start of one batch to the start of the next. The four batches that an
+/// order passes through add four of these, far below what a person notices; a batch of one takes
+/// about half of it.
 const EVERY_MIN: Duration = Duration::from_millis(6);
-/// And at most this long, if the loop rests as long as it works.
+/// Longest such time, however long the last batch took.
 const EVERY_MAX: Duration = Duration::from_millis(40);
 
 /// When a loop may start its next batch.
@@ -24,19 +25,20 @@ impl Pace {
         Self { started: Instant::now() }
     }
 
-    /// Waits if the last batch was started a moment ago: the longer it took, the more there is to
-    /// do for everybody, and the more company is worth waiting for.
+    /// Waits until as much time has passed again as the last batch took, within the two limits. The
+    /// longer that batch took, the busier everything is, and the more items a wait adds to the
+    /// next.
     pub(crate) async fn keep(&self) {
         tokio::time::sleep_until(self.started + every(self.started.elapsed())).await;
     }
 
-    /// A batch starts now.
+    /// Notes that a batch starts now.
     pub(crate) fn start(&mut self) {
         self.started = Instant::now();
     }
 }
 
-/// From start to start, after a batch that took so long.
+/// Time from start to start after a batch that took `took`: the loop rests as long as it worked.
 fn every(took: Duration) -> Duration {
     (took * 2).clamp(EVERY_MIN, EVERY_MAX)
 }

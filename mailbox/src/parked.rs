@@ -1,5 +1,5 @@
-//! Parked keys: what could not be processed, and what waits behind it. All SQL on them but the
-//! lists that operators see and the bounds.
+//! Parked keys: the messages that could not be processed, and those that wait behind them. All SQL
+//! on them, except the lists for operators (`parked/list`) and the limits (`parked/bounds`).
 
 pub(crate) mod bounds;
 pub(crate) mod list;
@@ -13,26 +13,27 @@ use crate::{
     message_key::key_text,
 };
 
-/// A topic and a key of it, written as operators see it.
+/// A topic and one of its keys, in the text form of `message_key`.
 pub(crate) type KeyRef = (String, String);
 
-/// Bytes of messages that one statement brings or takes.
+/// Bytes of messages in one chunk, which is what one statement writes or reads.
 pub(crate) const PIECE_BYTES: usize = 4 * 1024 * 1024;
-/// Characters that a reason is told in: what does not decode may be quoted in it.
+/// Characters of a stored reason, which may quote a payload that does not decode.
 const REASON_CHARS_MAX: usize = 1_000;
 
-/// Where a message would be parked.
+/// The topic and key under which a message is parked.
 pub(crate) fn place(message: &Message) -> KeyRef {
     (message.topic.to_string(), key_text(message.key.as_deref()))
 }
 
-/// Whether anything at all is set aside: nearly always not, and then no key has to be looked up.
+/// Whether any key is parked and whether any event is kept: nearly always neither, and then no key
+/// has to be looked up.
 pub(crate) struct Aside {
     pub(crate) has_parked: bool,
     pub(crate) has_unknown: bool,
 }
 
-/// Whether anything at all is set aside.
+/// Asks whether any key is parked or has kept events.
 pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
     sqlx::query_as!(
         Aside,
@@ -44,7 +45,8 @@ pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
     .await
 }
 
-/// Which of these keys are parked. They stay so until this transaction ends.
+/// Returns which of these keys are parked, and keeps them from being released before this
+/// transaction ends.
 pub(crate) async fn lock(
     db: &mut PgConnection,
     places: &[&KeyRef],
@@ -65,8 +67,8 @@ pub(crate) async fn lock(
     Ok(rows.into_iter().map(|row| (row.topic, row.key)).collect())
 }
 
-/// Parks keys that are not parked yet, and keeps all of these from being released before this
-/// transaction ends. Says how many were new.
+/// Parks the keys that are not parked yet, and keeps all of these from being released before this
+/// transaction ends. Returns how many were new.
 pub(crate) async fn park_keys(
     db: &mut PgConnection,
     keys: &[(&KeyRef, &Park)],
@@ -96,8 +98,8 @@ pub(crate) async fn park_keys(
     Ok(new)
 }
 
-/// Adds messages to the end of their keys' queues, with why they stopped them if they did; one that
-/// is there already is left alone.
+/// Adds messages to the end of their keys' queues; a message that stopped its key has its reason.
+/// One that is parked already is left alone.
 pub(crate) async fn park_messages(
     db: &mut PgConnection,
     messages: &[(&Message, Option<&Park>)],
@@ -111,7 +113,7 @@ pub(crate) async fn park_messages(
     Ok(())
 }
 
-/// How many of these messages, from the first, one statement brings: one at least.
+/// How many of these messages, from the first, make one chunk: one at least.
 pub(crate) fn piece_of<'a>(messages: impl Iterator<Item = &'a Message>) -> usize {
     let mut bytes = 0;
     let fit = messages.take_while(|message| {
@@ -195,13 +197,13 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Text as a column and a person take it: PostgreSQL's has no NUL, what a stranger sent may, and
-/// any number of characters.
+/// Text as a column and a person can take it: a foreign message may contain NUL, which PostgreSQL's
+/// `text` cannot store, and may have any length.
 fn told(text: &str) -> String {
     text.chars().take(REASON_CHARS_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
 }
 
-/// One key's first messages in order: at most `limit`, and no more bytes than a piece has, but one
+/// One key's first messages in order: at most `limit`, and no more bytes than a chunk has, but one
 /// at least.
 pub(crate) async fn first(
     db: &mut PgConnection,
@@ -238,8 +240,8 @@ pub(crate) async fn first(
     .await
 }
 
-/// Takes a key for one operator alone: nothing is added to it meanwhile. `false` if it is not
-/// parked.
+/// Locks a parked key for one operator alone: nothing is added to its queue meanwhile. `false` if
+/// the key is not parked.
 pub(crate) async fn hold(db: &mut PgConnection, topic: &str, key: &str) -> sqlx::Result<bool> {
     let held = sqlx::query_scalar!(
         "-- parked.hold
@@ -256,7 +258,7 @@ pub(crate) async fn hold(db: &mut PgConnection, topic: &str, key: &str) -> sqlx:
     Ok(held.is_some())
 }
 
-/// Removes messages, and the key with its last one. Says whether the key is gone.
+/// Removes messages, and their key with its last one. Returns whether the key is gone.
 pub(crate) async fn remove(
     db: &mut PgConnection,
     topic: &str,
@@ -285,20 +287,20 @@ pub(crate) async fn remove(
     Ok(gone.rows_affected() == 1)
 }
 
-/// What an operator puts in a message's place.
+/// What an operator puts into a parked message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replacement<'a> {
     pub payload: &'a [u8],
-    /// What it is, for a message that came without a name of its own, or with a wrong one.
+    /// Its event type, for a message that came without one or with a wrong one.
     pub event_type: Option<&'a str>,
-    /// Its number in its source's sequence, for a message that came without: the source's outbox
-    /// tells.
+    /// Its number in its source's sequence, for a message that came without; the source's outbox
+    /// has it.
     pub version: Option<i64>,
-    /// Why, for the log.
+    /// Why the operator does it; recorded among the operations.
     pub reason: &'a str,
 }
 
-/// Puts another payload into a message.
+/// Puts another payload into a message, and its event type and version where they are given.
 pub(crate) async fn replace(
     db: &mut PgConnection,
     parked_id: i64,
@@ -319,7 +321,7 @@ pub(crate) async fn replace(
     .map(drop)
 }
 
-/// Says why a key still stands still.
+/// Writes down why a key still stands still.
 pub(crate) async fn explain(
     db: &mut PgConnection,
     topic: &str,

@@ -1,8 +1,8 @@
-//! The thread that polls Kafka and hands messages over to the loop.
+//! The thread that polls Kafka and hands messages over to the loop in `consume`.
 //!
-//! It never waits for long without polling, so a database that is away costs no membership. What
-//! waits to be settled is bounded by its bytes; while there is no room, all that is assigned is
-//! paused.
+//! It never waits for long without polling, so a database that is away does not cost the group
+//! membership. Messages that wait to be settled are bounded by their bytes (the room); while there
+//! is no room, all assigned partitions are paused.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,42 +25,42 @@ use crate::{
     item::IncomingMessage,
 };
 
-/// Kibibytes that may wait between the thread and the loop, the batch in hand included.
+/// Kibibytes of messages that may wait between the thread and the loop, the batch in hand included.
 const ROOM_KIB: u32 = 16 * 1024;
-/// What the smallest message counts as, in kibibytes: some four thousand fill the room.
+/// Kibibytes that even the smallest message counts as, so that some four thousand fill the room.
 const MESSAGE_KIB_MIN: usize = 4;
 /// How long the thread waits for room before it pauses the partitions and polls on.
 const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(100);
-/// How often positions that Kafka could not tell, and doubts, are looked at again.
+/// How often partitions without a known position, and doubts about a topic, are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A message on its way to the loop.
 pub(crate) struct Delivery {
     pub(crate) received: IncomingMessage,
-    /// Of the assignment it was read in.
+    /// The generation of the assignment in which the message was read (see `assignment`).
     pub(crate) generation: u64,
-    /// Its share of the room, given back with it.
+    /// The message's share of the room, given back when the message is dropped.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Why the thread ended.
 #[derive(Debug)]
 pub(crate) enum PollingEnd {
-    /// It was asked to, or nobody takes its messages any more.
+    /// The thread was asked to stop, or the loop takes no more messages.
     Stopped,
-    /// Another process has this instance's name.
+    /// Kafka fenced this member: another process consumes under this instance's name.
     Fenced(String),
-    /// The client can do no more, and another may.
+    /// The client cannot go on; a new one may.
     Dead(String),
 }
 
-/// The room for what waits.
+/// The room for messages that wait: a permit for each kibibyte.
 pub(crate) fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(usize::try_from(ROOM_KIB).unwrap_or(usize::MAX)))
 }
 
-/// Whether nothing waits.
+/// Whether no message waits, in the room or in the batch in hand.
 pub(crate) fn is_empty(room: &Semaphore) -> bool {
     u32::try_from(room.available_permits()) == Ok(ROOM_KIB)
 }
@@ -70,12 +70,13 @@ pub(crate) struct Poller {
     pub(crate) consumer: Arc<BaseConsumer<Member>>,
     pub(crate) hand_over: mpsc::UnboundedSender<Delivery>,
     pub(crate) room: Arc<Semaphore>,
-    /// Names of topics, so that messages share them.
+    /// The topics' names, so that messages share one string each.
     topics: HashMap<String, Arc<str>>,
-    /// What is left to be looked at of the present generation.
+    /// What is still to be compared or skipped at the beginning of each partition, in this
+    /// generation.
     checks: HashMap<Partition, StartCheck>,
     generation: u64,
-    /// What was halted when the partitions were assigned.
+    /// The count of changes to halts (`Control::changes`) at the last look.
     changes: u64,
     looked_at: Instant,
 }
@@ -99,7 +100,7 @@ impl Poller {
         }
     }
 
-    /// Polls until stopped; gives the client back, which its owner ends.
+    /// Polls until stopped; returns the client, which the caller closes.
     pub(crate) fn run(mut self) -> (Arc<BaseConsumer<Member>>, PollingEnd) {
         let mut waiting = VecDeque::new();
         let end = loop {
@@ -118,7 +119,7 @@ impl Poller {
         (self.consumer, end)
     }
 
-    /// One poll: a message to hand over, if one came, and whatever else came with it.
+    /// Polls once: returns a message to hand over, if one came, and serves rebalances and errors.
     fn poll(&mut self, patience: Duration) -> Result<Option<Delivery>, PollingEnd> {
         self.look_around();
         let consumer = Arc::clone(&self.consumer);
@@ -153,7 +154,7 @@ impl Poller {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopicOrPartition),
             ))) => {
-                // It does not say of which partition; a look at all of them will tell.
+                // The error does not name the partition; looking all of them up will find it.
                 tracing::warn!(%code, "Kafka lacks what is to be read");
                 member.doubt();
                 Ok(None)
@@ -165,7 +166,8 @@ impl Poller {
         }
     }
 
-    /// Begins to read anew where what is halted has changed, or a position is unknown or in doubt.
+    /// Assigns the partitions anew where halts have changed, a position is unknown, or a topic is
+    /// in doubt.
     fn look_around(&mut self) {
         let member = self.consumer.context();
         let changes = member.control.changes();
@@ -184,8 +186,8 @@ impl Poller {
         }
     }
 
-    /// Whether a message is to be handed over: not when it was applied before, nor when it lies
-    /// where another was, for then the partition stops.
+    /// Whether a message is to be handed over. It is not if it was applied before, nor if another
+    /// message was applied at its offset, for then the topic was made anew and the partition stops.
     fn check(&mut self, (message, _): &IncomingMessage) -> bool {
         let partition = Partition { topic: message.topic.to_string(), number: message.partition };
         let Some(check) = self.checks.get(&partition).copied() else { return true };
@@ -216,7 +218,8 @@ impl Poller {
         envelope::open(raw, topic)
     }
 
-    /// Hands over what waits. While there is no room the partitions are paused and polling goes on.
+    /// Hands over the messages that wait. While there is no room, the partitions are paused and
+    /// polling goes on.
     fn give(&mut self, waiting: &mut VecDeque<Delivery>) -> Result<(), PollingEnd> {
         let mut is_paused = false;
         while let Some(first) = waiting.front() {
@@ -227,7 +230,8 @@ impl Poller {
             };
             if let Some(room) = room {
                 let Some(delivery) = waiting.pop_front() else { break };
-                // Taken away while it waited: somebody reads it again.
+                // Its partition was revoked while it waited: the member that has it now reads it
+                // again.
                 if delivery.generation == self.consumer.context().generation() {
                     self.hand_over
                         .send(Delivery { _room: Some(room), ..delivery })
@@ -237,7 +241,7 @@ impl Poller {
             }
             is_paused = true;
             self.hold()?;
-            // What was fetched before the pause may still come; it queues behind.
+            // Messages that were fetched before the pause may still come; they queue behind.
             waiting.extend(self.poll(Duration::ZERO)?);
         }
         if is_paused {
@@ -246,7 +250,7 @@ impl Poller {
         Ok(())
     }
 
-    /// The room that is asked for, or none in time.
+    /// Waits for the message's share of the room, [`PATIENCE`] at most.
     fn wait_for(&self, share: u32) -> Result<Option<OwnedSemaphorePermit>, PollingEnd> {
         let member = self.consumer.context();
         let room = Arc::clone(&self.room);
@@ -261,7 +265,8 @@ impl Poller {
         })
     }
 
-    /// Pauses all that is assigned now: a rebalance may have brought partitions since.
+    /// Pauses all partitions that are assigned now: a rebalance may have brought more since the
+    /// last pause.
     fn hold(&self) -> Result<(), PollingEnd> {
         let paused = self.consumer.assignment().and_then(|all| self.consumer.pause(&all));
         paused.map_err(|error| PollingEnd::Dead(format!("could not pause partitions: {error}")))
@@ -273,11 +278,11 @@ impl Poller {
     }
 }
 
-/// A message's share of the room.
+/// A message's share of the room, in kibibytes.
 fn share((message, _): &IncomingMessage) -> u32 {
     let bytes = message.payload.len() + message.key.as_ref().map_or(0, Vec::len);
     let kibibytes = bytes.div_ceil(1024).max(MESSAGE_KIB_MIN);
-    // One that is larger than the room gets all of it.
+    // A message that is larger than the room gets all of it.
     u32::try_from(kibibytes).unwrap_or(ROOM_KIB).min(ROOM_KIB)
 }
 
@@ -294,7 +299,7 @@ mod tests {
     fn what_waits_is_bounded_by_bytes_and_by_messages() {
         assert_eq!(ROOM_KIB / share(&of_size(1)), 4_096);
         assert_eq!(ROOM_KIB / share(&of_size(900_000)), 18);
-        // One that is larger than the room has it alone, instead of waiting for ever.
+        // A message larger than the room has it alone, instead of waiting for ever.
         assert_eq!(share(&of_size(20_000_000)), ROOM_KIB);
     }
 

@@ -1,11 +1,12 @@
-//! Where consuming of a partition begins: what Kafka says of it, what was applied of it, and the
+//! Where consuming of a partition begins: what Kafka has of it, what was applied of it, and the
 //! decision, which is pure.
 //!
 //! Kafka forgets: retention removes messages that nobody had read, a group's offsets expire, and a
 //! topic that is deleted and made anew counts from zero again. None of these may be a silent skip,
-//! so a partition begins only where what comes next is what was next. A client cannot ask for a
-//! topic's id here; instead a message that was applied, kept in our database, is read once more and
-//! compared with what now lies in its place.
+//! so a partition begins only if the message that comes next is the one that was to come next. This
+//! client cannot ask for a topic's id; instead a message that was applied, whose id is in our
+//! database (`consumer_positions`), is read once more and compared with what now lies at its
+//! offset.
 
 use std::{
     collections::HashMap,
@@ -20,28 +21,29 @@ use rdkafka::{
 
 use crate::consumers::{AppliedMessage, Partition};
 
-/// What Kafka has of a partition, and where its group is.
+/// What Kafka has of a partition, and where the group is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// The first offset that is still there.
+    /// The first offset that Kafka still has.
     pub(crate) low: i64,
-    /// The offset after the last.
+    /// The offset after the last message.
     pub(crate) high: i64,
-    /// The group's next offset, if it has one.
+    /// The group's committed offset, which is the next to read, if it has one.
     pub(crate) committed: Option<i64>,
 }
 
-/// Where a partition begins.
+/// Where consuming of a partition begins, if it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// Reads from `from`, drops what is before `next`, and on its way compares what lies where
-    /// `known` was.
+    /// Reads from `from`, drops messages before `next`, and compares the message at the offset of
+    /// `known` with `known`.
     At { from: i64, next: i64, known: Option<AppliedMessage> },
-    /// Does not begin, because of this.
+    /// Does not begin, for this reason.
     Stop(String),
 }
 
-/// `compacted` topics may be read from their beginning at any time, wherever that is.
+/// Decides where a partition begins. `compacted` topics may begin at whatever offset they begin at
+/// now.
 pub(crate) fn start(extent: Extent, applied: Option<AppliedMessage>, compacted: bool) -> Start {
     let Extent { low, high, committed } = extent;
     if let Some(it) = applied
@@ -54,7 +56,8 @@ pub(crate) fn start(extent: Extent, applied: Option<AppliedMessage>, compacted: 
     }
     let next = match (committed, applied) {
         (Some(committed), _) => committed,
-        // The group's offsets have expired or went with a topic: ours are as good.
+        // The group's offsets have expired or were deleted with a topic: our own record of what was
+        // applied serves as well.
         (None, Some(it)) => it.offset + 1,
         (None, None) if compacted => low,
         (None, None) => 0,
@@ -76,12 +79,12 @@ pub(crate) fn start(extent: Extent, applied: Option<AppliedMessage>, compacted: 
     Start::At { from, next, known }
 }
 
-/// An ordinary lookup takes milliseconds.
+/// Limit of one lookup, which ordinarily takes milliseconds.
 const LOOKUP: Duration = Duration::from_secs(2);
-/// For all lookups together: the group may wait for this member meanwhile.
+/// Limit of all lookups together: the group may be waiting for this member meanwhile.
 const LOOKUPS: Duration = Duration::from_secs(5);
 
-/// Looks partitions up, which are in order; what cannot be told for now is left out.
+/// Asks Kafka about partitions, which must be sorted; leaves out those of which it cannot tell now.
 pub(crate) fn extents<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[Partition],
@@ -94,7 +97,7 @@ pub(crate) fn extents<C: ConsumerContext>(
     let committed = consumer.committed_offsets(list(partitions, Offset::Invalid), patience());
     let Some(committed) = told("the group's offsets", committed) else { return HashMap::new() };
     let mut extents = HashMap::new();
-    // Topic by topic: one that is being deleted must not hide the others.
+    // Topic by topic, because one that is being deleted must not hide the others.
     for of_topic in partitions.chunk_by(|one, other| one.topic == other.topic) {
         let ask = |end| consumer.offsets_for_times(list(of_topic, end), patience());
         let Some(lows) = told("a topic's beginning", ask(Offset::Beginning)) else { continue };
@@ -145,13 +148,13 @@ fn told(what: &str, answer: Result<TopicPartitionList, KafkaError>) -> Option<Of
 pub(crate) fn list(partitions: &[Partition], offset: Offset) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for Partition { topic, number } in partitions {
-        // Only an offset below zero would be refused.
+        // Adding fails only for an offset below zero.
         let _added = list.add_partition_offset(topic, *number, offset);
     }
     list
 }
 
-/// Adds a partition at an offset that exists, which is never out of range.
+/// Adds a partition at an offset that Kafka has, which is never below zero.
 pub(crate) fn add(list: &mut TopicPartitionList, partition: &Partition, offset: i64) {
     let _added =
         list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(offset));
@@ -205,9 +208,10 @@ mod tests {
     #[test]
     fn a_message_that_was_applied_is_read_again_to_be_compared() {
         begins(&start(extent(0, 9, 7), Some(applied(4)), false), 4, 7, true);
-        // Committed last before a kill, applied after it.
+        // Committed before a kill, and more applied after that: the last message applied is the
+        // later.
         begins(&start(extent(0, 9, 4), Some(applied(6)), false), 4, 4, true);
-        // Retention took it: nothing to compare with.
+        // Retention has removed the applied message: there is nothing to compare.
         begins(&start(extent(5, 9, 7), Some(applied(4)), false), 7, 7, false);
         stops(&start(extent(0, 3, 2), Some(applied(4)), false), "anew");
     }

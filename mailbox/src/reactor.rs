@@ -1,4 +1,4 @@
-//! What a service gives the mailbox: its reading of messages and the shell around its pure domain.
+//! What a service gives the mailbox: how it reads messages, and the shell around its pure domain.
 
 use std::future::Future;
 
@@ -13,9 +13,9 @@ use crate::{
 
 /// A service's answer to messages and commands: the thin shell around its pure `domain`.
 ///
-/// The mailbox calls it for a whole batch at once, in one transaction that it owns: admit, `load`,
-/// `decide` for each input in order, `save`, append the outbox, commit, `committed`. All of it may
-/// run again from `load` on when the database asks for it, so nothing here may act outside the
+/// The mailbox calls it for a whole batch at once, in one transaction that the mailbox owns: admit,
+/// `load`, `decide` for each input in order, `save`, append to the outbox, commit, `committed`.
+/// After a failure everything from `load` on runs again, so nothing here may act outside the
 /// transaction before `committed`.
 pub trait Reactor: Send + Sync + 'static {
     /// What a message, a request, a sweep or a provider's answer means here.
@@ -23,26 +23,27 @@ pub trait Reactor: Send + Sync + 'static {
     /// All rows that one batch touches, locked.
     type World: Send + 'static;
 
-    /// The topics this service hears.
+    /// The topics this service consumes.
     fn hears(&self) -> &'static [&'static str];
 
-    /// Those of them whose oldest messages are superseded (a compacted topic): they may be read
-    /// from wherever they begin.
+    /// Those of the topics in `hears` that are compacted: their oldest messages are superseded, so
+    /// they may be read from whatever offset they begin at.
     fn compacted(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether this build knows events of `event_type`, a `ce_type`, be they heard here or not. One
-    /// that it does not know is kept for a build that does, and does not stop its key.
+    /// Whether this build knows events of `event_type`, a `ce_type`, even if this service ignores
+    /// them. An event of a type that it does not know is kept for a build that does, and does not
+    /// stop its key.
     fn is_known(&self, event_type: &str) -> bool;
 
     /// What `message`, whose type is known, means here: `None` when this service does not care (no
     /// inbox row then).
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Self::Input>>, Park>;
 
-    /// Locks the roots that exist in the one order of locks, then reads what hangs below them in
-    /// later statements. With [`LockPolicy::SkipHeld`] it waits for no lock on a root: it leaves out
-    /// the roots that another session holds, and notes them in its world for `held`.
+    /// Locks the roots that exist, in the service's one order of locks, then reads what hangs below
+    /// them in later statements. With [`LockPolicy::SkipHeld`] it waits for no lock on a root: it
+    /// leaves out the roots that another session holds, and notes them in its world for `held`.
     fn load(
         &self,
         db: &mut PgConnection,
@@ -50,20 +51,21 @@ pub trait Reactor: Send + Sync + 'static {
         locking: LockPolicy,
     ) -> impl Future<Output = sqlx::Result<Self::World>> + Send;
 
-    /// The row for which `input` has to wait: one that it needs and that `load` has left out. It is
-    /// not decided then, nor is what follows it under its key.
+    /// The row for which `input` has to wait: one that it needs and that `load` has left out
+    /// because another session holds it. Then neither `input` nor a later message of its key is
+    /// decided.
     fn held(&self, _world: &Self::World, _input: &Self::Input) -> Option<HeldRow> {
         None
     }
 
-    /// The slot that holds the last version heard from this input's source on its aggregate; `None`
-    /// if there is no such row, or the input did not come as an event of one. The mailbox reads and
-    /// raises it.
+    /// The slot in `world` for the last version received from this input's source on its aggregate.
+    /// `None` if there is no such row, or the input did not come as an event of an aggregate. The
+    /// mailbox compares and raises it.
     fn heard<'w>(&self, world: &'w mut Self::World, input: &Self::Input) -> Option<&'w mut i64>;
 
-    /// Applies one input through `domain`: the events to announce and, for a command, its answer. A
-    /// refused command leaves `world` as it was and says no in its answer; only a message that
-    /// cannot be decided parks.
+    /// Applies one input through `domain`: returns the events to announce and, for a command, its
+    /// answer. A refused command leaves `world` as it was and carries the refusal in its answer;
+    /// only a message that cannot be decided parks.
     fn decide(
         &self,
         world: &mut Self::World,
@@ -71,8 +73,8 @@ pub trait Reactor: Send + Sync + 'static {
         context: &DecisionContext,
     ) -> Result<Effects, Park>;
 
-    /// Called once after the batch's last decision: what is announced for the batch as a whole,
-    /// such as a product that many orders changed.
+    /// Called once after the batch's last decision: the events that are announced for the batch as
+    /// a whole, such as one for a product that many orders changed.
     fn closing(&self, _world: &mut Self::World, _turn: &DecisionContext) -> Vec<OutboxEvent> {
         Vec::new()
     }
@@ -84,15 +86,15 @@ pub trait Reactor: Send + Sync + 'static {
         world: &Self::World,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Called after the commit with what was saved: wakes those who wait, hands effects to workers.
-    /// Must not block.
+    /// Called after the commit with what was saved: wakes waiters, hands effects to workers. Must
+    /// not block.
     fn committed(&self, _world: Self::World) {}
 }
 
 /// A row that another session holds locked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldRow {
-    /// What it is: `order`, `account`, `product`.
+    /// What the row is, in operators' words: `order`, `account`, `product`.
     pub kind: &'static str,
     pub id: String,
 }
@@ -108,8 +110,8 @@ impl HeldRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedMessage<I> {
     pub input: I,
-    /// Whether it must take effect once only. `false` where repetition does no harm (the
-    /// catalogue): no inbox row.
+    /// Whether the message must take effect once only. `false` where repetition does no harm (the
+    /// catalogue): such a message gets no inbox row.
     pub once: bool,
 }
 
@@ -125,10 +127,10 @@ impl<I> DecodedMessage<I> {
     }
 }
 
-/// What a decision may know of its moment: the time, and ids that nobody used before.
+/// What a decision may know besides its input and world: the time, and new ids.
 #[derive(Debug)]
 pub struct DecisionContext {
-    /// When the batch is decided.
+    /// The time at which the batch is decided.
     pub now: OffsetDateTime,
 }
 
@@ -138,7 +140,7 @@ impl DecisionContext {
         Self { now }
     }
 
-    /// A new UUIDv7 of this context; later ones sort later.
+    /// A new UUIDv7; later ones sort later.
     pub fn new_id(&self) -> Uuid {
         Uuid::now_v7()
     }
@@ -149,10 +151,9 @@ impl DecisionContext {
 pub struct Effects {
     /// Events to append to the outbox, in this order.
     pub announced: Vec<OutboxEvent>,
-    /// What a command is told; ignored for messages.
+    /// The answer to a command; ignored for messages.
     pub answer: Answer,
-    /// Whether the same command may be answered otherwise in a moment. Then nothing may have
-    /// changed.
+    /// Whether the same command may get another answer in a moment. Then nothing may have changed.
     pub is_provisional: bool,
 }
 
@@ -161,17 +162,17 @@ pub struct Effects {
 pub struct OutboxEvent {
     /// From [`DecisionContext::new_id`].
     pub event_id: Uuid,
-    /// The Kafka key.
+    /// The Kafka key: the aggregate's id.
     pub key: Vec<u8>,
-    /// The aggregate's count of events said, this one included.
+    /// The aggregate's count of announced events, this one included.
     pub version: i64,
-    /// Its number in the table of event types.
+    /// The type's number in the table `event_types`.
     pub event_type: i16,
-    /// The topic's message, encoded.
+    /// The payload: the topic's protobuf message, encoded.
     pub payload: Vec<u8>,
 }
 
-/// What a command is told: an HTTP answer in plain parts, so that it can be kept under an
+/// The answer to a command: an HTTP answer in plain parts, so that it can be stored under an
 /// idempotency key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -181,7 +182,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether it is told again under its idempotency key: what was done, or refused for good.
+    /// Whether the answer is stored under its idempotency key and given again: a success, or a
+    /// refusal for good.
     pub fn is_kept(&self) -> bool {
         matches!(self.status, 200..=299 | 402 | 409 | 422)
     }

@@ -1,5 +1,5 @@
-//! Replays as operators ask for them: counted, written down for the relay, looked at. All SQL that
-//! services have on them; the relay's own is in its `replay`.
+//! Replays as operators ask for them: counted, written down for the relay, looked at. All SQL of
+//! services on them; the relay's own is in outbox-relay/src/replay.rs.
 
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
@@ -17,27 +17,27 @@ use crate::{
 pub struct ReplayScope {
     pub topics: Vec<String>,
     pub key: Option<String>,
-    /// Inclusive.
+    /// The first moment of the range, itself included.
     pub from_at: Option<OffsetDateTime>,
-    /// Exclusive.
+    /// The end of the range, itself excluded.
     pub to_at: Option<OffsetDateTime>,
 }
 
 impl ReplayScope {
-    /// Whether it is all that the outbox has of its topics.
+    /// Whether the replay is of all that the outbox has of its topics.
     fn is_whole(&self) -> bool {
         self.key.is_none() && self.from_at.is_none() && self.to_at.is_none()
     }
 }
 
-/// How much a replay is.
+/// How many events and keys a replay has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySize {
     pub events: i64,
     pub keys: i64,
 }
 
-/// A replay and how far it is.
+/// A replay, with how many of its events are done.
 #[derive(Clone, Debug)]
 pub struct Replay {
     pub id: Uuid,
@@ -58,7 +58,7 @@ impl<R: Reactor> Mailbox<R> {
         topics(session.connection().await?).await
     }
 
-    /// How much a replay would be.
+    /// How much a replay would publish.
     pub async fn size_replay(&self, scope: &ReplayScope) -> sqlx::Result<ReplaySize> {
         let mut session = self.operators.session()?;
         size(session.connection().await?, scope).await
@@ -160,7 +160,8 @@ async fn topics(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Counts what the relay would publish: what the last tick has in Kafka.
+/// Counts what the relay would publish: of the events in scope, those that are in Kafka as of the
+/// last checkpoint.
 async fn size(db: &mut PgConnection, scope: &ReplayScope) -> sqlx::Result<ReplaySize> {
     sqlx::query_as!(
         ReplaySize,

@@ -1,28 +1,28 @@
-//! One database session of a loop's own: opened when needed, closed after any doubt.
+//! A database session that one loop has to itself: opened when needed, closed after any doubt.
 
 use std::{io, str::FromStr, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
-/// Longer than any batch takes; a batch that runs into it is halved.
+/// Limit of a statement, longer than any batch takes; a batch that runs into it is halved.
 const STATEMENT_TIMEOUT: &str = "15s";
-/// Longer than a neighbour's batch takes. Who holds a row longer is a person or is frozen: others
-/// go on without those who need that row.
+/// Limit of waiting for a lock, longer than another batch takes. Whoever holds a row for longer is
+/// a person or is frozen: others go on without the items that need that row.
 pub(crate) const LOCK_TIMEOUT: &str = "1s";
-/// A batch that goes on without what is held waits for nothing worth mentioning.
+/// Lock limit of a batch that leaves held rows out: it is hardly to wait for any lock.
 const SHORT_LOCK_TIMEOUT: &str = "100ms";
-/// A database that does not answer at all.
+/// Limit of connecting to a database, which may not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A statement about a row or two answers within milliseconds; a host that vanished without a word
-/// answers never, and TCP notices that after a quarter of an hour.
+/// Limit of a statement about a row or two, which takes milliseconds. A host that vanished without
+/// a word never answers, and TCP notices that only after a quarter of an hour.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a database answers to a small question, or that it does not answer.
+/// Runs a small statement; fails if the database does not answer within [`ANSWER_TIMEOUT`].
 pub(crate) async fn within<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     within_limit(ANSWER_TIMEOUT, answer).await
 }
 
-/// The same for questions that may take so long.
+/// Like [`within`], with a limit of the caller's choice.
 pub(crate) async fn within_limit<T>(
     limit: Duration,
     answer: impl Future<Output = sqlx::Result<T>>,
@@ -40,9 +40,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session of `name`, for batches: each statement is planned once, and a plan that scans a
-    /// table or hashes is out of the question. So a plan made while a table was small is the plan
-    /// for a large one, too; planning anew for each batch costs more than a small batch itself.
+    /// A session called `name`, for batches. Each statement is planned once, and plans that scan a
+    /// table or hash are ruled out, so that a plan made while a table was small suits a large one,
+    /// too: planning anew for each batch costs more than a small batch itself.
     pub(crate) fn new(url: &str, name: &str) -> sqlx::Result<Self> {
         let options = PgConnectOptions::from_str(url)?
             .application_name(name)
@@ -52,19 +52,20 @@ impl Session {
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),
-                // Statements after a lock must see what the lock waited for, whatever the role's
-                // own default says.
+                // A statement after a lock must see what the lock waited for, whatever the role's
+                // own default is.
                 ("default_transaction_isolation", "read committed"),
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("idle_in_transaction_session_timeout", "5s"),
-                // A statement that its process gave up, or died over, holds its rows no longer.
+                // The server ends a statement whose client has given up or died, and frees its
+                // rows.
                 ("client_connection_check_interval", "1s"),
                 ("tcp_keepalives_idle", "5"),
                 ("tcp_keepalives_interval", "2"),
                 ("tcp_user_timeout", "10000"),
             ])
-            // Batches repeat a fixed set of statements.
+            // Batches repeat a fixed set of statements, fewer than this.
             .statement_cache_capacity(200)
             .disable_statement_logging();
         Ok(Self { options, connection: None })
@@ -81,17 +82,17 @@ impl Session {
         self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Closes the connection: what was under way on it is over, one way or the other.
+    /// Closes the connection: a statement under way on it has ended by then, or the server ends it.
     pub(crate) async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            // Politeness only; the server sees the socket close in any case.
+            // A farewell only: the server sees the socket close in any case.
             let _ended =
                 tokio::time::timeout(Duration::from_millis(200), connection.close_hard()).await;
         }
     }
 }
 
-/// In this transaction, whoever meets a lock gives up at once.
+/// Gives the rest of this transaction the short lock limit ([`SHORT_LOCK_TIMEOUT`]).
 pub(crate) async fn hurry(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         r#"-- session.hurry

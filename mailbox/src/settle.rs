@@ -1,5 +1,5 @@
-//! Settling a batch: attempt it, and after a failure do what the table in `fault` says: wait, try
-//! with care, go on without who needs a held row, halve, or give one up.
+//! Settling a batch: attempt it, and after a failure take the step that the table in `fault` names:
+//! wait, deduplicate, go on without the items that need a held row, halve, or give one item up.
 
 use std::{
     collections::HashMap,
@@ -26,12 +26,13 @@ use crate::{
     wake::Wake,
 };
 
+/// First pause after a failure; each equal failure in a row doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
-/// Between two tries at what comes before a batch.
+/// Pause after kept events, which come before a batch, could not be decided.
 const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// One loop's way of settling batches, one after the other on a session of its own.
+/// Settles the batches of one loop, one after the other, on a session of its own.
 pub(crate) struct Settler<R: Reactor> {
     pub(crate) reactor: Arc<R>,
     pub(crate) session: Session,
@@ -39,24 +40,25 @@ pub(crate) struct Settler<R: Reactor> {
     pub(crate) clock: fn() -> OffsetDateTime,
     pub(crate) weekly: Vec<&'static str>,
     pub(crate) notices: Arc<Notices>,
-    /// For metrics: messages or commands.
+    /// The label of this loop's metrics: messages or commands.
     pub(crate) path: &'static str,
-    /// What waits for rows that others hold.
+    /// Items that wait for rows which other sessions hold.
     pub(crate) held: HeldBack<R::Input>,
-    /// Whether the last batch met ids that were known: the next will, too, until one does not.
+    /// Whether the last batch met known ids. Redeliveries come in runs, so the next batch then
+    /// starts with the deduplicating insert, too.
     pub(crate) meets_duplicates: bool,
 }
 
-/// What settling came to.
+/// The counts of one settled batch.
 #[derive(Debug, Default)]
 pub(crate) struct SettleCounts {
-    /// Keys that stopped.
+    /// Keys that stopped newly.
     pub(crate) newly_parked: u64,
-    /// Messages that had taken effect before.
+    /// Messages that took effect before.
     pub(crate) duplicates: u64,
     /// Messages that were parked, or kept because their type is unknown.
     pub(crate) set_aside: u64,
-    /// Asked to stop before the end: nothing of the rest took effect.
+    /// Whether settling was asked to stop before the end: nothing of the rest took effect.
     pub(crate) stopped: bool,
 }
 
@@ -67,19 +69,21 @@ enum Next {
 }
 
 impl<R: Reactor> Settler<R> {
-    /// Settles what came, in order, and what is to be tried again. Commands are answered as soon as
-    /// their part is committed. What waits for a held row is in `held` afterwards.
+    /// Settles new items in order, together with those that are to be tried again. Commands are
+    /// answered as soon as their part is committed. Items that need a held row are in `held`
+    /// afterwards.
     pub(crate) async fn settle(
         &mut self,
         came: Vec<Item<R::Input>>,
         stop: &CancellationToken,
     ) -> SettleCounts {
-        // While a row is held, others that need it would have everybody wait for it once more.
+        // While a row is held, each further item that needs it would make its whole batch wait for
+        // the lock once more.
         let locking = if self.held.is_wary() { LockPolicy::SkipHeld } else { LockPolicy::Wait };
         let mut items = self.held.join(came);
         let mut settled = SettleCounts::default();
         let whole = 0..items.len();
-        // The last part is the next one.
+        // A stack: the last part is the next one.
         let mut parts = vec![whole.clone()];
         while let Some(part) = parts.pop() {
             let admission = if part == whole && !self.meets_duplicates {
@@ -172,8 +176,8 @@ impl<R: Reactor> Settler<R> {
         }
     }
 
-    /// A session that was only refused something is kept; after any other failure nobody knows what
-    /// is left of it.
+    /// Keeps a session whose transaction was only refused and rolled back; after any other failure
+    /// nobody knows what state it is in, so it is closed.
     async fn recover(&mut self, verdict: Verdict, broken: &FailedAttempt) {
         let harmless = matches!(verdict, Verdict::Collision | Verdict::RowHeld);
         if !(harmless && broken.is_rolled_back) {
@@ -181,8 +185,9 @@ impl<R: Reactor> Settler<R> {
         }
     }
 
-    /// Decides the events that come before this batch. A failure is nobody's in the batch: it asks
-    /// again when it is tried again. Where a row is held, only who comes after them waits for it.
+    /// Decides the kept events that come before this batch. A failure blames no item of the batch:
+    /// the batch is tried again, and finds the kept events again. Where a row is held, only the
+    /// items of that key wait.
     async fn catch_up(
         &mut self,
         places: &[KeyRef],
@@ -210,7 +215,7 @@ impl<R: Reactor> Settler<R> {
         }
     }
 
-    /// After the commit: wake the relay, hand out effects, answer.
+    /// After the commit: wakes the relay, hands the world to the service, answers clients.
     fn finish(
         &mut self,
         items: &mut [Item<R::Input>],
@@ -272,8 +277,8 @@ fn halves(part: &Range<usize>) -> [Range<usize>; 2] {
     [middle..part.end, part.start..middle]
 }
 
-/// Nothing overtakes a message of its key that has to wait: what an earlier part held back holds
-/// back what follows.
+/// Nothing overtakes a message of its key that has to wait: if an earlier part held back a message,
+/// the later ones of its key are held back, too.
 fn queue_behind<I>(items: &mut [Item<I>]) {
     if items.iter().all(|item| item.held.is_none()) {
         return;
@@ -288,20 +293,21 @@ fn queue_behind<I>(items: &mut [Item<I>]) {
     }
 }
 
-/// Does something to the one item that is left.
+/// Applies `act` to the one item that is left open.
 fn one_open<I>(items: &mut [Item<I>], act: impl FnOnce(&mut Item<I>)) {
     if let Some(item) = items.iter_mut().find(|item| !item.is_over()) {
         act(item);
     }
 }
 
-/// It waits for a row below its root, of which nobody says which one it is.
+/// Holds an item back for a row that is not known by name: a row below its root, whose lock was not
+/// granted, or simply the time it takes. The item's own key stands in for the row.
 fn hold_back<I>(item: &mut Item<I>) {
     let id = item.message().map_or_else(|| "command".to_owned(), |it| parked::place(it).1);
     item.held = Some(HeldRow::new("row_of", id));
 }
 
-/// Sets one message aside, or tells one command that it failed.
+/// Parks one message, or tells one command's client that it failed.
 fn give_up<I>(item: &mut Item<I>, fault: &Fault) {
     item.answer(Err(CommandError::Failed));
     if item.message().is_some() {
@@ -310,7 +316,8 @@ fn give_up<I>(item: &mut Item<I>, fault: &Fault) {
     }
 }
 
-/// Clients do not wait for ever: whether an expired command took effect, its key will tell.
+/// Answers commands whose deadline is over, because clients do not wait for ever. Whether such a
+/// command took effect, the client learns by repeating it under its idempotency key.
 fn expire_commands<I>(items: &mut [Item<I>]) {
     let now = Instant::now();
     for item in items {
@@ -320,8 +327,8 @@ fn expire_commands<I>(items: &mut [Item<I>]) {
     }
 }
 
-/// A commit may have happened although its answer was lost: its answers hold if their ids or keys
-/// turn out to be known.
+/// A commit may have happened although its reply was lost: its answers are remembered, and hold if
+/// the ids or keys turn out to be known.
 fn remember<I>(items: &mut [Item<I>], broken: &FailedAttempt) {
     let Some(outcomes) = &broken.unsure else { return };
     for (item, outcome) in items.iter_mut().zip(outcomes) {
@@ -338,7 +345,7 @@ fn remember<I>(items: &mut [Item<I>], broken: &FailedAttempt) {
 fn tell(path: &'static str, verdict: Verdict, fault: &Fault, count: u32) {
     let error = fault as &dyn std::error::Error;
     match verdict {
-        // Redelivery is ordinary, and who holds a row is told by name.
+        // Redelivery is ordinary, and `held` logs a held row by its name.
         Verdict::Collision | Verdict::RowHeld => {
             tracing::debug!(path, count, error, "a batch has to be done again");
         }
@@ -354,13 +361,14 @@ fn tell(path: &'static str, verdict: Verdict, fault: &Fault, count: u32) {
     }
 }
 
-/// Doubles from 20 ms to 5 s, spread by up to a half so that instances do not come back together.
+/// Pause before the next attempt: doubles from 20 ms to 5 s, spread by up to a half so that
+/// instances do not come back together.
 fn backoff(count: u32) -> Duration {
     let full = BACKOFF_MIN.saturating_mul(1 << count.saturating_sub(1).min(8)).min(BACKOFF_MAX);
     full.saturating_sub(full / 2).saturating_add(full * rand::random_range(0..=128) / 256)
 }
 
-/// How often the same failure came in a row.
+/// Counts how often the same failure came in a row.
 #[derive(Default)]
 struct Failures {
     last: Option<String>,

@@ -1,5 +1,5 @@
-//! What a service's tests share: a mailbox without Kafka, and the two promises every reaction
-//! keeps.
+//! What services' tests share: a mailbox without Kafka, and two tests that every reaction has to
+//! pass.
 
 use std::{
     collections::BTreeMap,
@@ -26,10 +26,10 @@ use crate::{
     wake::Wake,
 };
 
-/// Every table's rows as text, sorted.
+/// The rows of every table as text, sorted.
 pub type Dump = BTreeMap<String, Vec<String>>;
 
-/// An event as it stands in the outbox.
+/// An event as it is in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
     pub event_type: i16,
@@ -38,16 +38,17 @@ pub struct OutboxRow {
     pub payload: Vec<u8>,
 }
 
-/// A service's reactor on a test database: messages and commands go in, rows come out.
+/// A service's reactor on a test database: messages and commands go in, and the tests look at the
+/// rows.
 pub struct Fixture<R: Reactor> {
     settler: Settler<R>,
     held: HeldRows,
-    /// The clock of the batches.
+    /// The time when the fixture was made.
     pub now: OffsetDateTime,
 }
 
 impl<R: Reactor> Fixture<R> {
-    /// On a migrated database.
+    /// A fixture on a database that is migrated already.
     pub fn new(database_url: &str, reactor: Arc<R>, clock: fn() -> OffsetDateTime) -> Self {
         let session =
             Session::new(database_url, "test").expect("the test database's address is good");
@@ -71,7 +72,7 @@ impl<R: Reactor> Fixture<R> {
         self.settler.session.connection().await.expect("the test database is there")
     }
 
-    /// Hears messages as one batch, through the whole of the mailbox. How many keys stopped.
+    /// Settles messages as one batch, through the whole mailbox. Returns how many keys stopped.
     pub async fn hear(&mut self, messages: Vec<Message>) -> u64 {
         self.settle(messages).await.newly_parked
     }
@@ -82,18 +83,18 @@ impl<R: Reactor> Fixture<R> {
         self.settler.settle(came.collect(), &CancellationToken::new()).await
     }
 
-    /// Tries again what waits for rows that others hold, once it is time.
+    /// Waits until the items that wait for held rows are due, and tries them again.
     pub async fn retry_held(&mut self) {
         self.settler.held.due().await;
         self.settle(Vec::new()).await;
     }
 
-    /// Whether something waits for a row.
+    /// Whether any item waits for a held row.
     pub fn waits(&self) -> bool {
         !self.settler.held.is_empty()
     }
 
-    /// Tries again until nothing waits any more.
+    /// Tries again until no item waits any more.
     pub async fn until_nothing_waits(&mut self) {
         let tried = async {
             while self.waits() {
@@ -104,7 +105,7 @@ impl<R: Reactor> Fixture<R> {
         tokio::time::timeout(patience, tried).await.expect("what waited is tried again");
     }
 
-    /// The rows that are waited for as of `now`, if for longer than a moment.
+    /// The rows that items wait for as of `now`, if they are held for at least a second.
     pub fn held_rows(&self, now: OffsetDateTime) -> Vec<HeldSince> {
         self.held.list(now)
     }
@@ -132,7 +133,7 @@ impl<R: Reactor> Fixture<R> {
         let settle = async {
             let came: Vec<_> = taken.recv().await.into_iter().collect();
             self.settler.settle(came, &CancellationToken::new()).await;
-            // Others may go on waiting for their rows when this command has its answer.
+            // Other items may go on waiting for their rows after this command has its answer.
             while !self.settler.held.is_empty() && !is_told.load(Ordering::Relaxed) {
                 self.retry_held().await;
             }
@@ -140,7 +141,7 @@ impl<R: Reactor> Fixture<R> {
         tokio::join!(told, settle).0
     }
 
-    /// All events announced so far, in order.
+    /// All events in the outbox, in order.
     pub async fn outbox(&mut self) -> Vec<OutboxRow> {
         let rows: Vec<(i16, Vec<u8>, i64, Vec<u8>)> =
             sqlx::query_as("select type, key, version, payload from outbox order by pos")
@@ -157,7 +158,7 @@ impl<R: Reactor> Fixture<R> {
             .collect()
     }
 
-    /// The whole database.
+    /// The rows of the whole database.
     pub async fn dump(&mut self) -> Dump {
         let mut dump = Dump::new();
         for table in tables(self.db().await).await {
@@ -172,7 +173,7 @@ impl<R: Reactor> Fixture<R> {
         dump
     }
 
-    /// One attempt at a message, its commit included: what failed.
+    /// Makes one attempt at a message, its commit included; returns the failure as text.
     async fn attempt(&mut self, message: &Message) -> String {
         let context = DecisionContext::at((self.settler.clock)());
         let reactor = Arc::clone(&self.settler.reactor);
@@ -194,11 +195,11 @@ impl<R: Reactor> Fixture<R> {
     }
 }
 
-/// Somebody at a prompt: a transaction that holds rows until it ends.
+/// A session as of a person at a prompt: a transaction that holds rows until it ends.
 pub struct Person(PgConnection);
 
 impl Person {
-    /// Holds the rows that `select` finds.
+    /// Locks the rows that `select` finds.
     pub async fn holds(url: &str, select: &str) -> Self {
         let mut db = PgConnection::connect(url).await.expect("the test database is there");
         let sql = format!("begin; {select} for update");
@@ -206,7 +207,7 @@ impl Person {
         Self(db)
     }
 
-    /// Gives the rows back.
+    /// Rolls back, and so frees the rows.
     pub async fn ends(mut self) {
         sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("it holds them still");
     }
@@ -224,7 +225,7 @@ async fn tables(db: &mut PgConnection) -> Vec<String> {
     .expect("the tables can be listed")
 }
 
-/// A message as Kafka would bring it.
+/// A message as Kafka would deliver it.
 pub fn message(
     topic: &str,
     key: &str,
@@ -246,8 +247,8 @@ pub fn message(
     }
 }
 
-/// Delivers a message twice: the second time changes nothing in the whole database, because the
-/// inbox knows it.
+/// Delivers a message twice: the second delivery must change nothing in the whole database, because
+/// the inbox knows the event's id.
 pub async fn reacts_once<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;
     fixture.hear(vec![message.clone()]).await;
@@ -264,8 +265,8 @@ pub async fn reacts_once<R: Reactor>(fixture: &mut Fixture<R>, message: Message)
     assert_eq!(after, fixture.dump().await, "a repetition within a batch changed something");
 }
 
-/// Fails a reaction at each table that it writes in turn, and at its commit: nothing of it stays.
-/// Then it is let through.
+/// Fails a reaction at each table that it writes in turn, and at its commit: nothing of it may
+/// stay. Then lets it succeed.
 pub async fn reacts_whole<R: Reactor>(fixture: &mut Fixture<R>, message: Message) {
     let before = fixture.dump().await;
     fixture.run(FAILING.to_owned()).await;
@@ -293,7 +294,7 @@ pub async fn reacts_whole<R: Reactor>(fixture: &mut Fixture<R>, message: Message
     assert_ne!(before, fixture.dump().await, "nothing failed, and still nothing happened");
 }
 
-/// Lets every transaction that admits an id fail at its commit.
+/// Makes every transaction that admits an id fail at its commit.
 const FAILING: &str = "
     create function fail() returns trigger language plpgsql as
     $$ begin raise exception 'failed by the test %', tg_argv[0] using errcode = '40001'; end $$;

@@ -1,6 +1,7 @@
-//! A row of a batch, with what it was when it was locked.
+//! A row of a batch, with what it was when it was locked, so that a batch writes what it changed
+//! only.
 
-/// A row, so that a batch writes what it changed and nothing else.
+/// A row as it was found, if it was there, and as it is now.
 #[derive(Clone, Debug, Default)]
 pub struct Tracked<T> {
     was: Option<T>,
@@ -13,28 +14,28 @@ impl<T: Clone + PartialEq> Tracked<T> {
         Self { was: Some(row.clone()), now: row }
     }
 
-    /// A row that is not there yet.
+    /// A row that the database does not have yet.
     pub fn new(row: T) -> Self {
         Self { was: None, now: row }
     }
 
-    /// Whether it was not there.
+    /// Whether the database does not have the row yet.
     pub fn is_new(&self) -> bool {
         self.was.is_none()
     }
 
-    /// Whether it was there and differs now.
+    /// Whether the database has the row, and it differs now.
     pub fn is_changed(&self) -> bool {
         self.was.as_ref().is_some_and(|was| *was != self.now)
     }
 
-    /// As it was found; `None` for one that was not there.
+    /// The row as it was found; `None` for a new one.
     pub fn was(&self) -> Option<&T> {
         self.was.as_ref()
     }
 }
 
-/// The rows that were not there, by their keys: what to insert.
+/// The new rows, by their keys: what to insert.
 pub fn new_rows<'a, K, T: Clone + PartialEq + 'a>(
     rows: impl IntoIterator<Item = (&'a K, &'a Tracked<T>)>,
 ) -> Vec<(&'a K, &'a T)> {
@@ -42,7 +43,7 @@ pub fn new_rows<'a, K, T: Clone + PartialEq + 'a>(
     new.map(|(key, row)| (key, &row.now)).collect()
 }
 
-/// The rows that were there and differ now, by their keys: what to update.
+/// The rows that were found and differ now, by their keys: what to update.
 pub fn changed_rows<'a, K, T: Clone + PartialEq + 'a>(
     rows: impl IntoIterator<Item = (&'a K, &'a Tracked<T>)>,
 ) -> Vec<(&'a K, &'a T)> {

@@ -1,5 +1,5 @@
 //! Events of types that this build does not know: kept without stopping their key, for the first
-//! build that knows them. All SQL on them but their list.
+//! build that knows them (`catch_up`). All SQL on them, except their list (`parked/list`).
 
 use std::collections::HashSet;
 
@@ -12,16 +12,16 @@ use crate::{
     reactor::Reactor,
 };
 
-/// What is kept in all.
+/// How much is kept in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownBacklog {
     pub(crate) events: i64,
     pub(crate) bytes: i64,
-    /// When the oldest of it was kept.
+    /// When the oldest kept event was kept.
     pub(crate) oldest: Option<OffsetDateTime>,
 }
 
-/// A key of which an event of this type is kept.
+/// A key that has a kept event of this type.
 pub(crate) struct KeptType {
     pub(crate) topic: String,
     pub(crate) key: String,
@@ -74,7 +74,7 @@ async fn insert(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> 
     .map(drop)
 }
 
-/// Of which types events of these keys are kept.
+/// The types of which these keys have kept events.
 pub(crate) async fn of_keys(
     db: &mut PgConnection,
     places: &[&KeyRef],
@@ -93,7 +93,7 @@ pub(crate) async fn of_keys(
     .await
 }
 
-/// Of which types events are kept at all.
+/// The types of all kept events.
 pub(crate) async fn types(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "-- unknown.types
@@ -104,7 +104,7 @@ pub(crate) async fn types(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Keys of which events of these types are kept, at most `limit`.
+/// Keys that have kept events of these types, at most `limit`.
 pub(crate) async fn keys_of(
     db: &mut PgConnection,
     types: &[String],
@@ -124,8 +124,8 @@ pub(crate) async fn keys_of(
     Ok(keys.into_iter().map(|row| (row.topic, row.key)).collect())
 }
 
-/// One key's first events of these types in order, for this transaction alone: at most `limit`, and
-/// no more bytes than a piece has, but one at least.
+/// One key's first kept events of these types in order, locked for this transaction: at most
+/// `limit`, and no more bytes than a chunk has, but one at least.
 pub(crate) async fn first(
     db: &mut PgConnection,
     (topic, key): &KeyRef,
@@ -166,7 +166,7 @@ pub(crate) async fn first(
     .await
 }
 
-/// Removes events.
+/// Removes kept events.
 pub(crate) async fn remove(db: &mut PgConnection, kept_ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         "-- unknown.remove
@@ -179,7 +179,7 @@ pub(crate) async fn remove(db: &mut PgConnection, kept_ids: &[i64]) -> sqlx::Res
     .map(drop)
 }
 
-/// Removes the first kept event of a key, whatever its type, and gives it.
+/// Removes the first kept event of a key, whatever its type, and returns it.
 pub(crate) async fn drop_first(
     db: &mut PgConnection,
     topic: &str,
@@ -194,7 +194,7 @@ pub(crate) async fn drop_first(
     Ok(kept)
 }
 
-/// How much is kept, and since when.
+/// How many events are kept, of how many bytes, and since when.
 pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<UnknownBacklog> {
     sqlx::query_as!(
         UnknownBacklog,
@@ -207,7 +207,7 @@ pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<UnknownBacklog>
     .await
 }
 
-/// Of these keys, those with kept events of a type that this build knows.
+/// Those of the keys that have kept events of a type which this build knows.
 pub(crate) async fn due<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,

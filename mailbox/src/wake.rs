@@ -1,4 +1,5 @@
-//! Wakes the relay after commits: one NOTIFY for however many, at most one in a millisecond.
+//! Wakes the relay after commits: one NOTIFY for however many commits, at most one in a
+//! millisecond.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +11,13 @@ use crate::{
     session::{Session, within},
 };
 
-/// The relay polls in any case: a wake-up more often would cost more than it saves.
+/// Pause after a wake-up. The relay polls in any case, so a more frequent one would cost more than
+/// it saves.
 const AT_MOST_EVERY: Duration = Duration::from_millis(1);
-/// A lost wake-up costs one poll interval, so a database that is away is not hurried.
+/// Pause after a failure: a lost wake-up costs one poll interval, so there is no hurry.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Something was committed. Cheap to clone, cheap to poke.
+/// A signal that something was committed. Cheap to clone, cheap to raise.
 #[derive(Clone, Default)]
 pub(crate) struct Wake {
     something: Arc<Notify>,
@@ -26,7 +28,7 @@ impl Wake {
         self.something.notify_one();
     }
 
-    /// Passes pokes on until stopped, on a session of its own.
+    /// Turns signals into NOTIFYs until stopped, on a session of its own.
     pub(crate) async fn run(
         self,
         mut session: Session,

@@ -1,7 +1,8 @@
-//! When consuming has stalled: a pure decision over what is seen every few seconds.
+//! The watchdog: decides, from observations every few seconds, whether consuming has stalled. Pure.
 //!
-//! Clients of Kafka have stopped without a word before. Whatever the cause: messages wait, the
-//! broker answers, nothing waits in hand, and still nothing moves. Then the consumer is made anew.
+//! Kafka clients have been known to stop without an error. Whatever the cause, the signs are the
+//! same: messages wait, the broker answers, no message waits to be settled here, and still no
+//! position moves. Then `consume` makes the consumer anew.
 
 use std::{
     collections::HashMap,
@@ -10,42 +11,45 @@ use std::{
 
 use crate::consumers::Partition;
 
-/// Several times what a rebalance, a broker's restart or a slow lookup takes.
+/// How long nothing may move: several times what a rebalance, a broker's restart or a slow lookup
+/// takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What can be seen of consuming at one moment.
+/// What can be observed of consuming at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observation {
     /// Whether a broker answers.
     pub(crate) is_near: bool,
-    /// Whether nothing that was read waits to be settled: else the database, not Kafka, is slow.
+    /// Whether no message that was read waits to be settled; if one does, the database is slow, not
+    /// Kafka.
     pub(crate) is_idle: bool,
-    /// How often the client has told how it is.
+    /// How many statistics the client has sent.
     pub(crate) reports: u64,
-    /// Whether the group has told this member what it reads, and all of that is read.
+    /// Whether the group has given this member its partitions, and all of their positions are
+    /// known.
     pub(crate) is_settled: bool,
-    /// The partitions that should move: neither paused nor stopped.
+    /// The partitions that should advance: neither paused nor stopped.
     pub(crate) partitions: HashMap<Partition, Progress>,
 }
 
-/// How far a partition is.
+/// How far a partition has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) position: i64,
     pub(crate) lag: i64,
 }
 
-/// What has not moved, and since when.
+/// What has not moved since it was last observed to move, and since when.
 #[derive(Default)]
 pub(crate) struct Watchdog {
-    /// The count of reports, and since when it is that.
+    /// The count of statistics, and since when it is unchanged.
     silent: Option<(u64, Instant)>,
     unsettled: Option<Instant>,
     stuck: HashMap<Partition, (i64, Instant)>,
 }
 
 impl Watchdog {
-    /// What has stalled, if anything has for too long.
+    /// Takes one observation; returns what has stalled, if anything has for [`PATIENCE`].
     pub(crate) fn look(&mut self, now: Instant, sight: &Observation) -> Option<String> {
         if !sight.is_near || !sight.is_idle {
             *self = Self::default();
@@ -98,7 +102,7 @@ mod tests {
         }
     }
 
-    /// What the watchdog says at last, when it sees one thing after another, five seconds apart.
+    /// What the watchdog says last, if it is shown these observations five seconds apart.
     fn last_word(sights: impl IntoIterator<Item = Observation>) -> Option<String> {
         let (mut watchdog, start) = (Watchdog::default(), Instant::now());
         let mut word = None;
@@ -122,7 +126,7 @@ mod tests {
     fn progress_or_nothing_to_read_is_no_stall() {
         assert_eq!(last_word((0..50).map(|n| at(n, 1_000))), None);
         assert_eq!(last_word(vec![at(3, 0); 50]), None);
-        // What is paused or stopped is not in sight.
+        // Partitions that are paused or stopped are not in an observation.
         assert_eq!(
             last_word(vec![Observation { partitions: HashMap::new(), ..at(3, 10) }; 50]),
             None

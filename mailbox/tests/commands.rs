@@ -1,4 +1,4 @@
-//! Commands: one effect each, the same answer again under the same key, and no answer lost with its
+//! Commands: each takes effect once, has the same answer again under the same key, and survives its
 //! client.
 
 use std::{sync::Arc, time::Duration};
@@ -125,15 +125,14 @@ async fn a_lost_answer_to_a_commit_is_found_out() {
     assert_eq!(words(&mut toy, "b").await, ["heard"]);
 }
 
-/// How many positions of the outbox were handed out: a transaction that was rolled back burns some,
-/// too.
+/// How many positions of the outbox were handed out, those of rolled-back transactions included.
 async fn positions(toy: &mut Fixture<Toy>) -> i64 {
     let last = "select last_value from outbox_pos";
     sqlx::query_scalar(last).fetch_one(toy.db().await).await.unwrap()
 }
 
-/// hyper drops a handler when its client goes away; a command must not be dropped with it, nor take
-/// a neighbour along.
+/// hyper drops a handler when its client goes away; the command must go on all the same, and so
+/// must the others of its batch.
 #[tokio::test]
 async fn clients_that_go_away_lose_nobody_an_acknowledged_command() {
     let (url, mailbox, stop, loops) = running().await;
@@ -167,7 +166,7 @@ async fn clients_that_go_away_lose_nobody_an_acknowledged_command() {
     loops.join_all().await;
 }
 
-/// Another instance has written the key and not committed yet.
+/// Another instance has written the idempotency key and not committed yet.
 #[tokio::test]
 async fn of_two_instances_with_one_key_the_second_tells_the_answer_of_the_first() {
     let database = backends::testing::database().await;
@@ -269,7 +268,7 @@ async fn running() -> (String, Mailbox<Toy>, CancellationToken, JoinSet<anyhow::
     (database.url(), mailbox, stop, running)
 }
 
-/// The same on a database that is there.
+/// The same on a database that is prepared already.
 pub(crate) async fn running_with(
     options: Options,
 ) -> (Mailbox<Toy>, CancellationToken, JoinSet<anyhow::Result<()>>) {

@@ -1,4 +1,5 @@
-//! A coordinator that does not answer, in librdkafka's own broker, where answers can be made up.
+//! A group coordinator that refuses to answer: librdkafka's mock broker, whose answers a test can
+//! choose.
 
 use std::{
     sync::{
@@ -18,10 +19,11 @@ use rdkafka::{
 
 use crate::members::Stage;
 
-/// Longer than any lookup of offsets waits.
+/// Longer than any lookup of offsets may take.
 const AWAY: Duration = Duration::from_secs(12);
 
-/// Four messages, and a coordinator that refuses so many times to tell a group's offsets.
+/// A topic with four messages, and a coordinator that refuses so many requests for a group's
+/// offsets.
 async fn refused_offsets(times: usize) -> (MockCluster<'static, DefaultProducerContext>, Stage) {
     let broker = MockCluster::new(1).unwrap();
     broker.create_topic("t", 4, 1).unwrap();
@@ -29,7 +31,7 @@ async fn refused_offsets(times: usize) -> (MockCluster<'static, DefaultProducerC
     for number in 0..4 {
         stage.send("t", number, "early", &["1"]).await;
     }
-    // Not worth a retry for the client: it says so at once.
+    // An error that the client does not retry: it reports it at once.
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
     broker.request_errors(RDKafkaApiKey::OffsetFetch, &vec![refused; times]);
     (broker, stage)
@@ -53,7 +55,7 @@ async fn a_group_whose_offsets_cannot_be_read_for_a_while_reads_as_soon_as_they_
     member.end().await;
 }
 
-/// Counts how often a consumer was made anew.
+/// Counts how often a consumer was replaced.
 #[derive(Default)]
 struct Renewals(Arc<AtomicU64>);
 
@@ -81,7 +83,8 @@ impl Recorder for Renewals {
     }
 }
 
-/// On one thread, so that the recorder hears all of it. It takes the watchdog's minute.
+/// Runs on one thread, so that the thread-local recorder sees every metric. Takes the watchdog's
+/// minute.
 #[tokio::test]
 async fn a_consumer_that_stands_still_is_made_anew_in_place_and_then_reads() {
     let (broker, stage) = refused_offsets(10_000).await;

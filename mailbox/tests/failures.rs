@@ -1,4 +1,5 @@
-//! What fails: nothing before the transaction is an entry's fault, and a panic is one entry's.
+//! Failures: one before the transaction blames no item, and a panic blames the one item it came
+//! from.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +50,7 @@ async fn a_refused_login_is_no_messages_fault() {
         run(&postgres, END_ITS_SESSIONS).await;
         let word = version.to_string();
         let mut hearing = Box::pin(toy.hear(vec![hear("a", version, &word)]));
-        // Long enough for the three failures that would set a message aside.
+        // Long enough for the three equal failures that would park a message.
         let waits = tokio::time::timeout(Duration::from_secs(1), &mut hearing).await;
         assert!(waits.is_err(), "it waits: {refuse}");
         run(&postgres, allow).await;
@@ -82,7 +83,8 @@ async fn a_command_that_meets_a_refused_login_is_overload() {
     loops.join_all().await;
 }
 
-/// A role's own default would let a statement after a lock not see what the lock waited for.
+/// With another isolation level as the role's default, a statement after a lock would not see what
+/// the lock waited for.
 #[tokio::test]
 async fn a_roles_default_isolation_is_not_ours() {
     let (server, _, url) = with_a_role().await;

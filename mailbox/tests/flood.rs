@@ -1,4 +1,4 @@
-//! Bounds on what is set aside: beyond them nothing more is heard, loudly, until it is less.
+//! Limits on what is set aside: beyond them nothing more is consumed, and the mailbox says so.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No broker is needed to see whether one would be heard.
+/// No broker is needed to see whether the mailbox would consume.
 const NO_KAFKA: &str = "127.0.0.1:1";
 
 async fn a_database_with(rows: &'static str) -> (TestDatabase, Fixture<Toy>) {
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
-    // A session without the batches' time-outs: these are many rows.
+    // A session without the batches' timeouts, because these are many rows.
     let mut db = PgConnection::connect(&database.url()).await.unwrap();
     sqlx::raw_sql(rows).execute(&mut db).await.unwrap();
     let toy = Fixture::new(&database.url(), Arc::new(Toy), clock);

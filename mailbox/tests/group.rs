@@ -1,4 +1,5 @@
-//! Several members of one group: who reads what, when one comes, goes, is killed, or stands still.
+//! Several members of one group: who reads what when one joins, leaves, is killed, or stops
+//! polling.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::members::{Member, PATIENCE, Position, Stage};
 
-/// What a member has read, each message once.
+/// The messages that a member has read, each once.
 fn read(member: &Member) -> Vec<Position> {
     let mut known = HashSet::new();
     let mut places = member.listener.heard();
@@ -38,7 +39,7 @@ async fn a_second_instance_reads_the_same_half_of_each_topic() {
             }
         }
     };
-    // The group may still be settling: the split is that of the first round which both take part in.
+    // The group may still be rebalancing: the split is that of the first round in which both read.
     let mut rounds = 0;
     let (one, two) = loop {
         let (before_one, before_two) = (read(&first).len(), read(&second).len());
@@ -64,7 +65,7 @@ async fn a_second_instance_reads_the_same_half_of_each_topic() {
     second.end().await;
 }
 
-/// Holds what every batch needs, until it is dropped.
+/// Holds a lock that every batch needs, until the session is dropped.
 async fn hold_the_database(stage: &Stage) -> PgConnection {
     let mut db = PgConnection::connect(&stage.database.url()).await.unwrap();
     sqlx::raw_sql("begin; lock table effects in access exclusive mode")
@@ -78,12 +79,12 @@ async fn hold_the_database(stage: &Stage) -> PgConnection {
 async fn partitions_that_leave_while_paused_are_read_when_they_come_back() {
     let stage = Stage::new([4]).await;
     let topic = stage.topics[0];
-    // Without a name a member leaves at once.
+    // A member without a name leaves its group at once.
     let first = stage.start("").await;
     first.joined().await;
     let held = hold_the_database(&stage).await;
     for partition in 0..4 {
-        // More than may wait in hand: the member pauses all it has.
+        // More messages than may wait in hand, so that the member pauses all its partitions.
         stage.send(topic, partition, &partition.to_string(), &vec!["early"; 1_500]).await;
     }
     let second = stage.start("").await;
@@ -114,7 +115,7 @@ async fn what_waits_in_hand_is_dropped_when_its_partition_leaves() {
     for partition in 0..4 {
         stage.send(topic, partition, &partition.to_string(), &vec!["on"; 500]).await;
     }
-    // A batch of a hundred is on its way into the database, and the others wait behind it.
+    // A batch of a hundred waits in the database, and the other messages wait behind it.
     eventually("a batch to be in hand", PATIENCE, async || {
         let heard = first.listener.heard().len();
         if heard >= 1 { Ok(()) } else { Err(heard) }
@@ -139,11 +140,11 @@ async fn what_waits_in_hand_is_dropped_when_its_partition_leaves() {
     second.end().await;
 }
 
-/// A member in a process of its own, which can be killed.
+/// A member in a process of its own, which the test can kill.
 struct Process(Child);
 
 impl Process {
-    /// The test that finds itself in a process which was started here, and then is the member.
+    /// The name of the test that, run in a process started here, is the member.
     const TEST: &str = "group::a_killed_instance_reads_again_at_once_and_nobody_takes_its_name";
 
     fn start(stage: &Stage, instance: &str) -> Self {
@@ -159,7 +160,8 @@ impl Process {
         Self(child.unwrap())
     }
 
-    /// In a process that was started here: is the member until it is killed. Elsewhere: nothing.
+    /// Is the member until it is killed, in a process that was started here; does nothing
+    /// elsewhere.
     async fn go_on_if_this_is_one() {
         #[expect(clippy::disallowed_methods, reason = "it is what the starting process says")]
         let told = |name: &str| std::env::var(name).ok().map(|told| &*told.leak());
@@ -219,13 +221,13 @@ async fn a_killed_instance_reads_again_at_once_and_nobody_takes_its_name() {
     .await;
     let restarted = Instant::now();
     stage.words("after", 1).await;
-    // A member without a name waits for the session of its former self, six seconds.
+    // A member without a name would have to wait six seconds for its former session to expire.
     let took = restarted.elapsed();
     assert!(took < Duration::from_secs(5), "read again after {took:?}");
 }
 
-/// The database's lock keeps the first of two holders of a name; who gets around it, with a
-/// database restored beside the first, has the broker keep the second.
+/// The database's lock decides for the first of two holders of a name. One that gets around the
+/// lock, on a database restored beside the first, makes the broker fence the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_is_fenced_ends_and_says_who_has_its_name() {
     let stage = Stage::new([4]).await;

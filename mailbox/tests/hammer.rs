@@ -1,5 +1,5 @@
-//! The hammer: everything at once, with the database pulling the rug; afterwards the books must be
-//! exact.
+//! Everything at once: messages, clients, operators, and failures of the database at random times;
+//! afterwards each effect must be there exactly once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,7 +33,7 @@ const REQUESTS: usize = 60;
 /// Each of these keys has one message that does not decode.
 const POISONED: [usize; 2] = [3, 8];
 
-/// All messages of all keys, each key's in order, mixed.
+/// The messages of all keys, mixed, each key's own in order.
 fn script() -> Vec<Message> {
     let mut random = StdRng::seed_from_u64(7);
     let mut order: Vec<usize> = (0..KEYS)
@@ -70,7 +70,7 @@ async fn after_everything_went_wrong_each_effect_is_there_once_and_in_order() {
     let mut losses = JoinSet::new();
     losses.spawn(lose_commits(Arc::clone(&proxy), Arc::clone(&done)));
 
-    // Two instances: what each does under a client's key, the other is asked for, too.
+    // Two instances, because a client may repeat its key at the other one.
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
     let mut mailboxes = Vec::new();
@@ -89,7 +89,7 @@ async fn after_everything_went_wrong_each_effect_is_there_once_and_in_order() {
     }
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        // The first and the last half of them are the same people.
+        // Clients 2k and 2k + 1 send the same requests, each to its own instance.
         clients.spawn(request(mailboxes[client % 2].clone(), client / 2));
     }
     // Keys are released while their messages still arrive.
@@ -145,7 +145,7 @@ async fn consume(url: String, script: Arc<Vec<Message>>, seed: u64) {
     }
 }
 
-/// Requests with keys, each repeated until it is answered; the words that were acknowledged.
+/// Sends requests with keys, each repeated until it is answered; returns the acknowledged words.
 async fn request(mailbox: Mailbox<Toy>, client: usize) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for number in 0..REQUESTS {
@@ -169,11 +169,11 @@ async fn request(mailbox: Mailbox<Toy>, client: usize) -> Vec<String> {
     acknowledged
 }
 
-/// Discards a key's poison, then lets go what queues behind it. Whether that was begun while
-/// messages still arrived.
+/// Discards the message of a key that does not decode, then releases those behind it. Returns
+/// whether that began while messages still arrived.
 async fn release(mailbox: &Mailbox<Toy>, key: &str, heard: &AtomicBool) -> bool {
-    // Without a key of its own, one that was lost with its connection would drop a sound message
-    // the second time.
+    // Without an idempotency key, repeating a discard whose answer was lost would drop a sound
+    // message.
     let wish = a_key(key, 1);
     let mut random = StdRng::seed_from_u64(23);
     loop {
@@ -191,7 +191,7 @@ async fn release(mailbox: &Mailbox<Toy>, key: &str, heard: &AtomicBool) -> bool 
     }
 }
 
-/// The hammer strikes at moments of chance.
+/// Sleeps for a random time, so that failures strike at random moments.
 async fn pause(random: &mut StdRng, most: u64) {
     tokio::time::sleep(Duration::from_millis(random.random_range(5..most))).await;
 }
@@ -205,13 +205,15 @@ async fn terminate_backends(url: String, done: Arc<AtomicBool>) -> u64 {
                     where application_name = 'test' or application_name like 'toy-svc%' order by random() limit 1) v";
         let killed: i64 = sqlx::query_scalar(kill).fetch_one(&mut db).await.unwrap();
         ended += u64::try_from(killed).unwrap();
-        // Seldom enough for a session to get something done on a busy machine, too.
+        // Rare enough for a session to get something done between two of them, on a busy machine,
+        // too.
         pause(&mut random, 400).await;
     }
     ended
 }
 
-/// A person at a prompt who looks at a counter `for update`, and thinks.
+/// A person at a prompt who selects a counter `for update` and does not end the transaction for a
+/// while.
 async fn hold_rows(url: String, done: Arc<AtomicBool>) -> u64 {
     let mut random = StdRng::seed_from_u64(19);
     let mut held = 0;
@@ -227,7 +229,8 @@ async fn hold_rows(url: String, done: Arc<AtomicBool>) -> u64 {
     held
 }
 
-/// Half of the time: whoever is the last to commit would else lose every answer, for ever.
+/// Loses commits' replies half of the time: without the other half, a session that commits alone
+/// would lose every reply, for ever.
 async fn lose_commits(proxy: Arc<Proxy>, done: Arc<AtomicBool>) {
     let mut random = StdRng::seed_from_u64(13);
     while !done.load(Ordering::SeqCst) {
@@ -238,7 +241,7 @@ async fn lose_commits(proxy: Arc<Proxy>, done: Arc<AtomicBool>) {
     }
 }
 
-/// As if the sweep had not run for long: positions beyond every leaf.
+/// Moves the sequence beyond every leaf, as if the sweep had not run for long.
 async fn jump_beyond_the_leaves(url: String, done: Arc<AtomicBool>) -> u64 {
     let mut random = StdRng::seed_from_u64(17);
     let mut db = PgConnection::connect(&url).await.unwrap();

@@ -1,4 +1,5 @@
-//! A row that somebody holds: who needs it waits, in order, and nobody else notices.
+//! A row that another session holds: the items that need it wait, in order, and no others are
+//! delayed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +65,7 @@ async fn a_held_row_delays_its_own_key_alone_and_nothing_overtakes_it() {
     assert_eq!(words(&mut toy, "k30").await.last().unwrap(), "5");
 }
 
-/// While a row is held, nobody waits for it a second time.
+/// While a row is held, a later item that needs it does not wait for its lock again.
 #[tokio::test]
 async fn what_comes_later_for_a_held_row_waits_for_no_lock() {
     let database = backends::testing::database().await;
@@ -97,7 +98,7 @@ async fn what_comes_later_for_a_held_row_waits_for_no_lock() {
     assert_eq!(until_words(&mut toy, "a", 39).await.len(), 39);
 }
 
-/// The lock of an operator who is just releasing a key is such a row, too, though no load names it.
+/// The lock of an operator who is releasing a key is such a row, too, though no load names it.
 #[tokio::test]
 async fn a_row_that_no_load_names_holds_back_its_own_key_alone() {
     let database = backends::testing::database().await;
@@ -162,7 +163,8 @@ async fn a_command_for_a_held_row_is_overload_at_its_deadline_and_others_are_ans
     loops.join_all().await;
 }
 
-/// Two people, two rows: one that is given back is gone on with, though the other is not.
+/// Two rows held by two sessions: once one is free, its items go on, though the other is still
+/// held.
 #[tokio::test]
 async fn rows_are_gone_on_with_one_by_one() {
     let database = backends::testing::database().await;

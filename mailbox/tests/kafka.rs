@@ -1,5 +1,5 @@
-//! The consume loop on a real Kafka: offsets follow commits, a poison stops its key, a restart goes
-//! on.
+//! The consume loop on a real Kafka: offsets follow commits, an undecodable message stops its key
+//! only, and a restart goes on where it was.
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,7 +56,7 @@ impl RunningMailbox {
 }
 
 impl Drop for RunningMailbox {
-    /// A test that fails does not wait for the polling thread for ever.
+    /// Stops the loops when a test fails, so that nothing waits for the polling thread for ever.
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -77,12 +77,12 @@ impl Sender {
         Self { producer }
     }
 
-    /// Sends a word with its envelope, or bytes without one.
+    /// Sends a word in an envelope, or bytes without one.
     async fn send(&self, key: &str, version: i64, payload: &[u8], enveloped: bool) {
         self.send_as(key, version, payload, enveloped.then_some(ADDED)).await;
     }
 
-    /// Sends bytes under a name, or without an envelope.
+    /// Sends bytes under an event type, or without an envelope.
     async fn send_as(&self, key: &str, version: i64, payload: &[u8], name: Option<&str>) {
         let mut headers = OwnedHeaders::new();
         if let Some(name) = name {
@@ -114,7 +114,7 @@ async fn until_words(toy: &mut Fixture<Toy>, key: &str, count: usize) -> Vec<Str
     }
 }
 
-/// A Kafka of its own, since the toy's topic has one name, and a database.
+/// A Kafka of the test's own, because all tests' toys use one topic name, and a database.
 async fn a_stage() -> (Kafka, TestDatabase) {
     let server = backends::testing::private_kafka().await;
     let topic =
@@ -132,18 +132,19 @@ async fn messages_arrive_once_in_order_across_a_restart_and_around_a_poison() {
     let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
     let sender = Sender::new(&kafka);
 
-    // What was sent before the first start is heard: nobody's offsets begin at the end.
+    // Messages that were sent before the group's first start are consumed: it begins at the
+    // beginning.
     for version in 1..=50 {
         sender.send("a", version, version.to_string().as_bytes(), true).await;
     }
     let first = start(&database.url(), &kafka).await;
     until_words(&mut toy, "a", 50).await;
 
-    // A message without an envelope under key b: b stops, a goes on.
+    // A message without an envelope under key b stops b; a goes on.
     sender.send("b", 1, b"before", true).await;
     sender.send("b", 2, b"no envelope", false).await;
     sender.send("b", 3, b"after", true).await;
-    // What an index has no room for, and a header that none of ours would write.
+    // A key too long for an index, and a header longer than any of ours.
     sender.send(&"x".repeat(4_000), 1, b"no envelope", false).await;
     sender.send_as("c", 1, b"named", Some(&"t".repeat(500_000))).await;
     sender.send_as("a", 51, b"of a later build", Some("toy.v1.Doubled")).await;
@@ -203,7 +204,7 @@ async fn a_flood_of_poison_stops_the_consumer_until_people_have_done_something()
     .await;
     until_flooded(&second.mailbox, true).await;
 
-    // That a minute has passed ends no flood.
+    // A flood does not end because a minute has passed.
     let parked = parked_keys(&mut toy).await;
     assert!((1_001..=1_100).contains(&parked), "a restart goes on where it is not over: {parked}");
     let old = "update parked_keys set since = since - interval '2 minutes'";
@@ -213,7 +214,7 @@ async fn a_flood_of_poison_stops_the_consumer_until_people_have_done_something()
     assert!(second.mailbox.flood().is_some());
     assert_eq!(parked_keys(&mut toy).await, parked);
 
-    // An operator says that it goes on; the rest of the flood is not a flood of its own.
+    // An operator lets consuming go on; the rest of the same flood does not count as another one.
     assert!(second.mailbox.lift_flood("tester", "the sender is mended").await.unwrap());
     until_words(&mut toy, "a", 1).await;
     until_parked(&mut toy, 1_300).await;
@@ -221,7 +222,7 @@ async fn a_flood_of_poison_stops_the_consumer_until_people_have_done_something()
     assert!(toy.dump().await["operations"].iter().any(|row| row.contains("consumers.resume")));
     assert!(!second.mailbox.lift_flood("tester", "again").await.unwrap(), "there is none");
 
-    // The next one is over when half of its keys are not parked any more.
+    // The next flood is over when half of its keys are not parked any more.
     let next: Vec<String> = (0..1_300).map(|key| format!("again-{key}")).collect();
     join_all(next.iter().map(|key| sender.send(key, 1, b"no envelope", false))).await;
     until_flooded(&second.mailbox, true).await;

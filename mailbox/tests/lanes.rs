@@ -55,7 +55,7 @@ fn everything() -> ReplayScope {
 const ANEW: &str = "insert into relay_topics values ('toy.v1', '{1}', clock_timestamp())
      on conflict (topic) do update set made_anew_at = clock_timestamp()";
 
-/// Three events of two keys that were published, and one that was not.
+/// Three events of two keys. `TICK` marks them as published; `UNSHIPPED` is one more.
 const EVENTS: &str = "insert into outbox (event_id, key, version, type, payload)
      values (gen_random_uuid(), 'a', 1, 1, ''), (gen_random_uuid(), 'b', 1, 1, ''),
        (gen_random_uuid(), 'a', 2, 1, '')";

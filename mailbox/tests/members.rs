@@ -30,7 +30,7 @@ use crate::{
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Where a message lay: topic, partition and offset.
+/// The position of a message: topic, partition and offset.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) topic: String,
@@ -38,7 +38,7 @@ pub(crate) struct Position {
     pub(crate) offset: i64,
 }
 
-/// The toy, hearing topics and knowing types of the test's own, and remembering what it read.
+/// The toy on topics and event types of the test's choice, which also remembers what it read.
 pub(crate) struct Listener {
     topics: &'static [&'static str],
     compacted: &'static [&'static str],
@@ -47,17 +47,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// On these topics, like the toy for the rest.
+    /// A listener on these topics, otherwise like the toy.
     fn of(topics: &'static [&'static str], compacted: &'static [&'static str]) -> Self {
         Self { topics, compacted, types: &[ADDED], read: Mutex::default() }
     }
 
-    /// On the toy's topic, knowing these types.
+    /// A listener on the toy's topic that knows these types.
     pub(crate) fn knowing(types: &'static [&'static str]) -> Self {
         Self { types, ..Self::of(&[TOPIC], &[]) }
     }
 
-    /// Every message that was read, each time it was.
+    /// The position of every message that was read, as often as it was.
     pub(crate) fn heard(&self) -> Vec<Position> {
         self.read.lock().unwrap().clone()
     }
@@ -119,7 +119,7 @@ impl Reactor for Listener {
     }
 }
 
-/// A database, a broker, and topics and a group of the test's own.
+/// A database, a broker, and topics and a consumer group of the test's own.
 pub(crate) struct Stage {
     pub(crate) database: TestDatabase,
     pub(crate) kafka: String,
@@ -130,7 +130,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// With so many topics of so many partitions, on the broker that tests share.
+    /// A stage with one topic for each number of partitions, on the broker that tests share.
     pub(crate) async fn new<const N: usize>(partitions: [i32; N]) -> Self {
         let broker = backends::testing::kafka().await;
         let wanted: [(&str, i32); N] = partitions.map(|count| ("topic", count));
@@ -142,7 +142,7 @@ impl Stage {
         Self::on(broker.bootstrap(), names).await
     }
 
-    /// On any broker that has the topics.
+    /// A stage on a broker that has the topics already.
     pub(crate) async fn on(kafka: String, topics: Vec<&'static str>) -> Self {
         let database = backends::testing::database().await;
         prepare(&database.url()).await;
@@ -170,7 +170,7 @@ impl Stage {
         Member::start(self.options(instance), self.topics, self.compacted).await
     }
 
-    /// Sends words under a key to one partition, each with an envelope of its own.
+    /// Sends words under a key to one partition, each in an envelope of its own.
     pub(crate) async fn send(&self, topic: &str, partition: i32, key: &str, words: &[&str]) {
         join_all(words.iter().map(async |word| {
             let (id, version) = (Uuid::now_v7().to_string(), "1".to_owned());
@@ -193,7 +193,7 @@ impl Stage {
         .await;
     }
 
-    /// The words of a key, once there are so many.
+    /// The words of a key, once there are `count` of them.
     pub(crate) async fn words(&self, key: &str, count: usize) -> Vec<String> {
         eventually(&format!("{count} words of {key}"), PATIENCE, async || {
             let mut db =
@@ -233,7 +233,7 @@ impl Stage {
 pub(crate) struct Member {
     pub(crate) mailbox: Mailbox<Listener>,
     pub(crate) listener: Arc<Listener>,
-    /// Stops it, too, when its test fails: its thread would go on for ever.
+    /// Stops the loops when the test fails, too: the polling thread would go on for ever.
     stop: DropGuard,
     loops: JoinSet<anyhow::Result<()>>,
 }
@@ -254,7 +254,7 @@ impl Member {
         Self { mailbox, listener, stop: stop.drop_guard(), loops: running }
     }
 
-    /// Stops it as a process is stopped.
+    /// Stops the member as a process is stopped.
     pub(crate) async fn end(self) {
         drop(self.stop);
         for ended in self.loops.join_all().await {
@@ -262,12 +262,12 @@ impl Member {
         }
     }
 
-    /// How the first of its loops ends by itself.
+    /// Waits for the first of the loops that ends by itself; returns how it ended.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
         self.loops.join_next().await.unwrap().unwrap()
     }
 
-    /// Waits until it is given partitions.
+    /// Waits until the group has given the member its partitions.
     pub(crate) async fn joined(&self) {
         eventually("the group to be joined", PATIENCE, async || {
             if self.mailbox.has_joined() { Ok(()) } else { Err("not yet") }

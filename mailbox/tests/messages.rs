@@ -1,4 +1,5 @@
-//! Messages: once, whole, in order; what cannot be processed stops its own key only.
+//! Messages: each takes effect once, whole and in order; one that cannot be processed stops its own
+//! key only.
 
 use mailbox::testing::{reacts_once, reacts_whole};
 use time::Duration;

@@ -56,7 +56,7 @@ async fn what_was_never_read_and_is_gone_stops_its_partition_until_somebody_resu
     stage.words("other", 1).await;
     first.end().await;
 
-    // It is a row: the next instance obeys it, too.
+    // The stop is a row in the database, so the next instance obeys it, too.
     let second = stage.start("two").await;
     second.joined().await;
     stage.send(topic, 1, "other", &["2"]).await;
@@ -127,7 +127,8 @@ async fn a_topic_made_anew_stops_what_was_read_of_it() {
     stage.send(topic, 0, "old", &["1", "2", "3"]).await;
     stage.words("old", 3).await;
     first.end().await;
-    // It has grown beyond what was read: by its offsets alone it looks like the old one.
+    // The new topic is longer than what was read of the old one, so its offsets alone do not tell
+    // them apart.
     stage.make_anew(topic, 1).await;
     stage.send(topic, 0, "new", &["1", "2", "3", "4", "5"]).await;
 
@@ -157,7 +158,7 @@ async fn a_topic_made_anew_stops_a_member_that_reads_it() {
     let member = stage.start("one").await;
     stage.send(topic, 0, "old", &["1", "2", "3"]).await;
     stage.words("old", 3).await;
-    // Written down now and then: the sign by which the topic is known.
+    // Applied messages are written down every few seconds; the topic is recognized by them.
     eventually("what was applied to be written down", PATIENCE, async || {
         let mut db = PgConnection::connect(&stage.database.url()).await.unwrap();
         let rows: i64 = sqlx::query_scalar("select count(*) from consumer_positions")

@@ -1,4 +1,5 @@
-//! Operators: a parked key goes on where it stopped, in order, with the ids it came with.
+//! Operators: a parked key goes on where it stopped, in order, under the event ids it was received
+//! with.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub(crate) fn options(database_url: String, kafka: String) -> Options {
     }
 }
 
-/// A toy on a database of its own, and the mailbox that operators ask.
+/// A toy on a database of its own, and the mailbox through which operators act.
 pub(crate) async fn desk() -> (Fixture<Toy>, Mailbox<Toy>) {
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
@@ -156,7 +157,7 @@ async fn a_release_in_pieces_is_answered_by_its_last() {
     assert!(matches!(repeated, Err(OperatorError::Answered(it)) if it.body == b"Ok(1201)"));
 }
 
-/// A client's key for a wish, sent with some body.
+/// A client's idempotency key for a request, with a body of its choice.
 pub(crate) fn a_key(wish: &str, body: u8) -> IdempotencyKey {
     IdempotencyKey {
         caller: "tester".to_owned(),
@@ -166,7 +167,7 @@ pub(crate) fn a_key(wish: &str, body: u8) -> IdempotencyKey {
     }
 }
 
-/// The answers of this test tell what came of it as it is.
+/// Stores what came of the request as the answer's body.
 pub(crate) fn under(key: &IdempotencyKey) -> Once {
     let tell = |end: Result<u64, &Park>| Answer {
         status: 200,

@@ -1,5 +1,5 @@
 //! Parked messages of every size: each parks its own key and nothing else, none is lost, and
-//! looking at them costs the same whatever was sent.
+//! listing them costs the same whatever was sent.
 
 use mailbox::{
     Message, OperatorError, PAYLOAD_SHOWN_MAX, ParkedPlace, ParkedQuery, Replacement, key_text,
@@ -50,7 +50,7 @@ async fn a_key_of_any_length_and_bytes_parks_itself_and_nothing_else() {
 async fn what_a_reason_quotes_is_bounded() {
     let (mut toy, mailbox) = desk().await;
     let mut batch = vec![hear("a", 1, "cursed")];
-    // The database's refusal quotes the row.
+    // The database's error message quotes the row.
     batch[0].key = Some(vec![b'k'; 500_000]);
     toy.hear(batch).await;
     let reason = &mailbox.parked().await.unwrap()[0].reason;
@@ -113,7 +113,7 @@ async fn a_release_of_large_messages_takes_them_piece_by_piece() {
         toy.hear(vec![hear("a", version, &"w".repeat(250_000))]).await;
     }
     mailbox.discard(TOPIC, "a", "a test", None).await.unwrap();
-    // Each transaction that releases says so.
+    // Each transaction of the release records an operation.
     assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 40);
     let rows = toy.dump().await.remove("operations").unwrap();
     let pieces = |words| rows.iter().filter(|row| row.contains(words)).count();

@@ -11,7 +11,8 @@ use tokio::{
     sync::watch,
 };
 
-/// Forwards to a server; while armed, a COMMIT reaches the server and its answer nobody.
+/// Forwards to a server; while armed, a COMMIT reaches the server, and its reply does not reach the
+/// client.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     armed: Arc<AtomicU32>,
@@ -20,7 +21,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Before the server of `url`.
+    /// A proxy in front of the server at `url`.
     pub(crate) async fn before(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -35,32 +36,32 @@ impl Proxy {
         Self { url, armed, lost, vanish }
     }
 
-    /// On connections that are open now, nothing arrives any more, and neither side is told, as if
-    /// the host behind an address had been replaced. New ones are forwarded.
+    /// On connections that are open now nothing arrives any more, and neither side is told, as if
+    /// the host behind an address had been replaced. New connections are forwarded.
     pub(crate) fn vanish(&self) {
         self.vanish.send_replace(());
     }
 
-    /// Loses the answers to the next `count` commits.
+    /// Loses the replies to the next `count` commits.
     pub(crate) fn lose_commits(&self, count: u32) {
         self.armed.store(count, Ordering::SeqCst);
     }
 
-    /// How many were lost.
+    /// How many replies were lost.
     pub(crate) fn lost(&self) -> u32 {
         self.lost.load(Ordering::SeqCst)
     }
 
-    /// How many are still to be lost.
+    /// How many replies are still to be lost.
     pub(crate) fn still_armed(&self) -> u32 {
         self.armed.load(Ordering::SeqCst)
     }
 }
 
-/// What goes wrong, as a connection sees it.
+/// The faults, as each connection shares them.
 #[derive(Clone)]
 struct Faults {
-    /// Commits that are still to be lost, and that were.
+    /// How many commits' replies are still to be lost (`armed`), and were lost (`lost`).
     armed: Arc<AtomicU32>,
     lost: Arc<AtomicU32>,
     vanishes: watch::Receiver<()>,
@@ -102,12 +103,12 @@ async fn forward(client: TcpStream, server: TcpStream, faults: Faults) {
             }
         }
     };
-    // Whichever side ends first ends both: after a lost COMMIT the client is cut before it hears of
-    // it.
+    // Whichever direction ends first ends both: after a lost COMMIT the client is cut off before
+    // the reply reaches it.
     tokio::select! {
         ended = up => drop(ended),
         ended = down => drop(ended),
-        // Both sockets stay open.
+        // Both sockets stay open, and nothing is forwarded.
         Ok(()) = vanishes.changed() => std::future::pending().await,
     }
 }

@@ -1,5 +1,5 @@
-//! What takes too long is halved until it does not, and what alone takes too long waits alone; and
-//! how often one message may fail before it is set aside.
+//! A batch that takes too long is halved until it does not, and an item that takes too long alone
+//! waits alone. Also: how often one message may fail before it is parked.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mailbox::{Message, testing::Fixture};
 
 use crate::toy::{Toy, hear, toy, words};
 
-/// A batch of one message a key.
+/// A batch with one message for each of `count` keys.
 fn a_batch(count: i64) -> Vec<Message> {
     (0..count).map(|number| hear(&format!("k{number}"), 1, "on")).collect()
 }
@@ -16,7 +16,7 @@ async fn run(toy: &mut Fixture<Toy>, sql: &'static str) {
     sqlx::raw_sql(sql).execute(toy.db().await).await.unwrap();
 }
 
-/// How many transactions have announced something.
+/// How many transactions have announced an event.
 async fn transactions(toy: &mut Fixture<Toy>) -> i64 {
     let count = sqlx::query_scalar("select count(distinct xid::text) from outbox");
     count.fetch_one(toy.db().await).await.unwrap()
@@ -80,8 +80,8 @@ async fn a_message_that_alone_takes_too_long_waits_and_others_go_on() {
     assert_eq!(words(&mut toy, "slow").await, ["slow", "behind"]);
 }
 
-/// Each statement ends before its time-out, and both together take longer than a batch may. Time
-/// itself is looked at here: twenty seconds.
+/// Each statement ends before its timeout, and both together take longer than a batch may. The test
+/// waits for real time: twenty seconds.
 #[tokio::test]
 async fn a_batch_whose_statements_together_take_too_long_is_halved() {
     let mut toy = toy().await;
@@ -108,8 +108,8 @@ async fn a_batch_whose_statements_together_take_too_long_is_halved() {
     assert_eq!(transactions(&mut toy).await, 2, "each by itself");
 }
 
-/// Lets the first so many attempts at the word `doomed` fail; attempts are counted although they
-/// are rolled back.
+/// Makes the first so many attempts at the word `doomed` fail; a sequence counts them, although
+/// they are rolled back.
 async fn fail_attempts(toy: &mut Fixture<Toy>, first: &'static str) {
     run(
         toy,
@@ -148,7 +148,7 @@ async fn a_message_that_fails_alone_is_set_aside_after_three_equal_attempts_and_
     }
 }
 
-/// Of many, one of them is suspected after five equal failures: then halves find it.
+/// Of a batch of many, one item is suspected after five equal failures; halving then finds it.
 #[tokio::test]
 async fn a_batch_that_fails_is_tried_five_times_before_one_of_it_is_suspected() {
     let mut toy = toy().await;

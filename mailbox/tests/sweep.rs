@@ -1,5 +1,5 @@
-//! The sweep: old weeks go however their going was broken off, and nobody who reads one keeps the
-//! rest from being swept.
+//! The sweep: old weeks go, however an earlier attempt to remove them was broken off, and a session
+//! that reads one keeps nothing else from being swept.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Three weeks of 1970: long past what the inbox keeps.
+/// Three weeks of 1970, long past what the inbox keeps.
 const OLD_WEEKS: &str =
     "select make_week('inbox', 1), make_week('inbox', 2), make_week('inbox', 3)";
 const OLD_KEYS: &str = "insert into idempotency_keys
@@ -36,7 +36,7 @@ impl Stage {
         Self { database, db }
     }
 
-    /// Weeks of 1970 that are there, partitions or not.
+    /// The weeks of 1970 that are there, partitions of the inbox or not.
     async fn old_weeks(&mut self) -> Vec<String> {
         sqlx::query_scalar(
             "select relname::text from pg_class where relname ~ '^inbox_w[0-9]$' order by 1",

@@ -1,4 +1,4 @@
-//! A toy service: counters by key, each input an effect that is written down.
+//! A toy service: counters by key, and each input an effect that is written down.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,17 +60,17 @@ pub(crate) fn clock() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-/// Says `word` about `key` by a request.
+/// The input of a request that adds `word` under `key`.
 pub(crate) fn ask(key: &str, word: &str) -> Add {
     Add { key: key.to_owned(), word: word.to_owned(), heard: false }
 }
 
-/// Says `word` about `key` by a message, the `version`th of its key.
+/// The message that adds `word` under `key`, as the `version`th of its key.
 pub(crate) fn hear(key: &str, version: i64, word: &str) -> Message {
     mailbox::testing::message(TOPIC, key, ADDED, version, word.as_bytes().to_vec())
 }
 
-/// A database with the mailbox's tables and the toy's.
+/// Makes the mailbox's tables and the toy's in a database.
 pub(crate) async fn prepare(url: &str) {
     let mut db = PgConnection::connect(url).await.unwrap();
     sqlx::migrate!("./migrations").run(&mut db).await.unwrap();
@@ -227,13 +227,13 @@ impl Reactor for Toy {
     }
 }
 
-/// The word `panic in …` makes the toy panic there.
+/// Makes the toy panic at `place` if a word is `panic in <place>`.
 fn panic_at<'a>(place: &str, words: impl IntoIterator<Item = &'a str>) {
     let mut words = words.into_iter();
     assert!(!words.any(|word| word.strip_prefix("panic in ") == Some(place)), "the toy broke");
 }
 
-/// Locks the counters that nobody holds, and says which somebody does.
+/// Locks the counters that no session holds, and returns the keys of those that one does.
 async fn held_counters(db: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "with free as (

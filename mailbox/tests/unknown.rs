@@ -1,5 +1,5 @@
 //! Events of types that a build does not know: none is lost, none stops its key, and the first
-//! build that knows them takes them before what came later.
+//! build that knows them decides them before later messages of their key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::{
     toy::{ADDED, TOPIC, Toy, clock, hear, prepare, words},
 };
 
-/// A type that was added to the toy's topic.
+/// A type that a later build adds to the toy's topic.
 const DOUBLED: &str = "toy.v1.Doubled";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The toy's next build: it knows one type more.
+/// The toy's next build, which knows one type more.
 fn next_toy() -> Listener {
     Listener::knowing(&[ADDED, DOUBLED])
 }
@@ -109,7 +109,7 @@ async fn an_event_that_took_effect_elsewhere_is_not_taken_again() {
     let mut stage = Stage::new().await;
     let event = doubled("a", 1, "1");
     stage.new.hear(vec![event.clone()]).await;
-    // After a rollback the log is read again by a build that does not know the type.
+    // After a rollback the topic is read again, by a build that does not know the type.
     stage.old.hear(vec![event]).await;
     assert_eq!(stage.kept().await, 1);
     stage.new.hear(vec![hear("a", 2, "2")]).await;
@@ -241,8 +241,8 @@ async fn operators_see_what_is_kept_and_may_drop_it() {
     assert!(matches!(desk.discard(TOPIC, "c", "", None).await, Err(OperatorError::NotParked)));
 }
 
-/// A request that is repeated while the first is under way is told what the first came to, even if
-/// that left nothing to drop.
+/// A request that is repeated while the first is under way gets the answer of the first, even
+/// though that one left nothing to drop.
 #[tokio::test]
 async fn two_discards_of_a_keys_only_event_under_one_key_get_one_answer() {
     let mut stage = Stage::new().await;
@@ -267,7 +267,7 @@ async fn two_discards_of_a_keys_only_event_under_one_key_get_one_answer() {
     assert_eq!(stage.kept().await, 0);
 }
 
-/// Waits until so many sessions of the database wait for a lock.
+/// Waits until `count` sessions of the database wait for a lock.
 async fn until_locks_are_waited_for(toy: &mut Fixture<Toy>, count: i64) {
     let db = Mutex::new(toy.db().await);
     eventually("sessions to wait for a lock", PATIENCE, || async {
@@ -283,8 +283,8 @@ async fn until_locks_are_waited_for(toy: &mut Fixture<Toy>, count: i64) {
     .await;
 }
 
-/// Readers before writers: the build that knows a type is there before the first event of it, and
-/// for a removal the last event of it is heard before the build that forgot it comes.
+/// Readers before writers: the build that knows a type runs before the first event of it; and when
+/// a type is removed, its last event is consumed before the build that no longer knows it starts.
 #[tokio::test]
 async fn a_type_is_added_readers_first_and_removed_writers_first_and_nothing_is_kept() {
     let mut stage = Stage::new().await;
@@ -297,8 +297,8 @@ async fn a_type_is_added_readers_first_and_removed_writers_first_and_nothing_is_
     assert_eq!(stage.words("a").await, ["1", "2", "3", "the last of its type", "5"]);
 }
 
-/// The wrong order: what the old build cannot read waits for the new one, and after a rollback for
-/// the next one.
+/// The wrong order: events that the old build cannot read wait for the new one, and after a
+/// rollback for the next one.
 #[tokio::test]
 async fn a_type_that_is_written_before_it_is_read_waits_and_is_not_lost() {
     let mut stage = Stage::new().await;

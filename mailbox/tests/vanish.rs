@@ -15,7 +15,7 @@ use crate::{
     toy::{Toy, ask, clock, hear, prepare, words},
 };
 
-/// Two answers of ten seconds that do not come, and as much again on a busy machine.
+/// Two limits of ten seconds for answers that do not come, and as much again on a busy machine.
 const SECONDS: Duration = Duration::from_secs(40);
 
 #[tokio::test]
@@ -66,12 +66,12 @@ async fn commands_are_refused_in_time_and_taken_within_seconds_after_their_datab
     };
     tokio::time::timeout(SECONDS, woken).await.expect("the relay is woken again");
     stop.cancel();
-    // The sweep among them: it has met the vanished host, too.
+    // The sweep is among them: it has met the vanished host, too.
     tokio::time::timeout(SECONDS, loops.join_all()).await.expect("all loops end");
 }
 
-/// A process that dies in the middle of a statement: what its transaction holds is free long before
-/// the statement's time is over.
+/// The process dies in the middle of a statement: the server frees what its transaction holds long
+/// before the statement's timeout.
 #[tokio::test]
 async fn a_statement_whose_process_is_gone_holds_nothing_for_long() {
     let database = backends::testing::database().await;
@@ -85,7 +85,7 @@ async fn a_statement_whose_process_is_gone_holds_nothing_for_long() {
 
     let mut other = PgConnection::connect(&database.url()).await.unwrap();
     let db = Mutex::new(&mut other);
-    // The statement's own time-out is fifteen.
+    // The statement's own timeout is fifteen seconds.
     eventually("the statement to end", Duration::from_secs(10), async || {
         let sleeping: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity

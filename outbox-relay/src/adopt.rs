@@ -1,18 +1,19 @@
-//! A database that woke up in another cluster than its last tick was written in: upgraded, or
-//! restored from a backup. Only a person knows which; until one says so, its lane stays stopped.
+//! Adopting a database that runs in another cluster than its last tick was written in, because it
+//! was upgraded or restored from a backup. Only a person knows which; until one says so, its lane
+//! stays stopped.
 //!
-//! Upgraded (`pg_upgrade`): transaction ids went on where they were, so the last tick is as true as
-//! it was. It is written once more, for this cluster.
+//! Upgraded (`pg_upgrade`): transaction ids went on where they were, so the last tick is still
+//! true. It is written once more, for this cluster.
 //!
-//! Restored: the transaction ids of the rows are another cluster's, and what was published since the
-//! backup nobody here knows. So every row of a leaf that is not sealed is given to a transaction of
-//! this cluster, and the new tick's snapshot is from before that transaction: all of it is news to
-//! the next poll, which publishes it once more, in order, by a scan. From then on no transaction id of
-//! the other cluster is where a poll looks. A writer that holds a position from before is an
-//! ordinary one of this cluster, and the leaves that were rewritten are sealed by the ordinary rule
-//! only: their E is assigned anew. The sequence moves on to the next leaf, so that they are left
-//! soon. The incarnation is raised: what is said from here on may contradict what was said after
-//! the backup.
+//! Restored: the transaction ids of the rows are another cluster's, and nobody here knows what was
+//! published since the backup. So every row of a leaf that is not sealed gets the id of one
+//! transaction of this cluster, and the new tick's snapshot is from before that transaction: all
+//! these rows are new to the next poll, which publishes them once more, in order, by a scan. From
+//! then on no transaction id of the other cluster is where a poll looks. A writer that holds a
+//! position from before is an ordinary one of this cluster, and the leaves that were rewritten are
+//! sealed by the ordinary rule only: their E (see `retire`) is assigned anew. The sequence moves on
+//! to the next leaf, so that the rewritten ones are left soon. The incarnation is raised, because
+//! what is said from here on may contradict what was said after the backup.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -25,14 +26,14 @@ use crate::{
     leader::{ANSWER, SETTINGS, connect, within},
 };
 
-/// A relay whose lane is stopped holds the leader's lock for a moment every two seconds; one that
-/// leads holds it for good.
+/// How long the leader's lock is waited for: a relay whose lane is stopped holds it for a moment
+/// every two seconds, one that leads holds it for good.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Rewriting a leaf of four million rows takes a minute or two.
+/// Limit of rewriting the rows: a leaf of four million takes a minute or two.
 const REWRITE: Duration = Duration::from_hours(2);
 
-/// What became of the database.
+/// What happened to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
     Upgraded,
@@ -66,7 +67,7 @@ struct Flags {
     restored: bool,
 }
 
-/// The command, if it is what the process was started for.
+/// Runs the command `adopt`, if the process was started for it.
 pub fn command() -> Option<ExitCode> {
     if std::env::args_os().nth(1)? != "adopt" {
         return None;
@@ -82,15 +83,15 @@ pub fn command() -> Option<ExitCode> {
         Ok(words) => (words, ExitCode::SUCCESS),
         Err(error) => (format!("not adopted: {error:#}"), ExitCode::FAILURE),
     };
-    // When standard error is gone, nobody is left to be told.
+    // When standard error is closed, there is nobody to report to.
     std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n")).ok();
     Some(code)
 }
 
-/// Makes the database one of this cluster; what was done, in words.
+/// Makes the database one of this cluster; returns a line that says what was done.
 pub async fn adopt(database: &Database, adoption: Adoption) -> anyhow::Result<String> {
     let mut settings = SETTINGS.to_vec();
-    // The last ones count: a restored database is rewritten in one statement.
+    // Of two equal settings the last counts: a restored database is rewritten in one statement.
     settings.extend([("statement_timeout", "2h"), ("lock_timeout", "8s")]);
     let mut session = connect(database, &settings).await.context("cannot reach the database")?;
     lead(&mut session, database.lock)
@@ -125,6 +126,7 @@ async fn lead(session: &mut PgConnection, lock: i64) -> sqlx::Result<()> {
 }
 
 /// Writes the last tick once more for this cluster, unless transaction ids began anew in it.
+/// Returns how many ticks it wrote.
 async fn upgraded(session: &mut PgConnection) -> sqlx::Result<u64> {
     let ticked = sqlx::query!(
         "-- adopt.upgraded
@@ -141,10 +143,12 @@ async fn upgraded(session: &mut PgConnection) -> sqlx::Result<u64> {
     Ok(ticked.execute(session).await?.rows_affected())
 }
 
-/// See the module; how many rows are news again.
+/// Adopts a restored database (see the module's text); returns how many rows will be published once
+/// more.
 async fn restored(session: &mut PgConnection) -> sqlx::Result<u64> {
     let mut tx = session.begin_with("begin isolation level repeatable read").await?;
-    // The snapshot comes first: the transaction has no id yet, so whatever it writes lies beyond.
+    // The snapshot is taken first, before the transaction has an id, so what it writes is not in
+    // it.
     let before = sqlx::query!(
         r#"-- adopt.before
         select

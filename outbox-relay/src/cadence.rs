@@ -1,25 +1,27 @@
 //! When a lane polls next: after a wake-up, as long as wake-ups announce what polls find, else by
 //! the clock.
 //!
-//! Polling is the truth and needs no wake-up. But where every event is announced, the clock finds
-//! nothing that a wake-up would not, and asks for it hundreds of times a second. So the clock
-//! slows down to a guard while wake-ups prove themselves, and one find of the guard that nothing
-//! announced brings it back, for a moment if the wake-up was merely late.
+//! Polling alone finds every event, and needs no wake-ups. But where every event is announced,
+//! polling by the clock finds nothing that a wake-up would not, and asks hundreds of times a
+//! second. So the clock slows down to a guard while wake-ups prove reliable. If the guard finds an
+//! event that no wake-up announced, polling by the clock is back: only for a moment, if the wake-up
+//! was merely late.
 
 use std::time::{Duration, Instant};
 
 use crate::config::RelayOptions;
 
-/// After this many empty polls the lane is no longer hot, after `WARM_FOR` no longer warm.
+/// After this many empty polls the pause is [`WARM`] and no longer `poll_hot`, [`WARM_FOR`] after
+/// the last find it is `poll_idle`.
 const HOT_POLLS: u32 = 10;
 const WARM: Duration = Duration::from_millis(5);
 const WARM_FOR: Duration = Duration::from_secs(2);
 
-/// So many finds in a row have to be announced before wake-ups that failed are relied on again: a
+/// Finds in a row that wake-ups have to announce before they are relied on again after a failure: a
 /// sender that loses some of its notifications does not get there by luck.
 const PROOF: u32 = 32;
 
-/// A wake-up that comes so soon after the guard's find was under way with it.
+/// A wake-up that comes so soon after the guard's find was only late, not lost.
 const LATE: Duration = Duration::from_millis(100);
 
 /// What led to a poll.
@@ -27,24 +29,26 @@ const LATE: Duration = Duration::from_millis(100);
 pub(crate) enum Trigger {
     Clock,
     WakeUp,
-    /// There was more than one poll takes, or the lane has just started: this says nothing.
+    /// The last poll left rows behind, or the lane has just started: then a find proves nothing
+    /// about wake-ups.
     More,
 }
 
-/// What polls have found of late, and what announced it.
+/// What polls have found of late, and whether wake-ups announced it.
 pub(crate) struct Cadence {
-    /// Finds in a row that were announced.
+    /// Finds in a row that a wake-up announced.
     announced: u32,
     /// Whether a wake-up has come since the last find.
     has_woken: bool,
-    /// When the guard found what no wake-up has announced so far.
+    /// When the guard found something that no wake-up has announced so far.
     unannounced_at: Option<Instant>,
     empty_polls: u32,
     found_at: Instant,
 }
 
 impl Cadence {
-    /// Wake-ups are relied on until they fail: an outbox that is idle from the start costs little.
+    /// A new cadence relies on wake-ups until they fail, so that an outbox that is idle from the
+    /// start costs little.
     pub(crate) fn new(at: Instant) -> Self {
         Self {
             announced: PROOF,
@@ -55,7 +59,7 @@ impl Cadence {
         }
     }
 
-    /// Takes note of a poll.
+    /// Takes note of a poll: what triggered it, and whether it found rows.
     pub(crate) fn polled(&mut self, trigger: Trigger, has_found: bool, at: Instant) {
         if trigger == Trigger::WakeUp {
             self.has_woken = true;
@@ -73,8 +77,8 @@ impl Cadence {
             Trigger::Clock if self.announced >= PROOF => {
                 self.unannounced_at.get_or_insert(at);
             }
-            // By the clock alone, a poll is often ahead of the wake-up, which then counts for the
-            // next find.
+            // While the clock alone decides, a poll is often ahead of the wake-up, which then
+            // counts for the next find.
             Trigger::Clock if self.has_woken => self.announced += 1,
             Trigger::Clock => self.announced = 0,
             Trigger::More => {}
@@ -88,7 +92,7 @@ impl Cadence {
         self.announced >= PROOF && self.unannounced_at.is_none()
     }
 
-    /// The pause from one poll's start to the next that no wake-up asks for.
+    /// The pause from the start of one poll to the next that no wake-up asks for.
     pub(crate) fn next_poll(
         &self,
         at: Instant,
@@ -118,7 +122,7 @@ mod tests {
         Config::parse_from(["relay", "--kafka", "k:1", "--databases", "a=postgres://a/a"]).options
     }
 
-    /// After a find that nothing announced.
+    /// A cadence after a find that no wake-up announced.
     fn by_the_clock() -> Cadence {
         let mut cadence = Cadence::new(Instant::now());
         let start = cadence.found_at;
@@ -164,7 +168,7 @@ mod tests {
         assert_eq!(pause, options.poll_guard, "finding nothing proves nothing");
     }
 
-    /// The clock is quicker than the wake-up, which finds nothing more and yet came.
+    /// The clock is quicker than the wake-up, which then finds nothing more, and still counts.
     #[test]
     fn wake_ups_prove_themselves_though_the_clock_is_ahead_of_them() {
         let mut cadence = by_the_clock();
@@ -191,7 +195,7 @@ mod tests {
         assert_eq!(pause, options.poll_guard);
     }
 
-    /// A wake-up that came late for the last find is no excuse for this one.
+    /// A wake-up that came late for the last find does not announce this one.
     #[test]
     fn a_find_of_the_guard_is_not_excused_by_an_earlier_wake_up() {
         let mut cadence = Cadence::new(Instant::now());

@@ -1,8 +1,8 @@
-//! One of librdkafka's producers, and the thread that takes its answers.
+//! One librdkafka producer, and the thread that takes its answers.
 //!
-//! rdkafka's `ThreadedProducer` would do, were it not for what it costs while there is nothing to
-//! do: each of its looks ends in a spin, for what is left of the time is rounded down to whole
-//! milliseconds (rdkafka 0.39), ten times a second, a hundredth of a core for each idle lane.
+//! rdkafka's `ThreadedProducer` would do, but for its cost while idle: each of its polls ends in a
+//! spin, because the time left is rounded down to whole milliseconds (rdkafka 0.39), ten times a
+//! second, a hundredth of a core for each idle lane.
 
 use std::{
     ops::Deref,
@@ -21,11 +21,11 @@ use rdkafka::{
     producer::{BaseProducer, ProducerContext},
 };
 
-/// How long one look for answers lasts; each is taken when it comes. The end of a producer waits
-/// for the end of a look.
+/// How long one poll for answers lasts; an answer is taken as soon as it comes. Dropping the client
+/// waits for the end of a poll.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A producer whose callbacks are called.
+/// A producer, and the thread that calls its callbacks.
 pub(crate) struct Client<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     is_over: Arc<AtomicBool>,
@@ -61,7 +61,8 @@ impl<C: ProducerContext + 'static> Drop for Client<C> {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A callback that panicked has said so; nobody needs its answers any more.
+            // A callback that panicked was reported by its panic; its answers are not needed any
+            // more.
             drop(thread.join());
         }
     }

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chassis::{ProcessConfig, Settings, config::duration};
 
-/// A longer pause would keep events for seconds, and come near the ten idle seconds after which
-/// PostgreSQL takes a leader for frozen and ends its session.
+/// Longest pause between polls. A longer one would delay events by seconds, and come near the ten
+/// idle seconds after which PostgreSQL takes a leader for frozen and ends its session.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Moves the outboxes of the services' databases to Kafka
@@ -19,7 +19,7 @@ pub struct Config {
 }
 
 impl ProcessConfig for Config {
-    /// The relay has no public listener; the private one is this and a thousand.
+    /// The relay has no public listener; the private one's port is this plus a thousand.
     const PORT: &'static str = "8005";
 
     fn settings(&self) -> &Settings {
@@ -93,7 +93,7 @@ pub struct RelayOptions {
     pub stalled_after: Duration,
 }
 
-/// librdkafka's own words for it.
+/// The compression of requests to Kafka, by librdkafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Compression {
     None,
@@ -112,9 +112,9 @@ impl Compression {
 /// One service's database.
 #[derive(Clone)]
 pub struct Database {
-    /// What metrics and logs call it.
+    /// The database's name in metrics and logs.
     pub label: Arc<str>,
-    /// The advisory lock that makes one relay its leader.
+    /// The advisory lock that makes one relay the database's leader.
     pub lock: i64,
     url: Arc<str>,
 }
@@ -138,7 +138,7 @@ impl Database {
     }
 }
 
-/// Without the address, which may hold a password.
+/// Prints the label only: the address may hold a password.
 impl fmt::Debug for Database {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.label)

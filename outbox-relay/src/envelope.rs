@@ -1,7 +1,7 @@
 //! The headers of a message: CloudEvents 1.0 in Kafka's binary mode, made from an outbox row.
 //!
-//! All is made in advance or on the stack: at 200,000 events a second, librdkafka's own copies are
-//! the only ones that can be afforded.
+//! Values are made in advance or on the stack: at 200,000 events a second, the only copies that can
+//! be afforded are librdkafka's own.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::poll::Row;
 /// Seconds from 1970 to 2000, where PostgreSQL's time begins.
 const POSTGRES_EPOCH: i128 = 946_684_800;
 
-/// With their number known, librdkafka's list need not grow.
+/// Headers of a message, told to librdkafka in advance so that its list need not grow.
 const HEADERS: usize = 10;
 
-/// What a type number stands for.
+/// The topic and the name of a type number, as in `event_types`.
 #[derive(Clone, Debug)]
 pub(crate) struct EventType {
     pub(crate) number: i16,
@@ -25,19 +25,19 @@ pub(crate) struct EventType {
     pub(crate) name: String,
 }
 
-/// Who speaks from a database.
+/// The source of a database's events, and its incarnation, as in `outbox_identity`.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) source: String,
     pub(crate) incarnation: i32,
 }
 
-/// All that turns rows of one database into messages.
+/// Turns rows of one database into messages.
 pub(crate) struct Envelope {
     kinds: BTreeMap<i16, Kind>,
 }
 
-/// A type's topic and what is the same in all its events' headers.
+/// The topic of an event type, and the headers that all its events share.
 pub(crate) struct Kind {
     pub(crate) topic: Arc<str>,
     name: String,
@@ -60,7 +60,7 @@ impl Envelope {
         Self { kinds: types.iter().map(kind).collect() }
     }
 
-    /// What a type number stands for, if it is known.
+    /// The kind of a type number, if it is known.
     pub(crate) fn kind(&self, number: i16) -> Option<&Kind> {
         self.kinds.get(&number)
     }
@@ -100,7 +100,7 @@ fn add(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
     headers.insert(Header { key, value: Some(value) })
 }
 
-/// RFC 3339 with six digits of seconds, of microseconds since 2000.
+/// RFC 3339 with six decimals of seconds, from microseconds since 2000.
 fn instant(microseconds: i64) -> [u8; 27] {
     let nanos = (POSTGRES_EPOCH * 1_000_000 + i128::from(microseconds)) * 1_000;
     let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -115,7 +115,7 @@ fn instant(microseconds: i64) -> [u8; 27] {
     text
 }
 
-/// Writes `number` with leading zeros.
+/// Writes `number` with leading zeros into the whole of `place`.
 fn put(place: &mut [u8], mut number: u32) {
     for digit in place.iter_mut().rev() {
         *digit = digit_of(u64::from(number % 10));
@@ -123,7 +123,7 @@ fn put(place: &mut [u8], mut number: u32) {
     }
 }
 
-/// A positive number, without an allocation.
+/// The decimal text of a positive number, without an allocation.
 fn decimal(number: i64, place: &mut [u8; 20]) -> &[u8] {
     let mut rest = number.unsigned_abs();
     let mut start = place.len();
@@ -141,7 +141,7 @@ fn digit_of(number: u64) -> u8 {
     b'0' + u8::try_from(number).unwrap_or_default()
 }
 
-/// W3C trace context, version 00, of trace id (16), span id (8) and flags (1).
+/// W3C trace context, version 00, from trace id (16), span id (8) and flags (1).
 fn traceparent(trace: &[u8; 25]) -> [u8; 55] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 55];

@@ -1,4 +1,4 @@
-//! One database's life with the relay: found, led, published, lost and found again.
+//! A lane: the worker that serves one database, from its first session to the process's end.
 
 use std::{
     sync::Arc,
@@ -25,14 +25,15 @@ use crate::{
 /// First and longest pause before a lost database is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// How often what is not there yet is looked for: topics, identity, a stopped lane's cure.
+/// How often a lane looks for what it waits for: topics, the identity, the end of a pause.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Pauses before what Kafka refused is published again: the first at once, for Kafka may have lost
-/// its memory of a producer; then 5 s, doubled up to a minute, for it needs a person.
+/// Pauses before a message that Kafka refused is published again. The first retry comes at once,
+/// because Kafka may have lost its memory of a producer; the next after 5 s, doubled up to a
+/// minute, because then a person is needed.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
-/// What serves one database.
+/// The worker that publishes one database's events.
 pub(crate) struct Lane {
     pub(crate) database: Database,
     pub(crate) options: Arc<RelayOptions>,
@@ -44,7 +45,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Serves the database until it is asked to stop; nothing else ends this.
+    /// Serves the database until it is asked to stop; nothing else ends the loop.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut pause = PAUSE.0;
         loop {
@@ -67,7 +68,7 @@ impl Lane {
         Ok(())
     }
 
-    /// From the search for a session to its end.
+    /// Serves the database with one session: becomes its leader, publishes, and closes the session.
     async fn serve(&mut self, stop: &CancellationToken, pause: &mut Duration) -> StopReason {
         let taken = Leader::take(&self.database, || self.status.set(LanePhase::StandsBy));
         let mut leader = match stop.run_until_cancelled(taken).await {
@@ -83,7 +84,7 @@ impl Lane {
         halt
     }
 
-    /// Publishes, each time from the last tick, as long as the session lasts.
+    /// Publishes in stretches, each from the last tick, as long as the session lasts.
     async fn lead(&mut self, leader: &mut Leader, stop: &CancellationToken) -> StopReason {
         let mut unknown = None;
         let mut refusals = 0;
@@ -95,7 +96,8 @@ impl Lane {
             };
             match halt {
                 StopReason::Paused | StopReason::UnknownType(_) => {}
-                // A topic was made anew: only this stretch was asked to end.
+                // A topic was made anew (`topics`): only this stretch was told to end, not the
+                // process.
                 StopReason::Stop if !stop.is_cancelled() => {}
                 StopReason::Kafka(why) => {
                     let pause = pause_after(refusals);
@@ -134,7 +136,7 @@ impl Lane {
         let halt = match leader.resume().await {
             Err(error) => error.into(),
             Ok(cursor) => {
-                // After a refusal it is stopped until Kafka takes something.
+                // After a refusal the lane counts as stopped until Kafka acknowledges something.
                 if *refusals == 0 {
                     self.status.set(LanePhase::Leads);
                 }
@@ -157,7 +159,8 @@ impl Lane {
         halt
     }
 
-    /// Waits for all that publishing needs: no pause, identity, event types, a producer, topics.
+    /// Waits for all that publishing needs: no pause, the identity, event types, a producer,
+    /// topics.
     async fn prepare(
         &self,
         leader: &mut Leader,
@@ -186,8 +189,8 @@ impl Lane {
         }
     }
 
-    /// A producer that sees all topics, or what is missing. One that does not stays for the next
-    /// look.
+    /// A producer that sees all topics, or what it lacks. One that lacks a topic is kept for the
+    /// next look.
     async fn producer(
         &self,
         made: &mut Option<Producer>,
@@ -207,7 +210,7 @@ impl Lane {
         Err(missing)
     }
 
-    /// What makes messages of rows, or what it still lacks.
+    /// The envelope that makes messages of rows, or what it still lacks.
     async fn envelope(
         &self,
         leader: &mut Leader,
@@ -227,7 +230,7 @@ impl Lane {
     }
 }
 
-/// How long what Kafka has refused so often before is left alone.
+/// How long to wait before the next stretch, after so many refusals in a row.
 fn pause_after(refusals: u32) -> Duration {
     match refusals {
         0 => PAUSE.0,
@@ -235,7 +238,7 @@ fn pause_after(refusals: u32) -> Duration {
     }
 }
 
-/// Keeps the session for a while without publishing.
+/// Keeps the session for the length of a pause without publishing.
 async fn sit_out(
     leader: &mut Leader,
     pause: Duration,
@@ -247,7 +250,7 @@ async fn sit_out(
         if stop.run_until_cancelled(tokio::time::sleep(left)).await.is_none() {
             return Err(StopReason::Stop);
         }
-        // A lane that is paused by hand need not wait: it is tried once it is resumed.
+        // Once an operator has paused the lane it need not wait: it tries again when it is resumed.
         if leader.pause().await?.is_some() {
             break;
         }
@@ -255,7 +258,7 @@ async fn sit_out(
     Ok(())
 }
 
-/// What a lost or missing database lacks, in words.
+/// Why a database cannot be served now, in words.
 fn reason(error: &sqlx::Error) -> String {
     let code = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>());
     match code.map(PgDatabaseError::code) {

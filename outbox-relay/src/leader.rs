@@ -1,14 +1,16 @@
-//! Who publishes: one session per database, which holds the lock, runs the polls and writes the ticks.
+//! The leader: one session per database, which holds the lock, runs the polls and writes the ticks.
 //!
-//! A tick says: everything visible in this snapshot is in Kafka. It is inserted, never updated (an
-//! updated row would grow a chain of dead ones under a held snapshot), and only after Kafka has
-//! acknowledged all of it. The cursor in memory is ahead of the ticks, and it dies with the
-//! session: a PostgreSQL that crashed hands the ids of unflushed transactions that were rolled back
-//! out again, below a cursor that has seen them. What a tick was committed with is flushed, so ids
-//! that its snapshot calls finished never come back.
+//! A tick, as `PgQ` calls a checkpoint, says: everything visible in this snapshot is in Kafka. It
+//! is a row of `relay_tick`, inserted, never updated (an updated row would grow a chain of dead
+//! ones under a held snapshot), and only after Kafka has acknowledged all of it. The cursor in
+//! memory is ahead of the ticks, and it dies with the session: a PostgreSQL that crashed hands the
+//! ids of unflushed transactions that were rolled back out again, below a cursor that has seen
+//! them. The transaction that wrote a tick is flushed, and everything before it, so ids that the
+//! tick's snapshot calls finished never come back.
 //!
-//! Two leaders at once (a session that only its client believes in) can duplicate, never lose or
-//! reorder: each publishes every difference in order, and every tick that is written is true.
+//! Two leaders at once (one of them with a session that only its client believes in) can duplicate,
+//! never lose or reorder: each publishes every difference in order, and every tick that is written
+//! is true.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -26,24 +28,26 @@ use crate::{
 /// The advisory lock of an outbox's leader ("outbox" in ASCII). Locks are per database.
 pub const LOCK: i64 = 0x6f75_7462_6f78;
 
-/// How often a relay that stands by asks for the lock. A wait for it inside of PostgreSQL would
-/// hold a snapshot.
+/// How often a relay that stands by asks for the lock. If it waited for the lock inside of
+/// PostgreSQL, it would hold a snapshot all the while.
 const STAND_BY: Duration = Duration::from_millis(250);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a statement that touches a handful of rows may take. The time-outs below are the
-/// server's; a server that vanished without a word ends nothing, so every wait has one of ours.
+/// How long a statement that touches a handful of rows may take. The timeouts in [`SETTINGS`] are
+/// the server's, and a server that vanished without a word ends nothing: so every wait has one of
+/// ours.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
-/// Closing is a courtesy.
+/// How long closing a session may take; it only tells the server sooner (`Leader::close`).
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Beyond the leaves there are, a poll's bound is this much above the last position.
+/// How far above the last position a poll's upper bound is, where no leaf is there to give it.
 const BEYOND: i64 = 4_194_304;
 
-/// What pins the plans (see `poll`), and what ends the session of a leader that is frozen or gone:
-/// a leader polls or pings at least every second, so ten idle seconds mean that it is none.
+/// Settings that pin the plans (see `poll`), and that end the session of a leader that is frozen or
+/// gone: a leader polls or asks for a pause at least every second, so a session that is idle for
+/// ten seconds has no leader any more.
 pub const SETTINGS: [(&str, &str); 19] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -59,7 +63,7 @@ pub const SETTINGS: [(&str, &str); 19] = [
     ("statement_timeout", "10min"),
     ("lock_timeout", "10s"),
     ("idle_session_timeout", "10s"),
-    // A backend whose client has given a statement up ends, and the lock it holds with it.
+    // A backend whose client has given up on a statement ends, and frees the lock it holds.
     ("client_connection_check_interval", "1s"),
     ("tcp_keepalives_idle", "3"),
     ("tcp_keepalives_interval", "1"),
@@ -67,18 +71,18 @@ pub const SETTINGS: [(&str, &str); 19] = [
     ("tcp_user_timeout", "10s"),
 ];
 
-/// How far a relay has come.
+/// How far publishing has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// Everything visible in it is in Kafka.
+    /// Everything visible in this snapshot is in Kafka.
     pub(crate) snap: Arc<str>,
-    /// A scan under way: its other snapshot, and the position reached.
+    /// A scan under way: the newer of its two snapshots, and the position reached.
     pub(crate) scan: Option<(Arc<str>, i64)>,
-    /// Everything below it that can be seen in it is in Kafka.
+    /// Everything below this position that is visible in `snap` is in Kafka.
     pub(crate) published_pos: i64,
 }
 
-/// Why nobody leads.
+/// Why this process cannot lead the database.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoLeader {
     #[error("{0}")]
@@ -87,16 +91,16 @@ pub(crate) enum NoLeader {
     Session(#[from] sqlx::Error),
 }
 
-/// The session that leads.
+/// The session that leads a database.
 pub(crate) struct Leader {
     pub(crate) session: PgConnection,
     epoch: i64,
     system_id: i64,
-    /// The snapshot of the last tick that is committed.
+    /// The snapshot of the last committed tick.
     pub(crate) durable: Arc<str>,
 }
 
-/// Opens a session of the relay's own.
+/// Opens a session to a database.
 pub(crate) async fn connect(
     database: &Database,
     settings: &[(&str, &str)],
@@ -110,7 +114,7 @@ pub(crate) async fn connect(
     within(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await
 }
 
-/// The end of `work`, or an error that costs its session, after `limit`.
+/// The result of `work`, or after `limit` an error that costs the session.
 pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = sqlx::Result<T>>,
@@ -118,7 +122,7 @@ pub(crate) async fn within<T>(
     tokio::time::timeout(limit, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Who speaks from a database, once its service has said so.
+/// The source and incarnation of a database, once its service has registered them.
 pub(crate) async fn identity(session: &mut PgConnection) -> sqlx::Result<Option<Identity>> {
     let identity = sqlx::query_as!(
         Identity,
@@ -129,7 +133,7 @@ pub(crate) async fn identity(session: &mut PgConnection) -> sqlx::Result<Option<
     within(ANSWER, identity.fetch_optional(session)).await
 }
 
-/// What the type numbers mean.
+/// The topic and name of each type number.
 pub(crate) async fn event_types(session: &mut PgConnection) -> sqlx::Result<Vec<EventType>> {
     let types = sqlx::query_as!(
         EventType,
@@ -141,7 +145,8 @@ pub(crate) async fn event_types(session: &mut PgConnection) -> sqlx::Result<Vec<
 }
 
 impl Leader {
-    /// Waits for the lock, calling `stands_by` while another holds it, and says so in a tick.
+    /// Waits for the lock, calling `stands_by` while another session holds it, then raises the
+    /// epoch with a first tick.
     pub(crate) async fn take(database: &Database, stands_by: impl Fn()) -> Result<Self, NoLeader> {
         let mut session = connect(database, &SETTINGS).await?;
         loop {
@@ -170,7 +175,7 @@ impl Leader {
         Ok(leader)
     }
 
-    /// The last committed tick.
+    /// Reads the last committed tick, from which publishing goes on.
     pub(crate) async fn resume(&mut self) -> Result<Cursor, NoLeader> {
         let found = sqlx::query!(
             r#"-- leader.resume
@@ -201,7 +206,7 @@ impl Leader {
         Ok(Cursor { snap: last.snap.into(), scan, published_pos: last.published_pos })
     }
 
-    /// Makes a cursor durable. Kafka has acknowledged everything before it.
+    /// Writes a cursor as a tick. Kafka must have acknowledged everything before it.
     pub(crate) async fn tick(&mut self, cursor: &Cursor) -> sqlx::Result<()> {
         let (scan_to, scan_pos) = cursor.scan.as_ref().map(|(to, pos)| (&**to, *pos)).unzip();
         let tick = sqlx::query!(
@@ -220,7 +225,7 @@ impl Leader {
         Ok(())
     }
 
-    /// Ticks older than an hour go, the last never.
+    /// Deletes ticks that are older than an hour, never the last one.
     pub(crate) async fn forget_ticks(&mut self) -> sqlx::Result<()> {
         let forgotten = sqlx::query!(
             "-- leader.forget_ticks
@@ -231,8 +236,8 @@ impl Leader {
         within(ANSWER, forgotten.execute(&mut self.session)).await.map(drop)
     }
 
-    /// Why an operator has paused the lane, if one has. Asked every second, it also keeps the
-    /// session from looking idle, and finds out that it is lost.
+    /// The reason of an operator's pause, if the lane is paused. Asked every second, the question
+    /// also keeps the session from being idle, and finds out if it is lost.
     pub(crate) async fn pause(&mut self) -> sqlx::Result<Option<String>> {
         let paused = sqlx::query_scalar!(
             "-- leader.pause
@@ -242,7 +247,7 @@ impl Leader {
         within(ANSWER, paused.fetch_optional(&mut self.session)).await
     }
 
-    /// Between which positions rows can be that are not published.
+    /// The positions between which unpublished rows can be.
     pub(crate) async fn bounds(&mut self) -> sqlx::Result<Bounds> {
         let looked = sqlx::query!(
             r#"-- leader.bounds

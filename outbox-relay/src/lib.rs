@@ -5,14 +5,14 @@
 //! Keeps  The order of each key; no row is skipped, none waits for another transaction.
 //! ```
 //!
-//! Rows are read by the difference of two snapshots (`poll`, `scan`), never "after the last
+//! Rows are read as the difference of two snapshots (`poll`, `scan`), never "after the last
 //! position": positions and transaction ids are handed out in another order than they become
-//! visible. The cursor is a snapshot; it becomes durable as a tick (`leader`) once Kafka has
-//! acknowledged everything that is visible in it (`producer`). One lane (`publish`) serves one
-//! database, with a producer of its own; lanes share the room in flight and nothing else.
-//! `retire` drops what nobody can need any more, `topics` finds out which topics were made anew,
-//! `replay` publishes once more what an operator asks for, and `adopt` takes over what was upgraded or
-//! restored.
+//! visible. The cursor is a snapshot; it becomes durable as a tick, a checkpoint (`leader`), once
+//! Kafka has acknowledged everything that is visible in it (`producer`). One lane (`lane`,
+//! `publish`) serves one database, with a producer of its own; lanes share the room in flight
+//! (`traffic`) and nothing else. `retire` drops leaves that nobody can need any more, `topics`
+//! finds out which topics were made anew, `replay` publishes once more what an operator asks for,
+//! and `adopt` takes over a database that was upgraded or restored.
 
 pub mod adopt;
 pub mod config;
@@ -46,28 +46,29 @@ pub use config::{Compression, Config, Database, RelayOptions};
 pub use leader::{LOCK, SETTINGS};
 pub use status::{LanePhase, LaneStatus};
 
-/// The statements of polls and scans between two positions, for who wants to see their plans under
-/// [`SETTINGS`].
+/// The statements of polls and scans between two positions, for tests that look at their plans
+/// under [`SETTINGS`].
 pub fn statements(low: i64, high: i64) -> Vec<Arc<str>> {
     let bounds = poll::Bounds { low, high };
     let texts = scan::Texts::new(&bounds);
     vec![poll::text(&bounds), texts.ahead, texts.window]
 }
 
-/// A named loop; it ends when its token is cancelled, having finished what it holds.
+/// A loop of the relay; it ends when its token is cancelled, after it has finished what it holds.
 pub type LoopFn =
     Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
-/// The loops of a relay, and what they say of themselves.
+/// The loops of a relay, and the status of their lanes.
 pub struct Relay {
-    /// Per database: the lane that publishes, the wake-up, the dropping of leaves, the replays.
+    /// For each database: the lane that publishes, the listener for wake-ups, the dropping of
+    /// leaves, the replays.
     pub loops: Vec<(&'static str, LoopFn)>,
-    /// How each database fares, in the order of the options.
+    /// The status of each database's lane, in the order of the options.
     pub databases: Vec<LaneStatus>,
 }
 
 impl Relay {
-    /// Nothing runs until the loops are polled.
+    /// Makes the loops; nothing runs until they are polled.
     pub fn open(options: &RelayOptions) -> Self {
         let options = Arc::new(options.clone());
         let traffic = Arc::new(traffic::Traffic::new(options.databases.len()));
@@ -107,7 +108,7 @@ impl Relay {
     }
 }
 
-/// Starts the process: one lane a database.
+/// Starts the process, with one lane for each database.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let Relay { loops, databases } = Relay::open(&config.options);
     let said = |of: fn(&LaneStatus) -> Option<String>| {

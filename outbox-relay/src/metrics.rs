@@ -11,7 +11,7 @@ pub(crate) const STOPPED: &str = "relay_stopped";
 /// 1 while an operator has paused a lane.
 pub(crate) const PAUSED: &str = "relay_paused";
 
-/// What a lane counts.
+/// What a lane counts, and the lag of its events.
 #[derive(Clone)]
 pub(crate) struct Meters {
     /// Messages that Kafka has acknowledged.
@@ -21,7 +21,8 @@ pub(crate) struct Meters {
     pub(crate) scans: Counter,
     /// Producers that were replaced because Kafka refused something.
     pub(crate) restarts: Counter,
-    /// From a row's `created_at` to the acknowledgement, the oldest row of each poll.
+    /// From a row's `created_at` to the acknowledgement of its batch, for the oldest row of each
+    /// poll.
     pub(crate) lag: Histogram,
 }
 
@@ -39,12 +40,12 @@ impl Meters {
     }
 }
 
-/// What a look at the outbox shows.
+/// What `retire` measures of an outbox.
 #[derive(Clone)]
 pub(crate) struct Gauges {
-    /// Rows behind the last tick, counted up to a bound.
+    /// Rows behind the last tick, counted up to a limit.
     pub(crate) pending: Gauge,
-    /// The age of the oldest of them.
+    /// The age in seconds of the oldest row behind the last tick.
     pub(crate) oldest: Gauge,
     pub(crate) leaves: Gauge,
     pub(crate) bytes: Gauge,

@@ -1,5 +1,5 @@
-//! The poll: every row that is visible now and was not in the last snapshot, and the snapshot that
-//! this very statement sees, which is the next cursor.
+//! The poll: one statement that returns every row which is visible now and was not in the last
+//! snapshot, and its own snapshot, which is the next cursor.
 //!
 //! Why nothing is skipped: a row becomes visible once, with its transaction; it is in the
 //! difference of the first snapshot that sees it, whatever its position or transaction id, and the
@@ -9,10 +9,10 @@
 //! poll or it sorts first in this one. Nothing waits for other transactions: what is still running
 //! is simply not in the difference.
 //!
-//! Plans are pinned. An outbox has no statistics (it is never analysed), and with any it would have
-//! the wrong ones: each probe is ordered by xid and sorting is off in the session, so the index on
-//! xid is the only way that costs less than a billion. `low` and `high` are literals: leaves are
-//! pruned when the statement is planned, once.
+//! Plans are pinned. An outbox has no statistics (it is never analysed), and if it had any, they
+//! would be wrong. So each of the two probes is ordered by xid, and sorting is off in the session:
+//! the index on xid is then the only plan that costs less than a billion. `low` and `high` are
+//! literals, so that leaves are pruned when the statement is planned, once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,14 +22,16 @@ use sqlx::{
     postgres::{PgRow, PgValueRef},
 };
 
-/// More rows, or more bytes of payload, than this are published by a scan.
+/// Rows, and bytes of payload, that a poll returns at most; a larger difference is published by a
+/// scan.
 pub(crate) const ROWS_MAX: i64 = 10_000;
 pub(crate) const BYTES_MAX: i64 = 8_000_000;
 
-/// A poll takes less than a millisecond. One that takes this long will not come back.
+/// Limit of a poll, which takes less than a millisecond: one that takes this long will not come
+/// back.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the poll's text is made for.
+/// The positions between which a poll looks; its text contains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The start of the first leaf that is not sealed.
@@ -47,7 +49,7 @@ pub(crate) struct Row<'r> {
     pub(crate) kind: i16,
     pub(crate) trace: Option<&'r [u8]>,
     pub(crate) payload: &'r [u8],
-    /// Microseconds since 2000.
+    /// Microseconds since 2000-01-01, as PostgreSQL sends a timestamp.
     pub(crate) created_at: i64,
 }
 
@@ -76,21 +78,23 @@ fn fixed<const N: usize>(row: &PgRow, column: usize) -> sqlx::Result<[u8; N]> {
     value.try_into().map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))
 }
 
-/// What a poll says beside the rows.
+/// What a poll returns besides the rows.
 pub(crate) struct Head {
-    /// The next cursor.
+    /// The poll's snapshot, which is the next cursor.
     pub(crate) snapshot: Arc<str>,
-    /// The highest position handed out.
+    /// The last position that the sequence has handed out.
     pub(crate) last_value: i64,
-    /// The database's clock: microseconds since 2000.
+    /// The database's clock, in microseconds since 2000-01-01.
     pub(crate) clock: i64,
-    /// Too many rows: none are returned.
+    /// Whether the difference is too large for a poll: then no rows are returned.
     pub(crate) is_flood: bool,
-    /// A row may be beyond the poll's bounds: none were handed on.
+    /// Whether a row may be above the poll's bounds: then no rows are handed on.
     pub(crate) is_beyond: bool,
 }
 
-/// The poll's text between two positions.
+/// The poll's text between two positions. Its first row is no event but the [`Head`]: the
+/// sequence's last value (as `version`), whether the difference is too large (as `type`) and the
+/// new snapshot (as `payload`), so that all of it comes from one statement.
 pub(crate) fn text(bounds: &Bounds) -> Arc<str> {
     let Bounds { low, high, .. } = bounds;
     let flood = ROWS_MAX + 1;
@@ -144,7 +148,7 @@ union all
 
 /// Polls from `cursor` and hands each row to `each`, ordered by position.
 ///
-/// After an error of `each` the session is of further use, the rows that are left are skipped.
+/// After an error of `each` the session can still be used: the rows that are left are skipped.
 pub(crate) async fn poll<E: From<sqlx::Error>>(
     session: &mut PgConnection,
     text: &Arc<str>,
@@ -182,7 +186,7 @@ fn head(row: &PgRow) -> sqlx::Result<Head> {
 
 type Statement = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-/// A statement whose text carries its bounds.
+/// A prepared statement whose text contains its bounds.
 #[expect(
     clippy::disallowed_methods,
     reason = "bounds are literals, so that leaves are pruned early"

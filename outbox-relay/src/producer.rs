@@ -2,10 +2,11 @@
 //!
 //! Nothing may overtake a failed message of its key. So the first failure breaks the whole
 //! producer: with `enable.gapless.guarantee` librdkafka itself sends nothing after it. Each lane
-//! has a producer of its own, from one start at a tick to whatever ends it: a failure is one
-//! lane's, what a lane had in hand is purged after its last send, and a new start finds nothing
-//! of the old one in flight. Kafka being away is no failure: messages do not expire (one that
-//! expires after it was sent might be overtaken), they wait, and the lane stops reading meanwhile.
+//! has a producer of its own, from one start at a tick to whatever ends the stretch: a failure
+//! concerns one lane, what is in flight is purged after the lane's last send, and the next stretch
+//! finds nothing of the old one in flight. Kafka being away is no failure: messages do not expire
+//! (one that expired after it was sent might be overtaken), they wait, and the lane stops reading
+//! meanwhile.
 
 use std::{
     sync::{
@@ -26,13 +27,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{client::Client, config::RelayOptions, envelope::Kind, poll::Row, traffic::Traffic};
 
-/// What a message costs beside key and payload, in that account.
+/// Bytes that a message in flight counts as (`traffic`), besides its key and payload.
 const MESSAGE_COST: usize = 700;
 
 /// How long a metadata request may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the end of a producer is waited for: its threads may be in the middle of a look-up.
+/// How long the end of a producer is waited for: its threads may be in the middle of a name
+/// look-up.
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// What a producer knows of its messages.
@@ -42,13 +44,13 @@ struct Deliveries {
     acknowledged: AtomicU64,
     /// Why librdkafka sends nothing more.
     failure: OnceLock<String>,
-    /// What Kafka said of the message that it refused: it tells more than the failure.
+    /// Kafka's error for the message that it refused, which says more than `failure`.
     refusal: OnceLock<String>,
     broken: CancellationToken,
 }
 
 impl Deliveries {
-    /// The first failure breaks the producer.
+    /// Breaks the producer, at the first failure.
     fn fail(&self, why: String) {
         if self.failure.set(why).is_ok() {
             self.broken.cancel();
@@ -65,7 +67,7 @@ impl ClientContext for Callbacks {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => {
                 tracing::debug!("kafka {fac}: {text}");
             }
-            // A broker that is away says so at every try to reach it.
+            // librdkafka logs each attempt to reach a broker that is away.
             _ => tracing::info!("kafka {fac}: {text}"),
         }
     }
@@ -101,7 +103,7 @@ impl ProducerContext for Callbacks {
     }
 }
 
-/// What fails after the first failure says nothing of its own.
+/// Whether an error is the message's own: after the first failure librdkafka fails all others, too.
 fn is_about_the_message(error: &KafkaError) -> bool {
     !matches!(
         error.rdkafka_error_code(),
@@ -113,18 +115,18 @@ fn is_about_the_message(error: &KafkaError) -> bool {
     )
 }
 
-/// How a batch goes out.
+/// How a batch is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// At once.
     Poll,
-    /// With its neighbours, in large requests: a broker's work is per request, and a request of a
-    /// producer that never waits carries a handful of events.
+    /// Collected with others into large requests: a broker's work is per request, and without
+    /// waiting a request carries a handful of events.
     Scan,
 }
 
-/// What was sent of one poll or window. Each message holds it until Kafka has answered for it, so
-/// it is dropped, and its end known, with the last one.
+/// The messages sent of one poll or window. Each message holds a reference until Kafka has answered
+/// for it, so the batch is dropped, and its end known, with the last answer.
 pub(crate) struct Batch {
     way: Way,
     deliveries: Arc<Deliveries>,
@@ -138,7 +140,7 @@ pub(crate) struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Acknowledged,
-    /// At least one of its messages was not.
+    /// At least one message was not acknowledged.
     Failed,
 }
 
@@ -162,9 +164,9 @@ impl Receipt {
     }
 }
 
-/// A lane's producer; two to librdkafka once there was a scan, because how long it may wait for
-/// more to send is a producer's setting. Nothing is sent the one way before all that went the
-/// other is acknowledged.
+/// An idempotent producer until its first failure. Underneath are two librdkafka producers, one for
+/// each `linger.ms`: 0 for polls and 8 ms for scans, made at the first scan. The lane switches only
+/// when nothing is in flight, or a key's order could be lost.
 pub(crate) struct Producer {
     config: ClientConfig,
     polls: Arc<Client<Callbacks>>,
@@ -184,15 +186,16 @@ impl Producer {
             .set("max.in.flight", "5")
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
-            // Above what `traffic` lets all lanes have in flight: the queue is never full.
+            // Above what `traffic` lets all lanes have in flight, so the queue is never full.
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", "1048576")
-            // A producer of any other language puts a key into the same partition.
+            // The partitioner of Kafka's Java client, so that other producers put a key into the
+            // same partition.
             .set("partitioner", "murmur2_random")
             .set("compression.type", options.compression.word())
             .set("message.timeout.ms", "0")
             .set("socket.keepalive.enable", "true")
-            // A Kafka that was away is found again soon.
+            // A Kafka that was away is found again within a second.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "60000");
@@ -204,22 +207,22 @@ impl Producer {
             refusal: OnceLock::new(),
             broken: CancellationToken::new(),
         });
-        // What a poll finds is the batch: waiting for more only adds latency.
+        // A poll's rows are the batch: waiting for more would only add latency.
         let polls = Arc::new(client(&mut config, "0", &deliveries)?);
         Ok(Self { config, polls, scans: None, deliveries })
     }
 
-    /// Makes what a scan sends with, if no scan has come before.
+    /// Makes the librdkafka producer for scans, if no scan has come before.
     pub(crate) fn prepare_walk(&mut self) -> KafkaResult<()> {
         if self.scans.is_none() {
-            // A scan's windows follow each other: 8 ms are a hundred events a partition; 50 ms
-            // starve it for room.
+            // At 8 ms a partition's request holds about a hundred events of a scan's windows; at 50
+            // ms the scan waits for room in flight.
             self.scans = Some(client(&mut self.config, "8", &self.deliveries)?);
         }
         Ok(())
     }
 
-    /// Opens a batch; `wake` is notified when it has ended.
+    /// Opens a batch; `wake` is notified when the batch has ended.
     pub(crate) fn batch(&self, way: Way, wake: &Arc<Notify>) -> (Arc<Batch>, Receipt) {
         let end = Arc::new(OnceLock::new());
         let batch = Arc::new(Batch {
@@ -233,7 +236,7 @@ impl Producer {
         (batch, Receipt(end))
     }
 
-    /// Queues one message and gives back what it weighs.
+    /// Queues one message; returns the bytes that it counts as.
     pub(crate) fn send(
         &self,
         batch: &Arc<Batch>,
@@ -252,19 +255,20 @@ impl Producer {
         Ok(row.key.len() + row.payload.len() + MESSAGE_COST)
     }
 
-    /// Everything of a batch is sent.
+    /// Closes a batch: all of its messages are sent, `weight` bytes of them.
     pub(crate) fn close_batch(&self, batch: &Arc<Batch>, weight: usize) {
         batch.weight.store(weight, Ordering::Relaxed);
         self.deliveries.in_flight.fetch_add(weight, Ordering::Relaxed);
         self.deliveries.traffic.enter(weight);
     }
 
-    /// Whether there is room for another batch. A lane without anything in flight need not ask.
+    /// Whether there is room in flight for another batch. A lane with nothing in flight need not
+    /// ask.
     pub(crate) fn has_room(&self) -> bool {
         self.deliveries.traffic.has_room(self.deliveries.in_flight.load(Ordering::Relaxed))
     }
 
-    /// How many events a second all lanes together had acknowledged of late.
+    /// Events a second that all lanes together had acknowledged in the last full second.
     pub(crate) fn rate(&self) -> u64 {
         self.deliveries.traffic.rate()
     }
@@ -283,17 +287,18 @@ impl Producer {
         self.deliveries.broken.is_cancelled()
     }
 
-    /// Why it is broken.
+    /// Why the producer is broken.
     pub(crate) fn failure(&self) -> String {
         let Deliveries { refusal, failure, .. } = &*self.deliveries;
         refusal.get().or(failure.get()).cloned().unwrap_or_default()
     }
 
-    /// Those of `wanted` that are no topics (yet).
+    /// Those of `wanted` that do not exist as topics (yet).
     pub(crate) async fn missing(&self, wanted: Vec<Arc<str>>) -> KafkaResult<Vec<Arc<str>>> {
         let client = Arc::clone(&self.polls);
         let look = move || {
-            // All topics: asking for one by name would make it, with the broker's defaults.
+            // Metadata of all topics: asking for one by name could create it, with the broker's
+            // defaults.
             let found = client.client().fetch_metadata(None, METADATA_TIMEOUT)?;
             let there = |name: &str| {
                 found
@@ -307,14 +312,14 @@ impl Producer {
         looked.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Ends it. The lane sends no more by now, so nothing can follow what is purged here.
+    /// Ends the producer. The lane sends no more by now, so nothing can follow what is purged here.
     pub(crate) async fn close(self) {
         let purged = || PurgeConfig::default().queue().inflight();
         self.polls.purge(purged());
         if let Some(scans) = &self.scans {
             scans.purge(purged());
         }
-        // Outside of the runtime's threads: the end waits for librdkafka's own.
+        // Outside of the runtime's threads, because dropping waits for librdkafka's own threads.
         let ended = tokio::task::spawn_blocking(move || drop(self));
         if tokio::time::timeout(CLOSE, ended).await.is_err() {
             tracing::debug!("a producer takes long to end");
@@ -322,7 +327,7 @@ impl Producer {
     }
 }
 
-/// One of librdkafka's producers.
+/// One librdkafka producer.
 fn client(
     config: &mut ClientConfig,
     linger_ms: &str,

@@ -1,4 +1,4 @@
-//! How far a lane has come: what it read, what is in flight, what Kafka has acknowledged.
+//! How far a lane has come: what it has read, what is in flight, what Kafka has acknowledged.
 
 use std::{
     collections::VecDeque,
@@ -21,40 +21,41 @@ use crate::{
     stop_reason::StopReason,
 };
 
-/// Between a look for acknowledgements that a tick waits for and the next one.
+/// Pause between two looks for acknowledgements that a tick waits for.
 const SETTLE: Duration = Duration::from_millis(5);
 
-/// What was read, not yet acknowledged.
+/// A batch that was read and sent, and may not be acknowledged yet.
 pub(crate) struct Mark {
     receipt: Receipt,
-    /// Where the lane is once this is acknowledged; nowhere new if the poll ended early.
+    /// The cursor once the batch is acknowledged; `None` if its reading ended early.
     cursor: Option<Cursor>,
     rows: u32,
     read_at: Instant,
-    /// How old the oldest row of a poll was when it was read.
+    /// How old the oldest row of a poll was when it was read; `None` for a scan.
     age: Option<Duration>,
 }
 
-/// How far reading and acknowledgement have come.
+/// How far reading and acknowledgement have come, and what is due when.
 pub(crate) struct Progress {
     pub(crate) bounds: Bounds,
     pub(crate) poll: Arc<str>,
     pub(crate) scan: scan::Texts,
     pub(crate) marks: VecDeque<Mark>,
-    /// Where the next poll starts.
+    /// The cursor from which the next poll reads.
     pub(crate) read: Cursor,
     pub(crate) acknowledged: Cursor,
-    /// Whether rows were acknowledged since the last tick.
+    /// Whether the acknowledged cursor has moved since the last tick.
     pub(crate) moved: bool,
     pub(crate) ticked_at: Instant,
     pub(crate) tidied_at: Instant,
-    /// When it was last looked whether all is well.
+    /// When the session, the pause and Kafka's answers were last checked (`PublishLoop::keep_up`).
     pub(crate) looked_at: Instant,
-    /// How many messages Kafka had acknowledged when that number last changed, or none waited.
+    /// How many messages Kafka had acknowledged, and when that number last changed or nothing was
+    /// in flight.
     acknowledgements: (u64, Instant),
-    /// Whether Kafka takes what is published: something was acknowledged, or all is.
+    /// Whether Kafka takes what is published: a batch was acknowledged, or none is in flight.
     pub(crate) is_sound: bool,
-    /// Notified when a batch is done.
+    /// Notified when a batch has ended.
     pub(crate) done: Arc<Notify>,
     pub(crate) cadence: Cadence,
     pub(crate) last_value: i64,
@@ -88,14 +89,15 @@ impl Progress {
         self.bounds = bounds;
     }
 
-    /// Remembers what was just sent, and where that leads.
+    /// Queues a mark for the batch that was just sent, with the cursor it leads to.
     pub(crate) fn mark(&mut self, sending: OutgoingBatch<'_>, age: Option<Duration>) {
         let (rows, receipt) = sending.close();
         let cursor = Some(self.read.clone());
         self.marks.push_back(Mark { receipt, cursor, rows, read_at: Instant::now(), age });
     }
 
-    /// What was sent before reading ended early is waited for, like all that is in flight.
+    /// Queues a mark without a cursor for a batch whose reading ended early: like all that is in
+    /// flight, it is waited for.
     pub(crate) fn interrupt(&mut self, sending: OutgoingBatch<'_>, halt: StopReason) -> StopReason {
         let (rows, receipt) = sending.close();
         if rows > 0 {
@@ -105,7 +107,8 @@ impl Progress {
         halt
     }
 
-    /// The cursor moved and no row with it: it stands for what is in flight already.
+    /// Takes note of a cursor that moved without a new row: it belongs to the last batch in flight,
+    /// or is acknowledged at once.
     pub(crate) fn nothing_new(&mut self) {
         if let Some(mark) = self.marks.back_mut() {
             mark.cursor = Some(self.read.clone());
@@ -115,7 +118,8 @@ impl Progress {
         }
     }
 
-    /// Takes what Kafka has acknowledged off the queue, in order; false when the next was refused.
+    /// Removes acknowledged batches from the front of the queue; false when Kafka refused the next
+    /// one.
     pub(crate) fn settle(&mut self, meters: &Meters) -> bool {
         while let Some(end) = self.marks.front().and_then(|mark| mark.receipt.end()) {
             if end == End::Failed {
@@ -136,7 +140,7 @@ impl Progress {
         true
     }
 
-    /// How long something has been in flight and nothing was acknowledged.
+    /// How long something has been in flight while nothing was acknowledged.
     pub(crate) fn stalled_for(&mut self, acknowledged: u64) -> Duration {
         if self.marks.is_empty() || self.acknowledgements.0 != acknowledged {
             self.acknowledgements = (acknowledged, Instant::now());
@@ -144,24 +148,24 @@ impl Progress {
         self.acknowledgements.1.elapsed()
     }
 
-    /// What is in flight gets all its time again.
+    /// Starts the time of `stalled_for` anew.
     pub(crate) fn be_patient(&mut self) {
         self.acknowledgements.1 = Instant::now();
     }
 
-    /// How long the oldest of what is in flight has been there.
+    /// How long the oldest batch in flight has been there.
     pub(crate) fn oldest_in_flight(&self) -> Duration {
         self.marks.front().map_or(Duration::ZERO, |mark| mark.read_at.elapsed())
     }
 
-    /// How long until a tick is due, if one will be.
+    /// How long until a tick is due; `None` if nothing has moved and nothing is in flight.
     pub(crate) fn until_tick(&self, options: &RelayOptions) -> Option<Duration> {
         let waits = self.moved || !self.marks.is_empty();
         waits.then(|| options.tick_every.saturating_sub(self.ticked_at.elapsed()).max(SETTLE))
     }
 }
 
-/// What a poll or a window sends.
+/// The batch that a poll or a window sends, while it is read.
 pub(crate) struct OutgoingBatch<'a> {
     pub(crate) producer: &'a Producer,
     pub(crate) envelope: &'a Envelope,

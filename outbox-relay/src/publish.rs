@@ -1,8 +1,9 @@
 //! Publishing: polls and scans go into the producer, acknowledged cursors become ticks.
 //!
 //! Reading runs ahead of Kafka: each poll starts from the snapshot of the one before, whether its
-//! rows are acknowledged or not, as long as there is room in flight. What was read is a queue of
-//! marks; the cursor that may become a tick is that of the last mark before which all are done.
+//! rows are acknowledged or not, as long as there is room in flight. Batches in flight are a queue
+//! of marks (`progress`); the cursor that may become a tick is that of the last mark up to which
+//! all are acknowledged.
 
 use std::{
     sync::Arc,
@@ -28,20 +29,22 @@ use crate::{
     wake::WakeUps,
 };
 
-/// A poll that finds more than this is followed by the next one at once; more than a pace collects.
+/// A poll that finds more rows than this is followed by the next one at once: that many are more
+/// than a pause would collect.
 const BUSY: u32 = 1_000;
 
-/// Up to this rate of events a second over all lanes, nobody waits.
+/// Events a second over all lanes, up to which a lane does not pause between polls.
 const UNPACED: u64 = 6_000;
-/// A millisecond more for so many events a second more.
+/// Above [`UNPACED`] the pause grows by a millisecond for each so many events a second more.
 const STEP: u64 = 200;
-/// At 14,000 events a second: about twelve events a request to one of four topics' partitions.
+/// Longest such pause, in milliseconds, from 14,000 events a second on: a request to one of four
+/// topics' partitions then carries about twelve events.
 const PACE_MAX: u64 = 40;
 
-/// How often it is looked whether all is well: the session, an operator's pause, Kafka's answers.
+/// How often the session, an operator's pause and Kafka's answers are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long what is in flight may take when the lane stops.
+/// How long the acknowledgement of what is in flight is waited for when the lane stops.
 const FINISH: Duration = Duration::from_secs(5);
 
 /// What a lane waits for.
@@ -55,8 +58,8 @@ enum Until {
     Poll { due: Instant, heeds_wake_ups: bool },
 }
 
-/// The least pause between polls at a rate of events over all lanes. Kafka's work is per request:
-/// on a machine that is busy, larger batches are worth more than milliseconds.
+/// The shortest pause between polls at a rate of events a second over all lanes. Kafka's work is
+/// per request: on a busy machine, larger batches are worth more than milliseconds.
 fn pace(rate: u64) -> Duration {
     Duration::from_millis((rate.saturating_sub(UNPACED) / STEP).min(PACE_MAX))
 }
@@ -69,15 +72,15 @@ pub(crate) struct PublishLoop<'a> {
     pub(crate) options: &'a RelayOptions,
     pub(crate) meters: &'a Meters,
     pub(crate) status: &'a LaneStatus,
-    /// How often in a row Kafka has refused something: never, once it takes what is published.
+    /// How often in a row Kafka has refused something; zero again once it acknowledges.
     pub(crate) refusals: &'a mut u32,
     pub(crate) wake_ups: &'a WakeUps,
     pub(crate) stop: &'a CancellationToken,
 }
 
 impl PublishLoop<'_> {
-    /// Publishes from `cursor` until something ends it; what is in flight by then is acknowledged and
-    /// ticked if that can be had.
+    /// Publishes from `cursor` until something ends it. What is in flight by then is waited for,
+    /// and ticked if Kafka acknowledges it in time.
     pub(crate) async fn run(mut self, cursor: Cursor) -> StopReason {
         let mut progress = match self.leader.bounds().await {
             Ok(bounds) => Progress::new(bounds, cursor),
@@ -129,7 +132,8 @@ impl PublishLoop<'_> {
         }
     }
 
-    /// One poll; a flood becomes a scan. Returns how many rows went out.
+    /// Polls once; a difference that is too large becomes a scan. Returns how many rows went out,
+    /// or more than [`BUSY`] where the next poll must follow at once.
     async fn poll(&mut self, now: &mut Progress) -> Result<u32, StopReason> {
         let mut sending = OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &now.done);
         self.meters.polls.increment(1);
@@ -160,7 +164,7 @@ impl PublishLoop<'_> {
         Ok(rows)
     }
 
-    /// Publishes the difference between the read cursor and `to` in windows, after a position.
+    /// Publishes, in windows, the difference between the read cursor and `to`, from a position on.
     async fn scan(
         &mut self,
         now: &mut Progress,
@@ -203,7 +207,7 @@ impl PublishLoop<'_> {
         Ok(())
     }
 
-    /// Waits, taking acknowledgements and ticking meanwhile. Kafka may be away for hours.
+    /// Waits; takes acknowledgements and ticks meanwhile. Kafka may be away for hours.
     async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<Trigger, StopReason> {
         loop {
             if self.stop.is_cancelled() {
@@ -236,7 +240,7 @@ impl PublishLoop<'_> {
         }
     }
 
-    /// Takes what Kafka has acknowledged, ticks, and looks every second whether all is well.
+    /// Takes acknowledgements, ticks if due, and checks every second whether all is well.
     async fn keep_up(&mut self, now: &mut Progress) -> Result<(), StopReason> {
         if !now.settle(self.meters) || self.producer.is_broken() {
             return Err(StopReason::Kafka(self.producer.failure()));
@@ -252,8 +256,8 @@ impl PublishLoop<'_> {
         Ok(())
     }
 
-    /// Tells how Kafka takes what is published, and ends what gets nothing acknowledged although
-    /// Kafka answers.
+    /// Shows in the status how Kafka takes what is published. Ends the stretch if nothing is
+    /// acknowledged although Kafka answers.
     async fn watch(&mut self, now: &mut Progress) -> Result<(), StopReason> {
         let patience = self.options.stalled_after;
         if now.stalled_for(self.producer.acknowledged()) >= patience {
@@ -289,13 +293,13 @@ impl PublishLoop<'_> {
         Ok(())
     }
 
-    /// Seals leaves and forgets old ticks.
+    /// Seals leaves and deletes old ticks.
     async fn tidy(&mut self, now: &mut Progress) -> sqlx::Result<()> {
         now.tidied_at = Instant::now();
         self.leader.forget_ticks().await?;
         let awaits = retire::note_ends(&mut self.leader.session, now.last_value).await?;
         if awaits {
-            // An idle lane writes no ticks, and a leaf waits for one.
+            // An idle lane writes no ticks, but a leaf can only be sealed after one that covers it.
             if *now.acknowledged.snap != *self.leader.durable {
                 self.tick(now).await?;
             }
@@ -307,7 +311,7 @@ impl PublishLoop<'_> {
         Ok(())
     }
 
-    /// Waits for what is in flight, up to what was refused, and writes the last tick.
+    /// Waits for what is in flight, up to a batch that was refused, and writes a last tick.
     async fn finish(&mut self, now: &mut Progress) -> sqlx::Result<()> {
         while now.settle(self.meters) && !now.marks.is_empty() {
             now.done.notified().await;

@@ -1,13 +1,15 @@
-//! Replays: events that were published before go out once more, because an operator asked for it.
+//! Replays: events that were published before are published once more, because an operator asked
+//! for it.
 //!
-//! A replay repeats, it never overtakes: only what the last tick has in Kafka already is published,
-//! in the order of positions, hence in each key's, and under the same ids, so that whoever heard an
-//! event drops it. What has not been published yet comes with its lane. A topic that was made anew
-//! gets its past before its lane goes on: `topics` holds the lane until a replay of all of it has
-//! ended, so the first occurrences in the new topic are in order, too.
+//! A replay repeats, and never overtakes. It publishes only what is in Kafka as of the last tick,
+//! in the order of positions, hence in each key's order, and under the same ids, so that consumers
+//! which have received an event drop it. Events that are not published yet come with their lane. A
+//! topic that was made anew gets its past before its lane goes on: `topics` stops the lane until a
+//! whole replay of the topic has ended, so the first occurrences in the new topic are in order,
+//! too.
 //!
-//! How far a replay is stands in its row, so it outlives the relay. Two at work on one (only its
-//! client believes in a session) repeat twice.
+//! A replay's position is in its row, so it survives the relay. If two relays work on one replay
+//! (because one has a session that only its client believes in), they repeat it twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,13 +34,13 @@ use crate::{
     traffic::Traffic,
 };
 
-/// How often is looked for a replay, and for topics that were made anew.
+/// How often the relay looks for a replay, and for topics that were made anew.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Positions that one statement looks through: of a key there may be nothing in any of them.
+/// Positions that one statement looks through: they may hold no event of the replay's key at all.
 const SPAN: i64 = 50_000;
 
-/// Publishes what was asked for, one replay after the other, and looks after the topics meanwhile.
+/// Publishes replays, one after the other, and meanwhile looks for topics that were made anew.
 pub(crate) struct Replayer {
     pub(crate) database: Database,
     pub(crate) options: Arc<RelayOptions>,
@@ -57,7 +59,8 @@ impl Replayer {
         let mut session = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            // Who stands by leaves it to the leader; a lane that stopped may wait for a replay.
+            // A relay that stands by leaves replays to the leader; a stopped lane may be waiting
+            // for one.
             if !self.status.leads() || matches!(self.status.state(), LanePhase::Waiting(_)) {
                 session = None;
                 continue;
@@ -81,7 +84,7 @@ impl Replayer {
         }
     }
 
-    /// Publishes a replay from where it is to its end, with a producer of its own.
+    /// Publishes a replay from its position to its end, with a producer of its own.
     async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), StopReason> {
         let refused = |error| StopReason::Kafka(format!("no producer can be made: {error}"));
         let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
@@ -124,8 +127,8 @@ impl Replayer {
     }
 }
 
-/// Publishes what is asked for of the positions after `after`; the position reached, and how many
-/// events went out.
+/// Publishes the replay's events at positions after `after`; returns the position reached, and how
+/// many events went out.
 async fn window(
     session: &mut PgConnection,
     (producer, envelope): (&Producer, &Envelope),
@@ -162,14 +165,15 @@ struct Replay {
     last_position: i64,
 }
 
-/// Which rows a replay is of.
+/// Which rows belong to a replay.
 struct Filter<'a> {
     types: Vec<i16>,
     replay: &'a Replay,
 }
 
-/// The rows that the last tick has in Kafka: a leaf that is sealed is published whole, and in what a
-/// restored database brought along the transaction ids of sealed leaves mean nothing.
+/// The replay's rows that are in Kafka as of the last tick. A sealed leaf is published whole, so
+/// its transaction ids are not looked at: in a restored database those of sealed leaves mean
+/// nothing.
 const WINDOW: &str = "-- replay.window
 select pos, event_id, key, version, type, trace, payload, created_at
 from (
@@ -199,7 +203,7 @@ where bytes_before < $8
 order by pos";
 
 impl Filter<'_> {
-    /// Hands each row to `each`; true when there may be more up to the same position.
+    /// Hands each row to `each`; true when there may be more rows up to the position `to`.
     async fn rows(
         &self,
         session: &mut PgConnection,
@@ -233,8 +237,8 @@ impl Filter<'_> {
     }
 }
 
-/// The oldest replay that has not ended, unless another relay is at it (a lock of its own, the
-/// leader's with every bit turned) or the lane is paused.
+/// The oldest replay that has not ended; none while the lane is paused, or while another relay is
+/// at it. For that there is a second advisory lock: the leader's, with every bit inverted.
 async fn next(session: &mut PgConnection, lock: i64) -> sqlx::Result<Option<Replay>> {
     let next = sqlx::query_as!(
         Replay,
@@ -251,7 +255,7 @@ async fn next(session: &mut PgConnection, lock: i64) -> sqlx::Result<Option<Repl
     within(ANSWER, next.fetch_optional(session)).await
 }
 
-/// The first position there is after another: below it nothing is, or what was there was dropped.
+/// The first existing position after another: none lies between them, or it was dropped.
 async fn first_after(session: &mut PgConnection, position: i64) -> sqlx::Result<Option<i64>> {
     let first = sqlx::query_scalar!(
         "-- replay.first_after
@@ -263,7 +267,8 @@ async fn first_after(session: &mut PgConnection, position: i64) -> sqlx::Result<
     within(ANSWER, first.fetch_one(session)).await
 }
 
-/// Kafka has acknowledged what was asked for up to a position; true if the lane is paused by now.
+/// Notes that Kafka has acknowledged the replay up to a position; true if the lane is paused by
+/// now.
 async fn advance(
     session: &mut PgConnection,
     replay_id: Uuid,
@@ -281,11 +286,11 @@ async fn advance(
         position,
         rows,
     );
-    // None: another relay is at it and further.
+    // No row: another relay works on this replay, and is further.
     Ok(within(ANSWER, advanced.fetch_optional(session)).await?.unwrap_or(false))
 }
 
-/// A replay has ended; topics that were made anew before it began have everything again.
+/// Ends a replay. After a whole one, topics that were made anew before it began are complete again.
 async fn end(session: &mut PgConnection, replay_id: Uuid) -> sqlx::Result<()> {
     let ended = sqlx::query!(
         "-- replay.end
@@ -306,7 +311,7 @@ async fn end(session: &mut PgConnection, replay_id: Uuid) -> sqlx::Result<()> {
     within(ANSWER, ended.execute(session)).await.map(drop)
 }
 
-/// Keeps the session from looking idle while Kafka is waited for.
+/// Keeps the session from being idle while Kafka is waited for.
 async fn ping(session: &mut PgConnection) -> sqlx::Result<()> {
     let pinged = sqlx::query_scalar!(
         r#"-- replay.ping

@@ -1,16 +1,17 @@
-//! Leaves: sealed when nobody can add to them and all of them is published, dropped when nobody
-//! needs them any more.
+//! Leaves: sealed when no writer can add to them and all their rows are published, dropped when
+//! nobody needs them any more.
 //!
 //! A writer has its transaction id before its position. So once the sequence has passed a leaf's
-//! end, a transaction id E that is assigned in a later statement is above that of everyone who
-//! holds a position in the leaf. When no transaction below E runs (`pg_snapshot_xmin` of now),
-//! nobody can add to the leaf; when the last durable tick says the same of its snapshot, whatever
-//! they added is in Kafka. `xmax` will not do: a writer that runs can be above it.
+//! end, a transaction id E that is assigned in a later statement is above that of every writer
+//! which holds a position in the leaf. When no transaction below E runs (by the `pg_snapshot_xmin`
+//! of now), nobody can add to the leaf; when the snapshot of the last durable tick says the same,
+//! whatever those writers added is in Kafka. `xmax` will not do: a writer that still runs can be
+//! above it.
 //!
 //! Dropping blocks nobody: the leaf is detached concurrently, in a session of its own, and only
-//! then dropped. A detach waits for whoever reads the outbox, and at its end it does so while it
-//! holds the lock on the parent that the making of leaves needs, too. So no wait lasts longer than
-//! a second (`lock_timeout`): what is cut short stays pending, and is finalized in one of the next
+//! then dropped. A detach waits for sessions that read the outbox, and its last wait holds the lock
+//! on the parent that the making of leaves needs, too. So no wait lasts longer than a second
+//! (`lock_timeout`): a detach that is cut short stays pending, and is finalized in one of the next
 //! rounds.
 
 use std::{sync::Arc, time::Duration};
@@ -26,16 +27,17 @@ use crate::{
     status::LaneStatus,
 };
 
-/// So many leaves stay behind the one that is written, whatever their age.
+/// Leaves that are always kept, counting back from the one that is written, whatever their age.
 const LEAVES_BEHIND: usize = 2;
 
 /// How often the outbox is looked at for the metrics.
 const OBSERVE: Duration = Duration::from_secs(5);
 
-/// Dropping a leaf of some gigabytes takes seconds. A host that takes longer will not come back.
+/// Limit of dropping a leaf: some gigabytes take seconds, and a host that takes longer will not
+/// come back.
 const DDL: Duration = Duration::from_mins(1);
 
-/// Who makes leaves waits for the parent's lock for 8 s at most: a detach may hold it for one.
+/// Whoever makes leaves waits at most 8 s for the parent's lock, so a detach may hold it for one.
 const SETTINGS: [(&str, &str); 8] = [
     ("statement_timeout", "55s"),
     ("lock_timeout", "1s"),
@@ -47,8 +49,8 @@ const SETTINGS: [(&str, &str); 8] = [
     ("tcp_user_timeout", "10s"),
 ];
 
-/// Assigns E to the leaves whose end the sequence passed, as an earlier statement said; true when
-/// a leaf waits to be sealed.
+/// Assigns E, the `seal_xid`, to leaves whose end the sequence has passed according to an earlier
+/// statement. Returns whether a leaf waits to be sealed.
 pub(crate) async fn note_ends(session: &mut PgConnection, last_value: i64) -> sqlx::Result<bool> {
     let noted = sqlx::query!(
         "-- retire.note_ends
@@ -69,7 +71,7 @@ pub(crate) async fn note_ends(session: &mut PgConnection, last_value: i64) -> sq
     within(ANSWER, awaits.fetch_one(session)).await
 }
 
-/// Seals what can be; true when something was.
+/// Seals the leaves that can be sealed; true if there was one.
 pub(crate) async fn seal(session: &mut PgConnection, durable: &str) -> sqlx::Result<bool> {
     let sealed = sqlx::query!(
         "-- retire.seal
@@ -83,7 +85,7 @@ pub(crate) async fn seal(session: &mut PgConnection, durable: &str) -> sqlx::Res
     Ok(within(ANSWER, sealed.execute(session)).await?.rows_affected() > 0)
 }
 
-/// A leaf as the dropping sees it.
+/// A leaf, as far as dropping needs to know.
 #[derive(Clone, Debug)]
 struct Leaf {
     first_pos: i64,
@@ -95,14 +97,14 @@ struct Leaf {
 }
 
 impl Leaf {
-    /// As `make_outbox_leaf` names it.
+    /// The leaf's table, named as `make_outbox_leaf` of the migration names it.
     fn table(&self) -> String {
         format!("outbox_{:018}", self.first_pos)
     }
 }
 
-/// Those that may go: sealed, past retention or beyond the budget, far enough behind. The oldest
-/// first, and none behind one that stays.
+/// The leaves that may be dropped: sealed, past retention or beyond the size budget, and far enough
+/// behind the written one. The oldest first, and none after one that stays.
 fn droppable(leaves: &[Leaf], last_value: i64, budget: i64) -> Vec<Leaf> {
     let written = leaves.iter().filter(|leaf| leaf.end_pos <= last_value).count();
     let behind = (written + 1).saturating_sub(LEAVES_BEHIND);
@@ -118,7 +120,7 @@ fn droppable(leaves: &[Leaf], last_value: i64, budget: i64) -> Vec<Leaf> {
     goes
 }
 
-/// Drops leaves and tells the metrics how the outbox fares, while this process leads.
+/// Drops leaves and measures the outbox, while this process leads.
 pub(crate) struct Retire {
     database: Database,
     options: Arc<RelayOptions>,
@@ -137,7 +139,7 @@ impl Retire {
         Ok(())
     }
 
-    /// One session for all rounds, replaced after any error.
+    /// Uses one session for all rounds, replaced after any error.
     async fn rounds(&self) {
         let mut session = None;
         let (mut drops, mut looks) = (interval(self.options.tidy_every), interval(OBSERVE));
@@ -180,7 +182,7 @@ impl Retire {
                 let detach = format!("alter table outbox detach partition {table} concurrently");
                 ddl(session, detach).await?;
             }
-            // One call, one transaction: the row goes with the table.
+            // Sent in one call, both statements are one transaction: the row goes with the table.
             let drop = format!(
                 "drop table if exists {table}; delete from outbox_leaf where first_pos = {first}"
             );
@@ -200,7 +202,7 @@ impl Retire {
     }
 }
 
-/// A detach that was cut short stays pending and lets no other begin: it is ended first.
+/// Finalizes a detach that was cut short: while it is pending, no other can begin.
 async fn finalize(session: &mut PgConnection) -> sqlx::Result<()> {
     let pending = sqlx::query_scalar!(
         r#"-- retire.pending
@@ -244,7 +246,7 @@ async fn last_value(session: &mut PgConnection) -> sqlx::Result<i64> {
     within(ANSWER, last_value.fetch_one(session)).await
 }
 
-/// How the outbox fares, as gauges want it.
+/// What the gauges show of an outbox.
 struct Outbox {
     pending: f64,
     oldest: f64,
@@ -252,7 +254,7 @@ struct Outbox {
     bytes: f64,
 }
 
-/// What is behind the last tick, counted up to a bound that keeps the look cheap.
+/// Measures the outbox; rows behind the last tick are counted up to a limit that keeps this cheap.
 async fn look(session: &mut PgConnection) -> sqlx::Result<Outbox> {
     let looked = sqlx::query_as!(
         Outbox,
@@ -281,7 +283,8 @@ async fn look(session: &mut PgConnection) -> sqlx::Result<Outbox> {
     within(ANSWER, looked.fetch_one(session)).await
 }
 
-/// Runs a statement whose names are computed. `detach … concurrently` runs in no transaction.
+/// Runs a statement with computed names by itself: `detach … concurrently` may be in no
+/// transaction.
 async fn ddl(session: &mut PgConnection, text: String) -> sqlx::Result<()> {
     within(DDL, sqlx::raw_sql(AssertSqlSafe(text)).execute(session)).await.map(drop)
 }

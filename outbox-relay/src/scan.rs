@@ -1,14 +1,15 @@
-//! The scan: a difference too large for a poll, published in windows over `pos` between the two
-//! snapshots, so that memory stays constant.
+//! The scan: publishes a difference that is too large for a poll in windows over `pos` between its
+//! two snapshots, so that memory stays constant.
 //!
-//! A window's last position is as good a cursor as a snapshot, because the set that is scanned no
-//! longer changes: what is visible in the second snapshot and not in the first. Ticks carry both
-//! snapshots and the position, so a scan over ten million rows goes on where it was.
+//! The set of rows that is scanned no longer changes: it is what is visible in the second snapshot
+//! and not in the first. So the last position of a window is as good a cursor as a snapshot. Ticks
+//! contain both snapshots and the position, so a scan of ten million rows goes on where it was.
 //!
-//! Its rows may lie far apart, with millions between them that were published long ago: a transaction
-//! wrote early and late and was open for an hour. A window reads all that it spans, so it spans a
-//! bounded stretch; where that has too few rows of the scan, the next is looked for by transaction
-//! id, which reads the scan's rows and no others.
+//! The rows may lie far apart, with millions between them that were published long ago, if a
+//! transaction wrote early and late and was open for an hour. A window reads all rows that it
+//! spans, so it spans a limited stretch of positions; where that contains too few rows of the scan,
+//! the next row is looked for by transaction id (the look ahead), which reads the scan's rows and
+//! no others.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,21 +18,24 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::poll::{Bounds, Row, prepared};
 
-/// A window's size: half of what a poll may return.
+/// Rows and bytes of payload in a window: half of what a poll may return.
 pub(crate) const ROWS_MAX: i64 = crate::poll::ROWS_MAX / 2;
 pub(crate) const BYTES_MAX: i64 = crate::poll::BYTES_MAX / 2;
 
-/// A look ahead reads every row of the difference: a third of a second a million.
+/// Limit of a statement. A look ahead reads every row of the difference: a third of a second for a
+/// million.
 const TIMEOUT: Duration = Duration::from_mins(10);
 
-/// What a window spans at least: reading it takes some 60 ms if all of it was published.
+/// Positions that a window spans at least: reading them takes some 60 ms if all were published
+/// before.
 const SPAN_MIN: i64 = 20_000;
 
-/// To step over a published row costs as much as a look ahead at eight or more of the scan's: with
-/// this ratio neither the steps nor the looks cost much more than the better of both.
+/// A window spans one position for each so many rows left, if that is more: reading past a
+/// published row costs as much as looking ahead over eight or more of the scan's rows. With this
+/// ratio neither costs much more than the better of both would.
 const SPAN_RATIO: i64 = 8;
 
-/// The texts of a scan's statements between two positions.
+/// The texts of a scan's statements, between two positions.
 pub(crate) struct Texts {
     pub(crate) ahead: Arc<str>,
     pub(crate) window: Arc<str>,
@@ -43,7 +47,8 @@ impl Texts {
     }
 }
 
-/// The lowest position of what is left of the difference, and how many rows that is.
+/// The text of the look ahead: the lowest position of the difference that is left, and how many
+/// rows are.
 fn ahead(Bounds { low, high, .. }: &Bounds) -> Arc<str> {
     format!(
         "-- scan.ahead
@@ -99,14 +104,14 @@ order by pos"
     .into()
 }
 
-/// A scan under way: its two snapshots, the position it has reached, and what it knows is ahead.
+/// A scan under way: its two snapshots, the position it has reached, and what is known to be left.
 pub(crate) struct Scan {
     pub(crate) from: Arc<str>,
     pub(crate) to: Arc<str>,
     pub(crate) after: i64,
-    /// Rows that are left.
+    /// Rows of the scan that are left.
     left: i64,
-    /// Whether the next row may be far away.
+    /// Whether the next row may be far away, so that a look ahead is needed.
     is_in_gap: bool,
 }
 
@@ -120,7 +125,8 @@ impl Scan {
         self.after + SPAN_MIN.max(self.left / SPAN_RATIO)
     }
 
-    /// A window's rows were sent, the last of them at `last_pos`; false when nothing is left.
+    /// Notes that a window's rows were sent, the last of them at `last_pos`; false when none are
+    /// left.
     pub(crate) fn advance(&mut self, rows: u32, last_pos: i64, is_full: bool) -> bool {
         self.after = if is_full { last_pos } else { self.window_end() };
         self.is_in_gap = !is_full;
@@ -129,7 +135,7 @@ impl Scan {
     }
 }
 
-/// Finds the scan's next row if it may be far away; false when nothing is left.
+/// Finds the scan's next row if it may be far away; false when no rows are left.
 pub(crate) async fn look_ahead(
     session: &mut PgConnection,
     texts: &Texts,
@@ -148,7 +154,8 @@ pub(crate) async fn look_ahead(
     Ok(scan.left > 0)
 }
 
-/// Hands the rows of the next window to `each`; false when more may follow only far away.
+/// Hands the rows of the next window to `each`. Returns whether the window was full; if it was not,
+/// the next row may be far away.
 pub(crate) async fn window_of<E: From<sqlx::Error>>(
     session: &mut PgConnection,
     texts: &Texts,

@@ -1,4 +1,4 @@
-//! How each database fares: for the readiness probe, the metrics and those who wait for a leader.
+//! The status of each lane: for the health check, the metrics and tests that wait for a leader.
 
 use std::sync::{
     Arc,
@@ -10,20 +10,20 @@ use tokio::sync::watch;
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LanePhase {
-    /// Not there yet, or not any more.
+    /// The lane cannot begin: the database, its service or Kafka is not there yet, or not any more.
     Waiting(String),
-    /// Another relay leads; this one waits for its place.
+    /// Another relay leads; this one waits to take over.
     StandsBy,
     Leads,
-    /// It publishes, and Kafka lets it wait.
+    /// The lane publishes, but Kafka takes long to acknowledge.
     Delayed(String),
-    /// An operator has paused it.
+    /// An operator has paused the lane.
     Paused(String),
-    /// Kafka refuses what it publishes, or only a person can help.
+    /// Kafka refuses what the lane publishes, or only a person can help.
     Stopped(String),
 }
 
-/// One lane's state, shared. Cheap to clone.
+/// The status of one lane, shared. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LaneStatus {
     label: Arc<str>,
@@ -38,7 +38,7 @@ impl LaneStatus {
         Self { label: label.into(), state: Arc::new(state), leads: Arc::default() }
     }
 
-    /// Whose state it is.
+    /// The label of the lane's database.
     pub fn label(&self) -> &str {
         &self.label
     }
@@ -47,7 +47,7 @@ impl LaneStatus {
         self.state.borrow().clone()
     }
 
-    /// What keeps it from being ready.
+    /// What keeps the lane from being ready.
     pub fn problem(&self) -> Option<String> {
         match &*self.state.borrow() {
             LanePhase::Leads
@@ -60,7 +60,7 @@ impl LaneStatus {
         }
     }
 
-    /// What an operator should know although the relay does what it can.
+    /// What an operator should know although the relay does all it can.
     pub fn notice(&self) -> Option<String> {
         match &*self.state.borrow() {
             LanePhase::Leads
@@ -72,7 +72,7 @@ impl LaneStatus {
         }
     }
 
-    /// Sets the state, and says so in the log if it is another one.
+    /// Sets the phase, and logs it if it is another one.
     pub(crate) fn set(&self, state: LanePhase) {
         let is_news = self.state.send_if_modified(|now| {
             let differs = *now != state;
@@ -99,7 +99,7 @@ impl LaneStatus {
         self.gauge(crate::metrics::LEADER, leads);
     }
 
-    /// Whether this process is the database's leader: one that is stopped or paused is, too.
+    /// Whether this process is the database's leader, even if its lane is stopped or paused.
     pub(crate) fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
     }

@@ -1,21 +1,22 @@
-//! Why a stretch of publishing ended.
+//! Why a stretch of publishing, or a lane's session, ended.
 
 use crate::leader::NoLeader;
 
 /// What ends a stretch of publishing.
 #[derive(Debug)]
 pub(crate) enum StopReason {
-    /// Asked to.
+    /// The lane was asked to stop.
     Stop,
     /// An operator has paused the lane.
     Paused,
-    /// Kafka refused a message, or acknowledges none: again from the last tick, later.
+    /// Kafka refused a message, or acknowledges none: the lane tries again later, from the last
+    /// tick.
     Kafka(String),
-    /// The session is lost, and the cursor with it.
+    /// The session is lost, and the cursor in memory with it.
     Session(sqlx::Error),
-    /// A row's type is not in `event_types`, as they were read.
+    /// A row's type was not in `event_types` when that was read.
     UnknownType(i16),
-    /// Only a person can help.
+    /// The database cannot be served before a person has helped.
     Refused(String),
 }
 

@@ -1,13 +1,13 @@
-//! Topics that were made anew: found by where they end, and not written to until what they lost is
-//! there again.
+//! Topics that were made anew: found by where they end, and not published to until what they lack
+//! is replayed.
 //!
 //! Whoever deletes a topic and makes it again has emptied it, and events that go on into the empty
-//! one would come before those that it lost. librdkafka hands no topic ids on to us, so the sign is
-//! a partition that ends below where it ended before. It is a sound one: a leader that is not sure
-//! of its end yet tells none rather than a lower one (KIP-207), and the cure is right as well where
-//! Kafka lost its newest messages in an accident. It cannot see a topic that grew beyond its former
-//! ends, in every partition, before the next look: a second later while the relay runs, and while
-//! it does not run nobody writes to the topic.
+//! one would come before those that it lost. librdkafka does not hand topic ids on to us, so the
+//! sign is a partition that ends below where it ended before. The sign is sound: a leader that is
+//! not sure of its end yet tells none rather than a lower one (KIP-207), and a replay is right as
+//! well where Kafka lost its newest messages in an accident. It misses a topic that grew beyond its
+//! former ends, in every partition, before the next look: that comes a second later while the relay
+//! runs, and while the relay does not run nobody writes to the topic.
 
 use std::{
     collections::BTreeMap,
@@ -30,13 +30,13 @@ use crate::{
     status::LanePhase,
 };
 
-/// How long Kafka may take to tell ends.
+/// Limit of one question to Kafka.
 const KAFKA: Duration = Duration::from_secs(5);
 
-/// An end that Kafka did not tell.
+/// Stands for an end that Kafka did not tell.
 const UNTOLD: i64 = -1;
 
-/// Where topics end, as Kafka tells it: one client for all databases.
+/// Asks Kafka where topics end, with one client for all databases.
 pub(crate) struct Ends {
     kafka: String,
     client: OnceLock<BaseConsumer>,
@@ -51,7 +51,7 @@ impl Ends {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        // Without a group it consumes nothing.
+        // Without a group the client consumes nothing.
         let client = ClientConfig::new()
             .set("bootstrap.servers", &self.kafka)
             .set("client.id", "outbox-relay ends")
@@ -61,7 +61,7 @@ impl Ends {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// The ends of the topics' partitions; a topic that is not there is left out.
+    /// The ends of the topics' partitions; a topic that does not exist is left out.
     async fn of(self: &Arc<Self>, topics: Vec<String>) -> KafkaResult<BTreeMap<String, Vec<i64>>> {
         let ends = Arc::clone(self);
         let asked = tokio::task::spawn_blocking(move || ends.ask(&topics));
@@ -70,7 +70,7 @@ impl Ends {
 
     fn ask(&self, topics: &[String]) -> KafkaResult<BTreeMap<String, Vec<i64>>> {
         let client = self.client()?;
-        // What the client has to say of its brokers would pile up.
+        // The client's events about its brokers would pile up if nobody polled.
         while client.poll(Duration::ZERO).is_some() {}
         let metadata = client.fetch_metadata(None, KAFKA)?;
         let mut asked = TopicPartitionList::new();
@@ -86,7 +86,7 @@ impl Ends {
         if ends.is_empty() {
             return Ok(ends);
         }
-        // "The offset of the end" is a time to Kafka, one request a broker for all partitions.
+        // Kafka takes "the end" as a timestamp: one request to each broker asks for all partitions.
         for told in client.offsets_for_times(asked, KAFKA)?.elements() {
             let place = ends
                 .get_mut(told.topic())
@@ -100,19 +100,19 @@ impl Ends {
     }
 }
 
-/// Whether a topic that ended at `before` was made anew, to end at `now`.
+/// Whether a topic that ended at `before` was made anew, if it ends at `now`.
 fn is_anew(before: &[i64], now: &[i64]) -> bool {
     now.len() < before.len()
         || before.iter().zip(now).any(|(before, now)| *now != UNTOLD && now < before)
 }
 
-/// Where the topic ended at last; an end that is not told is where it was.
+/// The newest known end of each partition: where Kafka tells none, the one before.
 fn latest(before: &[i64], now: &[i64]) -> Vec<i64> {
     let before = before.iter().copied().chain(std::iter::repeat(0));
     now.iter().zip(before).map(|(now, before)| if *now == UNTOLD { before } else { *now }).collect()
 }
 
-/// One database's topics.
+/// The topics of one database, and the means to stop publishing to them.
 pub(crate) struct Topics {
     ends: Arc<Ends>,
     label: Arc<str>,
@@ -126,14 +126,15 @@ impl Topics {
         Self { ends: Arc::clone(ends), label: Arc::clone(label), stretch }
     }
 
-    /// What tells a stretch of publishing to end: the process that stops, or a topic made anew.
+    /// The token that ends a stretch of publishing: when the process stops, or a topic was made
+    /// anew.
     pub(crate) fn stretch(&self, stop: &CancellationToken) -> CancellationToken {
         let stretch = stop.child_token();
         self.stretch.send_replace(stretch.clone());
         stretch
     }
 
-    /// Looks where the topics end; what keeps events from being published to them, if anything does.
+    /// Asks where the topics end, and notes it. Returns why nothing may be published, if so.
     pub(crate) async fn look(&self, session: &mut PgConnection) -> sqlx::Result<Option<LanePhase>> {
         let known = topics(session).await?;
         let names = known.iter().map(|topic| topic.name.clone()).collect();

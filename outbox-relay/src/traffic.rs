@@ -1,4 +1,4 @@
-//! What the lanes of a process share on their way to Kafka: room in flight, and its rate.
+//! What the lanes of a process share on their way to Kafka: the room in flight, and the rate.
 
 use std::{
     sync::{
@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What all lanes together may have in flight: two windows of small events. With their
-/// headers librdkafka holds about three times this.
+/// Bytes that all lanes together may have in flight: two windows of small events. With their
+/// headers librdkafka holds about three times as much.
 const IN_FLIGHT_MAX: usize = 8 << 20;
 
-/// What all lanes of the process send, and what Kafka acknowledges of it.
+/// What all lanes of the process have in flight, and what Kafka acknowledges of it.
 pub(crate) struct Traffic {
     lanes: usize,
     in_flight: AtomicUsize,
@@ -38,7 +38,7 @@ impl Traffic {
         }
     }
 
-    /// How many events a second all lanes together had acknowledged of late.
+    /// Events a second that all lanes together had acknowledged in the last full second.
     pub(crate) fn rate(&self) -> u64 {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = rate.since.elapsed();
@@ -52,8 +52,9 @@ impl Traffic {
         rate.per_second
     }
 
-    /// Whether a lane with so much of its own in flight may send more: while there is room for
-    /// all, or within its share, which a lane that Kafka lets wait cannot take from the others.
+    /// Whether a lane with `own` bytes in flight may send more: while there is room for all lanes,
+    /// or while it is below its own share, so that a lane whose messages wait for Kafka takes no
+    /// other's share.
     pub(crate) fn has_room(&self, own: usize) -> bool {
         let all = self.in_flight.load(Ordering::Relaxed);
         all < IN_FLIGHT_MAX || own < IN_FLIGHT_MAX / self.lanes
@@ -67,7 +68,7 @@ impl Traffic {
         self.in_flight.fetch_sub(weight, Ordering::Relaxed);
     }
 
-    /// Kafka has acknowledged a message.
+    /// Counts a message that Kafka has acknowledged.
     pub(crate) fn acknowledge(&self) {
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! Wake-up: services NOTIFY after their commits, on a connection of their own.
 //!
-//! A notification only shortens a pause. One that is lost costs a pause and nothing else, because
-//! the lane polls anyway.
+//! A notification only shortens a pause between polls. One that is lost costs that pause and
+//! nothing else, because the lane polls anyway.
 
 use std::{
     sync::{
@@ -15,17 +15,17 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The channel that services notify.
+/// The channel on which services notify.
 const CHANNEL: &str = "outbox";
 
-/// Between tries to listen again: in the meantime polling alone does it.
+/// Pause between attempts to listen again; meanwhile the lane polls by the clock.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A host that vanished sends nothing, like one with nothing to say: after so long a silence the
-/// listener begins anew.
+/// Silence after which the listener connects anew: a host that vanished sends nothing, just like
+/// one whose services have nothing to announce.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// What a listener leaves for its lane.
+/// Wake-ups that the listener leaves for its lane.
 #[derive(Default)]
 pub(crate) struct WakeUps {
     some: Notify,
@@ -38,7 +38,7 @@ impl WakeUps {
         self.some.notified().await;
     }
 
-    /// Whether wake-ups can come at all.
+    /// Whether wake-ups can come at all: whether somebody listens.
     pub(crate) fn can_come(&self) -> bool {
         self.is_listening.load(Ordering::Relaxed)
     }
@@ -60,7 +60,7 @@ pub(crate) async fn listen(
                 }
             };
             wake_ups.is_listening.store(false, Ordering::Relaxed);
-            // The lane may sit out a long pause that counted on the listener.
+            // The lane may be in a long pause that relied on the listener.
             wake_ups.some.notify_one();
             tokio::time::sleep(pause).await;
         }
@@ -69,13 +69,13 @@ pub(crate) async fn listen(
     Ok(())
 }
 
-/// Hears until the connection is lost, or nothing has come for long.
+/// Listens until the connection is lost, or nothing has come for [`SILENCE`].
 async fn hear(url: &str, wake_ups: &WakeUps) -> sqlx::Result<()> {
     let mut listener = PgListener::connect(url).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     wake_ups.is_listening.store(true, Ordering::Relaxed);
-    // What was said before anybody listened.
+    // Wakes the lane for what was announced before the listener was connected.
     wake_ups.some.notify_one();
     while let Ok(heard) = tokio::time::timeout(SILENCE, listener.try_recv()).await {
         if heard?.is_none() {

@@ -1,12 +1,12 @@
-//! A crash of PostgreSQL: transaction ids that nobody flushed are handed out again.
+//! A crash of PostgreSQL: transaction ids that were not flushed are handed out again.
 
 use backends::testing;
 use sqlx::{Connection, PgConnection};
 
 use crate::stage::{Reader, RunningRelay, SOON, number, options, prepare, run, say, until};
 
-/// The relay has seen ids beyond those of the crash in a snapshot. A cursor that outlived the
-/// session would take the next events, which get the same ids, for seen.
+/// The relay has seen ids in a snapshot that the crash hands out again. A cursor that outlived the
+/// session would take the next events, which get the same ids, for published.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_a_crash_hands_out_again_are_not_taken_for_old() {
     let server = testing::private_postgres().await;
@@ -16,7 +16,7 @@ async fn ids_that_a_crash_hands_out_again_are_not_taken_for_old() {
     let [topic] = kafka.topics("crash", [("events", 3)]).await;
     prepare(&url, &topic).await;
     let mut session = PgConnection::connect(&url).await.unwrap();
-    // What is rolled back stays unflushed until the crash.
+    // A transaction that is rolled back stays unflushed until the crash.
     run(&mut session, "alter system set wal_writer_delay = '10s'").await;
     run(&mut session, "select pg_reload_conf()").await;
     let relay = RunningRelay::start(&options(&kafka.bootstrap(), &[("crash", &url)], &[]));
@@ -32,7 +32,7 @@ async fn ids_that_a_crash_hands_out_again_are_not_taken_for_old() {
         run(&mut session, burn).await;
         let next = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
         let seen = number(&mut session, next).await;
-        // The relay's memory alone knows of these ids: a poll that sees them writes nothing.
+        // Only the relay's memory knows these ids: a poll that sees them writes nothing.
         let now = "select ceil(extract(epoch from clock_timestamp()) * 1000)::bigint";
         let burned_at = number(&mut session, now).await;
         let polled = format!(

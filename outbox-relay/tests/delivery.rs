@@ -1,4 +1,4 @@
-//! Kafka refuses, or is away: nothing is lost and nothing overtakes.
+//! Kafka refuses messages, or is away: nothing is lost, and nothing overtakes.
 
 use backends::testing;
 use outbox_relay::LanePhase;
@@ -7,8 +7,8 @@ use sqlx::{Connection, PgConnection};
 
 use crate::stage::{Reader, RunningRelay, number, options, prepare, run, say};
 
-/// With ticks an hour apart, only a tick that the failure itself made explains that nothing of what
-/// was acknowledged before it comes again.
+/// Ticks are an hour apart, so only a tick that the failure itself caused can be the reason that no
+/// acknowledged event is published again.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failed_delivery_what_it_refused_comes_again_and_no_more() {
     let kafka = MockCluster::new(1).unwrap();
@@ -28,7 +28,8 @@ async fn after_a_failed_delivery_what_it_refused_comes_again_and_no_more() {
     }
     reader.read(100).await;
 
-    // As many as may be in flight at once: unlike a broker, the mock would take those behind.
+    // As many refusals as requests may be in flight: unlike a broker, the mock would accept those
+    // behind a refused one.
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     kafka.request_errors(RDKafkaApiKey::Produce, &[refusal; 5]);
     run(

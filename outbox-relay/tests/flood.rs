@@ -6,7 +6,7 @@ use tokio::process::{Child, Command};
 
 use crate::stage::{Stage, number, run, until};
 
-/// The process itself: its memory is nobody else's.
+/// The relay as a process of its own, so that its memory can be measured.
 fn process(stage: &Stage) -> Child {
     Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
         .args(["--port", "0", "--kafka", &stage.kafka, "--tick-every", "20ms"])
@@ -18,7 +18,7 @@ fn process(stage: &Stage) -> Child {
         .unwrap()
 }
 
-/// The most memory that a process has had, in MiB.
+/// The peak memory of a process, in MiB.
 pub(crate) fn peak_memory(process: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id().unwrap())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -58,7 +58,7 @@ async fn a_million_rows_are_walked_in_constant_memory_and_across_a_kill() {
     until(&mut session, "a tick without a scan", whole).await;
 }
 
-/// A few large events are a flood, too: bytes count as well as rows.
+/// A few large events need a scan, too: bytes count as well as rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_events_are_walked() {
     let stage = Stage::new().await;
@@ -79,7 +79,7 @@ async fn large_events_are_walked() {
     relay.stop().await;
 }
 
-/// A transaction writes early and late, and everything between is published long before it commits.
+/// A transaction writes early and late, and the rows between are published long before it commits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
     const SHIPPED: i64 = 150_000;
@@ -98,7 +98,7 @@ async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
     let mut reader = stage.reader();
     let relay = stage.relay(&[]);
     reader.read(SHIPPED.unsigned_abs()).await;
-    // In order: what is acknowledged is ticked, and the session has told what it read.
+    // An orderly stop writes a last tick, and ends the session, which reports its statistics then.
     relay.stop().await;
     let read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes
         where relname like 'outbox_0%' and indexrelname like '%_pkey'";

@@ -67,7 +67,7 @@ async fn a_row_without_a_trace_has_no_traceparent() {
     relay.stop().await;
 }
 
-/// Any other producer puts a key into the same partition: Java's murmur2, here of known keys.
+/// Kafka's Java client puts a key into the same partition: murmur2, here of keys with known hashes.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_go_to_the_partitions_that_java_would_choose() {
     let stage = Stage::new().await;

@@ -23,7 +23,7 @@ async fn a_held_transaction_stalls_nothing() {
     }
     reader.read(100).await;
 
-    // Ticks go on, too: a restart now repeats next to nothing.
+    // Ticks go on, too: a restart now would repeat next to nothing.
     let published = "(select published_pos from relay_tick order by tick_id desc limit 1) >= 101";
     until(&mut writer, "a tick", published).await;
     run(&mut held, "commit").await;

@@ -1,4 +1,4 @@
-//! One leads, others stand by; two at once only repeat.
+//! One relay leads, others stand by; two that lead at once only repeat.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ async fn two_leaders_at_once_repeat_and_neither_lose_nor_reorder() {
     one.kill().await;
     other.kill().await;
 
-    // Whichever tick was the last: it is true.
+    // Whichever tick was written last, it is true.
     let mut session = stage.session().await;
     say(&mut session, "key-0", 251).await;
     let next = stage.relay(&[]);
@@ -72,7 +72,7 @@ async fn who_stands_by_takes_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_session_is_replaced_and_starts_from_the_last_tick() {
     let stage = Stage::new().await;
-    // Without ticks of its own, every new session publishes everything again.
+    // Without later ticks, every new session publishes everything again.
     let relay = stage.relay(&["--tick-every", "1h"]);
     let mut session = stage.session().await;
     let mut reader = stage.reader();

@@ -1,4 +1,4 @@
-//! Leaves go when nobody needs them, and not before.
+//! Leaves are dropped when nobody needs them, and not before.
 
 use backends::testing;
 use rdkafka::mocking::MockCluster;
@@ -8,7 +8,7 @@ use crate::stage::{
     Reader, RunningRelay, Stage, number, options, prepare, run, say, small_leaves, until,
 };
 
-/// Everything may go at once.
+/// Settings with which everything may be dropped at once.
 const EAGER: [&str; 6] =
     ["--outbox-retention", "0s", "--tidy-every", "50ms", "--tick-every", "20ms"];
 
@@ -16,7 +16,7 @@ async fn leaf_count(session: &mut PgConnection) -> i64 {
     number(session, "select count(*) from outbox_leaf").await
 }
 
-/// Fills leaves up to a position.
+/// Fills leaves up to a position, with one key's events.
 async fn fill(session: &mut PgConnection, reader: &mut Reader, to: i64) {
     let from =
         number(session, "select coalesce(max(version), 0) from outbox where key = 'key'").await;
@@ -26,7 +26,7 @@ async fn fill(session: &mut PgConnection, reader: &mut Reader, to: i64) {
     reader.read(u64::try_from(to).unwrap()).await;
 }
 
-/// Sealing is tried again and again; from now on at least this often before it is over.
+/// Waits until the relay has tried to seal several times more.
 async fn until_sealing_is_tried(session: &mut PgConnection) {
     let count = "create sequence tries;
          create function count_try() returns trigger language plpgsql as
@@ -46,7 +46,7 @@ async fn shipped_leaves_are_sealed_and_dropped_but_for_the_last() {
 
     fill(&mut session, &mut stage.reader(), 450).await;
 
-    // Position 450 is in the fifth; two stay behind it.
+    // Position 450 is in the fifth leaf, and two leaves are kept.
     until(&mut session, "two leaves gone", "(select min(first_pos) = 300 from outbox_leaf)").await;
     assert_eq!(leaf_count(&mut session).await, 7);
     assert_eq!(number(&mut session, "select min(pos) from outbox").await, 300);
@@ -67,7 +67,7 @@ async fn a_size_budget_drops_what_retention_would_keep() {
     relay.stop().await;
 }
 
-/// The writer holds a position in a leaf that everyone else has left long ago.
+/// The writer holds a position in a leaf that all others have left long ago.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaf_with_a_writer_inside_is_neither_sealed_nor_lost() {
     let stage = Stage::new().await;
@@ -76,7 +76,7 @@ async fn a_leaf_with_a_writer_inside_is_neither_sealed_nor_lost() {
     let relay = stage.relay(&EAGER);
     let mut reader = stage.reader();
 
-    // Others have begun after it, so its id is no longer the next snapshot's xmin when it says.
+    // Other transactions begin after it, so its id is not the next snapshot's xmin when it writes.
     run(&mut straddler, "begin; select pg_current_xact_id()").await;
     for version in 1..=50 {
         say(&mut session, "early", version).await;
@@ -132,12 +132,12 @@ async fn a_leaf_that_no_durable_tick_covers_is_not_sealed() {
 
 const PENDING: &str = "select count(*) from pg_inherits where inhdetachpending";
 
-/// What a service's sweep does, as patient as it is.
+/// Makes a leaf as a service's sweep does, with the same lock timeout.
 async fn make_leaf(session: &mut PgConnection) {
     run(session, "set lock_timeout = '8s'; select make_outbox_leaf(1000, 1100)").await;
 }
 
-/// Whether the relay holds the lock that the making of leaves needs, and waits for somebody.
+/// Whether the relay holds the lock that the making of leaves needs, and waits for another session.
 const RETIRE_HOLDS_THE_PARENT: &str = "exists (
     select from pg_locks
     join pg_stat_activity using (pid)
@@ -175,8 +175,8 @@ async fn an_interrupted_detach_keeps_no_leaf_from_being_made_and_is_ended_later(
     relay.stop().await;
 }
 
-/// A detach waits for who reads, and takes the parent's lock when they have ended. Who has begun to
-/// dump the leaf meanwhile is waited for with that lock in hand.
+/// A detach waits for the sessions that read, then takes the parent's lock. It waits for a dump
+/// that began meanwhile with that lock in hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_that_begins_during_a_detach_keeps_no_leaf_from_being_made() {
     let stage = Stage::new().await;

@@ -1,4 +1,4 @@
-//! The relay against real servers: each fact that it stands on has a test that fails without it.
+//! The relay against real servers: each fact that it relies on has a test that fails without it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may end where it is")]
 

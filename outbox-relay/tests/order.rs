@@ -41,8 +41,8 @@ async fn a_late_commit_at_a_lower_position_is_shipped() {
     relay.stop().await;
 }
 
-/// A lower transaction id that commits its second event of the key later: by transaction id and
-/// position, version 2 would come before version 1.
+/// The lower transaction id commits the key's second event: ordered by transaction id, version 2
+/// would come before version 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_a_key_is_that_of_its_lock_not_of_transaction_ids() {
     let stage = Stage::new().await;
@@ -60,8 +60,8 @@ async fn the_order_of_a_key_is_that_of_its_lock_not_of_transaction_ids() {
     relay.stop().await;
 }
 
-/// Writers that lock their key, some of which roll back, over leaves that end under their feet,
-/// while relays come and go.
+/// Writers that lock their key, some of which roll back, over leaves that end while they write, and
+/// relays that come and go.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_writers_and_restarts_lose_and_reorder_nothing() {
     const WRITERS: u64 = 8;
@@ -87,7 +87,8 @@ async fn concurrent_writers_and_restarts_lose_and_reorder_nothing() {
                     (random.random_range(1..=5), random.random_bool(0.2))
                 };
                 let end = if fails { "rollback" } else { "commit" };
-                // A repeated id in the inbox's place: the transaction id is older than the lock.
+                // A statement before the lock, as the insert into an inbox would be: the
+                // transaction id is older than the lock.
                 let text = format!(
                     "begin;
                      select pg_current_xact_id();
@@ -105,7 +106,7 @@ async fn concurrent_writers_and_restarts_lose_and_reorder_nothing() {
     let mut reader = stage.reader();
     for _ in 0..3 {
         let relay = stage.relay(&args);
-        // Less in all than is written: each relay has something to publish.
+        // Less in all than is written, so that each relay has something to publish.
         let more = reader.events + 50;
         reader.read(more).await;
         relay.kill().await;

@@ -1,4 +1,4 @@
-//! An operator pauses a lane by a row in its database, and takes the row away again.
+//! An operator pauses a lane by a row in its database, and resumes it by deleting the row.
 
 use outbox_relay::LanePhase;
 
@@ -30,11 +30,11 @@ async fn a_paused_lane_ships_nothing_says_why_and_goes_on_where_it_was() {
     assert!(relay.relay[0].notice().is_some_and(|notice| notice.contains("a broken consumer")));
     assert_eq!(relay.relay[0].problem(), None);
     relay.until(1, |state| *state == LanePhase::Leads).await;
-    // What was in flight is ticked, though the tick was not due.
+    // Events in flight are acknowledged and ticked, though no tick was due.
     let published = "(select published_pos from relay_tick order by tick_id desc limit 1) > 100";
     until(&mut session, "a last tick", published).await;
 
-    // It survives a restart.
+    // The pause survives a restart of the relay.
     relay.stop().await;
     let relay = start();
     relay.until(0, paused).await;

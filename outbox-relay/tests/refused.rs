@@ -1,5 +1,5 @@
-//! What Kafka refuses for good, or never acknowledges, stops the lane it came from, loudly, and no
-//! other; and a lane that starts again has nothing of its former self in flight.
+//! Kafka refuses a message for good, or never acknowledges one: that stops the lane it came from,
+//! visibly, and no other; and a lane that starts again has nothing of its former stretch in flight.
 
 use std::process::Stdio;
 
@@ -22,7 +22,7 @@ use crate::{
     stage::{Reader, RunningRelay, Stage, number, options, prepare, run, say, until},
 };
 
-/// More than `narrow` lets through.
+/// An event larger than the topic that `narrow` makes accepts.
 const LARGE: &str = "insert into outbox (event_id, key, version, type, payload)
     values (gen_random_uuid(), 'bad', 2, 1, decode(repeat('cd', 5000), 'hex'))";
 
@@ -30,7 +30,7 @@ fn admin(kafka: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap()
 }
 
-/// Makes a topic that takes small events only.
+/// Makes a topic that accepts small events only.
 async fn narrow(kafka: &str, topic: &str) {
     let topic = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
     let topic = topic.set("max.message.bytes", "2000");
@@ -68,14 +68,14 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
         say(&mut good, "good", version).await;
     }
 
-    // The other lane publishes, ticks and repeats nothing.
+    // The other lane publishes, writes ticks and repeats nothing.
     reader.read(300).await;
     let published = "(select published_pos from relay_tick order by tick_id desc limit 1) > 300";
     until(&mut good, "a tick of the lane that is sound", published).await;
     reader.drain().await;
     assert_eq!(reader.repeats, 0);
     assert_eq!(relay.relay[0].state(), LanePhase::Leads);
-    // What was acknowledged before the refusal is ticked: it does not come again with each try.
+    // Events that were acknowledged before the refusal are ticked, so a retry does not repeat them.
     narrow.drain().await;
     assert_eq!((narrow.events, narrow.repeats), (1, 0));
     relay.until(1, refused).await;
@@ -86,7 +86,7 @@ async fn a_refused_message_stops_its_lane_and_no_other_and_is_tried_again() {
     relay.stop().await;
 }
 
-/// The producer itself takes no message of two megabytes; most of them are key here.
+/// The producer itself accepts no message of two megabytes; most of this one is its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_before_it() {
     let stage = Stage::new().await;
@@ -114,7 +114,7 @@ async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_befo
     relay.stop().await;
 }
 
-/// A broker that answers every question and takes no message, for as long as it is not told better.
+/// A broker that answers metadata requests and acknowledges no message, until told otherwise.
 fn deaf(topic: &str) -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
     let kafka = MockCluster::new(1).unwrap();
     kafka.create_topic(topic, 1, 1).unwrap();
@@ -145,7 +145,7 @@ async fn a_kafka_that_answers_and_acknowledges_nothing_is_told_and_tried_again()
     relay.stop().await;
 }
 
-/// Each new session sends all that its database has not got acknowledged: some 8 MB here.
+/// Each new session sends all events of its database that were not acknowledged: some 8 MB here.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_come_and_go_do_not_pile_up_what_is_in_flight() {
     let kafka = deaf("piled");
@@ -169,7 +169,7 @@ async fn sessions_that_come_and_go_do_not_pile_up_what_is_in_flight() {
         .unwrap();
 
     for sessions in 1..=15 {
-        // A poll that read something has begun, for its session has read from the outbox.
+        // A poll that has read something is under way once its session has read from the outbox.
         let epoch = format!("(select max(epoch) from relay_tick) = {sessions}");
         until(&mut session, "the next leader", &epoch).await;
         let polls = "exists (select from pg_stat_activity

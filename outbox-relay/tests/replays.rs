@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::stage::{Reader, RunningRelay, SOON, Stage, number, options, prepare, run, say, until};
 
-/// Asks for a replay as a service does.
+/// Asks for a replay with the row that a service would write.
 async fn ask(session: &mut PgConnection, topic: &str, key: Option<&str>, is_whole: bool) {
     let key = key.map_or("null".to_owned(), |key| format!("'{key}'"));
     let text = format!(
@@ -53,7 +53,7 @@ async fn a_replay_ships_what_was_shipped_once_more_and_in_order() {
     until(&mut session, "the replay's end", ENDED).await;
     assert_eq!(done(&mut session).await, 60);
 
-    // Under their ids, and the live ones go on.
+    // The replayed events have their old ids, and new events go on.
     say(&mut session, "one", 21).await;
     reader.read(41).await;
     reader.drain().await;
@@ -97,7 +97,7 @@ async fn a_replay_goes_on_after_a_restart_of_the_relay() {
     let published = "(select max(published_pos) from relay_tick) = 30001";
     until(&mut session, "a tick of all", published).await;
 
-    // It is paused after its first piece.
+    // A trigger pauses the lane after the replay's first window.
     let pause = "create function pause() returns trigger language plpgsql as $$ begin
            insert into lane_pause (reason, caller) values ('a test', 'anonymous');
            return null;
@@ -118,7 +118,7 @@ async fn a_replay_goes_on_after_a_restart_of_the_relay() {
     relay.stop().await;
 }
 
-/// A topic that is deleted, and a database of events for it.
+/// A topic that tests delete and make anew, and a database with events for it.
 struct Anew {
     kafka: String,
     topic: String,
@@ -193,7 +193,7 @@ async fn a_topic_made_anew_is_not_written_to_before_it_has_its_past() {
     anew.say(11..=12).await;
     ask(&mut anew.session, &anew.topic.clone(), None, true).await;
 
-    // The reader holds each key's order.
+    // The reader checks each key's order.
     anew.reader().read(72).await;
     until(&mut anew.session, "the replay's end", ENDED).await;
     assert_eq!(done(&mut anew.session).await, 60);
@@ -216,7 +216,7 @@ async fn a_topic_made_anew_while_no_relay_ran_is_found_at_the_start() {
 
     let relay = anew.relay();
     relay.until(0, is_anew).await;
-    // A piece of it is no cure.
+    // A replay of one key does not make the topic complete.
     ask(&mut anew.session, &anew.topic.clone(), Some("one"), false).await;
     until(&mut anew.session, "the replay's end", ENDED).await;
     relay.until(0, is_anew).await;

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::stage::{RunningRelay, Stage, header, number, options, run, say, until};
 
-/// So many transactions more.
+/// Uses up five thousand transaction ids.
 const BURN: &str = "do $$ begin
      for n in 1..5000 loop perform pg_current_xact_id(); commit; end loop;
    end $$";
@@ -21,7 +21,7 @@ fn waits_for_a_word(state: &LanePhase) -> bool {
     matches!(state, LanePhase::Stopped(why) if why.contains("outbox-relay adopt"))
 }
 
-/// Dumps a database into one of another server.
+/// Dumps a database and restores it on another server.
 async fn restore(from: &str, to: &Postgres) -> String {
     to.create_database("restored").await.unwrap();
     let url = to.url("restored");
@@ -42,7 +42,7 @@ async fn restore(from: &str, to: &Postgres) -> String {
     url
 }
 
-/// The transaction ids of the dump lie far above those of the new cluster.
+/// The transaction ids of the dump are far above those of the new cluster.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
     let stage = Stage::new().await;
@@ -62,7 +62,7 @@ async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
     let url = restore(&stage.url(), &server).await;
     let mut session = PgConnection::connect(&url).await.unwrap();
 
-    // One writer came before anybody noticed, and holds a position.
+    // A writer that began before anybody noticed, and holds a position.
     let mut writer = PgConnection::connect(&url).await.unwrap();
     run(&mut writer, "begin").await;
     say(&mut writer, "held", 1).await;
@@ -78,7 +78,7 @@ async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
     assert_eq!(number(&mut session, moved).await, 1, "the sequence did not move on");
     run(&mut writer, "commit").await;
     reader.read(32).await;
-    // Transaction ids come where those of the dump were: nothing of them is left to be met.
+    // New transaction ids reach those of the dump: no row may have one of them any more.
     run(&mut session, BURN).await;
     say(&mut session, "other", 11).await;
     reader.read(33).await;
@@ -112,7 +112,7 @@ async fn an_upgraded_cluster_goes_on_from_its_last_tick() {
     }
     reader.read(5).await;
     relay.stop().await;
-    // All that pg_upgrade changes of what the relay sees.
+    // The only effect of pg_upgrade that the relay can see.
     run(&mut session, "update relay_tick set system_id = system_id - 1").await;
     say(&mut session, "key", 6).await;
     let relay = stage.relay(&[]);

@@ -1,4 +1,4 @@
-//! What the tests share: an outbox to write to, a relay to start and end, a reader of topics.
+//! What the tests share: a database with an outbox, a relay to start and stop, a reader of topics.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-/// Makes the mailbox's tables and says who speaks.
+/// Makes the mailbox's tables, and registers the source and the event types.
 pub(crate) async fn prepare(url: &str, topic: &str) {
     let mut session = PgConnection::connect(url).await.unwrap();
     run(&mut session, MIGRATION).await;
@@ -68,7 +68,7 @@ pub(crate) async fn prepare(url: &str, topic: &str) {
     session.close().await.unwrap();
 }
 
-/// Puts leaves of a hundred positions in the place of the migration's.
+/// Replaces the migration's leaves by leaves of a hundred positions.
 pub(crate) async fn small_leaves(session: &mut PgConnection) {
     run(
         session,
@@ -96,12 +96,12 @@ pub(crate) async fn run(session: &mut PgConnection, text: &str) {
     sqlx::raw_sql(AssertSqlSafe(text)).execute(session).await.unwrap();
 }
 
-/// One number that a statement gives.
+/// The one number that a statement returns.
 pub(crate) async fn number(session: &mut PgConnection, text: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(session).await.unwrap()
 }
 
-/// Looks again and again until a condition of SQL holds.
+/// Waits until an SQL condition holds.
 pub(crate) async fn until(session: &mut PgConnection, what: &str, condition: &str) {
     let text = format!("select ({condition})::int::bigint");
     let session = Mutex::new(session);
@@ -146,7 +146,7 @@ impl RunningRelay {
         Self { relay: relay.databases, tasks, stop }
     }
 
-    /// Stops it as a signal does.
+    /// Stops the relay as a signal does.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         while let Some(end) = self.tasks.join_next().await {
@@ -154,7 +154,7 @@ impl RunningRelay {
         }
     }
 
-    /// Drops it where it is, as a kill does.
+    /// Drops the relay where it is, as a kill does.
     pub(crate) async fn kill(mut self) {
         self.tasks.shutdown().await;
     }
@@ -201,24 +201,24 @@ impl Reader {
         Self { consumer, last: HashMap::new(), events: 0, repeats: 0 }
     }
 
-    /// The next message as it is.
+    /// The next message, unchecked.
     pub(crate) async fn message(&self) -> BorrowedMessage<'_> {
         tokio::time::timeout(SOON, self.consumer.recv()).await.expect("no message came").unwrap()
     }
 
-    /// Reads until so many different events were there.
+    /// Reads until `events` different events have come.
     pub(crate) async fn read(&mut self, events: u64) {
         while self.events < events {
             let next = tokio::time::timeout(SOON, self.consumer.recv()).await;
             assert!(next.is_ok(), "{} of {events} events came", self.events);
-            // An error tells that Kafka is away; the consumer goes on by itself.
+            // An error means that Kafka is away; the consumer goes on by itself.
             if let Ok(Ok(next)) = next {
                 Self::note(&mut self.last, &mut self.events, &mut self.repeats, &next);
             }
         }
     }
 
-    /// Reads what else comes until nothing has come for a while.
+    /// Reads on until nothing has come for a while.
     pub(crate) async fn drain(&mut self) {
         let quiet = Duration::from_millis(700);
         while let Ok(next) = tokio::time::timeout(quiet, self.consumer.recv()).await {
@@ -245,7 +245,7 @@ impl Reader {
     }
 }
 
-/// A header's value.
+/// The value of a header.
 pub(crate) fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
     let found = message.headers()?.iter().find(|header| header.key == name)?;
     Some(String::from_utf8(found.value?.to_vec()).unwrap())

@@ -1,4 +1,4 @@
-//! A row whose type nobody knows stops its database, loudly, and no other.
+//! A row whose type is not registered stops its database's lane, visibly, and no other.
 
 use outbox_relay::LanePhase;
 use sqlx::{Connection, PgConnection};
@@ -26,7 +26,7 @@ async fn an_unknown_type_stops_its_database_and_no_other() {
     relay.until(0, stopped).await;
     say(&mut other, "other", 1).await;
 
-    // The third event of `one` would break the order if it came.
+    // The third event of `one` would break the order if it were published.
     reader.read(2).await;
     reader.drain().await;
     assert_eq!(relay.relay[1].state(), LanePhase::Leads);
@@ -39,7 +39,7 @@ async fn an_unknown_type_stops_its_database_and_no_other() {
     relay.stop().await;
 }
 
-/// A service that was upgraded adds its types while the relay runs.
+/// A service of a newer build adds its types while the relay runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_type_that_came_later_is_read_again() {
     let stage = Stage::new().await;

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::stage::{RunningRelay, SOON, Stage, number, options, run, say};
 
-/// A way to the database that can be cut so that neither side is told.
+/// A proxy to the database that can be cut so that neither side is told.
 struct Way {
     port: u16,
     is_cut: watch::Sender<bool>,
@@ -39,7 +39,7 @@ impl Way {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
                         _ = cut.wait_for(|is_cut| *is_cut) => {}
                     }
-                    // Both sockets stay open.
+                    // Both sockets stay open, and nothing is forwarded.
                     std::future::pending::<()>().await;
                 });
             }
@@ -67,7 +67,7 @@ async fn a_leader_whose_database_is_out_of_reach_is_followed_within_seconds() {
     successor.leads().await;
     say(&mut session, "key", 2).await;
     reader.read(2).await;
-    // A statement's ten seconds, and as much again on a busy machine.
+    // A statement's limit of ten seconds, and as much again on a busy machine.
     let noticed = cut_off.until(0, |state| *state != outbox_relay::LanePhase::Leads);
     tokio::time::timeout(Duration::from_secs(40), noticed).await.unwrap();
     cut_off.kill().await;

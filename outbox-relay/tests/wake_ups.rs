@@ -1,18 +1,18 @@
-//! Wake-ups spare the clock where they come, and nothing depends on them.
+//! Wake-ups make polling by the clock rare where they come, and nothing depends on them.
 
 use sqlx::PgConnection;
 
 use crate::stage::{Stage, number, run, say, until};
 
-/// Scans of the index on xid so far, as the statistics of ended sessions tell: one a poll, two when
-/// transactions are under way.
+/// Scans of the index on xid so far, from the statistics of sessions that have ended: one for each
+/// poll, two where transactions are under way.
 async fn scans(session: &mut PgConnection) -> i64 {
     let text = "select coalesce(sum(idx_scan), 0)::bigint from pg_stat_user_indexes
         where relname like 'outbox_0%' and indexrelname like '%_xid_idx'";
     number(session, text).await
 }
 
-/// One event after the other, each read from Kafka before the next is written.
+/// Writes one event after the other, each once the one before was read from Kafka.
 async fn say_one_by_one(
     stage: &Stage,
     session: &mut PgConnection,
@@ -28,7 +28,7 @@ async fn say_one_by_one(
     }
 }
 
-/// The clock would poll a thousand times a second here.
+/// By the clock the relay would poll a thousand times a second here.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_each_event_is_announced_the_clock_asks_no_more() {
     let stage = Stage::new().await;
@@ -42,11 +42,11 @@ async fn where_each_event_is_announced_the_clock_asks_no_more() {
     let relay = stage.relay(&["--poll-guard", "5s", "--poll-idle", "1ms"]);
     relay.leads().await;
     say_one_by_one(&stage, &mut session, 101..=400, "notify outbox").await;
-    // How often an idle relay polls shows in no condition, only in time that passes.
+    // How often an idle relay polls is visible only in time that passes.
     run(&mut session, "select pg_sleep(2)").await;
     relay.stop().await;
 
-    // About one poll an event.
+    // About one poll for each event.
     let scanned = scans(&mut session).await - before;
     assert!(scanned >= 300, "only {scanned} scans: the statistics are not those of polls");
     assert!(scanned < 1_500, "{scanned} scans for 300 events and two idle seconds");
@@ -60,7 +60,8 @@ async fn when_every_notification_is_lost_the_clock_takes_over() {
     relay.leads().await;
 
     say_one_by_one(&stage, &mut session, 1..=100, "notify outbox").await;
-    // From here on nobody says so: the first waits for the guard, the others for the clock.
+    // From here on nothing announces an event: the first waits for the guard, the others for the
+    // clock.
     say_one_by_one(&stage, &mut session, 101..=300, "").await;
 
     relay.stop().await;
@@ -71,7 +72,7 @@ async fn when_every_notification_is_lost_the_clock_takes_over() {
 async fn when_the_listener_dies_the_clock_takes_over_and_another_listens() {
     let stage = Stage::new().await;
     let mut session = stage.session().await;
-    // A guard that would be told apart from the clock.
+    // A guard that is long enough to be told apart from the clock.
     let relay = stage.relay(&["--poll-guard", "5s"]);
     relay.leads().await;
     say_one_by_one(&stage, &mut session, 1..=100, "notify outbox").await;

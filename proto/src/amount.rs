@@ -1,20 +1,20 @@
 //! Money: an exact amount that never parts from its currency.
 //!
 //! The amount always has exactly the decimals of its currency, so that equal money has equal bytes
-//! everywhere, and splitting hands out whole minor units. Nothing here rounds: what does not fit is
-//! an error, and [`Money::allocate`] gives every last minor unit to somebody.
+//! everywhere. Nothing here rounds: an amount that does not fit is an error, and
+//! [`Money::allocate`] hands out whole minor units, every last one of them.
 
 use std::{cmp::Ordering, fmt};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// The most that one amount from outside may be, of either sign: 9,999,999.99.
+/// The largest amount that is accepted from outside, of either sign: 9,999,999.99.
 const ASKED_MAX: Decimal = Decimal::from_parts(999_999_999, 0, 0, false, 2);
-/// What `numeric(19,4)` can hold: 15 digits before the point.
+/// The limit of the column type `numeric(19,4)`: 15 digits before the point.
 const HELD_MAX: Decimal = Decimal::from_parts(2_764_472_319, 232_830, 0, false, 0);
 
-/// A currency of ISO 4217 that has minor units, or has none (yen), but is money.
+/// A currency of ISO 4217. It may have no minor units (the yen), but it has to be money.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Currency(iso_currency::Currency);
@@ -25,11 +25,11 @@ pub struct Currency(iso_currency::Currency);
 pub struct UnknownCurrency;
 
 impl Currency {
-    /// What is meant where nobody says a currency.
+    /// The currency that is meant where a request names none.
     pub const USD: Self = Self(iso_currency::Currency::USD);
 
-    /// Reads three capital letters: what we wrote ourselves, so currencies that were withdrawn
-    /// since, too. Gold, test codes and the like are refused: they count no money.
+    /// Parses three capital letters that we wrote ourselves, so currencies that were withdrawn
+    /// since are accepted, too. Gold, test codes and the like are refused: they are not money.
     pub fn parse(code: &str) -> Result<Self, UnknownCurrency> {
         iso_currency::Currency::from_code(code)
             .filter(|known| known.code() == code && known.exponent().is_some())
@@ -37,22 +37,22 @@ impl Currency {
             .ok_or(UnknownCurrency)
     }
 
-    /// Reads what somebody sends: a currency that can be paid in today.
+    /// Parses the currency of a request, which has to be in force today.
     pub fn in_force(code: &str) -> Result<Self, UnknownCurrency> {
         Self::parse(code).ok().filter(|known| !known.is_withdrawn()).ok_or(UnknownCurrency)
     }
 
     fn is_withdrawn(self) -> bool {
-        // The list has the bolívar's two codes succeed one another; ISO 4217 keeps both in force.
+        // The crate marks one of the bolívar's two codes as superseded; ISO 4217 has both in force.
         self.0.is_superseded().is_some() && self.0 != iso_currency::Currency::VES
     }
 
-    /// Three capital letters.
+    /// The currency's code, three capital letters.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
 
-    /// Decimals of an amount: 2 for the dollar, 0 for the yen, 3 for the Kuwaiti dinar.
+    /// The decimals of an amount: 2 for the dollar, 0 for the yen, 3 for the Kuwaiti dinar.
     pub fn digits(self) -> u32 {
         self.0.exponent().map_or(0, u32::from)
     }
@@ -114,8 +114,8 @@ pub enum SumError {
 }
 
 impl Money {
-    /// An amount that we computed or kept. Zeros beyond the currency's decimals are dropped, as
-    /// `numeric(19,4)` adds them; other digits there are refused.
+    /// Money from an amount that we computed or stored. Zeros beyond the currency's decimals are
+    /// dropped, because `numeric(19,4)` adds them; other digits there are refused.
     pub fn new(amount: Decimal, currency: Currency) -> Result<Self, MoneyError> {
         let mut scaled = amount;
         scaled.rescale(currency.digits());
@@ -132,9 +132,9 @@ impl Money {
         Ok(Self { amount: scaled, currency })
     }
 
-    /// Reads an amount that somebody sent: digits, perhaps a minus and a point; 9,999,999.99 at
-    /// most. Decimals beyond the currency's are refused even where they are zeros, and so are
-    /// zeros before the first digit.
+    /// Parses an amount from a request: digits, perhaps a minus and a point; 9,999,999.99 at most.
+    /// Decimals beyond the currency's are refused even where they are zeros, and so are leading
+    /// zeros.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -157,7 +157,7 @@ impl Money {
         if decimals.map_or(0, str::len) > currency.digits() as usize {
             return Err(MoneyError::TooManyDecimals);
         }
-        // What has too many digits for a `Decimal` is too large by far.
+        // A number with too many digits for a `Decimal` is far above the limit.
         let amount = Decimal::from_str_exact(text).map_err(|_| MoneyError::TooLarge)?;
         if amount.abs() > ASKED_MAX {
             return Err(MoneyError::TooLarge);
@@ -206,9 +206,9 @@ impl Money {
         self.amount < Decimal::ZERO
     }
 
-    /// Splits into one share for each of `parts`, in proportion to them; the shares sum to the
-    /// whole exactly. Minor units left over go to the largest remainders, the first among equals.
-    /// Parts that are all zero share alike; no parts have no shares.
+    /// Splits the amount into one share for each of `parts`, in proportion to them; the shares sum
+    /// to the amount exactly. Minor units left over go to the largest remainders, the first among
+    /// equals. If all parts are zero, the shares are as for equal parts; no parts give no shares.
     pub fn allocate(self, parts: &[u32]) -> Vec<Self> {
         let even = parts.iter().all(|part| *part == 0);
         let weights = parts.iter().map(|part| if even { 1 } else { i128::from(*part) });
@@ -278,7 +278,7 @@ impl Serialize for Money {
     }
 }
 
-/// Reads what we wrote ourselves; what people send is read by [`Money::parse`].
+/// Reads money that we wrote ourselves; amounts in requests are read by [`Money::parse`].
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = JsonMoney::deserialize(deserializer)?;

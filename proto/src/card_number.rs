@@ -1,10 +1,10 @@
-//! Card numbers never enter the system: not even where a customer writes one into a note.
+//! Detects card numbers, so that none enters the system, not even in a note that a customer writes.
 
-/// Digits of a card number.
+/// Number of digits in a card number.
 const DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
-/// Whether `text` holds what may be a card number: 13 to 19 digits, perhaps in groups, whose check
-/// digit is right.
+/// Whether `text` contains what may be a card number: 13 to 19 digits, perhaps in groups, with a
+/// valid check digit.
 pub fn is_in(text: &str) -> bool {
     let mut digits = Vec::new();
     let mut separated = false;
@@ -14,7 +14,7 @@ pub fn is_in(text: &str) -> bool {
                 digits.push(digit);
                 separated = false;
             }
-            // Groups are parted by one space, dash or dot at most.
+            // Groups are separated by one space, dash or dot at most.
             None if matches!(c, ' ' | '-' | '.') && !separated => separated = true,
             None => {
                 if is_checked(&digits) {
@@ -39,7 +39,7 @@ fn is_checked(digits: &[u32]) -> bool {
     DIGITS.contains(&digits.len()) && luhn(digits).is_multiple_of(10)
 }
 
-/// The sum of ISO/IEC 7812-1, annex B: a multiple of ten for a card number.
+/// The Luhn sum of ISO/IEC 7812-1, annex B: a multiple of ten for a card number.
 fn luhn(digits: &[u32]) -> u32 {
     let weighted = digits.iter().rev().enumerate().map(|(place, digit)| {
         let doubled = digit.saturating_mul(2);

@@ -1,12 +1,14 @@
-//! The registry of events: each one's number, topic and name, and the way to and from bytes.
+//! The registry of events: the number, topic and name of each, and the conversion to and from
+//! bytes.
 //!
-//! Numbers stand in outbox rows and never change; a new event takes the next free one of its topic.
+//! Numbers are in outbox rows and never change; a new event takes the next free number of its
+//! topic.
 
 use prost::Message;
 
 use crate::{catalogue, notifications, orders, payments, stock};
 
-/// The topics, each its owner's stream.
+/// The topics: each is the stream of one owner.
 pub mod topic {
     pub const ORDERS: &str = "shop.orders.v1";
     pub const PAYMENTS: &str = "shop.payments.v1";
@@ -16,7 +18,7 @@ pub mod topic {
     pub const ALL: [&str; 5] = [ORDERS, PAYMENTS, STOCK, NOTIFICATIONS, CATALOGUE];
 }
 
-/// Who speaks on `topic`, as `ce_source` names it.
+/// The service that publishes on `topic`, as `ce_source` names it.
 pub fn source(topic: &str) -> Option<&'static str> {
     match topic {
         topic::ORDERS => Some("/shop/order-svc"),
@@ -27,13 +29,13 @@ pub fn source(topic: &str) -> Option<&'static str> {
     }
 }
 
-/// What there is to know about an event before looking inside.
+/// What is known of an event without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventType {
-    /// Its number in outbox rows.
+    /// The event's number in outbox rows.
     pub number: i16,
     pub topic: &'static str,
-    /// Its message: `OrderPlaced`.
+    /// The name of its message: `OrderPlaced`.
     pub name: &'static str,
 }
 
@@ -48,30 +50,31 @@ impl EventType {
         EVENT_TYPES.iter().find(|known| known.topic == topic && known.name == name)
     }
 
-    /// The `ce_type`: `shop.orders.v1.OrderPlaced`. Topics are named as the packages are.
+    /// The `ce_type`: `shop.orders.v1.OrderPlaced`. Topics have the names of the protobuf packages.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.topic, self.name)
     }
 
-    /// Who says it, as `ce_source` names it: `/shop/order-svc`.
+    /// The service that publishes the event, as `ce_source` names it: `/shop/order-svc`.
     pub fn source(&self) -> &'static str {
         source(self.topic).expect("every topic has a source")
     }
 }
 
-/// Events of the schema that no service says yet.
+/// Events of the schema that no service publishes yet.
 pub const PLANNED: [&EventType; 3] = [
     &<orders::OrderAmended as Payload>::TYPE,
     &<orders::OrderShipped as Payload>::TYPE,
     &<orders::OrderDelivered as Payload>::TYPE,
 ];
 
-/// The content of one event. `Into<Event>`, so that `OrderPlaced { .. }.into()` is an [`Event`].
+/// The message of one event. It is `Into<Event>`, so that `OrderPlaced { .. }.into()` is an
+/// [`Event`].
 pub trait Payload: Message + Into<Event> {
     const TYPE: EventType;
 }
 
-/// Anything that a service has said, with the message that says it.
+/// Any event, with its message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     Orders(orders::order_event::Event),
@@ -148,7 +151,7 @@ events! {
     }
 }
 
-/// Why bytes are no event of their topic.
+/// Why bytes are not an event of their topic.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DecodeError {
     #[error("no such topic: {0}")]
@@ -164,9 +167,10 @@ impl Event {
         self.event_type().topic
     }
 
-    /// The topic's message with this event in it.
+    /// The topic's message with this event in it, as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        /// A message that has nothing but its `oneof` is written as the `oneof` alone.
+        /// The bytes of the topic's message, which has nothing but its `oneof`, are those of the
+        /// `oneof`.
         macro_rules! bytes {
             ($event:ident) => {{
                 let mut bytes = Vec::with_capacity($event.encoded_len());
@@ -183,7 +187,7 @@ impl Event {
         }
     }
 
-    /// Reads a message of `topic`. `None`: it says something that this build does not know yet.
+    /// Reads a message of `topic`; `None` if it contains an event that this build does not know.
     pub fn decode(topic: &str, bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
         if bytes.is_empty() {
             return Err(DecodeError::Empty);
@@ -202,8 +206,8 @@ impl Event {
         })
     }
 
-    /// The event's own message for people: snake case, money as amount and currency, enums as
-    /// short words, sealed details only as the word.
+    /// The event's message as JSON for people: snake case, money as amount and currency, enums as
+    /// short words, and for sealed payment details only the word `sealed`.
     pub fn to_json(&self) -> serde_json::Value {
         crate::json::of(self)
     }

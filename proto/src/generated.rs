@@ -1,6 +1,6 @@
 //! The types that `build.rs` makes from `shop/**/*.proto`, in modules nested as the packages are.
 
-/// Includes what was generated for one package: its messages and their JSON form.
+/// Includes the code that was generated for one package: its messages and their JSON form.
 macro_rules! package {
     ($name:ident) => {
         pub(crate) mod $name {

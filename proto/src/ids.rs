@@ -1,11 +1,12 @@
-//! The ids that services agree on: UUIDv7 for what we make, short names for what people name.
+//! The ids that services agree on: UUIDv7 for what services create, short names for what people
+//! name.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why a text is no id.
+/// Why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     #[error("not a UUIDv7 in lower case with hyphens")]
@@ -14,7 +15,7 @@ pub enum IdError {
     NotName,
 }
 
-/// Declares an id made by us: a UUIDv7, written in lower case with hyphens.
+/// Declares an id that services create: a UUIDv7, written in lower case with hyphens.
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -23,12 +24,13 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Takes `uuid` as it is: for ids that we make ourselves or kept in a database.
+            /// Takes `uuid` as it is: for ids that a service has just created or read from its
+            /// database.
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
-            /// Reads an id that came from outside; any other writing of it is refused.
+            /// Parses an id from outside; any other way to write it is refused.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 parse_uuid(text).map(Self)
             }
@@ -67,7 +69,7 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// An order: the key of everything said about it, on every topic but the catalogue's.
+    /// An order. Its id is the key of every event about it, on every topic but the catalogue's.
     OrderId
 }
 uuid_id! {
@@ -75,7 +77,7 @@ uuid_id! {
     PaymentId
 }
 uuid_id! {
-    /// Stock held, for an order or by staff.
+    /// A reservation of stock, for an order or by staff.
     ReservationId
 }
 uuid_id! {
@@ -83,19 +85,19 @@ uuid_id! {
     NotificationId
 }
 uuid_id! {
-    /// An event, `ce_id` in its envelope.
+    /// An event; its id is `ce_id` in the envelope.
     EventId
 }
 
 impl OrderId {
-    /// The Kafka key of events about this order: its text.
+    /// The Kafka key of events about this order: the id as text.
     pub fn key(self) -> Vec<u8> {
         self.to_string().into_bytes()
     }
 }
 
 fn parse_uuid(text: &str) -> Result<Uuid, IdError> {
-    // The length tells the hyphenated form from the others that `Uuid` would read.
+    // The length excludes the other forms of a UUID that `Uuid` would parse.
     let canonical = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     let uuid = Uuid::parse_str(text).map_err(|_| IdError::NotUuid)?;
     let ours = uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122;
@@ -150,11 +152,11 @@ macro_rules! name_id {
 }
 
 name_id! {
-    /// A customer: the `sub` of its token.
+    /// A customer, by the `sub` of the token.
     CustomerId
 }
 name_id! {
-    /// A product, as the catalogue names it.
+    /// A product, by its name in the catalogue.
     Sku
 }
 name_id! {
@@ -164,7 +166,8 @@ name_id! {
 
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    // Clients take the segments `.` and `..` out of paths: a change of one thing would hit another.
+    // HTTP clients remove the segments `.` and `..` from paths, so a request for such an id would
+    // reach another resource.
     let vanishes = text == "." || text == "..";
     (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !vanishes
 }

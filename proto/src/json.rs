@@ -1,4 +1,4 @@
-//! Events as JSON for people: timelines, live views, parked messages. Nobody reads it back.
+//! Events as JSON for people: timelines, live views, parked messages. No program reads it back.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(crate) fn of(event: &Event) -> Value {
-    // An enum value of a newer build has no name here, and nothing else can fail.
+    // The only error: an enum value of a newer build has no name here.
     raw(event).map_or_else(|error| json!({"unreadable": error.to_string()}), readable)
 }
 
@@ -52,7 +52,7 @@ fn readable(value: Value) -> Value {
     }
 }
 
-/// The money that `fields` are, if they are money that we understand.
+/// The money in `fields`, if they are those of a valid money message.
 fn money(fields: &Map<String, Value>) -> Option<Value> {
     let currency_code = fields.get("currency_code")?.as_str()?.to_owned();
     let units = fields.get("units")?.as_str()?.parse().ok()?;
@@ -63,12 +63,12 @@ fn money(fields: &Map<String, Value>) -> Option<Value> {
 
 fn field(name: String, value: Value) -> (String, Value) {
     let value = match (name.as_str(), &value) {
-        // The JSON form of Protobuf writes 64-bit integers as strings.
+        // Protobuf's JSON form writes 64-bit integers as strings.
         ("available" | "version", Value::String(text)) => {
             text.parse::<i64>().map_or(value, Value::from)
         }
         ("details", Value::Object(_)) => "sealed".into(),
-        // Protobuf needs the enum's name before each of its values; people do not.
+        // Protobuf starts the name of each enum value with that of the enum; people do not need it.
         ("method", Value::String(text)) => word(text, "PAYMENT_METHOD_"),
         ("reason", Value::String(text)) => word(text, "CANCEL_REASON_"),
         ("code", Value::String(text)) => word(text, "DECLINE_CODE_"),

@@ -2,9 +2,9 @@
 //!
 //! The `.proto` files under `shop/` are the contract; [`orders`], [`payments`], [`stock`],
 //! [`notifications`] and [`catalogue`] hold the types made from them, one message for each event.
-//! [`Event`] gathers them all and knows each one's number, topic and name. Ids and [`Money`] are
-//! here because they are part of what the services agree on, and so are the [`limits`] of texts;
-//! nothing else is shared.
+//! [`Event`] gathers all events and knows the number, topic and name of each. Ids and [`Money`] are
+//! here because the services have to agree on them, and so are the [`limits`] of texts; nothing
+//! else is shared.
 
 mod amount;
 pub mod card_number;

@@ -1,6 +1,7 @@
-//! Payment details that travel through every service and can be opened by payment-svc alone.
+//! Payment details that pass through every service and that only payment-svc can open.
 //!
-//! The order's id is authenticated with them: details copied into another order do not open.
+//! The order's id is authenticated with them, so details that are copied into another order do not
+//! open.
 
 use std::fmt;
 
@@ -14,19 +15,19 @@ use sha2::{Digest, Sha256};
 
 use crate::{OrderId, orders::Sealed};
 
-/// A key of 32 bytes and the name by which sealed details tell which key they need.
+/// A key of 32 bytes, and its name, by which sealed details say which key they need.
 #[derive(Clone)]
 pub struct SealKey {
     id: String,
     cipher: ChaCha20Poly1305,
 }
 
-/// The text is no key.
+/// The text is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a seal key is 32 bytes in base64")]
 pub struct SealKeyError;
 
-/// Why details stay closed.
+/// Why details could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOpened {
     #[error("sealed with key {0}, which is not ours")]
@@ -36,22 +37,22 @@ pub enum NotOpened {
 }
 
 impl SealKey {
-    /// Reads the text of a key file: 32 bytes in base64, white space around them ignored.
+    /// Parses the text of a key file: 32 bytes in base64; white space around them is ignored.
     pub fn parse(text: &str) -> Result<Self, SealKeyError> {
         let bytes = STANDARD.decode(text.trim()).map_err(|_| SealKeyError)?;
         let key: [u8; 32] = bytes.try_into().map_err(|_| SealKeyError)?;
-        // A name that follows from the key cannot be given to two keys.
+        // The name is derived from the key, so two keys cannot have the same one by mistake.
         let digest = Sha256::new().chain_update(b"shop seal key\0").chain_update(key).finalize();
         let id = format!("{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]);
         Ok(Self { id, cipher: ChaCha20Poly1305::new(Key::from_slice(&key)) })
     }
 
-    /// The key's public name.
+    /// The key's name, which is public.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Seals `plain` for `order`. Nonces are random: give a key up before it sealed 2^32 times.
+    /// Seals `plain` for `order`. Nonces are random, so a key must be replaced before 2^32 uses.
     pub fn seal(&self, order: OrderId, plain: &[u8]) -> Sealed {
         let mut nonce = [0; 12];
         rand::rng().fill_bytes(&mut nonce);
@@ -62,7 +63,7 @@ impl SealKey {
         Sealed { key_id: self.id.clone(), nonce: nonce.to_vec(), ciphertext }
     }
 
-    /// Opens what was sealed for `order` with this key.
+    /// Opens details that were sealed for `order` with this key.
     pub fn open(&self, order: OrderId, sealed: &Sealed) -> Result<Vec<u8>, NotOpened> {
         if sealed.key_id != self.id {
             return Err(NotOpened::OtherKey(sealed.key_id.clone()));

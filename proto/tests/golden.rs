@@ -1,7 +1,7 @@
-//! The bytes of every event, as messages kept in topics and outboxes have them.
+//! The bytes of every event, as stored messages in topics and outboxes have them.
 //!
-//! A changed line means that messages already written are read differently: do not change one,
-//! only add lines for new events.
+//! A changed line means that messages which exist already would be read differently: do not change
+//! one, only add lines for new events.
 
 use std::{fmt::Write, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! The published language as others see it: bytes that may not change, and the whole registry.
+//! The published language as its users see it: bytes that may not change, and the whole registry.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly, its helpers too")]
 
 mod golden;

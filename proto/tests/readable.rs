@@ -1,4 +1,4 @@
-//! Events as people read them.
+//! Events as JSON for people.
 
 use proto::{Event, catalogue::ProductChanged, orders::OrderCancelled, payments::PaymentVoided};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The registry against the `.proto` files: nothing is missing on either side.
+//! Compares the registry with the `.proto` files: nothing may be missing on either side.
 
 use std::{collections::HashSet, fs, path::Path};
 
@@ -6,7 +6,7 @@ use proto::{EVENT_TYPES, EventType, source, topic};
 
 use crate::samples;
 
-/// What the `oneof event` of `topic`'s file says: the message, its member's name and its number.
+/// The members of the `oneof event` in the file of `topic`: message, member name and number.
 fn members(topic: &str) -> Vec<(String, String, i16)> {
     let file = format!("{}/events.proto", topic.replace('.', "/"));
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();

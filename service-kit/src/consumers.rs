@@ -1,4 +1,4 @@
-//! Consuming over HTTP: what is read, what is not and why, and an operator's pause and resume.
+//! Consuming over HTTP: the state of each partition, and an operator's pause and resume.
 
 use axum::{
     Router,
@@ -25,10 +25,10 @@ use crate::{
 };
 
 const CURSOR: &str = "consumers";
-/// A topic's name is at most this long.
+/// Kafka's limit for a topic's name.
 const TOPIC_CHARS_MAX: usize = 249;
 
-/// `/v1/consumers` of one service.
+/// The routes of `/v1/consumers` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/consumers", get(list::<R>))
@@ -57,7 +57,7 @@ async fn list<R: Reactor>(
     let page = params.take_page()?;
     params.finish()?;
     check_service(service.as_deref(), desk.service)?;
-    // A service's partitions are few: a page is what follows a place in the one list of them.
+    // A service's partitions are few: a page is the part of their whole list after a place.
     let after: Option<(String, Option<i32>)> = page.place(CURSOR)?;
     let all = desk.mailbox.consumers().await.map_err(|error| unanswered(&error))?;
     let place = |it: &ConsumedPartition| (it.topic.clone(), it.partition);
@@ -111,7 +111,7 @@ async fn resume<R: Reactor>(
     respond(desk.mailbox.resume(scope, &request).await)
 }
 
-/// `"here"`, `"beginning"` or `{"offset":N}`; what else it is has been noted.
+/// Reads `"here"`, `"beginning"` or `{"offset":N}`; anything else is noted as a fault.
 fn read_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
     let wrong = "has to be \"here\", \"beginning\" or an object with an offset";
     match fields.json("from")? {

@@ -5,10 +5,10 @@ use std::error::Error;
 use chassis::{Code, Problem};
 use mailbox::{Mailbox, Reactor};
 
-/// As every text that says why.
+/// Characters of an operator's reason, as of every other reason in the API.
 pub(crate) const REASON_CHARS_MAX: usize = 200;
 
-/// What the operators' handlers of one service share.
+/// The state of the operators' handlers of one service.
 pub(crate) struct Desk<R: Reactor> {
     pub(crate) mailbox: Mailbox<R>,
     pub(crate) service: &'static str,
@@ -20,7 +20,7 @@ impl<R: Reactor> Clone for Desk<R> {
     }
 }
 
-/// Refuses a list of another service.
+/// Refuses a list of another service than this one.
 pub(crate) fn check_service(wanted: Option<&str>, here: &'static str) -> Result<(), Problem> {
     if wanted.is_none_or(|wanted| wanted == here) {
         return Ok(());

@@ -1,16 +1,16 @@
-//! Messages read as the shop's events, and events made ready for the outbox.
+//! Reads messages as the shop's events, and makes events ready for the outbox.
 
 use mailbox::{DecisionContext, Message, OutboxEvent, Park};
 use proto::{Event, EventType, Money, OrderId, money::Money as WireMoney};
 
 /// Whether this build knows events of `event_type`. Others are kept for a build that does, so that
-/// a newer neighbour's words stop nobody and are not lost.
+/// an event from a newer build stops no key and is not lost.
 pub fn is_known(event_type: &str) -> bool {
     EventType::named(event_type).is_some()
 }
 
-/// What a message says, which has to be what its header promises. The name comes before the bytes:
-/// those of a type that this build does not know cannot be judged.
+/// The event in a message, which has to be of the type that its header names. The name is looked at
+/// before the bytes, because the bytes of a type that this build does not know cannot be judged.
 pub fn decode(message: &Message) -> Result<Event, Park> {
     let name = &message.event_type;
     let promised = EventType::named(name)
@@ -28,7 +28,8 @@ pub fn decode(message: &Message) -> Result<Event, Park> {
     }
 }
 
-/// The order that a message is about, by `id` in what it says: the one that it is ordered by.
+/// The order that a message is about: `id` is the order id in its payload, and has to be the
+/// message's key.
 pub fn order_of(message: &Message, id: &str) -> Result<OrderId, Park> {
     let order = OrderId::parse(id)
         .map_err(|error| Park::undecodable(format!("its order id is {error}")))?;
@@ -38,13 +39,13 @@ pub fn order_of(message: &Message, id: &str) -> Result<OrderId, Park> {
     Ok(order)
 }
 
-/// An amount that a message has to have.
+/// An amount that a message must have.
 pub fn money_of(amount: Option<&WireMoney>) -> Result<Money, Park> {
     let amount = amount.ok_or_else(|| Park::undecodable("an amount is missing"))?;
     Money::try_from(amount.clone()).map_err(|error| Park::undecodable(error.to_string()))
 }
 
-/// An event for the outbox: the `version`th that is said about `key`.
+/// An event for the outbox: the `version`th one about `key`.
 pub fn announce(
     context: &DecisionContext,
     key: Vec<u8>,
@@ -72,8 +73,8 @@ mod tests {
         decode(&message(topic::ORDERS, "k", event_type, 1, payload))
     }
 
-    /// A message of the topic in which nothing stands that this build knows: a member of a number
-    /// that no event of ours has.
+    /// A message of the topic with nothing that this build knows: a member with a number that none
+    /// of our events has.
     fn nothing_known() -> Vec<u8> {
         vec![0xfa, 0x3e, 0x00]
     }

@@ -1,9 +1,9 @@
-//! What a service's health says of its mailbox.
+//! What a service's health check says of its mailbox.
 
 use chassis::{Health, clock::rfc3339};
 use mailbox::{HeldRow, HeldSince, Mailbox, Reactor, UnknownEvents};
 
-/// Rows that are told of at once: with more, what is wrong is not a row.
+/// Held rows that are listed: with more of them, what is wrong is not a row.
 const ROWS_TOLD: usize = 10;
 
 /// Which rows other sessions hold, and since when.
@@ -21,8 +21,8 @@ fn said_of(held: &[HeldSince]) -> String {
     if more == 0 { rows.join("; ") } else { format!("{}; and {more} more", rows.join("; ")) }
 }
 
-/// Watches a mailbox: what is not well with it is told, and the service works on; only one that has
-/// not joined its consumer group is not ready.
+/// Adds the mailbox's probes. What is wrong with it is shown, and the service works on; only a
+/// service that has not joined its consumer group is not ready.
 pub(crate) fn watch<R: Reactor>(health: &Health, mailbox: &Mailbox<R>) {
     let seen = mailbox.clone();
     health.notice("kafka", move || {

@@ -1,4 +1,4 @@
-//! The relay's lane of a service over HTTP: whether it publishes, and an operator's pause and resume.
+//! The relay's lane of a service over HTTP: its state, and an operator's pause and resume.
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ use crate::{
     requests::{RequestInfo, json_answer, refusal},
 };
 
-/// `/v1/lanes` of one service.
+/// The routes of `/v1/lanes` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/lanes", get(list::<R>))
@@ -93,7 +93,7 @@ async fn resume<R: Reactor>(
     answered(desk.mailbox.resume_lane(request, from, |change| desk.tell(change)).await)
 }
 
-/// From where a stopped lane goes on.
+/// Where a stopped lane goes on, if the body says so.
 fn resume_from(fields: &mut Fields<'_>) -> Option<LaneStart> {
     fields.optional_parsed("from", |word| match word {
         "here" => Ok(LaneStart::Here),

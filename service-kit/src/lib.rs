@@ -1,8 +1,8 @@
-//! What the four services share: a mailbox behind HTTP, a mailbox's messages read as events, and
-//! how a service starts.
+//! What the four services share: a mailbox behind HTTP, messages read as events, and the start of a
+//! service.
 //!
-//! The mailbox knows no HTTP and the chassis no mailbox; here they meet, so that a request becomes
-//! a command, and its answer a response, in the same way everywhere.
+//! The mailbox knows nothing of HTTP, and the chassis nothing of the mailbox. They meet here, so
+//! that in every service a request becomes a command, and its answer a response, in the same way.
 
 mod consumers;
 mod desk;

@@ -1,5 +1,5 @@
-//! Amounts in requests: what their text alone shows is noted in the body; what depends on whose
-//! money it is, is told once that is known.
+//! Amounts in requests. Faults that the text alone shows are noted when the body is read; those
+//! that depend on the currency of an order, account or product are found once that is known.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use chassis::{
 };
 use proto::{Currency, Money, MoneyError};
 
-/// More than nothing, as a request names it. Without a currency it is in that of the order, account
+/// A positive amount, as a request names it. Without a currency it is in that of the order, account
 /// or product that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AmountRequest {
@@ -22,18 +22,18 @@ pub struct AmountRequest {
 pub struct AmountFault {
     code: Code,
     detail: Cow<'static, str>,
-    /// Whether its currency is to blame rather than its number.
+    /// Whether the currency is at fault rather than the number.
     is_currency: bool,
 }
 
 impl AmountRequest {
-    /// Reads the member `name`.
+    /// Reads the required member `name`.
     pub fn read(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
         let amount = fields.amount(name)?;
         Self::checked(amount).map_err(|fault| fault.note(fields, name)).ok()
     }
 
-    /// The same for a member that may be absent: `Some(None)`.
+    /// Like [`AmountRequest::read`], for a member that may be absent: then `Some(None)`.
     pub fn read_optional(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Self>> {
         if fields.has(name) {
             return Self::read(fields, name).map(Some);
@@ -51,7 +51,7 @@ impl AmountRequest {
         })?;
         let request = Self { text, currency };
         match request.in_currency(currency.unwrap_or(Currency::USD)) {
-            // Other currencies have more: that is judged with the currency.
+            // Other currencies have more decimals: this is judged once the currency is known.
             Err(AmountFault { code: Code::TooManyDecimals, .. }) if currency.is_none() => {}
             judged => drop(judged?),
         }
@@ -63,7 +63,7 @@ impl AmountRequest {
         self.currency
     }
 
-    /// The amount, where only `currency` will do.
+    /// The amount in `currency`; a fault if the request names another one.
     pub fn in_currency(&self, currency: Currency) -> Result<Money, AmountFault> {
         if self.currency.is_some_and(|named| named != currency) {
             let detail = format!("has to be {currency}").into();
@@ -90,7 +90,7 @@ impl From<Money> for AmountRequest {
 }
 
 impl AmountFault {
-    /// Notes it of the member `name`.
+    /// Notes the fault at the member `name`.
     pub fn note(self, fields: &Fields<'_>, name: &str) {
         if self.is_currency {
             fields.refuse_within(name, "currency", self.code, self.detail);
@@ -99,7 +99,7 @@ impl AmountFault {
         }
     }
 
-    /// The refusal of a request whose amount is at `pointer`.
+    /// The problem of a request whose amount is at `pointer`.
     pub fn problem(self, pointer: &str) -> Problem {
         let pointer = if self.is_currency { format!("{pointer}/currency") } else { pointer.into() };
         let detail = format!("{}: {}", pointer.trim_start_matches('/'), self.detail);

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use crate::desk::{Desk, check_service, unanswered};
 
-/// The gateway writes cursors of this list, too: it merges all services' by time.
+/// The list's name in cursors. The gateway writes it, too: it merges the lists of all services by
+/// time.
 const CURSOR: &str = "operations";
 
-/// `/v1/operations` of one service.
+/// The route of `/v1/operations` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new().route("/v1/operations", get(list::<R>)).with_state(Desk { mailbox, service })
 }
@@ -30,7 +31,7 @@ async fn list<R: Reactor>(
     params.finish()?;
     check_service(service.as_deref(), desk.service)?;
     let before = page.place(CURSOR)?.unwrap_or(i64::MAX);
-    // One more than asked for tells whether there is another page.
+    // One more than the limit, to find out whether there is another page.
     let found = desk.mailbox.operations(before, page.limit + 1).await;
     let found = found.map_err(|error| unanswered(&error))?;
     let items = found.iter().map(|it| (it.operation_id, item(desk.service, it)));

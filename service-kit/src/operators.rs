@@ -1,11 +1,11 @@
-//! The operators' side of a service over HTTP: what stopped, and what a person may do about it.
+//! The operators' side of a service over HTTP: what has stopped, and what a person may do about it.
 
 use axum::Router;
 use mailbox::{Mailbox, Reactor};
 
 use crate::{consumers, lanes, operations, parked, replays};
 
-/// Every path of one service that is for operators.
+/// All routes of one service that are for operators.
 pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
     parked::router(mailbox.clone(), service)
         .merge(consumers::router(mailbox.clone(), service))

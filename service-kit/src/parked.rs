@@ -1,4 +1,5 @@
-//! Parked keys over HTTP: what stopped, what is in it, and an operator's three answers to it.
+//! Parked keys over HTTP: which keys stopped, their messages, and an operator's release, discard
+//! and replace.
 
 use axum::{
     Router,
@@ -23,12 +24,13 @@ use crate::requests::{RequestInfo, json_answer, key_reused, refusal, response};
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
-/// What a body of the largest size has room for, as base64; a larger message can only be discarded.
+/// Base64 characters that a body of the largest size has room for; a larger message can only be
+/// discarded.
 const PAYLOAD_CHARS_MAX: usize = 60_000;
 
 type KeyRef = Path<(String, String, String)>;
 
-/// `/v1/parked` of one service.
+/// The routes of `/v1/parked` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/parked", get(list::<R>))
@@ -40,7 +42,7 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
-/// A key as operators see it.
+/// A parked key, as operators see it.
 #[derive(Serialize)]
 struct KeyView {
     service: &'static str,
@@ -53,7 +55,7 @@ struct KeyView {
     order_id: Option<String>,
 }
 
-/// A place in the list of keys: when it stopped, in microseconds, its topic and its key.
+/// A place in the list of keys: when the key stopped, in microseconds, then its topic and its key.
 type Cursor = (i64, String, String);
 
 async fn list<R: Reactor>(
@@ -67,7 +69,7 @@ async fn list<R: Reactor>(
     params.finish()?;
     check_service(wanted.as_deref(), desk.service)?;
     let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
-    // One more than asked for tells whether there is another page.
+    // One more than the limit, to find out whether there is another page.
     let query = ParkedQuery { class, topic, after, limit: page.limit + 1 };
     let keys = desk.mailbox.parked_page(&query).await.map_err(|error| unanswered(&error))?;
     let items = keys.into_iter().map(|key| (place_of(&key), desk.view(key)));
@@ -82,7 +84,8 @@ fn place_of(key: &ParkedKey) -> Cursor {
 
 fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
     let (micros, topic, key): Cursor = http::read_cursor(CURSOR, cursor)?;
-    // PostgreSQL's times end sooner than ours: none of a parked key is before 1970.
+    // PostgreSQL's times begin later than those of `OffsetDateTime`, and no key was parked before
+    // 1970.
     let micros = u64::try_from(micros).map_err(|_| http::bad_cursor())?;
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
         .ok()
@@ -101,7 +104,7 @@ async fn show<R: Reactor>(
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<i64> = page.place(MESSAGES_CURSOR)?;
-    // One more than asked for tells whether there is another page.
+    // One more than the limit, to find out whether there is another page.
     let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
     let messages = desk.mailbox.parked_messages(&topic, &key, from, limit).await;
     let messages = messages.map_err(|error| unanswered(&error))?;
@@ -124,7 +127,7 @@ async fn show_one<R: Reactor>(
     Ok(http::resource(&headers, &view(&topic, &message)))
 }
 
-/// A message as operators see it: decoded, unless only its beginning is at hand.
+/// A message as operators see it: decoded, unless only its beginning was fetched.
 fn view(topic: &str, message: &ParkedMessage) -> Value {
     let is_truncated = message.is_truncated();
     let (data, error) = match Event::decode(topic, &message.payload) {
@@ -193,7 +196,7 @@ async fn replace<R: Reactor>(
             version,
         })
     })?;
-    // Unless the operator says otherwise, a message is what it says now.
+    // Unless the operator names another type, it is that of the new payload.
     let event_type = read.event_type.or_else(|| {
         let event = Event::decode(&topic, &read.payload).ok().flatten();
         event.map(|event| event.event_type().full_name())
@@ -209,7 +212,7 @@ async fn replace<R: Reactor>(
     respond(end.map(|()| 1), replaced)
 }
 
-/// What an operator puts in a message's place.
+/// The body of a replacement: what an operator puts into a message.
 struct ReplacementBody {
     payload: Vec<u8>,
     reason: String,
@@ -217,7 +220,8 @@ struct ReplacementBody {
     version: Option<i64>,
 }
 
-/// The answer to a wish: to how many messages something was done, or why it was not.
+/// Makes the answer: from the number of messages that were changed, or from the reason why a key
+/// stays parked.
 type Tell = fn(Result<u64, &Park>) -> Answer;
 
 fn released(end: Result<u64, &Park>) -> Answer {
@@ -242,7 +246,7 @@ fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
     }
 }
 
-/// A wish that is fulfilled once for each idempotency key.
+/// Makes a request take effect once, if it came with an idempotency key.
 fn once(asked: &RequestInfo, body: &JsonBody, tell: Tell) -> Result<Option<Once>, Problem> {
     Ok(asked.key(&body.0)?.map(|key| Once { key, tell }))
 }
@@ -276,7 +280,7 @@ impl<R: Reactor> Desk<R> {
     }
 }
 
-/// Whether PostgreSQL can be asked for it: no text of it has NUL.
+/// Whether PostgreSQL can store the text, which it cannot with NUL.
 fn storable(text: &str) -> bool {
     !text.contains('\0')
 }
@@ -289,7 +293,7 @@ fn not_parked() -> Problem {
 mod tests {
     use super::*;
 
-    /// A parked message of which a list has fetched the beginning.
+    /// A parked message of which a list has fetched the beginning only.
     fn large(parked_id: i64) -> ParkedMessage {
         ParkedMessage {
             parked_id,

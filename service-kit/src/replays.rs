@@ -29,7 +29,7 @@ const KEY_CHARS_MAX: usize = 200;
 const TOPIC_CHARS_MAX: usize = 200;
 const SERVICE_CHARS_MAX: usize = 64;
 
-/// `/v1/replays` of one service.
+/// The routes of `/v1/replays` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/replays", post(start::<R>))
@@ -37,7 +37,7 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
-/// What a body asks for.
+/// The body of a request for a replay.
 struct Wish {
     service: String,
     topic: Option<String>,
@@ -57,7 +57,7 @@ fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     let (from_at, to_at) =
         (fields.optional_parsed("from", instant), fields.optional_parsed("to", instant));
     let is_dry_run = if fields.has("dry_run") { fields.flag("dry_run") } else { Some(true) };
-    // Asked for, whether it is there or not: otherwise a null would be unknown.
+    // Asked for even when it is absent, because a null would be refused as unknown otherwise.
     fields.json("dry_run");
     let reason = fields.text("reason", REASON_CHARS_MAX).map(str::to_owned);
     Some(Wish {
@@ -99,7 +99,7 @@ fn started(replay: &Replay) -> Answer {
     json_answer(202, &body, Some(format!("/v1/replays/{}", replay.id)))
 }
 
-/// Which of the topics that a service says are replayed.
+/// The topics to replay: the one that is wanted, or all of the service's but the catalogue.
 fn topics(said: Vec<String>, wanted: Option<String>) -> Result<Vec<String>, Problem> {
     match wanted {
         None => Ok(said.into_iter().filter(|name| name != topic::CATALOGUE).collect()),
@@ -142,14 +142,14 @@ fn first(answer: Answer) -> Response {
     response(Outcome { answer, replayed: false })
 }
 
-/// The response to what an operator asked for.
+/// The response to an operator's request.
 pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, Problem> {
     match end {
         Ok(answer) => Ok(first(answer)),
         Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),
         Err(OperatorError::KeyReused) => Err(key_reused()),
         Err(OperatorError::Database(error)) => Err(unanswered(&error)),
-        // What only parked keys can come to.
+        // The other errors are only about parked keys.
         Err(error) => Err(unanswered(&error)),
     }
 }

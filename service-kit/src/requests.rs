@@ -15,14 +15,14 @@ use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
 use proto::OrderId;
 use serde::Serialize;
 
-/// A key's row is found by its route, and what is indexed has to be short: above so many bytes the
-/// path's hash stands for it. No path of a thing that we could have made comes near.
+/// Longest path in the route of an idempotency key. The route is indexed, so a longer path is
+/// replaced by its hash; no path of a resource that we could have made is nearly as long.
 const ROUTE_BYTES_MAX: usize = 512;
-/// Until callers are known, all are this one.
+/// The caller of all requests, until callers are authenticated.
 const CALLER: &str = "anonymous";
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// What a command needs to know of its request, besides the body.
+/// What a command needs to know of its request besides the body.
 #[derive(Clone, Debug)]
 pub struct RequestInfo {
     method: Method,
@@ -46,19 +46,19 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
 }
 
 impl RequestInfo {
-    /// Who asks.
+    /// The caller's name.
     pub fn caller(&self) -> &'static str {
         CALLER
     }
 
-    /// The command for `input`, under the request's idempotency key if it has one; `body` is what
-    /// the key was sent with.
+    /// The command for `input`, under the request's idempotency key if it has one; `body` goes into
+    /// the key's fingerprint.
     pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
         let trace = self.trace.map(TraceParent::to_bytes);
         Ok(Command { key: self.key(body)?, trace, ..Command::new(input) })
     }
 
-    /// The request's idempotency key, if it has one, with what it was sent with.
+    /// The request's idempotency key, if it has one, with the fingerprint of the request.
     pub fn key(&self, body: &[u8]) -> Result<Option<mailbox::IdempotencyKey>, Problem> {
         let key = self.key.clone().map_err(|code| {
             Problem::new(
@@ -75,7 +75,7 @@ impl RequestInfo {
     }
 }
 
-/// A path as keys are bound to it: however it is encoded, it is the same.
+/// The path to which a key is bound: the same for every percent-encoding of it.
 fn compared(path: &str) -> String {
     http::decoded_path(path).unwrap_or(Cow::Borrowed(path)).into_owned()
 }
@@ -91,7 +91,7 @@ fn route(method: &Method, path: &str) -> String {
     })
 }
 
-/// Hands a command over and turns its end into a response.
+/// Submits a command and turns its outcome into a response.
 pub async fn submit<R: Reactor>(
     mailbox: &Mailbox<R>,
     command: Command<R::Input>,
@@ -99,8 +99,8 @@ pub async fn submit<R: Reactor>(
     Ok(response(outcome_of(mailbox.submit(command).await)?))
 }
 
-/// Hands a command over again after each pause, as long as its answer is provisional and what
-/// `look` sees is not what it saw before; then once more, for good.
+/// Submits a command. While its answer is provisional, submits it again after each pause in which
+/// the result of `look` has changed; then once more as the last try.
 pub async fn submit_patiently<R: Reactor, Seen: PartialEq, Looking>(
     mailbox: &Mailbox<R>,
     command: Command<R::Input>,
@@ -131,7 +131,7 @@ where
     outcome_of(end)
 }
 
-/// The outcome, or the problem of there being none.
+/// The outcome, or the problem of a command that has none.
 pub fn outcome_of(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem> {
     end.map_err(|error| match error {
         CommandError::Overloaded => {
@@ -139,17 +139,18 @@ pub fn outcome_of(end: Result<Outcome, CommandError>) -> Result<Outcome, Problem
                 .retry_after(1)
         }
         CommandError::KeyReused => key_reused(),
-        // To try again is told to nobody who does not.
+        // Only a command that is not on its last try is answered with `TryAgain`, and those are
+        // handled by `submit_patiently`.
         CommandError::TryAgain | CommandError::Failed => Problem::internal(),
     })
 }
 
-/// The problem of an idempotency key that came with another request before.
+/// The problem of an idempotency key that was used for another request.
 pub(crate) fn key_reused() -> Problem {
     Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key was used for another request")
 }
 
-/// The response that tells an outcome.
+/// The response for an outcome.
 pub fn response(outcome: Outcome) -> Response {
     let Outcome { answer: Answer { status, headers, body }, replayed } = outcome;
     let mut response = http::answer(status, headers, body);
@@ -159,7 +160,7 @@ pub fn response(outcome: Outcome) -> Response {
     response
 }
 
-/// An answer with a JSON body and, for a single resource, its tag.
+/// An answer with a JSON body and its entity tag and, for a new resource, its location.
 pub fn json_answer(status: u16, body: &impl Serialize, location: Option<String>) -> Answer {
     let body = serde_json::to_vec(body).expect("what answers are made of is JSON");
     let mut headers = vec![(header::ETAG.to_string(), http::etag_of(&body))];
@@ -167,12 +168,12 @@ pub fn json_answer(status: u16, body: &impl Serialize, location: Option<String>)
     Answer { status, headers, body }
 }
 
-/// The tag that a look at `view` would carry.
+/// The entity tag that a response with `view` would have.
 pub fn etag(view: &impl Serialize) -> String {
     http::etag_of(&serde_json::to_vec(view).expect("a view has text keys and plain values"))
 }
 
-/// The parameter `order_id`, without which a list has no answer.
+/// The parameter `order_id`, which the list requires.
 pub fn required_order(params: &mut Params) -> Result<OrderId, Problem> {
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
@@ -180,7 +181,7 @@ pub fn required_order(params: &mut Params) -> Result<OrderId, Problem> {
     order.ok_or_else(|| Problem::new(Code::BadParameter, "the parameter order_id is missing"))
 }
 
-/// A refusal as an answer, so that it can be kept under an idempotency key.
+/// A refusal as an answer, so that it can be stored under an idempotency key.
 pub fn refusal(problem: &Problem) -> Answer {
     let (status, body) = problem.to_parts();
     let headers = problem

@@ -1,4 +1,4 @@
-//! How a service starts: its tables, its connections, its mailbox.
+//! How a service starts: migrations, connections, mailbox.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use sqlx::{PgPool, migrate::Migrator};
 
 use crate::health;
 
-/// Connections for looks; batches have their own.
+/// Connections of the pool for reading; batches have connections of their own.
 const POOL_MAX: u32 = 8;
 
 /// What every service stands on.
@@ -36,19 +36,19 @@ fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
     SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
 }
 
-/// What a service is, for its start.
+/// What [`start`] needs to know of a service.
 pub struct ServiceSpec<'a> {
-    /// Its name: consumer group, health, metrics.
+    /// Its name: consumer group, health check, metrics.
     pub name: &'static str,
-    /// The topics it says something on.
+    /// The topics that it publishes on.
     pub says: &'a [&'a str],
     pub migrator: &'static Migrator,
-    /// Its own tables in weeks.
+    /// Its own tables that are partitioned by weeks.
     pub weekly: &'static [&'static str],
 }
 
-/// Brings the tables up to date and opens the mailbox; its loops run from now on. Gives back the
-/// connections for looks.
+/// Brings the schema up to date and opens the mailbox, whose loops run from now on. Returns the
+/// pool for reading, and the mailbox.
 pub async fn start<R: Reactor>(
     chassis: &mut Chassis,
     settings: &Settings,
@@ -77,7 +77,7 @@ pub async fn start<R: Reactor>(
     Ok((pool, mailbox))
 }
 
-/// A mailbox's options for a service that says something on these topics.
+/// The mailbox's options for a service that publishes on the topics `says`.
 pub fn options(service: &'static str, says: &[&str], database_url: &str, kafka: &str) -> Options {
     let said = EVENT_TYPES.iter().filter(|it| says.contains(&it.topic));
     let event_types: Vec<_> = said.clone().map(|it| (it.number, it.topic, it.name)).collect();

@@ -1,5 +1,5 @@
-//! Sweeps: what happens when nothing happens. Rows whose time has come are looked for and put to a
-//! decision.
+//! Sweeps: what happens when nothing happens. Rows whose deadline has come are looked for, and
+//! submitted as commands.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 /// Rows found in one look: as many as a batch takes.
 pub const SWEEP_MAX: i64 = 500;
 
-/// Looks every so often until it is asked to stop, and at once after a look that says that there is
-/// more. A look that fails is told as `what` and made again.
+/// Calls `look` at intervals until it is asked to stop, and again at once while it returns that
+/// there is more. A failed look is logged, under the name `what`, and repeated.
 pub async fn sweep<Look>(
     what: &'static str,
     every: Duration,
@@ -36,8 +36,8 @@ where
     Ok(())
 }
 
-/// Puts rows that a look has found to a decision. Whether a look may find more at once: not after
-/// a failure, for what was not decided is found again.
+/// Submits a command for each row that a look has found. Returns whether another look may find more
+/// at once; not after a failure, because rows that were not decided are found again.
 pub async fn decide_all<R: Reactor>(mailbox: &Mailbox<R>, inputs: Vec<R::Input>) -> bool {
     let is_full = i64::try_from(inputs.len()).is_ok_and(|found| found >= SWEEP_MAX);
     let decided = inputs.into_iter().map(|input| mailbox.submit(Command::new(input)));

@@ -1,8 +1,7 @@
-//! Requests that wait for something to change: until a batch has been committed, or their time is
-//! over.
+//! Requests that wait for a change of an order: until a batch is committed, or their time is over.
 //!
-//! A wake-up is only a hint to look again. Another instance may commit what somebody waits for here,
-//! so every wait also looks from time to time.
+//! A wake-up is only a hint to look again. Another instance may commit the change that a request
+//! waits for here, so every wait also looks from time to time.
 
 use std::{
     collections::HashMap,
@@ -17,10 +16,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How often a wait looks without having been woken.
+/// How often a waiting request looks without having been woken.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Who waits for which order. Cheap to clone.
+/// The requests that wait, by order. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Waiters(Arc<Mutex<HashMap<OrderId, WaitList>>>);
 
@@ -30,7 +29,7 @@ struct WaitList {
     count: usize,
 }
 
-/// One that waits; leaves when dropped.
+/// A request that waits; it leaves its list when dropped.
 struct Waiter {
     waiters: Waiters,
     order: OrderId,
@@ -38,7 +37,7 @@ struct Waiter {
 }
 
 impl Waiters {
-    /// Wakes whoever waits for these orders.
+    /// Wakes the requests that wait for these orders.
     pub fn wake(&self, orders: impl IntoIterator<Item = OrderId>) {
         let lists = self.lists();
         if lists.is_empty() {
@@ -51,7 +50,7 @@ impl Waiters {
         }
     }
 
-    /// Looks at each change of `order` until there is something to see, or `within` has passed.
+    /// Calls `look` at each change of `order` until it returns something, or `within` has passed.
     pub async fn wait<T, E, Looking>(
         &self,
         order: OrderId,
@@ -74,7 +73,7 @@ impl Waiters {
             if left.is_zero() {
                 return Ok(None);
             }
-            // Whether it was woken or not, it looks again.
+            // Woken or timed out, it looks again.
             let _: Result<(), _> = timeout(left.min(LOOK_EVERY), woken).await;
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use super::json::Json;
 use crate::problem::{Code, FAULTS_MAX, FieldError, Problem};
 
-/// The members of one object. Every getter notes what is wrong and then gives `None`.
+/// The members of one object. A getter that finds a fault notes it and returns `None`.
 pub struct Fields<'a> {
     members: &'a [(Cow<'a, str>, Json<'a>)],
     asked: Vec<&'static str>,
@@ -17,22 +17,22 @@ pub struct Fields<'a> {
     faults: &'a Faults,
 }
 
-/// Money as it was written: the amount's text, never through a float.
+/// Money as it was written: the amount as text, never through a float.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
     pub text: String,
-    /// Absent for a bare string or number.
+    /// Absent if the amount was a bare string or number.
     pub currency: Option<String>,
 }
 
-/// What is wrong, as far as it is told, and how much more is.
+/// The faults of a body: those that are listed, and how many more there are.
 #[derive(Default)]
 struct Faults {
     told: RefCell<Vec<FieldError>>,
     omitted: Cell<usize>,
 }
 
-/// Where an object lies in the body; put into words only for a fault.
+/// The place of an object in the body; written as a JSON pointer only for a fault.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Root,
@@ -83,7 +83,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The same for a member of the object `name`.
+    /// Like [`Fields::refuse`], for a member of the object `name`.
     pub fn refuse_within(
         &self,
         name: &str,
@@ -95,12 +95,12 @@ impl<'a> Fields<'a> {
         self.faults.note(&Place::Member(&object, member), code, detail.into());
     }
 
-    /// Whether the member is there and not null, without asking for it.
+    /// Whether the member is there and not null; this does not count as asking for it.
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|(known, value)| known == name && *value != Json::Null)
     }
 
-    /// The member as it is; null is as good as absent.
+    /// The member as it is; null counts as absent.
     pub fn json(&mut self, name: &'static str) -> Option<&'a Json<'a>> {
         self.asked.push(name);
         let (_, value) = self.members.iter().find(|(known, _)| known == name)?;
@@ -115,7 +115,7 @@ impl<'a> Fields<'a> {
         value
     }
 
-    /// Text of 1 to `max` characters.
+    /// Required text of 1 to `max` characters.
     pub fn text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
         let value = self.required(name)?;
         let text = self.as_text(name, value, max)?;
@@ -132,18 +132,18 @@ impl<'a> Fields<'a> {
         self.as_text(name, value, max)
     }
 
-    /// Required text through `parse`, which says what would be right.
+    /// Required text, parsed; the error of `parse` says what would be right.
     pub fn parsed<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, (Code, Cow<'static, str>)>,
     ) -> Option<T> {
-        // What is parsed has limits of its own; this one only keeps the answer short.
+        // `parse` has limits of its own; this one only keeps the fault's text short.
         let text = self.text(name, 200)?;
         parse(text).map_err(|(code, detail)| self.refuse(name, code, detail)).ok()
     }
 
-    /// The same for a member that may be absent.
+    /// Like [`Fields::parsed`], for a member that may be absent.
     pub fn optional_parsed<T>(
         &mut self,
         name: &'static str,
@@ -171,7 +171,7 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// A whole number within `range`.
+    /// A required whole number within `range`.
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.required(name)?;
         self.as_integer(name, value, &range)
@@ -208,7 +208,7 @@ impl<'a> Fields<'a> {
         Some(*flag)
     }
 
-    /// Money: a string, a number, or an object of amount and currency.
+    /// A required amount of money: a string, a number, or an object of amount and currency.
     pub fn amount(&mut self, name: &'static str) -> Option<Amount> {
         let value = self.required(name)?;
         self.as_amount(name, value)
@@ -243,7 +243,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An object, read as the body is.
+    /// A required object, read as the body is.
     pub fn object<T>(
         &mut self,
         name: &'static str,
@@ -275,7 +275,7 @@ impl<'a> Fields<'a> {
         Fields::read(members, Place::Member(&self.place, name), self.faults, read)
     }
 
-    /// A list of 1 to `max` objects.
+    /// A required list of 1 to `max` objects.
     pub fn list<T>(
         &mut self,
         name: &'static str,
@@ -308,8 +308,8 @@ impl<'a> Fields<'a> {
         values
     }
 
-    /// An object whose members are all text of up to `max` characters, with names of its own; none
-    /// is as good as an empty one.
+    /// An object with member names of the client's choice, whose members are all text of up to
+    /// `max` characters; a missing one counts as empty.
     pub fn texts(&mut self, name: &'static str, max: usize) -> Option<Vec<(String, String)>> {
         let members = match self.json(name) {
             None => return Some(Vec::new()),
@@ -329,7 +329,7 @@ impl<'a> Fields<'a> {
             let text = inner.as_text(key, value, max)?;
             Some((key.clone().into_owned(), text.to_owned()))
         });
-        // Collected before it is judged: every member is looked at.
+        // Collected before it is judged, so that every member is looked at.
         read.collect::<Vec<_>>().into_iter().collect()
     }
 }

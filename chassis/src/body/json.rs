@@ -1,15 +1,15 @@
 //! A strict JSON reader that keeps numbers as their text.
 //!
-//! serde's own would let a later duplicate win silently and would turn an amount into a float on
-//! the way; this one refuses duplicates anywhere and never looks at a number's value.
+//! serde's own would let a later duplicate of a member win silently, and would turn an amount into
+//! a float on the way; this one refuses duplicates anywhere and never looks at a number's value.
 
 use std::{borrow::Cow, collections::HashSet};
 
 use crate::problem::{Code, Problem};
 
-/// Deeper nesting is refused before it costs a stack.
+/// Deepest nesting that is read; a deeper body could exhaust the stack.
 const DEPTH_MAX: u32 = 32;
-/// Up to so many members, comparing each with each is cheaper than hashing.
+/// Members up to which comparing each name with all others is cheaper than hashing.
 const SMALL_OBJECT: usize = 16;
 
 /// A JSON value, borrowing from its text.
@@ -17,14 +17,14 @@ const SMALL_OBJECT: usize = 16;
 pub enum Json<'a> {
     Null,
     Flag(bool),
-    /// As it was written.
+    /// A number's text, as it was written.
     Number(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// Reads a whole body; 400 `malformed_json` says where it stopped being JSON.
+/// Reads a whole body; the problem, 400 `malformed_json`, says where it stops being JSON.
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, Problem> {
     let malformed = |detail: String| Problem::new(Code::MalformedJson, detail);
     let text = std::str::from_utf8(bytes)
@@ -38,7 +38,8 @@ pub fn parse(bytes: &[u8]) -> Result<Json<'_>, Problem> {
 }
 
 impl Json<'_> {
-    /// The value with its members sorted and no spaces: the same for bodies that mean the same.
+    /// The value without white space and with its members sorted: the same for bodies that mean the
+    /// same.
     pub fn canonical(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         self.write(&mut out);
@@ -240,7 +241,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The rest of a string from its first escape on.
+    /// Reads the rest of a string, from its first escape on.
     fn escaped(&mut self, mut text: String) -> Parse<String> {
         loop {
             let start = self.at;
@@ -287,11 +288,12 @@ impl<'a> Reader<'a> {
             }
             unit => unit,
         };
-        // Half a character is JSON, but no text: like NUL it cannot be stored, and is refused so.
+        // Half of a surrogate pair is JSON, but no text: like NUL it cannot be stored, and is
+        // refused with it.
         Ok(char::from_u32(code).unwrap_or('\0'))
     }
 
-    /// The second half of a character that begins here; otherwise nothing is read.
+    /// Reads the second half of a surrogate pair if it begins here; otherwise reads nothing.
     fn low_half(&mut self) -> Option<u32> {
         let start = self.at;
         let unit = (self.take(b'\\') && self.take(b'u')).then(|| self.unit().ok()).flatten();

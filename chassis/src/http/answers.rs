@@ -1,4 +1,5 @@
-//! Answers in the forms of contracts: a resource with its tag, a list, an answer made elsewhere.
+//! Responses in the forms of docs/contracts/http.md: a resource with its tag, a list, and an answer
+//! that was made elsewhere.
 
 use std::fmt::Write as _;
 
@@ -18,16 +19,16 @@ use crate::{
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// An extension of responses that leave the edge as they are: health, and what another service of
-/// ours has finished.
+/// Marks responses, by an extension, that pass the edge unchanged: the health, and those that
+/// another of our services has finished.
 #[derive(Clone, Copy, Debug)]
 pub struct FinishedResponse;
 
-/// What a handler answers.
+/// The result of a handler.
 pub type HttpResult = Result<Response, Problem>;
 
-/// A report as its answer: 503 when something is wrong. It is no problem document, because what
-/// asks for it looks at `status`.
+/// A health report as a response: 503 if something is wrong. It is no problem document, because its
+/// readers look at `status`.
 pub(crate) fn health(report: &HealthReport) -> Response {
     let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = json(status, report);
@@ -56,7 +57,7 @@ pub fn raw_json(status: StatusCode, body: impl Into<Bytes>) -> Response {
 
 /// A single resource with its `ETag`; 304 when the caller has it already.
 pub fn resource(headers: &HeaderMap, body: &impl Serialize) -> Response {
-    // What cannot be written is told by the way that writes it.
+    // If the body cannot be serialized, `json` reports that.
     let Ok(bytes) = serde_json::to_vec(body) else { return json(StatusCode::OK, body) };
     let etag = etag_of(&bytes);
     let mut response = if not_modified(headers, &etag) {
@@ -69,7 +70,7 @@ pub fn resource(headers: &HeaderMap, body: &impl Serialize) -> Response {
     response
 }
 
-/// The entity tag of a body, quoted: it changes with any visible change, and with nothing else.
+/// The quoted entity tag of a body: it changes when the body does, and only then.
 pub fn etag_of(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     digest[..12].iter().fold(String::from("\""), |mut tag, byte| {
@@ -84,13 +85,13 @@ struct List<'a, T> {
     next_cursor: Option<String>,
 }
 
-/// One page of a list; no cursor on the last.
+/// One page of a list, without a cursor on the last.
 pub fn list<T: Serialize>(items: &[T], next_cursor: Option<String>) -> Response {
     json(StatusCode::OK, &List { items, next_cursor })
 }
 
-/// An answer that was made elsewhere (in a batch, or kept under an idempotency key): its status
-/// decides the media type.
+/// The response for an answer that was made elsewhere (in a batch, or stored under an idempotency
+/// key); its status decides the media type.
 pub fn answer<N: AsRef<str>>(
     status: u16,
     headers: impl IntoIterator<Item = (N, String)>,

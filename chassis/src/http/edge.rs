@@ -1,5 +1,5 @@
-//! What every request meets before and after its handler: a trace and a request id, the body limit,
-//! `/health`, a count, and one shape for whatever goes wrong.
+//! The edge: what every request passes before and after its handler. A trace and a request id, the
+//! body limit, `/health`, a count, and the form of a problem for whatever goes wrong.
 
 use std::{
     convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll, time::Instant,
@@ -27,7 +27,7 @@ use crate::{
     trace::{TraceParent, random_hex},
 };
 
-/// Ours are smaller; one of another making is passed on unfinished beyond this.
+/// A problem body larger than this is not ours: it is replaced by an empty one.
 const PROBLEM_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
@@ -36,7 +36,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// What answers requests: an [`axum::Router`], or any service that never fails.
+/// Answers requests: an [`axum::Router`], or any service that never fails.
 pub trait Handler: Clone + Send + Sync + 'static {
     fn answer(&mut self, request: Request) -> impl Future<Output = Response> + Send;
 }
@@ -47,7 +47,7 @@ where
     S::Future: Send,
 {
     async fn answer(&mut self, request: Request) -> Response {
-        // A router is always ready, and so is whatever is behind it.
+        // A router is always ready, and so are the handlers behind it.
         match self.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -55,7 +55,7 @@ where
     }
 }
 
-/// The id of a request, kept or made; among the request's extensions.
+/// The id of a request, sent by the client or made here; an extension of the request.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub HeaderValue);
 
@@ -68,7 +68,7 @@ struct Inner {
     counts: Option<Counts>,
 }
 
-/// By class of status: the handles are looked up once, not for each request.
+/// The counts by class of status. Their handles are looked up once, not for each request.
 struct Counts {
     total: [Counter; 5],
     seconds: [Histogram; 5],
@@ -85,13 +85,13 @@ impl Edge {
         Self(Arc::new(Inner { health, counts: Some(counts) }))
     }
 
-    /// For listeners whose requests are no work.
+    /// The same edge without counts, for listeners whose requests are not work.
     #[must_use]
     pub(crate) fn uncounted(self) -> Self {
         Self(Arc::new(Inner { health: self.0.health.clone(), counts: None }))
     }
 
-    /// The whole way of one request.
+    /// Answers one request: everything from its arrival to its response.
     pub async fn answer<S: Handler>(&self, handler: S, mut request: Request) -> Response {
         let started = Instant::now();
         let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
@@ -108,7 +108,7 @@ impl Edge {
         let id = request_id(request.headers());
         request.extensions_mut().insert(trace);
         request.extensions_mut().insert(RequestId(id.clone()));
-        // Kept for the answers that name it, which are few: a URI's path is cheap to clone.
+        // For the responses that name the path, which are few; a URI is cheap to clone.
         let uri = request.uri().clone();
 
         let response = if span.is_disabled() {
@@ -120,7 +120,7 @@ impl Edge {
         response.headers_mut().insert(X_REQUEST_ID, id);
         response.headers_mut().insert(TRACERESPONSE, trace.header());
         span.record("http.response.status_code", response.status().as_u16());
-        // Whoever asks how it is, is no customer.
+        // Health checks are not counted as requests.
         if uri.path() != HEALTH {
             self.count(response.status(), started);
         }
@@ -135,14 +135,15 @@ impl Edge {
             return Problem::new(Code::NotFound, "nothing is at this path").into_response();
         }
         if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
-            // The body stays unread: a client that kept the connection would lose its next request.
+            // The body is not read: on a connection that was kept, it would be taken for the next
+            // request.
             let refusal = too_large().into_response();
             return ([(header::CONNECTION, HeaderValue::from_static("close"))], refusal)
                 .into_response();
         }
         let mut answer = pin!(handler.answer(request));
         std::future::poll_fn(|context| {
-            // A panic is a bug of one handler; its neighbours go on.
+            // A panic is a bug of one handler; other requests go on.
             let polled =
                 std::panic::catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
             polled.unwrap_or_else(|_| {
@@ -173,7 +174,7 @@ pub(crate) fn too_large() -> Problem {
     Problem::new(Code::BodyTooLarge, "the body is larger than 65536 bytes")
 }
 
-/// The length a request announces.
+/// The length of the body that a request announces.
 fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -188,7 +189,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Gives every failure the shape of a problem, and every problem its request's path and trace.
+/// Turns every failure into a problem, and adds the request's path and trace to every problem.
 async fn finish(response: Response, path: &str, trace: TraceParent) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error())
@@ -200,7 +201,7 @@ async fn finish(response: Response, path: &str, trace: TraceParent) -> Response 
     let body = if parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE) {
         to_bytes(body, PROBLEM_BYTES_MAX).await.unwrap_or_default().to_vec()
     } else {
-        // Said by a router or an extractor, in words of its own.
+        // A router or an extractor refused the request, with a body of its own form.
         let problem = Problem::for_status(status, path);
         parts.headers.insert(header::CONTENT_TYPE, problem::MEDIA_TYPE);
         for (name, value) in problem.headers() {
@@ -213,7 +214,7 @@ async fn finish(response: Response, path: &str, trace: TraceParent) -> Response 
     Response::from_parts(parts, Body::from(placed(body, path, trace)))
 }
 
-/// Adds `instance` and `trace_id` before the closing brace.
+/// Adds `instance` and `trace_id` before the closing brace of a problem.
 fn placed(mut body: Vec<u8>, path: &str, trace: TraceParent) -> Vec<u8> {
     if body.pop() != Some(b'}') {
         return body;

@@ -1,4 +1,4 @@
-//! The request headers with a meaning of their own.
+//! The request headers that have a meaning here: conditions, preferences, idempotency keys.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// A client may not hold a request longer.
+/// Longest time for which a client may ask to wait.
 const WAIT_SECONDS_MAX: u64 = 30;
 const KEY_CHARS_MAX: usize = 255;
 
@@ -30,7 +30,7 @@ pub fn if_match(headers: &HeaderMap, etag: &str) -> Result<(), Problem> {
     if_nothing_matches(headers)
 }
 
-/// The same for what is not there: no version of it can be named, nor any (`*`).
+/// Like [`if_match`] for a resource that does not exist: no `If-Match` can match it, not even `*`.
 pub fn if_nothing_matches(headers: &HeaderMap) -> Result<(), Problem> {
     if !headers.contains_key(header::IF_MATCH) {
         return Ok(());
@@ -38,7 +38,7 @@ pub fn if_nothing_matches(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::Stale, "it has changed since the version that If-Match names"))
 }
 
-/// Weak tags match for reading only (RFC 9110 §13.1).
+/// Whether a header names `etag`. Weak tags match for reading only (RFC 9110 §13.1).
 fn names(headers: &HeaderMap, name: &HeaderName, etag: &str, weak: bool) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| {
@@ -47,8 +47,8 @@ fn names(headers: &HeaderMap, name: &HeaderName, etag: &str, weak: bool) -> bool
     })
 }
 
-/// How long the caller wants to wait for an outcome: `Prefer: wait=N`, cut to 30 s. Nonsense is
-/// as good as nothing.
+/// How long the caller wants to wait for an outcome: `Prefer: wait=N`, at most 30 s. A malformed
+/// preference is ignored.
 pub fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(HeaderName::from_static("prefer")).iter();
     let preferences = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
@@ -58,7 +58,7 @@ pub fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
         let fits = name.trim().eq_ignore_ascii_case("wait")
             && !digits.is_empty()
             && digits.bytes().all(|byte| byte.is_ascii_digit());
-        // More digits than a number holds are more than the most.
+        // Digits that do not fit a number mean more than the maximum.
         fits.then(|| digits.parse().unwrap_or(WAIT_SECONDS_MAX))
     });
     wait.map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX))).next()
@@ -69,7 +69,7 @@ pub fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
 pub struct Prefer(pub Option<Duration>);
 
 impl Prefer {
-    /// The header that tells the caller what was honoured.
+    /// The response header that says which preference was applied.
     pub fn applied(self) -> Option<(HeaderName, HeaderValue)> {
         let value = HeaderValue::try_from(format!("wait={}", self.0?.as_secs())).ok()?;
         Some((HeaderName::from_static("preference-applied"), value))
@@ -108,8 +108,8 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKeyHeader {
     }
 }
 
-/// What tells one request from another under the same key: method, path, and the body in its
-/// canonical form, so that spaces and the order of members make no difference.
+/// The hash of a request that is stored with its idempotency key: of method, path, and the body in
+/// its canonical form, so that white space and the order of members make no difference.
 pub fn fingerprint(method: &Method, path: &str, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [method.as_str().as_bytes(), path.as_bytes()] {

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::{answers::raw_json, cursor};
 
-/// An answer is held in memory whole, so a page ends before this, however many items are asked for.
+/// Bytes of a page: a response is held in memory whole, so a page ends before this, however many
+/// items are asked for.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
-/// Room for what follows the items: the cursor.
+/// Room for the end of the page, which contains the cursor.
 const ENDING_BYTES: usize = 1024;
 const BEGINNING: &[u8] = br#"{"items":["#;
 
@@ -25,7 +26,7 @@ impl PageBody {
         Self { limit, shown: 0, bytes: BEGINNING.to_vec() }
     }
 
-    /// Adds an item. False: the page is full, and the item belongs to the next one.
+    /// Adds an item. Returns false if the page is full, and the item belongs on the next one.
     pub fn push(&mut self, item: &impl Serialize) -> bool {
         if self.shown == self.limit {
             return false;
@@ -36,7 +37,7 @@ impl PageBody {
         }
         serde_json::to_writer(&mut self.bytes, item)
             .expect("a view has text keys and plain values");
-        // The first item is told however large it is: the list would never get past it.
+        // The first item is added however large it is, because the list would never get past it.
         let fits = self.shown == 0 || self.bytes.len() + ENDING_BYTES <= PAGE_BYTES_MAX;
         if fits {
             self.shown += 1;
@@ -46,7 +47,7 @@ impl PageBody {
         fits
     }
 
-    /// The page, and where the next one begins; without a cursor it is the last.
+    /// Ends the page with the cursor of the next one; without a cursor it is the last.
     pub fn finish(mut self, next_cursor: Option<&str>) -> Response {
         self.bytes.extend_from_slice(br#"],"next_cursor":"#);
         serde_json::to_writer(&mut self.bytes, &next_cursor).expect("text is JSON");
@@ -55,8 +56,9 @@ impl PageBody {
     }
 }
 
-/// A page of the list `kind` from items with their places, of which one more than `limit` was asked
-/// for. `rest` is where the list goes on though no further item was found, if it does.
+/// A page of the list `kind`. `items` come with their places, and the caller fetched one more than
+/// `limit` of them. `rest` is the place where the list goes on although no further item was
+/// fetched, if it does.
 pub fn page<P: Serialize, V: Serialize>(
     kind: &str,
     limit: i64,

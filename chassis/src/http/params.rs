@@ -10,25 +10,25 @@ const LIMIT_DEFAULT: i64 = 50;
 const LIMIT_MAX: i64 = 200;
 const PARAMS_MAX: usize = 20;
 
-/// The parameters not read yet.
+/// The query parameters that have not been taken out yet.
 #[derive(Debug)]
 pub struct Params(Vec<(String, String)>);
 
-/// Which part of a list is wanted.
+/// The part of a list that the client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// 1–200.
+    /// Items on the page, 1 to 200.
     pub limit: i64,
     pub cursor: Option<String>,
 }
 
 impl Page {
-    /// The place that the list `kind` goes on from; none at its beginning.
+    /// The place that the cursor holds, for the list `kind`; `None` at the list's beginning.
     pub fn place<T: Serialize + DeserializeOwned>(&self, kind: &str) -> Result<Option<T>, Problem> {
         self.cursor.as_deref().map(|cursor| cursor::read(kind, cursor)).transpose()
     }
 
-    /// For a list that never has a second page, and so has never given a cursor.
+    /// Refuses any cursor: for a list that never has a second page, and so never gives one.
     pub fn first_only(&self) -> Result<(), Problem> {
         if self.cursor.is_some() { Err(cursor::bad()) } else { Ok(()) }
     }
@@ -56,7 +56,7 @@ impl Params {
         Some(self.0.swap_remove(at).1)
     }
 
-    /// Takes one parameter through `parse`, which says what would be right.
+    /// Takes one parameter out and parses it; the error of `parse` says what would be right.
     pub fn take_parsed<T>(
         &mut self,
         name: &str,
@@ -66,10 +66,10 @@ impl Params {
         parse(&value).map(Some).map_err(|right| bad(name, right))
     }
 
-    /// Takes `limit` and `cursor`.
+    /// Takes `limit` and `cursor` out.
     pub fn take_page(&mut self) -> Result<Page, Problem> {
         let limit = self.take_parsed("limit", |text| {
-            // `parse` would take a sign, too.
+            // `parse` alone would accept a sign, too.
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             let limit: Option<i64> = text.parse().ok().filter(|_| digits);
             let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
@@ -78,7 +78,7 @@ impl Params {
         Ok(Page { limit: limit.unwrap_or(LIMIT_DEFAULT), cursor: self.take("cursor") })
     }
 
-    /// Refuses what nobody asked for.
+    /// Refuses parameters that were not taken out.
     pub fn finish(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),

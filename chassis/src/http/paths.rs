@@ -1,9 +1,10 @@
-//! Paths as they are compared: a letter and its percent-encoding name the same thing.
+//! Paths as they are compared: a character and its percent-encoding name the same thing.
 
 use std::borrow::Cow;
 
-/// `path` decoded, but for what would make another path of it: a slash and a percent sign within a
-/// name stay encoded. None where it holds bytes that are no UTF-8, or NUL: nothing is named so.
+/// Decodes `path`, except for what would change its meaning: a slash and a percent sign within a
+/// name stay encoded. `None` if it holds bytes that are not UTF-8, or NUL: no resource has such a
+/// name.
 pub fn decoded_path(path: &str) -> Option<Cow<'_, str>> {
     if !path.contains('%') {
         return Some(Cow::Borrowed(path));
@@ -23,7 +24,7 @@ pub fn decoded_path(path: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
-/// The byte that the first two digits mean.
+/// The byte that the first two hexadecimal digits stand for.
 fn hexadecimal(digits: &[u8]) -> Option<u8> {
     let digit = |at: usize| digits.get(at).and_then(|&digit| char::from(digit).to_digit(16));
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()

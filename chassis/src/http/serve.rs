@@ -13,16 +13,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::edge::{Edge, Handler};
 
-/// A request's head has to be there by then, or the connection is cut: slow senders would hold
-/// their connections for good. It is also how long an idle connection is kept, so clients that
-/// pool connections drop idle ones sooner than this.
+/// Limit for the head of a request: slow senders would hold their connections for good. It is also
+/// how long an idle connection is kept, so a client that pools connections has to drop idle ones
+/// sooner.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADERS_MAX: usize = 64;
-/// Holds any head we accept; larger ones are refused by hyper.
+/// Size of hyper's buffer, in which any head that we accept fits; hyper refuses larger ones.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Connections at once; more wait in the kernel's queue until one ends.
 const CONNECTIONS_MAX: usize = 8_192;
-/// Out of file handles, say: trying again at once would only burn a core.
+/// Pause after a failed accept, as when file handles run out: trying at once would only burn CPU
+/// time.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Serves `handler` behind `edge` until `stop`, then finishes the requests in hand.
@@ -68,7 +69,7 @@ struct Connection {
 
 impl Connection {
     async fn serve<S: Handler>(self, stream: TcpStream, handler: S) {
-        // Without it a small answer may wait for the client's delayed acknowledgement.
+        // Without TCP_NODELAY a small response may wait for the client's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection ended at once");
             return;

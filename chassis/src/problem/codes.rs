@@ -7,20 +7,20 @@ use serde::{Serialize, Serializer};
 
 macro_rules! codes {
     ($($status:literal { $($name:ident $text:literal $title:literal,)+ })+) => {
-        /// The stable name of a kind of problem: clients decide by it.
+        /// The stable code of a kind of problem, by which clients decide what to do.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code { $($($name,)+)+ }
 
         impl Code {
-            /// All of them, in the order of their statuses.
+            /// All codes, in the order of their statuses.
             pub const ALL: &[Code] = &[$($(Code::$name,)+)+];
 
-            /// As it is written: `insufficient_inventory`.
+            /// The code as text: `insufficient_inventory`.
             pub const fn as_str(self) -> &'static str {
                 match self { $($(Code::$name => $text,)+)+ }
             }
 
-            /// The same words for every problem of this kind.
+            /// The title, which is the same for every problem with this code.
             pub const fn title(self) -> &'static str {
                 match self { $($(Code::$name => $title,)+)+ }
             }

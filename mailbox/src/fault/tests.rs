@@ -1,10 +1,10 @@
-//! The two tables, whole, as golden files.
+//! The verdicts and the next steps, whole, as golden files.
 
 use std::fmt::Write as _;
 
 use super::*;
 
-/// A code of each class that PostgreSQL has, and each that is judged by itself.
+/// At least one code of each class that PostgreSQL has, and each code that is judged by itself.
 const CODES: [&str; 53] = [
     "03000", "08006", "08P01", "0A000", "0LP01", "21000", "22001", "22003", "22021", "23502",
     "23503", "23505", "23514", "23P01", "24000", "25001", "25006", "25P02", "25P03", "25P04",
@@ -74,7 +74,7 @@ fn every_verdict_has_the_next_step_of_the_golden_table() {
     compare("steps.golden", &table, include_str!("steps.golden"));
 }
 
-/// Whatever fails before the transaction has touched no entry.
+/// A failure before the transaction has touched no item.
 #[test]
 fn nothing_before_the_transaction_is_an_entrys_fault() {
     for code in CODES {
@@ -89,7 +89,7 @@ fn nothing_before_the_transaction_is_an_entrys_fault() {
     }
 }
 
-/// Nothing that fails is tried in the same way for ever where it stops others.
+/// A failure that keeps others from going on is not tried in the same way for ever.
 #[test]
 fn every_fault_of_one_entry_ends() {
     let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::SkipHeld };

@@ -1,4 +1,4 @@
-//! Order, offsets, bounds and revocations of what waits, without a database.
+//! Order, offsets, limits and revocation of waiting items, without a database.
 
 use time::OffsetDateTime;
 
@@ -127,7 +127,7 @@ async fn a_row_is_shown_when_it_is_held_for_long_and_until_it_is_free() {
     assert!(held.is_empty());
 }
 
-/// One key's long queue keeps nobody else from being tried again.
+/// The long queue of one key keeps no other key from being tried again.
 #[tokio::test(start_paused = true)]
 async fn lines_take_turns() {
     let mut held = held();

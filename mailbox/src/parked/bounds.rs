@@ -1,8 +1,9 @@
-//! How much is set aside, and the flood of it that stops the consuming. All SQL on both.
+//! The limits of what is parked, and the flood of parked keys that stops consuming. All SQL on
+//! both.
 
 use sqlx::PgConnection;
 
-/// A key under which more waits than anybody will look through.
+/// A parked key with more messages or bytes than anybody will look through.
 pub(crate) struct Heap {
     pub(crate) topic: String,
     pub(crate) key: String,
@@ -10,8 +11,9 @@ pub(crate) struct Heap {
     pub(crate) bytes: i64,
 }
 
-/// Notes a flood if more than `limit` keys have stopped within the last minute, or since an
-/// operator let the consuming go on. Says how many keys had stopped when the present one began.
+/// Notes the start of a flood if more than `limit` keys have stopped within the last minute, or
+/// since an operator let consuming go on; ends it when half of its keys are not parked any more.
+/// Returns how many keys were parked when the present flood began.
 pub(crate) async fn flood(db: &mut PgConnection, limit: i64) -> sqlx::Result<Option<i64>> {
     sqlx::query!(
         r#"-- parked.note_flood
@@ -54,7 +56,7 @@ pub(crate) async fn flood(db: &mut PgConnection, limit: i64) -> sqlx::Result<Opt
     .await
 }
 
-/// Ends the present flood although its keys are parked still. `false` if there is none.
+/// Ends the present flood although its keys are still parked. `false` if there is none.
 pub(crate) async fn lift_flood(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query!(
         "-- parked.lift_flood
@@ -67,7 +69,8 @@ pub(crate) async fn lift_flood(db: &mut PgConnection) -> sqlx::Result<bool> {
     .map(|done| done.rows_affected() == 1)
 }
 
-/// A key with at least so many messages or bytes, among those that were added to last.
+/// A key with at least so many messages or bytes, looked for among the keys of the last 500
+/// messages parked.
 pub(crate) async fn heap(
     db: &mut PgConnection,
     messages: i64,

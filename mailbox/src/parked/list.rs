@@ -1,5 +1,5 @@
-//! What operators see of parked keys and of unknown events: pages that cost the same whatever was
-//! sent. All SQL of these lists.
+//! What operators see of parked keys and of unknown events: pages whose cost does not depend on the
+//! size of the messages. All SQL of these lists.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::REASON_CHARS_MAX;
 
-/// Bytes of a payload that a list shows.
+/// Bytes of a payload that the list of a key's messages shows.
 pub const PAYLOAD_SHOWN_MAX: i32 = 16 * 1024;
 
-/// A key that stopped, or one of which events of unknown type are kept.
+/// A key that stopped, or one that has kept events of unknown types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedKey {
     pub topic: String,
@@ -30,7 +30,7 @@ pub struct ParkedQuery {
     pub limit: i64,
 }
 
-/// A place in the list of keys.
+/// A position in the list of keys, from which the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedPlace {
     pub since: OffsetDateTime,
@@ -48,17 +48,17 @@ pub struct ParkedMessage {
     pub event_type: Option<String>,
     pub source: Option<String>,
     pub version: Option<i64>,
-    /// All of it, or its beginning.
+    /// The whole payload, or its beginning.
     pub payload: Vec<u8>,
-    /// Bytes of all of it.
+    /// Length of the whole payload, in bytes.
     pub payload_bytes: i64,
-    /// Why it stopped the key; absent for those that only wait behind it.
+    /// Why the message stopped its key; absent for those that only wait behind it.
     pub reason: Option<String>,
     pub parked_at: OffsetDateTime,
 }
 
 impl ParkedMessage {
-    /// Whether the payload is only the beginning of it.
+    /// Whether `payload` is only the beginning of the message's payload.
     pub fn is_truncated(&self) -> bool {
         i64::try_from(self.payload.len()) != Ok(self.payload_bytes)
     }
@@ -96,7 +96,7 @@ pub(crate) async fn keys(
     .await
 }
 
-/// Keys of which events of unknown type are kept, by topic and key; they did not stop.
+/// Keys that have kept events of unknown types, by topic and key; these keys did not stop.
 pub(crate) async fn unknown_keys(
     db: &mut PgConnection,
     query: &ParkedQuery,
@@ -124,8 +124,8 @@ pub(crate) async fn unknown_keys(
     .await
 }
 
-/// One key's messages in order after `after`, at most `limit`, of each payload the beginning: what
-/// is fetched is bounded, whatever was parked.
+/// One key's messages in order after `after`, at most `limit`, each with the beginning of its
+/// payload, so that the answer's size is bounded.
 pub(crate) async fn messages(
     db: &mut PgConnection,
     (topic, key): (&str, &str),
@@ -154,7 +154,7 @@ pub(crate) async fn messages(
     .await
 }
 
-/// One message of a key, whole.
+/// One message of a key, with its whole payload.
 pub(crate) async fn message(
     db: &mut PgConnection,
     (topic, key): (&str, &str),

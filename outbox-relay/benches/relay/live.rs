@@ -1,4 +1,4 @@
-//! The writer: small transactions at an even rate over eight connections.
+//! The writer: small transactions at an even rate, over eight connections.
 
 use std::{
     sync::{
@@ -30,7 +30,7 @@ impl<'a> Load<'a> {
         Self { stage, rate, notifies, keys: Arc::default() }
     }
 
-    /// Writes for a while, and gives the last events the time to arrive.
+    /// Writes for a while, then waits a little for the last events to arrive.
     pub(crate) async fn run(&self, lasts: Duration) {
         let pause = Duration::from_secs(CONNECTIONS * BATCH) / u32::try_from(self.rate).unwrap();
         let rounds = lasts.as_nanos() / pause.as_nanos();
@@ -52,7 +52,7 @@ impl<'a> Load<'a> {
         }
         let mut notifier = JoinSet::new();
         if self.notifies {
-            // As services do: on a connection of its own, after the commit, once a millisecond.
+            // As services do: on a connection of its own, after commits, once a millisecond.
             let mut session = self.stage.session().await;
             notifier.spawn(async move {
                 loop {

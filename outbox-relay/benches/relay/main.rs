@@ -26,7 +26,7 @@ use crate::{
     servers::{Process, Servers},
 };
 
-/// Events that warm the broker up.
+/// Events that are published first, to warm the broker up.
 const WARM_UP: u64 = 300_000;
 
 /// The relay's figures
@@ -76,8 +76,8 @@ fn main() {
     });
 }
 
-/// How fast a backlog goes out, at the consumer. A broker that has just started compiles more than
-/// it serves, so a smaller backlog goes first.
+/// How fast a backlog is published, measured at the consumer. A broker that has just started spends
+/// more on compiling than on serving, so a smaller backlog goes first.
 async fn drain(servers: &Servers, events: u64) {
     let warm = servers.stage("warm").await;
     warm.fill(WARM_UP).await;

@@ -24,13 +24,13 @@ struct Tally {
     count: u64,
     first: Option<Instant>,
     last: Instant,
-    /// Microseconds from INSERT to here.
+    /// Microseconds from the INSERT to the consumer.
     latency: Histogram<u64>,
-    /// Arrivals per half second since the first.
+    /// Arrivals in each half second since the first.
     steps: Vec<u64>,
 }
 
-/// A consumer on a thread of its own.
+/// A consumer on a thread of its own, and what it has counted.
 pub(crate) struct ReaderThread {
     seen: Arc<Mutex<Tally>>,
     stop: Arc<AtomicBool>,
@@ -75,7 +75,7 @@ impl ReaderThread {
         Self { seen, stop, thread: Some(thread) }
     }
 
-    /// Waits until so many have come.
+    /// Waits until `events` have arrived.
     pub(crate) async fn until(&self, events: u64) {
         loop {
             {
@@ -90,7 +90,7 @@ impl ReaderThread {
         }
     }
 
-    /// Events a second from the first to the last, and the first's delay in milliseconds.
+    /// Events a second from the first to the last, and the time from `started` to the first.
     pub(crate) fn rate(&self, started: Instant) -> (f64, Duration) {
         let seen = self.seen.lock().unwrap();
         let first = seen.first.unwrap();
@@ -105,7 +105,7 @@ impl ReaderThread {
         seen.steps[..whole].iter().min().unwrap() * 2
     }
 
-    /// The percentiles since the last look, as text.
+    /// The percentiles of latency since the last call, as text.
     pub(crate) fn latencies(&self) -> String {
         let mut seen = self.seen.lock().unwrap();
         let at = |quantile: f64| {
@@ -143,7 +143,7 @@ impl Tally {
             self.steps.resize(step + 1, 0);
         }
         self.steps[step] += 1;
-        // Every tenth is enough for percentiles, and costs a drain nothing.
+        // Every tenth event is enough for percentiles, and does not slow a drain.
         if self.count.is_multiple_of(10) {
             let headers = message.headers().unwrap();
             let time = headers.iter().find(|header| header.key == "ce_time").unwrap();

@@ -1,4 +1,5 @@
-//! PostgreSQL, Kafka and the relay's own process, and what they cost.
+//! The servers of the benchmarks: PostgreSQL, Kafka and the relay as a process, and their CPU and
+//! memory.
 
 use std::{fs, process::Stdio, sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use tokio::process::{Child, Command};
 
 const MIGRATION: &str = include_str!("../../../mailbox/migrations/0001_mailbox.sql");
 
-/// Clock ticks a second in `/proc`: Linux has had a hundred for ever.
+/// Clock ticks a second in `/proc`, on every Linux.
 const TICKS: u64 = 100;
 
 pub(crate) struct Servers {
@@ -65,7 +66,7 @@ impl Servers {
         stage
     }
 
-    /// The CPU time of all of PostgreSQL's processes that still run.
+    /// The CPU time of those processes of PostgreSQL that still run.
     pub(crate) fn postgres_cpu(&self) -> Duration {
         let postmaster = self.postgres.pid().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -97,7 +98,7 @@ impl Stage {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
-    /// Writes a backlog: 250 bytes, a trace, a thousand keys.
+    /// Writes a backlog: events of 250 bytes with a trace, over a thousand keys.
     pub(crate) async fn fill(&self, events: u64) {
         let mut session = self.session().await;
         for from in (0..events).step_by(100_000) {
@@ -113,11 +114,12 @@ impl Stage {
         }
         run(&mut session, "checkpoint").await;
         session.close().await.unwrap();
-        // Its backend is to be gone before anybody counts.
+        // The session's backend has to be gone before anybody counts CPU time.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 
-    /// A transaction that stays open, with an id and an event of its own, until it is dropped.
+    /// Opens a transaction with an id and an event of its own, which stays open until it is
+    /// dropped.
     pub(crate) async fn hold(&self) -> PgConnection {
         let mut session = self.session().await;
         run(
@@ -135,7 +137,7 @@ pub(crate) async fn run(session: &mut PgConnection, text: &str) {
     sqlx::raw_sql(AssertSqlSafe(text)).execute(session).await.unwrap();
 }
 
-/// The relay, as it is built for use.
+/// The relay's process, as it is built for use.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -160,7 +162,7 @@ impl Process {
         cpu_of(self.pid())
     }
 
-    /// In MiB.
+    /// The peak memory in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM:")
     }
@@ -180,7 +182,7 @@ impl Process {
     }
 }
 
-/// The benchmark's own: what the consumer costs.
+/// The CPU time of the benchmark's own process, which is mostly the consumer's.
 pub(crate) fn own_cpu() -> Duration {
     cpu_of(std::process::id())
 }
@@ -191,7 +193,7 @@ fn cpu_of(pid: u32) -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS)
 }
 
-/// A field of `/proc/<pid>/stat`, counted from the one behind the name.
+/// A field of `/proc/<pid>/stat`, counted from the one after the process's name.
 fn field(pid: u32, index: usize) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.split(' ').nth(index)?.parse().ok()

@@ -1,4 +1,4 @@
-//! Money, tried with every kind of number.
+//! Money: exact sums and shares, and amounts of every form, with generated values.
 
 use proptest::prelude::*;
 
