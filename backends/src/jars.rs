@@ -1,7 +1,8 @@
 //! Kafka's jars, fetched by Maven once for all checkouts, and the class archive made from them.
 //!
 //! The archive halves the broker's time to start. It is valid for exactly the class path it was
-//! made with, so it is made in the place where it will be used; a wrong one is ignored silently.
+//! made with, so it is made in the folder where it will be used; Java ignores one that does not
+//! fit, without a word.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -13,7 +14,7 @@ use anyhow::{Context as _, bail};
 
 use crate::machine;
 
-/// The list of jars.
+/// The list of jars, as a Maven project.
 const POM: &str = include_str!("../../deploy/kafka/pom.xml");
 
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
@@ -28,13 +29,13 @@ Configuration:
     Root: {level: info, AppenderRef: [{ref: STDOUT}]}
 ";
 
-/// Written when everything else in the folder is there.
+/// The file that is written last: with it, the folder is complete.
 const COMPLETE: &str = "complete";
 
 /// What to install where Java or Maven is missing.
 const INSTALL: &str = "apt-get install openjdk-17-jre-headless maven";
 
-/// Where the jars are and what runs them.
+/// Where the jars are, and which Java runs them.
 #[derive(Clone, Debug)]
 pub struct Jars {
     folder: PathBuf,
@@ -42,15 +43,15 @@ pub struct Jars {
     class_path: String,
 }
 
-/// Whether all is there that a broker needs to start; an error where there is no Java.
+/// Whether everything is cached that a broker needs to start; an error where there is no Java.
 pub fn are_ready() -> anyhow::Result<bool> {
     Ok(folder(&java()?)?.join(COMPLETE).exists())
 }
 
-/// Writes a class archive, in a folder for what it needs meanwhile.
+/// Makes a class archive: from the jars, the archive's path, and a folder for temporary files.
 pub(crate) type MakeArchive = fn(&Jars, &Path, &Path) -> anyhow::Result<()>;
 
-/// The jars in the cache; fetched first, under a lock, where they are not there.
+/// The jars in the cache. They are fetched first, under a lock, if they are not there.
 pub(crate) fn fetch(make_archive: MakeArchive) -> anyhow::Result<Jars> {
     let java = java()?;
     let folder = folder(&java)?;
@@ -59,7 +60,7 @@ pub(crate) fn fetch(make_archive: MakeArchive) -> anyhow::Result<Jars> {
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let lock = fs::File::create(folder.with_extension("lock"))?;
         lock.lock().context("cannot lock the cache")?;
-        // Another may have made it while we waited.
+        // Another process may have made the folder while this one waited for the lock.
         if !folder.join(COMPLETE).exists() {
             make(&folder, &java, make_archive)?;
         }
@@ -73,12 +74,12 @@ impl Jars {
             .with_context(|| format!("no jars in {}", folder.display()))?
             .map(|entry| entry.map(|entry| entry.path().display().to_string()))
             .collect::<Result<_, _>>()?;
-        // A class archive is only valid for one order.
+        // A class archive is only valid for one order of the jars.
         jars.sort();
         Ok(Self { class_path: jars.join(":"), folder, java })
     }
 
-    /// A command that runs one class, with the archive where there is one.
+    /// A command that runs one class, with the class archive if there is one.
     pub fn command(&self, options: &[String], class: &str) -> Command {
         let mut command = Command::new(&self.java);
         command.process_group(0).current_dir("/");
@@ -114,7 +115,7 @@ fn java() -> anyhow::Result<PathBuf> {
     java.with_context(|| format!("Kafka needs Java 17 or later: {INSTALL}"))
 }
 
-/// One folder for each list of jars and each Java: an archive of one does not fit another.
+/// The cache folder for this list of jars and this Java: an archive of one does not fit another.
 fn folder(java: &Path) -> anyhow::Result<PathBuf> {
     let java = java.canonicalize().context("java cannot be found")?;
     let mut hasher = DefaultHasher::new();
@@ -159,7 +160,7 @@ fn make(folder: &Path, java: &Path, make_archive: MakeArchive) -> anyhow::Result
     fs::rename(scratch.join("bootstrap.checkpoint"), jars.bootstrap())?;
     fs::remove_dir_all(&scratch)?;
 
-    // Without an archive Kafka starts, only later: a machine where this fails is still served.
+    // Without an archive Kafka starts, only more slowly, so a failure here is no error.
     make_archive(&jars, &jars.archive(), folder).ok();
     fs::write(folder.join(COMPLETE), "")?;
     Ok(())

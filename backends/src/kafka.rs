@@ -1,4 +1,4 @@
-//! A Kafka broker of our own: one node, broker and controller at once, on the loopback.
+//! A local Kafka broker: one node, broker and controller at once, on the loopback interface.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -17,31 +17,33 @@ use crate::machine;
 use crate::server::{LOOK, Server, send};
 use crate::{Watchdog, topics};
 
-/// After kill -9 the broker waits for its own old session; that and a busy machine.
+/// The longest start: after kill -9 the broker waits for its own old session, on a busy machine.
 const START_MAX: Duration = Duration::from_mins(1);
 
-/// A controlled shutdown takes one to two seconds.
+/// The longest stop: a controlled shutdown takes one to two seconds.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// Where a broker lives and what it is told.
+/// Where a broker's files and ports are, and how its Java machine runs.
 #[derive(Clone, Debug)]
 pub struct KafkaConfig {
-    /// Its data; made when it does not exist.
+    /// The broker's data folder; made when it does not exist.
     pub data: PathBuf,
     pub log: PathBuf,
     pub port: u16,
     pub controller_port: u16,
-    /// A listener that names the port after its own as the broker's: a fault proxy listens there.
+    /// A second listener for a fault proxy. Clients of this listener are told that the broker is at
+    /// the port after this one, where the proxy listens.
     pub proxied_port: Option<u16>,
     /// Options for the Java machine.
     pub java: Vec<String>,
 }
 
-/// Its settings and its logs, in the folder of its data.
+/// The broker's settings and its logs, in its data folder.
 const PROPERTIES: &str = "server.properties";
 const LOGS: &str = "logs";
 
-/// What every broker of ours has: quick to notice the end of a session, no topic by accident.
+/// The settings of every broker here: the end of a session is noticed quickly, and no topic is made
+/// by accident.
 const SETTINGS: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -68,23 +70,23 @@ log.retention.check.interval.ms=30000
 log.cleaner.dedupe.buffer.size=16777216
 ";
 
-/// A Java machine that is quick to start, not quick to run.
+/// Options of a Java machine that starts quickly, for tests.
 pub fn java_for_tests() -> Vec<String> {
     ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned).into()
 }
 
-/// A Java machine for figures: the whole compiler, and a heap that does not move.
+/// Options of a Java machine for measurements: the whole compiler, and a heap of fixed size.
 pub fn java_for_load(heap: &str) -> Vec<String> {
     vec![format!("-Xms{heap}"), format!("-Xmx{heap}")]
 }
 
 impl KafkaConfig {
-    /// Where clients begin.
+    /// The address that clients connect to first.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Fetches the jars, formats the data if there is none, and says what to run.
+    /// Fetches the jars, formats the data folder if it is new, and returns the command to run.
     pub fn prepare(&self) -> anyhow::Result<Command> {
         let jars = jars::fetch(archive)?;
         self.format(&jars)?;
@@ -92,14 +94,14 @@ impl KafkaConfig {
     }
 
     /// Kafka separates paths by commas, unescapes backslashes, and reads a path's bytes in the
-    /// language of the machine: it is shown none, and works in its own folder.
+    /// machine's locale. So it gets no path at all, and runs in its own folder.
     fn run(&self, jars: &Jars, options: &[String]) -> Command {
         let mut command = jars.command(options, "kafka.Kafka");
         command.arg(PROPERTIES).current_dir(&self.data).env("LC_ALL", "C.UTF-8");
         command
     }
 
-    /// What `kafka.tools.StorageTool` does in 0.7 s of a Java machine.
+    /// Formats the data folder, as `kafka.tools.StorageTool` does in 0.7 s of a Java machine.
     fn format(&self, jars: &Jars) -> anyhow::Result<()> {
         let cannot = || format!("cannot write to {}", self.data.display());
         let logs = self.data.join(LOGS);
@@ -131,9 +133,9 @@ impl KafkaConfig {
     }
 }
 
-/// Whether the broker answers; blocks for up to a second where something listens.
+/// Whether the broker answers; blocks for up to a second if something listens on the port.
 pub fn answers(port: u16) -> anyhow::Result<()> {
-    // A client of rdkafka would go on trying behind a port that is closed.
+    // A client of rdkafka would keep trying a closed port, so the port is tried first.
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     drop(TcpStream::connect_timeout(&address, Duration::from_secs(1))?);
     let client: BaseConsumer = ClientConfig::new()
@@ -161,22 +163,22 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// How it was started.
+    /// The configuration that the broker was started with.
     pub fn config(&self) -> &KafkaConfig {
         &self.config
     }
 
-    /// Where clients begin.
+    /// The address that clients connect to first.
     pub fn bootstrap(&self) -> String {
         self.config.bootstrap()
     }
 
-    /// Its process id, while it runs.
+    /// The broker's process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.with(|server| server.as_ref().map(Server::pid))
     }
 
-    /// kill -9.
+    /// Kills the broker with SIGKILL.
     pub fn kill9(&self) -> anyhow::Result<()> {
         match self.with(Option::take) {
             Some(mut server) => server.kill9(),
@@ -184,7 +186,7 @@ impl Kafka {
         }
     }
 
-    /// A controlled shutdown.
+    /// Stops the broker in order, by a controlled shutdown.
     pub async fn stop(&self) -> anyhow::Result<()> {
         match self.with(Option::take) {
             Some(mut server) => server.stop(Signal::TERM, STOP_MAX).await,
@@ -215,7 +217,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Makes topics.
+    /// Makes topics on the broker.
     pub async fn create_topics(&self, wanted: &[topics::Topic]) -> anyhow::Result<()> {
         topics::create(&self.bootstrap(), wanted).await
     }
@@ -225,7 +227,7 @@ impl Kafka {
     }
 }
 
-/// Runs a broker once and has the Java machine write down the classes it loaded.
+/// Runs a broker once, and has the Java machine write the class archive.
 fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
     let [port, controller_port] = machine::free_ports()?;
     let config = KafkaConfig {

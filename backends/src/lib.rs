@@ -1,10 +1,10 @@
 //! PostgreSQL and Kafka as local processes: what `shop up` and the tests start.
 //!
-//! Both are the real thing. A server's files, port and settings come from its `Config`; `prepare`
-//! makes the files and gives the command to run, so that a supervisor may run it as it likes;
+//! Both are the real servers. A server's files, port and settings come from its `Config`. `prepare`
+//! makes the files and returns the command to run, so that a supervisor may run it as it likes;
 //! `start` runs it under a [`Watchdog`], which ends it when this process ends, however it ends.
-//! Nothing here ever turns `fsync` or `synchronous_commit` off: what is not durable in a test
-//! proves nothing about what is durable elsewhere.
+//! Nothing here ever turns `fsync` or `synchronous_commit` off: a test without them proves nothing
+//! about a server that has them on.
 
 pub mod jars;
 pub mod kafka;

@@ -15,12 +15,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// The user that PostgreSQL runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Somebody else, because we are root, which PostgreSQL refuses.
+    /// User and group of another account; none if this process is not root. PostgreSQL refuses
+    /// root.
     other: Option<(u32, u32)>,
 }
 
 impl Account {
-    /// Ourselves; `postgres`, or else `nobody`, when we are root.
+    /// This process's own account; `postgres`, or else `nobody`, when this process is root.
     pub fn unprivileged() -> anyhow::Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self { other: None });
@@ -31,7 +32,7 @@ impl Account {
         Ok(Self { other: Some(other) })
     }
 
-    /// A command that runs as this user, and out of reach of a Ctrl-C meant for us.
+    /// A command that runs as this account, in a process group that a Ctrl-C here does not reach.
     pub fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.process_group(0);
@@ -42,7 +43,7 @@ impl Account {
         command
     }
 
-    /// Makes the file or folder this user's own.
+    /// Gives the file or folder to this account.
     pub fn own(self, path: &Path) -> anyhow::Result<()> {
         if let Some((user, group)) = self.other {
             chown(path, Some(user), Some(group))
@@ -51,7 +52,7 @@ impl Account {
         Ok(())
     }
 
-    /// Whether this user can reach what lies in the folder, as far as the mode bits say.
+    /// Whether this account can reach what is in the folder, as far as the mode bits say.
     pub fn can_enter(self, folder: &Path) -> bool {
         let Some((user, group)) = self.other else { return true };
         folder.ancestors().all(|folder| {
@@ -73,13 +74,13 @@ fn ids_of(users: &str, name: &str) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// The program of this name on the `PATH`.
+/// The program of this name on the `PATH`, if there is one.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A folder of ours that outlives this checkout, for what is expensive to make.
+/// The shop's cache folder, which outlives this checkout: for what is expensive to make.
 pub fn cache() -> anyhow::Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
@@ -88,7 +89,7 @@ pub fn cache() -> anyhow::Result<PathBuf> {
 
 /// As many free ports of the loopback as asked for, each a different one.
 ///
-/// Another process may take one before it is used: whoever uses them tries again with others.
+/// Another process may take a port before it is used: the caller then tries again with others.
 pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of our own: installed binaries, a data directory and a port of its own.
+//! A local PostgreSQL server: installed binaries, with its own data directory and port.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -15,26 +15,26 @@ use crate::Watchdog;
 use crate::machine::{self, Account};
 use crate::server::{LOOK, Server};
 
-/// Recovery after a crash with 2 GB of WAL took 20 s on a slow disk; this is well above.
+/// The longest start: recovery after a crash with 2 GB of WAL took 20 s on a slow disk.
 const START_MAX: Duration = Duration::from_mins(1);
 
-/// A fast shutdown writes a checkpoint; on a slow disk that is seconds.
+/// The longest stop: a fast shutdown writes a checkpoint, which takes seconds on a slow disk.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
-/// Where a server lives and what it is told.
+/// Where a server's files and port are, and its settings.
 #[derive(Clone, Debug)]
 pub struct PostgresConfig {
-    /// Its data directory; made when it does not exist.
+    /// The data directory; made when it does not exist.
     pub data: PathBuf,
     pub log: PathBuf,
     pub port: u16,
-    /// Of the superuser `postgres`, when the data directory is made.
+    /// The password of the superuser `postgres`, set when the data directory is made.
     pub password: String,
-    /// Settings besides and above those that every server of ours has.
+    /// Settings that are added to those of every server here, and win over them.
     pub settings: Vec<(String, String)>,
 }
 
-/// What every server of ours has. Sizes differ and are the caller's.
+/// The settings of every server here. Sizes differ, so the caller sets them.
 const SETTINGS: [(&str, &str); 14] = [
     ("listen_addresses", "127.0.0.1"),
     ("fsync", "on"),
@@ -45,20 +45,21 @@ const SETTINGS: [(&str, &str); 14] = [
     ("checkpoint_completion_target", "0.9"),
     ("jit", "off"),
     ("autovacuum_naptime", "20s"),
-    // The services' plans do not depend on statistics, and gathering them took a third of its time.
+    // The services' plans do not depend on statistics, and gathering them took a third of
+    // autovacuum's time.
     ("default_statistics_target", "10"),
     ("track_wal_io_timing", "on"),
     ("log_lock_waits", "on"),
     ("log_line_prefix", "%m [%p] %u@%d "),
-    // The caller waits for each start; a message catalogue in its language would hide the words.
+    // Messages in English: the code that waits for a start looks for their words.
     ("lc_messages", "C"),
 ];
 
-/// A socket's whole path has room for 107 bytes.
+/// The longest folder for a socket: the socket's whole path has room for 107 bytes.
 const SOCKET_FOLDER_MAX: usize = 80;
 
-/// Where a server with this data directory has its socket, which costs less than a port; none where
-/// the path is too long for one, or would have to be escaped in an address.
+/// The folder of the socket of a server with this data directory. A socket costs less than a TCP
+/// port. None if the path is too long for a socket, or would have to be escaped in an address.
 pub fn socket_folder(data: &Path) -> Option<&Path> {
     let path = data.to_str()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
@@ -76,7 +77,8 @@ impl PostgresConfig {
         self.url_as("postgres", database)
     }
 
-    /// Makes the data directory if there is none, writes the settings, and says what to run.
+    /// Makes the data directory if there is none, writes the settings, and returns the command to
+    /// run.
     pub fn prepare(&self) -> anyhow::Result<Command> {
         let account = Account::unprivileged()?;
         let binaries = binaries()?;
@@ -86,7 +88,7 @@ impl PostgresConfig {
         let compression = accepts(account, &binaries, "wal_compression=lz4")
             .then_some(("wal_compression", "lz4"));
         let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // The last one of a name wins in PostgreSQL's file.
+        // In PostgreSQL's file the last setting of a name wins.
         let socket = socket_folder(&self.data).and_then(Path::to_str).unwrap_or_default();
         let socket = [("unix_socket_directories", socket)];
         let settings = SETTINGS.into_iter().chain(socket).chain(compression).chain(own);
@@ -102,7 +104,7 @@ impl PostgresConfig {
     }
 
     fn initialize(&self, account: Account, binaries: &Path) -> anyhow::Result<()> {
-        // What an interrupted initdb has left would be refused.
+        // initdb would refuse what an interrupted initdb has left.
         if self.data.exists() {
             fs::remove_dir_all(&self.data)
                 .with_context(|| format!("cannot clear {}", self.data.display()))?;
@@ -114,7 +116,7 @@ impl PostgresConfig {
         fs::DirBuilder::new().mode(0o700).create(&self.data).with_context(cannot)?;
         account.own(&self.data)?;
 
-        // Between the two, so that nobody else can read the password: initdb wants a file.
+        // initdb wants the password in a file: it is written after nobody else can read the file.
         let secret = self.data.with_extension("password");
         fs::write(&secret, "")?;
         fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -133,7 +135,7 @@ impl PostgresConfig {
             .context("cannot run initdb")?;
         fs::remove_file(&secret).ok();
         if !made.status.success() {
-            // Else the next start would take the torso for a data directory.
+            // Otherwise the next start would take the incomplete folder for a data directory.
             fs::remove_dir_all(&self.data).ok();
             bail!("initdb failed:\n{}", String::from_utf8_lossy(&made.stderr).trim_end());
         }
@@ -166,7 +168,7 @@ fn accepts(account: Account, binaries: &Path, setting: &str) -> bool {
     let name = setting.split('=').next().unwrap_or_default();
     let mut command = account.command(binaries.join("postgres"));
     command.args(["-C", name, "-c", setting, "-D", "/nonexistent"]).current_dir("/");
-    // It fails for want of a data directory in any case; only its complaint differs.
+    // The command fails in any case, because there is no data directory; only its message differs.
     command
         .output()
         .is_ok_and(|said| !String::from_utf8_lossy(&said.stderr).contains("invalid value"))
@@ -188,7 +190,7 @@ impl Postgres {
         Ok(server)
     }
 
-    /// How it was started.
+    /// The configuration that the server was started with.
     pub fn config(&self) -> &PostgresConfig {
         &self.config
     }
@@ -198,12 +200,12 @@ impl Postgres {
         self.config.url(database)
     }
 
-    /// Its process id, while it runs.
+    /// The server's process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.with(|server| server.as_ref().map(Server::pid))
     }
 
-    /// kill -9 of the postmaster: a crash.
+    /// Kills the postmaster with SIGKILL: a crash.
     pub fn kill9(&self) -> anyhow::Result<()> {
         match self.with(Option::take) {
             Some(mut server) => server.kill9(),
@@ -225,7 +227,7 @@ impl Postgres {
         let start = Instant::now();
         loop {
             match self.try_start(start).await {
-                // Backends of a killed server hold on to its shared memory until they notice.
+                // Backends of a killed server hold its shared memory until they notice its end.
                 Err(error) if start.elapsed() < START_MAX && is_transient(&error) => {
                     tokio::time::sleep(LOOK * 5).await;
                 }
@@ -254,7 +256,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Makes a database.
+    /// Makes a database on the server.
     pub async fn create_database(&self, name: &str) -> anyhow::Result<()> {
         let mut db = PgConnection::connect(&self.url("postgres")).await?;
         let statement = format!("create database {}", quoted(name));
@@ -272,7 +274,7 @@ fn is_transient(error: &anyhow::Error) -> bool {
     text.contains("shared memory block") || text.contains("lock file \"postmaster.pid\"")
 }
 
-/// Makes databases and their owners where there are none; the roles' password is the server's.
+/// Makes databases and their owners if they do not exist; the roles get the server's password.
 pub async fn create_owned(config: &PostgresConfig, owned: &[(&str, &str)]) -> anyhow::Result<()> {
     let mut db = PgConnection::connect(&config.url("postgres")).await?;
     for (database, role) in owned {

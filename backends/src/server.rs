@@ -1,4 +1,4 @@
-//! One server process of ours: started with a log, signalled, awaited, and never left behind.
+//! A server process: started with a log, signalled, awaited, and never left behind.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Watchdog;
 
-/// How often a condition of a server is looked at again.
+/// How often a condition of a server is checked again.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// How much of a log's end is shown when a server does not start.
@@ -29,7 +29,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Runs the command, its output appended to `log`; the watchdog ends it with `last` if we end.
+    /// Runs the command, with its output appended to `log`. If this process ends, the watchdog ends
+    /// the server with the signal `last`.
     pub fn spawn(
         name: &'static str,
         mut command: Command,
@@ -47,12 +48,12 @@ impl Server {
         Ok(Self { name, child, log: log.to_owned(), watchdog: Arc::clone(watchdog) })
     }
 
-    /// Its process id.
+    /// The server's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// How the server ended, if it has.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let ended = self.child.try_wait()?;
         if ended.is_some() {
@@ -69,7 +70,8 @@ impl Server {
         }
     }
 
-    /// Asks with `signal`, waits for the end, and kills it if `patience` runs out.
+    /// Asks the server to stop with `signal`, waits for its end, and kills it if `patience` runs
+    /// out.
     pub async fn stop(&mut self, signal: Signal, patience: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         send(self.pid(), signal);
@@ -82,7 +84,7 @@ impl Server {
         Ok(())
     }
 
-    /// kill -9, and no sooner back than the process is gone.
+    /// Kills the server with SIGKILL, and returns when the process is gone.
     pub fn kill9(&mut self) -> anyhow::Result<()> {
         if self.ended()?.is_none() {
             self.child.kill()?;

@@ -1,4 +1,4 @@
-//! What a test takes: a database, topics, or servers that it may break.
+//! What tests get: a database, topics, or servers that they may break.
 //!
 //! One PostgreSQL and one Kafka serve all tests of a process; each is started by the first test
 //! that asks, and ends with the process. Each test has a database and topics of its own there. A
@@ -15,18 +15,18 @@ use tokio::sync::OnceCell;
 use crate::topics::Topic;
 use crate::{Kafka, Postgres, Watchdog, kafka, machine, postgres};
 
-/// A folder of this process, which goes when the process ends, and who sees to it.
+/// A folder of this process, and the watchdog that removes it when the process ends.
 struct Place {
     folder: PathBuf,
     watchdog: Arc<Watchdog>,
 }
 
-/// Tests share servers and have no common owner: this is the one place with statics.
+/// Tests share servers and have no common owner, so this is the one file with statics.
 static PLACE: OnceLock<Place> = OnceLock::new();
 static POSTGRES: OnceCell<Arc<Postgres>> = OnceCell::const_new();
 static KAFKA: OnceCell<Arc<Kafka>> = OnceCell::const_new();
 
-/// How often another free port is tried when somebody else was quicker.
+/// How often other free ports are tried when another process has taken one.
 const PORTS_TRIED: usize = 3;
 
 /// A database of the test's own, on the server that the tests of this process share.
@@ -37,12 +37,12 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Its address, for the superuser.
+    /// The database's address, for the superuser.
     pub fn url(&self) -> String {
         self.server.url(&self.name)
     }
 
-    /// Its name on the server.
+    /// The database's name on the server.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -55,12 +55,12 @@ pub struct TestKafka {
 }
 
 impl TestKafka {
-    /// Where clients begin.
+    /// The address that clients connect to first.
     pub fn bootstrap(&self) -> String {
         self.server.bootstrap()
     }
 
-    /// Makes topics of the test's own (name and partitions), and gives back their full names.
+    /// Makes topics of the test's own (name and partitions), and returns their full names.
     pub async fn topics<const N: usize>(
         &self,
         prefix: &str,
@@ -70,7 +70,7 @@ impl TestKafka {
     }
 }
 
-/// Makes topics of the test's own on any broker, and gives back their full names.
+/// Makes topics of the test's own on any broker, and returns their full names.
 pub async fn create_topics<const N: usize>(
     server: &Kafka,
     prefix: &str,
@@ -96,7 +96,7 @@ pub async fn database() -> TestDatabase {
     TestDatabase { name, server }
 }
 
-/// The shared broker.
+/// The broker that the tests of this process share.
 pub async fn kafka() -> TestKafka {
     let server = KAFKA.get_or_init(|| async { Arc::new(private_kafka().await) }).await;
     TestKafka { server: Arc::clone(server) }
@@ -147,7 +147,8 @@ pub async fn private_kafka() -> Kafka {
     unreachable!("the last try returns")
 }
 
-/// Looks again and again until `look` says `Ok`; after `within`, panics with what it last saw.
+/// Calls `look` again and again until it returns `Ok`; after `within`, panics with what it saw
+/// last.
 #[expect(clippy::panic, reason = "this is how a test fails")]
 pub async fn eventually<T, Seen, Looking>(
     what: &str,
@@ -174,7 +175,7 @@ where
 
 fn place() -> &'static Place {
     PLACE.get_or_init(|| {
-        // PostgreSQL's account must be able to enter, and nobody can guess the name.
+        // PostgreSQL's account must be able to enter the folder; others cannot guess its name.
         let folder = std::env::temp_dir().join(format!("shop-test-{}", machine::random_word()));
         had(std::fs::create_dir(&folder).map_err(Into::into));
         let watchdog = Arc::new(had(Watchdog::start(Some(&folder))));

@@ -12,10 +12,10 @@ use serde::Deserialize;
 
 use crate::server::LOOK;
 
-/// A broker that has just started may take a while for its first topics.
+/// How long making topics may take: a broker that has just started is slow with its first topics.
 const CREATE_MAX: Duration = Duration::from_secs(30);
 
-/// A topic to be made.
+/// A topic to make.
 #[derive(Clone, Debug)]
 pub struct Topic {
     pub name: String,
@@ -39,7 +39,7 @@ struct Entry {
     config: BTreeMap<String, String>,
 }
 
-/// The shop's topics, as a local stack has them: with a limit on their disk space, too.
+/// The shop's topics for a local stack, which limits their disk space, too.
 pub fn of_the_shop() -> anyhow::Result<Vec<Topic>> {
     let file: File = serde_json::from_str(include_str!("../../deploy/topics.json"))
         .context("deploy/topics.json is not a list of topics")?;
@@ -56,7 +56,7 @@ pub fn of_the_shop() -> anyhow::Result<Vec<Topic>> {
     Ok(file.topics.into_iter().map(topic).collect())
 }
 
-/// Makes the topics that are not there yet, and waits until each partition has a leader.
+/// Makes the topics that do not exist yet, and waits until each partition has a leader.
 pub async fn create(bootstrap: &str, topics: &[Topic]) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;

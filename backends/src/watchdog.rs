@@ -1,4 +1,4 @@
-//! Ends our servers when this process ends, however it ends.
+//! Ends the servers that this process started when it ends, however it ends.
 //!
 //! A parent-death signal will not do: it is sent when the *thread* that started the child ends,
 //! and tests start servers from threads of their own. So a shell waits for the end of a pipe whose
@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context as _;
 use rustix::process::Signal;
 
-/// What the shell does: it keeps a list of `signal:pid`, and at the end of its input signals all,
-/// gives them three seconds, kills what is left and removes the folder, if it was given one.
+/// The shell's script: it keeps a list of `signal:pid`, and when its input ends, it signals them
+/// all, gives them three seconds, kills those that are left, and removes the folder, if it was
+/// given one.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 held=
@@ -35,7 +36,7 @@ for one in $held; do kill -s KILL "${one#*:}"; done
 [ -z "$1" ] || rm -rf -- "$1"
 "#;
 
-/// A shell that waits for our end.
+/// A shell that waits for the end of this process.
 #[derive(Debug)]
 pub struct Watchdog {
     shell: Mutex<Child>,
@@ -56,7 +57,7 @@ impl Watchdog {
         Ok(Self { shell: Mutex::new(shell) })
     }
 
-    /// Sends `signal` to the process when this one has ended.
+    /// Has `signal` sent to the process when this process ends.
     pub fn watch(&self, pid: u32, signal: Signal) {
         let name = match signal {
             Signal::QUIT => "QUIT",
@@ -67,7 +68,7 @@ impl Watchdog {
         self.say(&format!("watch {pid} {name}\n"));
     }
 
-    /// Leaves the process alone: it has ended, and its number may come to belong to another.
+    /// Leaves the process alone: it has ended, and its id may come to belong to another process.
     pub fn forget(&self, pid: u32) {
         self.say(&format!("forget {pid}\n"));
     }
@@ -75,14 +76,14 @@ impl Watchdog {
     fn say(&self, line: &str) {
         let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipe) = &mut shell.stdin {
-            // A shell that somebody has killed cannot be told; the servers still end with `Drop`.
+            // A shell that was killed cannot be told; the servers still end with `Drop`.
             pipe.write_all(line.as_bytes()).ok();
         }
     }
 }
 
 impl Drop for Watchdog {
-    /// Lets the shell finish, so that nothing of ours is left when this returns.
+    /// Lets the shell finish, so that no server is left when this returns.
     fn drop(&mut self) {
         let shell = self.shell.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(shell.stdin.take());

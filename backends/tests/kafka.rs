@@ -26,7 +26,7 @@ fn first(bootstrap: &str, topic: &str) -> String {
         .create()
         .unwrap();
     consumer.subscribe(&[topic]).unwrap();
-    // A poll may come back with nothing before its time: it also serves rebalances.
+    // A poll also serves rebalances, so it may return nothing before its time.
     let message = (0..20).find_map(|_| consumer.poll(Duration::from_secs(1))).unwrap().unwrap();
     String::from_utf8(message.payload().unwrap().to_vec()).unwrap()
 }

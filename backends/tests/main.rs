@@ -1,4 +1,4 @@
-//! The servers that tests are given: real, apart from one another, and gone afterwards.
+//! The servers that tests get: real, separate from one another, and gone afterwards.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod kafka;

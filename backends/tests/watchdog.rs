@@ -24,13 +24,13 @@ fn servers_end_when_the_watchdog_hears_no_more_of_us() {
     let watchdog = Watchdog::start(Some(&folder)).unwrap();
     let mut server = Command::new("sleep").arg("86399.125").process_group(0).spawn().unwrap();
     let mut other = Command::new("sleep").arg("86399.5").spawn().unwrap();
-    // Not QUIT: a shell that runs the tests in the background has them ignore it.
+    // Not QUIT: a shell that runs the tests in the background makes them ignore it.
     watchdog.watch(server.id(), Signal::TERM);
     watchdog.watch(other.id(), Signal::TERM);
     watchdog.forget(other.id());
     let ended = std::thread::spawn(move || server.wait().unwrap());
 
-    // When we are killed, the pipe closes as it does here.
+    // Dropping the watchdog closes the pipe, as a kill of this process would.
     drop(watchdog);
 
     assert_eq!(ended.join().unwrap().signal(), Some(Signal::TERM.as_raw()));
@@ -48,7 +48,7 @@ fn a_server_that_is_dropped_is_gone() {
     command.arg("86399.25").stdin(Stdio::null());
     let under = (&watchdog, Signal::KILL);
     let server = Server::spawn("sleep", command, &folder.join("log"), under).unwrap();
-    // Between the start of a process and its command line showing there is a moment.
+    // A process's command line shows a moment after its start.
     let started = Instant::now();
     while !runs("86399.25") {
         assert!(started.elapsed() < Duration::from_secs(10), "it does not run");

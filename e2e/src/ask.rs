@@ -1,4 +1,4 @@
-//! One request, as any client could send it, and all of its answer.
+//! One request, as any client could send it, and its whole answer.
 
 use std::pin::Pin;
 
@@ -13,15 +13,15 @@ pub struct Ask {
     request: reqwest::RequestBuilder,
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub struct TestResponse {
     what: String,
     pub status: u16,
     pub headers: HeaderMap,
-    /// As text.
+    /// The body as text.
     pub text: String,
-    /// As JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub body: Value,
 }
 
@@ -31,14 +31,14 @@ impl Ask {
         Self { what: format!("{method} {url}"), request: client.request(method, url) }
     }
 
-    /// With a body of JSON.
+    /// Adds a JSON body.
     pub fn json(mut self, body: &Value) -> Self {
         self.what = format!("{} {body}", self.what);
         self.request = self.request.json(body);
         self
     }
 
-    /// With a body that calls itself JSON.
+    /// Adds any bytes as the body, with the content type of JSON.
     pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let shown: String = String::from_utf8_lossy(&body).chars().take(200).collect();
@@ -47,14 +47,14 @@ impl Ask {
         self
     }
 
-    /// With a header more.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.what = format!("{} [{name}: {value}]", self.what);
         self.request = self.request.header(name, value);
         self
     }
 
-    /// Sends it; an error where no answer came.
+    /// Sends the request; an error if no answer came.
     pub async fn send(self) -> Result<TestResponse, String> {
         let Self { what, request } = self;
         let answer = request.send().await.map_err(|error| format!("{what}: {error:?}"))?;
@@ -75,14 +75,14 @@ impl IntoFuture for Ask {
 }
 
 impl TestResponse {
-    /// The body, after a look at the status.
+    /// The body, after a check of the status.
     #[track_caller]
     pub fn with(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self}");
         self.body
     }
 
-    /// The body of a refusal, after a look at what it says.
+    /// The body of a refusal, after a check of its status and code.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.code()), (status, code), "{self}");
@@ -95,7 +95,7 @@ impl TestResponse {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// A header; empty if it is not there.
+    /// The value of a header; empty if it is not there.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }

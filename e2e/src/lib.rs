@@ -1,10 +1,11 @@
 //! Drives the whole shop as its customers and operators do, breaks it, and checks what must hold.
 //!
-//! A [`Shop`] is a real stack. Most tests visit one and the same ([`in_the_shop`]), each with
-//! products and customers of its own; one that breaks processes is [`alone_in_the_shop`]. Nothing
-//! sleeps for a guess: what is to come is awaited, and what was last seen is told when it does not
-//! come. Whenever a shop falls quiet, nothing may be under way for ever, nothing parked, nobody
-//! panicked, and `shop audit` has to be clean, whatever the test looked at.
+//! A [`Shop`] is a real stack. Most tests share one ([`in_the_shop`]), each with products and
+//! customers of its own; a test that breaks processes has it for itself ([`alone_in_the_shop`]). No
+//! test sleeps for a guess: it waits for what is to come, and if that does not come, it reports
+//! what it saw last. Whenever no test uses a shop, its orders must come to an end, nothing may be
+//! parked, no process may have panicked, and `shop audit` has to be clean, whatever the tests
+//! checked themselves.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,11 +1,11 @@
-//! The shop's programs, as the same build makes them that made the tests.
+//! The shop's programs, from the same build as the tests.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Builds what is not fresh, once a test run, and tells where it lies: a test of yesterday's
-/// programs proves nothing.
+/// Builds programs that are out of date, once for each test run, and returns their folder: a test
+/// of an older build would prove nothing.
 pub(crate) fn programs() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).clone()
@@ -13,11 +13,11 @@ pub(crate) fn programs() -> PathBuf {
 
 fn build() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    // A test lies in target/<profile>/deps.
+    // A test binary is in target/<profile>/deps.
     let folder = test.parent().unwrap().parent().unwrap().to_owned();
     let mut cargo = Command::new(env!("CARGO"));
-    // Naming a test gives the programs the features that the tests are built with: `cargo test
-    // --workspace` has made them then.
+    // Naming a test target gives the programs the features that the tests are built with, so that
+    // `cargo test --workspace` has built them already.
     cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", "tidy"]);
     if folder.ends_with("release") {
         cargo.arg("--release");

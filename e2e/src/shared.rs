@@ -1,7 +1,8 @@
-//! The shop that the tests share, and what must hold whenever it falls quiet.
+//! The shop that the tests share, and what must hold whenever no test uses it.
 //!
-//! It starts with the first test and ends with the process. Tests visit it side by side; one that
-//! breaks it has it for itself. All run on one runtime: a connection of an earlier test stays good.
+//! It starts with the first test and ends with the process. Tests use it side by side; a test that
+//! breaks it has it for itself. All tests run on one runtime, so that connections of an earlier
+//! test stay usable.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::LazyLock;
@@ -14,23 +15,23 @@ use crate::Shop;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static SHOP: OnceCell<Shop> = OnceCell::const_new();
-/// Held by all who visit; for writing by one who wants to be alone. It is fair: that one's turn
-/// comes.
+/// Read-locked by tests that share the shop, write-locked by one that needs it alone. The lock is
+/// fair, so that one gets its turn.
 static DOOR: RwLock<()> = RwLock::const_new(());
 
 async fn the_shop() -> &'static Shop {
     SHOP.get_or_init(|| Shop::open(&[])).await
 }
 
-/// Runs a test in the shop, beside others; the last to leave looks whether all is well, even if it
-/// has failed itself. What is not well then is named with the test whose order it is.
+/// Runs a test in the shared shop, beside others. The last test to end checks the shop, even if it
+/// has failed itself; a violation is reported with the name of the test whose order it is about.
 pub fn in_the_shop(test: impl AsyncFnOnce(&Shop)) {
     RUNTIME.block_on(async {
         let open = DOOR.read().await;
         let shop = the_shop().await;
         let passed = AssertUnwindSafe(test(shop)).catch_unwind().await;
         drop(open);
-        // Whoever leaves while others are there leaves it to them.
+        // While other tests use the shop, the check is left to the last of them.
         if let Ok(_closed) = DOOR.try_write() {
             shop.is_well().await;
         }
@@ -40,7 +41,7 @@ pub fn in_the_shop(test: impl AsyncFnOnce(&Shop)) {
     });
 }
 
-/// Runs a test that nobody else must be there for.
+/// Runs a test in the shared shop while no other test uses it.
 pub fn alone_in_the_shop(test: impl AsyncFnOnce(&Shop)) {
     RUNTIME.block_on(async {
         let _closed = DOOR.write().await;
@@ -50,7 +51,7 @@ pub fn alone_in_the_shop(test: impl AsyncFnOnce(&Shop)) {
     });
 }
 
-/// Runs a test in a shop of its own that nobody expects to be well afterwards.
+/// Runs a test in a shop of its own, which need not be in order afterwards.
 pub fn in_a_shop_to_break(test: impl AsyncFnOnce(&Shop)) {
     RUNTIME.block_on(async {
         let shop = Shop::open(&[]).await;
@@ -59,7 +60,7 @@ pub fn in_a_shop_to_break(test: impl AsyncFnOnce(&Shop)) {
     });
 }
 
-/// Runs a test in a shop with other settings, which is gone afterwards.
+/// Runs a test in a shop of its own with other settings, which is checked and stopped afterwards.
 pub fn in_a_shop_of_its_own(settings: &[(&str, &str)], test: impl AsyncFnOnce(&Shop)) {
     RUNTIME.block_on(async {
         let shop = Shop::open(settings).await;

@@ -14,25 +14,25 @@ use uuid::Uuid;
 
 use crate::{AnOrder, Ask, Customer, Product, programs};
 
-/// No order of a test takes longer, on a machine that does other things besides: what a killed
-/// process had in its hands waits for its lease, of up to 20 s, first.
+/// The longest wait for anything about an order, on a machine that does other things besides: a
+/// call or delivery of a killed process first waits for its lease, which may be 20 s.
 pub const WITHIN: Duration = Duration::from_mins(1);
 
-/// Sizes of servers that share a machine with others.
+/// Settings for servers that share a machine with others.
 const SMALL: [(&str, &str); 3] = [
     ("SHOP_KAFKA__HEAP", "384m"),
     ("SHOP_POSTGRES__SHARED_BUFFERS", "128MB"),
     ("SHOP_DEADLINE_SWEEP", "250ms"),
 ];
 
-/// A real stack.
+/// A real stack, driven by tests.
 #[derive(Debug)]
 pub struct Shop {
     driven: Driven,
     client: reqwest::Client,
     gateway: String,
     named: AtomicU32,
-    /// Which test has which customer.
+    /// The test that each customer belongs to.
     hosts: Mutex<HashMap<String, String>>,
 }
 
@@ -40,11 +40,11 @@ pub struct Shop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedOrder {
     pub id: String,
-    /// As the answer told it.
+    /// The order as the answer showed it.
     pub body: Value,
 }
 
-/// What lies where a product is kept.
+/// The stock of a product, over all warehouses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shelf {
     pub on_hand: i64,
@@ -52,7 +52,7 @@ pub struct Shelf {
     pub sold: i64,
 }
 
-/// What is in an account.
+/// The amounts of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purse {
     pub balance: String,
@@ -61,7 +61,7 @@ pub struct Purse {
 }
 
 impl Shop {
-    /// Starts one, with settings for its processes.
+    /// Starts a shop, with settings for its processes.
     pub async fn open(settings: &[(&str, &str)]) -> Self {
         let settings = [&SMALL, settings].concat();
         let driven = Driven::start(&programs::programs(), &settings).await;
@@ -74,8 +74,8 @@ impl Shop {
         shop
     }
 
-    /// A first order, all the way: healthy processes may still be waiting for their part of the
-    /// topics.
+    /// Waits until a first order is confirmed: healthy processes may still be waiting for their
+    /// partitions.
     async fn awakes(&self) {
         let mug = self.lists("1.00", 1).await;
         let wanted = self.a_stranger().wants(1, &mug).by_card("tok_visa");
@@ -87,28 +87,28 @@ impl Shop {
         self.expect(&order, "confirmed").await;
     }
 
-    /// Takes it down.
+    /// Stops the shop.
     pub async fn close(self) {
         self.driven.stop().await.unwrap();
     }
 
-    /// Where the stack keeps its files.
+    /// The folder of the stack.
     pub fn home(&self) -> &Home {
         self.driven.home()
     }
 
-    /// The processes that run now, and their addresses.
+    /// The stack's record: the processes that run now, and their addresses.
     pub fn stack(&self) -> Stack {
         self.driven.stack().unwrap()
     }
 
-    /// kill -9, and the wait until the process was started again and is healthy.
+    /// Kills a process with SIGKILL, and waits until it was started again and is healthy.
     pub async fn kill(&self, process: &str) {
         let before = self.driven.kill9(process).unwrap();
         self.driven.back(process, before, Duration::from_mins(1)).await.unwrap();
     }
 
-    /// What a process has logged.
+    /// The log of a process.
     pub fn log(&self, process: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.home().log(process)).unwrap()).into_owned()
     }
@@ -139,12 +139,12 @@ impl Shop {
         Ask::new(&self.client, method, url)
     }
 
-    /// A word that no other test uses.
+    /// A name that no other test uses.
     pub fn a_name(&self, kind: &str) -> String {
         format!("{kind}-{}", self.named.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// A new product at this price (in USD), with so many pieces of it.
+    /// Lists a new product at this price (in USD), with this many pieces.
     pub async fn lists(&self, price: &str, pieces: i64) -> Product {
         let sku = self.a_name("mug");
         let body = json!({ "name": "Blue mug", "price": { "amount": price, "currency": "USD" } });
@@ -156,7 +156,7 @@ impl Shop {
         Product { sku }
     }
 
-    /// A new customer with an address and so much money (in USD).
+    /// Makes a new customer with an e-mail address and this much money (in USD).
     pub async fn welcomes(&self, money: &str) -> Customer {
         let customer = self.a_stranger();
         let account = format!("/v1/accounts/{}", customer.id);
@@ -167,10 +167,10 @@ impl Shop {
         customer
     }
 
-    /// Somebody without account and address.
+    /// A new customer without account and e-mail address.
     pub fn a_stranger(&self) -> Customer {
         let id = self.a_name("customer");
-        // Tests run each on a thread that bears its name.
+        // Each test runs on a thread with the test's name.
         let test = std::thread::current().name().unwrap_or("a thread without a name").to_owned();
         self.hosts.lock().unwrap().insert(id.clone(), test);
         Customer { id }
@@ -191,17 +191,17 @@ impl Shop {
         self.post("/v1/payments", &json!({ "order_id": order.id, "payment_method": method }))
     }
 
-    /// Waits until the order has this status; gives it back.
+    /// Waits until the order has this status; returns the order.
     pub async fn expect(&self, order: &PlacedOrder, status: &str) -> Value {
         self.until(&order.path(""), status, |order| order["status"] == status).await
     }
 
-    /// Waits until the order's saga has this status; gives it back.
+    /// Waits until the order's saga has this status; returns the saga.
     pub async fn saga(&self, order: &PlacedOrder, status: &str) -> Value {
         self.until(&order.path("/saga"), status, |saga| saga["status"] == status).await
     }
 
-    /// Waits until what lies at `path` is as it is wanted.
+    /// Waits until `is_it` accepts what is at `path`; returns it.
     pub async fn until(&self, path: &str, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         eventually(&format!("{path}: {what}"), WITHIN, async || {
             let told = self.get(path).send().await?;
@@ -214,7 +214,7 @@ impl Shop {
         .await
     }
 
-    /// The one item of `/v1/{what}?order_id=`, once it is as it is wanted.
+    /// The one item of `/v1/{what}?order_id=`, once it has this status.
     pub async fn the(&self, what: &str, order: &PlacedOrder, status: &str) -> Value {
         let path = format!("/v1/{what}?order_id={}", order.id);
         let is_it = |list: &Value| {
@@ -236,30 +236,32 @@ impl Shop {
         find(&list).unwrap()
     }
 
-    /// What lies on the product's shelves.
+    /// The product's stock.
     pub async fn shelf(&self, product: &Product) -> Shelf {
         let stock = self.get(&format!("/v1/products/{}/stock", product.sku)).await.with(200);
         Shelf::of(&stock)
     }
 
-    /// Waits until the product's shelves look so.
+    /// Waits until the product's stock is as given.
     pub async fn expect_shelf(&self, product: &Product, on_hand: i64, reserved: i64, sold: i64) {
         let wanted = Shelf { on_hand, reserved, sold };
         let path = format!("/v1/products/{}/stock", product.sku);
         self.until(&path, &format!("{wanted:?}"), |stock| Shelf::of(stock) == wanted).await;
     }
 
-    /// What is in the customer's account.
+    /// The amounts of the customer's account.
     pub async fn purse(&self, customer: &Customer) -> Purse {
         let account = self.get(&format!("/v1/accounts/{}", customer.id)).await.with(200);
         let amount = |member: &str| account[member]["amount"].as_str().unwrap().to_owned();
         Purse { balance: amount("balance"), held: amount("held"), available: amount("available") }
     }
 
-    /// Brings everything to its end; then nothing may be broken, parked or have panicked.
+    /// Waits until every order has come to its end; then the audit must be clean, nothing may be
+    /// parked and no process may have panicked.
     pub async fn is_well(&self) {
         eventually("a clean audit", WITHIN, async || {
-            // Each time: stock may just have answered for an order that was pending until then.
+            // Done before each audit: stock may just have answered for an order that was pending
+            // until then.
             self.cancels_what_nobody_pays().await;
             let report = audit::audit(self.home()).await.map_err(|error| format!("{error:#}"))?;
             if report.ok && report.in_flight == 0 {
@@ -279,7 +281,7 @@ impl Shop {
 }
 
 impl Shop {
-    /// Violations that name an order, each with the test that placed it.
+    /// The violations; each that names an order comes with the test that placed it.
     async fn with_their_tests(&self, violations: Vec<String>) -> Vec<String> {
         let mut told = Vec::new();
         for violation in violations {
@@ -298,7 +300,8 @@ impl Shop {
         told
     }
 
-    /// Deferred orders that a test has left open would be under way until their deadline.
+    /// Cancels deferred orders that a test has left unpaid: they would be under way until their
+    /// deadline.
     async fn cancels_what_nobody_pays(&self) {
         loop {
             let open = self.get("/v1/orders?status=payment_pending&limit=200").await.with(200);
@@ -316,12 +319,12 @@ impl Shop {
 }
 
 impl PlacedOrder {
-    /// From the answer to `POST /v1/orders`.
+    /// The order in the answer to `POST /v1/orders`.
     pub fn of(body: Value) -> Self {
         Self { id: body["id"].as_str().unwrap().to_owned(), body }
     }
 
-    /// Its path, or one below.
+    /// The order's path, or one below it.
     pub fn path(&self, below: &str) -> String {
         format!("/v1/orders/{}{below}", self.id)
     }

@@ -1,4 +1,4 @@
-//! Who wants what, and how it is to be paid: a test says only what matters to it.
+//! Customers, products and orders of tests: a test names only what matters to it.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// An order of so many pieces; paid later, unless something else is said.
+    /// An order of this many pieces. It is deferred unless the test adds a payment.
     pub fn wants(&self, pieces: u32, product: &Product) -> AnOrder {
         let body = json!({ "customer_id": self.id,
             "items": [{ "sku": product.sku, "quantity": pieces }] });
@@ -31,24 +31,24 @@ pub struct AnOrder {
 }
 
 impl AnOrder {
-    /// Paid from the customer's account.
+    /// Pays from the customer's account.
     pub fn from_the_account(self) -> Self {
         self.with("payment", json!({ "method": "wallet" }))
     }
 
-    /// Paid with a card.
+    /// Pays with a card.
     pub fn by_card(self, token: &str) -> Self {
         self.with("payment", json!({ "method": "card", "token": token }))
     }
 
-    /// So many pieces of another product, too.
+    /// Adds pieces of another product.
     pub fn and(mut self, pieces: u32, product: &Product) -> Self {
         let line = json!({ "sku": product.sku, "quantity": pieces });
         self.body["items"].as_array_mut().unwrap().push(line);
         self
     }
 
-    /// With another member.
+    /// Sets another member of the body.
     pub fn with(mut self, member: &str, value: Value) -> Self {
         self.body[member] = value;
         self

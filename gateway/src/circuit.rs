@@ -1,7 +1,8 @@
-//! One instance's circuit: closed while it answers, open after failures in a row.
+//! One instance's circuit: closed while the instance answers, open after failures in a row.
 //!
-//! While it is open its requests are refused at once. After the pause one request tries it again:
-//! its end decides. Time is passed in, as milliseconds since the process's start.
+//! While a circuit is open, requests to its instance are refused at once. After the pause one
+//! request tries the instance again, and its outcome decides. Times are passed in, as milliseconds
+//! since the process's start.
 
 use std::{
     num::NonZeroU32,
@@ -12,9 +13,9 @@ use std::{
 /// How a circuit behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// So many failures in a row open it.
+    /// How many failures in a row open the circuit.
     pub failures: NonZeroU32,
-    /// So long it stays open before the next try.
+    /// How long the circuit stays open before the next try.
     pub pause: Duration,
 }
 
@@ -37,13 +38,14 @@ impl Circuit {
         self.try_at.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether a request may go through. Of those that ask after the pause, one may.
+    /// Whether a request may go through. Of the requests that ask after the pause, one may.
     pub fn admits(&self, now: u64) -> bool {
         let due = self.try_at.load(Ordering::Relaxed);
         if due == 0 {
             return true;
         }
-        // Taken by the one that wins; the next is due a pause later, should this one never end.
+        // The request that wins the exchange is the try. If it never ends, the next is due a pause
+        // later.
         now >= due
             && self
                 .try_at
@@ -56,16 +58,17 @@ impl Circuit {
         Duration::from_millis(self.try_at.load(Ordering::Relaxed).saturating_sub(now))
     }
 
-    /// The instance has answered.
+    /// Closes the circuit: the instance has answered.
     pub fn answered(&self) {
-        // Read first: a line that nobody writes stays in every core's cache.
+        // Read first: a cache line that nobody writes stays in every core's cache.
         if self.failures.load(Ordering::Relaxed) != 0 || !self.is_closed() {
             self.failures.store(0, Ordering::Relaxed);
             self.try_at.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The instance could not be reached or did not answer; true when that opened the circuit.
+    /// Counts a failure: the instance could not be reached or did not answer. Returns whether this
+    /// opened the circuit.
     pub fn failed(&self, now: u64) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures < self.rule.failures.get() {

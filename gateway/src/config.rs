@@ -54,7 +54,7 @@ pub struct Config {
     /// After how many failures in a row an instance is left alone
     #[arg(long, env = "SHOP_CIRCUIT_FAILURES", default_value = "5")]
     pub circuit_failures: NonZeroU32,
-    /// For how long it is left alone before one request tries it again
+    /// How long an instance is left alone before one request tries it again
     #[arg(long, env = "SHOP_CIRCUIT_PAUSE", default_value = "1s", value_parser = duration)]
     pub circuit_pause: Duration,
 }

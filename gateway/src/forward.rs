@@ -1,6 +1,6 @@
 //! A request on its way to a service, and the answer on its way back.
 //!
-//! A request is rebuilt, not passed on raw: what one side's connection means ends here, and the
+//! A request is rebuilt, not passed on raw: headers that mean one connection end here, and the
 //! length is that of the body which was read.
 
 use std::{sync::Arc, time::Duration};
@@ -27,19 +27,20 @@ use crate::{routes::Service, upstreams::Upstreams};
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a service is asked.
+/// A request on its way to a service.
 pub struct UpstreamRequest {
     pub method: Method,
     pub path: PathAndQuery,
     headers: HeaderMap,
     body: Bytes,
-    /// What the caller asks to wait, or the service waits by itself, on top of the usual.
+    /// How long the caller asks to wait, or the service waits by itself, on top of the usual
+    /// timeout.
     wait: Duration,
 }
 
 impl UpstreamRequest {
-    /// Reads a request whole: bodies are small, and one that was read can be sent to a second
-    /// instance when the first cannot be reached, and costs no service a slow sender's time.
+    /// Reads a request whole. Bodies are small, and a request that was read whole can be sent to a
+    /// second instance when the first cannot be reached; and a slow sender costs no service time.
     pub async fn read(request: Request) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let wait = prefer_wait(&parts.headers);
@@ -55,14 +56,14 @@ impl UpstreamRequest {
         Ok(Self { method: parts.method, path, headers, body, wait })
     }
 
-    /// The same caller asks for another path.
+    /// A request of the same caller for another path.
     #[must_use]
     pub fn elsewhere(&self, path: PathAndQuery) -> Self {
         let (headers, body) = (self.headers.clone(), Bytes::new());
         Self { method: Method::GET, path, headers, body, wait: self.wait }
     }
 
-    /// The body of what was posted.
+    /// The body, if this is a POST.
     pub fn posted(&self) -> Option<&[u8]> {
         (self.method == Method::POST).then_some(&*self.body)
     }
@@ -85,7 +86,7 @@ impl UpstreamRequest {
 /// How long a payment or a refund waits for its outcome where the caller names no time.
 const OUTCOME_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a service may hold a request without being asked to.
+/// How long a service holds a request by itself, although the caller does not ask it to.
 fn own_wait(method: &Method, path: &str) -> Duration {
     let refund = path.starts_with("/v1/payments/") && path.ends_with("/refund");
     if method == Method::POST && (path == "/v1/payments" || refund) {
@@ -94,7 +95,7 @@ fn own_wait(method: &Method, path: &str) -> Duration {
     Duration::ZERO
 }
 
-/// Sends requests on, each with its deadline.
+/// Sends requests on to services, each with a deadline.
 #[derive(Clone)]
 pub struct Forwarder {
     pub upstreams: Arc<Upstreams>,
@@ -102,7 +103,7 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// The service's answer, for the caller.
+    /// The service's answer, ready for the caller.
     pub async fn forward(
         &self,
         service: Service,
@@ -111,19 +112,20 @@ impl Forwarder {
         Ok(Self::pass_on(self.ask(service, asked).await?))
     }
 
-    /// A service's answer, without what belongs to its connection.
+    /// A service's answer, without the headers of the gateway's connection to the service.
     pub fn pass_on(response: hyper::Response<Incoming>) -> Response {
         let (mut parts, body) = response.into_parts();
         strip(&mut parts.headers);
         let problem = parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE);
         if problem {
-            // It has the path and the trace already: they are the same there and here.
+            // The service's problem has path and trace already, and they are the same for the
+            // gateway.
             parts.extensions.insert(FinishedResponse);
         }
         Response::from_parts(parts, Body::new(body))
     }
 
-    /// The service's answer as it comes.
+    /// The service's answer as it comes, with the headers of its connection.
     pub async fn ask(
         &self,
         service: Service,
@@ -134,7 +136,8 @@ impl Forwarder {
     }
 }
 
-/// The headers that go on: not those of the connection, and ours for trace and request id.
+/// The headers that are passed on: none of the connection, and the gateway's own for trace and
+/// request id.
 fn onward(headers: &HeaderMap, extensions: &axum::http::Extensions) -> HeaderMap {
     let mut onward = HeaderMap::with_capacity(headers.keys_len() + 4);
     for (name, value) in headers {
@@ -152,7 +155,7 @@ fn onward(headers: &HeaderMap, extensions: &axum::http::Extensions) -> HeaderMap
     onward
 }
 
-/// Removes what belongs to the service's connection from its answer.
+/// Removes the headers of the service's connection from its answer.
 fn strip(headers: &mut HeaderMap) {
     if let Some(connection) = headers.remove(header::CONNECTION) {
         let named = HeaderMap::from_iter([(header::CONNECTION, connection)]);
@@ -174,7 +177,7 @@ fn drop_named(of: &HeaderMap, from: &mut HeaderMap) {
     }
 }
 
-/// The headers of one connection (RFC 9110 §7.6.1), and `Expect`, which was met here.
+/// The headers of one connection (RFC 9110 §7.6.1), and `Expect`, which the gateway has met itself.
 const HOPS: [&str; 10] = [
     "connection",
     "keep-alive",
@@ -192,7 +195,7 @@ fn is_hop(name: &HeaderName) -> bool {
     HOPS.contains(&name.as_str())
 }
 
-/// Whether nothing has to be read.
+/// Whether the request has no body to read.
 fn length_is_zero(headers: &HeaderMap, method: &Method) -> bool {
     let announced = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.contains_key(header::CONTENT_LENGTH);

@@ -31,7 +31,7 @@ use crate::{
     upstreams::Upstreams,
 };
 
-/// Starts the gateway and waits for its end.
+/// Starts the gateway, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     tracing::warn!(
         "identity is not checked yet: every caller is trusted to do everything, a token is \
@@ -56,7 +56,7 @@ impl Gateway {
         Self { forwarder: Forwarder { upstreams, patience: config.upstream_timeout } }
     }
 
-    /// Tells in `health` which services do not answer. The gateway works while one of them does.
+    /// Reports in `health` which services do not answer. The gateway works while one of them does.
     pub fn watch(&self, health: &Health) {
         for service in Service::ALL {
             let upstreams = Arc::clone(&self.forwarder.upstreams);

@@ -1,5 +1,5 @@
-//! The lists of all services in one: service after service, page by page; or, for what has a time,
-//! the newest of all first.
+//! The lists of all services merged into one: service after service, page by page; a list by time
+//! has the newest item of all services first.
 
 use axum::{
     body::{Body, to_bytes},
@@ -18,9 +18,9 @@ use crate::{
     routes::Service,
 };
 
-/// A page ends before this, a service's as well as one of all.
+/// A page ends before this many bytes, a service's page as well as a merged one.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
-/// The list that is merged by time.
+/// The list that is merged by time; the others are joined.
 const OPERATIONS: &str = "operations";
 
 #[derive(Deserialize)]
@@ -29,27 +29,27 @@ struct Page {
     next_cursor: Option<String>,
 }
 
-/// A page, or a service's own refusal of the question.
+/// A service's page with its size in bytes, or its refusal of the request.
 enum Answer {
     Page(Page, usize),
     Refusal(Response),
 }
 
-/// What is asked of each service.
+/// The request for a list, as each service gets it.
 struct Question<'a> {
     forwarder: &'a Forwarder,
     asked: &'a UpstreamRequest,
-    /// The list's name: the last segment of its path, and its cursors' kind.
+    /// The list's name: the last segment of its path, and what its cursors are marked with.
     name: &'a str,
-    /// The service that alone is asked.
+    /// The only service to ask, if the request names one.
     only: Option<Service>,
-    /// Parameters that are the services' to judge.
+    /// The other parameters, which the services check.
     filters: String,
     limit: usize,
     cursor: Option<String>,
 }
 
-/// A `GET` of a list that every service has a part of.
+/// Answers a `GET` of a list of which every service has a part.
 pub(crate) async fn list(
     forwarder: &Forwarder,
     asked: &UpstreamRequest,
@@ -72,7 +72,7 @@ pub(crate) async fn list(
     if name == OPERATIONS { question.by_time().await } else { question.one_by_one().await }
 }
 
-/// The parameters that are not of the list itself, as they came.
+/// The parameters that are not the list's own, as they came.
 fn filters(query: &str) -> String {
     let is_ours = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
@@ -127,8 +127,8 @@ impl Question<'_> {
             .ok_or_else(no_cursor)
     }
 
-    /// The newest of all services, by `at`; each service's own list is the newest first, too, and
-    /// its cursors are the `id` of the last item shown.
+    /// Merges the services' lists by `at`, the newest item first. Each service's own list is the
+    /// newest first, too, and its cursors are the `id` of the last item shown.
     async fn by_time(&self) -> Result<Response, Problem> {
         let mut last: Vec<Option<i64>> = match &self.cursor {
             None => self.services().map(|_| None).collect(),
@@ -174,7 +174,8 @@ impl Question<'_> {
         let name = self.name;
         let mut path = format!("/v1/{name}?service={service}&limit={limit}{}", self.filters);
         if let Some(cursor) = cursor {
-            // Cursors are of the alphabet that needs no encoding; anything else is none of ours.
+            // The gateway's and the services' cursors need no encoding; anything else is no cursor
+            // of theirs.
             path.push_str("&cursor=");
             path.extend(
                 cursor.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.~".contains(*c)),
@@ -204,9 +205,9 @@ impl Question<'_> {
     }
 }
 
-/// What one service told of a list by time.
+/// What one service has returned of a list by time.
 struct Part {
-    /// The newest last, to be taken from the end.
+    /// The newest item is the last, so that items are taken from the end.
     items: Vec<Value>,
     has_more: bool,
 }
@@ -217,7 +218,7 @@ impl Part {
         Self { items: page.items, has_more: page.next_cursor.is_some() }
     }
 
-    /// The time of its newest item: times are written with one length, so their text sorts.
+    /// The time of the part's newest item. Times are written with one length, so their text sorts.
     fn at(&self) -> Option<&str> {
         self.items.last()?.get("at")?.as_str()
     }

@@ -1,4 +1,5 @@
-//! The pages that a problem's `type` leads to: what it means, what to do, what it looks like.
+//! The pages that a problem's `type` leads to: what the problem means, what to do, what it looks
+//! like.
 
 use axum::{
     http::{HeaderValue, header},
@@ -8,13 +9,13 @@ use chassis::{Code, Problem};
 
 mod texts;
 
-/// Nothing on these pages comes from elsewhere or runs.
+/// The policy of these pages: nothing on them is loaded from elsewhere, and nothing runs.
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;\
     padding:0 1rem}pre{background:#8881;padding:1rem;overflow:auto}";
 
-/// What a reader of a problem needs to know.
+/// What the page of one code says.
 struct Text {
     cause: &'static str,
     fix: &'static str,
@@ -22,7 +23,7 @@ struct Text {
     detail: &'static str,
 }
 
-/// The page of one code, or with an empty one the list of all.
+/// The page of one code; for an empty code, the list of all codes.
 pub(crate) fn page(code: &str) -> Option<Response> {
     let (title, body) = if code.is_empty() {
         ("Problems", index())

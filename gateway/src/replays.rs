@@ -1,5 +1,5 @@
-//! Replays: the service whose events they are is named in the body, and known by the id to nobody
-//! else.
+//! Replays: the body of a `POST` names the service whose events are replayed; only that service
+//! knows the replay's id afterwards.
 
 use axum::{http::StatusCode, response::Response};
 use chassis::{
@@ -13,7 +13,7 @@ use crate::{
     routes::Service,
 };
 
-/// `POST /v1/replays` goes to the service that the body names, `GET` to the one that has it.
+/// A `POST /v1/replays` goes to the service that the body names, a `GET` to each until one has it.
 pub(crate) async fn pass(
     forwarder: &Forwarder,
     asked: &UpstreamRequest,
@@ -21,7 +21,8 @@ pub(crate) async fn pass(
     if let Some(body) = asked.posted() {
         return forwarder.forward(named(body)?, asked).await;
     }
-    // One that does not answer may be the one that has it; no other needs it.
+    // A service that does not answer may be the one that has the replay, so its problem is the
+    // answer unless another has it.
     let mut none = Problem::new(Code::NotFound, "there is no such replay");
     for service in Service::ALL {
         match forwarder.forward(service, asked).await {
@@ -33,7 +34,7 @@ pub(crate) async fn pass(
     Err(none)
 }
 
-/// The service that a body names. What else is wrong with the body, it tells itself.
+/// The service that a body names. Other faults of the body are for that service to report.
 fn named(body: &[u8]) -> Result<Service, Problem> {
     let service = match parse(body)? {
         Json::Object(members) => members.into_iter().find_map(|(name, value)| match value {

@@ -14,7 +14,7 @@ pub enum Service {
 impl Service {
     pub const ALL: [Self; 4] = [Self::Order, Self::Payment, Self::Inventory, Self::Notify];
 
-    /// Its name in the workspace.
+    /// The service's name in the workspace.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Order => "order-svc",
@@ -35,36 +35,36 @@ impl fmt::Display for Service {
     }
 }
 
-/// Who answers.
+/// Which service answers a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     One(Service),
     /// The service that the path's `{service}` names.
     Named,
-    /// All of them, merged by the gateway.
+    /// All services; the gateway merges their answers.
     All,
-    /// The one whose replay it is: see `replays`.
+    /// The service whose replay it is: see `replays.rs`.
     Replays,
 }
 
-/// A path and what may be done there.
+/// A path and its methods.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// Segments in braces stand for anything.
+    /// Segments in braces stand for any text.
     pub path: &'static str,
     pub methods: &'static [&'static str],
     pub owner: Owner,
 }
 
-/// What a request's method and path mean here.
+/// What a request's method and path lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteMatch<'a> {
     Service(Service),
     All,
     Replays,
-    /// A service that does not exist.
+    /// The path names a service that does not exist.
     NoService(&'a str),
-    /// The path is known, and this is what may be done there.
+    /// The path is known; it has these methods.
     WrongMethod(Vec<&'static str>),
     Nothing,
 }
@@ -86,7 +86,7 @@ const fn route(path: &'static str, methods: &'static [&'static str], owner: Owne
     Route { path, methods, owner }
 }
 
-/// Every path under `/v1` that is served. HEAD is allowed where GET is.
+/// Every path under `/v1` that is served. HEAD is allowed wherever GET is.
 pub const ROUTES: &[Route] = &[
     route("/v1/orders", GET_POST, ORDER),
     route("/v1/orders/{id}", GET_DELETE, ORDER),
@@ -132,7 +132,7 @@ pub const ROUTES: &[Route] = &[
     route("/v1/replays/{id}", GET, Owner::Replays),
 ];
 
-/// What the contract has and no service serves yet: not found until then.
+/// Routes of the contract that no service serves yet: they are not found until one does.
 pub const PLANNED: &[Route] = &[
     route("/v1/orders/{id}", PUT, ORDER),
     route("/v1/orders/{id}/ship", POST, ORDER),
@@ -150,7 +150,7 @@ pub const PLANNED: &[Route] = &[
     route("/v1/customers/{id}/contact", GET, NOTIFY),
 ];
 
-/// Looks a request up.
+/// What a request leads to.
 pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
     let wanted = if method == "HEAD" { "GET" } else { method };
     let mut allowed = Vec::new();
@@ -178,7 +178,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
     RouteMatch::WrongMethod(allowed)
 }
 
-/// Segment by segment; a segment in braces stands for any that is not empty.
+/// Compares segment by segment; a segment in braces stands for any that is not empty.
 fn matches(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {

@@ -1,7 +1,7 @@
 //! The services' instances, and how one request gets an answer from one of them.
 //!
-//! A request is sent to another instance only when no connection could be made: once it may have
-//! been received it is never sent again, because nobody here knows what it does.
+//! A request is sent to another instance only when no connection could be made: once a request may
+//! have been received it is never sent again, because the gateway does not know what it does.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -28,11 +28,12 @@ use crate::{
     routes::Service,
 };
 
-/// Sooner than a service drops an idle connection (5 s), so that no request meets its end.
+/// How long an idle connection is kept: less than the 5 s after which a service closes it, so that
+/// no request meets a connection that is being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(3);
-/// Idle connections kept for an instance: as many as requests are under way at once.
+/// Idle connections kept for one instance: as many as requests are under way at once.
 const IDLE_CONNECTIONS_MAX: usize = 1_024;
-/// One instance alone gets a second chance: its connection may just have been refused in a restart.
+/// A single instance is tried twice: it may just be restarting.
 const ATTEMPTS_MIN: usize = 2;
 
 /// All services' instances.
@@ -54,7 +55,7 @@ struct Instance {
     circuit: Circuit,
 }
 
-/// Looked up once, not for each request.
+/// Handles of the metrics, looked up once and not for each request.
 struct Counts {
     answered: Counter,
     unreachable: Counter,
@@ -63,12 +64,12 @@ struct Counts {
     refused: Counter,
 }
 
-/// What became of one attempt.
+/// The outcome of sending a request to one instance.
 enum Attempt {
     Answered(Response<Incoming>),
-    /// Nothing was sent.
+    /// No connection could be made, so nothing was sent.
     Unreachable,
-    /// The request may have been received.
+    /// The connection broke, and the request may have been received.
     Lost,
     TimedOut,
 }
@@ -97,7 +98,7 @@ impl Upstreams {
         Self { client, of, born: Instant::now() }
     }
 
-    /// Sends what `request` makes for an instance, until one answers.
+    /// Sends the request that `request` makes for each instance, until one answers.
     pub async fn send(
         &self,
         service: Service,
@@ -144,7 +145,7 @@ impl Upstreams {
         }
     }
 
-    /// What is wrong with a service, as far as requests have shown.
+    /// What is wrong with a service, as far as its requests have shown.
     pub fn wrong(&self, service: Service) -> Option<String> {
         let upstream = self.of(service);
         let closed = upstream.instances.iter().any(|instance| instance.circuit.is_closed());
@@ -188,7 +189,7 @@ impl Upstream {
         }
     }
 
-    /// The next instance in turn that takes requests.
+    /// The next instance in turn whose circuit lets a request through.
     fn pick(&self, now: u64) -> Option<&Instance> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.instances.len();

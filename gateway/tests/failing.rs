@@ -1,4 +1,4 @@
-//! Services that are away, slow or broken: never a hang, never a request twice.
+//! Services that are away, slow or broken: no request hangs, and none is sent twice.
 
 use std::{
     net::SocketAddr,
@@ -27,7 +27,7 @@ fn order() -> Request {
     request.body("{}".into()).unwrap()
 }
 
-/// A service that reads what it gets and then hangs up, or keeps silent.
+/// A service that reads each request and then closes the connection, or keeps silent.
 async fn rude(hangs_up: bool) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));

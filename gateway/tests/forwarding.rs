@@ -1,4 +1,4 @@
-//! What goes through, and what it looks like on the other side.
+//! What the gateway passes on, and what arrives at the service and at the client.
 
 use axum::{
     Json,

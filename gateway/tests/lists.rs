@@ -1,11 +1,11 @@
-//! The lists of all services in one.
+//! The lists of all services merged into one.
 
 use axum::{Json, body::Body, extract::Request, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
 
 use crate::stub::{Public, Stub, StubRequest, gateway, json, with_settings};
 
-/// A service with so many parked keys, two a page at most.
+/// A service with `count` parked keys, two a page at most.
 fn keys(count: usize) -> impl Fn(&StubRequest) -> axum::response::Response + Send + Sync {
     move |seen| {
         let query = seen.uri.split_once('?').unwrap().1;
@@ -43,7 +43,7 @@ fn before(stubs: &[Stub; 4]) -> Public {
     with_settings(urls.iter().map(String::as_str))
 }
 
-/// All pages, and how many there were.
+/// All items of all pages, and how many pages there were.
 async fn walk(public: &Public, query: &str) -> (Vec<String>, usize) {
     let (mut keys, mut pages, mut cursor) = (Vec::new(), 0, String::new());
     loop {

@@ -1,4 +1,4 @@
-//! The gateway before small services that do what a test asks of them.
+//! The gateway in front of small services whose behaviour a test chooses.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod failing;

@@ -1,4 +1,4 @@
-//! A service of the test's making, and a gateway before it.
+//! A service whose answers a test chooses, and a gateway in front of it.
 
 use std::{
     net::SocketAddr,
@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What a stub was asked.
+/// A request that a stub got.
 #[derive(Clone, Debug)]
 pub(crate) struct StubRequest {
     pub(crate) method: Method,
@@ -28,7 +28,7 @@ pub(crate) struct StubRequest {
     pub(crate) body: Bytes,
 }
 
-/// A service that remembers what it was asked and answers as told.
+/// A service that remembers its requests and answers with a function of the test.
 #[derive(Clone)]
 pub(crate) struct Stub {
     pub(crate) address: SocketAddr,

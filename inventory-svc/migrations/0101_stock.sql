@@ -1,16 +1,17 @@
--- What is for sale, where it lies, and what of it is promised to orders.
+-- What inventory-svc owns: products, stock, and what of it is reserved for orders.
 --
--- Ids that people choose sort by bytes (collate "C"), so that the database and the service agree on the order of locks.
+-- Ids that people choose sort by bytes (collate "C"), so that the database and the service agree on
+-- the order of locks.
 
--- A product. Whatever changes a SKU, its stock included, locks this row first.
+-- A product. Whoever changes anything of a SKU, its stock included, locks this row first.
 create table products (
     sku text collate "C" not null,
     name text not null,
     price numeric(19, 4) not null,
     currency char(3) not null,
-    -- How many times ProductChanged was said about it: the version of the last one.
+    -- How many times ProductChanged was announced for it: the version of the last one.
     version bigint not null,
-    -- What could be had when it was last said.
+    -- How many pieces were available according to the last announcement.
     said_available bigint not null,
     constraint products_pkey primary key (sku),
     constraint products_price_positive check (price > 0),
@@ -29,13 +30,14 @@ create table warehouses (
 insert into warehouses (warehouse_id, name, priority)
 values ('main', 'Main warehouse', 1);
 
--- The pieces of one SKU in one warehouse. Half-empty pages, so that an update stays on its page.
+-- The pieces of one SKU in one warehouse. Pages are half empty, so that an update stays on its
+-- page.
 create table stock (
     sku text collate "C" not null,
     warehouse_id text collate "C" not null,
-    -- What lies there, promised pieces included; selling lowers it.
+    -- The pieces that lie there, reserved ones included; a sale lowers it.
     on_hand bigint not null,
-    -- What of it is promised to orders.
+    -- How many of them are reserved for orders.
     reserved bigint not null,
     sold bigint not null,
     constraint stock_pkey primary key (sku, warehouse_id),
@@ -56,32 +58,35 @@ create table stock_adjustments (
     constraint stock_adjustments_pkey primary key (adjustment_id)
 );
 
--- What is known of one order: also of one that was rejected, or cancelled before it was heard of.
+-- What is known of one order, even if it was rejected, or cancelled before this service heard of
+-- it.
 create table reservations (
-    -- An order has one reservation, and it bears the order's id: the key is the second lock behind the inbox.
+    -- An order has one reservation, and its id is the order's: if the inbox failed to stop a
+    -- repetition, this key would.
     reservation_id uuid not null,
-    -- How many events were said about it.
+    -- How many events were announced about the reservation.
     version bigint not null,
-    -- The last version heard from order-svc.
+    -- The highest version heard from order-svc.
     heard_orders bigint not null,
-    -- Which revision of the order it answers.
+    -- The revision of the order that the reservation answers.
     revision int not null,
     status text not null,
-    -- Whether it was said that the hold ran out; it goes on being held.
+    -- Whether it was announced that the time is over; the pieces stay held.
     expired boolean not null,
-    -- Until when it is held undisturbed; only while it is held.
+    -- Until when the pieces are held before the expiry is announced; only while they are held.
     expires_at timestamptz,
-    -- Whose pieces these are, or were: [{"sku", "warehouse", "quantity"}].
+    -- The pieces that are or were the order's: [{"sku", "warehouse", "quantity"}].
     allocations jsonb not null,
     constraint reservations_pkey primary key (reservation_id),
     constraint reservations_status_known check (status in ('rejected', 'held', 'sold', 'released')),
     constraint reservations_held_until check ((status = 'held') = (expires_at is not null))
 ) with (fillfactor = 50);
 
--- A hold that may run out. The row goes with the hold, so that the table stays as small as what waits.
+-- A reservation whose time may run out. The row goes when the reservation ends or expires, so that
+-- the table stays as small as what waits.
 create table reservation_waits (
     expires_at timestamptz not null,
     reservation_id uuid not null,
-    -- In this order for the sweep, which takes the oldest; whoever ends a hold knows both.
+    -- In this order for the sweep, which takes the oldest; whoever ends a reservation knows both.
     constraint reservation_waits_pkey primary key (expires_at, reservation_id)
 );

@@ -1,4 +1,5 @@
-//! What people ask for: products, stock and places, each decided among its batch and answered.
+//! Requests of people about products, stock and warehouses: each is decided as an item of a batch,
+//! with its answer.
 
 use axum::http::HeaderMap;
 use chassis::{Problem, http};
@@ -14,7 +15,7 @@ use crate::{
     world::{Adjustment, World},
 };
 
-/// Does what is asked, or says why not; a refusal leaves `world` as it was.
+/// Carries a request out, or says why not; a refusal leaves `world` as it was.
 pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) -> Effects {
     let answered = match request {
         Request::PutProduct { sku, name, price, headers } => {
@@ -53,12 +54,12 @@ fn put_product(
     let price = |currency| price.in_currency(currency).map_err(|fault| fault.problem("/price"));
     let status = if let Some(found) = world.products.get_mut(sku) {
         http::if_match(headers, &service_kit::etag(&ProductView::new(&found.now, available)))?;
-        // A product keeps its currency: the orders that were placed are in it.
+        // A product keeps its currency, because orders that were placed are in it.
         let price = price(found.now.price.currency())?;
         if found.now.name != name || found.now.price != price {
             name.clone_into(&mut found.now.name);
             found.now.price = price;
-            // Raised at once, so that the answer tells the version that will be said.
+            // Raised at once, so that the answer shows the version that `closing` will announce.
             found.now.version += i64::from(world.to_say.insert(sku.clone()));
         }
         200
@@ -90,7 +91,7 @@ fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Pro
         .unwrap_or(Shelf { priority: place.now.priority, ..Shelf::default() });
     let shelf = shelf.adjust(*delta).map_err(|refusal| refusals::problem(refusal, *delta))?;
     world.stock.set(sku.clone(), warehouse.clone(), shelf);
-    // People see at once what they put there, and so do the orders for it.
+    // Stock that people put there is announced at once, so that orders for it are accepted.
     if *delta != 0 && world.to_say.insert(sku.clone()) {
         product.now.version += 1;
     }

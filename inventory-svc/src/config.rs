@@ -13,7 +13,7 @@ pub struct Config {
     pub chassis: Settings,
     #[command(flatten)]
     pub backing: BackingServices,
-    /// How long stock is held for an order before it is said that its time is over
+    /// How long stock is held for an order before its expiry is announced
     #[arg(long, env = "SHOP_RESERVATION_HOLD", default_value = "20m", value_parser = duration)]
     pub reservation_hold: Duration,
 }

@@ -1,4 +1,4 @@
-//! Holds whose time is over, put to a decision.
+//! The sweep for reservations: those whose time is over are put to a decision.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{input::Input, reactions::Inventory, store::reservation_waits};
 
-/// Holds last minutes: nobody waits for the second.
+/// How often reservations are looked for: they are held for minutes, so a second is exact enough.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Looks for holds whose time is over until it is asked to stop.
+/// Looks for reservations whose time is over until it is asked to stop.
 pub async fn sweep(
     pool: PgPool,
     mailbox: Mailbox<Inventory>,

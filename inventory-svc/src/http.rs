@@ -1,5 +1,5 @@
-//! Products, stock, places and reservations over HTTP: looks are answered from the rows, changes go
-//! through a batch.
+//! Products, stock, warehouses and reservations over HTTP: reads are answered from the rows,
+//! changes go through a batch.
 
 mod bodies;
 
@@ -29,7 +29,7 @@ use crate::{
     views::{AvailabilityView, ProductView, ReservationView, StockView, WarehouseView},
 };
 
-/// Whose cursors these are.
+/// What the cursors of each list are marked with, so that no other list takes them.
 const PRODUCTS: &str = "products";
 const WAREHOUSES: &str = "warehouses";
 /// Products that one page of a search looks through at most, so that a rare word cannot make it
@@ -177,7 +177,7 @@ async fn availability(
     let skus: Vec<String> = items.iter().map(|item| item.sku.to_string()).collect();
     let mut db = app.pool.acquire().await?;
     let stock = stock_of(store::stock::shelves(&mut db, &skus).await?);
-    // The same form as out of a batch.
+    // Written by the same function as in a batch, so that both answers have one form.
     let answer = service_kit::json_answer(200, &AvailabilityView::new(&items, &stock), None);
     Ok(service_kit::response(Outcome { answer, replayed: false }))
 }

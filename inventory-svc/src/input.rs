@@ -1,4 +1,4 @@
-//! What this service decides about.
+//! What this service decides about: facts from order-svc, requests, and what its sweeps found.
 
 use axum::http::HeaderMap;
 use proto::{OrderId, Sku, WarehouseId, orders};
@@ -6,21 +6,21 @@ use service_kit::AmountRequest;
 
 use crate::domain::{Event, SkuQuantity, Warehouse};
 
-/// What a message, the sweep or a request means here.
+/// What a message, a find of a sweep or a request means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// order-svc said something about an order. The terms are only passed on.
+    /// order-svc published an event about an order. Its payment terms are only passed on.
     Order { order: OrderId, event: Event, terms: Option<Box<orders::Terms>> },
-    /// The sweep found that an order's hold is over.
+    /// The sweep (`deadlines.rs`) found that the time of an order's reservation is over.
     HoldRanOut(OrderId),
-    /// The catalogue's topic has lost what was said of a product.
+    /// A product to announce again, because the catalogue's topic was made anew (`relisting.rs`).
     SayAnew(Sku),
     /// Somebody asks for something.
     Request(Request),
 }
 
 impl Input {
-    /// The order whose reservation it needs.
+    /// The order whose reservation this input needs locked.
     pub fn order(&self) -> Option<OrderId> {
         match self {
             Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
@@ -28,7 +28,7 @@ impl Input {
         }
     }
 
-    /// The SKUs that it names itself; those of a reservation come from its row.
+    /// The SKUs that this input names itself; those of a reservation come from its row.
     pub fn skus(&self) -> Vec<&Sku> {
         match self {
             Self::Order { event: Event::OrderPlaced { lines, .. }, .. } => {
@@ -40,7 +40,7 @@ impl Input {
         }
     }
 
-    /// Whether it needs to know the warehouses.
+    /// Whether the warehouses have to be loaded for this input.
     pub fn names_warehouse(&self) -> bool {
         matches!(self, Self::Request(request) if request.names_warehouse())
     }
@@ -66,14 +66,14 @@ pub enum Request {
         warehouse: Warehouse,
         headers: HeaderMap,
     },
-    /// Only where an Idempotency-Key asks for the first answer: a look needs no batch.
+    /// Only with an Idempotency-Key, which asks for the first answer: a mere read needs no batch.
     AskAvailability {
         items: Vec<SkuQuantity>,
     },
 }
 
 impl Request {
-    /// The SKUs that it is about.
+    /// The SKUs that the request is about.
     pub fn skus(&self) -> Vec<&Sku> {
         match self {
             Self::PutProduct { sku, .. } | Self::AdjustStock { sku, .. } => vec![sku],
@@ -82,7 +82,7 @@ impl Request {
         }
     }
 
-    /// Whether it needs to know the places.
+    /// Whether the warehouses have to be loaded for this request.
     pub fn names_warehouse(&self) -> bool {
         match self {
             Self::AdjustStock { .. } | Self::PutWarehouse { .. } => true,

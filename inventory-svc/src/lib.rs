@@ -30,10 +30,10 @@ use time::Duration;
 
 use crate::{config::Config, http::AppState, reactions::Inventory};
 
-/// Its name: consumer group, health, metrics.
+/// The service's name: its consumer group, and how health and metrics call it.
 pub const NAME: &str = "inventory-svc";
 
-/// Starts what this service does, and waits for the end.
+/// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
     let reactor = Inventory { hold: Duration::try_from(config.reservation_hold)? };

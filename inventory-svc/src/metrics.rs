@@ -6,12 +6,12 @@ use metrics::{counter, describe_counter};
 
 const SAID: &str = "stock_events_total";
 
-/// Says what the numbers mean.
+/// Tells the exporter what the numbers mean.
 pub fn describe() {
     describe_counter!(SAID, "Events said about stock and products, by event");
 }
 
-/// Counts what a batch has said.
+/// Counts the events that a batch has announced.
 pub fn said(counts: &BTreeMap<&'static str, u64>) {
     for (event, count) in counts {
         counter!(SAID, "event" => *event).increment(*count);

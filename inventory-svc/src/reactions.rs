@@ -21,7 +21,7 @@ use crate::{
 /// This service's reactor.
 #[derive(Clone, Debug)]
 pub struct Inventory {
-    /// How long pieces are held before it is said that their time is over.
+    /// How long pieces are held before it is announced that their time is over.
     pub hold: Duration,
 }
 
@@ -81,7 +81,7 @@ impl Reactor for Inventory {
         })
     }
 
-    /// A product is said at most once for a batch, however many of its inputs changed it.
+    /// Announces each product at most once for a batch, however many of its inputs changed it.
     fn closing(&self, world: &mut World, context: &DecisionContext) -> Vec<OutboxEvent> {
         let World { products, stock, to_say, said, .. } = world;
         let mut announced = Vec::new();

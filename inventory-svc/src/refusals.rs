@@ -5,7 +5,7 @@ use proto::WarehouseId;
 
 use crate::domain::Refusal;
 
-/// Why pieces were neither received nor written off.
+/// Why an adjustment of stock by `delta` pieces is refused.
 pub fn problem(refusal: Refusal, delta: i64) -> Problem {
     let detail = format!("{delta} is too much: {refusal}");
     match refusal {
@@ -18,18 +18,18 @@ pub fn problem(refusal: Refusal, delta: i64) -> Problem {
     }
 }
 
-/// No product has this SKU, or can have it.
+/// The answer for a SKU that no product has, or that is no SKU at all.
 pub fn no_product(sku: impl std::fmt::Display) -> Problem {
     not_found(format!("there is no product {sku}"))
 }
 
-/// A body names a warehouse that there is not.
+/// The refusal of a body that names an unknown warehouse.
 pub fn no_such_warehouse(id: &WarehouseId) -> Problem {
     let wrong = format!("there is no warehouse {id}");
     Problem::new(Code::InvalidValue, wrong.clone()).at("/warehouse", Code::InvalidValue, wrong)
 }
 
-/// What a path names is not there.
+/// The answer when what the path names does not exist.
 pub fn not_found(detail: String) -> Problem {
     Problem::new(Code::NotFound, detail)
 }

@@ -1,7 +1,7 @@
-//! What happens when the catalogue's topic was made anew: each product is said once more.
+//! Announces every product once more when the catalogue's topic was made anew.
 //!
-//! The outbox could not bring it back, for it has forgotten products that have not changed for a
-//! week; and a compacted topic must end with the newest of each.
+//! The outbox cannot restore the topic, because it deletes events after a week, and a compacted
+//! topic has to hold the newest event of each product, however old.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{input::Input, reactions::Inventory, store::products};
 
-/// The relay looks every second.
+/// How often to look whether the topic was made anew: the relay looks every second.
 const EVERY: Duration = Duration::from_secs(2);
-/// Products said at a time: a batch.
+/// Products announced at a time: a batch.
 const SAID_MAX: i64 = 500;
 
-/// Looks after the catalogue's topic until it is asked to stop.
+/// Looks at the catalogue's topic until it is asked to stop.
 pub async fn watch(
     pool: PgPool,
     mailbox: Mailbox<Inventory>,
@@ -36,9 +36,9 @@ pub async fn watch(
     Ok(())
 }
 
-/// Says every product anew if the topic needs it, and then lets the relay go on: what was said
-/// waits in the outbox until then. A product that could not be said is said at the next look, with
-/// all others.
+/// Announces every product anew if the topic was made anew, and then lets the relay publish to it:
+/// until then the announced events wait in the outbox. If one product fails, the next look
+/// announces all of them again.
 async fn look_once(pool: &PgPool, mailbox: &Mailbox<Inventory>) -> anyhow::Result<()> {
     let mut db = pool.acquire().await?;
     let made_anew = mailbox::topic_made_anew(&mut db, topic::CATALOGUE).await?;

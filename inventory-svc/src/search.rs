@@ -3,7 +3,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// A text that products are looked for by.
+/// A text by which products are searched.
 #[derive(Clone, Debug)]
 pub struct Search(String);
 
@@ -17,8 +17,9 @@ impl Search {
     }
 }
 
-/// The same for texts that differ only in case or in compatible forms. Through both cases and back,
-/// since some letters have a partner in one direction only: `ß` is `SS`, `ẞ` is `ß`.
+/// A form that is the same for texts that differ only in case or in compatible letters. The text
+/// goes to upper case and back, since some letters have a partner in one direction only: `ß` is
+/// `SS`, `ẞ` is `ß`.
 fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();

@@ -1,8 +1,8 @@
 //! Every SQL statement of this service, by table.
 //!
 //! Order of locks: reservations by id, products by SKU. A SKU's product row guards its stock:
-//! whoever changes stock has locked the product before, so the stock itself is read without locks,
-//! one statement later.
+//! whoever changes stock has locked the product before. So the stock itself is read without locks,
+//! by a statement after the one that locks the products.
 
 pub mod products;
 pub mod reservation_waits;
@@ -27,7 +27,7 @@ use crate::{
     world::{Root, World},
 };
 
-/// This service's tables, the mailbox's first.
+/// The migrations of this service's tables; those of the mailbox's tables run first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Locks and reads what a batch touches: reservations, then products.
@@ -98,7 +98,7 @@ async fn load_products(
     Ok(())
 }
 
-/// Whether some SKU lies in several places, so that their priorities are needed.
+/// Whether some SKU lies in several warehouses, so that their priorities are needed.
 fn is_split(shelves: &[PlacedShelf]) -> bool {
     let mut first: BTreeMap<&Sku, &WarehouseId> = BTreeMap::new();
     shelves.iter().any(|(sku, warehouse, _)| first.insert(sku, warehouse).is_some())
@@ -112,7 +112,7 @@ async fn load_warehouses(db: &mut PgConnection, world: &mut World) -> sqlx::Resu
 
 /// Writes all that changed, in the order of locks.
 pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-    // What was never heard of and says nothing of itself leaves no row.
+    // An order of which nothing was heard leaves no row.
     let roots = || world.roots.iter().filter(|(_, it)| it.now.state != Reservation::Unheard);
     reservations::insert(db, &new_rows(roots())).await?;
     reservations::update(db, &changed_rows(roots())).await?;
@@ -134,14 +134,14 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The waits of reservations whose wait changed, as they were or as they are.
+/// The waits of reservations whose wait changed: as they were, or as they are (`of`).
 fn changed_waits(world: &World, of: fn(&Tracked<Root>) -> Option<&Root>) -> Vec<Wait> {
     let was = |root: &Tracked<Root>| root.was().and_then(Root::waits_until);
     let changed = world.roots.iter().filter(|(_, root)| was(root) != root.now.waits_until());
     changed.filter_map(|(id, root)| Some((*id, of(root)?.waits_until()?))).collect()
 }
 
-/// The shelves of a kind, in the order of locks.
+/// The shelves that `is_wanted` chooses, in the order of locks.
 fn shelves(world: &World, is_wanted: fn(Option<&Shelf>, &Shelf) -> bool) -> Vec<ShelfRow<'_>> {
     let wanted = world.stock.shelves().filter(|(sku, warehouse, shelf)| {
         let key = ((*sku).clone(), (*warehouse).clone());
@@ -158,7 +158,7 @@ fn parse_warehouse(text: &str) -> sqlx::Result<WarehouseId> {
     WarehouseId::parse(text).map_err(invalid)
 }
 
-/// A row that is no valid state: said at load, not as a surprise later.
+/// The error for a stored value that is no valid state: reported when it is loaded, not later.
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }

@@ -89,7 +89,7 @@ impl<'a> AvailabilityView<'a> {
             wanted: item.quantity,
             available: stock.available(&item.sku),
         };
-        // Asked as a whole: the same SKU twice needs the pieces of both.
+        // All items are allocated together: the same SKU twice needs the pieces of both.
         let available = stock.allocate(items).is_ok();
         Self { available, items: items.iter().map(line).collect() }
     }
@@ -114,7 +114,7 @@ struct AllocationView<'a> {
 }
 
 impl<'a> ReservationView<'a> {
-    /// `None` where nothing was ever reserved.
+    /// `None` for an order for which nothing was ever reserved.
     pub fn new(order: OrderId, state: &'a Reservation) -> Option<Self> {
         let (status, allocations, expires_at) = match state {
             Reservation::Held { allocations, expires_at, .. } => {

@@ -1,5 +1,4 @@
-//! What is said on the topics, and what it means here: the only file that knows the published
-//! language and ours.
+//! Translates between the topics' messages and the domain: the only file that knows both.
 
 use mailbox::{Message, Park};
 use proto::{
@@ -14,7 +13,7 @@ use crate::{
     input::Input,
 };
 
-/// What a message means here: `None` when it is about nothing that this service cares for.
+/// What a message means to this service; `None` when it does not concern it.
 pub fn decode(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
     let proto::Event::Orders(event) = service_kit::decode(message)? else { return Ok(None) };
     match event {
@@ -58,7 +57,8 @@ fn about(message: &Message, id: &str, event: Event) -> Result<Input, Park> {
     Ok(Input::Order { order: service_kit::order_of(message, id)?, event, terms: None })
 }
 
-/// What is said about an order's stock. The terms are the order's, passed on unread.
+/// The event that publishes an announcement about an order's stock. The payment terms are the
+/// order's, passed on unread.
 pub fn encode(
     order: OrderId,
     announcement: Announcement,
@@ -100,7 +100,7 @@ fn lines(allocations: Vec<Allocation>) -> Vec<stock::Allocation> {
     allocations.into_iter().map(line).collect()
 }
 
-/// The whole product as it now is.
+/// The event that publishes the whole product as it is now.
 pub fn product_changed(product: &Product) -> proto::Event {
     catalogue::ProductChanged {
         sku: product.sku.to_string(),

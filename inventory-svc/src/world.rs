@@ -13,18 +13,18 @@ use crate::{
     input::Input,
 };
 
-/// What is known of one order, with its counts.
+/// The reservation of one order, with its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
-    /// How many events were said about it.
+    /// How many events were announced about the reservation.
     pub version: i64,
-    /// The last version heard from order-svc.
+    /// The highest version heard from order-svc.
     pub heard: i64,
     pub state: Reservation,
 }
 
 impl Root {
-    /// Until when the sweep has to wait before it looks at this one.
+    /// When the sweep has to look at this reservation; none if it need not.
     pub fn waits_until(&self) -> Option<OffsetDateTime> {
         match self.state {
             Reservation::Held { expires_at, expired: false, .. } => Some(expires_at),
@@ -64,26 +64,26 @@ pub struct Adjustment {
 /// The rows of one batch.
 #[derive(Debug, Default)]
 pub struct World {
-    /// One for each order of the batch, known or not.
+    /// One for each order of the batch, heard of before or not.
     pub roots: BTreeMap<OrderId, Tracked<Root>>,
     pub products: BTreeMap<Sku, Tracked<Product>>,
     pub stock: Stock,
     pub shelves_found: BTreeMap<(Sku, WarehouseId), Shelf>,
-    /// Only where a request may name one.
+    /// Loaded only when an input may name a warehouse, or a SKU lies in several.
     pub warehouses: BTreeMap<WarehouseId, Tracked<Warehouse>>,
     pub adjustments: Vec<Adjustment>,
-    /// Products of which it is certain that they are said at the end of the batch: their version is
-    /// raised already.
+    /// Products that will be announced at the end of the batch whatever else happens: their version
+    /// is raised already.
     pub to_say: BTreeSet<Sku>,
-    /// Reservations and products that another session holds.
+    /// Reservations and products whose rows another session holds.
     pub held_reservations: BTreeSet<OrderId>,
     pub held_products: BTreeSet<Sku>,
-    /// How often each event was said.
+    /// How often each event was announced, for the metrics.
     pub said: BTreeMap<&'static str, u64>,
 }
 
 impl World {
-    /// The row for which `input` has to wait.
+    /// The held row for which `input` has to wait, if any.
     pub fn held(&self, input: &Input) -> Option<HeldRow> {
         if let Some(order) = input.order()
             && self.held_reservations.contains(&order)

@@ -1,4 +1,4 @@
-//! A product or a reservation that somebody holds: others are reserved meanwhile.
+//! A product or a reservation whose row another session holds: others are reserved meanwhile.
 
 use mailbox::testing::Person;
 
@@ -20,7 +20,8 @@ async fn a_product_that_somebody_holds_delays_its_orders_alone() {
         .map(|(n, order)| shop.placed(*order, &[(&format!("p-{}", n % 20), 1)]))
         .collect();
     shop.hear(placed).await;
-    // It holds what its reservation names, too: the row of a product that the message does not.
+    // A confirmation names no product, but its reservation does: those for the held product wait,
+    // too.
     let confirmed: Vec<_> = orders.iter().map(|order| shop.confirmed(*order)).collect();
     shop.hear(confirmed).await;
 

@@ -280,7 +280,7 @@ async fn bad_input_gets_its_code() {
         ("/v1/products/pot", (404, "not_found")),
         ("/v1/products?limit=0", (400, "bad_parameter")),
         ("/v1/products?cursor=x", (400, "bad_cursor")),
-        // ["products","\u0000"] and ["warehouses","a b"]
+        // The cursors are ["products","\u0000"] and ["warehouses","a b"].
         ("/v1/products?cursor=WyJwcm9kdWN0cyIsIlx1MDAwMCJd", (400, "bad_cursor")),
         ("/v1/warehouses?cursor=WyJ3YXJlaG91c2VzIiwiYSBiIl0", (400, "bad_cursor")),
         ("/v1/products/%c3%28", (404, "not_found")),
@@ -313,7 +313,7 @@ async fn every_text_may_have_its_bound_in_characters_of_two_bytes() {
 #[tokio::test]
 async fn a_cursor_that_was_never_given_is_refused() {
     let server = a_server().await;
-    // An order has one reservation: its list has one page, and has given no cursor.
+    // An order has one reservation, so its list has one page and gives no cursor.
     let of_order = format!("/v1/reservations?order_id={}", an_order());
     assert_eq!(server.get(&of_order).await.body["items"], json!([]));
     let of_order = format!("{of_order}&");

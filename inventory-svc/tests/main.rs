@@ -21,11 +21,11 @@ use proto::{Currency, Event, Money, OrderId, Sku, WarehouseId, money, orders, to
 use time::Duration;
 use uuid::Uuid;
 
-/// A shop of one test: its database, and a mailbox without Kafka.
+/// The inventory service of one test: its database, and a mailbox without Kafka.
 struct Shop {
     database: TestDatabase,
     mailbox: Fixture<Inventory>,
-    /// Events heard of any order so far.
+    /// How many messages were heard so far: the version of the last one.
     heard: i64,
 }
 
@@ -73,7 +73,7 @@ impl Shop {
         assert_eq!(self.mailbox.hear(messages.into()).await, 0, "something was parked");
     }
 
-    /// A message of order-svc, in its place after the others.
+    /// A message of order-svc, with the next version.
     fn said(&mut self, order: OrderId, event: impl Into<Event>) -> Message {
         self.heard += 1;
         let event = event.into();
@@ -114,7 +114,7 @@ impl Shop {
         self.said(order, orders::OrderCancelled { order_id, revision: 1, ..Default::default() })
     }
 
-    /// What was said, in order.
+    /// The events announced, in order.
     async fn outbox(&mut self) -> Vec<Event> {
         let appended = self.mailbox.outbox().await;
         let event = |row: &mailbox::testing::OutboxRow| {
@@ -124,7 +124,7 @@ impl Shop {
         appended.iter().map(event).collect()
     }
 
-    /// What was said about orders, by name.
+    /// The names of the events announced about orders.
     async fn said_of_orders(&mut self) -> Vec<&'static str> {
         let said = self.outbox().await;
         let names = said.iter().filter(|event| event.topic() == topic::STOCK);

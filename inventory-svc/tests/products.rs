@@ -1,4 +1,4 @@
-//! Products over HTTP: their currency, what is said of their stock, and how they are found.
+//! Products over HTTP: their currency, what is announced of their stock, and how they are found.
 
 use serde_json::json;
 

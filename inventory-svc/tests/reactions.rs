@@ -1,4 +1,4 @@
-//! Given rows, when a message, then rows and events.
+//! Reactions: given rows, when a message comes, then rows and events.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
 use proto::{Event, Sku, catalogue::catalogue_event, orders, stock::stock_event, topic};
@@ -121,7 +121,7 @@ async fn a_hold_that_runs_out_is_said_once_and_goes_on() {
     let placed = shop.placed(order, &[("mug", 2)]);
     shop.hear([placed]).await;
 
-    // Too early: nothing is said.
+    // Too early: nothing is announced.
     shop.mailbox.tell(Input::HoldRanOut(order)).await;
     sqlx::raw_sql(
         "update reservation_waits set expires_at = '2020-01-01';
@@ -187,7 +187,7 @@ async fn what_does_not_decode_parks_and_what_nobody_cares_for_leaves_no_trace() 
 
     let shipped = orders::OrderShipped::default();
     let shipped = shop.said(an_order(), shipped);
-    // A member that a newer order-svc may say: number 15.
+    // An event that a newer order-svc may publish: member number 15 of the topic's oneof.
     let new = named("OrderThatIsNew", &[0x7a, 0]);
     assert_eq!(shop.mailbox.hear(vec![shipped, new]).await, 0);
     assert_eq!(shop.count("inbox").await, 0);

@@ -1,4 +1,4 @@
-//! What the rows themselves refuse, and what the statements find.
+//! What the constraints refuse, and what the statements find.
 
 use inventory_svc::store;
 use proto::Sku;

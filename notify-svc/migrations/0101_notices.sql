@@ -1,14 +1,16 @@
--- Who is told what, where they can be reached, and what is still on its way.
+-- What notify-svc owns: what customers were told, their contacts, and deliveries that are to be
+-- made.
 
 -- What the customer of one order has been told.
 create table notices (
     order_id uuid not null,
-    -- How many events were said about it.
+    -- How many events were announced about the order.
     version bigint not null,
-    -- The last versions heard from order-svc and payment-svc.
+    -- The highest versions heard from order-svc and payment-svc.
     heard_orders bigint not null,
     heard_payments bigint not null,
-    -- Each piece of news: [{"template", "about", "id", "status"}]. The ids lead to its notifications.
+    -- Each thing told: [{"template", "about", "id", "status"}]. The ids are those of its
+    -- notifications.
     told jsonb not null,
     constraint notices_pkey primary key (order_id)
 ) with (fillfactor = 70);
@@ -24,20 +26,20 @@ create table contacts (
     constraint contacts_pkey primary key (customer_id)
 );
 
--- One message to one person.
+-- One message to one customer.
 create table notifications (
     notification_id uuid not null,
     order_id uuid not null,
     customer_id text not null,
     channel text not null,
     template text not null,
-    -- Where it goes; absent if nobody knows.
+    -- The address; null if none is known.
     recipient text,
-    -- What the template is filled with.
+    -- The fields that the template is filled with.
     fields jsonb not null,
     status text not null,
     attempts int not null,
-    -- What the provider calls it.
+    -- The provider's name for it.
     provider_id text,
     -- Why it will not be delivered.
     failure text,
@@ -51,12 +53,14 @@ create table notifications (
     constraint notifications_recipient check (status = 'failed' or recipient is not null)
 ) with (fillfactor = 70);
 
--- A notification on its way. Born leased to the process that queued it; whoever finds the lease over takes it over.
--- The row goes once the notification is sent, so the table stays so small that the sweep may read all of it.
+-- A notification to be delivered. Its row is leased from the start to the process that queued it;
+-- when the lease is over, any process may take it over. The row goes once the notification is sent,
+-- so the table stays so small that the sweep may read all of it.
 create table deliveries (
     notification_id uuid not null,
     leased_until timestamptz not null,
-    -- How often it was begun: what one of an earlier count still wants to begin is somebody else's now.
+    -- How often the delivery was begun. A process that knows an earlier count has lost it to
+    -- another.
     attempts int not null,
     constraint deliveries_pkey primary key (notification_id)
 );

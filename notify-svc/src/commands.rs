@@ -1,11 +1,11 @@
-//! What people ask for, each decided among its batch and answered.
+//! Requests of people about contacts: each is decided as an item of a batch, with its answer.
 
 use chassis::http;
 use mailbox::{Answer, Effects};
 
 use crate::{input::PutContact, views::ContactView, world::World};
 
-/// Does what is asked, or says why not; a refusal leaves `world` as it was.
+/// Replaces a contact, or says why not; a refusal leaves `world` as it was.
 pub fn put_contact(world: &mut World, asked: &PutContact) -> Effects {
     let PutContact { customer, contact, conditions } = asked;
     let checked = match world.contacts.get(customer) {

@@ -1,11 +1,12 @@
-//! Outside effects: one worker appends many mails in one write, then has them recorded in one
+//! Delivers mails: one worker appends many mails in one write, then records them as sent in one
 //! batch.
 //!
 //! A delivery is a row before it is attempted, leased to the process that queued it. Each attempt
-//! is counted in the row before anything is written, and whoever counted wrong has lost it to
-//! another: so two processes never write one mail beside each other. What is written and not
-//! recorded, because the process died in between, is written again when its lease is over, under
-//! the same message id: at least once, and a reader can tell.
+//! is counted in the row before anything is written, and a process whose count is not the row's has
+//! lost the delivery to another. So two processes never write one mail at the same time. A mail
+//! that was written and not recorded, because the process died in between, is written again when
+//! its lease is over, under the same message id: at least once, and a reader can recognise the
+//! second copy.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -28,16 +29,18 @@ use crate::{
     world::Job,
 };
 
-/// Batches that may wait for the worker: seconds of its work. Beyond that, the sweep finds them.
+/// Batches that may wait for the worker: seconds of its work. Those beyond it are left to the
+/// sweep.
 pub const WAITING_MAX: usize = 64;
-/// Mails in one write: as many as the batches hold that record them.
+/// Mails in one write: as many as the batch that records them holds.
 const MAILS_MAX: usize = 500;
-/// How often the sweep looks for leases that are over.
+/// How often the sweep looks for deliveries whose lease is over.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Before a record is tried again that the database did not take.
+/// The back-off before a record that the database did not take is tried again.
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// Delivers what is queued here, and what others left over, until it is asked to stop.
+/// Delivers what this process queued, and deliveries whose lease is over, until it is asked to
+/// stop.
 pub async fn deliver(
     mut jobs: mpsc::Receiver<Vec<Job>>,
     mut file: EmailFile,
@@ -48,7 +51,8 @@ pub async fn deliver(
     let mut sweep = interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // With nothing in hand, so that no lease of ours can be among those that are over.
+        // The sweep looks only when no job waits here, so it finds no lease that this process still
+        // uses.
         let is_idle = jobs.is_empty();
         let mut batch = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -67,7 +71,7 @@ pub async fn deliver(
             continue;
         }
         if let Err(error) = append(&mut file, &batch).await {
-            // Their leases run out, and the sweep brings them again.
+            // The leases of these deliveries run out, and the sweep finds them again.
             tracing::error!(%error, mails = batch.len(), "could not write mails");
             continue;
         }
@@ -75,7 +79,7 @@ pub async fn deliver(
     }
 }
 
-/// Begins those deliveries that are still ours, and forgets the others.
+/// Begins those deliveries that still belong to this process, and drops the others from `batch`.
 async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
     if batch.is_empty() {
         return;
@@ -84,7 +88,7 @@ async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
     let ours: HashSet<_> = match begun.await {
         Ok(ids) => ids.into_iter().collect(),
         Err(error) => {
-            // Their leases run out, and the sweep brings them again.
+            // The leases of these deliveries run out, and the sweep finds them again.
             tracing::warn!(%error, mails = batch.len(), "could not begin deliveries");
             HashSet::new()
         }
@@ -107,7 +111,7 @@ async fn append(file: &mut EmailFile, batch: &[Job]) -> std::io::Result<()> {
     file.append(&mails).await
 }
 
-/// Has mails recorded as sent; they are, so this is tried for as long as it takes.
+/// Records mails as sent. They have been sent, so this is tried for as long as it takes.
 async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &CancellationToken) {
     loop {
         let records = batch.iter().map(|job| {

@@ -1,4 +1,4 @@
-//! The mbox file: many mails in one write, durable before anybody says that they were sent.
+//! The mbox file: many mails in one write, on disk before they count as sent.
 //!
 //! The form is mboxrd: a line of a text that looks like the start of a mail (`From `, with any
 //! number of `>` before it) gets one more `>`, which a reader takes away. A write that was torn by
@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
 };
 
-/// Who writes.
+/// The sender of all mails.
 const SENDER: &str = "shop@shop.invalid";
 
 /// The date of the line that begins a mail, as `ctime` writes it.
@@ -30,7 +30,7 @@ const MAIL_DATE: &[BorrowedFormatItem<'_>] = format_description!(
 /// One mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Mail<'a> {
-    /// Tells a mail that was written twice from two mails.
+    /// The message id: the same for two copies of one mail.
     pub id: &'a str,
     pub to: &'a str,
     pub subject: &'a str,
@@ -41,7 +41,7 @@ pub struct Mail<'a> {
 #[derive(Debug)]
 pub struct EmailFile {
     path: PathBuf,
-    /// Opened anew after any failure.
+    /// None after a failure: then the file is opened anew.
     file: Option<File>,
 }
 
@@ -80,7 +80,7 @@ impl EmailFile {
 /// Writes one mail to the end of `out`.
 pub fn write(out: &mut Vec<u8>, mail: Mail<'_>, at: OffsetDateTime) {
     let at = at.to_offset(UtcOffset::UTC);
-    // Both formats name only what every instant has.
+    // Every instant has the components that both formats name, so formatting cannot fail.
     let began = at.format(CTIME).unwrap_or_default();
     let date = at.format(MAIL_DATE).unwrap_or_default();
     let Mail { id, to, subject, text } = mail;

@@ -26,7 +26,7 @@ use crate::{
     views::NotificationView,
 };
 
-/// What cursors of an order's notifications are told apart by.
+/// What the cursors of an order's notifications are marked with, so that no other list takes them.
 const NOTIFICATIONS: &str = "notifications";
 /// Characters of a language tag (RFC 5646 recommends room for 35).
 const LANGUAGE_MAX: usize = 35;
@@ -99,7 +99,8 @@ fn contact(fields: &mut Fields<'_>) -> Option<Contact> {
     (has_email == email.is_some()).then_some(Contact { email, phone, push_token, language })
 }
 
-/// Enough to write it into a mail's header; whether it exists, only a mail can tell.
+/// Checks an address well enough to write it into a mail's header. Whether the address exists, only
+/// a mail can tell.
 fn parse_email(text: &str) -> Result<String, (Code, Cow<'static, str>)> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "<>,;:\"()[]\\".contains(c);
     match text.split_once('@') {

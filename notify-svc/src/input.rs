@@ -1,4 +1,4 @@
-//! What this service decides about.
+//! What this service decides about: occasions, deliveries and requests.
 
 use axum::http::HeaderMap;
 use mailbox::Trace;
@@ -9,11 +9,11 @@ use crate::{
     templates::TemplateFields,
 };
 
-/// What a message, a delivery or a request means here.
+/// What a message, a delivery or a request means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
     Occasion(Box<Occasion>),
-    /// A notification was handed over.
+    /// A notification was delivered, at attempt number `attempts`.
     Delivered {
         order: OrderId,
         id: NotificationId,
@@ -34,7 +34,7 @@ pub struct Occasion {
     pub trace: Option<Trace>,
 }
 
-/// Who said it: versions are counted for each.
+/// The service that published an event: each counts its own versions of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Orders,
@@ -42,7 +42,7 @@ pub enum Source {
 }
 
 impl Input {
-    /// The order whose notice it needs.
+    /// The order whose notice this input needs locked.
     pub fn order(&self) -> Option<OrderId> {
         match self {
             Self::Occasion(occasion) => Some(occasion.order),
@@ -57,6 +57,6 @@ impl Input {
 pub struct PutContact {
     pub customer: CustomerId,
     pub contact: Contact,
-    /// The state that the caller wants to replace, as `If-Match` names it.
+    /// The request's `If-Match` headers: the state that the caller wants to replace.
     pub conditions: HeaderMap,
 }

@@ -29,10 +29,10 @@ use tokio::sync::mpsc;
 
 use crate::{config::Config, email_file::EmailFile, http::AppState, reactions::Notify};
 
-/// Its name: consumer group, health, metrics.
+/// The service's name: its consumer group, and how health and metrics call it.
 pub const NAME: &str = "notify-svc";
 
-/// Starts what this service does, and waits for the end.
+/// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
     let (jobs, waiting) = mpsc::channel(deliveries::WAITING_MAX);

@@ -6,12 +6,12 @@ use crate::{domain::DeliveryStatus, world::World};
 
 const NOTIFICATIONS: &str = "notifications_total";
 
-/// Says what the numbers mean.
+/// Tells the exporter what the numbers mean.
 pub fn describe() {
     describe_counter!(NOTIFICATIONS, "Notifications by what became of them: queued, sent, failed");
 }
 
-/// Counts what a batch has done.
+/// Counts what became of notifications in a committed batch.
 pub fn notifications(world: &World) {
     let queued =
         world.notifications.iter().filter(|it| it.status == DeliveryStatus::Queued).count();

@@ -21,7 +21,8 @@ use crate::{
 /// This service's reactor.
 #[derive(Clone, Debug)]
 pub struct Notify {
-    /// The way to the worker that delivers. What finds no room there is found by the sweep.
+    /// Where deliveries go once they are committed. When this queue is full, they are left to the
+    /// sweep.
     pub jobs: mpsc::Sender<Vec<Job>>,
 }
 
@@ -82,7 +83,7 @@ impl Reactor for Notify {
         store::save(db, world).await
     }
 
-    /// What was queued goes to the worker at once; its rows were born leased to this process.
+    /// Queued deliveries go to the worker at once: their rows are already leased to this process.
     fn committed(&self, world: World) {
         metrics::notifications(&world);
         let queued = world.notifications.into_iter().filter_map(Job::first);
@@ -93,7 +94,7 @@ impl Reactor for Notify {
     }
 }
 
-/// Queues a notification, or says that it has failed.
+/// Queues a notification, or announces that it has failed.
 fn tell(world: &mut World, occasion: &Occasion, context: &DecisionContext) -> Effects {
     let Occasion { order, customer, news, fields, trace, .. } = occasion;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
@@ -129,7 +130,8 @@ fn delivered(
     Effects { announced, ..Effects::default() }
 }
 
-/// Applies one event to an order's notice: what is said, and the notification that it touched.
+/// Applies one event to an order's notice: returns the announcement and the notification that
+/// changed.
 fn apply(
     world: &mut World,
     order: OrderId,

@@ -19,7 +19,7 @@ use crate::{
     world::{Root, World},
 };
 
-/// This service's tables, the mailbox's first.
+/// The migrations of this service's tables; those of the mailbox's tables run first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Locks and reads what a batch touches: notices, then contacts.
@@ -102,7 +102,7 @@ fn parse_template(name: &str) -> sqlx::Result<Template> {
     Template::named(name).ok_or_else(|| invalid(format!("there is no template {name}")))
 }
 
-/// A row that is no valid state: said at load, not as a surprise later.
+/// The error for a stored value that is no valid state: reported when it is loaded, not later.
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }

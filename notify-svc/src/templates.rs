@@ -1,10 +1,10 @@
-//! The texts that customers get, filled with the fields of their news.
+//! The texts that customers get, filled with the fields of an occasion.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Template;
 
-/// What a text is filled with: all of it text.
+/// The fields that a template is filled with, by name.
 pub type TemplateFields = BTreeMap<String, String>;
 
 /// A finished text.
@@ -15,7 +15,7 @@ pub struct Text {
     pub text: String,
 }
 
-/// Fills a template. A field that is missing is left empty: a poor text is better than none.
+/// Fills a template. A missing field is left empty: a text with a gap is better than none.
 pub fn render(template: Template, fields: &TemplateFields) -> Text {
     let field = |name: &str| fields.get(name).map_or("", String::as_str);
     let order = field("order_id");

@@ -46,7 +46,7 @@ impl<'a> NotificationView<'a> {
     }
 }
 
-/// An address so that its owner recognises it and nobody else can use it: `c***@example.com`.
+/// An address that its owner recognises and nobody else can use: `c***@example.com`.
 fn masked(address: &str) -> String {
     let (name, place) = address.split_once('@').unwrap_or((address, ""));
     let first = name.chars().next().map_or(String::new(), String::from);

@@ -1,5 +1,4 @@
-//! What is said on the topics, and what it means here: the only file that knows the published
-//! language and ours.
+//! Translates between the topics' messages and the domain: the only file that knows both.
 
 use mailbox::{Message, Park};
 use proto::{
@@ -14,7 +13,7 @@ use crate::{
     templates::TemplateFields,
 };
 
-/// What a message means here: `None` when it is nothing that a customer is told.
+/// What a message means to this service; `None` when a customer is told nothing about it.
 pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     let occasion = match service_kit::decode(message)? {
         proto::Event::Orders(event) => match event {
@@ -48,7 +47,7 @@ pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
         },
         proto::Event::Payments(payment_event::Event::PaymentRefunded(said)) => {
             about(message, &said.order_id, &said.customer_id)?
-                // An order's money may go back in parts, each of which is news.
+                // An order's money may go back in parts, and the customer is told about each.
                 .of(Source::Payments, Template::PaymentRefunded, message.version)
                 .with([("amount", amount(said.amount.as_ref())?)])
         }
@@ -60,7 +59,7 @@ pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     Ok(Some(Input::Occasion(Box::new(occasion))))
 }
 
-/// Whom a message is about.
+/// The order and the customer that a message is about.
 struct About {
     order: OrderId,
     customer: CustomerId,
@@ -109,7 +108,7 @@ fn reason(reason: CancelReason) -> &'static str {
     }
 }
 
-/// What is said about an order's notification.
+/// The event that publishes an announcement about an order's notification.
 pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
     let (order_id, channel) = (order.to_string(), CHANNEL.to_owned());
     match announcement {

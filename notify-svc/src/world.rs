@@ -13,18 +13,18 @@ use crate::{
     templates::TemplateFields,
 };
 
-/// What is known of one order, with its counts.
+/// The notice of one order, with its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
-    /// How many events were said about it.
+    /// How many events were announced about the order.
     pub version: i64,
-    /// The last versions heard.
+    /// The highest versions heard, by source.
     pub heard_orders: i64,
     pub heard_payments: i64,
     pub notice: Notice,
 }
 
-/// A notification to be kept, and delivered if it can be.
+/// A notification to store, and to deliver if it is queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     pub id: NotificationId,
@@ -35,11 +35,11 @@ pub struct Notification {
     pub fields: TemplateFields,
     pub status: DeliveryStatus,
     pub created_at: OffsetDateTime,
-    /// The trace of what it tells about.
+    /// The trace of the event that the notification tells about.
     pub trace: Option<Trace>,
 }
 
-/// A notification that was handed over.
+/// A notification that was delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryReceipt {
     pub id: NotificationId,
@@ -50,19 +50,19 @@ pub struct DeliveryReceipt {
 /// The rows of one batch.
 #[derive(Debug, Default)]
 pub struct World {
-    /// One for each order of the batch, known or not.
+    /// One for each order of the batch, heard of before or not.
     pub roots: BTreeMap<OrderId, Tracked<Root>>,
     pub contacts: BTreeMap<CustomerId, Contact>,
-    /// Contacts that somebody has put.
+    /// Contacts that a request has replaced: `save` writes them.
     pub put: BTreeMap<CustomerId, Contact>,
-    /// Notices and contacts that another session holds.
+    /// Notices and contacts whose rows another session holds.
     pub held_notices: BTreeSet<OrderId>,
     pub held_contacts: BTreeSet<CustomerId>,
     pub notifications: Vec<Notification>,
     pub delivered: Vec<DeliveryReceipt>,
 }
 
-/// One delivery in hand.
+/// One delivery for the worker (`deliveries.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub id: NotificationId,
@@ -70,13 +70,13 @@ pub struct Job {
     pub to: String,
     pub template: Template,
     pub fields: TemplateFields,
-    /// How often it was begun.
+    /// How often the delivery was begun.
     pub attempts: i32,
     pub trace: Option<Trace>,
 }
 
 impl Job {
-    /// The delivery of a notification that was just queued.
+    /// The delivery of a notification that was just queued; `None` if it is not queued.
     pub fn first(notification: Notification) -> Option<Self> {
         let Notification { id, order, template, to, fields, status, trace, .. } = notification;
         match status {
@@ -89,7 +89,7 @@ impl Job {
 }
 
 impl World {
-    /// The row for which `input` has to wait.
+    /// The held row for which `input` has to wait, if any.
     pub fn held(&self, input: &Input) -> Option<HeldRow> {
         if let Input::PutContact(asked) = input {
             let customer = self.held_contacts.get(&asked.customer)?;

@@ -125,7 +125,7 @@ async fn what_cannot_be_written_stays_for_the_sweep() {
     assert!(shop.said_of_orders().await.is_empty());
 }
 
-/// What waits in the hands of a slow process may have been delivered by another meanwhile.
+/// A delivery that waits in a slow process may have been made by another process meanwhile.
 #[tokio::test]
 async fn a_mail_that_somebody_else_has_taken_over_is_not_written_again() {
     let mut shop = a_shop().await.with_contact().await;

@@ -1,4 +1,4 @@
-//! A notice, a contact or a delivery that somebody holds: others are told meanwhile.
+//! A notice, a contact or a delivery whose row another session holds: others are told meanwhile.
 
 use std::pin::pin;
 
@@ -12,8 +12,8 @@ use proto::CustomerId;
 
 use super::{CUSTOMER, Shop, a_shop, an_order};
 
-/// Gives two commands at once while somebody holds a row: the other is executed before the one that
-/// needs it, which is once the row is free.
+/// Submits two commands while a row is held: the one that does not need the row is executed first,
+/// the one that needs it once the row is free.
 async fn the_other_goes_on(shop: &Shop, select: &str, needs_it: Input, other: Input) {
     let (mailbox, _running) = shop.running().await;
     let person = Person::holds(&shop.database.url(), select).await;
@@ -64,7 +64,7 @@ async fn a_contact_that_somebody_holds_delays_its_customer_alone() {
     the_other_goes_on(&shop, &select, put(CUSTOMER), put("another")).await;
 }
 
-/// No load names these rows: who needs one is found by what the lock refuses.
+/// `load` does not lock these rows: which item needs the held row shows only when its write fails.
 #[tokio::test]
 async fn a_notification_or_its_delivery_that_somebody_holds_delays_its_record_alone() {
     for table in ["notifications", "deliveries"] {

@@ -143,7 +143,7 @@ async fn the_notifications_of_an_order_are_read_page_by_page() {
     assert_eq!((status.as_u16(), &told["code"]), (400, &json!("bad_cursor")));
 }
 
-/// What a customer may write reaches the mail, whatever its letters are made of.
+/// Limits count characters, not bytes: a customer may write in any script.
 #[tokio::test]
 async fn texts_are_bounded_in_characters() {
     let mut server = a_server().await;

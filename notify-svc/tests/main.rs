@@ -31,14 +31,14 @@ use uuid::Uuid;
 
 const CUSTOMER: &str = "customer-456";
 
-/// A shop of one test: its database, and a mailbox without Kafka.
+/// The notification service of one test: its database, and a mailbox without Kafka.
 struct Shop {
     database: TestDatabase,
     mailbox: Fixture<Notify>,
     reactor: Arc<Notify>,
-    /// What the reactor hands to its worker.
+    /// The deliveries that committed batches queued.
     jobs: mpsc::Receiver<Vec<Job>>,
-    /// Events heard so far.
+    /// How many messages were heard so far: the version of the last one.
     heard: i64,
 }
 
@@ -127,12 +127,12 @@ impl Shop {
         self.said(order, refunded)
     }
 
-    /// What was handed to the worker so far.
+    /// The deliveries that were queued for the worker so far.
     fn handed(&mut self) -> Vec<Job> {
         std::iter::from_fn(|| self.jobs.try_recv().ok()).flatten().collect()
     }
 
-    /// What was said, by name.
+    /// The names of the events announced.
     async fn said_of_orders(&mut self) -> Vec<&'static str> {
         let rows = self.mailbox.outbox().await;
         rows.iter().map(|row| proto::EventType::numbered(row.event_type).unwrap().name).collect()

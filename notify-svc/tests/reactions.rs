@@ -1,4 +1,4 @@
-//! Given rows, when a message, then rows, events and what the worker gets.
+//! Reactions: given rows, when a message comes, then rows, events and what the worker gets.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
 use notify_svc::{domain::Template, input::Input};
@@ -59,7 +59,7 @@ async fn every_piece_of_news_is_told_and_none_twice() {
 
     let messages = [
         shop.awaiting_payment(order, 1),
-        // Another event id, the same news.
+        // Another event id for the same occasion.
         shop.awaiting_payment(order, 1),
         shop.awaiting_payment(order, 2),
         shop.confirmed(order),

@@ -1,4 +1,4 @@
-//! What the rows themselves refuse, and what the statements find.
+//! What the constraints refuse, and what the statements find.
 
 use mailbox::testing::Fixture;
 use notify_svc::store;
@@ -56,7 +56,7 @@ fn an_hour_ago() -> OffsetDateTime {
     chassis::clock::now() - time::Duration::HOUR
 }
 
-/// The clocks of two machines may differ by more than a lease: only the database's counts.
+/// The clocks of two machines may differ by more than a lease, so only the database's counts.
 #[tokio::test]
 async fn a_lease_is_counted_by_the_databases_clock() {
     let mut shop = a_shop().await.with_contact().await;

@@ -1,17 +1,18 @@
--- What order-svc owns: orders, the history of each, what waits for its payment, and the catalogue as it was last told.
+-- What order-svc owns: orders, the history of each, the deadlines of unpaid orders, and the
+-- catalogue as inventory-svc last published it.
 
 -- One order: what was asked for, and what stock and payment have answered.
 create table orders (
     -- UUIDv7: a range of ids is a range of time.
     order_id uuid not null,
     customer_id text collate "C" not null,
-    -- Follows from the answers below; kept for lists.
+    -- Follows from the answers below; stored for lists.
     status text not null,
     -- Counts what was ordered: 1, then one more for each amendment.
     revision int not null,
-    -- Counts the events said about it.
+    -- Counts the events that this service has announced about the order.
     version bigint not null,
-    -- Counts the rows of its history.
+    -- Counts the rows of the order's history.
     events int not null,
     method text not null,
     currency char(3) not null,
@@ -19,16 +20,16 @@ create table orders (
     -- In order: [{"sku", "name", "quantity", "unit_price"}]; no SKU for a line without stock.
     lines jsonb not null,
     note text not null,
-    -- The trace of the request that placed it.
+    -- The trace of the request that placed the order.
     trace_id bytea,
     placed_at timestamptz not null,
     updated_at timestamptz not null,
-    -- The highest revision that inventory reserved, and that it rejected.
+    -- The highest revision that inventory-svc reserved, and the highest that it rejected.
     reserved_revision int,
     reserved_at timestamptz,
     rejected_revision int,
     rejected_at timestamptz,
-    -- Inventory's and payment's answer to the cancellation.
+    -- What inventory-svc and payment-svc answered to the cancellation.
     released_at timestamptz,
     compensation text,
     refunded numeric(19, 4),
@@ -45,12 +46,12 @@ create table orders (
     cancel_reason text,
     cancel_detail text,
     cancelled_by text,
-    -- Until when it has to be paid; set when the present revision is reserved.
+    -- Until when the order has to be paid; set when its present revision is reserved.
     pay_by timestamptz,
-    -- What became of the confirmation: a failure, or none when it was sent.
+    -- What became of the confirmation mail: a failure, or null when it was sent.
     notified_at timestamptz,
     notify_failure text,
-    -- The last version heard of each source.
+    -- The highest version heard from each source.
     heard_stock bigint not null default 0,
     heard_payments bigint not null default 0,
     heard_notifications bigint not null default 0,
@@ -81,18 +82,21 @@ create table orders (
 -- A customer's orders, newest first. There is no other: each would end the in-page updates it touches.
 create index orders_by_customer on orders (customer_id, order_id);
 
--- What was said or heard about an order, in order: its whole history, for as long as there is the order.
+-- The events announced and heard about an order, in order: its whole history, for as long as there
+-- is the order.
 create table order_events (
     order_id uuid not null,
     -- From 1 within the order.
     seq int not null,
     event_id uuid not null,
-    -- A number of event_types; it tells who said it, too.
+    -- A number of event_types (0001_mailbox.sql); the type tells which service published the event,
+    -- too.
     type smallint not null,
-    -- Counts within source and order.
+    -- Counted by the source within the order.
     version bigint not null,
     at timestamptz not null,
-    -- The topic's message without what the order knows and what only others need: order id, customer, terms.
+    -- The topic's message without what the order's row has (order id, customer) and what only
+    -- payment-svc needs (terms).
     payload bytea not null,
     constraint order_events_pkey primary key (order_id, seq),
     constraint order_events_counts_positive check (seq > 0 and version > 0)
@@ -107,14 +111,15 @@ create table order_deadlines (
     constraint order_deadlines_pkey primary key (due_at, order_id)
 );
 
--- A product as inventory last told it: what orders are checked against before they are accepted.
+-- A product as inventory-svc last published it: orders are checked against it before they are
+-- accepted.
 create table products_seen (
     sku text collate "C" not null,
     name text not null,
     price numeric(19, 4) not null,
     currency char(3) not null,
     available bigint not null,
-    -- The highest one counts.
+    -- Of two versions the higher one is valid.
     version bigint not null,
     constraint products_seen_pkey primary key (sku)
 ) with (fillfactor = 50);

@@ -1,4 +1,4 @@
-//! What people ask for, each decided among its batch and answered.
+//! Requests of people: each is decided as an item of a batch, with its answer.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 
-/// Takes an order, or says why not.
+/// Accepts an order, or says why not.
 pub fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -> Effects {
     let PlaceOrder { request, details, trace_id, names, is_admitted } = asked;
     if !is_admitted {
@@ -27,7 +27,8 @@ pub fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -
             Effects { announced, answer, ..Effects::default() }
         }
         Err(refusal) => Effects {
-            // The catalogue may not have heard yet what would accept the order.
+            // The product or price that would make the order acceptable may be on its way to
+            // `products_seen`: the same request may be accepted in a moment (`http/placing.rs`).
             is_provisional: true,
             ..refused(&refusals::problem(&refusal, names))
         },

@@ -30,14 +30,14 @@ pub struct Config {
     pub answer_deadline: Duration,
 }
 
-/// Deadlines are minutes, so what waits is looked at every few seconds.
+/// How often it is measured what waits: the deadlines are minutes, so every few seconds will do.
 const PRESSURE_EVERY: Duration = Duration::from_secs(5);
-/// Rarely enough that what is tried adds nothing to what waits.
+/// How often an order is let through while new ones are refused: too rarely to add to what waits.
 const TRY_EVERY: Duration = Duration::from_secs(30);
 
 impl Config {
-    /// When new orders are refused: for want of payments well before those that wait are cancelled
-    /// for it.
+    /// When new orders are refused. Half the payment deadline at most for payments: well before the
+    /// orders that wait would be cancelled for want of payment.
     pub fn limits(&self) -> Limits {
         let payment = self.answer_deadline.min(self.payment_deadline / 2);
         let (stock, every, try_every) = (self.answer_deadline, PRESSURE_EVERY, TRY_EVERY);

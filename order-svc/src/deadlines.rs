@@ -1,4 +1,4 @@
-//! What happens when nobody pays: orders whose time is over are put to a decision.
+//! The sweep for unpaid orders: those whose time to pay is over are put to a decision.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{input::Input, reactions::Orders, store::order_deadlines};
 
-/// Looks for orders whose time is over until it is asked to stop. What a decision finds paid or
-/// ended meanwhile goes on as it was.
+/// Looks for orders whose time to pay is over until it is asked to stop. An order that was paid or
+/// ended meanwhile is left as it is by its decision.
 pub async fn sweep(
     pool: PgPool,
     mailbox: Mailbox<Orders>,

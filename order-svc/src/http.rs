@@ -1,4 +1,4 @@
-//! Orders over HTTP: looks are answered from the rows, wishes go through a batch.
+//! Orders over HTTP: reads are answered from the rows, changes go through a batch.
 
 mod bodies;
 mod lists;
@@ -32,7 +32,7 @@ use crate::{
     world::Root,
 };
 
-/// Whose cursors are those of an order's events.
+/// What the cursors of an order's events are marked with, so that no other list takes them.
 const EVENTS: &str = "events";
 
 /// What handlers share.
@@ -105,7 +105,7 @@ async fn events(
     let rows =
         store::order_events::of_order(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
     let more = i64::try_from(rows.len()).is_ok_and(|found| found > page.limit);
-    // Events that this build does not know are left out, so that a page may end before its limit.
+    // Events that this build does not know are left out, so a page may be shorter than its limit.
     let rest = rows.last().filter(|_| more).map(|row| row.seq);
     let items = rows.iter().filter_map(|row| Some((row.seq, EventView::new(&order, row)?)));
     Ok(http::page(EVENTS, page.limit, items, rest))
@@ -121,7 +121,7 @@ async fn delete(
     let conditions = tags.map(|tag| (header::IF_MATCH, tag.clone())).collect();
     let order = order_id(&id)?;
     let cancelling = CancelOrder { order, by: asked.caller().into(), text: "".into(), conditions };
-    // Only a POST's first answer is kept.
+    // Idempotency keys are for POST: the answer to a DELETE is not stored.
     let mut command = asked.command(Input::Cancel(cancelling), b"")?;
     command.key = None;
     service_kit::submit(&app.mailbox, command).await

@@ -1,4 +1,4 @@
-//! What this service decides about.
+//! What this service decides about: facts from other services, requests, and what its sweep found.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use uuid::Uuid;
 
 use crate::domain::{By, Event, LineRequest, Product, Request};
 
-/// What a message, the sweep or a request means here.
+/// What a message, a request or a find of the sweep means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Somebody places an order.
     Place(PlaceOrder),
-    /// Somebody cancels one.
+    /// Somebody cancels an order.
     Cancel(CancelOrder),
-    /// Somebody said something about an order.
+    /// Another service published an event about an order.
     Heard(Box<Fact>),
-    /// A product as it now is.
+    /// A product as it is now, published by inventory-svc.
     ProductChanged(Sku, Product),
     /// The sweep found an order whose time to pay is over.
     DeadlinePassed(OrderId),
 }
 
 impl Input {
-    /// The order whose row it needs.
+    /// The order whose row this input needs locked; none for a new order or a product.
     pub fn order(&self) -> Option<OrderId> {
         match self {
             Self::Cancel(CancelOrder { order, .. }) | Self::DeadlinePassed(order) => Some(*order),
@@ -38,17 +38,18 @@ impl Input {
 #[derive(Clone, Debug)]
 pub struct PlaceOrder {
     pub request: Arc<Request>,
-    /// A card's details, for payment-svc alone.
+    /// The card's details, sealed: only payment-svc opens them.
     pub details: Option<Sealed>,
     pub trace_id: Option<[u8; 16]>,
-    /// By what name each line called its product, for refusals that point at it.
+    /// For each line, the JSON member that named its product, so that a refusal can point at it.
     pub names: Arc<[&'static str]>,
-    /// Not when too much waits: then only a first answer under the key is told again.
+    /// False while new orders are refused (`pressure.rs`). Then only a stored answer to the same
+    /// idempotency key is given again.
     pub is_admitted: bool,
 }
 
 impl PlaceOrder {
-    /// The SKUs that it names.
+    /// The SKUs of the request's lines.
     pub fn skus(&self) -> impl Iterator<Item = &str> {
         self.request.lines.iter().filter_map(|line| match line {
             LineRequest::Product { sku, .. } => Some(sku.as_str()),
@@ -63,23 +64,23 @@ pub struct CancelOrder {
     pub order: OrderId,
     pub by: By,
     pub text: Arc<str>,
-    /// The state that the caller wants to cancel, as `If-Match` names it.
+    /// The request's `If-Match` headers: the state of the order that the caller wants to cancel.
     pub conditions: HeaderMap,
 }
 
-/// Something that was said about an order, with what its history needs.
+/// A fact about an order, with everything that the order's history needs of its event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     pub order: OrderId,
     pub source: Source,
     pub event: Event,
-    /// As it was said.
+    /// The event as it was published, for the history.
     pub wire: Wire,
     pub event_id: Uuid,
     pub version: i64,
 }
 
-/// Who said it: versions are counted for each.
+/// The service that published a fact: each counts its own versions of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Stock,

@@ -33,10 +33,10 @@ use crate::{
     config::Config, http::AppState, metrics::Metrics, pressure::Pressure, reactions::Orders,
 };
 
-/// Its name: consumer group, health, metrics.
+/// The service's name: its consumer group, and how health and metrics call it.
 pub const NAME: &str = "order-svc";
 
-/// Starts what this service does, and waits for the end.
+/// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
     let waiters = Waiters::default();

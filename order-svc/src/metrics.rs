@@ -7,11 +7,11 @@ use time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderEnd {
     Confirmed,
-    /// With the reason's word.
+    /// With the word of the cancellation's reason.
     Cancelled(&'static str),
 }
 
-/// The handles, looked up once.
+/// The metrics' handles, looked up once.
 pub struct Metrics {
     placed: Counter,
     settle: Histogram,
@@ -28,7 +28,7 @@ impl Metrics {
         self.placed.increment(orders);
     }
 
-    /// An order ended so, this long after it was placed.
+    /// Counts an order that ended in this way, this long after it was placed.
     pub fn ended(&self, ending: OrderEnd, after: Duration) {
         let label = match ending {
             OrderEnd::Confirmed => "confirmed",

@@ -1,12 +1,12 @@
-//! When new orders are refused: what is accepted must still reach somebody.
+//! Refuses new orders while those that were accepted do not get on.
 //!
-//! Three measures, looked at every few seconds. The relay: events that wait to be shipped. Stock,
-//! and payment: whether an order waits too long for their answer while no order placed after it has
-//! got one. An order that others have overtaken is no backlog: its key stopped somewhere, which is
-//! told there, and the shop goes on.
+//! Three measures, taken every few seconds. The relay: how many outbox events wait to be published.
+//! Stock, and payment: whether an order waits too long for their answer while no order placed after
+//! it has got one. An order that others have overtaken is no backlog: its key is parked or held up
+//! at one service, where operators see it, and the shop goes on.
 //!
-//! A shop that takes no orders hears no answers, so while it refuses for want of them, one order is
-//! let through now and then: its answer opens the shop again.
+//! A shop that takes no orders hears no answers. So while orders are refused for want of answers,
+//! one order is let through now and then: its answer opens the shop again.
 
 use std::{
     sync::{
@@ -24,22 +24,25 @@ use uuid::Uuid;
 
 use crate::store;
 
-/// Events that may wait for the relay: some minutes of the highest rate, some hundred megabytes.
+/// Outbox events that may wait for the relay: some minutes of the highest rate, some hundred
+/// megabytes.
 const BACKLOG_MAX: i64 = 1_000_000;
 
-/// How long what is accepted may wait, and how often that is looked at.
+/// How long accepted orders may wait, and how often that is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// An order for the answer of stock.
+    /// How long an order may wait for the answer of inventory-svc.
     pub stock: Duration,
-    /// What is reserved, and not deferred, for the answer of payment.
+    /// How long an order that is reserved, and not deferred, may wait for the answer of
+    /// payment-svc.
     pub payment: Duration,
     pub every: Duration,
-    /// How often a closed shop takes an order to see whether it is answered.
+    /// While orders are refused for want of answers: how often one is let through to see whether it
+    /// is answered.
     pub try_every: Duration,
 }
 
-/// What there is too much of.
+/// Why new orders are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overload {
     Backlog,
@@ -56,7 +59,8 @@ impl Overload {
         }
     }
 
-    /// Whether orders that are answered end it, so that one has to be tried.
+    /// Whether answers to orders end this overload, so that one order has to be let through at
+    /// times.
     const fn wants_tries(self) -> bool {
         match self {
             Self::Backlog => false,
@@ -71,7 +75,7 @@ pub struct Pressure(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Each request asks this; the rest only matters when it is set.
+    /// Read for every request, without the mutex: `closed` only matters while this is set.
     refuses: AtomicBool,
     closed: Mutex<Option<Closure>>,
 }
@@ -84,7 +88,7 @@ struct Closure {
 }
 
 impl Pressure {
-    /// Refuses when there is too much that waits.
+    /// Refuses a new order while too many accepted ones wait.
     pub fn admit(&self) -> Result<(), Problem> {
         self.admit_at(Instant::now())
     }
@@ -103,7 +107,7 @@ impl Pressure {
         }
     }
 
-    /// For the health: what keeps new orders out.
+    /// For the health report: why new orders are refused.
     pub fn wrong(&self) -> Result<(), String> {
         self.closed().map_or(Ok(()), |closed| Err(closed.by.text().to_owned()))
     }
@@ -118,7 +122,7 @@ impl Pressure {
         loop {
             match measure(&pool, limits, chassis::clock::now()).await {
                 Ok(overload) => self.set(overload, Instant::now(), limits.try_every),
-                // What is not known changes nothing.
+                // A failed measurement changes nothing: the last one stands.
                 Err(error) => tracing::warn!(error = %error, "could not measure what waits"),
             }
             tokio::select! {
@@ -170,7 +174,7 @@ async fn measure(
     Ok(stalls.then_some(Overload::PaymentStalls))
 }
 
-/// The smallest UUIDv7 of a moment: what a time is as an order's id.
+/// The smallest UUIDv7 of a moment, to compare a time with order ids.
 pub(crate) fn first_id(at: OffsetDateTime) -> Uuid {
     let milliseconds = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     // 48 bits of time, and no version: below every id of that millisecond.

@@ -1,4 +1,4 @@
-//! The thin shell: what messages and commands mean, and the rows they touch.
+//! The thin shell around `domain`: what a message means, which rows a batch touches, what is saved.
 
 use mailbox::{
     DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, Park, Reactor,
@@ -44,7 +44,7 @@ impl Reactor for Orders {
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
         Ok(wire::decode(message, self.pay_within)?.map(|input| match input {
-            // The highest version wins, however often it comes.
+            // The highest version wins however often it comes, so a product needs no inbox row.
             Input::ProductChanged(..) => DecodedMessage::repeatable(input),
             _ => DecodedMessage::once(input),
         }))
@@ -90,7 +90,7 @@ impl Reactor for Orders {
             Input::DeadlinePassed(id) => match world.order(*id) {
                 Some(order) => {
                     let decision = decide(order, &Event::DeadlinePassed, context.now);
-                    // Paid or ended since the sweep looked.
+                    // The order was paid or ended after the sweep had found its deadline.
                     if decision.announce.is_none() {
                         return Ok(Effects::default());
                     }
@@ -118,8 +118,8 @@ impl Reactor for Orders {
 
 fn heard(world: &mut World, fact: &Fact, context: &DecisionContext) -> Result<Effects, Park> {
     if fact.version < 1 {
-        // The order's history counts what each source said: what has no number has no place there,
-        // and what is not written down is not applied.
+        // The history counts each source's events by their versions: an event without a version has
+        // no place in it, and what the history does not hold is not applied to the order.
         let reason = "it has no version".to_owned();
         return Err(Park { class: "no_envelope", reason });
     }

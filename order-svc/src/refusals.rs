@@ -5,12 +5,12 @@ use serde_json::json;
 
 use crate::domain::Refusal;
 
-/// No order has this id, or can have it.
+/// The answer for an id that no order has, or that is no order's id at all.
 pub fn no_order(id: impl std::fmt::Display) -> Problem {
     Problem::new(Code::NotFound, format!("there is no order {id}"))
 }
 
-/// Why an order is not accepted. `names` are the members by which the lines called their products.
+/// Why an order is not accepted. `names` has the JSON member by which each line named its product.
 pub fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
     let product = |line: usize| format!("/items/{line}/{}", names.get(line).unwrap_or(&"sku"));
     match refusal {
@@ -61,7 +61,7 @@ pub fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
     }
 }
 
-/// As many as a problem tells: the others are only counted.
+/// As many lines as a problem lists ([`FAULTS_MAX`]): the others are only counted.
 fn told<T>(lines: &[T]) -> impl Iterator<Item = &T> {
     lines.iter().take(FAULTS_MAX)
 }

@@ -1,7 +1,7 @@
 //! Every SQL statement of this service, by table.
 //!
-//! Order of locks: orders by id; their history and deadlines are changed only under those locks. The
-//! catalogue is nobody's to lock: the highest version of a product wins.
+//! Order of locks: orders by id; their history and deadlines are changed only under those locks.
+//! The catalogue is read without locks: the highest version of a product wins.
 
 pub mod lists;
 pub mod order_deadlines;
@@ -24,7 +24,7 @@ use crate::{
     world::{HistoryRow, World},
 };
 
-/// This service's tables, the mailbox's first.
+/// The migrations of this service's tables; those of the mailbox's tables run first.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Locks and reads what a batch touches: orders, then the products that are ordered.
@@ -81,7 +81,7 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     order_deadlines::add(db, &new).await
 }
 
-/// A row that no valid state could have left.
+/// The error for a stored value that no valid state could have left.
 fn invalid(what: &'static str, of: impl std::fmt::Display) -> sqlx::Error {
     sqlx::Error::Decode(format!("{what} is not valid: {of}").into())
 }

@@ -94,7 +94,7 @@ impl<'a> OrderView<'a> {
     }
 }
 
-/// Only where an order stands.
+/// An order's status and nothing else of it.
 #[derive(Debug, Serialize)]
 pub struct StatusView {
     id: OrderId,
@@ -129,7 +129,7 @@ pub struct EventView {
 }
 
 impl EventView {
-    /// `None`: a type that this build does not know.
+    /// `None` for an event whose type this build does not know.
     pub fn new(order: &Order, kept: &HistoryRow) -> Option<Self> {
         let event_type = proto::EventType::numbered(kept.event_type)?;
         let event = wire::decode_history(order, event_type.topic, &kept.payload);

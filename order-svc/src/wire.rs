@@ -1,5 +1,5 @@
-//! The published events and the domain's own: what is heard, what is said, and what of both the
-//! history keeps.
+//! Translates between published events and the domain: what is heard, what is announced, and what
+//! the history keeps of both.
 
 use mailbox::{Message, Park};
 use proto::{
@@ -20,15 +20,16 @@ use crate::{
     input::{Fact, Input, Source},
 };
 
-/// The notification that is a step of an order; the others are only history.
+/// The template of the one notification that is a step of the saga; others only go into the
+/// history.
 const CONFIRMATION: &str = "order_confirmation";
 
-/// What a message means here: `None` when it is about nothing that this service cares for.
-/// `pay_within` is how long an order may wait for its payment from now on.
+/// What a message means to this service; `None` when it does not concern it. An order may wait
+/// `pay_within` for its payment from now on.
 pub fn decode(message: &Message, pay_within: Duration) -> Result<Option<Input>, Park> {
     let wire = service_kit::decode(message)?;
     let (order, source, event) = match &wire {
-        // What we said ourselves is no news.
+        // This service's own events tell it nothing new.
         Wire::Orders(_) => return Ok(None),
         Wire::Catalogue(Catalogue::ProductChanged(told)) => return product(told).map(Some),
         Wire::Stock(stock) => {
@@ -151,7 +152,7 @@ fn money(wire: Option<&proto::money::Money>) -> Result<Money, Park> {
         .map_err(|wrong| Park::undecodable(format!("an amount is no money: {wrong}")))
 }
 
-/// The event that announces what was decided; `details` are the sealed ones of a card.
+/// The event that publishes an announcement; `details` are a card's sealed ones, for `OrderPlaced`.
 pub fn encode(order: &Order, announcement: Announcement, details: Option<&Sealed>) -> Wire {
     let (order_id, customer_id) = (order.id.to_string(), order.customer.to_string());
     let (revision, total) = (order.revision, Some(order.total.into()));
@@ -220,8 +221,8 @@ fn reason(reason: Reason) -> CancelReason {
     }
 }
 
-/// What an order's history keeps of an event: nothing that the order itself knows, and nothing that
-/// only payment needs.
+/// An event as an order's history stores it: without the ids that the order's row has, and without
+/// the payment terms that only payment-svc needs.
 pub fn encode_history(mut event: Wire) -> Vec<u8> {
     if let Some((order_id, customer_id)) = order_and_customer(&mut event) {
         order_id.clear();
@@ -240,8 +241,8 @@ pub fn encode_history(mut event: Wire) -> Vec<u8> {
     event.encode()
 }
 
-/// An event of `order`'s history as it was, but for what only payment needs. `None`: a later build
-/// has kept it.
+/// Reads an event of `order`'s history: as it was published, but for what only payment-svc needs.
+/// `None` for an event that this build does not know: a later build stored it.
 pub fn decode_history(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
     let mut event = Wire::decode(topic, payload).ok().flatten()?;
     let (order_id, customer_id) = order_and_customer(&mut event)?;
@@ -256,7 +257,8 @@ pub fn decode_history(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire
     Some(event)
 }
 
-/// Where an event names its order and its customer; `None` for one about a product.
+/// The fields in which an event names its order and its customer; `None` for an event about a
+/// product.
 fn order_and_customer(event: &mut Wire) -> Option<(&mut String, Option<&mut String>)> {
     Some(match event {
         Wire::Orders(event) => match event {

@@ -15,7 +15,7 @@ use crate::{
     wire,
 };
 
-/// An order with what only the shell needs to know of it.
+/// An order, with what only the shell (not `domain`) needs to know about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     pub order: Order,
@@ -25,7 +25,7 @@ pub struct Root {
     pub events: i32,
 }
 
-/// The last version heard of each source.
+/// The highest version heard from each source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastVersions {
     pub stock: i64,
@@ -46,7 +46,7 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
-    /// A row of an event, not numbered yet.
+    /// A row for an event; `add_history` sets its order and its number.
     fn new(event_id: Uuid, version: i64, event: Wire, at: OffsetDateTime) -> Self {
         let event_type = event.event_type().number;
         let (order_id, seq, payload) = (Uuid::nil(), 0, wire::encode_history(event));
@@ -58,15 +58,17 @@ impl HistoryRow {
 #[derive(Debug, Default)]
 pub struct World {
     pub orders: BTreeMap<OrderId, Tracked<Root>>,
-    /// What is known of the products that are ordered.
+    /// The products that the batch's orders name, as this service knows them.
     pub catalogue: Catalogue,
-    /// What was learnt in this batch: the highest version of each.
+    /// The products whose changes this batch heard, each in its highest version: `save` writes
+    /// them.
     pub learnt: Catalogue,
-    /// Orders that another session holds.
+    /// Orders whose rows another session holds.
     pub held: Vec<OrderId>,
-    /// Sorted when saved.
+    /// History rows to add; `save` sorts them.
     pub history: Vec<HistoryRow>,
-    /// How many orders were placed, and which ended, after how long.
+    /// For the metrics: how many orders were placed in this batch (`placed`), and how and after how
+    /// long orders ended (`ends`).
     pub placed: u64,
     pub ends: Vec<(OrderEnd, time::Duration)>,
 }
@@ -76,13 +78,13 @@ impl World {
         self.orders.get(&id).map(|row| &row.now.order)
     }
 
-    /// The row for which `input` has to wait.
+    /// The held row for which `input` has to wait, if any.
     pub fn held(&self, input: &Input) -> Option<HeldRow> {
         let order = input.order().filter(|order| self.held.contains(order))?;
         Some(HeldRow::new("order", order.to_string()))
     }
 
-    /// Takes in a product as it was told, unless a higher version is known.
+    /// Takes in a changed product, unless the same or a higher version of it is known.
     pub fn learn(&mut self, sku: &Sku, product: &Product) {
         for known in [&mut self.learnt, &mut self.catalogue] {
             let newer = known.get(sku).is_none_or(|before| before.version < product.version);
@@ -92,7 +94,7 @@ impl World {
         }
     }
 
-    /// Adds a new order, and says that it was placed.
+    /// Adds a new order, and announces that it was placed.
     pub fn place(
         &mut self,
         decision: Decision,
@@ -107,7 +109,7 @@ impl World {
         self.announce(id, decision.announce, details, context)
     }
 
-    /// Puts an order's next state in its place, and says what is to be said.
+    /// Puts the decided state in the place of the order's, and announces what was decided.
     pub fn apply(&mut self, decision: Decision, context: &DecisionContext) -> Vec<OutboxEvent> {
         let id = decision.order.id;
         if let Some(row) = self.orders.get_mut(&id) {
@@ -136,7 +138,7 @@ impl World {
         vec![announced]
     }
 
-    /// Writes down what was heard about an order.
+    /// Adds a fact to the history of its order.
     pub fn record(&mut self, fact: &Fact, at: OffsetDateTime) {
         let row = HistoryRow::new(fact.event_id, fact.version, fact.wire.clone(), at);
         self.add_history(fact.order, row);
@@ -149,13 +151,13 @@ impl World {
         self.history.push(HistoryRow { order_id: id.uuid(), seq: root.now.events, ..row });
     }
 
-    /// Orders that somebody may wait for.
+    /// The orders that this batch changed: clients may wait for one of them.
     pub fn changed(&self) -> impl Iterator<Item = OrderId> {
         self.orders.iter().filter(|(_, row)| row.is_changed()).map(|(id, _)| *id)
     }
 }
 
-/// How the order ended by this decision, if it did so for the first time.
+/// How this decision ended the order, if it did; a second cancellation does not count.
 fn end(before: &Order, decision: &Decision) -> Option<OrderEnd> {
     match decision.announce? {
         Announcement::Placed | Announcement::AwaitingPayment => None,

@@ -1,4 +1,4 @@
-//! What happens when nothing happens.
+//! The sweep for unpaid orders cancels an order whose time to pay is over, and no other.
 
 use std::time::Duration;
 

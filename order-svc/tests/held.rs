@@ -1,4 +1,4 @@
-//! An order that somebody holds: others go on meanwhile.
+//! An order whose row another session holds: other orders go on meanwhile.
 
 use mailbox::testing::Person;
 use order_svc::domain::Method;

@@ -1,4 +1,4 @@
-//! The history of orders as it is kept in the database: whoever folds it has the order again.
+//! The stored history of orders: whoever folds it gets the order again.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{PAYMENT, Shop, a_shop, later, reactor, usd};
 
-/// What can happen to an order, in the words of this table.
+/// Lives of orders, in the words that `meet` understands.
 const LIVES: [&[&str]; 9] = [
     &["reserved", "captured", "notified"],
     &["captured", "reserved", "not notified", "cancel", "refunded", "released"],
@@ -89,7 +89,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
     shop.hear([message]).await;
 }
 
-/// What a row says of the order; `None` for the first, which is the order.
+/// What a row says about the order; `None` for the first row, which is the order as it was placed.
 fn read(order: &Order, row: &HistoryRow) -> Option<HistoryEvent> {
     let EventType { topic, .. } = *EventType::numbered(row.event_type).unwrap();
     let event = wire::decode_history(order, topic, &row.payload).unwrap();
@@ -118,7 +118,7 @@ fn cancellation(said: &orders::OrderCancelled, at: OffsetDateTime) -> Cancellati
     Cancellation { reason, detail: said.detail.as_str().into(), by, at }
 }
 
-/// The order as it was placed, of which only id and customer are not in the first row.
+/// The order as it was placed. Its first row says everything of it but id and customer.
 fn placed(order: &Order, row: &HistoryRow) -> Order {
     let event = wire::decode_history(order, proto::topic::ORDERS, &row.payload).unwrap();
     let Event::Orders(Said::OrderPlaced(it)) = event else {

@@ -19,14 +19,14 @@ use super::{
 
 const START: OffsetDateTime = time::macros::datetime!(2024-11-20 10:00:00 UTC);
 
-/// So many orders, each placed 1,250,007 microseconds after the one before.
+/// Stores `count` orders, each placed 1,250,007 microseconds after the one before.
 async fn orders_over_a_minute(server: &mut Server, count: i32) {
     let mut all = Vec::new();
     for number in 0..count {
         let mut stored = an_order(Method::Wallet);
         stored.order.placed_at = START + Duration::microseconds(1_250_007) * number;
         stored.order.updated_at = stored.order.placed_at;
-        // As its request came: in the same millisecond.
+        // The order's id is made when its request comes: here in the same millisecond.
         let milliseconds = stored.order.placed_at.unix_timestamp_nanos() / 1_000_000;
         let (seconds, rest) = (milliseconds / 1_000, milliseconds % 1_000 * 1_000_000);
         let at = uuid::Timestamp::from_unix(

@@ -37,12 +37,12 @@ use uuid::Uuid;
 
 const PAYMENT: &str = "01932c1e-7b5a-7c3d-8e4f-0123456789ac";
 
-/// A shop of one test: its database, and a mailbox without Kafka.
+/// The order service of one test: its database, and a mailbox without Kafka.
 struct Shop {
     database: TestDatabase,
     mailbox: Fixture<Orders>,
     waiters: service_kit::Waiters,
-    /// Versions said so far, by topic and key.
+    /// The last version of each source's events so far, by topic and key.
     versions: HashMap<(&'static str, String), i64>,
 }
 
@@ -74,14 +74,14 @@ fn later() -> OffsetDateTime {
 }
 
 impl Shop {
-    /// The same shop after every deadline of today.
+    /// The same shop with a clock that is past every deadline of now.
     fn after_the_deadlines(mut self) -> Self {
         let reactor = Arc::new(reactor(&self.waiters));
         self.mailbox = Fixture::new(&self.database.url(), reactor, later);
         self
     }
 
-    /// Inventory tells a product.
+    /// Publishes a product, as inventory-svc does.
     async fn list(&mut self, sku: &str, price: &str, available: i64) {
         let told = self.told(sku, price, available);
         assert_eq!(self.mailbox.hear(vec![told]).await, 0);
@@ -128,7 +128,7 @@ impl Shop {
         assert_eq!(self.mailbox.hear(messages.into()).await, 0, "something was parked");
     }
 
-    /// A message about an order, in its place after the others of its topic.
+    /// A message about an order, with the next version of its topic and key.
     fn said(&mut self, order: OrderId, event: impl Into<Event>) -> Message {
         let event = event.into();
         let (topic, key) = (event.topic(), order.to_string());
@@ -218,7 +218,8 @@ impl Shop {
         self.order(id).await.order.status().word()
     }
 
-    /// What was said about an order, by name.
+    /// The names of the events announced about an order; their versions have to be 1, 2, 3 and so
+    /// on.
     async fn names(&mut self, id: OrderId) -> Vec<&'static str> {
         let appended = self.mailbox.outbox().await;
         let ours: Vec<_> = appended.iter().filter(|row| row.key == id.to_string()).collect();
@@ -258,7 +259,7 @@ fn request(id: OrderId, method: Method) -> Request {
     }
 }
 
-/// Two mugs.
+/// A request for two mugs.
 fn asked(id: OrderId, method: Method) -> Input {
     let details = (method == Method::Card).then(|| orders::Sealed {
         key_id: "k1".to_owned(),

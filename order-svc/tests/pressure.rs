@@ -17,7 +17,7 @@ use super::{
     http::{a_server, two_mugs},
 };
 
-/// Nothing may wait at all.
+/// No order may wait at all.
 const NOW: Limits = Limits {
     stock: Duration::ZERO,
     payment: Duration::ZERO,
@@ -25,7 +25,7 @@ const NOW: Limits = Limits {
     try_every: Duration::from_hours(1),
 };
 
-/// Measures a shop until dropped.
+/// Measures the pressure of a shop until dropped.
 struct Gauge {
     pressure: Pressure,
     _measuring: JoinSet<anyhow::Result<()>>,
@@ -96,7 +96,7 @@ async fn a_payment_that_nobody_answers_refuses_orders_too_but_a_customer_may_tak
 #[tokio::test]
 async fn an_order_that_others_have_overtaken_closes_nothing() {
     let mut shop = a_shop().await;
-    // Both keys stopped somewhere, for good.
+    // Two orders that will never be answered: one by stock, one by payment.
     let _without_stock = shop.place(Method::Wallet).await;
     let without_payment = shop.place(Method::Wallet).await;
     let reserved = shop.reserved(without_payment);

@@ -1,4 +1,4 @@
-//! Given rows, when a message or a wish, then rows and events.
+//! Reactions: given rows, when a message or a request comes, then rows and events.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
 use order_svc::{domain::Method, input::Input, store, wire};
@@ -152,7 +152,7 @@ async fn every_reaction_happens_once_and_whole() {
     let given = async |wanted: usize| {
         let mut shop = a_shop().await;
         let order = shop.place(Method::Deferred).await;
-        // What has to be before, and then the message itself.
+        // First what has to have happened before, then the message itself.
         let message = match wanted {
             0 => shop.reserved(order),
             1 => shop.rejected(order),

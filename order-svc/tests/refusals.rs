@@ -30,7 +30,7 @@ async fn refuses(server: &Server, body: &Value, status: u16, code: &str, pointer
     assert_eq!(found, [pointer], "{body}");
 }
 
-/// A body, its code, and where its fault lies.
+/// A body, the code of its refusal, and the JSON pointer of the fault.
 type Fault = (Value, &'static str, &'static str);
 
 fn faults_of_orders() -> Vec<Fault> {
@@ -162,7 +162,8 @@ async fn a_refusal_of_many_lines_tells_twenty_and_counts_the_others() {
     assert_eq!(told.body["errors_omitted"], 80);
 }
 
-/// A look at the catalogue that found nothing: the pool has its first session back, which rests.
+/// True once the first look at the catalogue has found nothing: its transaction was rolled back,
+/// and the pool's session is idle again.
 const FIRST_LOOK: &str = "select exists (
     select from pg_stat_activity
     where datname = current_database() and state = 'idle' and query = 'rollback'

@@ -1,23 +1,26 @@
--- What payment-svc owns: payments, accounts with their ledger, and calls to the provider that have no answer yet.
+-- What payment-svc owns: payments, accounts with their ledger, and provider calls that have no
+-- answer yet.
 
--- The money of one order. Tombstones, too: an order cancelled before its stock was heard of has no revision here.
+-- The money of one order. An order that was cancelled before its stock was reserved has a tombstone
+-- here: a row without a revision.
 create table payments (
-    -- The payment's own id follows from it.
+    -- The payment's own id is computed from the order's (domain/payment.rs).
     order_id uuid not null,
     customer_id text collate "C",
-    -- What is due: the newest revision heard reserved. Without an instrument it is deferred.
+    -- What is due: the newest revision whose stock was reserved. Without an instrument it is
+    -- deferred.
     revision int,
     due numeric(19, 4),
     currency char(3),
     instrument text,
     -- The card's token at the provider, until it is charged; never a card number.
     token text,
-    -- Where the money stands, and what was tried last to get it.
+    -- The payment's phase, and what was tried last to get the money.
     phase text not null,
     tried_revision int,
     tried numeric(19, 4),
     tried_method text,
-    -- While the provider is asked: the token it was given.
+    -- The token that the provider was given, while it is asked.
     tried_token text,
     -- The provider's name for its charge.
     reference text,
@@ -25,21 +28,24 @@ create table payments (
     last4 text,
     decline_code text,
     decline_detail text,
-    -- How much of what was captured went back, in how many refunds, and how much is on its way.
+    -- How much of the captured amount went back, in how many refunds, and how much is being
+    -- refunded.
     refunded numeric(19, 4),
     refunds int,
     refunding numeric(19, 4),
-    -- Why the rest cannot go back: refused for good, and waiting for staff.
+    -- Why the rest cannot go back: the refund was refused for good and waits for staff.
     refund_refused text,
-    -- What a cancelled order is owed: one answer, when nothing is in flight.
+    -- What a cancelled order is owed: one answer, once nothing is in flight.
     compensation text not null,
-    -- Events said about this order, and the last one heard of each source.
+    -- How many events were announced about the order, and the highest version heard from each
+    -- source.
     version bigint not null,
     heard_orders bigint not null,
     heard_stock bigint not null,
     created_at timestamptz not null,
     updated_at timestamptz not null,
-    -- When it was captured or declined: what whoever paid was told is the payment as it stood then.
+    -- When the payment was captured or declined: a client that paid is told the payment as it stood
+    -- then.
     outcome_at timestamptz,
     constraint payments_pkey primary key (order_id),
     constraint payments_due_whole check (num_nulls(customer_id, revision, due, currency) in (0, 4)),
@@ -59,10 +65,11 @@ create table payments (
     constraint payments_undoing_known check (compensation in ('not_asked', 'owed', 'voided', 'refunded')),
     constraint payments_version_counts check (version >= 0)
 ) with (fillfactor = 50);
--- The refunds that wait for staff: none, as a rule.
+-- For the health report: the refunds that wait for staff. As a rule there are none.
 create index payments_refused on payments (order_id) where refund_refused is not null;
 
--- A customer's money here. What the shop and the outside have follows from the ledger: a row for them would be fought over.
+-- A customer's account at this service. What the shop and the outside have follows from the ledger:
+-- every payment would have to lock a row for them.
 create table accounts (
     customer_id text collate "C" not null,
     currency char(3) not null,
@@ -75,7 +82,8 @@ create table accounts (
     constraint accounts_available_not_negative check (balance >= held)
 ) with (fillfactor = 50);
 
--- Money of an account set aside for one order, until the order ends. Changed under the lock of its account only.
+-- Money of an account set aside for one order, until the order ends. A hold is changed only under
+-- the lock of its account.
 create table holds (
     customer_id text collate "C" not null,
     order_id uuid not null,
@@ -87,10 +95,11 @@ create table holds (
     constraint holds_amount_positive check (amount > 0),
     constraint holds_state_known check (state in ('held', 'released', 'captured'))
 );
--- The sweep that gives back what was held for too long.
+-- For the sweep that releases holds that are too old.
 create index holds_held on holds (held_at) where state = 'held';
 
--- The double-entry ledger: an amount that moved from debit to credit. Only ever added to.
+-- The double-entry ledger: each row is an amount that moved from debit to credit. Rows are only
+-- added.
 create table ledger_entries (
     customer_id text collate "C" not null,
     entry_id uuid not null,
@@ -101,7 +110,8 @@ create table ledger_entries (
     currency char(3) not null,
     order_id uuid,
     at timestamptz not null,
-    -- Drawn under the lock of the account, so an account's entries stand in the order in which they were booked.
+    -- Drawn under the lock of the account, so an account's entries stand in the order in which they
+    -- were booked.
     seq bigint not null generated by default as identity,
     constraint ledger_entries_pkey primary key (customer_id, seq),
     constraint ledger_entries_amount_positive check (amount > 0),
@@ -127,7 +137,7 @@ $$;
 create trigger ledger_entries_stay before update or delete or truncate on ledger_entries
 for each statement execute function ledger_is_append_only();
 
--- Something asked of the provider and not answered yet; the row goes with the answer. One at a time for an order.
+-- A call to the provider without an answer; the answer removes the row. An order has one at a time.
 create table provider_calls (
     order_id uuid not null,
     kind text not null,
@@ -135,12 +145,14 @@ create table provider_calls (
     number int not null,
     amount numeric(19, 4) not null,
     currency char(3) not null,
-    -- What is charged: the card's token. What is refunded: the provider's name for its charge.
+    -- For a charge the card's token, for a refund the provider's name for the charge.
     subject text not null,
     trace bytea,
-    -- How often somebody took it over: what one of an earlier count still does to the row is void.
+    -- How often a process took the call over. What the owner of an earlier count still does is
+    -- void.
     attempts int not null,
-    -- Nobody else asks before: the lease of the process that does, or a pause after a lost answer.
+    -- Until when no other process asks: a lease of the one that asks, or a back-off after a lost
+    -- answer.
     leased_until timestamptz not null,
     begun_at timestamptz not null default clock_timestamp(),
     constraint provider_calls_pkey primary key (order_id),
@@ -148,5 +160,5 @@ create table provider_calls (
     constraint provider_calls_kind_known check (kind in ('charge', 'refund')),
     constraint provider_calls_amount_positive check (amount > 0)
 );
--- The sweep that picks up what was left.
+-- For the sweep that takes over calls whose lease has run out.
 create index provider_calls_leased on provider_calls (leased_until);

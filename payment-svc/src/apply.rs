@@ -1,4 +1,4 @@
-//! A decision about an order's money put into the batch's rows: one way for reactions and requests.
+//! Puts a decision about an order's money into the world: the same way for reactions and requests.
 
 use mailbox::{DecisionContext, OutboxEvent, Trace};
 use proto::{CustomerId, OrderId};
@@ -10,7 +10,8 @@ use crate::{
     world::{EntryRow, World},
 };
 
-/// What a decision about an order is made from: `customer` is whose it is, if that is not known.
+/// The state that a decision about an order is made from. `customer` is the customer that the input
+/// names, for an order whose payment does not know one yet.
 pub fn state(world: &World, order: OrderId, customer: Option<&CustomerId>) -> State {
     let payment = world.root(order).map(|root| root.payment.clone());
     let customer = payment.as_ref().and_then(Payment::customer).or(customer);
@@ -18,7 +19,7 @@ pub fn state(world: &World, order: OrderId, customer: Option<&CustomerId>) -> St
     State { payment, wallet }
 }
 
-/// Keeps a decision, and gives the events that tell it.
+/// Puts a decision into the world, and returns the outbox events that announce it.
 pub fn keep(
     world: &mut World,
     order: OrderId,

@@ -14,7 +14,7 @@ struct TestCard {
     declined: Option<DeclineCode>,
 }
 
-/// The first of a token's numbers is the card shown for the token alone.
+/// All test cards. The first card of a token is the one shown when only the token is known.
 const TEST_CARDS: [TestCard; 5] = [
     TestCard { number: "4242424242424242", token: "tok_visa", declined: None },
     TestCard { number: "4111111111111111", token: "tok_visa", declined: None },
@@ -34,11 +34,11 @@ const TEST_CARDS: [TestCard; 5] = [
         declined: Some(DeclineCode::ExpiredCard),
     },
 ];
-/// Tokens that have no number of their own, and the one whose card they show.
+/// Tokens that have no number of their own, and the token whose card is shown for each.
 const ALIASES: [(&str, &str); 2] = [("tok_lost", "tok_visa"), ("tok_slow", "tok_visa")];
 const EXPIRED: &str = "tok_expired";
 
-/// What a card that somebody wrote down is refused for.
+/// Why a card that somebody typed is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// Not the number of a test card.
@@ -64,7 +64,7 @@ pub(crate) fn tokenize(number: &str, expiry: &str, today: Date) -> Result<Card, 
 }
 
 /// What a card would be declined for, as far as its token tells. A token that nobody published is
-/// declined as any card that its provider does not know.
+/// declined, as the provider declines any card that it does not know.
 pub(crate) fn declined(card: &Card) -> Option<DeclineCode> {
     let token = published(card.token.expose());
     let known = TEST_CARDS.iter().find(|card| card.token == token);
@@ -76,7 +76,7 @@ fn face(token: &str) -> Option<CardDisplay> {
     TEST_CARDS.iter().find(|card| card.token == shown).map(|card| visa(card.number))
 }
 
-/// The token that has a number of its own.
+/// The token with a number of its own for which `token` is an alias, or `token` itself.
 fn published(token: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == token).map_or(token, |(_, of)| of)
 }
@@ -86,7 +86,7 @@ fn visa(number: &str) -> CardDisplay {
     CardDisplay { brand: "visa".into(), last4: last4.into() }
 }
 
-/// Year and month of `MM/YY`, the last in which the card is good.
+/// Year and month of `MM/YY`, the last month in which the card is good.
 fn expires(text: &str) -> Option<(i32, u8)> {
     let (month, year) = text.split_once('/')?;
     let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());

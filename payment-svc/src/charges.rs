@@ -1,12 +1,12 @@
 //! Calls to the provider: leased rows, asked outside of any transaction, answered as inputs.
 //!
-//! A call is born with its row leased to this process, and handed over here after the commit; what
-//! was left behind by a process that died or by an answer that was lost, the sweep takes over when
-//! its lease has run out. So nobody asks without a lease: a call that waited here for too long is
-//! dropped, one whose answer takes too long is given up, and what a process does that has lost its
-//! lease meanwhile is void. A lost answer is unknown, never a decline: it is asked for again, with
-//! the same key, until there is one. A recorded answer removes the row in the transaction that says
-//! what became of the money, so nothing is forgotten between the two.
+//! A call begins with its row leased to this process, and is handed over to this file after the
+//! commit. When its process dies or an answer is lost, the sweep takes the call over once its lease
+//! has run out. So nobody asks the provider without a lease: a call that waited here for too long
+//! is dropped, a call whose answer takes too long is given up, and what a process does after it has
+//! lost its lease is void. A lost answer is unknown, never a decline: the provider is asked again,
+//! with the same idempotency key, until there is an answer. Recording an answer removes the row in
+//! the transaction that says what became of the money, so nothing is forgotten between the two.
 
 use std::{
     sync::{
@@ -36,24 +36,24 @@ use crate::{
     world::CallRow,
 };
 
-/// Calls that wait for an answer at once: slow ones must not hold up the others.
+/// Calls that wait for the provider at the same time: slow answers must not hold up other calls.
 pub const IN_FLIGHT_MAX: usize = 128;
-/// Pauses after lost answers: twice as long each time.
+/// Back-off after lost answers: twice as long each time, from the first to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A provider that answers late is one that answers: only what waits longer is told.
+/// From when on a call without an answer is reported: a provider that is only slow does answer.
 const UNANSWERED_SECONDS: i64 = 10;
-/// How long calls in hand may take once the process is asked to stop.
+/// How long calls under way may take once the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// How calls are leased and looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct CallLimits {
-    /// How long a call belongs to the process that makes it; longer than any call takes.
+    /// How long a call belongs to the process that makes it: longer than any call takes.
     pub lease: Duration,
-    /// How long a call may take: what has less left of its lease is left to the sweep.
+    /// How long a call may take. A call with less than this left of its lease is left to the sweep.
     pub longest: Duration,
-    /// How often calls that nobody makes are looked for.
+    /// How often the sweep looks for calls whose lease has run out.
     pub sweep: Duration,
 }
 
@@ -68,7 +68,8 @@ struct Caller<P> {
     provider: P,
     mailbox: Mailbox<Payments>,
     pool: PgPool,
-    /// Whether the last answer was lost, of charges and of refunds: said once, not for every call.
+    /// Whether the last answer was lost, of charges and of refunds: logged once, not for every
+    /// call.
     silent: Silent,
 }
 
@@ -109,7 +110,7 @@ impl<P: Provider> Charges<P> {
                 }
             }
         }
-        // What does not end in time, or panicked, has its row and is asked again.
+        // A call that does not end in time, or panicked, still has its row and is asked again.
         let ended = async { while asking.join_next().await.is_some() {} };
         if timeout(GRACE, ended).await.is_err() {
             tracing::info!("calls to the provider are left to whoever sweeps next");
@@ -140,7 +141,7 @@ impl<P: Provider> Caller<P> {
         })
     }
 
-    /// Makes one call, and hands its answer over. Without one, its row waits for its time.
+    /// Makes one call, and submits its answer as an input. Without an answer the call is put off.
     async fn settle(&self, row: CallRow) {
         let order = row.call.order;
         let kind = kind(&row.call.operation);
@@ -170,13 +171,14 @@ impl<P: Provider> Caller<P> {
         }
         let input = Input::Answered { order, event, attempts: row.attempts, trace: row.trace };
         let command = Command { trace: row.trace, ..Command::new(input) };
-        // Not recorded in time: the provider tells it again when the lease has run out.
+        // An answer that was not recorded in time is asked for again when the lease has run out.
         if let Err(error) = self.mailbox.submit(command).await {
             tracing::warn!(%error, order.id = %order, "a provider's answer is not recorded yet");
         }
     }
 
-    /// Keys are not kept for ever: what may have been asked before is looked up first.
+    /// Asks the provider. Providers do not keep idempotency keys for ever, so what may have been
+    /// asked before is looked up first.
     async fn ask(&self, row: &CallRow) -> Result<Event, ProviderError> {
         let call = &row.call;
         let key = call.key();
@@ -212,7 +214,7 @@ impl<P: Provider> Caller<P> {
     }
 }
 
-/// Tells in the health what the provider does not answer, and what it refused to give back.
+/// Reports in the health which calls the provider has not answered, and which refunds it refused.
 pub fn watch(health: &Health, pool: &PgPool) {
     let asked = pool.clone();
     health.notice("provider", move || {
@@ -244,7 +246,8 @@ pub fn watch(health: &Health, pool: &PgPool) {
     });
 }
 
-/// A charge that is refused brings no money: it is declined. A refund stays undone.
+/// What a refused call comes to. A refused charge brings no money, so it is declined; a refused
+/// refund stays undone.
 fn refused(operation: &Operation, reason: String) -> Event {
     match operation {
         Operation::Charge { revision, .. } => {
@@ -265,7 +268,7 @@ fn kind(operation: &Operation) -> &'static str {
     }
 }
 
-/// How long to leave a call alone that has been taken up again so often.
+/// The back-off of a call that has been taken over this many times.
 fn pause(attempts: i32) -> Duration {
     let doubled = 2_u32.saturating_pow(attempts.cast_unsigned().min(16));
     PAUSE_FIRST.saturating_mul(doubled).min(PAUSE_MAX)

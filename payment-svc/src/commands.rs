@@ -1,4 +1,4 @@
-//! What people ask for: to pay, and what to do with an account. Refused, or done and told.
+//! Requests of people: to pay, and to use an account. Each is refused, or carried out and answered.
 
 use chassis::Problem;
 use mailbox::{Answer, DecisionContext, Effects, Trace};
@@ -13,7 +13,7 @@ use crate::{
     world::{AccountRow, World},
 };
 
-/// Does what is asked, or says why not; a refusal leaves `world` as it was.
+/// Carries a request out, or says why not; a refusal leaves `world` as it was.
 pub fn execute(
     world: &mut World,
     request: &Request,
@@ -64,7 +64,7 @@ fn pay(
     Ok(domain::pay(state, instrument, amount.transpose()?)?)
 }
 
-/// An amount, where only `currency` will do.
+/// The amount in `currency`; refused if it names another.
 fn within(amount: &AmountRequest, currency: Currency) -> Result<Money, Problem> {
     amount.in_currency(currency).map_err(|fault| fault.problem("/amount"))
 }
@@ -133,7 +133,7 @@ fn expire_hold(
     }
 }
 
-/// What is decided from about money held for an order, which need not be the customer's.
+/// The state that a decision about a hold is made from: `customer` need not be the order's own.
 fn held(world: &World, customer: &CustomerId, order: OrderId) -> State {
     let payment = world.root(order).map(|root| root.payment.clone());
     State { payment, wallet: world.wallet(customer, order) }
@@ -152,7 +152,7 @@ fn keep_hold(
     }
 }
 
-/// The account that was just changed.
+/// The account that the request has just changed.
 fn known<'w>(world: &'w World, customer: &CustomerId) -> &'w AccountRow {
     world.account(customer).expect("what changed is there")
 }

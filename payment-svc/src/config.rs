@@ -38,8 +38,8 @@ impl ProcessConfig for Config {
 
     fn contradictions(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        // A look, a charge and the commit of its answer fit into a lease, or calls that are asked
-        // well would be taken over.
+        // A look-up, a charge and the commit of its answer fit into a lease. Otherwise the sweep
+        // would take over calls that are well under way.
         if self.call_lease < self.longest_call() + mailbox::COMMAND_DEADLINE {
             wrong.push(
                 "SHOP_CALL_LEASE has to be at least twice SHOP_PROVIDER_TIMEOUT and 10s".to_owned(),
@@ -53,7 +53,7 @@ impl ProcessConfig for Config {
 }
 
 impl Config {
-    /// How long one call may take: what became of it is looked up, and then it is asked for.
+    /// How long one call may take: one request to look up what became of it, and one to make it.
     pub fn longest_call(&self) -> Duration {
         self.provider_timeout * 2
     }

@@ -1,4 +1,4 @@
-//! What may become of an order's money: no I/O in here, and no rules outside.
+//! Every rule about an order's money: no I/O in this folder, and no rules outside of it.
 
 #![deny(
     clippy::arithmetic_side_effects,

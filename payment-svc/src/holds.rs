@@ -1,7 +1,7 @@
-//! What is held for an order that never came is given back after a day.
+//! The sweep for holds: money held for an order that never came is released after a day.
 //!
-//! A hold ends with its order, in the decision that ends the order. This sweep finds the rest: ids
-//! that never became an order, and holds of somebody whose order it was not.
+//! A hold ends with its order, in the decision that ends the order. This sweep finds the others:
+//! holds for ids that never became an order, and holds of a customer whose order it was not.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::{
     store,
 };
 
-/// Long enough for any order to be placed and paid.
+/// How old a hold may get: longer than any order takes to be placed and paid.
 const HOLD_MAX: Duration = Duration::from_hours(24);
-/// A minute more or less is nothing to a day.
+/// How often holds are looked for: a minute is little against a day.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// Looks for holds that are over until it is asked to stop.
+/// Looks for holds that are too old until it is asked to stop.
 pub async fn sweep(
     pool: PgPool,
     mailbox: Mailbox<Payments>,
@@ -31,8 +31,8 @@ pub async fn sweep(
     service_kit::sweep("holds that are over", EVERY, stop, look).await
 }
 
-/// One look: asks for each overdue hold to be given back, which is decided under its locks. Whether
-/// there may be more.
+/// Looks once, and puts each overdue hold to a decision, which is made under the locks of its rows.
+/// Returns whether there may be more.
 pub async fn expire(mailbox: &Mailbox<Payments>, pool: &PgPool) -> anyhow::Result<bool> {
     let mut db = pool.acquire().await?;
     let age = store::milliseconds(HOLD_MAX);

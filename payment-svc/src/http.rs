@@ -1,4 +1,4 @@
-//! Payments and accounts over HTTP: looks are answered from the rows, changes go through a batch.
+//! Payments and accounts over HTTP: reads are answered from the rows, changes go through a batch.
 
 mod accounts;
 mod bodies;

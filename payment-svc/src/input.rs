@@ -1,4 +1,5 @@
-//! What this service decides about.
+//! What this service decides about: facts from other services, the provider's answers, and
+//! requests.
 
 use mailbox::{Answer, Trace};
 use proto::{Currency, CustomerId, OrderId};
@@ -6,25 +7,25 @@ use service_kit::AmountRequest;
 
 use crate::domain::{Event, Instrument};
 
-/// What a message, a provider's answer or a request means here.
+/// What a message, a provider's answer or a request means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Somebody said something about an order.
+    /// Another service published an event about an order.
     Heard {
         order: OrderId,
         source: Source,
-        /// Whose order it is: that customer may hold money for it, or pay from an account.
+        /// The order's customer, whose account may hold money for it or pay it.
         customer: Option<CustomerId>,
         event: Event,
         trace: Option<Trace>,
     },
-    /// The provider answered one who had taken the call over `attempts` times.
+    /// The provider answered a process that had the call after `attempts` takeovers.
     Answered { order: OrderId, event: Event, attempts: i32, trace: Option<Trace> },
-    /// Somebody asks for something.
+    /// Somebody asks for a change.
     Request(Request, Option<Trace>),
 }
 
-/// Who said it: versions are counted for each.
+/// The service that published a fact: each counts its own versions of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Orders,
@@ -57,11 +58,11 @@ pub enum Request {
         customer: CustomerId,
         order: OrderId,
     },
-    /// Nobody asks for this: the hold is as old as one may become.
+    /// The sweep (`holds.rs`) found a hold that is as old as one may become.
     ExpireHold {
         customer: CustomerId,
         order: OrderId,
     },
-    /// Nothing changes; what was found out is kept under the request's key.
+    /// Changes nothing; the answer is stored under the request's idempotency key.
     Keep(Answer),
 }

@@ -39,12 +39,12 @@ use crate::{
     reactions::Payments,
 };
 
-/// Its name: consumer group, health, metrics.
+/// The service's name: its consumer group, and how health and metrics call it.
 pub const NAME: &str = "payment-svc";
-/// Calls that wait to be made; a burst beyond it is left to the sweep.
+/// Committed calls that may wait to be made; those beyond it are left to the sweep.
 const CALLS_WAITING_MAX: usize = 4_096;
 
-/// Starts what this service does, and waits for the end.
+/// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
     let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;

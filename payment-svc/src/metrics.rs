@@ -15,7 +15,7 @@ pub(crate) fn describe() {
     describe_gauge!(IN_FLIGHT, "Calls to the payment provider that this process waits for");
 }
 
-/// What was said about payments in one committed batch.
+/// Counts the events announced about payments in one committed batch.
 pub(crate) fn payments(outcome: &'static str, count: u64) {
     counter!(PAYMENTS, "outcome" => outcome).increment(count);
 }

@@ -9,18 +9,20 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::domain::{Call, CardDisplay, ChargeOutcome, DeclineCode};
 
-/// Why the provider did not do, or did not say, what it was asked for.
+/// Why the provider did not carry out a call, or did not answer it.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Nothing is known: not asked, not heard, not understood. It has to be asked again.
+    /// Nothing is known: not asked, not answered, or not understood. The provider has to be asked
+    /// again.
     #[error("the provider gave no answer: {0}")]
     Unknown(String),
-    /// It will not do it, however often it is asked.
+    /// The provider will never do it, however often it is asked.
     #[error("the provider refuses: {0}")]
     Refused(String),
 }
 
-/// Who moves money outside. `key` names the operation: asked twice, it is done once and told twice.
+/// A provider, which moves money outside of the shop. `key` is the operation's idempotency key:
+/// asked twice, the operation is done once and answered twice.
 pub trait Provider: Send + Sync + 'static {
     /// Takes money from a card.
     fn charge(
@@ -30,13 +32,14 @@ pub trait Provider: Send + Sync + 'static {
         token: &str,
     ) -> impl Future<Output = Result<ChargeOutcome, ProviderError>> + Send;
 
-    /// What became of a charge that was asked for before; `None` if it never got there.
+    /// What became of a charge that was asked for before; `None` if the provider never got the
+    /// request.
     fn charge_of(
         &self,
         key: &str,
     ) -> impl Future<Output = Result<Option<ChargeOutcome>, ProviderError>> + Send;
 
-    /// Gives money of the charge `reference` back.
+    /// Gives money of the charge `reference` back to its card.
     fn refund(
         &self,
         key: &str,
@@ -44,7 +47,7 @@ pub trait Provider: Send + Sync + 'static {
         reference: &str,
     ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
-    /// Whether a refund that was asked for before was done.
+    /// Whether a refund that was asked for before has been carried out.
     fn refund_of(&self, key: &str) -> impl Future<Output = Result<bool, ProviderError>> + Send;
 }
 
@@ -92,7 +95,7 @@ struct RefundAnswer {
     status: String,
 }
 
-/// What it says when it does not do what it is asked for.
+/// The provider's answer when it does not do what it is asked for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ProblemAnswer {
@@ -100,15 +103,15 @@ struct ProblemAnswer {
     detail: String,
 }
 
-/// The one conflict that time does not solve: more is asked back than was captured.
+/// The one 409 that asking again does not solve: more is asked back than was captured.
 const NOT_REFUNDABLE: &str = "not_refundable";
 
 impl Simulator {
-    /// `timeout` bounds a whole request: what is not answered by then is unknown.
+    /// `timeout` bounds a whole request: an answer that has not come by then is unknown.
     pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
         let client = Client::builder()
             .timeout(timeout)
-            // It is on this machine or beside it: a proxy would only be in the way.
+            // The simulator is on this machine or beside it, so a proxy would only be in the way.
             .no_proxy()
             .build()
             .context("could not make the provider's client")?;
@@ -124,7 +127,8 @@ impl Simulator {
         accepted(sent.map_err(unknown)?).await?.json().await.map_err(unknown)
     }
 
-    /// What is kept at `path`; `None` if nothing is. To refuse a look says nothing about the money.
+    /// Reads what the provider has at `path`; `None` if it has nothing. An error of this look-up
+    /// says nothing about the money, so it is never a refusal.
     async fn look<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ProviderError> {
         let asked = self.client.get(format!("{}{path}", self.url)).send().await.map_err(unknown)?;
         match asked.status() {
@@ -185,9 +189,10 @@ async fn accepted(response: Response) -> Result<Response, ProviderError> {
     Err(verdict(status, &said))
 }
 
-/// What an answer that is no success means. Most mistakes of a request stay mistakes, so they are
-/// refusals; but about the money some say nothing: who we are is in doubt (401, 403), or the same
-/// request may do later (408, 409, 425, 429), or the provider has failed (500 and above).
+/// What an answer without success means. Most mistakes of a request stay mistakes, so those answers
+/// are refusals. Some say nothing about the money: the provider does not know who we are (401,
+/// 403), the same request may succeed later (408, 409, 425, 429), or the provider has failed (500
+/// and above).
 fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
     let why = brief(&format!("status {} {}", status.as_u16(), said.detail));
     match status.as_u16() {
@@ -208,7 +213,7 @@ fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
             Ok(ChargeOutcome::Captured { reference: answer.idempotency_key.into(), face })
         }
         ("declined", code) => Ok(ChargeOutcome::Declined {
-            // A reason that has no name here is a decline nevertheless.
+            // A decline whose code is not known here is a decline nevertheless.
             code: code.and_then(DeclineCode::parse).unwrap_or(DeclineCode::CardDeclined),
             detail: brief(&answer.detail.unwrap_or_default()).into(),
         }),
@@ -223,12 +228,12 @@ fn refunded(answer: &RefundAnswer) -> Result<(), ProviderError> {
     }
 }
 
-/// A text of the provider's, as far as it can be kept and told on.
+/// A text of the provider's, cut to what the database can store and the topic can carry.
 fn brief(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(limits::TEXT_CHARS_MAX).collect()
 }
 
-/// The address may hold what must not be logged.
+/// Makes an error of the client unknown, without the URL: it may hold what must not be logged.
 fn unknown(error: reqwest::Error) -> ProviderError {
     ProviderError::Unknown(format!("{:#}", anyhow::Error::new(error.without_url())))
 }

@@ -23,9 +23,10 @@ use crate::{
 /// This service's reactor.
 pub struct Payments {
     pub seal_key: SealKey,
-    /// How long a call belongs to this process.
+    /// How long a call that a batch begins is leased to this process.
     pub lease: Duration,
-    /// Where calls go once they are committed. One that is full leaves them to the sweep.
+    /// Where calls go once they are committed. When this queue is full, calls are left to the
+    /// sweep.
     pub begun: mpsc::Sender<CallRow>,
     pub waiters: Waiters,
 }
@@ -79,7 +80,8 @@ impl Reactor for Payments {
                 let state = state(world, *order, customer.as_ref());
                 told(react(world, *order, (state, event), *trace, context))
             }
-            // Whoever holds the call now finds out by itself.
+            // No money moved, and another process holds the call now: it will get the answer
+            // itself.
             Input::Answered { order, event, attempts, .. }
                 if event.is_negative() && !world.is_held(*order, *attempts) =>
             {
@@ -100,7 +102,7 @@ impl Reactor for Payments {
     fn committed(&self, world: World) {
         let after = world.after_commit();
         for call in after.begun {
-            // What finds no room waits for the sweep.
+            // A call that finds no room in the queue waits for the sweep.
             drop(self.begun.try_send(call));
         }
         self.waiters.wake(after.changed);

@@ -1,7 +1,7 @@
 //! Every SQL statement of this service, by table.
 //!
-//! Order of locks: payments by order id, accounts by customer id; what hangs below them (holds, the
-//! ledger, calls) is changed only under those locks.
+//! Order of locks: payments by order id, accounts by customer id; what belongs to them (holds,
+//! ledger entries, calls) is changed only under those locks.
 
 pub mod accounts;
 pub mod holds;
@@ -23,11 +23,11 @@ use crate::{
     world::{RowsToLock, World},
 };
 
-/// This service's tables, the mailbox's first.
+/// The migrations of this service's tables; those of the mailbox's tables run first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Locks and reads what a batch touches: payments, then accounts, then what is held in them, then
-/// calls. What the batch begins will be leased for `lease`.
+/// Locks and reads what a batch touches: payments, then accounts, then holds, then calls. Calls
+/// that the batch begins will be leased for `lease`.
 pub async fn load(
     db: &mut PgConnection,
     batch: &[&Input],
@@ -67,7 +67,7 @@ async fn load_holds(
     rows: &RowsToLock,
     world: &mut World,
 ) -> sqlx::Result<()> {
-    // Hardly any account holds anything: the statement is spared unless it may find something.
+    // Few accounts hold anything, so the statement is only run when it may find something.
     let is_holding = world.accounts.values().any(|row| row.now.account.held.is_positive());
     if !is_holding && rows.holds.is_empty() {
         return Ok(());
@@ -95,12 +95,12 @@ pub async fn save(db: &mut PgConnection, world: &World, lease: Duration) -> sqlx
     provider_calls::begin(db, &world.begun, lease).await
 }
 
-/// A time for a statement.
+/// A duration as a statement's parameter.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A row that no code of ours could have written.
+/// The error for a stored value that this service could not have written.
 fn invalid(what: impl std::fmt::Display) -> sqlx::Error {
     sqlx::Error::Decode(format!("a row cannot be: {what}").into())
 }

@@ -1,4 +1,4 @@
-//! What the outside sees of payments and accounts, and how a refusal is told.
+//! Payments and accounts as JSON, and refusals as answers.
 
 use chassis::{Code, Problem, clock};
 use mailbox::Answer;
@@ -16,7 +16,7 @@ use crate::{
     world::{AccountRow, Root},
 };
 
-/// The provider of every card payment, as it is told.
+/// The name under which the provider of card payments is shown.
 const CARD_PROVIDER: &str = "simulator";
 
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ struct DeclineView<'a> {
 }
 
 impl<'a> PaymentView<'a> {
-    /// `None` for a tombstone: of that payment nothing is known but that it will never be.
+    /// `None` for a tombstone: it has no customer and no amount to show, and never will.
     pub(crate) fn of(root: &'a Root) -> Option<Self> {
         let payment = &root.payment;
         let (customer_id, amount) = (payment.customer()?, payment.amount()?);
@@ -84,8 +84,9 @@ impl<'a> PaymentView<'a> {
     }
 }
 
-/// What is known as soon as somebody's wish to pay is decided. Without an outcome it is only for
-/// us: kept under the request's key, it says whether the charge under way is theirs.
+/// The answer to a request to pay, as soon as it is decided. Without an outcome yet, the 202 is not
+/// for the client: it is stored under the request's key and says whether the charge under way is
+/// the client's own ([`is_payer`]).
 pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
     let is_payer = match (&root.payment.phase, instrument) {
         (Phase::Charging(charge), Instrument::Card(card)) => charge.card.token == card.token,
@@ -97,14 +98,14 @@ pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
     Answer { status: 202, headers: Vec::new(), body: is_payer.to_string().into_bytes() }
 }
 
-/// Whether the charge under way was asked for by whoever was answered so by [`paid`].
+/// Whether the charge under way belongs to the client that [`paid`] answered.
 pub(crate) fn is_payer(answer: &Answer) -> bool {
     answer.body != b"false"
 }
 
-/// What one who pays is told: 201 with money, 402 without, 202 while nobody knows; always the
-/// payment as it stood at its outcome, so that a repetition is told the same. Whoever came with
-/// another instrument is told what became of the order instead.
+/// The answer to a client that pays: 201 with money, 402 without, 202 while the outcome is unknown.
+/// The payment is always shown as it stood at its outcome, so that a repeated request gets the same
+/// answer. A client with another instrument is told what became of the order instead.
 pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
     let root = &root.at_outcome();
     let place = || Some(format!("/v1/payments/{}", payment_id(root.payment.order)));
@@ -125,7 +126,7 @@ pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
     }
 }
 
-/// Whether something could be paid with. Whose wallet it would be is not known here.
+/// Whether an instrument could be paid with. A wallet always could: whose it is, is not known here.
 pub(crate) fn validated(instrument: &Instrument) -> Answer {
     match instrument {
         Instrument::Wallet => validation(None, None),
@@ -137,7 +138,7 @@ pub(crate) fn validated(instrument: &Instrument) -> Answer {
     }
 }
 
-/// Something that is no instrument, with the code that paying with it is refused by.
+/// Something that is no instrument, with the code by which paying with it is refused.
 pub(crate) fn unusable(reason: &str) -> Answer {
     validation(None, Some(reason))
 }

@@ -1,5 +1,4 @@
-//! What is said on the topics, and what it means here: the only file that knows the published
-//! language and ours.
+//! Translates between the topics' messages and the domain: the only file that knows both.
 
 use mailbox::{Message, Park};
 use proto::{
@@ -15,7 +14,7 @@ use crate::{
     input::{Input, Source},
 };
 
-/// What a message means here: `None` when it is about nothing that this service cares for.
+/// What a message means to this service; `None` when it does not concern it.
 pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
     let (order, source, customer, event) = match service_kit::decode(message)? {
         proto::Event::Stock(stock_event::Event::StockReserved(reserved)) => {
@@ -25,7 +24,8 @@ pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
         }
         proto::Event::Orders(order_event::Event::OrderCancelled(cancelled)) => {
             let order = service_kit::order_of(message, &cancelled.order_id)?;
-            // Without a customer nothing can be held for the order; it is cancelled all the same.
+            // An order without a customer can have no hold to release; it is cancelled all the
+            // same.
             let customer = CustomerId::parse(&cancelled.customer_id).ok();
             (order, Source::Orders, customer, Event::OrderCancelled)
         }
@@ -65,15 +65,15 @@ fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<
             return Err(Park::undecodable("its payment method is not known here"));
         }
     };
-    // Beyond this, a revision would not fit its column; no order has been amended so often.
+    // A higher revision would not fit its column; no order has been amended so often.
     let revision = i32::try_from(reserved.revision).ok().filter(|revision| *revision > 0);
     let revision = revision.ok_or_else(|| Park::undecodable("its revision is out of range"))?;
     Ok(Due { customer, revision: revision.cast_unsigned(), amount, instrument })
 }
 
-/// A card's sealed details are its token's text. Whoever placed the order wrote it, so whatever is
-/// wrong with it declines the card and stops nothing. Only a key that is not ours is not the
-/// customer's fault: such messages wait until the service has been given the right one.
+/// Opens a card's sealed details: they are the token's text. Whoever placed the order wrote it, so
+/// whatever is wrong with it declines the card and parks nothing. Only an unknown key is not the
+/// customer's fault: such a message is parked until the service has been given the right key.
 fn card(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<Instrument, Park> {
     let opened = terms.details.map(|sealed| key.open(order, &sealed)).transpose();
     let plain = opened.or_else(|error| match error {
@@ -91,7 +91,7 @@ fn card(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<Instrumen
         .map_or(Instrument::CardWithoutToken, |token| Instrument::Card(cards::of_token(&token))))
 }
 
-/// What is said about an order's money.
+/// The event that publishes an announcement.
 pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
     let order_id = order.to_string();
     let payment_id = payment_id(order).to_string();

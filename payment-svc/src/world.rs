@@ -17,17 +17,17 @@ use crate::{
     input::{Input, Request},
 };
 
-/// A payment with what is counted and timed about it.
+/// A payment, with the counters and times of its row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Root {
     pub payment: Payment,
-    /// Events said about this order.
+    /// How many events this service has announced about the order.
     pub version: i64,
     pub heard_orders: i64,
     pub heard_stock: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
-    /// When it was captured or declined.
+    /// When the payment was captured or declined.
     pub outcome_at: Option<OffsetDateTime>,
 }
 
@@ -52,39 +52,39 @@ pub struct AccountRow {
     pub created_at: OffsetDateTime,
 }
 
-/// A line of the ledger as it is kept.
+/// A ledger entry with its id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryRow {
     pub id: Uuid,
     pub entry: LedgerEntry,
 }
 
-/// A call, and what the one who makes it needs besides.
+/// A call, with what the process that makes it needs besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRow {
     pub call: Call,
     pub trace: Option<Trace>,
-    /// How often it was taken over: above 0, the provider may know of it.
+    /// How often the call was taken over: above 0, the provider may know of the call.
     pub attempts: i32,
-    /// Until when nobody else asks. Counted from before the row was leased, so that this process
-    /// never believes longer in its lease than the others do.
+    /// Until when no other process asks. Counted from before the row was leased, so that this
+    /// process never believes in its lease longer than the others do.
     pub leased_until: Instant,
 }
 
-/// What a batch needs to find.
+/// The rows that a batch needs to find.
 #[derive(Clone, Debug, Default)]
 pub struct RowsToLock {
     pub orders: BTreeSet<OrderId>,
-    /// Customers whose accounts are needed whatever the payments say.
+    /// Customers whose accounts are needed, beside those that the payments name.
     pub customers: BTreeSet<CustomerId>,
-    /// Holds that are needed though their account may hold nothing.
+    /// Holds that are needed even if no account holds anything.
     pub holds: BTreeSet<(CustomerId, OrderId)>,
-    /// Orders whose call to the provider is said to be over without money.
+    /// Orders whose call, as a process reports, ended without money.
     pub calls: BTreeSet<OrderId>,
 }
 
 impl RowsToLock {
-    /// Those of a batch.
+    /// The rows that the inputs of a batch need.
     pub fn of(batch: &[&Input]) -> Self {
         let mut rows = Self::default();
         for input in batch {
@@ -97,8 +97,8 @@ impl RowsToLock {
         match input {
             Input::Heard { order, customer, event, .. } => {
                 self.orders.insert(*order);
-                // A card's charge needs no account yet; anything else may pay from one, or end a
-                // hold.
+                // A card's charge needs no account yet; anything else may pay from one, or release
+                // a hold.
                 let by_card = matches!(event, Event::StockReserved(due)
                     if matches!(due.instrument, Some(Instrument::Card(_))));
                 if !by_card {
@@ -117,7 +117,7 @@ impl RowsToLock {
 
     fn add_request(&mut self, request: &Request) {
         match request {
-            // Whose account pays, the payment tells.
+            // The payment says whose account pays.
             Request::Pay { order, .. } => _ = self.orders.insert(*order),
             Request::OpenAccount { customer, .. } | Request::Deposit { customer, .. } => {
                 self.customers.insert(customer.clone());
@@ -139,7 +139,7 @@ impl RowsToLock {
 /// All rows that one batch touches.
 #[derive(Debug)]
 pub struct World {
-    /// Until when the calls that this batch begins belong to this process.
+    /// Until when the calls that this batch begins are leased to this process.
     pub leased_until: Instant,
     pub payments: BTreeMap<OrderId, Tracked<Root>>,
     pub accounts: BTreeMap<CustomerId, Tracked<AccountRow>>,
@@ -149,7 +149,7 @@ pub struct World {
     pub begun: BTreeMap<OrderId, CallRow>,
     pub over: BTreeSet<OrderId>,
     pub said: BTreeMap<&'static str, u64>,
-    /// Payments and accounts that another session holds.
+    /// Payments and accounts whose rows another session holds.
     pub held_payments: BTreeSet<OrderId>,
     pub held_accounts: BTreeSet<CustomerId>,
 }
@@ -175,7 +175,7 @@ impl World {
         self.payments.get(&order).map(|row| &row.now)
     }
 
-    /// The root, to be written.
+    /// The root, to be changed.
     pub fn root_mut(&mut self, order: OrderId) -> Option<&mut Root> {
         self.payments.get_mut(&order).map(|row| &mut row.now)
     }
@@ -184,7 +184,7 @@ impl World {
         self.accounts.get(customer).map(|row| &row.now)
     }
 
-    /// What an order may take from its customer.
+    /// The account of `customer`, and its hold for `order`.
     pub fn wallet(&self, customer: &CustomerId, order: OrderId) -> Wallet {
         let hold = if self.holds.is_empty() {
             None
@@ -194,7 +194,7 @@ impl World {
         Wallet { account: self.account(customer).map(|row| row.account.clone()), hold }
     }
 
-    /// Keeps what was decided about a payment.
+    /// Puts the decided payment in its place, and times its outcome.
     pub fn put_payment(&mut self, payment: Payment, now: OffsetDateTime) {
         let order = payment.order;
         let fresh = || {
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// Counts an event said about an order; its version is the count.
+    /// Counts an announced event; the count is the event's version.
     pub fn say(&mut self, order: OrderId, outcome: &'static str) -> i64 {
         *self.said.entry(outcome).or_default() += 1;
         let root = self.root_mut(order).expect("what is said is said about a payment that is kept");
@@ -232,7 +232,7 @@ impl World {
         &self.accounts.entry(customer).insert_entry(row).into_mut().now
     }
 
-    /// Keeps what was decided about a wallet.
+    /// Puts the decided account and hold in their places.
     pub fn put_wallet(&mut self, order: OrderId, wallet: Wallet) {
         let Wallet { account: Some(account), hold } = wallet else { return };
         if let Some(hold) = hold {
@@ -252,23 +252,23 @@ impl World {
         self.entries.push(entry);
     }
 
-    /// A call that this process makes once all of it is committed.
+    /// Adds a call that this process makes once the batch is committed.
     pub fn begin_call(&mut self, call: Call, trace: Option<Trace>) {
         let leased_until = self.leased_until;
         self.begun.insert(call.order, CallRow { call, trace, attempts: 0, leased_until });
     }
 
-    /// Whether an order's call still belongs to whoever took it over so often.
+    /// Whether an order's call still belongs to the process that got it after `attempts` takeovers.
     pub fn is_held(&self, order: OrderId, attempts: i32) -> bool {
         self.attempts.get(&order) == Some(&attempts)
     }
 
-    /// The call that was in flight has been answered.
+    /// Removes the call that was in flight: it has been answered.
     pub fn end_call(&mut self, order: OrderId) {
         self.over.insert(order);
     }
 
-    /// The row for which `input` has to wait.
+    /// The held row for which `input` has to wait, if any.
     pub fn held(&self, input: &Input) -> Option<HeldRow> {
         let rows = RowsToLock::of(&[input]);
         let payment = rows.orders.iter().find(|order| self.held_payments.contains(order));
@@ -279,7 +279,7 @@ impl World {
         payment.or_else(|| account.map(|customer| HeldRow::new("account", customer.to_string())))
     }
 
-    /// What there is to do once all of it is committed.
+    /// What is left to do once the batch is committed.
     pub fn after_commit(self) -> AfterCommit {
         let changed = self.payments.into_iter().filter(|(_, it)| it.is_new() || it.is_changed());
         AfterCommit {
@@ -290,13 +290,13 @@ impl World {
     }
 }
 
-/// What a committed batch leads to.
+/// What has to be done after a batch is committed.
 #[derive(Debug)]
 pub struct AfterCommit {
     /// Calls to make.
     pub begun: Vec<CallRow>,
     /// Orders whose payment changed.
     pub changed: Vec<OrderId>,
-    /// Events said, by outcome.
+    /// How many events were announced, by outcome.
     pub said: BTreeMap<&'static str, u64>,
 }

@@ -98,7 +98,8 @@ async fn amounts_are_read_strictly() {
     assert_eq!((bare.code(), bare.pointer()), ((422, "too_many_decimals"), "/amount"));
 }
 
-/// The kuna gave way to the euro: who names it, is told before an account or an order is looked at.
+/// The kuna gave way to the euro: a request that names it is refused before an account or an order
+/// is looked at.
 #[tokio::test]
 async fn a_withdrawn_currency_is_unknown_wherever_it_stands() {
     let server = a_server().await.with_account("c-1", "1.00").await;
@@ -147,8 +148,9 @@ async fn money_is_held_and_released() {
     }
 }
 
-/// Whether a bare amount fits is the account's to say, and so kept; what the body alone shows is
-/// not, so that the same key goes through once it is put right.
+/// Whether a bare amount fits depends on the account, so that refusal is stored under its
+/// idempotency key. What the body alone shows is not stored, so the same key works once the body is
+/// corrected.
 #[tokio::test]
 async fn a_refusal_is_kept_under_its_key_only_if_the_account_made_it() {
     let server = a_server().await.with_account("c-1", "1.00").await;
@@ -176,12 +178,12 @@ async fn a_refusal_is_kept_under_its_key_only_if_the_account_made_it() {
     }
 }
 
-/// Entries of many deposits at once: each page goes on where the last one ended, and nothing is
-/// told before what was booked earlier.
+/// Entries of many deposits at once: each page goes on where the last one ended, and no entry is
+/// shown before one that was booked earlier.
 #[tokio::test]
 async fn entries_are_told_in_the_order_in_which_they_were_booked() {
     let mut server = a_server().await.with_account("c-1", "1.00").await;
-    // An id that was made earlier, as that of a batch that waited for the account's lock.
+    // An entry id that was made earlier, like that of a batch that waited for the account's lock.
     let earlier = "insert into ledger_entries
             (customer_id, entry_id, kind, debit, credit, amount, currency, at)
         values ('c-1', '01932c1e-0000-7000-8000-000000000000', 'deposit', 'outside', 'available',

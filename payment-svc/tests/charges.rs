@@ -1,4 +1,4 @@
-//! Calls to a provider that loses answers, is away, and to one that dies in between.
+//! Calls to a provider that loses answers or is away, and calls of a process that dies in between.
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -29,7 +29,7 @@ use super::{
 const SOON: Duration = Duration::from_secs(20);
 const SWEEP: Duration = Duration::from_millis(20);
 
-/// The service as far as it calls its provider, on a shop's database.
+/// The part of the service that calls its provider, on a shop's database.
 struct RunningService {
     mailbox: Mailbox<Payments>,
     stub: Stub,
@@ -165,7 +165,8 @@ async fn money_captured_for_a_cancelled_order_goes_back_however_often_that_takes
     assert_eq!(shop.told().await, [("PaymentCaptured", 1), ("PaymentRefunded", 2)]);
 }
 
-/// A provider forgets its keys one day: whether money went back is looked up before it goes again.
+/// Providers do not keep their keys for ever: whether money went back is looked up before a refund
+/// is asked for again.
 #[tokio::test]
 async fn a_refund_is_looked_up_before_it_is_asked_for_again() {
     for (trouble, asked) in [
@@ -231,8 +232,8 @@ async fn stopping_finishes_the_calls_in_hand() {
     assert_eq!(service.asked(), ["charge"]);
 }
 
-/// Two processes, a provider that takes longer than a lease, and a queue longer than the calls
-/// that are made at once: whoever lost its lease asks no more, and nobody asks beside another.
+/// Two processes, a provider that takes longer than a lease, and more calls than are made at once:
+/// a process that lost its lease asks no more, and no two processes ask at the same time.
 #[tokio::test]
 async fn nobody_asks_for_a_call_that_somebody_else_holds() {
     let mut shop = a_shop().await;
@@ -277,8 +278,8 @@ async fn a_charge_that_the_provider_refuses_is_a_decline() {
     assert_eq!(shop.told().await, [("PaymentDeclined", 1)]);
 }
 
-/// The money of a cancelled order that the provider will not give back: said once and loudly, and
-/// never asked for again.
+/// The money of a cancelled order that the provider will not give back: reported, and never asked
+/// for again.
 #[tokio::test]
 async fn a_refund_that_the_provider_refuses_waits_for_staff_and_shows_in_the_health() {
     let mut shop = a_shop().await;
@@ -317,7 +318,7 @@ async fn a_provider_that_is_silent_shows_in_the_health() {
     charges::watch(&health, &pool);
     service.reserved(order, "tok_visa").await;
 
-    // It has been silent for a minute.
+    // The provider has been silent for a minute.
     let long = "update provider_calls set begun_at = begun_at - interval '1 minute'";
     sqlx::raw_sql(long).execute(shop.mailbox.db().await).await.unwrap();
 

@@ -1,4 +1,5 @@
-//! A card's sealed details: what was written in them comes from a customer, and stops nothing.
+//! A card's sealed details: a customer wrote what is in them, so nothing in them may park a
+//! message.
 
 use payment_svc::domain::Operation;
 use proto::{
@@ -14,8 +15,7 @@ fn sealed(order: OrderId, plain: &[u8]) -> orders::Terms {
     orders::Terms { details, ..terms("c-1", "20.00", PaymentMethod::Card) }
 }
 
-/// Whatever somebody wrote instead of a token declines the card, and stops neither the order nor
-/// anybody else's.
+/// Whatever somebody wrote instead of a token declines the card, and holds up no order.
 #[tokio::test]
 async fn details_that_are_no_token_are_a_decline_and_stop_nothing() {
     let mut shop = a_shop().await;
@@ -37,7 +37,7 @@ async fn details_that_are_no_token_are_a_decline_and_stop_nothing() {
         let last: Vec<_> = told.iter().rev().take(2).collect();
         assert_eq!(last, [&("PaymentVoided", 2), &("PaymentDeclined", 1)], "{case}");
     }
-    // Sealed for another order: somebody copied them. And none at all.
+    // Sealed details that were copied from another order, and none at all.
     let copied = shop.reserved(an_order(), by_card(an_order(), "tok_visa", "20.00"));
     let missing = shop.reserved(an_order(), nothing);
     shop.hear([copied, missing]).await;
@@ -62,7 +62,8 @@ async fn a_token_as_long_as_order_svc_takes_it_goes_to_the_provider() {
         if asked.expose() == token));
 }
 
-/// A wrong key is the operator's mistake, not the customer's: the order waits for the right one.
+/// A wrong key is the operator's mistake, not the customer's: the order stays parked until the
+/// right key is set.
 #[tokio::test]
 async fn details_sealed_with_a_key_that_is_not_ours_park_their_order_alone() {
     let mut shop = a_shop().await.with_account("c-1", "50.00").await;

@@ -1,4 +1,4 @@
-//! A payment or an account that somebody holds: others are charged meanwhile.
+//! A payment or an account whose row another session holds: others are charged meanwhile.
 
 use mailbox::testing::Person;
 

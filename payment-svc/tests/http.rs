@@ -163,8 +163,8 @@ async fn what_is_sent_to_pay_with_is_read_strictly() {
     assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), "/order_id"));
 }
 
-/// Who comes second with another card or a wallet is told what became of the order, not that it
-/// was their money.
+/// A client that comes second with another card or a wallet is told what became of the order, not
+/// that its own money was taken.
 #[tokio::test]
 async fn a_second_payer_with_another_instrument_is_told_that_it_is_paid_already() {
     for (first, status, code) in
@@ -234,8 +234,8 @@ async fn a_repetition_is_told_the_first_answer_though_the_money_went_back_since(
     assert_eq!(again.headers["idempotency-replayed"], "true");
 }
 
-/// The waits for the news, for the commit and for the outcome are one: whoever came before the news
-/// waits no longer than others do.
+/// The waits for `StockReserved`, for the commit and for the outcome share one limit: a client that
+/// came before `StockReserved` waits no longer than others do.
 #[tokio::test]
 async fn the_wait_for_news_counts_as_waiting() {
     let server = a_server_with(Stub::with(&[Trouble::Silent])).await;
@@ -243,7 +243,8 @@ async fn the_wait_for_news_counts_as_waiting() {
     let patience = [("prefer", "wait=4")];
     let pay = server.post_with("/v1/payments", &patience, card(order, "tok_visa"));
     let hear = async {
-        // Time itself is looked at here: most of what news may take.
+        // A real pause, because the waiting time itself is tested: most of what StockReserved may
+        // take.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         server.waits_for(order, "20.00").await;
         Instant::now()

@@ -39,17 +39,17 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// 32 bytes that everybody may know.
+/// A seal key for tests: 32 bytes that are no secret.
 const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const LEASE: Duration = Duration::from_secs(30);
 
-/// A shop of one test: its database, and a mailbox without Kafka.
+/// The payment service of one test: its database, and a mailbox without Kafka.
 struct Shop {
     database: TestDatabase,
     mailbox: Fixture<Payments>,
-    /// Calls that committed batches began.
+    /// The calls that committed batches began.
     calls: mpsc::Receiver<CallRow>,
-    /// Events heard of any order so far.
+    /// How many messages were heard so far: the version of the last one.
     heard: i64,
 }
 
@@ -70,7 +70,7 @@ fn payments(
     (Payments { seal_key, lease, begun, waiters: waiters.clone() }, calls)
 }
 
-/// The way in for commands, without Kafka.
+/// A running mailbox for commands, without Kafka.
 async fn mailbox_of(
     database: &TestDatabase,
     reactor: Payments,
@@ -89,7 +89,7 @@ async fn mailbox_of(
 }
 
 impl Shop {
-    /// A customer with money.
+    /// Opens an account with money for a customer.
     async fn with_account(mut self, name: &str, money: &str) -> Self {
         let request = Request::OpenAccount { customer: customer(name), currency: Currency::USD };
         assert_eq!(self.ask(request).await.status, 201);
@@ -137,7 +137,7 @@ impl Shop {
         self.said(order, cancelled)
     }
 
-    /// What was said, in order.
+    /// The events announced, in order.
     async fn outbox(&mut self) -> Vec<payment_event::Event> {
         let event = |row: &OutboxRow| match Event::decode(topic::PAYMENTS, &row.payload) {
             Ok(Some(Event::Payments(event))) => event,
@@ -146,7 +146,7 @@ impl Shop {
         self.mailbox.outbox().await.iter().map(event).collect()
     }
 
-    /// What was said, by name, with the versions.
+    /// The events announced, by name, with their versions.
     async fn told(&mut self) -> Vec<(&'static str, i64)> {
         let told = |row: OutboxRow| {
             let kind = proto::EventType::numbered(row.event_type).unwrap();

@@ -1,4 +1,4 @@
-//! Given rows, when a message, then rows and events.
+//! Reactions: given rows, when a message comes, then rows and events.
 
 use mailbox::testing::{reacts_once, reacts_whole};
 use payment_svc::{
@@ -269,7 +269,8 @@ async fn a_hold_goes_back_when_its_order_is_cancelled_heard_of_or_not_or_paid_by
     assert_eq!((refused.status, &body(&refused)["code"]), (409, &"not_payable".into()));
 }
 
-/// Somebody took the call over: what the first one heard last counts only where money moved.
+/// Another process took the call over: a late answer to the first process counts only if money
+/// moved.
 #[tokio::test]
 async fn a_no_counts_from_whoever_holds_the_call_and_money_from_anybody() {
     for (late, told) in [(declined(1), vec![]), (captured(1), vec![("PaymentCaptured", 1)])] {

@@ -27,7 +27,7 @@ use super::{LEASE, Shop, a_shop, customer, mailbox_of, payments, stub::Stub, usd
 
 /// The service's HTTP side, with commands and calls but without Kafka.
 pub(super) struct Server {
-    /// Its database lives as long as it does.
+    /// Kept because its database is dropped with it.
     pub(super) shop: Shop,
     edge: Edge,
     router: axum::Router,

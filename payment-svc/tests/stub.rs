@@ -1,4 +1,4 @@
-//! A provider that does what a test wants: it loses answers, is away, or never answers.
+//! A provider whose behaviour a test chooses: it loses answers, is away, or never answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,13 +18,13 @@ use tokio::time::sleep;
 pub(super) enum Trouble {
     /// The request never arrives.
     Away,
-    /// It is done, and the answer gets lost.
+    /// The request is carried out, and the answer gets lost.
     Lost,
-    /// It is done, and the answer never comes.
+    /// The request is carried out, and the answer never comes.
     Silent,
-    /// It is not done, and never will be.
+    /// The request is not carried out, and never will be.
     Refused,
-    /// It is done, and the answer comes after this long.
+    /// The request is carried out, and the answer comes after this long.
     Slow(Duration),
 }
 
@@ -37,13 +37,13 @@ pub(super) struct Book {
     pub(super) refunds: BTreeMap<String, String>,
     /// Every request, in order.
     pub(super) asked: Vec<String>,
-    /// Keys that were asked for while they were being asked for.
+    /// Keys that were asked for while another request for them had no answer yet.
     pub(super) asked_at_once: BTreeSet<String>,
     troubles: VecDeque<Trouble>,
     under_way: BTreeSet<String>,
 }
 
-/// A request that has no answer yet; it ends when dropped.
+/// A request without an answer yet; it ends when dropped.
 struct UnderWay {
     stub: Stub,
     key: String,
@@ -76,7 +76,7 @@ impl Stub {
         self.0.lock().unwrap()
     }
 
-    /// Does what is asked unless it is away, and answers unless there is trouble.
+    /// Carries out the request unless the provider is away, and answers unless there is trouble.
     async fn answer<T>(
         &self,
         (verb, key): (&str, &str),
@@ -99,7 +99,7 @@ impl Stub {
         match trouble {
             Some(Trouble::Silent) => pending().await,
             Some(Trouble::Slow(time)) => {
-                // The provider's slowness is what is tried.
+                // A real pause: the provider's slowness is what is tested.
                 sleep(time).await;
                 Ok(answer)
             }

@@ -6,21 +6,22 @@ use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::Value;
 
-/// A gateway (or a service, or the simulator) by its address.
+/// A client of the gateway, a service or the simulator, by its address.
 #[derive(Clone, Debug)]
 pub struct Api {
     base: String,
     http: reqwest::Client,
 }
 
-/// What came back: any status, its body as JSON (null if it was none).
+/// An answer: any status, and the body as JSON (null if it is none).
 #[derive(Clone, Debug)]
 pub struct ApiAnswer {
     pub status: u16,
     pub body: Value,
 }
 
-/// Longer than any `Prefer: wait`, so that the server's answer comes before our patience ends.
+/// How long an answer may take: longer than any `Prefer: wait`, so that the server's answer comes
+/// first.
 const PATIENCE: Duration = Duration::from_secs(35);
 
 impl Api {
@@ -83,7 +84,7 @@ impl Api {
 }
 
 impl ApiAnswer {
-    /// Whether it went well.
+    /// Whether the status is one of success.
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -93,7 +94,7 @@ impl ApiAnswer {
         self.body.get("code").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The body of what went well; else an error with the problem's own words.
+    /// The body of a successful answer; otherwise an error with the problem's own words.
     pub fn ok(self) -> anyhow::Result<Value> {
         if self.is_ok() {
             return Ok(self.body);

@@ -1,8 +1,9 @@
 //! `shop audit`: checks every invariant, over all databases and topics.
 //!
-//! What can be said of one database is said in one snapshot of it. What takes two or more is said
-//! of each order, once nothing about it is under way; an order that looks wrong is read again, and
-//! called so only if it stays so. What has been under way for too long is wrong, too.
+//! Promises about one database are checked in one snapshot of it. Promises about two or more are
+//! checked for each order, once nothing about the order is under way; an order that looks wrong is
+//! read again, and reported only if it stays so. An order that has been under way for too long is
+//! wrong, too.
 
 mod catalogue;
 mod check;
@@ -35,16 +36,16 @@ use self::topics::Topic;
 use crate::Home;
 use crate::terminal::{self, Paint};
 
-/// What `shop audit` may be told.
+/// The arguments of `shop audit`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// How often an order that looks wrong is read again, and how long after. Offsets are committed
-/// five times a second.
+/// How often an order that looks wrong is read again, and how long after. Services commit their
+/// offsets five times a second.
 const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
@@ -67,7 +68,8 @@ pub async fn audit(home: &Home) -> anyhow::Result<AuditReport> {
     audit_with(home, LOOKS).await
 }
 
-/// The same, with so many more looks at what seems wrong: none are needed where nothing moves.
+/// Audits the stack; an order that looks wrong is read again `looks` times. Where nothing moves, 0
+/// will do.
 pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<AuditReport> {
     let stack = home.stack()?;
     let kafka = stack.kafka();
@@ -96,17 +98,17 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<AuditReport> 
     Ok(looked.report(checks, orders.len(), view.interventions.discards))
 }
 
-/// In seconds since 1970.
+/// The present time in seconds since 1970.
 fn now() -> u32 {
     u32::try_from(chassis::clock::now().unix_timestamp()).unwrap_or_default()
 }
 
-/// When what a UUIDv7 names began, in seconds since 1970.
+/// The time in a UUIDv7, in seconds since 1970.
 fn birth(id: u128) -> u32 {
     u32::try_from((id >> 80) / 1_000).unwrap_or(u32::MAX)
 }
 
-/// What was found in orders.
+/// What was found about all orders: those under way, and those that are wrong.
 struct OrderFindings {
     under_way: UnderWay,
     wrong: Vec<(u128, Findings)>,

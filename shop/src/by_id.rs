@@ -1,4 +1,4 @@
-//! Maps by order id: a million of them need no cryptographic hash, for an id's lower half is random
+//! Maps by order id. A million orders need no cryptographic hash, for an id's lower half is random
 //! already.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A map whose keys are UUIDs as numbers.
 pub(crate) type ById<V> = HashMap<u128, V, BuildHasherDefault<IdHasher>>;
 
-/// Takes the id itself for its hash.
+/// A hasher that takes the id itself as its hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IdHasher(u64);
 

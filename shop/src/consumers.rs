@@ -1,4 +1,4 @@
-//! `shop consumers`: what each service reads, what it does not and why; pauses and resumes.
+//! `shop consumers`: what each service reads, what it does not read and why; pauses and resumes.
 
 use std::process::ExitCode;
 
@@ -9,20 +9,20 @@ use crate::Home;
 use crate::api::Api;
 use crate::terminal::{self, Paint};
 
-/// What `shop consumers` may be told.
+/// The arguments of `shop consumers`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
     pub action: Option<ConsumerAction>,
 }
 
-/// What is to be done with what is read.
+/// What to do with consumers.
 #[derive(Debug, clap::Subcommand)]
 pub enum ConsumerAction {
-    /// Every partition, and how it is with it (what happens without a word).
+    /// Every partition and its state (the default action).
     List {
         /// Only of this service.
         #[arg(long)]
@@ -33,11 +33,11 @@ pub enum ConsumerAction {
         service: String,
         #[arg(long)]
         topic: Option<String>,
-        /// Why: it shows, and is kept.
+        /// Why: it is shown and stored.
         #[arg(long)]
         reason: String,
     },
-    /// Go on with what is paused, and with what has stopped where it is said.
+    /// Go on with what is paused, and with what has stopped, from where --from says.
     Resume {
         service: String,
         #[arg(long)]
@@ -47,7 +47,7 @@ pub enum ConsumerAction {
         /// Where to go on: here, beginning, or an offset of a partition.
         #[arg(long, value_parser = from)]
         from: Option<Value>,
-        /// Why: it is kept.
+        /// Why: it is stored.
         #[arg(long)]
         reason: String,
     },
@@ -72,7 +72,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// As the API writes it.
+/// Reads `--from`: `here`, `beginning` or an offset, as the API takes it.
 fn from(text: &str) -> anyhow::Result<Value> {
     if ["here", "beginning"].contains(&text) {
         return Ok(text.into());

@@ -1,4 +1,4 @@
-//! `shop demo`: places one order of each kind and shows how they go.
+//! `shop demo`: places one order of each kind and shows its events as they happen.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::follow::{self, TopicEvent};
 use crate::terminal::{self, Paint};
 use crate::{Home, Stack, audit, down, seed, story, up};
 
-/// What `shop demo` may be told.
+/// The arguments of `shop demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The gateway's port; the others are counted from it [default: as before, or 8000].
@@ -27,11 +27,11 @@ pub struct Args {
     pub once: bool,
 }
 
-/// No order of the tour takes so long by itself.
+/// The longest wait for the events of one order: none of the tour's orders takes so long by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the command: a stack if none runs yet, the tour, the audit. What was started for the demo
-/// stays until Ctrl-C, and goes with it.
+/// Runs the command: starts a stack if none runs yet, then the tour and the audit. A stack that was
+/// started for the demo runs until Ctrl-C, which stops it.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let was_there = home.is_supervised();
     let up = up::Args { detach: true, backend: None, base_port: args.base_port };
@@ -75,7 +75,7 @@ async fn show(args: &Args, was_there: bool, home: &Home) -> anyhow::Result<ExitC
     std::future::pending().await
 }
 
-/// What a person may open or type now.
+/// Says which addresses to open and which commands to type now.
 fn say_where(stack: &Stack, home: &Home, paint: Paint) -> anyhow::Result<()> {
     let gateway = stack.gateway();
     terminal::say(paint.bold("\nopen"));
@@ -102,9 +102,9 @@ fn say_where(stack: &Stack, home: &Home, paint: Paint) -> anyhow::Result<()> {
 struct Tour {
     api: Api,
     events: mpsc::UnboundedReceiver<TopicEvent>,
-    /// Read already, of an order that is looked at next.
+    /// Events that were read already, of an order that is shown next.
     early: VecDeque<TopicEvent>,
-    /// When something last happened to the order that is shown.
+    /// When the last event about the order that is shown was read.
     last: Option<Instant>,
     paint: Paint,
 }
@@ -146,7 +146,8 @@ impl Tour {
         self.show(&order, &[is_said("PaymentRefunded"), is_said("StockReleased")]).await
     }
 
-    /// Both are accepted, for the catalogue says there is one; inventory decides.
+    /// Both orders are accepted, for the catalogue says that there is a piece; inventory-svc then
+    /// decides.
     async fn two_want_the_last_piece(&mut self) -> anyhow::Result<()> {
         self.title("two customers want the last piece");
         let body = |customer| {
@@ -191,7 +192,7 @@ impl Tour {
         self.placed(answer)?.context("the order was refused")
     }
 
-    /// Says what came of `POST /v1/orders`; the order's id if it was accepted.
+    /// Says what `POST /v1/orders` answered; returns the order's id if it was accepted.
     fn placed(&self, answer: ApiAnswer) -> anyhow::Result<Option<String>> {
         if answer.status == 409 {
             let detail = answer.body.get("detail").and_then(Value::as_str).unwrap_or_default();
@@ -206,7 +207,7 @@ impl Tour {
         Ok(Some(id))
     }
 
-    /// Shows what is said about an order, until one of each kind of `last` has been.
+    /// Shows the events about an order, until one of each kind in `last` has come.
     async fn show(&mut self, order: &str, last: &[Sign]) -> anyhow::Result<()> {
         let mut missing: Vec<&Sign> = last.iter().collect();
         let until = Instant::now() + PATIENCE;
@@ -244,8 +245,8 @@ impl Tour {
         )
     }
 
-    /// The next event about an order. What is said about others meanwhile is kept: theirs is the
-    /// next turn.
+    /// The next event about an order. Events about other orders are kept, because those are shown
+    /// next.
     async fn next_of(&mut self, order: &str) -> Option<TopicEvent> {
         if let Some(at) = self.early.iter().position(|event| event.key == order) {
             return self.early.remove(at);
@@ -255,20 +256,21 @@ impl Tour {
             if event.key == order {
                 return Some(event);
             }
-            // The two who want the last piece go on side by side; nobody else is looked back at.
+            // Only the two orders for the last piece go on side by side; older events are never
+            // asked for.
             self.early.truncate(1000);
             self.early.push_back(event);
         }
     }
 }
 
-/// An event's name, and the template if it is about a notification.
+/// An event's name, and the template for an event about a notification.
 type Sign = (&'static str, Option<&'static str>);
 
-/// After these, whatever was done for a cancelled order is undone.
+/// The events after which everything that was done for a cancelled order is compensated.
 const UNDONE: [Sign; 3] =
     [is_said("OrderCancelled"), is_said("StockReleased"), is_said("PaymentVoided")];
-/// Confirmed or cancelled, the customer is told.
+/// The event that ends a confirmed or cancelled order: its customer was told.
 const ENDED: [Sign; 1] = [is_said("NotificationSent")];
 
 const fn is_said(name: &'static str) -> Sign {

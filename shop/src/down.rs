@@ -1,4 +1,4 @@
-//! `shop down`: stops all of a stack, and keeps its data.
+//! `shop down`: stops a stack and keeps its data.
 
 use std::fs;
 use std::process::ExitCode;
@@ -11,16 +11,17 @@ use rustix::process::Signal;
 use crate::progress::{ProgressStep, say};
 use crate::{Home, processes};
 
-/// What `shop down` may be told.
+/// The arguments of `shop down`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Forget the data, too: orders, topics, mails, the simulator's ledger.
+    /// Delete the data, too: orders, topics, mails, the simulator's ledger.
     #[arg(long)]
     pub fresh: bool,
 }
 
-/// Ours drain within 15 s and the backends end within as many; a supervisor that takes longer is
-/// killed, and what it leaves is ended from here.
+/// How long the supervisor may take: the shop's processes drain within 15 s, and PostgreSQL and
+/// Kafka end within as many. After that the supervisor is killed, and what it leaves is ended from
+/// here.
 const SUPERVISOR_MAX: Duration = Duration::from_secs(32);
 
 const LOOK: Duration = Duration::from_millis(20);
@@ -39,7 +40,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops the stack, and whatever of it runs without a supervisor; whether anything ran.
+/// Stops the stack, and whatever of it runs without a supervisor. Returns whether anything ran.
 pub async fn stop(home: &Home) -> anyhow::Result<bool> {
     let was_supervised = home.is_supervised();
     if was_supervised {
@@ -56,12 +57,13 @@ async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     let step = ProgressStep::begin("down");
     let start = Instant::now();
     let mut asked = 0;
-    // The lock goes before the process that held it.
+    // The lock goes before the process that held it, so both are waited for.
     while home.is_supervised() || is_there(asked) {
-        // It may have the lock before its record tells who it is.
+        // A supervisor may have the lock before its record says which process it is.
         let pid = home.last()?.map_or(0, |stack| stack.supervisor);
         if pid != asked && pid != 0 {
-            // One that somebody has stopped hears nothing before it goes on.
+            // A supervisor that somebody has stopped (SIGSTOP) gets the signal only once it goes
+            // on.
             send(pid, Signal::CONT);
             send(pid, Signal::TERM);
             asked = pid;
@@ -78,16 +80,16 @@ async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the process lives; one that nobody has waited for has no command line any more.
+/// Whether the process lives; a zombie has no command line any more.
 fn is_there(pid: u32) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
-/// Removes what a stack has written, and nothing else that may lie in the home.
+/// Removes what a stack has written, and nothing else in the home.
 fn forget(home: &Home) -> anyhow::Result<()> {
     if let Some(stack) = home.last()? {
         remove(&stack.data)?;
-        // The folder that was made for it elsewhere; a home is not empty, and stays.
+        // The folder that was made for the data elsewhere. A home is not empty, so it stays.
         if let Some(parent) = stack.data.parent().filter(|parent| *parent != home.path()) {
             fs::remove_dir(parent).ok();
         }

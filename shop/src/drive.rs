@@ -1,7 +1,7 @@
-//! A stack of a test's own: started in a folder of its own, broken on purpose, gone afterwards.
+//! A stack for one test: started in a folder of its own, broken on purpose, gone afterwards.
 //!
-//! It is the real `shop up` in a child process, under a watchdog: it ends when the test process
-//! ends, however that ends.
+//! The stack is the real `shop up` in a child process, under a watchdog: it ends when the test
+//! process ends, however that ends.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -17,10 +17,11 @@ use rustix::process::Signal;
 use crate::home::StackPhase;
 use crate::{Home, Ports, Stack, health};
 
-/// Bases are tried below the range from which the system takes ports for outgoing connections.
+/// The base ports that are tried: below the range from which the system takes ports for outgoing
+/// connections.
 const BASES: std::ops::Range<u16> = 19_000..31_000;
 
-/// As long as `shop up` itself waits for its slowest process, and some.
+/// How long a start may take: a little longer than `shop up` itself waits for its slowest process.
 const UP_MAX: Duration = Duration::from_mins(2);
 
 const DOWN_MAX: Duration = Duration::from_mins(1);
@@ -42,7 +43,8 @@ impl Driven {
     pub async fn start(binaries: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("shop-e2e-{}", machine::random_word()));
         fs::create_dir(&folder)?;
-        // A name that no socket of PostgreSQL can have: services connect by TCP, as in production.
+        // A path that no socket of PostgreSQL can have, so that services connect by TCP, as in
+        // production.
         let home = Home::at(&folder.join("ein Zuhause für, C:\\tests"))?;
         home.create()?;
         let out = open_log(&home.log("supervisor"))?;
@@ -75,17 +77,17 @@ impl Driven {
         Ok(())
     }
 
-    /// Its home, for the commands of `shop`.
+    /// The stack's home, for the commands of `shop`.
     pub fn home(&self) -> &Home {
         &self.home
     }
 
-    /// Where it is, and what runs in it now.
+    /// The stack's record: its addresses, and the processes that run now.
     pub fn stack(&self) -> anyhow::Result<Stack> {
         self.home.stack()
     }
 
-    /// kill -9 of one process; how often it had been started again until then.
+    /// Kills one process with SIGKILL; returns how often it had been started again before.
     pub fn kill9(&self, name: &str) -> anyhow::Result<u32> {
         let stack = self.stack()?;
         let process = stack.process(name).with_context(|| format!("there is no {name}"))?;
@@ -94,7 +96,7 @@ impl Driven {
         Ok(process.restarts)
     }
 
-    /// Waits until the process was started again, more than `before` times, and is healthy.
+    /// Waits until the process was started again, more often than `before`, and is healthy.
     pub async fn back(&self, name: &str, before: u32, within: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         loop {
@@ -112,7 +114,7 @@ impl Driven {
         }
     }
 
-    /// Stops it as Ctrl-C does; nothing of it is left.
+    /// Stops the stack as Ctrl-C does; nothing of it is left.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         send(self.shop.id(), Signal::INT);
         let start = Instant::now();
@@ -129,7 +131,7 @@ impl Driven {
 impl Drop for Driven {
     fn drop(&mut self) {
         if self.shop.try_wait().is_ok_and(|ended| ended.is_none()) {
-            // Its own watchdog ends what it has started.
+            // The killed supervisor's own watchdog ends the processes that it has started.
             self.shop.kill().ok();
             self.shop.wait().ok();
         }

@@ -1,7 +1,7 @@
-//! Reads topics as anybody could: every partition directly, in no group, from where one says.
+//! Reads topics as anybody could: every partition directly, in no group, from a given offset.
 //!
 //! "From the end" is never left to the broker: the client resolves it some time after it was asked,
-//! and what happens in between would be missed. The high watermarks are read first and assigned as
+//! and events in between would be missed. The high watermarks are read first and assigned as
 //! offsets.
 
 use std::time::{Duration, Instant};
@@ -15,42 +15,42 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Longer than a broker's start, shorter than a person's patience.
+/// How long to wait for a broker: longer than its start, shorter than a person's patience.
 const BROKER_PATIENCE: Duration = Duration::from_secs(15);
 
-/// How much of a partition there is: the first offset, and the one after the last.
+/// The bounds of a partition: the first offset, and the one after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub low: i64,
     pub high: i64,
 }
 
-/// An event as it lies in its topic.
+/// An event as it is stored in its topic.
 #[derive(Clone, Debug)]
 pub struct TopicEvent {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
-    /// As text where it is some, else `none`.
+    /// The key as text; `none` if there is none.
     pub key: String,
     pub id: Option<Uuid>,
-    /// `shop.orders.v1.OrderPlaced`
+    /// The type's full name: `shop.orders.v1.OrderPlaced`.
     pub full_name: String,
     pub version: Option<i64>,
     /// `ce_time`, as it was written.
     pub time: String,
-    /// When it was read here.
+    /// When this process read the event.
     pub read_at: Instant,
     pub payload: Vec<u8>,
 }
 
 impl TopicEvent {
-    /// `OrderPlaced`
+    /// The type's short name: `OrderPlaced`.
     pub fn name(&self) -> &str {
         self.full_name.rsplit('.').next().unwrap_or_default()
     }
 
-    /// The content for people; what does not decode says so.
+    /// The content as JSON; if it does not decode, an object that says so.
     pub fn content(&self) -> serde_json::Value {
         match Event::decode(&self.topic, &self.payload) {
             Ok(Some(event)) => event.to_json(),
@@ -60,8 +60,8 @@ impl TopicEvent {
     }
 }
 
-/// A consumer that belongs to no group. librdkafka wants a name all the same; nothing is ever
-/// committed under it.
+/// A consumer that belongs to no group. librdkafka wants a group name all the same; no offset is
+/// ever committed under it.
 pub fn consumer(kafka: &str, settings: &[(&str, &str)]) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     config
@@ -72,7 +72,7 @@ pub fn consumer(kafka: &str, settings: &[(&str, &str)]) -> anyhow::Result<BaseCo
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("check.crcs", "false")
-        // Both defaults are a second of silence where there need be none.
+        // Both default to a second of waiting where none is needed.
         .set("fetch.queue.backoff.ms", "10")
         .set("topic.metadata.refresh.fast.interval.ms", "50")
         .set("log_level", "3");
@@ -109,7 +109,7 @@ pub fn assign(consumer: &BaseConsumer, topics: &[(&str, Vec<i64>)]) -> anyhow::R
     consumer.assign(&list).context("Kafka does not take the assignment")
 }
 
-/// Everything that is said from now on in these topics: the watermarks are read before this
+/// Everything that is published to these topics from now on: the watermarks are read before this
 /// returns. Reading ends when the receiver is dropped.
 pub fn live(kafka: &str, topics: &[&str]) -> anyhow::Result<mpsc::UnboundedReceiver<TopicEvent>> {
     let consumer = consumer(kafka, &[("fetch.wait.max.ms", "100")])?;
@@ -121,7 +121,7 @@ pub fn live(kafka: &str, topics: &[&str]) -> anyhow::Result<mpsc::UnboundedRecei
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         while !sender.is_closed() {
-            // An error means that the broker is away or busy: librdkafka goes on by itself.
+            // An error means that the broker is away or busy: librdkafka tries again by itself.
             if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
                 sender.send(seen(&message)).ok();
             }
@@ -130,7 +130,7 @@ pub fn live(kafka: &str, topics: &[&str]) -> anyhow::Result<mpsc::UnboundedRecei
     Ok(receiver)
 }
 
-/// The topics that `name` stands for: itself, in full or as `orders`; all without one.
+/// The topics that `name` stands for: one, in full or as `orders`; without a name all of them.
 pub fn topics(name: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
     let Some(name) = name else { return Ok(topic::ALL.to_vec()) };
     let found =
@@ -140,7 +140,7 @@ pub fn topics(name: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
     Ok(vec![*found])
 }
 
-/// A message with its envelope read.
+/// A message with the headers of its envelope read.
 pub fn seen(message: &BorrowedMessage<'_>) -> TopicEvent {
     let header = |name| header(message, name).unwrap_or_default();
     TopicEvent {
@@ -157,7 +157,7 @@ pub fn seen(message: &BorrowedMessage<'_>) -> TopicEvent {
     }
 }
 
-/// One header, if it is there and text.
+/// The value of a header, if the header is there and is text.
 pub fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
     let found = message.headers()?.iter().find(|header| header.key == name)?;
     std::str::from_utf8(found.value?).ok()

@@ -1,4 +1,4 @@
-//! Whether a process of the stack does its work: what it says itself.
+//! Whether a process of the stack works: the answer of its own health endpoint.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use backends::{kafka, postgres};
 
 use crate::Stack;
 
-/// A process that takes longer to say how it is, is not well.
+/// How long an answer may take: a process that takes longer is not healthy.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// Fine, or what is wrong.
+/// `Ok` if the process is healthy; otherwise what is wrong.
 pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
     let ports = stack.ports()?;
     match name {

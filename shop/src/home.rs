@@ -16,7 +16,7 @@ pub struct Home {
     path: PathBuf,
 }
 
-/// Whether a stack is on its way up, there, or on its way down.
+/// Where a stack is between its start and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StackPhase {
@@ -45,12 +45,12 @@ pub struct Stack {
     pub supervisor: u32,
     /// PostgreSQL's data, which may have to lie outside the home.
     pub data: PathBuf,
-    /// Of every role in PostgreSQL: it keeps other users of this machine out.
+    /// The password of every role in PostgreSQL: it keeps other users of this machine out.
     pub password: String,
     pub processes: Vec<ProcessState>,
 }
 
-/// A service's database and the role that owns it.
+/// Each service's database, and the role that owns it.
 pub const DATABASES: [(&str, &str); 4] = [
     ("orders", "order_svc"),
     ("payments", "payment_svc"),
@@ -63,7 +63,7 @@ impl Home {
     pub fn at(path: &Path) -> anyhow::Result<Self> {
         let path = std::path::absolute(path)
             .with_context(|| format!("--home {} is not a path", path.display()))?;
-        // The record of a stack is JSON; logs and settings have a line for each path.
+        // The record of a stack is JSON, and logs and settings have a line for each path.
         let text = path.to_str().with_context(|| {
             format!("--home {} has bytes that are no UTF-8: choose another", path.display())
         })?;
@@ -73,7 +73,7 @@ impl Home {
         Ok(Self { path })
     }
 
-    /// The folder itself.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -83,7 +83,7 @@ impl Home {
         self.path.join("log").join(format!("{process}.log"))
     }
 
-    /// Makes the folder and those in it; only its owner may look into a new one.
+    /// Makes the folder and those in it. Of new folders only the owner may list the content.
     pub fn create(&self) -> anyhow::Result<()> {
         for folder in [self.path.clone(), self.path.join("log"), self.path.join("run")] {
             fs::DirBuilder::new()
@@ -116,13 +116,13 @@ impl Home {
         })
     }
 
-    /// Whether a supervisor holds this home: its lock ends with it, however it ends.
+    /// Whether a supervisor holds this home: its lock ends with the process, however it ends.
     pub fn is_supervised(&self) -> bool {
         let lock = fs::OpenOptions::new().write(true).open(self.path.join("lock"));
         lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
     }
 
-    /// Takes the home for the life of the file that it gives back; `None` when another has it.
+    /// Locks the home for the life of the returned file; `None` when another process has it.
     pub fn hold(&self) -> anyhow::Result<Option<fs::File>> {
         let path = self.path.join("lock");
         let lock = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
@@ -136,13 +136,13 @@ impl Home {
         }
     }
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record, completely or not at all.
     pub fn write(&self, stack: &Stack) -> anyhow::Result<()> {
         let text = serde_json::to_vec_pretty(stack)?;
         self.write_private("stack.json", &text)
     }
 
-    /// Writes a file that only its owner may read, whole or not at all.
+    /// Writes a file that only its owner may read, completely or not at all.
     pub fn write_private(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let (new, file) = (self.path.join(format!("{name}.new")), self.path.join(name));
         let write = || {
@@ -172,31 +172,32 @@ impl Stack {
         format!("127.0.0.1:{}", self.base_port + 20)
     }
 
-    /// Where a process answers, without the gateway: `http://127.0.0.1:8001`.
+    /// The address of a process, without the gateway: `http://127.0.0.1:8001`.
     pub fn service(&self, name: &str) -> anyhow::Result<String> {
         let port = self.ports()?.of(name).with_context(|| format!("there is no {name}"))?;
         Ok(format!("http://127.0.0.1:{port}"))
     }
 
-    /// Where a process shows its metrics and answers probes: `http://127.0.0.1:9001`.
+    /// The address of a process's metrics and probes: `http://127.0.0.1:9001`.
     pub fn private(&self, name: &str) -> anyhow::Result<String> {
         let port = self.ports()?.private(name).with_context(|| format!("there is no {name}"))?;
         Ok(format!("http://127.0.0.1:{port}"))
     }
 
-    /// A database (`orders`, `payments`, `stock`, `notify`), as the service that owns it.
+    /// The URL of a database (`orders`, `payments`, `stock`, `notify`), for the service that owns
+    /// it.
     pub fn database(&self, name: &str) -> anyhow::Result<String> {
         let owner = DATABASES.iter().find(|(database, _)| *database == name);
         let (_, role) = owner.with_context(|| format!("there is no database {name}"))?;
         Ok(self.url(role, name))
     }
 
-    /// A database, as the server's superuser.
+    /// The URL of a database, for the server's superuser.
     pub fn database_as_superuser(&self, name: &str) -> String {
         self.url("postgres", name)
     }
 
-    /// The same for a process on this machine: by the server's socket where it has one.
+    /// The URL of a database for a process on this machine: by the server's socket if it has one.
     pub fn local_url(&self, role: &str, database: &str) -> String {
         let url = self.url(role, database);
         match backends::postgres::socket_folder(&self.data) {
@@ -205,13 +206,13 @@ impl Stack {
         }
     }
 
-    /// A database, as any role.
+    /// The URL of a database, for any role.
     pub fn url(&self, role: &str, database: &str) -> String {
         let port = self.base_port + 10;
         format!("postgres://{role}:{}@127.0.0.1:{port}/{database}", self.password)
     }
 
-    /// What runs under a name: its process id, and how often it was started again.
+    /// The record of a process: its process id, and how often it was started again.
     pub fn process(&self, name: &str) -> Option<&ProcessState> {
         self.processes.iter().find(|process| process.name == name)
     }

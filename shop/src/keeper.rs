@@ -1,4 +1,4 @@
-//! Keeps processes alive: starts each, starts it again when it ends, and stops it when asked.
+//! Keeps processes alive: starts each, restarts it when it ends, and stops it when asked.
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -16,19 +16,19 @@ use crate::home::{ProcessState, StackPhase};
 use crate::progress::say;
 use crate::{Home, Stack, health};
 
-/// The first pause before a process is started again: short, for most ends are accidents.
+/// The shortest back-off before a process is restarted: most ends are accidents.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
-/// The longest pause: a process that cannot live shall not keep the machine busy.
+/// The longest back-off: a process that cannot live must not keep the machine busy.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Who has lived this long is healthy again, and its next pause the shortest.
+/// A process that has run this long is healthy again, and its next back-off is the shortest.
 const PAUSE_FORGOTTEN: Duration = Duration::from_secs(20);
 
-/// A process that has ended this often before it was ever healthy will not come up.
+/// A process that has ended this often before it was ever healthy is given up.
 const ENDS_WHILE_STARTING: u32 = 3;
 
-/// The longest start seen was a PostgreSQL with 2 GB to recover, in 20 s.
+/// How long a start may take: the longest one seen was a PostgreSQL with 2 GB to recover, in 20 s.
 const START_MAX: Duration = Duration::from_secs(90);
 
 const LOOK: Duration = Duration::from_millis(25);
@@ -38,24 +38,24 @@ pub struct Spec {
     pub name: &'static str,
     /// Makes the command; called before each start.
     pub command: Box<dyn Fn() -> anyhow::Result<Command> + Send + Sync>,
-    /// What asks it to stop, and how long it may take.
+    /// The signal that asks the process to stop, and how long it may then take.
     pub stop: (Signal, Duration),
 }
 
-/// The processes of one stack, and the record of them in its home.
+/// The processes of one stack, and their record in its home.
 pub struct Keeper {
     home: Home,
     stack: Mutex<Stack>,
     last_ends: Mutex<HashMap<&'static str, String>>,
     watchdog: Watchdog,
     tasks: TaskTracker,
-    /// Set when nothing shall be waited for any longer.
+    /// Cancelled when no process is to be waited for any longer.
     hurry: CancellationToken,
 }
 
 impl Keeper {
-    /// A keeper of the processes in `stack`, none of which runs yet; once `hurry` is set, it kills
-    /// those that take their time to stop.
+    /// A keeper of the processes in `stack`, none of which runs yet. Once `hurry` is cancelled, it
+    /// kills processes that are slow to stop.
     pub fn new(home: Home, stack: Stack, hurry: CancellationToken) -> anyhow::Result<Arc<Self>> {
         home.write(&stack)?;
         Ok(Arc::new(Self {
@@ -68,7 +68,7 @@ impl Keeper {
         }))
     }
 
-    /// Runs a process until `stop`, again and again.
+    /// Runs a process again and again until `stop`.
     pub fn keep(self: &Arc<Self>, spec: Spec, stop: CancellationToken) {
         let keeper = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -98,7 +98,7 @@ impl Keeper {
         });
     }
 
-    /// Runs the process once; comes back when it has ended, by itself or because of `stop`.
+    /// Runs the process once; returns when it has ended, by itself or because of `stop`.
     async fn run(&self, spec: &Spec, stop: &CancellationToken) -> anyhow::Result<String> {
         let mut command = tokio::task::block_in_place(|| (spec.command)())?;
         let log = open_log(&self.home.log(spec.name))?;
@@ -131,7 +131,7 @@ impl Keeper {
         }
     }
 
-    /// Waits until the process is healthy; an error says what its log says.
+    /// Waits until the process is healthy; the error shows the end of its log.
     pub async fn healthy(&self, name: &'static str) -> anyhow::Result<()> {
         let start = Instant::now();
         loop {
@@ -165,7 +165,7 @@ impl Keeper {
         lock(&self.stack).phase
     }
 
-    /// Changes the record, here and in the home.
+    /// Changes the record, in memory and in the home.
     pub fn record(&self, change: impl FnOnce(&mut Stack)) {
         let mut stack = lock(&self.stack);
         change(&mut stack);

@@ -1,9 +1,9 @@
 //! The command line, one file per command, and what an end-to-end test needs to drive a stack.
 //!
 //! `up`, `down` and `status` own the processes: `supervise` keeps them alive, `plan` says what each
-//! one is started with, `home` is the folder in which a stack is found again, `processes` what the
-//! kernel knows to run there. The others are
-//! clients: they read where the stack is from [`Home::stack`] and talk to it as anybody could.
+//! one is started with, `home` is the folder in which a stack is found again, and `processes` finds
+//! running processes through the kernel. The other commands are clients: they read from
+//! [`Home::stack`] where the stack is, and talk to it as anybody could.
 
 pub mod health;
 pub mod home;

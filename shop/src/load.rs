@@ -26,7 +26,7 @@ pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{LoadReport, Percentiles};
 use crate::{Home, Stack, follow, seed, terminal};
 
-/// What `shop load` may be told.
+/// The arguments of `shop load`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Orders a second, at fixed times, however slow the answers (20 without --concurrency).
@@ -41,7 +41,7 @@ pub struct Args {
     /// How long to start orders (30s without --orders).
     #[arg(long, value_parser = chassis::config::duration)]
     pub duration: Option<Duration>,
-    /// Start orders for so long before anything is counted.
+    /// How long to start orders before anything is counted.
     #[arg(long, value_parser = chassis::config::duration, default_value = "0s")]
     pub warmup: Duration,
     /// How long to wait for the last orders to end.
@@ -50,16 +50,16 @@ pub struct Args {
     /// Kinds of orders by weight: happy, declined, `out_of_stock`, cancelled.
     #[arg(long, default_value = "happy=100")]
     pub mix: Mix,
-    /// Over how many products (all that were seeded).
+    /// Over how many products (default: all that were seeded).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub skus: Option<u32>,
-    /// How unequally they are wanted: the n-th 1/n^S as often as the first.
+    /// How unequally products are ordered: the n-th 1/n^S as often as the first.
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub zipf: f64,
-    /// Where chance starts.
+    /// The seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -94,7 +94,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(if report.unfinished == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Places the orders that `args` ask for, and follows them to their end.
+/// Places the orders that `args` ask for, and follows each to its end.
 pub async fn load(args: Args, home: &Home) -> anyhow::Result<LoadReport> {
     let stack = home.stack()?;
     let plan = plan_of(&args, &stack, home)?;
@@ -126,13 +126,13 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
     })
 }
 
-/// Runs a plan to its end, on this thread and one more that listens.
+/// Runs a plan to its end: this thread places, another one reads the endings.
 pub fn drive(plan: LoadPlan, stack: &Stack) -> anyhow::Result<LoadReport> {
     let endings = listen_from_now(&plan)?;
     let (cancels, to_cancel) = mpsc::unbounded_channel();
     let run = LoadRun::new(plan, cancels);
     let is_listening = AtomicBool::new(true);
-    // One thread places: waking another for every answer would cost more than the answer.
+    // One thread places: waking another thread for every answer would cost more than the answer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::scope(|scope| {
         scope.spawn(|| listen(&run, &endings, &is_listening));
@@ -148,9 +148,9 @@ pub fn drive(plan: LoadPlan, stack: &Stack) -> anyhow::Result<LoadReport> {
     })
 }
 
-/// A consumer of the orders' endings that stands where the topic ends now.
+/// A consumer of the orders' endings, from where the topic ends now.
 fn listen_from_now(plan: &LoadPlan) -> anyhow::Result<BaseConsumer> {
-    // At a high rate somebody waits for a full fetch anyway; at a low one every millisecond shows.
+    // At a high rate a fetch fills soon anyway; at a low one every millisecond of waiting shows.
     let is_fast = match plan.pace {
         Pace::Open { rate } => rate > 1000,
         Pace::Closed { concurrency } => concurrency > 32,
@@ -195,7 +195,7 @@ fn ending_of(message: &BorrowedMessage<'_>) -> Option<(u128, OrderEnd)> {
     Some((Uuid::try_parse_ascii(message.key()?).ok()?.as_u128(), ending))
 }
 
-/// Places, waits for the last endings, and sums up.
+/// Places the orders, waits for the last endings, and sums up.
 async fn conduct(run: &Arc<LoadRun>, stack: &Stack) -> LoadReport {
     let began = Instant::now();
     let before = async {

@@ -1,4 +1,4 @@
-//! The command line of the shop: reads the words and hands them to the file of that command.
+//! The command line of the shop: parses the arguments and runs the file of that command.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -39,9 +39,10 @@ enum Command {
     Audit(audit::Args),
     /// Tell one order's whole story.
     Order(order::Args),
-    /// List, show, release, discard or replace what was set aside.
+    /// List, show, release, discard or replace parked messages.
     Parked(parked::Args),
-    /// Bring events back from a service's outbox: each is shipped once more, and happens once.
+    /// Bring events back from a service's outbox: each is published once more, and takes effect
+    /// once.
     Replay(replay::Args),
     /// Show what each service reads, pause it, or resume what stopped.
     Consumers(consumers::Args),
@@ -59,7 +60,7 @@ async fn main() -> ExitCode {
         Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| {
-        // When standard error is gone, nobody is left to be told.
+        // When standard error is closed, nobody can be told.
         writeln!(std::io::stderr(), "shop: {error:#}").ok();
         ExitCode::FAILURE
     })

@@ -11,12 +11,12 @@ use crate::api::Api;
 use crate::story;
 use crate::terminal::{self, Paint};
 
-/// What `shop order` may be told.
+/// The arguments of `shop order`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The order.
     pub id: Uuid,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -35,7 +35,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All that the services tell about one order.
+/// Everything that the services show about one order.
 #[derive(Debug)]
 struct Story {
     order: Value,

@@ -1,4 +1,4 @@
-//! `shop parked`: lists, shows, releases, discards or replaces what was set aside.
+//! `shop parked`: lists, shows, releases, discards or replaces parked messages.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,20 +12,20 @@ use crate::Home;
 use crate::api::Api;
 use crate::terminal::{self, Paint};
 
-/// What `shop parked` may be told.
+/// The arguments of `shop parked`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
     pub action: Option<ParkedAction>,
 }
 
-/// What is to be done with what is parked.
+/// What to do with parked keys.
 #[derive(Debug, clap::Subcommand)]
 pub enum ParkedAction {
-    /// The keys that stopped (what happens without a word).
+    /// The parked keys (the default action).
     List(ParkedFilter),
     /// The messages of one key, large ones cut.
     Show {
@@ -41,7 +41,7 @@ pub enum ParkedAction {
     Discard {
         #[command(flatten)]
         key: Key,
-        /// Why: it is kept.
+        /// Why: it is stored.
         #[arg(long)]
         reason: String,
     },
@@ -52,19 +52,19 @@ pub enum ParkedAction {
         /// The new payload, as bytes in a file.
         #[arg(long)]
         payload: PathBuf,
-        /// What it is, if that is not what the payload says, such as shop.orders.v1.OrderPlaced.
+        /// Its type, if it came without one or with a wrong one, such as shop.orders.v1.OrderPlaced.
         #[arg(long)]
         event_type: Option<String>,
-        /// Its version, where it came without: the outbox of its source tells.
+        /// Its version, if it came without one: look it up in its source's outbox.
         #[arg(long)]
         version: Option<i64>,
-        /// Why: it is kept.
+        /// Why: it is stored.
         #[arg(long)]
         reason: String,
     },
 }
 
-/// Which keys are listed.
+/// Which parked keys to list.
 #[derive(Debug, Default, clap::Args)]
 pub struct ParkedFilter {
     /// Only of this service.
@@ -90,7 +90,7 @@ impl ParkedFilter {
     }
 }
 
-/// A key that stopped, as `list` writes it.
+/// A parked key, as `list` writes it.
 #[derive(Debug, clap::Args)]
 pub struct Key {
     pub service: String,

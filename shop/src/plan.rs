@@ -21,14 +21,15 @@ use crate::processes::OURS;
 use crate::settings::{self, Overrides};
 use crate::{Home, Ports, Stack, processes};
 
-/// Longer than a process gives itself to drain.
+/// How long a service may take to stop: longer than it gives itself to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
 
-/// A fast shutdown of PostgreSQL writes a checkpoint; Kafka hands over and closes its files. One
-/// that is killed instead recovers when it starts.
+/// How long PostgreSQL and Kafka may take to stop: a fast shutdown of PostgreSQL writes a
+/// checkpoint, and Kafka hands over and closes its files. One that is killed instead recovers when
+/// it starts.
 const BACKEND_STOP_MAX: Duration = Duration::from_secs(12);
 
-/// PostgreSQL's sizes for a stack on somebody's machine.
+/// PostgreSQL's sizes for a stack on a developer's machine.
 const POSTGRES: [(&str, &str); 6] = [
     ("max_connections", "100"),
     ("shared_buffers", "512MB"),
@@ -51,7 +52,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What runs in `home`, from the base port given, or the one it had before.
+    /// The plan of a stack in `home`, from the given base port, or from the one it had before.
     pub fn of(home: &Home, base_port: Option<u16>) -> anyhow::Result<Self> {
         let last = home.last()?;
         let base = base_port.or(last.as_ref().map(|last| last.base_port)).unwrap_or(8000);
@@ -82,7 +83,7 @@ impl Plan {
         Ok(Self { home: home.clone(), stack, ports, binaries, overrides })
     }
 
-    /// An error that says what to build where one of our programs is missing.
+    /// An error that says what to build if one of the shop's programs is missing.
     pub fn check_programs(&self) -> anyhow::Result<()> {
         let is_missing = |name: &&str| !self.binaries.join(name).is_file();
         let missing: Vec<_> = OURS.into_iter().filter(is_missing).collect();
@@ -91,7 +92,7 @@ impl Plan {
         Ok(())
     }
 
-    /// An error that names who has a port of ours, and says what to do.
+    /// An error that names which process has a port of the stack, and says what to do.
     pub fn check_ports(&self) -> anyhow::Result<()> {
         let is_taken = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err();
         let mut taken: Vec<_> = self.ports.all().into_iter().filter(is_taken).collect();
@@ -110,7 +111,7 @@ impl Plan {
         Ok(())
     }
 
-    /// PostgreSQL of this stack.
+    /// The configuration of this stack's PostgreSQL.
     pub fn postgres(&self) -> postgres::PostgresConfig {
         let sizes = POSTGRES.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let own = self.overrides.of("postgres");
@@ -124,7 +125,7 @@ impl Plan {
         }
     }
 
-    /// Kafka of this stack.
+    /// The configuration of this stack's Kafka.
     pub fn kafka(&self) -> kafka::KafkaConfig {
         let heap = self.overrides.get("kafka", "HEAP").unwrap_or_else(|| HEAP.to_owned());
         let more = self.overrides.get("kafka", "JAVA").unwrap_or_default();
@@ -154,7 +155,7 @@ impl Plan {
         Spec { name: "kafka", command: Box::new(move || config.prepare()), stop }
     }
 
-    /// How to run a process of ours.
+    /// How to run one of the shop's own processes.
     pub fn run_ours(&self, name: &'static str) -> Spec {
         let program = self.binaries.join(name);
         let mut settings = settings::of(name, &self.stack, self.ports, self.home.path());
@@ -164,7 +165,8 @@ impl Plan {
         let home = self.home.path().to_owned();
         let command = move || {
             let mut command = Command::new(&program);
-            // Out of reach of a Ctrl-C, which is for the supervisor: it knows the order.
+            // Out of reach of a Ctrl-C, which is for the supervisor: it knows the order of
+            // stopping.
             command.process_group(0).current_dir(&home);
             for name in &hidden {
                 command.env_remove(name);
@@ -175,7 +177,8 @@ impl Plan {
         Spec { name, command: Box::new(command), stop: (Signal::TERM, DRAIN_MAX) }
     }
 
-    /// The key with which order-svc seals payment details for payment-svc; made once.
+    /// Makes the key with which order-svc seals payment details for payment-svc, unless there is
+    /// one.
     pub fn make_seal_key(&self) -> anyhow::Result<()> {
         if self.home.path().join("seal-key").exists() {
             return Ok(());
@@ -185,7 +188,8 @@ impl Plan {
     }
 }
 
-/// PostgreSQL's folder: in the home, or where the account that PostgreSQL runs as can get to it.
+/// PostgreSQL's data folder: in the home, or elsewhere if PostgreSQL's account cannot enter the
+/// home.
 fn data_folder(home: &Home) -> anyhow::Result<PathBuf> {
     if Account::unprivileged()?.can_enter(home.path()) {
         return Ok(home.path().join("postgres"));
@@ -199,7 +203,7 @@ fn data_folder(home: &Home) -> anyhow::Result<PathBuf> {
         }
         _ => {}
     }
-    // Anybody may make folders there: one of this name must be ours.
+    // Anybody may make folders there, so a folder of this name has to be checked for its owner.
     let owner = fs::symlink_metadata(&folder)?.uid();
     let ours = rustix::process::geteuid().as_raw() == owner;
     ensure!(ours, "{} belongs to somebody else", folder.display());

@@ -1,4 +1,4 @@
-//! Where everything listens: offsets from one base port.
+//! The ports of a stack: offsets from one base port.
 
 /// The ports of one stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,35 +33,36 @@ impl Ports {
         self.base
     }
 
-    /// Where `process` listens for others; the relay has nothing but its private listener.
+    /// The port on which `process` serves others; the relay has only its private listener.
     pub fn of(self, process: &str) -> Option<u16> {
         let (_, offset) = OFFSETS.iter().find(|(name, _)| *name == process)?;
         let private = if process == "outbox-relay" { PRIVATE } else { 0 };
         Some(self.base + offset + private)
     }
 
-    /// Where `process` answers probes and shows its metrics.
+    /// The port on which `process` answers probes and shows its metrics.
     pub fn private(self, process: &str) -> Option<u16> {
         let (_, offset) = OFFSETS.iter().find(|(name, _)| *name == process)?;
         Some(self.base + offset + PRIVATE)
     }
 
-    /// PostgreSQL.
+    /// PostgreSQL's port.
     pub fn postgres(self) -> u16 {
         self.base + 10
     }
 
-    /// Kafka, for clients.
+    /// Kafka's port for clients.
     pub fn kafka(self) -> u16 {
         self.base + 20
     }
 
-    /// Kafka's controller.
+    /// The port of Kafka's controller.
     pub fn controller(self) -> u16 {
         self.base + 21
     }
 
-    /// Kafka, for a fault proxy: it names the port above as its own, where the proxy then listens.
+    /// Kafka's port for a fault proxy. Clients of this listener are told the port above it, where
+    /// the proxy then listens.
     pub fn proxied(self) -> u16 {
         self.base + 30
     }

@@ -1,5 +1,6 @@
-//! The processes of a home as the kernel knows them: found by what they are and where they work,
-//! whoever started them, so that none is forgotten and whatever is in the way has a name.
+//! The processes of a home as the kernel knows them. They are found by their program and their
+//! folder, whoever started them, so that none is forgotten, and a process that is in the way has a
+//! name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::Home;
 
-/// Our own processes, in the order in which they are shown.
+/// The shop's own processes, in the order in which they are shown.
 pub const OURS: [&str; 7] = [
     "simulator",
     "order-svc",
@@ -24,10 +25,10 @@ pub const OURS: [&str; 7] = [
     "gateway",
 ];
 
-/// How long a process may take to end when it is asked; a checkpoint on a slow disk is seconds.
+/// How long a process may take to end when asked: a checkpoint on a slow disk takes seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(8);
 
-/// How long the kernel may take to remove what was killed.
+/// How long the kernel may take to remove a killed process.
 const GONE_WITHIN: Duration = Duration::from_secs(4);
 
 const LOOK: Duration = Duration::from_millis(20);
@@ -39,7 +40,7 @@ const COMMAND_CHARS: usize = 80;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessInfo {
     pub pid: u32,
-    /// Its program's name.
+    /// The name of its program.
     pub name: String,
     command: String,
 }
@@ -56,8 +57,8 @@ impl fmt::Display for ProcessInfo {
 }
 
 impl ProcessInfo {
-    /// `None` for one that has ended, or is not ours to look at. The first of several threads may
-    /// end before the others, which still hold ports.
+    /// `None` for a process that has ended, or that this user may not see. The first of several
+    /// threads may end before the others, which still hold ports: then the process has not ended.
     fn of(process: &Process) -> Option<Self> {
         let stat = process.stat().ok().filter(|it| it.state != 'Z' || it.num_threads > 1)?;
         let command = process.cmdline().unwrap_or_default().join(" ");
@@ -65,15 +66,16 @@ impl ProcessInfo {
         Some(Self { pid: u32::try_from(stat.pid).ok()?, name: stat.comm, command })
     }
 
-    /// What ends it in order: a postmaster answers to INT alone without waiting for its clients.
+    /// The signal that ends it in order: only INT makes a postmaster end without waiting for its
+    /// clients.
     fn last_signal(&self) -> Signal {
         let is_postmaster = self.name == "postgres" && !self.command.starts_with("postgres:");
         if is_postmaster { Signal::INT } else { Signal::TERM }
     }
 }
 
-/// What runs in a home, its supervisor aside. PostgreSQL and Kafka work in their data, ours in the
-/// home; a shell that somebody has there is none of them.
+/// What runs in a home, except its supervisor. PostgreSQL and Kafka run in their data folders, the
+/// shop's processes in the home; a shell in which somebody works there is none of them.
 pub fn of_home(home: &Home) -> Vec<ProcessInfo> {
     let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
     let data = home.last().ok().flatten().map(|stack| real(stack.data));
@@ -91,14 +93,14 @@ pub fn of_home(home: &Home) -> Vec<ProcessInfo> {
         .collect()
 }
 
-/// Lets whatever somebody has stopped (SIGSTOP, a debugger that is gone) go on, so that it can end.
+/// Lets stopped processes (SIGSTOP, a debugger that is gone) go on, so that they can end.
 pub fn wake(home: &Home) {
     for found in of_home(home) {
         send(found.pid, Signal::CONT);
     }
 }
 
-/// Ends whatever runs in a home without a supervisor, in bounded time, and says what that was.
+/// Ends whatever runs in a home without a supervisor, in bounded time, and returns what that was.
 pub async fn end(home: &Home) -> anyhow::Result<Vec<ProcessInfo>> {
     let left = of_home(home);
     for found in &left {
@@ -116,7 +118,7 @@ pub async fn end(home: &Home) -> anyhow::Result<Vec<ProcessInfo>> {
     Ok(left)
 }
 
-/// Waits until all have ended; those that have not in time.
+/// Waits until all have ended; returns those that have not ended in time.
 async fn those_still_there(left: &[ProcessInfo], within: Duration) -> Vec<ProcessInfo> {
     let is_there = |found: &&ProcessInfo| {
         let process = i32::try_from(found.pid).ok().and_then(|pid| Process::new(pid).ok());
@@ -137,7 +139,7 @@ pub fn names(found: &[ProcessInfo]) -> String {
     found.iter().map(ProcessInfo::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Who listens on a port of this machine; `None` where the kernel does not let us see.
+/// The process that listens on a port of this machine; `None` if the kernel does not let us see it.
 pub fn listener(port: u16) -> Option<ProcessInfo> {
     let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
     let inode = sockets

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-/// A line on standard error, where progress goes.
+/// Writes a line of progress to standard error.
 pub fn say(line: &str) {
-    // When standard error is gone, nobody is left to be told.
+    // When standard error is closed, nobody can be told.
     writeln!(std::io::stderr(), "{line}").ok();
 }
 
@@ -26,13 +26,13 @@ impl ProgressStep {
         self.start.elapsed()
     }
 
-    /// Says that it is done, how long it took, and what came of it.
+    /// Says that the step is done, how long it took, and what came of it.
     pub fn done(self, what: &str) {
         let Self { name, start } = self;
         say(&format!("  {:>8}  {name:<14} {what}", seconds(start.elapsed())));
     }
 
-    /// Says that it will take a while, and why.
+    /// Says that the step will take a while, and why.
     pub fn note(&self, why: &str) {
         say(&format!("  {:>8}  {:<14} {why}", "…", self.name));
     }

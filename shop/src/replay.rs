@@ -1,4 +1,4 @@
-//! `shop replay`: brings events back from a service's outbox, counted first.
+//! `shop replay`: brings events back from a service's outbox, after counting them.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::Home;
 use crate::api::Api;
 use crate::terminal;
 
-/// How often is asked how far it is.
+/// How often the progress is asked for.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// What `shop replay` may be told.
+/// The arguments of `shop replay`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Whose events: order-svc, payment-svc, inventory-svc or notify-svc.
@@ -25,19 +25,19 @@ pub struct Args {
     /// Only those of this key.
     #[arg(long)]
     pub key: Option<String>,
-    /// Only those said from then on: 2026-11-20T10:00:00Z.
+    /// Only those announced from then on: 2026-11-20T10:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// Only those said before then.
+    /// Only those announced before then.
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Why: it is kept.
+    /// Why: it is stored.
     #[arg(long, default_value = "asked for with shop replay")]
     pub reason: String,
     /// Only count them.
     #[arg(long)]
     pub dry_run: bool,
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }

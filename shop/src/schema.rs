@@ -1,5 +1,5 @@
-//! Whether this build can go on with the data of an earlier one: looked at before anything of ours
-//! starts, for each service would find out by itself, end, and be started again.
+//! Whether this build can go on with the data of an earlier one. This is checked before a service
+//! starts, because each would find out by itself, end, and be started again.
 
 use anyhow::{Context as _, ensure};
 use backends::postgres::PostgresConfig;
@@ -10,20 +10,20 @@ use sqlx::{
 
 use crate::Home;
 
-/// What every database of ours begins with.
+/// The first migration of every database.
 const MAILBOX: &str = include_str!("../migrations/0001_mailbox.sql");
-/// What follows in each.
+/// The second migration of each database.
 const OWN: [(&str, &str); 4] = [
     ("orders", include_str!("../migrations/0101_orders.sql")),
     ("payments", include_str!("../migrations/0101_payments.sql")),
     ("stock", include_str!("../migrations/0101_stock.sql")),
     ("notify", include_str!("../migrations/0101_notices.sql")),
 ];
-/// Where migrations are written down, if any has run.
+/// sqlx's table of migrations, which exists once one has run.
 const APPLIED: &str = "_sqlx_migrations";
 const UNDEFINED_TABLE: &str = "42P01";
 
-/// Refuses data whose schema is another than this build makes; it is left as it is.
+/// Refuses data whose schema differs from the one that this build makes; the data is left as it is.
 pub async fn check(home: &Home, config: &PostgresConfig) -> anyhow::Result<()> {
     for (database, own) in OWN {
         let url = config.url(database);
@@ -55,7 +55,7 @@ async fn applied(url: &str) -> anyhow::Result<Vec<AppliedMigration>> {
     Ok(applied)
 }
 
-/// The first migration that this build does not have, or has with another text.
+/// The first applied migration that this build does not have, or has with another text.
 fn foreign(applied: &[AppliedMigration], own: &'static str) -> Option<i64> {
     let migration = |version: i64, text: &'static str| {
         Migration::new(version, "".into(), MigrationType::Simple, text.into_sql_str(), false)

@@ -1,6 +1,6 @@
 //! `shop seed`: fills the catalogue, the shelves and the customers' accounts.
 //!
-//! Run again, it tops up what load has used, and touches nothing that is still right.
+//! A second run tops up what load has used, and changes nothing that is still right.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::Home;
 use crate::api::Api;
 use crate::terminal;
 
-/// What `shop seed` may be told.
+/// The arguments of `shop seed`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// How many products.
@@ -29,23 +29,23 @@ pub struct Args {
     pub stock: i64,
 }
 
-/// What was seeded: `seed.json` in the home, by which `load` knows what there is to order.
+/// What was seeded: `seed.json` in the home, from which `load` knows what can be ordered.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SeedRecord {
     pub products: u32,
     pub customers: u32,
 }
 
-/// A product of which there is nothing.
+/// A product without stock.
 pub const SOLD_OUT: &str = "sold-out";
-/// A product of which there is one piece.
+/// A product with one piece.
 pub const LAST_PIECE: &str = "last-piece";
 
-/// Enough that the gateway is busy, few enough that nothing waits long.
+/// Requests at once: enough to keep the gateway busy, few enough that none waits long.
 const AT_ONCE: usize = 32;
-/// From listing a product to its first order, on a machine that is just starting everything.
+/// How long a listed product may take until it can be ordered, on a machine that starts everything.
 const KNOWN_MAX: Duration = Duration::from_secs(30);
-/// Below half of it, an account is filled up. As much as one deposit may bring, about.
+/// An account below half of this is filled up to it: about as much as one deposit may bring.
 const MONEY: u32 = 9_000_000;
 
 /// The SKU of the n-th product, counted from 1.
@@ -114,7 +114,7 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
         "{} products, {listed} of them new or filled up",
         args.products + 2
     ));
-    // Products are listed in order, about: when the last ones are known, all are.
+    // Products are listed roughly in order: once the last ones are known to order-svc, all are.
     let last = (1..=args.products).rev().take(AT_ONCE).map(sku);
     futures::stream::iter(last.chain([SOLD_OUT.into(), LAST_PIECE.into()]))
         .map(|sku| until_it_can_be_ordered(api, sku))
@@ -131,9 +131,9 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until order-svc knows a product: it reads the catalogue from its topic, and has just
-/// begun, perhaps. An order at a price that nothing has is refused for the price as soon as the
-/// product is known.
+/// Waits until order-svc knows a product: it reads the catalogue from its topic, and may have just
+/// begun. An order with a price that no product has is refused for its price as soon as the product
+/// is known.
 async fn until_it_can_be_ordered(api: &Api, sku: String) -> anyhow::Result<()> {
     let began = Instant::now();
     let body = json!({
@@ -155,7 +155,7 @@ async fn until_it_can_be_ordered(api: &Api, sku: String) -> anyhow::Result<()> {
     }
 }
 
-/// A product to be listed.
+/// A product to list.
 #[derive(Debug)]
 struct Product {
     sku: String,
@@ -164,16 +164,16 @@ struct Product {
     pieces: Pieces,
 }
 
-/// How many pieces there shall be.
+/// How many pieces there are to be.
 #[derive(Clone, Copy, Debug)]
 enum Pieces {
-    /// Filled up when half of them are gone.
+    /// Filled up when half of the pieces are gone.
     About(i64),
     Exactly(i64),
 }
 
 impl Pieces {
-    /// What has to come to what there is.
+    /// How many pieces have to be added.
     fn missing(self, available: i64) -> i64 {
         match self {
             Self::About(target) if available >= target / 2 => 0,
@@ -183,7 +183,7 @@ impl Pieces {
 }
 
 impl Product {
-    /// The n-th: a colour, a thing, and a number once the words repeat.
+    /// The n-th product: a colour, a thing, and a number once the words repeat.
     fn nth(n: u32, stock: i64) -> Self {
         const COLOURS: [&str; 9] =
             ["Blue", "Red", "Green", "Black", "White", "Yellow", "Grey", "Brown", "Orange"];
@@ -206,7 +206,7 @@ impl Product {
         }
     }
 
-    /// Lists it and puts pieces on the shelf; whether anything was to be done.
+    /// Lists the product and adds pieces to its shelf; returns whether anything had to be done.
     async fn list(&self, api: &Api, there: Option<&Value>) -> anyhow::Result<bool> {
         let amount = there.and_then(|there| there.pointer("/price/amount")?.as_str());
         let name = there.and_then(|there| there.get("name")?.as_str());
@@ -228,7 +228,7 @@ impl Product {
     }
 }
 
-/// Opens an account, fills it up, and leaves an address; whether money was to be given.
+/// Opens an account, fills it up, and stores a contact; returns whether money had to be added.
 async fn customer_with_money(api: &Api, customer: String) -> anyhow::Result<bool> {
     let account = format!("/v1/accounts/{customer}");
     let opened = api.post(&account, &json!({ "currency": "USD" })).await?;

@@ -1,8 +1,8 @@
 //! The settings each process is started with, and how the caller's environment overrides them.
 //!
 //! A process inherits the environment of `shop up`, so `SHOP_PAYMENT_DEADLINE=2s` reaches all of
-//! them. Above it stands what makes it part of this stack (ports, addresses), and above that what
-//! the caller says for one process alone: `SHOP_ORDER_SVC__PAYMENT_DEADLINE=2s`.
+//! them. Settings that make it part of this stack (ports, addresses) win over that, and settings
+//! for one process alone win over both: `SHOP_ORDER_SVC__PAYMENT_DEADLINE=2s`.
 
 use std::path::Path;
 
@@ -16,14 +16,14 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Those of this process's environment.
+    /// The variables of this process's environment.
     pub fn from_environment() -> Self {
         Self::from_variables(std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         }))
     }
 
-    /// Those among the variables that are for one process.
+    /// Those of the variables that are for one process.
     pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Self {
         let ours = |(name, _): &(String, String)| name.starts_with("SHOP_") && name.contains("__");
         Self { set: variables.filter(ours).collect() }
@@ -43,7 +43,7 @@ impl Overrides {
         self.of(process).into_iter().find(|(name, _)| name == setting).map(|(_, value)| value)
     }
 
-    /// The names of the variables themselves, which no process is to see.
+    /// The names of the variables themselves, which are hidden from every process.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.set.iter().map(|(name, _)| name.as_str())
     }
@@ -53,13 +53,14 @@ impl Overrides {
 pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(String, String)> {
     let file = |name: &str| home.join(name).display().to_string();
     let url = |process| ports.of(process).map(|port| format!("http://127.0.0.1:{port}"));
-    // One of many processes on few cores; wake-ups make hurried polling unnecessary.
+    // Many processes share few cores, so each has one thread; wake-ups make frequent polling
+    // unnecessary.
     let mut settings = vec![
         ("BIND", "127.0.0.1".to_owned()),
         ("THREADS", "1".to_owned()),
         ("POLL_HOT", "5ms".to_owned()),
     ];
-    // The relay has only its private listener, which is a thousand above the port it is told.
+    // The relay has only its private listener, which is a thousand above the port that it is given.
     let relay = process == "outbox-relay";
     let port = ports.of(process).map(|port| if relay { port - 1000 } else { port });
     settings.extend(port.map(|port| ("PORT", port.to_string())));
@@ -81,7 +82,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
             let all =
                 DATABASES.map(|(name, role)| format!("{name}={}", stack.local_url(role, name)));
             settings.push(("DATABASES", all.join(",")));
-            // A stack on somebody's machine stays under 20 GB.
+            // Keeps a stack on a developer's machine below 20 GB.
             settings.push(("OUTBOX_SIZE", "1GiB".to_owned()));
         }
         "gateway" => {

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::{Home, Stack, health};
 
-/// What `shop status` may be told.
+/// The arguments of `shop status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Say it as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -37,7 +37,7 @@ pub struct Process<'a> {
     pub restarts: u32,
 }
 
-/// Runs the command: fails where not everything is healthy.
+/// Runs the command; it fails unless every process is healthy.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let stack = home.stack()?;
     let status = of(&stack).await;
@@ -52,7 +52,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Asks every process how it is, all at once.
+/// Asks every process for its health, all at once.
 pub async fn of(stack: &Stack) -> StackStatus<'_> {
     let asked = stack.processes.iter().map(async |process| Process {
         name: &process.name,
@@ -84,7 +84,7 @@ fn table(out: &mut impl std::io::Write, status: &StackStatus<'_>) -> std::io::Re
     Ok(())
 }
 
-/// Where to go from here, on standard output.
+/// Writes the addresses of a stack to standard output.
 pub fn show(stack: &Stack) -> anyhow::Result<()> {
     let ports = stack.ports()?;
     let mut out = std::io::stdout().lock();

@@ -1,8 +1,8 @@
-//! What an event says, in the few words that a person wants beside its name.
+//! What an event says, in the few words that are shown beside its name.
 
 use serde_json::Value;
 
-/// The gist of an event's content: `59.98 USD by card`, `payment_declined: card_declined`.
+/// The main point of an event's content: `59.98 USD by card`, `payment_declined: card_declined`.
 pub fn gist(name: &str, content: &Value) -> String {
     let text = |member: &str| content.get(member).and_then(Value::as_str).unwrap_or_default();
     match name {

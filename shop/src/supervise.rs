@@ -1,8 +1,9 @@
 //! `shop supervise` (hidden): brings a stack up, keeps its processes alive, and takes it down.
 //!
 //! The foreground `shop up` does the same in its own process. PostgreSQL and Kafka start side by
-//! side, ours as soon as both answer. Going down is the reverse: ours finish what they hold while
-//! both still answer. Whoever holds the home's lock is its supervisor, and writes its record.
+//! side, the shop's processes as soon as both answer. Stopping goes the other way round: the shop's
+//! processes finish what they hold while both still answer. The process that holds the home's lock
+//! is the supervisor, and writes the record.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::{Home, processes, schema, status};
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What `shop supervise` is told.
+/// The arguments of `shop supervise`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The gateway's port; the others are counted from it.
@@ -30,19 +31,19 @@ pub struct Args {
     pub base_port: Option<u16>,
 }
 
-/// Supervises until it is told to stop; goes on when the terminal is closed.
+/// Supervises until it is asked to stop, even when the terminal is closed.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     supervise(home, args.base_port, Terminal::Gone).await
 }
 
-/// Whether the end of the terminal means something.
+/// Whether the end of the terminal stops the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
     Here,
     Gone,
 }
 
-/// Brings the stack up and keeps it until a signal: all that `shop up` is in the foreground.
+/// Brings the stack up and keeps it until a signal: everything that the foreground `shop up` does.
 pub async fn supervise(
     home: &Home,
     base_port: Option<u16>,
@@ -94,7 +95,7 @@ async fn bring_up(
 ) -> anyhow::Result<()> {
     let all = ProgressStep::begin("all");
     plan.check_programs()?;
-    // Of a supervisor that was killed: it holds our ports, and PostgreSQL's shared memory.
+    // Processes of a supervisor that was killed: they hold this stack's ports and shared memory.
     let left = processes::end(&plan.home).await?;
     if !left.is_empty() {
         say(&format!("  ended what an earlier run had left: {}", processes::names(&left)));
@@ -102,7 +103,7 @@ async fn bring_up(
     plan.check_ports()?;
     plan.make_seal_key()?;
     for name in ["postgres", "kafka"].into_iter().chain(OURS) {
-        // A log tells of one run; what was said in an earlier one would confuse.
+        // A log is about one run; lines of an earlier run would confuse.
         std::fs::remove_file(plan.home.log(name)).ok();
     }
     let simulator = async {
@@ -129,7 +130,8 @@ async fn start_postgres(
 ) -> anyhow::Result<()> {
     let step = ProgressStep::begin("postgres");
     let config = plan.postgres();
-    // The first time apart, so that what is missing is said at once and once.
+    // The first time outside of the keeper, so that a missing program is reported at once, and
+    // once.
     let first = config.clone();
     tokio::task::spawn_blocking(move || first.prepare()).await??;
     keeper.keep(plan.run_postgres(), until.clone());
@@ -183,7 +185,7 @@ async fn take_down(
     keeper.all_ended().await;
 }
 
-/// Set by the first and by the second signal that asks us to stop.
+/// Cancelled by the first and by the second signal that asks the supervisor to stop.
 struct StopSignals {
     first: CancellationToken,
     second: CancellationToken,

@@ -9,21 +9,21 @@ use crate::Home;
 use crate::follow::{self, TopicEvent};
 use crate::terminal::{self, Paint};
 
-/// What `shop tail` may be told.
+/// The arguments of `shop tail`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this topic: `shop.orders.v1`, or `orders` for short.
     #[arg(long, value_name = "T")]
     pub topic: Option<String>,
-    /// Only what is said about this order.
+    /// Only events about this order.
     #[arg(long, value_name = "ID")]
     pub order: Option<Uuid>,
-    /// Say it as JSON, an object a line.
+    /// Print the events as JSON, an object a line.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Runs the command: until it is interrupted.
+/// Runs the command until it is interrupted.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let stack = home.stack()?;
     let topics = follow::topics(args.topic.as_deref())?;

@@ -1,5 +1,5 @@
-//! What a person sees: results on standard output, progress on standard error, colours on a
-//! terminal only.
+//! What a person sees: results on standard output, progress on standard error, colours only on a
+//! terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -13,11 +13,11 @@ pub fn say(line: impl Display) {
 
 /// Writes one line of progress.
 pub fn note(line: impl Display) {
-    // When standard error is gone, nobody is left to be told.
+    // When standard error is closed, nobody can be told.
     writeln!(io::stderr().lock(), "{line}").ok();
 }
 
-/// Writes progress over the line before it; on anything but a terminal it writes nothing.
+/// Writes progress over the line before it; writes nothing if standard error is no terminal.
 pub fn renew(line: impl Display) {
     if io::stderr().is_terminal() {
         write!(io::stderr().lock(), "\r\x1b[2K{line}").ok();

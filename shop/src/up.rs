@@ -1,4 +1,4 @@
-//! `shop up`: starts whatever does not run yet, and comes back when all of it is healthy.
+//! `shop up`: starts whatever does not run yet, and returns when all of it is healthy.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,7 +15,7 @@ use crate::progress::say;
 use crate::supervise::{self, Terminal};
 use crate::{Home, Stack, health, status};
 
-/// What `shop up` may be told.
+/// The arguments of `shop up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Come back when all is healthy, and leave a supervisor behind.
@@ -29,7 +29,7 @@ pub struct Args {
     pub base_port: Option<u16>,
 }
 
-/// What carries the events.
+/// The broker that carries the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
     /// Apache Kafka, which needs Java.
@@ -38,10 +38,10 @@ pub enum Backend {
     Embedded,
 }
 
-/// Backends of the contract that are not here yet.
+/// Backends of the contract that do not exist yet.
 const PLANNED: [Backend; 1] = [Backend::Embedded];
 
-/// How long a stack that another `shop up` is starting, or has started, may take to be healthy.
+/// How long a stack that another `shop up` started, or is starting, may take to be healthy.
 const HEALTHY_MAX: Duration = Duration::from_mins(2);
 
 const LOOK: Duration = Duration::from_millis(50);
@@ -74,7 +74,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     follow(home, supervisor, fs::File::open(&log)?).await
 }
 
-/// Shows what the supervisor says until the stack is up, or is not going to be.
+/// Shows what the supervisor writes until the stack is up, or the supervisor has ended.
 async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow::Result<ExitCode> {
     let pid = supervisor.id();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
@@ -83,13 +83,13 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
         let ended = supervisor.try_wait()?;
         let at = log.stream_position()?;
         let mut said = String::new();
-        // A line may be half written, or half a character: the rest comes with the next look.
+        // The log may end in half a line or half a character: the rest comes with the next look.
         if log.read_to_string(&mut said).is_err() {
             log.seek(SeekFrom::Start(at))?;
         }
         std::io::stderr().write_all(said.as_bytes()).ok();
         if let Some(ended) = ended {
-            // Ended in order, when it was asked to; but nothing is up.
+            // The supervisor ended in order because it was asked to, but then nothing is up.
             let is_fine = ended.success() && !is_interrupted;
             return Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -100,7 +100,7 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            // Once: the supervisor then takes down what there is, and ends.
+            // Only once: the supervisor then stops what it has started, and ends.
             _ = &mut interrupted, if !is_interrupted => {
                 is_interrupted = true;
                 send(pid, Signal::TERM);
@@ -109,8 +109,8 @@ async fn follow(home: &Home, mut supervisor: Child, mut log: fs::File) -> anyhow
     }
 }
 
-/// A stack that is up stays as it is; one that is on its way up is awaited. `None` if it is gone by
-/// then: a killed supervisor has its lock for a moment longer.
+/// Leaves a stack that is up as it is, and waits for one that is starting. `None` if the stack is
+/// gone by then: a killed supervisor has its lock for a moment longer.
 async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What a person types, against a stack of real backends and stand-ins for our processes.
+//! The commands, against a stack of real backends and stand-ins for the shop's processes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod follow;

@@ -1,4 +1,4 @@
-//! Data of this build is gone on with, data of another is not.
+//! A home with data of this build is gone on with; data of another build is refused.
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use shop::drive::Driven;
 use shop::processes::OURS;
 use sqlx::Connection as _;
 
-/// A folder with `shop` and a stand-in for each of our processes.
+/// A folder with `shop` and a stand-in for each of the shop's processes.
 struct Programs {
     folder: PathBuf,
 }
@@ -45,7 +45,8 @@ impl Drop for Programs {
     }
 }
 
-/// Ports of a test's own: a stack's reach a thousand beyond its base, and processes differ in theirs.
+/// A base port for one test: a stack's ports reach a thousand beyond its base, and test processes
+/// differ in theirs.
 fn base(test: u16) -> u16 {
     11_000 + 2_000 * test + u16::try_from(std::process::id() % 900).unwrap()
 }
@@ -180,8 +181,8 @@ async fn a_killed_supervisor_takes_its_processes_along() {
     assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
 }
 
-/// A session of PostgreSQL whose process somebody has stopped: it ends neither by itself nor when
-/// it is asked.
+/// A session of PostgreSQL whose process is stopped (SIGSTOP): it ends neither by itself nor when
+/// asked.
 async fn stopped_backend(home: &Path) -> (sqlx::PgConnection, u32) {
     let stack = shop::Home::at(home).unwrap().stack().unwrap();
     let url = stack.database_as_superuser("postgres");
@@ -251,7 +252,8 @@ async fn what_a_killed_supervisor_left_is_named_and_ended() {
     assert!(programs.shop(&home, &["down", "--fresh"]).status.success());
 }
 
-/// What an earlier build has migrated is kept for it; nobody starts half of the shop on it.
+/// Data that an earlier build has migrated is kept for that build, and no part of the shop starts
+/// on it.
 #[tokio::test]
 async fn a_home_of_another_schema_is_kept_and_not_started() {
     let programs = Programs::new();

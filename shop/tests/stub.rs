@@ -1,4 +1,5 @@
-//! Stands in for a process of the shop: healthy whatever it is asked, and says what it was told.
+//! Stands in for a process of the shop: always healthy, and prints the settings that it was started
+//! with.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -18,7 +19,7 @@ fn main() -> std::io::Result<()> {
     }
     for stream in TcpListener::bind(("127.0.0.1", port))?.incoming() {
         let mut stream = stream?;
-        // A peer that goes away is no reason to end.
+        // A client that goes away must not end the stub.
         let Ok(_some) = stream.read(&mut [0; 1024]) else { continue };
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
         stream.write_all(answer.as_bytes()).ok();

@@ -1,4 +1,4 @@
-//! What the provider knows, and every rule about it: no file, no clock.
+//! What the provider knows, and every rule about it, without file and clock.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map},
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::tokens::{self, Decline};
 
-/// A charge that was asked for, captured or declined for good.
+/// A charge that was asked for: captured, or declined for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     pub idempotency_key: String,
@@ -19,7 +19,7 @@ pub struct Charge {
     #[serde(flatten)]
     pub money: Money,
     pub token: String,
-    /// Nothing: captured.
+    /// None for a captured charge.
     pub declined: Option<Decline>,
     #[serde(
         serialize_with = "chassis::clock::serialize",
@@ -64,19 +64,19 @@ impl From<Refund> for Entry {
     }
 }
 
-/// What came of all requests about one order, in one currency.
+/// The sums of all requests about one order, in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     pub order_id: OrderId,
     pub captured: Money,
     pub refunded: Money,
-    /// How often money was captured: more than once is somebody's mistake.
+    /// How often money was captured: more than once is a mistake of the one that asked.
     pub captures: u32,
     pub declines: u32,
     pub refunds: u32,
 }
 
-/// A charge or refund with whether this request made it.
+/// A charge or refund, and whether this request made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordResult<T> {
     pub entry: T,
@@ -98,18 +98,18 @@ pub enum Refusal {
     TooLarge,
 }
 
-/// Everything charged and given back.
+/// Everything that was charged and given back.
 #[derive(Debug, Default)]
 pub struct Book {
     charges: HashMap<String, Charge>,
     refunds: HashMap<String, Refund>,
-    /// By the charge's key.
+    /// What was given back, by the charge's key.
     given_back: HashMap<String, Money>,
     accounts: BTreeMap<(OrderId, Currency), Account>,
 }
 
 impl Book {
-    /// Charges once for a key: `wanted` is recorded, or what was recorded under its key is found.
+    /// Charges once for each key: records `wanted`, or finds what was recorded under its key.
     pub fn charge(&mut self, mut wanted: Charge) -> Result<RecordResult<Charge>, Refusal> {
         if let Some(known) = self.charges.get(&wanted.idempotency_key) {
             let same = known.order_id == wanted.order_id
@@ -122,7 +122,7 @@ impl Book {
         Ok(RecordResult { entry: wanted, is_new: true })
     }
 
-    /// Gives back once for a key.
+    /// Gives money back once for each key.
     pub fn refund(
         &mut self,
         idempotency_key: String,
@@ -139,7 +139,8 @@ impl Book {
         }
         let left = self.given_back.get(charge).map_or(Ok(of.money), |sum| of.money.minus(*sum));
         let left = left.map_err(|_| Refusal::TooLarge)?;
-        // Another currency is neither more nor less than what is left.
+        // An amount in another currency is neither more nor less than what is left, so it is
+        // refused, too.
         if !matches!(amount.partial_cmp(&left), Some(order) if order.is_le()) {
             return Err(Refusal::MoreThanLeft(left));
         }
@@ -150,7 +151,7 @@ impl Book {
         Ok(RecordResult { entry: refund, is_new: true })
     }
 
-    /// Takes over an entry that was recorded before.
+    /// Adds an entry that was recorded before.
     pub(crate) fn replay(&mut self, entry: Entry) -> Result<(), Refusal> {
         match entry {
             Entry::Charge(charge) => self.add_charge(charge),
@@ -170,7 +171,7 @@ impl Book {
         self.charges.get(charge).map(|charge| charge.money.currency())
     }
 
-    /// Accounts by order id, those after the place `after`: every order's, or one order's.
+    /// Accounts by order id, after the position `after`: every order's, or those of one order.
     pub fn accounts(
         &self,
         order: Option<OrderId>,

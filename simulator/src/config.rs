@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of the simulator.
 
 use std::{path::PathBuf, time::Duration};
 

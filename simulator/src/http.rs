@@ -1,4 +1,4 @@
-//! The provider's HTTP: `POST /charges`, `POST /refunds`, and what became of them.
+//! The provider's HTTP API: `POST /charges`, `POST /refunds`, and look-ups of what became of them.
 
 use std::{io, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::{
 };
 
 const KEY_CHARS_MAX: usize = 255;
-/// What cursors of the ledger are told apart by.
+/// What the cursors of the ledger are marked with.
 const LEDGER: &str = "ledger";
 const REPLAYED: &str = "idempotency-replayed";
 
@@ -140,7 +140,7 @@ async fn charge(
 ) -> Result<Response, Problem> {
     let wanted = body.read(|fields| read_charge(fields, header))?;
     let manner = tokens::manner(&wanted.token);
-    // A charge under way is finished even when its caller hangs up: that is the trouble with them.
+    // A charge under way is finished even when its caller hangs up, as at a real provider.
     let AppState { ledger, detached, slow } = provider;
     let recorded = detached.run(async move { charge_with(&ledger, wanted, slow).await }).await?;
     let recorded = recorded.map_err(unwritable)?.map_err(refused)?;
@@ -215,7 +215,7 @@ async fn refund_of(
     Ok(http::json(StatusCode::OK, &RefundBody::from(&refund)))
 }
 
-/// Every order's account, or one order's; in pages for whoever asks for them with a `limit`.
+/// Every order's account, or one order's; in pages if the request has a `limit`.
 async fn accounts(
     State(provider): State<AppState>,
     mut params: Params,
@@ -273,7 +273,7 @@ fn read_charge(fields: &mut Fields<'_>, header: Option<String>) -> Option<Charge
     })
 }
 
-/// The key is a member of the body or the header; both must agree.
+/// The key stands in the body or in the header; where it stands in both, they must agree.
 fn read_key(fields: &mut Fields<'_>, header: Option<String>) -> Option<String> {
     let key = match (fields.optional_text("idempotency_key", KEY_CHARS_MAX), header) {
         (Some(member), Some(header)) if member != header => {
@@ -294,7 +294,7 @@ fn read_key(fields: &mut Fields<'_>, header: Option<String>) -> Option<String> {
     Some(key)
 }
 
-/// A machine's amount: larger than a person's may be, and with any zeros at its end.
+/// Reads an amount as programs write it: it may be larger than a person's, with zeros at its end.
 fn read_money(text: &str, currency: Currency) -> Result<Money, (Code, &'static str)> {
     let amount = Decimal::from_str_exact(text)
         .map_err(|_| (Code::InvalidValue, "has to be a decimal number"))?;
@@ -318,7 +318,7 @@ fn answer<T>(recorded: &RecordResult<T>, body: &impl Serialize) -> Response {
     response
 }
 
-/// No answer: the body fails before anything is sent, so the connection is closed.
+/// An answer that gets lost: the body fails before anything is sent, so the connection is closed.
 fn hung_up() -> Response {
     let lost = io::Error::other("this answer gets lost");
     Response::new(Body::from_stream(futures::stream::iter([Err::<Bytes, _>(lost)])))

@@ -1,9 +1,9 @@
 //! The ledger's file: JSON lines, only ever added to, on disk before anybody is answered.
 //!
-//! The book in memory is ahead of the file for the length of one write. So nothing is told, not
-//! even to a reader, before all that was recorded until then is on disk; and when a write fails
-//! the process ends, for its book can no longer be trusted. Lines recorded during a write go to
-//! the disk together with the next one: the more requests, the fewer writes for each.
+//! The book in memory is ahead of the file for the length of one write. So nobody is answered, not
+//! even a reader, before all that was recorded until then is on disk; and when a write fails, the
+//! process ends, because its book can no longer be trusted. Lines that are recorded during a write
+//! go to the disk together with the next one: the more requests, the fewer writes for each.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::book::{Book, Entry, RecordResult, Refusal};
 
-/// The ledger has failed, and the process is about to end: nothing is known of the request.
+/// The ledger has failed and the process is about to end; what became of the request is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger cannot be written")]
 pub struct Unwritable;
@@ -46,7 +46,7 @@ struct State {
 }
 
 impl Ledger {
-    /// Reads the file, or makes it. The writer has to run for anything to be answered.
+    /// Reads the file, or makes it. No request is answered unless the writer runs.
     pub fn open(path: &Path) -> anyhow::Result<(Self, Writer)> {
         let mut file = open(path)?;
         let book = read(&mut file)?;
@@ -57,7 +57,7 @@ impl Ledger {
         Ok((Self { inner, written }, writer))
     }
 
-    /// Lets `decide` look and record; its answer is on disk when it is told.
+    /// Lets `decide` look and record; returns once what was recorded is on disk.
     pub async fn record<T>(
         &self,
         decide: impl FnOnce(&mut Book) -> Result<RecordResult<T>, Refusal>,
@@ -81,7 +81,7 @@ impl Ledger {
         Ok(decided)
     }
 
-    /// Looks something up.
+    /// Looks something up; returns once all that was recorded before is on disk.
     pub async fn look<T>(&self, look: impl FnOnce(&Book) -> T) -> Result<T, Unwritable> {
         let (seen, until) = {
             let state = self.inner.state();
@@ -103,7 +103,7 @@ impl Inner {
     }
 }
 
-/// Writes what is recorded.
+/// Writes the recorded lines to the file.
 pub struct Writer {
     inner: Arc<Inner>,
     file: File,
@@ -111,7 +111,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes until `stop`, and then what is left.
+    /// Writes until `stop`, and then the lines that are left.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         loop {
             let stopping = tokio::select! {
@@ -148,7 +148,7 @@ fn open(path: &Path) -> anyhow::Result<File> {
     fs::create_dir_all(folder).context("could not make its folder")?;
     let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     file.try_lock().context("another process writes it")?;
-    // A new file is not there after a power cut unless its folder is on disk, too.
+    // After a power cut a new file is only there if its folder was written to disk, too.
     File::open(folder)?.sync_all().context("could not write its folder")?;
     Ok(file)
 }

@@ -22,11 +22,11 @@ pub use http::{AppState, routes};
 pub use ledger::{Ledger, Unwritable, Writer};
 pub use tokens::Decline;
 
-/// Opens the ledger and serves.
+/// Opens the ledger, serves requests, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let (ledger, writer) = Ledger::open(&config.ledger)
         .with_context(|| format!("could not open the ledger {}", config.ledger.display()))?;
-    // Requests in hand wait for their lines to be written, so the writer stops after them.
+    // Requests under way wait for their lines to be written, so the writer stops after them.
     chassis.tasks.spawn_last("ledger", |stop| writer.run(stop));
     let provider = AppState { ledger, detached: chassis.tasks.detached(), slow: config.slow };
     chassis.serve(routes(provider)).await?;

@@ -1,4 +1,4 @@
-//! What each test token does. Nothing here knows a card number.
+//! What each test token does. Card numbers are not known here: tokens stand for them.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub enum Decline {
 }
 
 impl Decline {
-    /// In words.
+    /// The reason in words.
     pub fn detail(self) -> &'static str {
         match self {
             Self::CardDeclined => "the card was declined",
@@ -26,9 +26,9 @@ impl Decline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     AtOnce,
-    /// The charge itself takes its time.
+    /// The charge takes its time.
     Slowly,
-    /// Recorded, but the first answer never arrives.
+    /// The charge is recorded, but the first answer never arrives.
     Lost,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn declined(token: &str) -> Option<Decline> {
         "tok_visa" | "tok_lost" | "tok_slow" => None,
         "tok_insufficient" => Some(Decline::InsufficientFunds),
         "tok_expired" => Some(Decline::ExpiredCard),
-        // Also what a provider says of a token that it never gave out.
+        // A provider also declines a token that it never gave out.
         _ => Some(Decline::CardDeclined),
     }
 }

@@ -1,4 +1,4 @@
-//! A provider of one test: the process itself, on a port and with a file of its own.
+//! A simulator for one test: a process of its own, with its own port and file.
 
 use std::{
     io::{BufRead, BufReader},
@@ -18,7 +18,7 @@ pub(crate) fn fresh_file() -> PathBuf {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("simulator");
     let file = folder.join(format!("{}-{count}.jsonl", std::process::id()));
-    // Numbers of processes come again, and files stay.
+    // Process ids come again and files stay, so an old file of this name is removed.
     drop(std::fs::remove_file(&file));
     file
 }
@@ -43,7 +43,7 @@ impl Simulator {
         Self::try_start(file).expect("the simulator starts")
     }
 
-    /// `None`: it ended without listening.
+    /// `None` if the process ended without listening.
     pub(crate) fn try_start(file: &Path) -> Option<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_simulator"))
             .args(["--port", "0", "--admin-port", "0", "--slow", "300ms", "--ledger"])
@@ -79,7 +79,7 @@ impl Simulator {
         told(request.header("Idempotency-Key", key).json(body).send().await.unwrap()).await
     }
 
-    /// The answer to a request that is answered.
+    /// Sends a request that has to be answered, and returns the answer.
     pub(crate) async fn ask(&self, path: &str, body: &Value) -> TestResponse {
         told(self.post(path, body).await.unwrap()).await
     }
@@ -88,7 +88,7 @@ impl Simulator {
         told(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }
 
-    /// SIGKILL.
+    /// Ends the process with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -97,7 +97,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // Already gone after `kill`.
+        // Fails after `kill`, when the process is gone.
         drop(self.process.kill());
         drop(self.process.wait());
     }

@@ -1,4 +1,4 @@
-//! The provider, through its HTTP and its file.
+//! The simulator, through its HTTP API and its file.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly, its helpers too")]
 
 mod charges;

@@ -1,4 +1,4 @@
-//! Money that goes back: once for a key, and never more than came.
+//! Refunds: once for each key, and never more than was captured.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Operators and consuming: what each service reads, a pause by hand, and a way back.
+//! Operators and consumers: what each service reads, a pause by hand, and resuming from an offset.
 
 use backends::testing::eventually;
 use e2e::{PlacedOrder, Shop, WITHIN, alone_in_the_shop, in_the_shop};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const PAUSE: &str = "/v1/consumers/order-svc/pause";
 const RESUME: &str = "/v1/consumers/order-svc/resume";
 
-/// What order-svc reads of notify-svc's topic: nothing that an order's ending waits for.
+/// The partitions of notify-svc's topic that order-svc reads: no order's ending waits for them.
 async fn partitions(shop: &Shop) -> Vec<Value> {
     let list = shop.get("/v1/consumers?service=order-svc&limit=200").await.with(200);
     let items = list["items"].as_array().unwrap().iter();
@@ -29,7 +29,7 @@ fn step(saga: &Value) -> &Value {
     &steps.iter().find(|step| step["step"] == "notification_sent").unwrap()["state"]
 }
 
-/// An order whose customer was told of it, by a mail.
+/// A confirmed order whose customer was told by mail.
 async fn a_confirmed_order(shop: &Shop) -> PlacedOrder {
     let mug = shop.lists("5.00", 5).await;
     let customer = shop.welcomes("10.00").await;
@@ -39,7 +39,7 @@ async fn a_confirmed_order(shop: &Shop) -> PlacedOrder {
     order
 }
 
-/// Alone: what is paused shows in the health, which others find as good as it should be.
+/// Alone, because a pause shows in the health, which other tests expect to be good.
 #[test]
 fn what_is_paused_by_hand_is_not_read_until_it_is_resumed_and_can_be_read_anew() {
     alone_in_the_shop(async |shop| {

@@ -1,4 +1,4 @@
-//! Orders of every kind, from the customer's order to its end, over HTTP alone.
+//! Journeys: orders of every kind from placing to their end, over HTTP alone.
 
 mod cancelled;
 mod edge;
@@ -11,14 +11,14 @@ mod shown;
 use e2e::{PlacedOrder, Shop};
 use serde_json::Value;
 
-/// `inventory_reserved completed`, and so on.
+/// The steps of a saga with their states: `inventory_reserved completed`, and so on.
 fn steps(saga: &Value) -> Vec<String> {
     let word = |step: &Value, member: &str| step[member].as_str().unwrap().to_owned();
     let steps = saga["steps"].as_array().unwrap().iter();
     steps.map(|step| format!("{} {}", word(step, "step"), word(step, "state"))).collect()
 }
 
-/// The short names of an order's events, as its history tells them.
+/// The short names of an order's events, in the order of its history.
 async fn events(shop: &Shop, order: &PlacedOrder) -> Vec<String> {
     let list = shop.get(&order.path("/events")).await.with(200);
     let events = list["items"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-//! kill -9 of every process under load: no acknowledged order is lost, and every promise is kept.
+//! SIGKILL for every process under load: no acknowledged order is lost, and every promise is kept.
 
 use std::time::Duration;
 
@@ -52,14 +52,14 @@ fn a_killed_postgres_loses_no_order() {
     alone_in_the_shop(async |shop| killed(shop, "postgres").await);
 }
 
-/// Card orders that are accepted before the process is killed, so that it is killed in the middle
-/// of something.
+/// How many card orders are accepted before the process is killed, so that the kill meets work
+/// under way.
 const BEFORE: usize = 10;
-/// And after it is back.
+/// How many card orders are accepted after the process is back.
 const AFTER: usize = 10;
 
-/// Places orders from accounts at a steady rate and card orders one after another, kills the
-/// process among them, and follows all that was accepted to its end.
+/// Places wallet orders at a steady rate and card orders one after another, kills the process
+/// meanwhile, and follows every accepted order to its end.
 async fn killed(shop: &Shop, process: &str) {
     let all = seed::Args { products: 20, customers: 20, stock: 100_000 };
     seed::run(all, shop.home()).await.unwrap();
@@ -104,19 +104,19 @@ fn some_load() -> load::Args {
     }
 }
 
-/// An order, if it was accepted: while something is away, a refusal or no answer is no fault.
+/// An order, if it was accepted: while a process is away, a refusal or no answer is no fault.
 async fn try_to_order(shop: &Shop, mug: &Product) -> Option<PlacedOrder> {
     let wanted = shop.a_stranger().wants(1, mug).by_card("tok_visa");
     let answer = shop.ordering(&wanted).send().await;
-    // One at a time, and not as fast as can be: what is away needs the machine to come back.
+    // One order at a time and with a pause: the killed process needs the machine to come back.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let answer = answer.ok()?;
     assert!(answer.status == 201 || answer.status >= 500 || answer.status == 429, "{answer}");
     (answer.status == 201).then(|| PlacedOrder::of(answer.body))
 }
 
-/// An order with goods and a good card is confirmed, however long it takes; only a deadline may end
-/// it otherwise.
+/// Waits until the order is confirmed, however long it takes: it has stock and a good card, so only
+/// a deadline could end it otherwise.
 async fn ended(shop: &Shop, order: &PlacedOrder) -> Value {
     eventually(&format!("{} is confirmed", order.id), WITHIN, async || {
         let told = shop.get(&order.path("")).send().await?;

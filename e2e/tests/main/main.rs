@@ -1,4 +1,4 @@
-//! The whole shop: its journeys, its outages, what it refuses and what it sets aside.
+//! The whole shop: journeys, outages, refusals and parked messages.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod consumers;

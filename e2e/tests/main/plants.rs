@@ -1,5 +1,5 @@
-//! Faults that are planted into a shop at rest, each where the service that has it would leave it:
-//! each turns the check of `shop audit` red that is there for it.
+//! Faults are planted into a shop at rest, each as the faulty service would leave it, and each has
+//! to break the check of `shop audit` that is there for it.
 
 mod rows;
 
@@ -19,7 +19,7 @@ use self::rows::PLANTS;
 /// The orders that faults are planted into.
 struct Scene<'a> {
     shop: &'a Shop,
-    /// What stands for what in the plants' rows, the longest name first.
+    /// The names in the plants' rows with their values, the longest name first.
     names: Vec<(String, String)>,
 }
 
@@ -54,7 +54,7 @@ fn every_fault_that_is_planted_turns_its_check_red() {
 }
 
 impl<'a> Scene<'a> {
-    /// An order of every kind that has come to rest.
+    /// A shop with an order of every kind, all of which have come to their end.
     async fn at_rest(shop: &'a Shop) -> Self {
         let (mug, cup) = (shop.lists("5.00", 50).await, shop.lists("5.00", 50).await);
         let ann = shop.welcomes("100.00").await;
@@ -128,7 +128,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Puts a table back as it was.
+    /// Restores a table from its copy.
     async fn restore(&self, database: &str, table: &str) {
         let back = format!(
             "begin; set local session_replication_role = replica; delete from public.{table}; \
@@ -137,7 +137,7 @@ impl<'a> Scene<'a> {
         self.run(database, &back).await;
     }
 
-    /// Changes rows as no service would.
+    /// Changes rows as no service would, with the names replaced by their values.
     async fn run(&self, database: &str, rows: &str) {
         let named = |rows: String, (name, value): &(String, String)| rows.replace(name, value);
         let rows = self.names.iter().fold(rows.to_owned(), named);
@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
         assert!(done.is_ok(), "{done:?}: {rows}");
     }
 
-    /// Sends a signal to a process, if one is named.
+    /// Sends a signal to a process; none if `process` is empty.
     fn stop(&self, process: &str, signal: &str) {
         if process.is_empty() {
             return;
@@ -161,8 +161,8 @@ impl<'a> Scene<'a> {
         assert!(kill.unwrap().success());
     }
 
-    /// Messages, charges and mails cannot be taken back: each of these is planted on top of the
-    /// others.
+    /// Messages, charges and mails cannot be taken back, so each of these faults is planted on top
+    /// of the others.
     async fn what_cannot_be_taken_back(&self) {
         let turns_red = async |fault: &str, check: &str| {
             let broken = red(&self.audit(0).await);
@@ -183,7 +183,8 @@ impl<'a> Scene<'a> {
         assert!(charged.status < 300, "{charged}");
         turns_red("a card is charged twice", "provider_agrees").await;
 
-        // A gap, and another source: nobody but the relay says anything.
+        // A gap in the versions, and an event of another source: only the relay publishes in this
+        // shop.
         self.say(card, 9, "/shop/payment-svc", None).await;
         turns_red("an event is not said", "versions_gap_free").await;
         turns_red("an event names another source", "contents_agree").await;
@@ -194,7 +195,8 @@ impl<'a> Scene<'a> {
         turns_red("a key is on two partitions", "one_partition_a_key").await;
     }
 
-    /// Puts an `OrderDelivered` without content, which nobody hears, on the topic of orders.
+    /// Publishes an `OrderDelivered` without content, which no service hears, on the topic of
+    /// orders.
     async fn say(&self, key: &str, version: i64, source: &str, partition: Option<i32>) {
         let mut config = ClientConfig::new();
         let kafka = self.shop.stack().kafka();
@@ -222,7 +224,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// What is broken, each as its check's name and the first violation.
+/// The broken checks, each as its name and its first violation.
 fn red(report: &AuditReport) -> Vec<String> {
     let broken = report.checks.iter().filter(|check| !check.ok);
     let first = |first: &Option<String>| first.clone().unwrap_or_default();

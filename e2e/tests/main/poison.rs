@@ -1,5 +1,5 @@
-//! Messages that do not decode, put on a topic by hand: each stops its own key, nothing else, until
-//! it is dropped.
+//! Messages that do not decode, put on a topic by hand: each parks its own key, and nothing else,
+//! until an operator discards it.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use shop::follow;
 
-/// Who hears what inventory-svc says of an order.
+/// The services that hear inventory-svc's events about an order.
 const HEAR_STOCK: [&str; 2] = ["order-svc", "payment-svc"];
-/// Who hears what order-svc says.
+/// The services that hear order-svc's events.
 const HEAR_ORDERS: [&str; 3] = ["inventory-svc", "payment-svc", "notify-svc"];
 
 #[test]
@@ -30,7 +30,7 @@ fn a_poisoned_message_stops_its_own_order_only() {
         let mug = shop.lists("5.00", 5).await;
         let other = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;
         shop.expect(&other, "confirmed").await;
-        // What comes after it waits behind it.
+        // The cancellation waits behind the parked message.
         shop.delete(&order.path("")).await.with(200);
         parked(shop, "order-svc", topic::STOCK, &order, 2).await;
         assert_eq!(shop.get(&order.path("/saga")).await.with(200)["status"], "compensating");
@@ -51,7 +51,7 @@ fn a_poisoned_order_goes_on_in_order_once_the_message_is_dropped() {
             parked(shop, service, topic::ORDERS, &order, 1).await;
         }
 
-        // Neither stock nor money may be given back: the cancellation waits behind the poison.
+        // Neither stock nor money can go back: the cancellation waits behind the parked message.
         shop.delete(&order.path("")).await.with(200);
         for service in HEAR_ORDERS {
             parked(shop, service, topic::ORDERS, &order, 2).await;
@@ -85,7 +85,8 @@ fn a_replaced_message_is_heard_in_its_place() {
             shop.post(&format!("{place}/release"), &json!({})).await.refused(422, "invalid_value");
             let body = json!({"payload": base64(&reserved), "reason": "the bytes that were meant"});
             shop.post(&format!("{place}/replace"), &body).await.with(200);
-            // Without its version it would take effect and stand in no history.
+            // Without its version the message would take effect and be missing from the order's
+            // history.
             shop.post(&format!("{place}/release"), &json!({})).await.refused(422, "invalid_value");
             let mut body = body;
             body["version"] = json!(1);
@@ -115,7 +116,7 @@ async fn an_order_that_waits(shop: &Shop) -> PlacedOrder {
     let mug = shop.lists("5.00", 5).await;
     let order = shop.place(shop.a_stranger().wants(1, &mug)).await;
     shop.expect(&order, "payment_pending").await;
-    // Everything that is said about it by itself has been heard.
+    // By now every event that the shop publishes about the order by itself has been heard.
     shop.notification(&order, "payment_due", "failed").await;
     order
 }
@@ -128,7 +129,7 @@ async fn poison(shop: &Shop, topic: &str, order: &PlacedOrder) {
     producer.send(record, Duration::from_secs(10)).await.unwrap();
 }
 
-/// Waits until so many messages of the order are parked there.
+/// Waits until `messages` messages of the order are parked at the service.
 async fn parked(
     shop: &Shop,
     service: &str,
@@ -167,7 +168,7 @@ async fn discard_and_release(shop: &Shop, service: &str, topic: &str, order: &Pl
     let again = discard().await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{again}");
     let released = shop.post(&format!("{place}/release"), &json!({})).await;
-    // A key whose only message was dropped has nothing left to release.
+    // A key whose only message was discarded has nothing left to release.
     assert!(
         released.status == 200 || (released.status == 404 && messages.len() == 1),
         "{released}"

@@ -1,12 +1,12 @@
-//! Bad input of every kind gets its code; nothing panics and nothing is kept.
+//! Bad input of every kind is refused with its code; no process panics and nothing is stored.
 
 use e2e::{Shop, in_the_shop};
 use serde_json::{Value, json};
 
-/// A version 7 UUID that nothing has.
+/// A version 7 UUID that no row has.
 const NOBODY: &str = "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f";
 
-/// Where a body is expected.
+/// The requests that need a body.
 const BODIES: [&str; 9] = [
     "POST /v1/orders",
     "POST /v1/payments",
@@ -19,7 +19,7 @@ const BODIES: [&str; 9] = [
     "PUT /v1/customers/$CUSTOMER/contact",
 ];
 
-/// Sends each case (see `refusals.txt`), and tells all that was answered otherwise.
+/// Sends each case (see `refusals.txt`), and reports all that were answered otherwise.
 async fn all_refused(shop: &Shop, cases: &str) {
     let mug = shop.lists("29.99", 5).await;
     let customer = shop.welcomes("1.00").await;

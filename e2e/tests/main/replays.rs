@@ -1,4 +1,4 @@
-//! Operators and the relay: its lanes, and events that are brought back from an outbox.
+//! Operators and the relay: its lanes, and replays of events from an outbox.
 
 use backends::testing::eventually;
 use e2e::{Shop, WITHIN, in_the_shop};
@@ -16,7 +16,7 @@ fn what_was_shipped_is_shipped_once_more_and_happens_once() {
                 "dry_run": is_dry_run, "reason": "a test"})
         };
 
-        // What was said is replayed once a tick covers it.
+        // An event can be replayed once a checkpoint (tick) of the relay covers it.
         eventually("two events to replay", WITHIN, async || {
             let counted = shop.post("/v1/replays", &ask(true)).await.with(200);
             if counted == json!({"events": 2, "keys": 1}) { Ok(()) } else { Err(counted) }

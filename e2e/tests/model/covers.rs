@@ -1,5 +1,5 @@
-//! What has to be seen at least once: each ending and each race, so that no promise stands for want
-//! of trying.
+//! What the exploration has to see at least once: each ending and each race. Otherwise a promise
+//! could hold because nothing was tried.
 
 use inventory_svc::domain::{self as inventory, Reservation};
 use order_svc::domain::{self as orders, Phase, Reason};
@@ -13,7 +13,7 @@ use crate::{
 
 type Cover = fn(&Shop, &World) -> bool;
 
-/// Each by its name; most look at the first order.
+/// Each cover with its name; most look at the first order.
 pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("confirmed", |shop, world| {
         shop.is_quiet(world) && world.lives[0].phase() == Some(Phase::Confirmed)

@@ -1,4 +1,4 @@
-//! What each mutant decides otherwise than the service whose `decide` it wraps.
+//! The faults of the mutants: each wraps a service's `decide` and decides one thing otherwise.
 
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
@@ -22,7 +22,7 @@ pub(super) fn blind_expiry(order: &Order, event: &Event, at: OffsetDateTime) -> 
     if expiry { blind(order, event, at) } else { orders::decide(order, event, at) }
 }
 
-/// A clock does not see that a capture is known, nor what followed from it.
+/// Deadlines and expiries do not see that a capture is known, nor what followed from it.
 fn blind(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
     let payment = orders::Payment { captured: None, ..order.payment.clone() };
     let unpaid = Order { payment, confirmed_at: None, ..order.clone() };
@@ -161,7 +161,7 @@ fn charging(state: &payments::State) -> Option<Phase> {
     matches!(phase, Phase::Charging(_)).then(|| phase.clone())
 }
 
-/// Whoever hears the second yes does nothing: a clock will have to.
+/// The second of the two answers does not confirm the order: only a deadline can end it then.
 pub(super) fn waits(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
     let mut decision = orders::decide(order, event, at);
     if decision.announce == Some(orders::Announcement::Confirmed) {
@@ -184,7 +184,7 @@ pub(super) fn counts_what_is_not_said(
     decision
 }
 
-/// A cancelled order takes its pieces for free before inventory has said so.
+/// A cancelled order counts its pieces as released before inventory-svc has said so.
 pub(super) fn foresees(order: &Order, event: &Event, at: OffsetDateTime) -> orders::Decision {
     let mut decision = orders::decide(order, event, at);
     if decision.announce == Some(orders::Announcement::Cancelled) {

@@ -1,4 +1,4 @@
-//! Whether a service takes an event in once only: asked of its reactor, the one that ships.
+//! Whether a service takes an event in once only: the real reactor is asked.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use proto::{Event, SealKey};
 
 use crate::world::{Route, Service};
 
-/// Whether all events of a route that its hearer cares for are kept out by its inbox when they come
-/// again.
+/// Whether the hearing service's inbox keeps out repetitions of all events of a route that the
+/// service handles.
 pub(crate) fn takes_once(route: Route, order: &Order) -> bool {
     let events = match route {
         Route::OrdersToInventory | Route::OrdersToPayment => said_by_orders(order),
@@ -27,7 +27,7 @@ pub(crate) fn takes_once(route: Route, order: &Order) -> bool {
     !heard.is_empty() && heard.into_iter().all(|once| once)
 }
 
-/// `None`: the service does not care for it.
+/// Whether the event takes effect once only; `None` if the service does not handle it.
 fn once<R: Reactor>(reactor: &R, order: &Order, event: &Event) -> Option<bool> {
     let (key, event_type) = (order.id.to_string(), event.event_type());
     let message = message(event_type.topic, &key, &event_type.full_name(), 1, event.encode());
@@ -35,7 +35,7 @@ fn once<R: Reactor>(reactor: &R, order: &Order, event: &Event) -> Option<bool> {
 }
 
 fn payments() -> Payments {
-    // 32 bytes of nothing.
+    // A seal key of 32 zero bytes.
     let seal_key = SealKey::parse(&format!("{}=", "A".repeat(43))).unwrap();
     let (begun, _) = tokio::sync::mpsc::channel(1);
     Payments { seal_key, lease: Duration::ZERO, begun, waiters: service_kit::Waiters::default() }

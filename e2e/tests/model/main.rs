@@ -1,11 +1,11 @@
-//! Model check: the three services' own `decide` functions, composed with everything that may
+//! Model check: the real `decide` functions of three services, composed with everything that may
 //! happen between them.
 //!
-//! Topics interleave at will, consumers die between effect and offset, messages come again, a
-//! provider's answers come late, twice or never, customers cancel and pay at any moment, clocks run
-//! out, and a rival wants the same pieces. Every state that can be reached is visited, so a promise
-//! that stands here stands for every interleaving of these orders. A table of mutants shows that
-//! each promise can fall.
+//! Topics interleave in any order, consumers die between effect and offset, messages come again,
+//! the provider answers late, twice or never, customers cancel and pay at any moment, deadlines
+//! pass, and another order wants the same pieces. Every reachable state is visited, so a promise
+//! that holds here holds for every interleaving of these orders. A table of mutants shows that each
+//! promise can be broken.
 
 #![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
 #![expect(clippy::print_stdout, reason = "how much was explored belongs into the test's output")]
@@ -30,7 +30,7 @@ use self::{
     mutants::MUTANTS, promises::PROMISES, rules::Rules, scenes::SCENES, shop::Shop, world::Route,
 };
 
-/// The machine that this has to be quick on has two.
+/// The number of threads: the machine on which the check has to be quick has two cores.
 const THREADS: usize = 2;
 
 #[test]

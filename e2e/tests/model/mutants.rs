@@ -1,8 +1,8 @@
 //! Mistakes that look harmless, each with the promise that it breaks.
 //!
-//! A mutant wraps one service's `decide`, or takes away one thing that the world grants; what ships
-//! has no switch for either. One fault is enough for each: a promise behind which two guards stand
-//! would hide that one of them is gone.
+//! A mutant wraps one service's `decide`, or removes one guarantee of the mailbox and the workers;
+//! the real code has no switch for either. Each mutant has one fault only: if two guards protected
+//! a promise, the loss of one would not show.
 
 use payment_svc::domain::Operation;
 
@@ -13,7 +13,7 @@ use crate::{
     world::Service,
 };
 
-/// A mistake.
+/// A mistake, with the promise that it has to break and the scene in which it does.
 pub(crate) struct Mutant {
     pub(crate) name: &'static str,
     pub(crate) breaks: &'static str,

@@ -1,5 +1,5 @@
-//! What has to be true of every state that can be reached, or of every one in which nothing is left
-//! to happen.
+//! What must hold in every state that can be reached, or in every state in which nothing is left to
+//! happen.
 
 use inventory_svc::domain::{self as inventory, Reservation};
 use order_svc::domain::{self as orders, Line, Phase, Saga, SagaStatus};
@@ -13,7 +13,7 @@ use crate::{
 
 type Promise = fn(&Shop, &World) -> bool;
 
-/// Each by its name.
+/// Each promise with its name.
 pub(crate) const PROMISES: &[(&str, Promise)] = &[
     ("stock is never oversold", |_, world| {
         let sound =
@@ -85,7 +85,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     ("an event takes effect at most once", |_, world| {
         readers(world).all(|reader| !reader.repeated)
     }),
-    // What ships is looked at whole: nowhere does it come to where the model stops looking.
+    // The real rules are explored completely: no state reaches the bound at which the model stops.
     ("nothing grows without end", |_, world| {
         world.lives.iter().all(|life| life.longest_log() < ENOUGH)
     }),
@@ -140,7 +140,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     }),
 ];
 
-/// Whether `holds` for every order, once nothing is left to happen.
+/// Whether `holds` for every order, in a state in which nothing is left to happen.
 fn at_rest(shop: &Shop, world: &World, holds: fn(&Life) -> bool) -> bool {
     !shop.is_quiet(world) || world.lives.iter().all(|life| holds(life))
 }
@@ -149,8 +149,8 @@ fn readers(world: &World) -> impl Iterator<Item = &Reader> {
     world.lives.iter().flat_map(|life| &life.readers)
 }
 
-/// Whether order-svc has heard that the order is reserved, and that it is paid: no clock is needed
-/// then.
+/// Whether order-svc has heard that the order is reserved and that it is paid: then no deadline is
+/// needed to end it.
 fn heard_both(life: &Life) -> bool {
     let heard_reserved = life.said.stock.iter().enumerate().any(|(index, said)| {
         let is_yes = matches!(said, inventory::Announcement::StockReserved { .. });
@@ -168,7 +168,7 @@ fn has_line(life: &Life, wanted: &Line) -> bool {
     of_line.map(|part| part.quantity).sum::<u32>() == wanted.quantity
 }
 
-/// What is set aside for an order.
+/// The amount that is held for an order.
 fn held(life: &Life) -> Option<Money> {
     let hold = life.hold.as_ref().filter(|hold| hold.state == HoldState::Held);
     hold.map(|hold| hold.amount)
@@ -193,7 +193,7 @@ fn pieces_are_conserved(shop: &Shop, world: &World) -> bool {
     kept && promised == held && gone == sold
 }
 
-/// Whether the saga is where the events say it must be, seen from outside of order-svc.
+/// Whether the saga has the status that the events require, judged from outside of order-svc.
 fn is_over(life: &Life) -> bool {
     let Some(order) = &life.order else { return true };
     let anything = reserved(life) > 0 || captured(life) > 0;

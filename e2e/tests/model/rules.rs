@@ -1,4 +1,4 @@
-//! By which rules the world goes: the services' own, or a mutant's in place of one of them.
+//! The rules of the world: the services' own, or a mutant's in place of one of them.
 
 use inventory_svc::domain::{self as inventory, Reservation, Stock};
 use order_svc::domain::{self as orders, Order};
@@ -11,47 +11,48 @@ use crate::world::Service;
 type OrderRule = fn(&Order, &orders::Event, OffsetDateTime) -> orders::Decision;
 type StockRule = fn(Reservation, &inventory::Event, &Stock, OffsetDateTime) -> inventory::Decision;
 type MoneyRule = fn(OrderId, payments::State, payments::Event) -> payments::Decision;
-/// The idempotency key of a call that the provider has seen under so many keys.
+/// The idempotency key of a call, given how many calls the provider has performed for the order.
 type KeyRule = fn(&Call, usize) -> String;
 
-/// Three services and the ground they stand on.
+/// The rules of three services, and the guarantees that they rely on.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) order: OrderRule,
     pub(crate) stock: StockRule,
     pub(crate) money: MoneyRule,
     pub(crate) key: KeyRule,
-    /// What a consumer writes of one event: transactions, one after the other.
+    /// What a consumer writes of one event, as transactions one after the other.
     pub(crate) delivery: &'static [&'static [Write]],
     pub(crate) lacks: Option<Ground>,
 }
 
-/// What a consumer writes of an event.
+/// A part of what a consumer writes of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// Its id into the inbox; without an inbox that lacks it, nothing else of it is written.
+    /// The event's id into the inbox. If the id is there already, the transaction writes nothing
+    /// else.
     Id,
-    /// What the service decides, with what it says.
+    /// The service's decision, with the events that it announces.
     Effect,
-    /// That the event need not be delivered any more.
+    /// The offset: the event need not be delivered any more.
     Offset,
 }
 
-/// What the mailbox and the workers grant, so that a decision may rely on it.
+/// A guarantee of the mailbox or the workers that decisions rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ground {
-    /// What this service heard before is dropped.
+    /// Events that this service heard before are dropped.
     Inbox(Service),
-    /// What is announced commits with the state.
+    /// Announced events commit together with the state.
     Outbox,
-    /// Rows are seen as they are.
+    /// A decision sees the rows as they are.
     Locks,
     /// A call whose answer is lost stays in flight and is asked again.
     Patience,
 }
 
 impl Rules {
-    /// The rules that ship.
+    /// The rules of the real code.
     pub(crate) const fn ours() -> Self {
         Self {
             order: orders::decide,

@@ -1,45 +1,46 @@
-//! Who orders what in which small world: each scene is explored whole.
+//! The scenes: who orders what in which small world. Each is explored completely.
 
 use order_svc::domain::Method;
 
-/// A world to start from.
+/// A world to start from, and the orders that may be placed in it.
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     pub(crate) orders: &'static [Wish],
-    /// Pieces of each SKU, by warehouse.
+    /// How many pieces of each SKU there are, by warehouse.
     pub(crate) shelves: &'static [(Product, &'static [i64])],
-    /// What is in the customers' accounts, in whole dollars.
+    /// The balances of the customers' accounts, in whole dollars.
     pub(crate) accounts: &'static [u32],
-    /// What has to be seen in it, or it shows less than it says.
+    /// What has to be seen while the scene is explored; otherwise the scene shows less than it
+    /// claims.
     pub(crate) covers: &'static [&'static str],
 }
 
 /// An order that somebody may place.
 pub(crate) struct Wish {
     pub(crate) method: Method,
-    /// How many of what.
+    /// The order's lines: products and quantities.
     pub(crate) lines: &'static [(Product, u32)],
-    /// Whose account.
+    /// The index of the account of its customer.
     pub(crate) account: usize,
     pub(crate) hearing: DeliveryMode,
-    /// Whether its clocks may run out.
+    /// Whether its deadline and its reservation may run out.
     pub(crate) clocks: bool,
-    /// Whether its customer may set its money aside.
+    /// Whether its customer may hold money for it.
     pub(crate) holds: bool,
 }
 
-/// How its messages are heard.
+/// How the order's messages are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryMode {
-    /// All at once: those of a rival that takes pieces and gives them back, no more.
+    /// All at once: for another order that takes pieces and gives them back, and does nothing else.
     AtOnce,
     StepByStep,
-    /// And consumers die over them. Only where one order is heard so: what comes again moves an
-    /// offset and nothing else, so it does not meet the other order.
+    /// Step by step, and consumers may die over them. Only in scenes where one order is heard like
+    /// this: a repetition moves an offset and nothing else, so it cannot affect the other order.
     WithCrashes,
 }
 
-/// Something for sale.
+/// A product for sale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Product {
     Mug,
@@ -56,7 +57,7 @@ impl Product {
         }
     }
 
-    /// In whole dollars.
+    /// The price in whole dollars.
     pub(crate) fn price(self) -> u32 {
         match self {
             Self::Mug => 1,
@@ -149,8 +150,8 @@ pub(crate) const DEFERRED: Scene = Scene {
     ],
 };
 
-/// Two products in one order, which pays from its account or by card, and a rival who wants one of
-/// them for another price.
+/// One order of two products, paid from the account or by card, and another order for one of them
+/// at another price.
 pub(crate) const BASKET: Scene = Scene {
     name: "basket",
     orders: &[
@@ -167,7 +168,7 @@ pub(crate) const BASKET: Scene = Scene {
     ],
 };
 
-/// Nothing but answers can end it.
+/// An order that only answers can end, because no deadline passes.
 pub(crate) const NO_CLOCK: Scene = Scene {
     name: "no clock",
     orders: &[Wish { clocks: false, ..wish(Method::Wallet, A_MUG) }],
@@ -176,7 +177,7 @@ pub(crate) const NO_CLOCK: Scene = Scene {
     covers: &["confirmed", "cancelled while open", "cancelled when confirmed"],
 };
 
-/// Two orders out of one purse, which has enough for one.
+/// Two orders paid from one account, which has enough for one.
 pub(crate) const PURSE: Scene = Scene {
     name: "purse",
     orders: &[
@@ -188,7 +189,7 @@ pub(crate) const PURSE: Scene = Scene {
     covers: &["confirmed", "declined", "a refund pays the other order"],
 };
 
-/// Two customers after the last piece.
+/// Two customers who order the last piece.
 pub(crate) const LAST_PIECE: Scene = Scene {
     name: "last piece",
     orders: &[

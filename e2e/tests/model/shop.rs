@@ -1,4 +1,4 @@
-//! What may happen next, from the first moment on.
+//! The initial state, and every step that may happen next in a state.
 
 use std::sync::Arc;
 
@@ -24,42 +24,42 @@ use crate::{
 /// The first order's id, a UUIDv7.
 const FIRST_ORDER: u128 = 0x7000_8000_0000_0000_0001;
 
-/// A scene and the rules it is played by.
+/// A scene and the rules that it is explored with.
 pub(crate) struct Shop {
     pub(crate) scene: &'static Scene,
     pub(crate) rules: Rules,
-    /// The orders as they are placed.
+    /// The orders as they are when they are placed.
     pub(crate) placed: Vec<Order>,
-    /// Whether the events of a route take effect once only, as the hearing service says.
+    /// Whether the events of each route take effect once only, as the hearing service says.
     pub(crate) once: [bool; Route::ALL.len()],
     covering: bool,
 }
 
-/// One step. The number is the order's.
+/// One step; the first number is the index of the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Place(usize),
     Cancel(usize),
     /// `POST /v1/payments`.
     Pay(usize, Instrument),
-    /// Its money is set aside.
+    /// The customer holds money for the order.
     Hold(usize),
     /// A consumer hears the next message.
     Hear(usize, Route),
-    /// A consumer dies at the next message after its first commit: it will come again.
+    /// A consumer dies at the next message after its first commit, so the message will come again.
     Crash(usize, Route),
-    /// A consumer hears an earlier message again: the relay sent it twice, or somebody replays.
+    /// A consumer hears an earlier message again: the relay published it twice, or it was replayed.
     HearAgain(usize, Route, u8),
-    /// A call arrives at the provider, which says yes or no if it does not know the key.
+    /// A call reaches the provider, which carries it out or declines it, unless it knows the key.
     Perform(usize, usize, bool),
-    /// An answer of the provider arrives, perhaps not for the first time.
+    /// An answer of the provider arrives; it may have arrived before.
     Answer(usize, usize),
-    /// A worker takes no answer for a no: ours never does.
+    /// A worker takes a lost answer for a decline: only a mutant does.
     GiveUp(usize, usize),
     DeadlinePassed(usize),
-    /// Pieces were held for long enough.
+    /// The reservation's time is over.
     HoldRanOut(usize),
-    /// Money was.
+    /// The time of a hold of money is over.
     MoneyHoldRanOut(usize),
 }
 
@@ -70,7 +70,7 @@ impl Shop {
         Self { scene, rules, placed, once, covering: false }
     }
 
-    /// Asks for what has to be seen, too.
+    /// Checks the covers of the scene, too.
     pub(crate) fn covering(mut self) -> Self {
         self.covering = true;
         self
@@ -104,7 +104,8 @@ impl Model for Shop {
         let accounts = (0..self.scene.accounts.len()).map(|place| self.account(place)).collect();
         let mut world = World { lives, stock: self.stock().into(), accounts: Arc::new(accounts) };
         for (at, wish) in self.scene.orders.iter().enumerate() {
-            // Nobody has to hear of it yet; a rival comes when it likes.
+            // An order that is delivered step by step is placed at once, since nobody has to hear
+            // of it yet; another order comes at any moment.
             if wish.hearing != DeliveryMode::AtOnce {
                 self.place(&mut world, at);
             }
@@ -132,7 +133,7 @@ impl Model for Shop {
             for route in Route::ALL {
                 if life.has_news(route) {
                     actions.push(Action::Hear(at, route));
-                    // One at a time: what comes again meets nothing that another one changes.
+                    // One consumer at a time: a repetition meets nothing that another one changes.
                     let may_crash = self.scene.orders[at].hearing == DeliveryMode::WithCrashes;
                     if may_crash && !world.is_behind() && self.is_heard(life, at, route) {
                         actions.push(Action::Crash(at, route));
@@ -153,7 +154,7 @@ impl Model for Shop {
                     actions.push(Action::GiveUp(at, which));
                 }
             }
-            // Sweeps act on what they read a moment ago: the row may have gone since.
+            // Sweeps act on what they read before: the row may be gone since.
             let clocks = self.scene.orders[at].clocks;
             if clocks && order.pay_by.is_some() {
                 actions.push(Action::DeadlinePassed(at));

@@ -1,4 +1,4 @@
-//! What comes of a step: who hears what, what each service decides, what the provider does.
+//! The effects of a step: who hears what, what each service decides, what the provider does.
 
 use std::{mem, sync::Arc};
 
@@ -17,13 +17,13 @@ use crate::{
     world::{Life, ProviderCall, Route, TopicLogs, World},
 };
 
-/// Time stands still: with limits of zero, every clock may run out at any moment.
+/// Time stands still: with limits of zero, every deadline may pass at any moment.
 pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-/// As many transactions as a delivery has.
+/// All transactions of a delivery.
 const ALL: usize = usize::MAX;
 
-/// An event as it is told to the service that hears it.
+/// An event, in the form in which the hearing service gets it.
 enum ServiceEvent {
     Order(orders::Event),
     Inventory(inventory::Event),
@@ -37,7 +37,8 @@ impl Shop {
         life.said.orders.push(orders::Announcement::Placed);
     }
 
-    /// What an event of a route says to the hearer; `None`: nothing that it cares for.
+    /// What an event of a route means to the service that hears it; `None` if it does not concern
+    /// it.
     fn meaning(&self, life: &Life, at: usize, route: Route, index: usize) -> Option<ServiceEvent> {
         let order = &self.placed[at];
         let TopicLogs { orders, stock, payments } = &life.said;
@@ -56,13 +57,13 @@ impl Shop {
         }
     }
 
-    /// Whether the next event of a route means anything to the hearer.
+    /// Whether the next event of a route concerns the service that hears it.
     pub(crate) fn is_heard(&self, life: &Life, at: usize, route: Route) -> bool {
         let next = life.readers[route.place()].position;
         self.meaning(life, at, route, next.into()).is_some()
     }
 
-    /// An event is delivered, and these transactions commit of what a consumer makes of it.
+    /// Delivers an event; of what the consumer writes, the first `commits` transactions commit.
     fn hear(&self, world: &mut World, at: usize, (route, index): (Route, u8), commits: usize) {
         let mark = 1 << index;
         let reader = world.lives[at].readers[route.place()];
@@ -140,7 +141,7 @@ impl Shop {
         self.paid(world, at, decision);
     }
 
-    /// What payment-svc decides from.
+    /// The state from which payment-svc decides.
     fn money(&self, world: &World, at: usize) -> payments::State {
         let account = self.scene.orders[at].account;
         let purse = &world.accounts[account];
@@ -166,14 +167,14 @@ impl Shop {
 
     fn moved(&self, world: &mut World, at: usize, wallet: Wallet, entries: Vec<LedgerEntry>) {
         if let Some(account) = wallet.account {
-            // A row is written when it changed.
+            // An account's row is written only when money moved.
             if !entries.is_empty() {
                 Arc::make_mut(&mut world.accounts)[self.scene.orders[at].account] = account;
             }
         }
         let life = world.life(at);
         life.hold = wallet.hold;
-        // What is only set aside, and set free, may be so for ever.
+        // Holds and releases are left out, because a customer may repeat them for ever.
         let is_paid =
             |entry: &LedgerEntry| !matches!(entry.movement, Movement::Hold | Movement::Release);
         life.ledger.extend(entries.into_iter().filter(is_paid));
@@ -189,7 +190,7 @@ impl Shop {
         life.provider.push(ProviderCall { key, operation, amount, done });
     }
 
-    /// What the provider has done is told to payment-svc: the row that asked is gone then.
+    /// Delivers to payment-svc what the provider has done; the row of the call is removed.
     fn answer(&self, world: &mut World, at: usize, performed: &ProviderCall) {
         world.life(at).calls.retain(|call| call.operation != performed.operation);
         let event = match performed.operation {
@@ -206,7 +207,7 @@ impl Shop {
         self.tell_payment(world, at, event);
     }
 
-    /// Lets everything happen at once that will happen to an order by itself.
+    /// Lets everything happen to an order at once that will happen by itself.
     pub(crate) fn settle(&self, world: &mut World, at: usize) {
         while let Some(route) =
             Route::ALL.into_iter().find(|route| world.lives[at].has_news(*route))
@@ -264,7 +265,8 @@ impl Shop {
     }
 }
 
-/// An order's next state; it has to be what its history makes of it with the rows of this step.
+/// Takes over an order's next state, which has to be the fold of its history with the rows of this
+/// step.
 fn took(life: &mut Life, heard: Option<orders::Event>, decision: orders::Decision) {
     let orders::Decision { order, announce } = decision;
     if let Some(before) = &life.order {

@@ -1,4 +1,4 @@
-//! What the others hear in what one service says: the published events' part, told without bytes.
+//! What each service hears of the others' events: the services' `wire.rs`, but without bytes.
 
 use inventory_svc::domain as inventory;
 use order_svc::domain::{self as orders, Conclusion, Order};
@@ -30,7 +30,7 @@ pub(crate) fn to_payment(said: orders::Announcement) -> Option<payments::Event> 
     (said == orders::Announcement::Cancelled).then_some(payments::Event::OrderCancelled)
 }
 
-/// The terms travel with the reservation: payment needs no other memory.
+/// The payment terms travel with the reservation, so payment-svc need not remember an order.
 pub(crate) fn terms_to_payment(
     said: &inventory::Announcement,
     order: &Order,
@@ -82,7 +82,7 @@ pub(crate) fn payment_to_order(said: &payments::Announcement, order: &Order) -> 
     }
 }
 
-/// What order-svc says, as its own history keeps it.
+/// What order-svc announces, as its own history stores it.
 pub(crate) fn conclusion(said: orders::Announcement, order: &Order) -> Option<Conclusion> {
     match said {
         orders::Announcement::Placed => None,

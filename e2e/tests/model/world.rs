@@ -1,4 +1,4 @@
-//! One state of the shop: what each service keeps of each order, the topics, and what lies outside.
+//! One state of the shop: what each service stores of each order, the topics, and the provider.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use payment_svc::domain::{
 };
 use proto::{Currency, Money};
 
-/// More of anything than this is a mutant running in circles: nobody looks further.
+/// The largest length of any list: with more, a mutant runs in circles and is not explored further.
 pub(crate) const ENOUGH: usize = 5;
 
-/// Everything, at one moment.
+/// The whole state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     pub(crate) lives: Vec<Arc<Life>>,
@@ -20,32 +20,32 @@ pub(crate) struct World {
     pub(crate) accounts: Arc<Vec<Account>>,
 }
 
-/// One order: its aggregate in each service, what was said about it, who has heard how much of
-/// that.
+/// One order: its aggregate in each service, the events about it, and how far each consumer has
+/// heard them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Life {
-    /// None: not placed yet.
+    /// None until the order is placed.
     pub(crate) order: Option<Order>,
     pub(crate) reservation: Reservation,
     pub(crate) payment: Option<Payment>,
-    /// Money set aside for it.
+    /// The hold of money for the order.
     pub(crate) hold: Option<Hold>,
     pub(crate) said: TopicLogs,
     pub(crate) readers: [Reader; Route::ALL.len()],
-    /// Rows that a worker asks the provider about until it has an answer.
+    /// Provider calls: the workers repeat each until it has an answer.
     pub(crate) calls: Vec<Call>,
     /// The provider's own ledger.
     pub(crate) provider: Vec<ProviderCall>,
     /// What the customer's account paid for this order and got back.
     pub(crate) ledger: Vec<LedgerEntry>,
-    /// Whether a deadline or an expiry ended it although a capture was known.
+    /// Whether a deadline or an expiry ended the order although a capture was known.
     pub(crate) ended_paid: bool,
-    /// Whether a step made something else of the order than its history makes of it.
+    /// Whether a step changed the order in another way than its history says.
     pub(crate) strayed: bool,
 }
 
-/// Three topics, this order's key: each a log in order. A place in it, from 1, is an event's
-/// version and so its identity.
+/// Three topics, for this order's key: each is a log in order. A position in the log, from 1, is
+/// the event's version and so its identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct TopicLogs {
     pub(crate) orders: Vec<orders::Announcement>,
@@ -53,7 +53,7 @@ pub(crate) struct TopicLogs {
     pub(crate) payments: Vec<payments::Announcement>,
 }
 
-/// Whose inbox it is.
+/// A service with an inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Order,
@@ -61,7 +61,7 @@ pub(crate) enum Service {
     Payment,
 }
 
-/// A consumer of one topic.
+/// A topic and the service that consumes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Route {
     OrdersToInventory,
@@ -93,44 +93,44 @@ impl Route {
     }
 }
 
-/// How far a consumer is, and what it has written; one bit for each event's identity.
+/// How far a consumer has come, and what it has written, with one bit for each event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reader {
-    /// The offset that is stored: from here on it hears.
+    /// The stored offset: the next event that the consumer hears.
     pub(crate) position: u8,
-    /// The ids in its inbox.
+    /// The ids in the service's inbox.
     pub(crate) inbox: u16,
     /// The events that took effect.
     pub(crate) effects: u16,
-    /// Whether one of them took effect again.
+    /// Whether an event took effect more than once.
     pub(crate) repeated: bool,
 }
 
 impl Reader {
-    /// Whether it has written something of an event whose offset is not stored.
+    /// Whether the consumer has written something of an event whose offset is not stored.
     pub(crate) fn is_behind(self) -> bool {
         (self.inbox | self.effects) >> self.position != 0
     }
 
-    /// Whether it has gone past an event, or says that it knows it, which took no effect.
+    /// Whether an event took no effect although the consumer has gone past it or has its id.
     pub(crate) fn has_skipped(self) -> bool {
         let passed = (1 << self.position) - 1;
         (passed | self.inbox) & !self.effects != 0
     }
 }
 
-/// What the provider has done once, under a key.
+/// What the provider has done under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ProviderCall {
     pub(crate) key: String,
     pub(crate) operation: Operation,
     pub(crate) amount: Money,
-    /// Whether money moved; else it was declined.
+    /// Whether money moved; otherwise the call was declined.
     pub(crate) done: bool,
 }
 
 impl World {
-    /// An order's part, to be changed.
+    /// An order's part of the state, to be changed.
     pub(crate) fn life(&mut self, place: usize) -> &mut Life {
         Arc::make_mut(&mut self.lives[place])
     }
@@ -139,14 +139,14 @@ impl World {
         &mut self.life(place).readers[route.place()]
     }
 
-    /// Whether somebody has to hear an event again.
+    /// Whether some consumer has to hear an event again.
     pub(crate) fn is_behind(&self) -> bool {
         self.lives.iter().any(|life| life.readers.iter().any(|reader| reader.is_behind()))
     }
 }
 
 impl Life {
-    /// How much there is to hear on a route.
+    /// How many events a route has.
     pub(crate) fn length(&self, route: Route) -> usize {
         match route {
             Route::OrdersToInventory | Route::OrdersToPayment => self.said.orders.len(),
@@ -159,8 +159,8 @@ impl Life {
         usize::from(self.readers[route.place()].position) < self.length(route)
     }
 
-    /// Whether nothing is left that will happen by itself: what a person may still do does not
-    /// count, nor does a clock that stands still.
+    /// Whether nothing is left that will happen by itself. Steps of a person do not count, nor does
+    /// a deadline in a scene without clocks.
     pub(crate) fn is_quiet(&self, has_clocks: bool) -> bool {
         let waits_for_money = self.order.as_ref().is_some_and(|order| order.deadline().is_some());
         let may_expire = matches!(self.reservation, Reservation::Held { expired: false, .. });
@@ -168,12 +168,12 @@ impl Life {
         heard && self.calls.is_empty() && !(has_clocks && (waits_for_money || may_expire))
     }
 
-    /// Whether the hearer of a route has taken an event in.
+    /// Whether an event of a route took effect at its consumer.
     pub(crate) fn took_effect(&self, route: Route, index: usize) -> bool {
         self.readers[route.place()].effects >> index & 1 == 1
     }
 
-    /// How much there is of what there is most of.
+    /// The length of the longest list.
     pub(crate) fn longest_log(&self) -> usize {
         let TopicLogs { orders, stock, payments } = &self.said;
         let said = orders.len().max(stock.len()).max(payments.len());
@@ -188,7 +188,7 @@ impl Life {
         Some(self.order.as_ref()?.cancellation.as_ref()?.reason)
     }
 
-    /// What is held for it or sold to it.
+    /// The pieces that are held for the order or sold to it, by SKU and warehouse.
     pub(crate) fn allocations(&self) -> &[Allocation] {
         match &self.reservation {
             Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
@@ -200,13 +200,13 @@ impl Life {
         }
     }
 
-    /// Pieces that are held for it or sold to it.
+    /// How many pieces are held for the order or sold to it.
     pub(crate) fn pieces(&self) -> i64 {
         self.allocations().iter().map(|part| i64::from(part.quantity)).sum()
     }
 
-    /// Every movement of money for this order, by the provider's ledger and ours: in (true) or
-    /// back.
+    /// Every movement of money for this order, by the provider's ledger and by payment-svc's: in
+    /// (true) or back.
     pub(crate) fn movements(&self) -> impl Iterator<Item = (bool, Money)> {
         let outside = self.provider.iter().filter(|performed| performed.done).map(|performed| {
             let comes_in = matches!(performed.operation, Operation::Charge { .. });
@@ -224,12 +224,12 @@ impl Life {
         self.movements().filter(|(comes_in, _)| *comes_in).count()
     }
 
-    /// What the shop keeps of it.
+    /// The money that the shop keeps of the order.
     pub(crate) fn net(&self) -> Money {
         net(self.movements())
     }
 
-    /// What the shop keeps of it from the customer's account.
+    /// The money that the shop keeps of the order from the customer's account.
     pub(crate) fn net_of_account(&self) -> Money {
         let outside = self.provider.iter().filter(|performed| performed.done).count();
         net(self.movements().skip(outside))

@@ -1,4 +1,4 @@
-//! The cards of the services: what each hears and says, as its code does.
+//! The service cards: what each hears and says is what its code does.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ fn card_is_true(files: &[File]) -> Vec<String> {
     wrong
 }
 
-/// The words of one line of a card, which may go on below itself.
+/// The words of one line of a card, with its continuation lines.
 fn card_line(text: &str, word: &str) -> BTreeSet<String> {
     let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
     let from = lines.skip_while(|line| !line.trim_start().starts_with(word));
@@ -67,8 +67,8 @@ fn card_line(text: &str, word: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The events that a service's `wire.rs` and `reactions.rs` say and hear. What is matched only to
-/// be passed over is neither.
+/// The events that a service's `wire.rs` and `reactions.rs` say and hear. An event that is matched
+/// only to be ignored is neither.
 fn events(files: &[File], service: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let rooms = ["wire", "reactions"].map(|room| format!("{service}/src/{room}"));
     let is_room = |file: &&File| rooms.iter().any(|room| file.path.starts_with(room.as_str()));
@@ -83,11 +83,12 @@ fn events(files: &[File], service: &str) -> (BTreeSet<String>, BTreeSet<String>)
         });
         there.map(Into::into).collect()
     };
-    // What is said is made; what is heard is matched, and not only to be passed over.
+    // An event that is said is constructed; one that is heard is matched, and not only to be
+    // ignored.
     (found(said, |_, after| after.starts_with(" {")), found(heard, is_heard))
 }
 
-/// Whether an event's name stands for hearing it: neither in `(_) … => Ok(None)`, nor for a
+/// Whether an event's name stands for hearing the event: not in `(_) … => Ok(None)`, and not as a
 /// reason of the same name.
 fn is_heard(before: &str, after: &str) -> bool {
     let arm = after.split_once("=>").map_or("", |(_, arm)| arm.trim_start());

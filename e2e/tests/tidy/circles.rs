@@ -1,6 +1,6 @@
-//! Circles of imports: none, so that a reader can begin anywhere and go on downwards.
+//! Circles of imports: there are none, so that a reader can begin anywhere and go on downwards.
 //!
-//! Looked at folder by folder: a module and what is below it are one room of their parent.
+//! Each folder is checked by itself: a module and everything below it are one room of their parent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ fn go_down(files: &[File]) -> Vec<String> {
     wrong
 }
 
-/// What the rooms of each folder import of one another.
+/// For each folder, what its rooms import of one another.
 fn folders(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, Imports> {
     let mut folders: BTreeMap<Module, Imports> = BTreeMap::new();
     for (from, text) in modules.iter().filter(|(module, _)| !module.is_empty()) {
@@ -65,7 +65,7 @@ fn folders(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, Imports> {
     folders
 }
 
-/// The rooms of each circle, once.
+/// The rooms of each circle, each circle once.
 fn circles(imports: &Imports) -> BTreeSet<Vec<String>> {
     let reached = |from: &String| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
@@ -86,7 +86,7 @@ fn circles(imports: &Imports) -> BTreeSet<Vec<String>> {
         .collect()
 }
 
-/// The module that a path leads to, as deep as there is one; `None` if it leaves the crate.
+/// The module that a path leads to, as deep as one exists; `None` if the path leaves the crate.
 fn resolve(from: &Module, path: &str, modules: &BTreeMap<Module, String>) -> Option<Module> {
     let mut parts = segments(path, "::").into_iter().peekable();
     let mut to = match parts.next()?.as_str() {
@@ -109,7 +109,7 @@ fn segments(path: &str, separator: &str) -> Vec<String> {
     path.split(separator).map(|part| part.trim().to_owned()).collect()
 }
 
-/// Every path that a file uses, with the braces of `use` taken apart.
+/// Every path that a file imports, with the braces of `use` expanded.
 fn used(text: &str) -> Vec<String> {
     let is_import = |rest: &str| rest.starts_with(|c: char| c.is_alphabetic() || c == '{');
     let imports = text.split("use ").skip(1).filter(|rest| is_import(rest));

@@ -1,18 +1,17 @@
-//! What may be linked: nothing that is not used, nothing from anywhere but the registry, no second
-//! TLS stack.
+//! Dependencies: none that is not used, none from anywhere but the registry, no second TLS stack.
 //!
-//! `deny.toml` says the same, and licences too, where cargo-deny is installed; this needs nothing.
+//! `deny.toml` says the same, and licences too, but needs cargo-deny; this check needs nothing.
 
 use crate::{
     holds,
     workspace::{File, keys, places, rust},
 };
 
-/// Crates that must not come in, not even behind another.
+/// Crates that must not be linked, not even as a dependency of another.
 const FORBIDDEN: [&str; 4] = ["openssl", "native-tls", "opentelemetry-jaeger", "ring"];
-/// What is published under a name and a version; not a repository's head.
+/// How Cargo.lock marks a source with published versions, as opposed to a repository.
 const REGISTRY: &str = "registry+";
-/// Used by generated code, or by a macro's expansion.
+/// Crates used only by generated code or by a macro's expansion.
 const UNSEEN: [&str; 2] = ["pbjson", "serde"];
 
 #[test]

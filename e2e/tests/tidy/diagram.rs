@@ -1,8 +1,8 @@
-//! The picture of an order's life, drawn from the table that `decide` is compared with.
+//! The diagram of an order's life, drawn from the table that `decide` is compared with.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-/// The table's orders with the status that each has; the others are variants of these.
+/// The table's orders, with the status of each; the table's other orders are variants of these.
 const STATUSES: [(&str, &str); 6] = [
     ("placed", "pending"),
     ("placed, deferred", "pending"),
@@ -12,7 +12,7 @@ const STATUSES: [(&str, &str); 6] = [
     ("confirmed", "confirmed"),
 ];
 
-/// The table's inputs, as they are called elsewhere.
+/// The table's inputs, with the names that they have elsewhere.
 const INPUTS: [(&str, &str); 7] = [
     ("Reserved", "StockReserved"),
     ("Rejected", "StockRejected"),
@@ -43,7 +43,7 @@ pub(crate) fn diagram(golden: &str) -> String {
     drawn + "```\n"
 }
 
-/// One line of the table: from which status, on what, to which.
+/// One line of the table: the status before, the input, the status after.
 fn arrow(line: &str) -> Option<(&str, &'static str, &str)> {
     let (name, rest) = line.split_once(" | ")?;
     let (input, next) = rest.split_once(" -> ")?;

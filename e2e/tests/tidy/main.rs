@@ -1,4 +1,4 @@
-//! Tidy: the rules of the house that Clippy cannot see, each with a proof that it can be broken.
+//! Tidy: rules of this workspace that Clippy cannot check, each with a proof that it can be broken.
 
 #![expect(clippy::unwrap_used, reason = "a test: what goes wrong should stop it")]
 
@@ -18,16 +18,16 @@ use proto::topic;
 use self::rooms::SQL_MAY_BE_IN;
 use self::workspace::{File, code, is_test, keys, places, rust, workspace};
 
-/// What is wrong, a sentence each.
+/// A rule: returns what is wrong, one sentence each.
 type Rule = fn(&[File]) -> Vec<String>;
 
 const LINES_MAX: usize = 400;
-/// Names that say nothing about what is inside.
+/// File names that say nothing about the content.
 const VAGUE: [&str; 5] = ["utils", "common", "helpers", "types", "misc"];
 
-/// Processes to test against.
+/// Crates with processes that tests run against.
 const TESTS_MAY_KNOW: [&str; 2] = ["backends", "simulator"];
-/// Each crate, and those of ours that it may know; e2e knows everything.
+/// Each crate, with the crates of this workspace that it may know; e2e knows all.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("mailbox", &[]),
@@ -44,10 +44,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("shop", &["proto", "chassis", "backends"]),
 ];
 
-/// What `domain/` may build on: plain values, and the words that services share.
+/// What `domain/` may use: plain values, and the types that services share.
 const DOMAIN_MAY_USE: [&str; 6] = ["std", "thiserror", "time", "proto", "rust_decimal", "uuid"];
 const DOMAIN_SEES: [&str; 3] = ["super", "self", "crate::domain"];
-/// What of the standard library is not a plain value.
+/// The parts of the standard library that are not plain values.
 const OUTSIDE: [&str; 6] = ["std::fs", "std::io", "std::net", "std::env", "std::process", "async "];
 
 const SQL: [&str; 9] = [
@@ -144,7 +144,7 @@ fn calls_into(line: &str, name: &str) -> bool {
     places(line, name).any(|at| line[at + name.len()..].starts_with("::"))
 }
 
-/// `pub use decision::…` in `domain.rs`: a file of its folder.
+/// For `pub use decision::…` in `domain.rs`: whether the name is a file of its folder.
 fn is_module_beside(files: &[File], file: &File, name: &str) -> bool {
     let folder = match file.path.strip_suffix("/domain.rs") {
         Some(parent) => format!("{parent}/domain"),
@@ -293,7 +293,7 @@ fn picture_is_drawn(files: &[File]) -> Vec<String> {
     }
 }
 
-/// A rule holds in the workspace, and is broken by these files.
+/// Checks that a rule holds in the workspace, and that these files break it.
 fn holds(rule: Rule, broken_by: &[(&str, &str)]) {
     let file =
         |(path, text): &(&str, &str)| File { path: (*path).to_owned(), text: (*text).to_owned() };

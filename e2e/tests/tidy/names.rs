@@ -1,4 +1,4 @@
-//! Names of types: what a thing is, and one thing each.
+//! Names of types: each says what a thing is, and stands for one thing.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use crate::{
     workspace::{File, code, is_test, rust},
 };
 
-/// Participles that no ending shows.
+/// Irregular participles, which no ending shows.
 const IRREGULAR: [&str; 30] = [
     "Begun", "Broken", "Brought", "Built", "Done", "Drawn", "Found", "Given", "Gone", "Heard",
     "Held", "Hidden", "Kept", "Known", "Left", "Lost", "Made", "Met", "Paid", "Run", "Said",
     "Seen", "Sent", "Shown", "Sold", "Spoken", "Taken", "Told", "Undone", "Written",
 ];
-/// A row with what it was: the services' own word, and no verb's other form says it.
+/// Allowed all the same: `Tracked` is the term for a row with what it was, and no noun says that.
 const MAY_BE_PARTICIPLES: [&str; 1] = ["Tracked"];
 
-/// The rooms that every service has, and what each of them calls its own.
+/// Names that every service has, each for a type of its own.
 const ROOMS: [&str; 14] = [
     "Announcement",
     "AppState",
@@ -33,7 +33,7 @@ const ROOMS: [&str; 14] = [
     "State",
     "World",
 ];
-/// Words of the shop that each service has a view of its own of.
+/// Words of the shop of which each service has a type of its own.
 const SHOP: [&str; 11] = [
     "Account",
     "Capture",

@@ -1,4 +1,4 @@
-//! The rooms: those that every service has, and those of SQL.
+//! The rooms: the files that every service has, and the files that may hold SQL.
 
 use crate::{
     holds,
@@ -7,7 +7,7 @@ use crate::{
 
 pub(crate) const SERVICES: [&str; 4] = ["order-svc", "payment-svc", "inventory-svc", "notify-svc"];
 
-/// What every service has, in reading order. `refusals` only where a rule refuses something.
+/// The files of every service, in reading order; `refusals` only where a rule refuses something.
 const ROOMS: [&str; 11] = [
     "lib",
     "config",
@@ -21,7 +21,7 @@ const ROOMS: [&str; 11] = [
     "views",
     "http",
 ];
-/// What each has in it.
+/// What each of them has to define.
 const DOORS: [(&str, &str); 9] = [
     ("lib", "pub async fn start("),
     ("input", "pub enum Input {"),
@@ -59,9 +59,9 @@ fn has_the_rooms(files: &[File]) -> Vec<String> {
     wrong
 }
 
-/// Where SQL is besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and seats,
-/// and three that set a database up or back: roles and databases, a fixture, a connection returned
-/// in the middle of something.
+/// Where SQL may be besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and
+/// seats, and three files that set a database up or back: roles and databases, a fixture, and a
+/// connection that is returned in the middle of something.
 pub(crate) const SQL_MAY_BE_IN: &[&str] = &[
     "mailbox/src/outbox.rs",
     "mailbox/src/inbox.rs",

@@ -38,7 +38,7 @@ fn serves_what_it_knows(files: &[File]) -> Vec<String> {
     unserved.chain(unknown).collect()
 }
 
-/// The gateway's rows, up to those that are planned.
+/// The rows of the gateway's table, up to the planned ones.
 fn known(text: &str) -> BTreeSet<Route> {
     let text = text.split("const PLANNED").next().unwrap_or_default();
     let rows = text.split("route(\"").skip(1).filter_map(|row| row.split_once('"'));
@@ -50,7 +50,7 @@ fn known(text: &str) -> BTreeSet<Route> {
     .collect()
 }
 
-/// A router's rows: `.route("/v1/x", get(a).post(b))`.
+/// The rows of a router: `.route("/v1/x", get(a).post(b))`.
 fn served(text: &str) -> Vec<Route> {
     let mut routes = Vec::new();
     let text = text.split_whitespace().collect::<Vec<_>>().concat();
@@ -66,7 +66,7 @@ fn served(text: &str) -> Vec<Route> {
     routes
 }
 
-/// A path without the names of its parts.
+/// A path without the names of its parameters.
 fn shape(path: &str) -> String {
     let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
     path.split('/').map(part).collect::<Vec<_>>().join("/")

@@ -1,8 +1,8 @@
-//! The files of the workspace as text, and what the rules look for in them.
+//! The files of the workspace as text, and helpers of the rules.
 
 use std::{ffi::OsStr, fs, path::Path};
 
-/// Other files that a rule looks into.
+/// Files besides Rust's that a rule reads.
 const READ: [&str; 5] =
     ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden", "ARCHITECTURE.md"];
 
@@ -46,7 +46,7 @@ fn is_rust(path: &str) -> bool {
 pub(crate) fn is_test(file: &File) -> bool {
     let path = &file.path;
     let beside = path.contains("/tests/") || path.contains("/benches/");
-    // Of e2e everything is.
+    // All of e2e is tests.
     beside || path.ends_with("/tests.rs") || path.starts_with("e2e/")
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn keys(manifest: &str, table: &str) -> Vec<String> {
     keys.filter(|key| !key.is_empty() && !key.starts_with('#')).map(Into::into).collect()
 }
 
-/// Where a word stands as a word of its own.
+/// The positions at which a word stands alone.
 pub(crate) fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).map(|(at, _)| at).filter(move |at| {

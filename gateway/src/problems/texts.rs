@@ -1,10 +1,10 @@
-//! What each code means to whoever meets it.
+//! The texts of the problem pages, for each code.
 
 use chassis::Code;
 
 use super::Text;
 
-/// The words for `code`: cause, what to do, and the detail of an example.
+/// The texts for `code`: cause, what to do, and the detail of an example.
 pub(super) fn of(code: Code) -> Option<Text> {
     let (_, cause, fix, detail) = TEXTS.iter().find(|text| text.0 == code)?;
     Some(Text { cause, fix, detail })

@@ -1,12 +1,11 @@
-//! What is for sale, and when the world must hear that it changed.
+//! What is for sale, and which changes of it are announced.
 
 use proto::{Money, Sku, limits::QUANTITY_MAX};
 
-/// Below this many pieces every change is said: an order that still fits and one that no longer
-/// does differ by one.
+/// Below this many pieces every change is announced: one piece decides whether an order fits.
 const EVERY_PIECE_BELOW: i64 = 100;
 
-/// Above that, a change by this part of what was last said.
+/// Above that, a change by this part of the quantity announced last.
 const PART_THAT_MATTERS: i64 = 10;
 
 /// One product.
@@ -15,26 +14,26 @@ pub struct Product {
     pub sku: Sku,
     pub name: String,
     pub price: Money,
-    /// Counts what was said about it.
+    /// Counts the events announced about the product.
     pub version: i64,
-    /// What could be had when it was last said.
+    /// How many pieces were available according to the last announcement.
     pub said_available: i64,
 }
 
 impl Product {
-    /// A product just listed, of which nothing has been said.
+    /// A product just listed, of which nothing has been announced yet.
     pub fn listed(sku: Sku, name: String, price: Money) -> Self {
         Self { sku, name, price, version: 0, said_available: 0 }
     }
 }
 
-/// Whether `available` pieces is news to those who heard `said`.
+/// Whether `available` pieces are to be announced when `said` were announced last.
 ///
-/// A SKU that sells thousands a second would flood its topic otherwise, and what is large need not
-/// be known exactly: an order that no longer fits is rejected later.
+/// A SKU that sells thousands a second would otherwise flood its topic, and a large quantity need
+/// not be known exactly: an order that no longer fits is rejected later.
 pub fn matters(said: i64, available: i64) -> bool {
     let moved = available.saturating_sub(said).saturating_abs();
-    // An order that fits is refused until it is said that it does.
+    // order-svc refuses an order that fits until it hears of the pieces.
     let refuses = said < available && said < i64::from(QUANTITY_MAX);
     moved > 0
         && (refuses

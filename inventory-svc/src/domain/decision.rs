@@ -1,8 +1,9 @@
 //! What an order's reservation may become: every rule about promising stock and taking it back.
 //!
-//! Only order-svc says how an order ended, and what is held is given back only when it has said so:
-//! a hold that runs out is announced and goes on being held. A cancel that arrives before the order
-//! it cancels leaves a released reservation behind, which the order then finds and leaves alone.
+//! Only order-svc says how an order ended, and pieces are given back only when it has said so: when
+//! the time of a reservation runs out, that is announced and the pieces stay held. A cancellation
+//! that arrives before its order leaves a released reservation, which the order finds and does not
+//! change.
 
 use time::{Duration, OffsetDateTime};
 
@@ -11,17 +12,17 @@ use crate::domain::stock::{Allocation, Motion, Shortage, SkuQuantity, Stock};
 /// What this service knows of one order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reservation {
-    /// Nothing yet.
+    /// This service has heard nothing about the order.
     #[default]
     Unheard,
-    /// A line could not be had; nothing is held.
+    /// Pieces of a line were missing; nothing is held.
     Rejected { revision: u32 },
-    /// All pieces are promised to the order.
+    /// All pieces are held for the order.
     Held {
         revision: u32,
         allocations: Vec<Allocation>,
         expires_at: OffsetDateTime,
-        /// Whether it was said that the hold ran out.
+        /// Whether it was announced that the reservation's time is over.
         expired: bool,
     },
     /// The order is confirmed and its pieces have left the shelf.
@@ -33,7 +34,7 @@ pub enum Reservation {
 /// What a reservation hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// An order wants these pieces, held for so long.
+    /// An order wants these pieces, and they are to be held for `hold`.
     OrderPlaced {
         revision: u32,
         lines: Vec<SkuQuantity>,
@@ -45,11 +46,11 @@ pub enum Event {
     OrderCancelled {
         revision: u32,
     },
-    /// The sweep found the hold's time over.
+    /// The sweep found that the reservation's time is over.
     HoldRanOut,
 }
 
-/// What is said about it.
+/// What is announced about a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Announcement {
     StockReserved { revision: u32, allocations: Vec<Allocation> },
@@ -58,7 +59,7 @@ pub enum Announcement {
     ReservationExpired { revision: u32 },
 }
 
-/// A reservation's next state, how its pieces move, and what is said.
+/// A reservation's next state, how its pieces move, and what is announced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: Reservation,
@@ -99,14 +100,14 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
             state @ (Rejected { .. } | Held { .. } | Sold { .. } | Released { .. }),
             Event::OrderPlaced { .. },
         )
-        // Sold already, or nothing is held that could be sold.
+        // The pieces are sold already, or none are held that could be sold.
         | (
             state @ (Unheard | Rejected { .. } | Sold { .. } | Released { .. }),
             Event::OrderConfirmed { .. },
         )
-        // StockReleased was said.
+        // StockReleased was announced already.
         | (state @ Released { .. }, Event::OrderCancelled { .. })
-        // Said already, too early, or the order has ended.
+        // The expiry was announced already, it is too early, or the order has ended.
         | (
             state @ (Unheard | Rejected { .. } | Held { .. } | Sold { .. } | Released { .. }),
             Event::HoldRanOut,

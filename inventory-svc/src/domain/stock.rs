@@ -1,36 +1,36 @@
-//! What lies on the shelves, what of it is promised, and where the pieces of an order are taken
-//! from.
+//! How many pieces are on the shelves, how many of them are reserved, and from which warehouses an
+//! order's pieces are taken.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use proto::{Sku, WarehouseId};
 
-/// More pieces than this on one shelf are a typing error.
+/// The most pieces on one shelf: a larger number is a typing error.
 pub const ON_HAND_MAX: i64 = 1_000_000_000_000;
 
-/// A line is taken from so many warehouses at most, so that an order's reservation fits an event.
+/// The most warehouses that one line is taken from, so that an order's reservation fits an event.
 pub const SPLIT_MAX: usize = 20;
 
 /// Pieces of one SKU in one warehouse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shelf {
-    /// Pieces are taken from the lowest number first.
+    /// The warehouse's priority: pieces are taken from the lowest number first.
     pub priority: i32,
-    /// What lies there, promised pieces included.
+    /// The pieces that lie there, reserved ones included.
     pub on_hand: i64,
-    /// What of it is promised to orders.
+    /// How many of them are reserved for orders.
     pub reserved: i64,
-    /// What left it for orders that were confirmed.
+    /// How many pieces left the shelf for orders that were confirmed.
     pub sold: i64,
 }
 
 impl Shelf {
-    /// What can still be promised.
+    /// How many pieces can still be reserved.
     pub fn available(&self) -> i64 {
         self.on_hand.saturating_sub(self.reserved)
     }
 
-    /// Pieces received or written off: never more than what is not promised.
+    /// Pieces received or written off: reserved pieces cannot be written off.
     pub fn adjust(mut self, delta: i64) -> Result<Self, Refusal> {
         let on_hand = self.on_hand.saturating_add(delta);
         if on_hand < self.reserved {
@@ -60,10 +60,10 @@ impl Shelf {
 /// Why a change of stock is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It would leave less than what is promised to orders.
+    /// The change would leave fewer pieces than are reserved for orders.
     #[error("{on_hand} on hand, {reserved} of them reserved")]
     StockReserved { reserved: i64, on_hand: i64 },
-    /// It would leave more than any shelf holds.
+    /// The change would leave more than any shelf holds.
     #[error("at most {ON_HAND_MAX} pieces on hand")]
     TooMuch,
 }
@@ -82,7 +82,7 @@ pub struct SkuQuantity {
     pub quantity: u32,
 }
 
-/// Pieces of one SKU in one warehouse that are an order's.
+/// Pieces of one SKU in one warehouse that belong to an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Allocation {
     pub sku: Sku,
@@ -90,7 +90,7 @@ pub struct Allocation {
     pub quantity: u32,
 }
 
-/// What could not be had.
+/// A SKU of which an order wants more than is available.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shortage {
     pub sku: Sku,
@@ -101,11 +101,11 @@ pub struct Shortage {
 /// How an order's pieces move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Motion {
-    /// Free pieces become promised.
+    /// Available pieces become reserved.
     Hold,
-    /// Promised pieces become free.
+    /// Reserved pieces become available.
     Release,
-    /// Promised pieces leave.
+    /// Reserved pieces leave the shelf.
     Sell,
     /// Sold pieces come back onto the shelf.
     PutBack,
@@ -118,7 +118,7 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// Puts a shelf where it belongs, instead of the one that was there.
+    /// Sets a shelf, instead of the one that was known.
     pub fn set(&mut self, sku: Sku, warehouse: WarehouseId, there: Shelf) {
         self.shelves.entry(sku).or_default().insert(warehouse, there);
     }
@@ -140,7 +140,7 @@ impl Stock {
         self.shelves.get(sku).into_iter().flatten()
     }
 
-    /// What can be promised of a SKU, over all warehouses.
+    /// How many pieces of a SKU can be reserved, over all warehouses.
     pub fn available(&self, sku: &Sku) -> i64 {
         self.of(sku).fold(0, |sum, (_, shelf)| sum.saturating_add(shelf.available()))
     }
@@ -158,7 +158,7 @@ impl Stock {
         if missing.is_empty() { Ok(allocations) } else { Err(missing) }
     }
 
-    /// Moves an order's pieces.
+    /// Moves the pieces of an order.
     pub fn apply(&mut self, motion: Motion, allocations: &[Allocation]) {
         for allocation in allocations {
             let of_sku = self.shelves.entry(allocation.sku.clone()).or_default();
@@ -167,10 +167,10 @@ impl Stock {
         }
     }
 
-    /// Splits a line over the warehouses, lowest priority number first. Where that would need too
-    /// many of them, only those with the most pieces give some.
+    /// Splits a line over the warehouses, lowest priority number first. When that would take more
+    /// than [`SPLIT_MAX`] of them, only the warehouses with the most pieces are used.
     fn take(&self, line: &SkuQuantity) -> Result<Vec<Allocation>, Shortage> {
-        // What does not fit a u32 is more than the line can want.
+        // A line never wants more pieces than fit a u32.
         let there = |shelf: &Shelf| u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX);
         let mut shelves: Vec<_> = self.of(&line.sku).filter(|(_, it)| there(it) > 0).collect();
         shelves.sort_by_key(|(_, shelf)| shelf.priority);
@@ -201,7 +201,7 @@ impl Stock {
     }
 }
 
-/// A SKU once, with all of its pieces: two lines must not be promised the same ones.
+/// Each SKU once, with the pieces of all its lines: two lines must not get the same pieces.
 fn merged(wanted: &[SkuQuantity]) -> Vec<SkuQuantity> {
     let mut by_sku: Vec<SkuQuantity> = Vec::with_capacity(wanted.len());
     for line in wanted {
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(named, [("mug", 8), ("jug", 0)]);
     }
 
-    /// A mug's shelves: so many pieces each, the first first.
+    /// Shelves of a mug with these numbers of pieces, in the order of their priority.
     fn shelves(pieces: &[i64]) -> Stock {
         let mut stock = Stock::default();
         for (number, on_hand) in (0..).zip(pieces) {

@@ -1,4 +1,4 @@
-//! Products: what is sold, and what was last said of each.
+//! Products: what is sold, and what was last announced of each.
 
 use mailbox::wrote;
 use proto::{Currency, Money, Sku};
@@ -28,8 +28,8 @@ impl TryFrom<ProductRow> for Product {
     }
 }
 
-/// Locks the products that exist, in SKU order: two batches that want the same ones in different
-/// orders would wait for each other otherwise.
+/// Locks the products that exist, in SKU order: otherwise two batches that want the same products
+/// in different orders would wait for each other.
 pub async fn lock(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Product>> {
     let rows = sqlx::query_as!(
         ProductRow,
@@ -46,7 +46,7 @@ pub async fn lock(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Pr
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Locks the products that nobody holds, and says which somebody does.
+/// Locks those products that no other session holds, and returns the ones that are held.
 pub async fn held(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Sku>> {
     let held = sqlx::query_scalar!(
         "-- products.held
@@ -68,7 +68,7 @@ pub async fn held(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<Sk
     held.iter().map(|sku| parse_sku(sku)).collect()
 }
 
-/// A product with what can be had of it.
+/// A product, and how many pieces of it are available.
 pub type ListedProduct = (Product, i64);
 
 /// One product.
@@ -133,7 +133,7 @@ pub async fn find_all(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Ve
         .collect()
 }
 
-/// A SKU and a name, as they are looked through.
+/// A product's SKU and name, for the search.
 pub struct ProductName {
     pub sku: String,
     pub name: String,

@@ -1,4 +1,4 @@
-//! Holds whose time will be over: a row for each, gone when the hold is.
+//! Reservations whose time will run out: a row for each, removed when the reservation ends.
 
 use mailbox::wrote;
 use proto::OrderId;
@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// An order, and when its hold is over.
+/// An order, and when the time of its reservation is over.
 pub type Wait = (OrderId, OffsetDateTime);
 
-/// Holds whose time is over, the oldest first.
+/// Orders whose reservation's time is over, the oldest first.
 pub async fn due(
     db: &mut PgConnection,
     now: OffsetDateTime,

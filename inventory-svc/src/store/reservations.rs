@@ -1,4 +1,4 @@
-//! Reservations: one row for each order that was heard of.
+//! Reservations: one row for each order that this service has heard of.
 
 use mailbox::wrote;
 use proto::{OrderId, Sku, WarehouseId};
@@ -13,7 +13,7 @@ use crate::{
     world::Root,
 };
 
-/// An allocation as it is kept.
+/// An allocation as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Piece {
     sku: Sku,
@@ -127,7 +127,7 @@ pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Orde
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Locks the reservations that nobody holds, and says which somebody does.
+/// Locks those reservations that no other session holds, and returns the ones that are held.
 pub async fn held(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
     let held = sqlx::query_scalar!(
         "-- reservations.held
@@ -193,7 +193,8 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
     wrote(&done, rows.ids.len())
 }
 
-/// Writes reservations, sorted by id. The allocations stay as they were: what an order holds it held from the start.
+/// Writes reservations, sorted by id. The allocations are not written: they never change after the
+/// reservation was made.
 pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
     if roots.is_empty() {
         return Ok(());

@@ -7,10 +7,10 @@ use sqlx::PgConnection;
 use super::{parse_sku, parse_warehouse};
 use crate::domain::Shelf;
 
-/// A shelf in its place.
+/// A shelf, with its SKU and warehouse.
 pub type PlacedShelf = (Sku, WarehouseId, Shelf);
 
-/// The shelves of some SKUs. Their priority is their warehouse's, and not known here.
+/// The shelves of some SKUs. Their priority is that of their warehouse and is not read here.
 pub async fn shelves(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec<PlacedShelf>> {
     let rows = sqlx::query!(
         "-- stock.shelves
@@ -30,7 +30,7 @@ pub async fn shelves(db: &mut PgConnection, skus: &[String]) -> sqlx::Result<Vec
         .collect()
 }
 
-/// A shelf that is to be written, and where it is.
+/// A shelf to write, with its SKU and warehouse.
 pub type ShelfRow<'a> = (&'a Sku, &'a WarehouseId, &'a Shelf);
 
 /// Shelves as columns.
@@ -79,7 +79,8 @@ pub async fn insert(db: &mut PgConnection, shelves: &[ShelfRow<'_>]) -> sqlx::Re
     wrote(&done, shelves.len())
 }
 
-/// Writes shelves, sorted by SKU and warehouse. A SKU that a whole batch wants is one row here, however many orders want it.
+/// Writes shelves, sorted by SKU and warehouse. A SKU is written once for a batch, however many of
+/// the batch's orders want it.
 pub async fn update(db: &mut PgConnection, shelves: &[ShelfRow<'_>]) -> sqlx::Result<()> {
     if shelves.is_empty() {
         return Ok(());

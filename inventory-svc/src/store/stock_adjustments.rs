@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::world::Adjustment;
 
-/// Adds one.
+/// Adds an adjustment.
 pub async fn insert(
     db: &mut PgConnection,
     Adjustment { id, sku, warehouse, delta, reason, at }: &Adjustment,

@@ -1,4 +1,4 @@
-//! Warehouses: the places where stock lies. They are few and change hardly ever.
+//! Warehouses: the places where stock lies. They are few and seldom change.
 
 use proto::WarehouseId;
 use sqlx::PgConnection;
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::parse_warehouse;
 use crate::domain::Warehouse;
 
-/// All of them.
+/// All warehouses.
 pub async fn all(db: &mut PgConnection) -> sqlx::Result<Vec<(WarehouseId, Warehouse)>> {
     let rows = sqlx::query!(
         "-- warehouses.all
@@ -24,7 +24,7 @@ pub async fn all(db: &mut PgConnection) -> sqlx::Result<Vec<(WarehouseId, Wareho
         .collect()
 }
 
-/// Writes one as it now is, new or changed.
+/// Writes a warehouse as it is now, new or changed.
 pub async fn put(
     db: &mut PgConnection,
     id: &WarehouseId,

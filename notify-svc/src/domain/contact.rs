@@ -1,4 +1,4 @@
-//! How people can be reached.
+//! Contacts of customers.
 
 /// Where a customer can be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

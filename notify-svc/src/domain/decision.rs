@@ -1,28 +1,27 @@
-//! What becomes of a piece of news: told once, delivered or failed, and said once.
+//! What becomes of an occasion: the customer is told once, and the outcome is announced once.
 
 use proto::NotificationId;
 
 use crate::domain::notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
 
-/// What a notice hears.
+/// A fact that a notice hears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Something that the customer is to be told, under this id, where the customer can be reached
-    /// or not.
+    /// Something that the customer is to be told, in the notification `id`; `reachable` says
+    /// whether an address of the customer is known.
     Happened { news: News, id: NotificationId, reachable: bool },
-    /// A notification was handed over for delivery.
+    /// A notification was delivered.
     Delivered { id: NotificationId },
 }
 
-/// What is said about it.
+/// What is announced about a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Announcement {
     NotificationSent { id: NotificationId, template: Template },
     NotificationFailed { id: NotificationId, template: Template, failure: Failure },
 }
 
-/// A notice's next state, and what is said. A notification that changed is the one that `touched`
-/// names.
+/// A notice's next state, the notification that changed (`touched`), and what is announced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: Notice,
@@ -33,7 +32,7 @@ pub struct Decision {
 /// Applies one event to what an order's customer has been told.
 pub fn decide(mut state: Notice, event: &Event) -> Decision {
     let touched = match *event {
-        // The first telling stands: a repetition tells nobody anything.
+        // The first notification stands: a repeated occasion tells nobody anything.
         Event::Happened { news, .. } if state.has_told(news) => None,
         Event::Happened { news, id, reachable } => {
             let status = if reachable {
@@ -50,7 +49,7 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
     Decision { state, touched, announce: touched.and_then(announcement) }
 }
 
-/// What is on its way arrives once; what is not on its way cannot arrive.
+/// A queued notification is sent once; one that is not queued cannot be delivered.
 fn deliver(state: &mut Notice, id: NotificationId) -> Option<NotificationState> {
     let told = state.told.iter_mut().find(|told| told.id == id)?;
     match told.status {
@@ -134,7 +133,7 @@ mod tests {
         assert!(table == include_str!("decision.golden"), "decision.golden should be:\n{table}");
     }
 
-    /// Every sequence of up to six events about two pieces of news.
+    /// Every sequence of up to six events about two occasions.
     #[test]
     fn each_piece_of_news_is_answered_at_most_once() {
         let events = [

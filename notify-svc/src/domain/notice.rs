@@ -1,4 +1,4 @@
-//! What the customer of an order has been told, and what became of it.
+//! What the customer of an order has been told, and what became of each notification.
 
 use proto::NotificationId;
 
@@ -18,7 +18,7 @@ impl Template {
     pub const ALL: [Self; 4] =
         [Self::OrderConfirmation, Self::PaymentDue, Self::OrderCancelled, Self::PaymentRefunded];
 
-    /// As it is written: `order_confirmation`.
+    /// The template's name: `order_confirmation`.
     pub fn name(self) -> &'static str {
         match self {
             Self::OrderConfirmation => "order_confirmation",
@@ -37,8 +37,8 @@ impl Template {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct News {
     pub template: Template,
-    /// Tells it from others of its kind: the order's revision, or the event's version where an
-    /// order has several.
+    /// Tells it from others with the same template: the order's revision, or the event's version
+    /// where an order has several such events.
     pub about: i64,
 }
 
@@ -50,7 +50,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// As it is written: `no_address`.
+    /// The failure's name: `no_address`.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoAddress => "no_address",
@@ -58,7 +58,7 @@ impl Failure {
     }
 }
 
-/// How far a notification has come.
+/// The delivery status of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeliveryStatus {
     Queued,
@@ -66,7 +66,7 @@ pub enum DeliveryStatus {
     Failed(Failure),
 }
 
-/// A piece of news and its notification.
+/// One thing that a customer was told, and its notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NotificationState {
     pub news: News,

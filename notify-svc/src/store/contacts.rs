@@ -27,7 +27,7 @@ impl TryFrom<ContactRow> for (CustomerId, Contact) {
     }
 }
 
-/// Where customers can be reached.
+/// The contacts of customers, read without locks.
 pub async fn find_all(
     db: &mut PgConnection,
     customers: &[String],
@@ -45,7 +45,7 @@ pub async fn find_all(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The same for contacts that are to change, locked in the order of their customers.
+/// The contacts of customers, locked in the order of their ids because they are to change.
 pub async fn lock(
     db: &mut PgConnection,
     customers: &[String],
@@ -65,7 +65,7 @@ pub async fn lock(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Locks the contacts that nobody holds, and says whose somebody does.
+/// Locks those contacts that no other session holds, and returns the customers of those held.
 pub async fn held(db: &mut PgConnection, customers: &[String]) -> sqlx::Result<Vec<CustomerId>> {
     let held = sqlx::query_scalar!(
         "-- contacts.held
@@ -87,7 +87,8 @@ pub async fn held(db: &mut PgConnection, customers: &[String]) -> sqlx::Result<V
     held.iter().map(|customer| CustomerId::parse(customer).map_err(invalid)).collect()
 }
 
-/// A contact is put as a whole, so the last one stands, whoever came first.
+/// Writes contacts. A contact is replaced as a whole, so the last write stands in any order of
+/// arrival.
 pub async fn put(
     db: &mut PgConnection,
     contacts: &BTreeMap<CustomerId, Contact>,

@@ -1,4 +1,4 @@
-//! Deliveries: what is to be handed over, each leased to the process that does so.
+//! Deliveries: notifications to be delivered, each leased to one process.
 
 use mailbox::wrote;
 use proto::{NotificationId, OrderId};
@@ -12,8 +12,8 @@ use crate::{
     world::{DeliveryReceipt, Job, Notification},
 };
 
-/// How long a delivery belongs to the process that queued or began it, in milliseconds, of which it
-/// needs some. A mail in the hands of a process that dies is late by so much.
+/// How long a delivery belongs to the process that queued or began it, in milliseconds: enough to
+/// write and record it. A mail of a process that dies is late by this much.
 const LEASE_MS: i64 = 15_000;
 
 /// Takes over deliveries whose lease is over: the process that had them is gone, or could not
@@ -70,8 +70,9 @@ pub async fn take_over(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Jo
         .collect()
 }
 
-/// Counts an attempt at each of these deliveries and leases it anew; says which. One that somebody
-/// has begun since is theirs, and one that is gone was delivered.
+/// Counts an attempt at each of these deliveries and leases it anew; returns those that it did so
+/// for. A delivery with another count was begun by another process, and one without a row was
+/// delivered.
 pub async fn begin(db: &mut PgConnection, jobs: &[Job]) -> sqlx::Result<Vec<Uuid>> {
     let ids: Vec<Uuid> = jobs.iter().map(|job| job.id.uuid()).collect();
     let attempts: Vec<i32> = jobs.iter().map(|job| job.attempts).collect();
@@ -98,14 +99,15 @@ pub async fn begin(db: &mut PgConnection, jobs: &[Job]) -> sqlx::Result<Vec<Uuid
     .await
 }
 
-/// Adds the deliveries of those that are queued. Born leased: whoever commits them hands them over itself.
+/// Adds deliveries for the queued notifications, leased from the start: the process that commits
+/// them delivers them itself.
 pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
     let queued = made.iter().filter(|it| it.status == DeliveryStatus::Queued);
     let ids: Vec<Uuid> = queued.map(|it| it.id.uuid()).collect();
     if ids.is_empty() {
         return Ok(());
     }
-    // The database's clock: whoever looks at a lease looks at the same one.
+    // Leases are set and compared by the database's clock alone: machines may differ.
     let done = sqlx::query!(
         "-- deliveries.insert
         insert into deliveries (notification_id, leased_until, attempts)
@@ -119,7 +121,7 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
     wrote(&done, ids.len())
 }
 
-/// Removes deliveries that were made: nothing of them waits any more.
+/// Removes deliveries that were made: only what is still to be delivered has a row.
 pub async fn finish(db: &mut PgConnection, delivered: &[DeliveryReceipt]) -> sqlx::Result<()> {
     if delivered.is_empty() {
         return Ok(());

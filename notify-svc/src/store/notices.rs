@@ -12,7 +12,7 @@ use crate::{
     world::Root,
 };
 
-/// A piece of news as it is kept.
+/// One thing that a customer was told, as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Piece {
     template: String,
@@ -95,7 +95,7 @@ pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Orde
         .collect()
 }
 
-/// Locks the notices that nobody holds, and says which somebody does.
+/// Locks those notices that no other session holds, and returns the orders of those held.
 pub async fn held(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
     let held = sqlx::query_scalar!(
         "-- notices.held

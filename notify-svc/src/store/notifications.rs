@@ -12,7 +12,7 @@ use crate::{
     world::{DeliveryReceipt, Notification},
 };
 
-/// A notification as it is kept.
+/// A notification as it is stored.
 #[derive(Clone, Debug)]
 pub struct NotificationRow {
     pub notification_id: Uuid,
@@ -28,8 +28,8 @@ pub struct NotificationRow {
     pub sent_at: Option<OffsetDateTime>,
 }
 
-/// Notifications by id, in the order of their ids: the order they were made in. One that was begun
-/// and is not recorded as sent is being sent.
+/// Notifications by id, in the order of their ids, which is the order they were made in. A queued
+/// one whose delivery was begun is shown as `sending`.
 pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<NotificationRow>> {
     sqlx::query_as!(
         NotificationRow,
@@ -49,8 +49,8 @@ pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<N
     .await
 }
 
-/// Some of an order's notifications, those after the one with the id `after`. Its notice leads to
-/// them, so that they need no index of their own.
+/// Some of an order's notifications: those after the one with the id `after`. Their ids stand in
+/// the order's notice, so they need no index of their own.
 pub async fn of_order(
     db: &mut PgConnection,
     order: OrderId,
@@ -76,7 +76,8 @@ pub async fn of_order(
     find_all(db, &ids).await
 }
 
-/// Adds notifications. Ids are made in the order of decisions, so the rows come in the order of their key.
+/// Adds notifications. Their ids are made in the order of decisions, so the rows come in the order
+/// of their key.
 pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
     if made.is_empty() {
         return Ok(());

@@ -2,7 +2,7 @@
 //!
 //! Stock and payment answer on different topics, so their order is not ours to choose. Each answer
 //! is recorded, and the ending follows from the answers: a late or contradicting one changes
-//! nothing that was announced. What is paid is never ended by a clock.
+//! nothing that was announced. No deadline cancels an order whose payment was captured.
 
 use std::sync::Arc;
 
@@ -16,19 +16,20 @@ use super::{
 /// A fact that an order hears: it cannot be refused, only make no difference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Every line of a revision is held; from now on it has to be paid within so long.
+    /// Every line of a revision is reserved; from now on it has to be paid within `pay_within`.
     StockReserved {
         revision: u32,
         pay_within: Duration,
     },
-    /// A revision cannot be held whole.
+    /// At least one line of a revision is not available, so nothing of the revision is reserved.
     StockRejected {
         revision: u32,
         missing: Vec<Shortage>,
     },
     /// Nothing is held for the cancelled order any more.
     StockReleased,
-    /// What is held has been held for its time; it goes on being held.
+    /// The time of a revision's reservation is over; its stock is held until the order is
+    /// cancelled.
     ReservationExpired {
         revision: u32,
     },
@@ -48,17 +49,17 @@ pub enum Event {
     PaymentRefunded {
         amount: Money,
     },
-    /// The confirmation went to the customer, or will not (`failure`).
+    /// The confirmation mail went to the customer, or will not (`failure`).
     ConfirmationSent {
         failure: Option<Arc<str>>,
     },
     /// The sweep found the time to pay over.
     DeadlinePassed,
-    /// Something that belongs to the order's history and changes nothing.
+    /// An event that belongs to the order's history and changes nothing else.
     Noted,
 }
 
-/// What is said about an order.
+/// What this service announces about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Announcement {
     Placed,
@@ -67,14 +68,15 @@ pub enum Announcement {
     Cancelled,
 }
 
-/// An order's next state, and what is said: the state has all that the event needs.
+/// An order's next state, and what is announced. The event is made from the state, and for a new
+/// order from the card's sealed details.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub order: Order,
     pub announce: Option<Announcement>,
 }
 
-/// Takes a fact in: it is recorded, and what follows from it is said.
+/// Records a fact, and announces what follows from it.
 pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
     let mut order = fold::hear(before, event, at);
     let is_reserved_now = order.is_reserved() && !before.is_reserved();
@@ -90,7 +92,8 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
     decided(order, conclusion, at)
 }
 
-/// Cancels an order on request, confirmed ones too. The second time changes nothing and is as good.
+/// Cancels an order on request, even a confirmed one. Cancelling it again changes nothing and is no
+/// refusal.
 pub fn cancel(order: &Order, by: By, text: Arc<str>, at: OffsetDateTime) -> Decision {
     let conclusion = match order.phase() {
         Phase::Cancelled => None,
@@ -131,7 +134,7 @@ fn conclusion(
             Some(detail) => (Reason::PaymentDeclined, detail),
             None => return confirmation(order),
         },
-        // With an earlier revision held there is something to go back to.
+        // While an earlier revision is held, a rejected amendment does not cancel the order.
         Event::StockRejected { revision, missing }
             if *revision == order.revision && order.stock.reserved.is_none() =>
         {
@@ -144,7 +147,8 @@ fn conclusion(
         {
             (Reason::PaymentDeclined, code.word().into())
         }
-        // Of a revision that was amended since it says nothing: its clock started again.
+        // The expiry of an earlier revision's reservation says nothing: the present one has its own
+        // time.
         Event::ReservationExpired { revision } if *revision == order.revision && is_uncaptured => {
             (Reason::ReservationExpired, "".into())
         }
@@ -164,8 +168,9 @@ fn conclusion(
     Some(Conclusion::Cancelled(Cancellation { reason, detail, by: None, at }))
 }
 
-/// Why what was captured will never be the total: unless it was for an earlier revision, nothing
-/// would ever make it so, and it goes back.
+/// Why the order can never be paid exactly: the captured amount is not the total, and nothing would
+/// make it so. The order is then cancelled, so that the money goes back. A capture for an earlier
+/// revision is not judged here.
 fn never_fits(order: &Order) -> Option<Arc<str>> {
     let kept = order.payment.captured.filter(|_| !order.is_paid())?;
     let detail = || format!("{} was captured for a total of {}", kept.amount, order.total).into();

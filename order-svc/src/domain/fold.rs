@@ -1,9 +1,9 @@
-//! What an order's history makes of it: answers are recorded as they were heard and endings as they
-//! were said; why one followed from the other is not asked.
+//! Derives an order from its history: answers are recorded as they were heard, and endings as they
+//! were announced. Why an ending followed from the answers is not asked here.
 //!
-//! `decide` changes an order through here alone, so an order is what its history says, whatever the
-//! rules of later builds. One thing is in no event and is set aside: `pay_by`, which follows from
-//! the settings of the day.
+//! `decide` changes an order through this file alone, so an order is what its history says,
+//! whatever the rules of later builds are. The exception is `pay_by`: it follows from a setting of
+//! the day, and the setting is in no event, so `fold` leaves `pay_by` out.
 
 use time::OffsetDateTime;
 
@@ -12,7 +12,7 @@ use super::{
     MailResult, Order, Rejection, Reservation,
 };
 
-/// What follows from what an order heard, with all that its event says.
+/// What an order concluded from a fact or a request, with all that the announcing event says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Conclusion {
     AwaitingPayment,
@@ -20,7 +20,8 @@ pub enum Conclusion {
     Cancelled(Cancellation),
 }
 
-/// A row of an order's history; the first, `OrderPlaced`, is the order to begin with.
+/// A row of an order's history after the first: the first, `OrderPlaced`, is the order to start
+/// from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HistoryEvent {
     Heard(Event),
@@ -50,8 +51,8 @@ pub fn fold(
     })
 }
 
-/// Records what was heard. Of two answers to one question the first stands, of those to several
-/// revisions the one to the highest.
+/// Records a fact. Of two answers to one question the first stands; of answers to several
+/// revisions, the one to the highest revision.
 pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
     let mut order = before.clone();
     match event {
@@ -66,7 +67,7 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
             }
         }
         Event::StockReleased => {
-            // Said in answer to a cancellation: without one it is not ours to believe.
+            // StockReleased answers a cancellation, so an order that is not cancelled ignores it.
             if order.cancellation.is_some() {
                 order.stock.released_at.get_or_insert(at);
             }
@@ -104,7 +105,7 @@ fn compensation(order: &mut Order, how: CompensationKind, at: OffsetDateTime) {
     }
 }
 
-/// Records what was said.
+/// Records what this service concluded and announces.
 pub(super) fn say(mut order: Order, conclusion: Conclusion, at: OffsetDateTime) -> Order {
     match conclusion {
         Conclusion::AwaitingPayment => {}

@@ -16,10 +16,10 @@ macro_rules! words {
         pub enum $name { $($(#[$of])* $value,)+ }
 
         impl $name {
-            /// All of them.
+            /// All values, in the order of their declaration.
             pub const ALL: &[Self] = &[$(Self::$value,)+];
 
-            /// As it is written.
+            /// The value as a word.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$value => $word,)+ }
             }
@@ -36,7 +36,7 @@ pub(crate) use words;
 words! {
     /// How an order is to be paid.
     Method {
-        /// From the customer's account here.
+        /// From the customer's account at payment-svc.
         Wallet "wallet",
         /// With a card's token.
         Card "card",
@@ -46,7 +46,7 @@ words! {
 }
 
 words! {
-    /// Where an order stands, for people.
+    /// An order's status, as the API shows it and lists filter by it.
     Status {
         Pending "pending",
         PaymentPending "payment_pending",
@@ -89,19 +89,19 @@ pub struct Order {
     pub method: Method,
     pub note: Arc<str>,
     pub placed_at: OffsetDateTime,
-    /// When anything of it changed last.
+    /// When anything about the order changed last.
     pub updated_at: OffsetDateTime,
     /// Counts what was ordered: 1, then one more for each amendment.
     pub revision: u32,
-    /// Counts the events said about it.
+    /// Counts the events that this service has announced about the order.
     pub version: i64,
     pub stock: Stock,
     pub payment: Payment,
     pub confirmed_at: Option<OffsetDateTime>,
     pub cancellation: Option<Cancellation>,
-    /// Set when stock is reserved for the present revision: until then it has to be paid.
+    /// Until when the order has to be paid. Set once the present revision's stock is reserved.
     pub pay_by: Option<OffsetDateTime>,
-    /// What became of the confirmation to the customer.
+    /// What became of the confirmation mail; none until notify-svc has said so.
     pub notified: Option<MailResult>,
 }
 
@@ -125,11 +125,11 @@ impl Line {
 /// What inventory has answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stock {
-    /// Of the highest revision reserved: that is what is held.
+    /// The reservation of the highest revision that was reserved: its stock is what is held.
     pub reserved: Option<Reservation>,
-    /// Of the highest revision rejected.
+    /// The rejection of the highest revision that was rejected.
     pub rejected: Option<Rejection>,
-    /// When it said that nothing is held for the cancelled order any more.
+    /// When inventory-svc said that nothing is held for the cancelled order any more.
     pub released_at: Option<OffsetDateTime>,
 }
 
@@ -145,7 +145,7 @@ pub struct Rejection {
     pub at: OffsetDateTime,
 }
 
-/// What could not be had of one SKU.
+/// A SKU of which more was ordered than is available.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shortage {
     pub sku: Sku,
@@ -162,13 +162,13 @@ impl fmt::Display for Shortage {
 /// What payment has answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Payment {
-    /// Known from the first answer on.
+    /// The payment's id, known from the first capture or decline on.
     pub id: Option<PaymentId>,
     /// An order is captured at most once.
     pub captured: Option<Capture>,
-    /// Of the highest revision declined.
+    /// The decline of the highest revision that was declined.
     pub declined: Option<Decline>,
-    /// Its one answer to the cancellation.
+    /// The one answer of payment-svc to the order's cancellation.
     pub compensation: Option<Compensation>,
 }
 
@@ -195,7 +195,7 @@ pub struct Compensation {
 /// How the money of a cancelled order was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompensationKind {
-    /// None was kept.
+    /// No money is kept, and none had to go back.
     Voided,
     Refunded(Money),
 }
@@ -204,9 +204,9 @@ pub enum CompensationKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cancellation {
     pub reason: Reason,
-    /// In words; may be empty.
+    /// The reason in words; may be empty.
     pub detail: Arc<str>,
-    /// Who asked for it, if somebody did.
+    /// Who asked for the cancellation; none if it followed from a fact or a deadline.
     pub by: Option<By>,
     pub at: OffsetDateTime,
 }
@@ -214,15 +214,15 @@ pub struct Cancellation {
 /// The name of a caller.
 pub type By = Arc<str>;
 
-/// What became of the confirmation to the customer.
+/// What became of the confirmation mail to the customer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MailResult {
-    /// Why it will not be delivered; none if it was sent.
+    /// Why the mail will not be delivered; none if it was sent.
     pub failure: Option<Arc<str>>,
     pub at: OffsetDateTime,
 }
 
-/// How an order ended, if it has.
+/// Whether an order is open, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     Open,
@@ -249,25 +249,27 @@ impl Order {
         }
     }
 
-    /// Whether what is ordered now is held.
+    /// Whether the stock of the present revision is held.
     pub fn is_reserved(&self) -> bool {
         self.stock.reserved.is_some_and(|held| held.revision == self.revision)
     }
 
-    /// Whether what is ordered now is paid, exactly.
+    /// Whether exactly the total of the present revision was captured.
     pub fn is_paid(&self) -> bool {
         let pays =
             |capture: Capture| capture.revision == self.revision && capture.amount == self.total;
         self.payment.captured.is_some_and(pays)
     }
 
-    /// Until when it waits for its money: what is paid or ended waits no more.
+    /// Until when the order waits for its payment; none once a payment was captured or the order
+    /// ended.
     pub fn deadline(&self) -> Option<OffsetDateTime> {
         let waits = self.phase() == Phase::Open && self.payment.captured.is_none();
         self.pay_by.filter(|_| waits)
     }
 
-    /// Whether someone who waits for an outcome has one.
+    /// Whether a client that waits for an outcome has one: the order ended, or it asks for its
+    /// payment.
     pub fn has_outcome(&self) -> bool {
         let asks_for_payment =
             self.method == Method::Deferred && self.status() == Status::PaymentPending;

@@ -11,16 +11,16 @@ use time::OffsetDateTime;
 
 use super::{Announcement, Decision, Line, Method, Order, Payment, Shortage, Stock};
 
-/// What is for sale.
+/// The products for sale, by SKU.
 pub type Catalogue = BTreeMap<Sku, Product>;
 
-/// A product as inventory last told it.
+/// A product as inventory-svc last published it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
     pub name: Arc<str>,
     pub price: Money,
     pub available: i64,
-    /// The highest one counts.
+    /// Counts the product's changes: of two versions the higher one is valid.
     pub version: i64,
 }
 
@@ -30,7 +30,7 @@ pub struct Request {
     pub id: OrderId,
     pub customer: CustomerId,
     pub currency: Currency,
-    /// One at least, and no SKU twice.
+    /// At least one, and no SKU twice.
     pub lines: Vec<LineRequest>,
     pub method: Method,
     pub note: Arc<str>,
@@ -42,14 +42,14 @@ pub enum LineRequest {
     Product {
         sku: Sku,
         quantity: u32,
-        /// The price that the customer saw, if it says so.
+        /// The price that the customer saw, if the request names it.
         seen: Option<Money>,
     },
     /// Something that needs no stock.
     Extra { description: Arc<str>, quantity: u32, unit_price: Money },
 }
 
-/// Why an order is not accepted; places are those of lines, counted from 0.
+/// Why an order is not accepted. Numbers are the indexes of the lines concerned, from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     #[error("unknown product")]
@@ -104,7 +104,7 @@ pub fn place(
     Ok(Decision { order, announce: Some(Announcement::Placed) })
 }
 
-/// The product of each line that has one.
+/// The catalogue's product for each line; `None` for a line that needs no stock.
 fn known<'a>(
     request: &Request,
     catalogue: &'a Catalogue,
@@ -135,7 +135,7 @@ fn known<'a>(
     if foreign.is_empty() { Ok(products) } else { Err(Refusal::OtherCurrency(foreign)) }
 }
 
-/// Every line that names a product, with its place.
+/// Every line that names a product, with its index.
 fn sold<'a>(
     request: &'a Request,
     products: &'a [Option<&Product>],
@@ -202,7 +202,7 @@ fn total(lines: &[Line], currency: Currency) -> Option<Money> {
     for line in lines {
         total = total.plus(line.total()).ok()?;
     }
-    // It has to be an amount that a payment can name.
+    // A payment has to be able to carry the total: `Money::parse` checks the limits of one amount.
     Money::parse(&total.amount_text(), currency).ok()
 }
 

@@ -1,5 +1,5 @@
-//! How far an order has come: its steps, what is expected next, and since when that is late.
-//! Derived from the answers.
+//! How far an order has come: its steps, what is expected next, and since when that is late. All of
+//! it is derived from the answers that `order.rs` records.
 
 use time::{Duration, OffsetDateTime};
 
@@ -9,7 +9,7 @@ use super::{Order, Payment, Phase, Stock, order::words};
 const ANSWER_WITHIN: Duration = Duration::minutes(1);
 
 words! {
-    /// What an order goes through.
+    /// The steps that an order goes through.
     StepName {
         InventoryReserved "inventory_reserved",
         PaymentProcessed "payment_processed",
@@ -34,7 +34,7 @@ words! {
         Started "started",
         Completed "completed",
         Failed "failed",
-        /// Cancelled, and not both sides have taken their part back.
+        /// The order is cancelled, and stock or payment has not answered the cancellation yet.
         Compensating "compensating",
         Compensated "compensated",
     }
@@ -64,7 +64,7 @@ pub struct Step {
 pub struct ExpectedStep {
     /// A waiting step's name, `inventory_released` or `payment_undone`.
     pub step: &'static str,
-    /// Whose context it is.
+    /// The service that is expected to act.
     pub from: &'static str,
     pub by: OffsetDateTime,
 }
@@ -162,7 +162,8 @@ fn notification(order: &Order) -> Step {
             )
         },
         (None, Some(_)) => step(name, StepState::Waiting, None),
-        // Nobody confirms to a customer what was never confirmed.
+        // The confirmation mail follows a confirmation: without one, a cancelled order has no mail
+        // to expect.
         (None, None) => never(name, cancelled_at(order)),
     }
 }
@@ -171,7 +172,7 @@ fn cancelled_at(order: &Order) -> Option<OffsetDateTime> {
     order.cancellation.as_ref().map(|cancellation| cancellation.at)
 }
 
-/// A step that did not happen: it still may, until it is `over`.
+/// A step that has not happened. It still may, unless `over` says since when it cannot.
 fn never(name: StepName, over: Option<OffsetDateTime>) -> Step {
     match over {
         None => step(name, StepState::Waiting, None),

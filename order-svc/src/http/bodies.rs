@@ -1,4 +1,4 @@
-//! Request bodies: what may be in them, and what is wrong with what is.
+//! Request bodies: what may be in them, and which faults of them are noted.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,16 +11,16 @@ use service_kit::AmountRequest;
 
 use crate::domain::{LineRequest, Method, Request};
 
-/// An order as it is asked for.
+/// The body of a request to place an order.
 pub(super) struct Body {
     pub(super) request: Request,
-    /// A card's, if it brings one.
+    /// The card's token, if the order is paid by card.
     pub(super) token: Option<String>,
-    /// By what name each line calls its product.
+    /// For each line, the JSON member that named its product.
     pub(super) names: Arc<[&'static str]>,
 }
 
-/// Reads an order that will have this id.
+/// Reads the order that will have this id; `None` when faults were noted.
 pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
     let customer = fields.parsed("customer_id", |text| {
         CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
@@ -28,7 +28,7 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
     let currency = fields.optional_parsed("currency", |text| {
         Currency::in_force(text).map_err(|wrong| (Code::UnknownCurrency, wrong.to_string().into()))
     });
-    // An unknown currency has been noted; the rest is looked at nevertheless.
+    // An unknown currency has been noted; the other fields are checked nevertheless.
     let currency = currency.unwrap_or(Currency::USD);
     let note = free_text(fields, "note", NOTE_CHARS_MAX);
     let mut skus = BTreeSet::new();
@@ -150,7 +150,7 @@ fn free_text(fields: &mut Fields<'_>, name: &'static str, max: usize) -> Option<
 
 fn without_card_number<'t>(fields: &Fields<'_>, name: &str, text: &'t str) -> Option<&'t str> {
     if proto::card_number::is_in(text) {
-        // Nothing of it is repeated.
+        // The refusal repeats nothing of the text, which may hold the card number.
         fields.refuse(name, Code::CardNumberRefused, "must not hold a card number");
         return None;
     }

@@ -22,12 +22,13 @@ use crate::{
 
 /// Statuses of the contract that no order can have yet: orders cannot be shipped.
 const PLANNED: [&str; 2] = ["shipped", "delivered"];
-/// Whose cursors are those of orders.
+/// What the cursors of lists of orders are marked with, so that no other list takes them.
 const ORDERS: &str = "orders";
-/// An order's id is made when its request comes, and its time when it is decided: at most this much
-/// later, six tries of eleven seconds each.
+/// By how much an order's `placed_at` can be later than the time in its id: the id is made when the
+/// request comes, `placed_at` when it is decided, at most six tries of eleven seconds each later.
 const DECIDED_WITHIN: Duration = Duration::minutes(2);
-/// Orders read at once: an order may have a hundred lines, and a page ends before it is large.
+/// Orders read by one statement: an order may have a hundred lines, and a page ends before its body
+/// is large.
 const PIECE: usize = 25;
 
 pub(super) async fn orders(State(app): State<AppState>, mut params: Params) -> HttpResult {
@@ -59,7 +60,7 @@ async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) 
     let page = params.take_page()?;
     params.finish()?;
     let from_here: Option<OrderId> = page.place(ORDERS)?;
-    // An order placed before `to` may have been asked for in the same millisecond.
+    // An order placed just before `to` may have an id of that same millisecond.
     let before_to = to.map(|to| first_id(to.saturating_add(Duration::MILLISECOND)));
     let filter = Filter {
         customer: customer.map(|customer| customer.to_string()),
@@ -77,7 +78,7 @@ async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) 
     let (mut body, mut last) = (PageBody::new(page.limit), None);
     for piece in ids.chunks(PIECE) {
         for crate::world::Root { order, .. } in store::orders::find_all(&mut db, piece).await? {
-            // It may have moved on since its id was found.
+            // The order's status may have changed since its id was found.
             let fits = status.is_none_or(|status| status == order.status().word());
             if fits && !body.push(&OrderView::new(&order)) {
                 return Ok(body.finish(last.map(cursor).as_deref()));

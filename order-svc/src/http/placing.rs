@@ -1,4 +1,4 @@
-//! Placing an order: the request, the second look, and the wait for an outcome.
+//! Placing an order: the request, a second look at the catalogue, and the wait for an outcome.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     views::OrderView,
 };
 
-/// When the catalogue is looked at again before it refuses: half a second in all.
+/// Pauses after which the catalogue is read again before an order is refused: half a second in all.
 const LOOKS: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(80),
@@ -52,7 +52,8 @@ pub(super) async fn place(
     let skus: BTreeSet<&str> = placing.skus().collect();
     let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
     let command = asked.command(Input::Place(placing), &body.0)?;
-    // An order that was taken under this key before is told even now.
+    // With an idempotency key the request goes on even while new orders are refused: its order may
+    // have been accepted before, and then the stored answer is given again.
     if command.key.is_none() {
         admitted?;
     }
@@ -74,7 +75,7 @@ impl AppState {
         Ok(products_seen::find_all(&mut db, &skus).await?)
     }
 
-    /// The same answer with the order as it is once it has an outcome, or when the time is over.
+    /// The same answer with the order as it is once it has an outcome, or when `wait` is over.
     async fn waited(&self, mut outcome: Outcome, wait: Duration) -> HttpResult {
         let at = outcome.answer.headers.iter().find(|(name, _)| name == header::LOCATION.as_str());
         // The first answer under this key may name another order than this request would have made.

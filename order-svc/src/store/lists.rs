@@ -14,9 +14,9 @@ pub struct Filter {
     pub from: OffsetDateTime,
     /// Exclusive.
     pub to: OffsetDateTime,
-    /// Ids below this one.
+    /// Only ids below this one.
     pub before: Uuid,
-    /// Ids of this one and above: no id older than `from` is below it.
+    /// Only ids from this one on: no order placed at `from` or later has an id below it.
     pub floor: Uuid,
     pub limit: i64,
 }
@@ -31,7 +31,8 @@ pub async fn ids(
     filter: &Filter,
 ) -> sqlx::Result<(Vec<Uuid>, Option<Uuid>)> {
     let end = match (filter.status, &filter.customer) {
-        // Nearly all that is looked through is found: the limit ends it.
+        // Without a status nearly every order looked through is found, so the limit ends the
+        // search.
         (None, _) => None,
         (Some(_), None) => window_end(db, filter).await?,
         (Some(_), Some(customer)) => customers_window_end(db, filter, customer).await?,
@@ -118,7 +119,7 @@ async fn window_end(db: &mut PgConnection, filter: &Filter) -> sqlx::Result<Opti
     .await
 }
 
-/// The same among one customer's orders.
+/// The oldest id of the window among one customer's orders, when there are more than it holds.
 async fn customers_window_end(
     db: &mut PgConnection,
     filter: &Filter,

@@ -1,10 +1,10 @@
-//! What waits for its payment.
+//! Orders that wait for their payment, each with its deadline.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// An order that is cancelled if it is not paid by then.
+/// An order that is cancelled if it is not paid by `due_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
     pub due_at: OffsetDateTime,

@@ -42,13 +42,14 @@ where order_id = any($1)
     };
 }
 
-/// Locks the orders that exist, in the order of their ids: all who lock several go that way.
+/// Locks the orders that exist, in the order of their ids: everybody who locks several does so, so
+/// that nobody deadlocks.
 pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Root>> {
     let rows = select_orders!("-- orders.lock", "order by order_id for update", ids).fetch_all(db);
     rows.await?.into_iter().map(Row::stored).collect()
 }
 
-/// Locks the orders that nobody holds, and says which somebody does.
+/// Locks those orders that no other session holds, and returns the ones that are held.
 pub async fn held(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
     let held = sqlx::query_scalar!(
         "-- orders.held

@@ -1,15 +1,16 @@
 //! Whether orders still get their answers.
 //!
 //! Both statements look at the last orders that are old enough to have been answered, the newest
-//! first. One that waits is a stall only if nobody placed after it was answered: otherwise its key
-//! stopped somewhere, and the rest goes on. Answers come about in the order of the orders, so the
-//! ones after it are looked through only so far.
+//! first. An order that waits is a stall only if no order placed after it was answered: otherwise
+//! only its key is stuck at some service, and the shop goes on. Answers come about in the order of
+//! the orders, so a limited number of later orders is looked through.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Whether an order below `before` waits for stock, and none after it has been answered.
+/// Whether an order with an id below `before` waits for stock while none after it has been
+/// answered.
 pub async fn stock_stalls(db: &mut PgConnection, before: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- pressure.stock_stalls
@@ -41,8 +42,8 @@ pub async fn stock_stalls(db: &mut PgConnection, before: Uuid) -> sqlx::Result<b
     .await
 }
 
-/// Whether an order below `before`, reserved before `since`, waits for its payment, and none after
-/// it has been answered. A deferred one waits for its customer.
+/// Whether an order with an id below `before`, reserved before `since`, waits for its payment while
+/// none after it has been answered. A deferred order waits for its customer, so it does not count.
 pub async fn payment_stalls(
     db: &mut PgConnection,
     before: Uuid,

@@ -1,4 +1,4 @@
-//! The catalogue as inventory told it: the highest version of each product wins.
+//! The catalogue as inventory-svc published it: the highest version of each product wins.
 
 use proto::{Currency, Money, Sku};
 use rust_decimal::Decimal;
@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use super::invalid;
 use crate::domain::{Catalogue, Product};
 
-/// Those of the products that are known. Nothing is locked: the authority on stock is inventory's.
+/// Those of the products that are known. Nothing is locked, because inventory-svc decides about
+/// stock.
 pub async fn find_all(db: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Catalogue> {
     let rows = sqlx::query!(
         "-- products_seen.find_all
@@ -31,7 +32,7 @@ pub async fn find_all(db: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Cata
         .collect()
 }
 
-/// Takes in what was told, sorted by SKU; what is older than what is known changes nothing.
+/// Takes in changed products, sorted by SKU; a version not above the stored one changes nothing.
 pub async fn learn(db: &mut PgConnection, told: &Catalogue) -> sqlx::Result<()> {
     if told.is_empty() {
         return Ok(());

@@ -4,7 +4,8 @@ use proto::{Currency, CustomerId, Money, OrderId};
 
 use super::{DeclineCode, Refusal, payment::words};
 
-/// A customer's money here: the balance is what is held and what is available together.
+/// A customer's account at this service: the balance is what is held and what is available
+/// together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Account {
     pub customer: CustomerId,
@@ -12,7 +13,7 @@ pub struct Account {
     pub held: Money,
 }
 
-/// Money set aside for one order.
+/// Money of an account that is set aside for one order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
     pub amount: Money,
@@ -23,7 +24,7 @@ pub struct Hold {
 pub enum HoldState {
     Held,
     Released,
-    /// Paid with.
+    /// The order was paid with it.
     Captured,
 }
 
@@ -33,14 +34,15 @@ words! { HoldState {
     Captured "captured"
 } }
 
-/// What one order may take from: its customer's account, and what is held there for it.
+/// What a decision may take an order's money from: its customer's account, and the hold there for
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Wallet {
     pub account: Option<Account>,
     pub hold: Option<Hold>,
 }
 
-/// One line of the ledger: an amount that moved.
+/// One entry of the ledger: an amount that moved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LedgerEntry {
     pub customer: CustomerId,
@@ -49,7 +51,7 @@ pub struct LedgerEntry {
     pub order: Option<OrderId>,
 }
 
-/// Every way in which money moves: from one of the ledger's accounts to another.
+/// Every way in which money moves from one of the ledger's accounts to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Movement {
     Deposit,
@@ -71,7 +73,7 @@ impl Movement {
         }
     }
 
-    /// Where the money comes from.
+    /// The ledger account that the money comes from.
     pub fn debit(self) -> &'static str {
         match self {
             Self::Deposit => "outside",
@@ -81,7 +83,7 @@ impl Movement {
         }
     }
 
-    /// Where it goes.
+    /// The ledger account that the money goes to.
     pub fn credit(self) -> &'static str {
         match self {
             Self::Deposit | Self::Release | Self::Refund => "available",
@@ -116,8 +118,8 @@ impl Account {
         if amount.is_positive() { Ok(()) } else { Err(Refusal::NotPositive) }
     }
 
-    /// Money that went out for an order comes back, unless the account has been filled so far
-    /// meanwhile that it cannot hold that much.
+    /// Puts money that was taken for an order back, unless the account has been filled so far
+    /// meanwhile that its balance would exceed the largest amount.
     pub(super) fn refund(&mut self, order: OrderId, amount: Money) -> Result<LedgerEntry, Refusal> {
         self.balance = self.balance.plus(amount).map_err(|_| Refusal::TooMuch)?;
         Ok(self.entry(Movement::Refund, amount, Some(order)))
@@ -132,7 +134,7 @@ pub fn deposit(mut account: Account, amount: Money) -> Result<(Account, LedgerEn
     Ok((account, entry))
 }
 
-/// Sets money aside for an order. The same again changes nothing and has no entry.
+/// Sets money aside for an order. Holding the same amount again changes nothing and has no entry.
 pub(super) fn hold(
     wallet: Wallet,
     order: OrderId,
@@ -159,7 +161,7 @@ pub(super) fn hold(
     Ok((Wallet { account: Some(account), hold }, Some(entry)))
 }
 
-/// Gives back what is held for an order. A second time changes nothing and has no entry.
+/// Ends the hold for an order. Releasing it again changes nothing and has no entry.
 pub fn release(wallet: Wallet, order: OrderId) -> Result<(Wallet, Option<LedgerEntry>), Refusal> {
     let mut account = wallet.account.ok_or(Refusal::UnknownAccount)?;
     let mut hold = wallet.hold.ok_or(Refusal::NeverHeld)?;
@@ -175,8 +177,8 @@ pub fn release(wallet: Wallet, order: OrderId) -> Result<(Wallet, Option<LedgerE
     Ok((Wallet { account: Some(account), hold: Some(hold) }, entry))
 }
 
-/// Pays an order: first from what is held for it, then from what is available. What was held
-/// beyond the amount becomes available. Without enough, nothing changes.
+/// Pays an order: first from its hold, then from what is available. What was held beyond the amount
+/// becomes available. Without enough money nothing changes.
 pub(super) fn capture(
     wallet: &mut Wallet,
     order: OrderId,

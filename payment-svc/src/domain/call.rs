@@ -1,4 +1,4 @@
-//! What is asked of the provider, and what the provider knows it by.
+//! Calls to the provider, and the idempotency key of each.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use proto::{Money, OrderId};
 
 use super::Token;
 
-/// Something to ask of the provider until it answers. What is asked names itself by the order and
-/// the operation, never by the try: that name is the idempotency key.
+/// A request to the provider, repeated until it answers. Order and operation name the call, never
+/// the attempt: that name is the idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     pub order: OrderId,
@@ -22,7 +22,7 @@ pub enum Operation {
 }
 
 impl Call {
-    /// What the provider knows the operation by: the same however often it is asked.
+    /// The idempotency key: the same however often the provider is asked.
     pub fn key(&self) -> String {
         match &self.operation {
             Operation::Charge { revision, .. } => format!("{}.charge.{revision}", self.order),

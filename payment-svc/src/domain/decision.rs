@@ -1,9 +1,10 @@
 //! What may become of an order's money: every rule about charging it and giving it back.
 //!
-//! Due is the newest revision heard reserved. It is charged unless a charge is under way or money
-//! is captured; what becomes due during a charge is charged when that one ends without money. So an
-//! order is captured at most once. A cancel is answered once, when nothing is in flight: money that
-//! arrives late goes back first. What is held for an order is free again when that ends without it.
+//! The newest revision whose stock was reserved is due. It is charged unless a charge is under way
+//! or money is captured; what becomes due during a charge is charged when that charge ends without
+//! money. So an order is captured at most once. A cancellation is answered once, when nothing is in
+//! flight: money that arrives late goes back first. A hold for an order is released when the order
+//! ends without needing it.
 
 use std::sync::Arc;
 
@@ -14,15 +15,15 @@ use super::{
     LedgerEntry, Means, Method, Operation, Payment, Phase, Refund, Refusal, Wallet, account,
 };
 
-/// What a decision is made from: the order's payment, if there is one, and the wallet of its
-/// customer (for an order not heard of before: of the customer in the event).
+/// What a decision is made from: the order's payment, if there is one, and its customer's wallet
+/// (for an order without a payment: the wallet of the customer that the event names).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     pub payment: Option<Payment>,
     pub wallet: Wallet,
 }
 
-/// A fact: it cannot be refused, only make no difference.
+/// A fact that a payment hears: it cannot be refused, only make no difference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     StockReserved(Due),
@@ -32,11 +33,11 @@ pub enum Event {
         revision: u32,
         outcome: ChargeOutcome,
     },
-    /// The provider has given the money of refund `number` back.
+    /// The provider has given back the money of refund `number`.
     RefundAnswered {
         number: u32,
     },
-    /// The provider will not do refund `number`, however often it is asked.
+    /// The provider will never carry out refund `number`, however often it is asked.
     RefundRefused {
         number: u32,
         reason: Arc<str>,
@@ -44,8 +45,9 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it says that no money moved. That may have changed by now, so it counts from whoever
-    /// holds the call alone; money that did move is a fact, whoever tells it.
+    /// Whether the provider says that no money moved. That may have changed since, so it counts
+    /// only from the process that holds the call's lease. Money that did move is a fact, whichever
+    /// process reports it.
     pub fn is_negative(&self) -> bool {
         match self {
             Self::ChargeAnswered { outcome, .. } => {
@@ -70,13 +72,13 @@ pub enum ChargeOutcome {
     },
 }
 
-/// The next state, what is said about it, what moved in the ledger, and whom to call.
+/// The next state, what is announced about it, the ledger entries, and the call to make.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: State,
     pub announce: Vec<Announcement>,
     pub entries: Vec<LedgerEntry>,
-    /// At most one call is in flight for an order.
+    /// The call to begin: at most one is in flight for an order.
     pub call: Option<Call>,
 }
 
@@ -95,7 +97,7 @@ pub enum Announcement {
         code: DeclineCode,
         detail: Arc<str>,
     },
-    /// `known`: whether there was anything to pay before the cancel.
+    /// `known`: whether this service knew of anything to pay before the cancellation.
     Voided {
         known: bool,
     },
@@ -106,7 +108,7 @@ pub enum Announcement {
 }
 
 impl Announcement {
-    /// In one word, to be counted by.
+    /// The outcome in one word, as a metric's label.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Captured { .. } => "captured",
@@ -117,7 +119,7 @@ impl Announcement {
     }
 }
 
-/// Takes a fact in. Repeated, late and contradicting ones change nothing.
+/// Records a fact, and answers it. Repeated, late and contradicting facts change nothing.
 pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     let known = state.payment.is_some();
     let mut next = Decision::unchanged(state);
@@ -138,15 +140,15 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     }
     undo(&mut payment, &mut next);
     payment.forget_token();
-    // An answer about an order that is not known leaves no trace.
+    // An answer about an order that has no payment leaves no row.
     if known || payment.due.is_some() || payment.compensation != CompensationState::NotAsked {
         next.state.payment = Some(payment);
     }
     next
 }
 
-/// Pays what is due of a deferred order. While a charge is under way nothing changes: its outcome
-/// is the answer.
+/// Pays what is due for a deferred order. While a charge is under way nothing changes: the outcome
+/// of that charge is the answer.
 pub fn pay(
     state: State,
     instrument: &Instrument,
@@ -173,7 +175,7 @@ pub fn pay(
     Ok(next)
 }
 
-/// Sets money aside for an order that it may still pay. The same again changes nothing.
+/// Sets money aside for an order that it may still pay. Holding the same again changes nothing.
 pub fn hold(
     state: State,
     order: OrderId,
@@ -185,7 +187,7 @@ pub fn hold(
     account::hold(state.wallet, order, amount)
 }
 
-/// Gives back what was held for too long, unless the order is there and can still be paid with it.
+/// Releases a hold that is too old, unless its order has a payment that may still need it.
 pub fn expire_hold(state: State, order: OrderId) -> Option<(Wallet, LedgerEntry)> {
     if state.payment.as_ref().is_some_and(|payment| !payment.is_over()) {
         return None;
@@ -209,8 +211,8 @@ fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {
     charge_due(payment, next);
 }
 
-/// Charges what is due, unless it is deferred, or was tried, or something is under way or captured.
-/// A deferred revision after a declined one waits anew.
+/// Charges what is due, unless it is deferred, was tried before, or a charge is under way or
+/// captured. A deferred revision after a declined one waits for a payment anew.
 fn charge_due(payment: &mut Payment, next: &mut Decision) {
     let Some(due) = payment.due.clone() else { return };
     match &payment.phase {
@@ -261,7 +263,7 @@ fn charge_answered(
 ) {
     let amount = match &payment.phase {
         Phase::Charging(charge) if charge.revision == revision => charge.amount,
-        // An answer to something that is over: told before.
+        // The answer is about a charge that is over: its outcome was announced before.
         Phase::Charging(_) | Phase::Waiting | Phase::Declined(_) | Phase::Captured(_) => return,
     };
     let known = payment.face().cloned();
@@ -305,7 +307,7 @@ fn captured(
     });
 }
 
-/// What is held for an order that did not need it becomes available again.
+/// Releases the hold of an order that was paid without it, or cancelled.
 fn release_hold(order: OrderId, next: &mut Decision) {
     let wallet = &mut next.state.wallet;
     if let Ok((released, entry)) = account::release(wallet.clone(), order) {
@@ -333,7 +335,8 @@ fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
     next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
 }
 
-/// The cancel stays without its answer, for all to see: its money is not back.
+/// Leaves the cancellation without its answer, because the money is not back; the health report
+/// shows it (`charges.rs`).
 fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
     let Phase::Captured(capture) = &mut payment.phase else { return };
     if capture.refunding.take_if(|refund| refund.number == number).is_some() {
@@ -341,7 +344,7 @@ fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
     }
 }
 
-/// Answers a cancel if nothing is in flight, and gives money back first.
+/// Answers a cancellation if nothing is in flight, and gives captured money back first.
 fn undo(payment: &mut Payment, next: &mut Decision) {
     if payment.compensation != CompensationState::Owed {
         return;

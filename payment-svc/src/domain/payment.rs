@@ -1,15 +1,15 @@
-//! The payment of one order: what is due, how far it has come, and what a cancel still waits for.
+//! The payment of one order: what is due, its phase, and what a cancellation still waits for.
 //!
-//! An order has one payment however often it is amended, so money can be captured once. Where the
-//! money stands is a sum type: whatever is charging is not captured, and the reverse.
+//! An order has one payment however often it is amended, so money can be captured once. The phase
+//! is one enum, so a payment that is charging is not captured, and the reverse.
 
 use std::{fmt, sync::Arc};
 
 use proto::{CustomerId, Money, OrderId, PaymentId};
 use uuid::Uuid;
 
-/// The payment of an order, known or not: the order's id in another guise, so that it needs no
-/// index of its own and cannot be given twice. Time and version bits stay: it is a UUIDv7, too.
+/// A payment's id is its order's id with these random bits flipped: unique by construction, found
+/// without an index, and still a valid UUIDv7, because time and version bits stay.
 const PAYMENT_ID_MASK: u128 = 0x1f6b_94d2_7c3e_a85b;
 
 /// The id of `order`'s payment.
@@ -23,7 +23,7 @@ pub fn order_of(payment: PaymentId) -> OrderId {
 }
 
 /// All that is known about one order's money. Without `due` it is a tombstone: the order was
-/// cancelled before its stock was heard of.
+/// cancelled before this service heard that its stock was reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Payment {
     pub order: OrderId,
@@ -32,17 +32,17 @@ pub struct Payment {
     pub compensation: CompensationState,
 }
 
-/// The newest revision heard reserved.
+/// What an order has to pay: the newest revision whose stock was reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Due {
     pub customer: CustomerId,
     pub revision: u32,
     pub amount: Money,
-    /// `None`: deferred, somebody will pay over HTTP.
+    /// `None` for a deferred order, which somebody will pay over HTTP.
     pub instrument: Option<Instrument>,
 }
 
-/// What money is taken from.
+/// What the money is taken from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Instrument {
     Wallet,
@@ -59,7 +59,7 @@ pub struct Card {
     pub face: Option<CardDisplay>,
 }
 
-/// What may be shown of a card.
+/// What may be shown of a card to people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CardDisplay {
     pub brand: Arc<str>,
@@ -87,20 +87,20 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Where the money stands. At most one of these, whatever was heard in whatever order.
+/// A payment's phase. It has exactly one, whatever was heard in whatever order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Nothing was tried for what is due.
+    /// Nothing has been tried for what is due.
     Waiting,
-    /// With the provider, also when its answer was lost.
+    /// The charge is with the provider, even when its answer was lost.
     Charging(Charge),
-    /// The last try came back without money.
+    /// The last attempt ended without money.
     Declined(Decline),
-    /// The money is here, or has gone back.
+    /// The money was taken; some or all of it may have gone back since.
     Captured(Capture),
 }
 
-/// Money asked of the provider.
+/// A charge that the provider is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Charge {
     pub revision: u32,
@@ -108,7 +108,7 @@ pub struct Charge {
     pub card: Card,
 }
 
-/// Money that could not be had.
+/// An attempt to take money that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decline {
     pub revision: u32,
@@ -128,22 +128,22 @@ pub enum DeclineCode {
     CurrencyMismatch,
 }
 
-/// Money that was taken, and what of it went back.
+/// Money that was taken, and how much of it went back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Capture {
     pub revision: u32,
     pub amount: Money,
     pub means: Means,
     pub refunded: Money,
-    /// Refunds begun so far; numbers them.
+    /// How many refunds were begun: the number of the last one.
     pub refunds: u32,
-    /// The refund that is with the provider.
+    /// The refund that the provider is asked for.
     pub refunding: Option<Refund>,
-    /// Why the money cannot go back, if that was refused for good: it waits for staff.
+    /// Why the money cannot go back, if its refund was refused for good: it waits for staff.
     pub refund_refused: Option<Arc<str>>,
 }
 
-/// Where the money came from, and so goes back to.
+/// Where the money came from, which is where a refund goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Means {
     Wallet,
@@ -154,14 +154,14 @@ pub enum Means {
     },
 }
 
-/// Money asked back of the provider.
+/// A refund that the provider is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refund {
     pub number: u32,
     pub amount: Money,
 }
 
-/// What a cancelled order is owed: one answer, when nothing is in flight.
+/// What a cancelled order is owed: one answer, once nothing is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CompensationState {
     NotAsked,
@@ -189,7 +189,7 @@ pub enum Status {
     Voided,
 }
 
-/// Gives an enum its words: the same in JSON, in the database and in logs.
+/// Gives the values of an enum their words: the same in JSON, in the database and in logs.
 macro_rules! words {
     ($name:ident { $($variant:ident $word:literal)+ }) => {
         impl $name {
@@ -259,7 +259,7 @@ impl Means {
 }
 
 impl Payment {
-    /// Nothing known yet.
+    /// A payment of which nothing is known yet.
     pub fn of(order: OrderId) -> Self {
         Self { order, due: None, phase: Phase::Waiting, compensation: CompensationState::NotAsked }
     }
@@ -268,7 +268,7 @@ impl Payment {
         self.due.as_ref().map(|due| &due.customer)
     }
 
-    /// Whether the provider owes an answer.
+    /// Whether the provider owes an answer to a charge or a refund.
     pub fn is_in_flight(&self) -> bool {
         match &self.phase {
             Phase::Charging(_) => true,
@@ -277,7 +277,7 @@ impl Payment {
         }
     }
 
-    /// Whether nothing will be charged any more.
+    /// Whether nothing will be charged for this order any more.
     pub fn is_over(&self) -> bool {
         let newest = self.due.as_ref().map_or(0, |due| due.revision);
         let has_ended = match &self.phase {
@@ -288,7 +288,7 @@ impl Payment {
         has_ended || self.compensation != CompensationState::NotAsked
     }
 
-    /// Which revision came to an outcome, and whether that was money.
+    /// Which revision has an outcome, and whether the outcome is money.
     pub fn outcome(&self) -> Option<(u32, bool)> {
         match &self.phase {
             Phase::Waiting | Phase::Charging(_) => None,
@@ -298,7 +298,7 @@ impl Payment {
     }
 
     /// Deletes the token of what is due once it will not be charged from there: whoever has a token
-    /// can charge it. A charge under way has its own.
+    /// can charge the card. A charge under way has a copy of its own.
     pub(super) fn forget_token(&mut self) {
         let is_over = self.is_over();
         let Some(due) = &mut self.due else { return };
@@ -309,7 +309,7 @@ impl Payment {
         }
     }
 
-    /// What to tell people, derived and never kept.
+    /// The status for people: derived from phase and compensation, never stored.
     pub fn status(&self) -> Status {
         match (&self.phase, self.compensation) {
             (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed) => {
@@ -328,7 +328,7 @@ impl Payment {
         }
     }
 
-    /// What it is, was or will be paid with.
+    /// What the order is, was or will be paid with.
     pub fn method(&self) -> Method {
         match &self.phase {
             Phase::Waiting => {
@@ -341,7 +341,7 @@ impl Payment {
         }
     }
 
-    /// The amount that was tried last, else what is due.
+    /// The amount of the last attempt; before any, the amount due.
     pub fn amount(&self) -> Option<Money> {
         match &self.phase {
             Phase::Waiting => self.due.as_ref().map(|due| due.amount),
@@ -351,7 +351,7 @@ impl Payment {
         }
     }
 
-    /// What may be shown of the card in question.
+    /// What may be shown of the card that is, was or will be charged.
     pub fn face(&self) -> Option<&CardDisplay> {
         match &self.phase {
             Phase::Waiting => match self.due.as_ref()?.instrument.as_ref()? {

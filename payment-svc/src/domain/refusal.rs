@@ -1,8 +1,8 @@
-//! What a person may be told instead of yes.
+//! Why a person's request is refused.
 
 use proto::Money;
 
-/// The business says no; nothing has changed.
+/// A refusal by the rules: nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("no stock has been reserved for such an order")]

@@ -19,7 +19,7 @@ use crate::{
     views::{AccountView, EntryView},
 };
 
-/// What cursors of the ledger are told apart by.
+/// What the cursors of a ledger are marked with, so that no other list takes them.
 const ENTRIES: &str = "entries";
 
 pub(super) async fn open(
@@ -94,8 +94,8 @@ pub(super) async fn entries(
     let after: Option<i64> = page.place(ENTRIES)?;
     let mut db = app.pool.acquire().await?;
     store::accounts::find(&mut db, &customer).await?.ok_or_else(|| unknown(customer.as_str()))?;
-    // One more than asked for tells whether there is another page; the one before them, whether the
-    // cursor was given: what was shown is there for good.
+    // Two entries more than are shown: the last tells whether there is another page, and the first
+    // whether the cursor was given by this service, since a shown entry never disappears.
     let before = after.unwrap_or_default().saturating_sub(1);
     let found = store::ledger_entries::page(&mut db, &customer, before, page.limit + 2).await?;
     let shown = match (after, &found[..]) {

@@ -1,4 +1,4 @@
-//! Request bodies: what may be in them, and what is wrong with what is.
+//! Request bodies: what may be in them, and which faults of them are noted.
 
 use chassis::{Code, body::Fields};
 use proto::{Currency, OrderId, limits};
@@ -27,14 +27,14 @@ pub(super) fn payment(fields: &mut Fields<'_>, today: Date) -> Option<Payment> {
     Some(Payment { order: order?, amount: amount?, instrument: instrument? })
 }
 
-/// An instrument that nobody can pay with: which member shows it, and why.
+/// An instrument that nobody can pay with: the JSON member at fault, and why.
 pub(super) struct Unusable {
     member: &'static str,
     pub(super) code: Code,
     detail: &'static str,
 }
 
-/// The member `payment_method`, which has to be one that can be paid with.
+/// Reads the member `payment_method`; an unusable instrument is noted as a fault.
 fn instrument(fields: &mut Fields<'_>, today: Date) -> Option<Instrument> {
     fields.object("payment_method", |method| {
         read_instrument(method, today)?
@@ -43,7 +43,7 @@ fn instrument(fields: &mut Fields<'_>, today: Date) -> Option<Instrument> {
     })
 }
 
-/// The member `payment_method`, as it is, to be judged.
+/// Reads the member `payment_method`; an unusable instrument is returned, for `validate` to report.
 pub(super) fn any_instrument(
     fields: &mut Fields<'_>,
     today: Date,
@@ -57,7 +57,7 @@ fn read_instrument(method: &mut Fields<'_>, today: Date) -> Option<Result<Instru
         "card" => Some(token(method)?.map(Instrument::Card)),
         "credit_card" => Some(card(method, today)?.map(Instrument::Card)),
         _ => {
-            // What belongs to it is not known, so nothing is too much.
+            // The members of an unknown type are not known, so none of them is unexpected.
             for name in ["token", "card_number", "expiry", "cvv"] {
                 method.json(name);
             }
@@ -76,7 +76,8 @@ fn token(method: &mut Fields<'_>) -> Option<Result<Card, Unusable>> {
     Some(Ok(cards::of_token(token)))
 }
 
-/// A card as it is written on it. Nothing of it is kept, logged or told but its last four digits.
+/// Reads a card as it is printed. Nothing of it is stored, logged or shown but its last four
+/// digits.
 fn card(method: &mut Fields<'_>, today: Date) -> Option<Result<Card, Unusable>> {
     let number = method.text("card_number", limits::TEXT_CHARS_MAX);
     let expiry = method.text("expiry", limits::TEXT_CHARS_MAX);
@@ -113,7 +114,7 @@ pub(super) fn currency(fields: &mut Fields<'_>) -> Option<Currency> {
     })
 }
 
-/// The order that money is held for: any UUID.
+/// The order that money is held for: any UUID, because the order may not exist yet.
 pub(super) fn any_order(fields: &mut Fields<'_>) -> Option<OrderId> {
     fields.parsed("order_id", |text| {
         let uuid = Uuid::try_parse(text).map(OrderId::new);

@@ -1,4 +1,4 @@
-//! Paying, and what became of it.
+//! Paying an order, and what became of its payment.
 
 use std::time::Duration;
 
@@ -26,10 +26,12 @@ use crate::{
     world::Root,
 };
 
-/// An order is placed at one service and heard of at another: how long to believe a client.
+/// How long to wait for `StockReserved` of an order that a client wants to pay: the client may know
+/// of the order before this service does.
 const NEWS_WAIT: Duration = Duration::from_secs(2);
-/// How long one who pays waits in all: for the news, for the commit and for the outcome, which
-/// alone may take longer if `Prefer` says so. The gateway waits longer than this.
+/// How long a client that pays waits in all: for `StockReserved`, for the commit and for the
+/// outcome. Only the outcome may take longer, if `Prefer` says so. The gateway waits longer than
+/// this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn pay(
@@ -47,7 +49,8 @@ pub(super) async fn pay(
     let command = asked.command(Input::Request(request, Some(trace.to_bytes())), &body.0)?;
     app.hear_of(order).await?;
     let mut outcome = service_kit::outcome_of(app.submit(command, began + PATIENCE).await)?;
-    // Still open, also when it was so the first time: whoever asks waits and is told how it ended.
+    // There is no outcome yet, or there was none when the answer was stored: the client waits for
+    // the outcome now.
     if outcome.answer.status == StatusCode::ACCEPTED {
         let is_payer = views::is_payer(&outcome.answer);
         let until = began + prefer.0.unwrap_or(PATIENCE);
@@ -82,7 +85,7 @@ pub(super) async fn of_order(State(app): State<AppState>, mut params: Params) ->
     Ok(http::list(&views, None))
 }
 
-/// Says whether something could be paid with, as far as can be told without trying.
+/// Says whether an instrument could be paid with, as far as that is known without charging it.
 pub(super) async fn validate(
     State(app): State<AppState>,
     asked: RequestInfo,
@@ -114,7 +117,7 @@ impl AppState {
         found.map(drop).ok_or_else(|| Problem::new(Code::NotFound, unknown))
     }
 
-    /// Hands a command over for as long as whoever asks waits; it is decided all the same.
+    /// Hands a command over and waits for it until `until`; the command is decided all the same.
     async fn submit(
         &self,
         command: Command<Input>,
@@ -124,7 +127,7 @@ impl AppState {
         submitted.unwrap_or(Err(CommandError::Overloaded))
     }
 
-    /// What one who pays is told once it is known, or at `until`.
+    /// The answer to a client that pays: once the outcome is known, or as it stands at `until`.
     async fn outcome(
         &self,
         order: OrderId,

@@ -31,7 +31,7 @@ impl TryFrom<Row> for AccountRow {
     }
 }
 
-/// Locks accounts in the order of their customers, as every writer does.
+/// Locks accounts in the order of their customers, as every writer does, so that nobody deadlocks.
 pub async fn lock(db: &mut PgConnection, customers: &[String]) -> sqlx::Result<Vec<AccountRow>> {
     let rows = sqlx::query_as!(
         Row,
@@ -48,7 +48,7 @@ pub async fn lock(db: &mut PgConnection, customers: &[String]) -> sqlx::Result<V
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Locks the accounts that nobody holds, and says whose somebody does.
+/// Locks those accounts that no other session holds, and returns the customers of those held.
 pub async fn held(db: &mut PgConnection, customers: &[String]) -> sqlx::Result<Vec<CustomerId>> {
     let held = sqlx::query_scalar!(
         "-- accounts.held

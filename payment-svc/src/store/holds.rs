@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::invalid;
 use crate::domain::{Hold, HoldState};
 
-/// What is held for these orders in these accounts, which are locked.
+/// The holds for these orders in these accounts; the caller has locked the accounts.
 pub async fn find_all(
     db: &mut PgConnection,
     customers: &[String],
@@ -91,7 +91,7 @@ pub async fn update(
     wrote(&done, holds.len())
 }
 
-/// What is held since `age_ms` and longer, for orders that never came or have ended.
+/// Holds as old as `age_ms` or older whose order has no payment here, or one that has ended.
 pub async fn overdue(
     db: &mut PgConnection,
     age_ms: i64,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::invalid;
 use crate::world::EntryRow;
 
-/// Books entries in the order of decisions: by the database's clock, under the accounts' locks.
+/// Adds entries in the order of decisions, timed by the database's clock under the accounts' locks.
 pub async fn append(db: &mut PgConnection, entries: &[EntryRow]) -> sqlx::Result<()> {
     if entries.is_empty() {
         return Ok(());
@@ -41,10 +41,10 @@ pub async fn append(db: &mut PgConnection, entries: &[EntryRow]) -> sqlx::Result
     wrote(&done, entries.len())
 }
 
-/// A line of the ledger as it is shown.
+/// A ledger entry as it is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerLine {
-    /// Its place in the order of booking.
+    /// The entry's number in the order of booking.
     pub seq: i64,
     pub id: Uuid,
     pub kind: String,
@@ -55,7 +55,7 @@ pub struct LedgerLine {
     pub at: OffsetDateTime,
 }
 
-/// A page of an account's ledger, as it was booked, after the place `after`.
+/// A page of an account's ledger, in the order of booking, after entry number `after`.
 pub async fn page(
     db: &mut PgConnection,
     customer: &CustomerId,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::rows::Row;
 use crate::world::Root;
 
-/// Locks payments in the order of their orders, as every writer does.
+/// Locks payments in the order of their order ids, as every writer does, so that nobody deadlocks.
 pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Root>> {
     let rows = sqlx::query_as!(
         Row,
@@ -31,7 +31,7 @@ pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Ro
     rows.into_iter().map(Root::try_from).collect()
 }
 
-/// Locks the payments that nobody holds, and says which somebody does.
+/// Locks those payments that no other session holds, and returns the orders of those held.
 pub async fn held(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<OrderId>> {
     let held = sqlx::query_scalar!(
         "-- payments.held
@@ -71,7 +71,7 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
     row.map(Root::try_from).transpose()
 }
 
-/// New roots: plainly inserted, so that one who was quicker is noticed.
+/// Adds new payments. A plain insert, so that it fails if another session was quicker.
 pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
     if roots.is_empty() {
         return Ok(());
@@ -200,7 +200,7 @@ fn column<'a, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
-/// How many refunds were refused for good, and one of their orders.
+/// How many refunds were refused for good, and the lowest order id among them.
 pub async fn refunds_refused(db: &mut PgConnection) -> sqlx::Result<Option<(i64, OrderId)>> {
     let row = sqlx::query!(
         r#"-- payments.refunds_refused

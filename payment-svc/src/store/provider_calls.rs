@@ -1,4 +1,4 @@
-//! Calls to the provider that have no answer yet: born leased to the process that decided them.
+//! Provider calls without an answer: each begins leased to the process that decided it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +38,7 @@ pub async fn begin(
         calls.values().map(|row| row.call.amount.currency().code()).collect();
     let traces: Vec<Option<&[u8]>> =
         calls.values().map(|row| row.trace.as_ref().map(|trace| &trace[..])).collect();
-    // The database's clock, not this machine's: whoever looks at a lease looks at the same clock.
+    // Leases are set and compared by the database's clock alone: machines may differ.
     let done = sqlx::query!(
         "-- provider_calls.begin
         insert into provider_calls
@@ -67,7 +67,7 @@ fn parts(operation: &Operation) -> (&'static str, u32, &str) {
     }
 }
 
-/// Removes what has been answered: the root's lock and its state let only one answer end a call.
+/// Removes answered calls. The payment's lock and its phase let only one answer end a call.
 pub async fn end(db: &mut PgConnection, orders: &BTreeSet<OrderId>) -> sqlx::Result<()> {
     if orders.is_empty() {
         return Ok(());
@@ -84,7 +84,7 @@ pub async fn end(db: &mut PgConnection, orders: &BTreeSet<OrderId>) -> sqlx::Res
     wrote(&done, orders.len())
 }
 
-/// Takes over calls whose lease has run out, those that wait longest first.
+/// Takes over calls whose lease has run out, those that have waited longest first.
 pub async fn lease(
     db: &mut PgConnection,
     lease: Duration,
@@ -127,8 +127,8 @@ pub async fn lease(
         .collect()
 }
 
-/// Leaves a call alone for a while after its answer was lost. Not if it has made room for another,
-/// or if somebody else has taken it over: the lease is theirs.
+/// Puts a call off after its answer was lost. Nothing happens if another call has replaced it, or
+/// if another process has taken it over and so holds the lease.
 pub async fn postpone(db: &mut PgConnection, row: &CallRow, pause: Duration) -> sqlx::Result<()> {
     let (kind, number, _) = parts(&row.call.operation);
     sqlx::query!(
@@ -151,7 +151,7 @@ pub async fn postpone(db: &mut PgConnection, row: &CallRow, pause: Duration) -> 
 }
 
 /// Locks calls whose answer is about to be recorded, so that nobody takes them over meanwhile, and
-/// tells how often they were taken over.
+/// returns how often each was taken over.
 pub async fn lock_attempts(
     db: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
@@ -174,11 +174,11 @@ pub async fn lock_attempts(
     Ok(rows.into_iter().map(|row| (OrderId::new(row.order_id), row.attempts)).collect())
 }
 
-/// Calls that the provider was asked for and did not answer.
+/// Calls that were taken over at least once and still have no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnansweredCalls {
     pub calls: i64,
-    /// How long the oldest of them waits.
+    /// How long ago the oldest of them was begun.
     pub seconds: i64,
 }
 

@@ -1,4 +1,4 @@
-//! A payment as a row and back: the one place that knows both.
+//! A payment as a row and back: the only file that knows both.
 
 use std::sync::Arc;
 
@@ -180,7 +180,8 @@ impl Row {
         }))
     }
 
-    /// Where the money stands, once something was tried.
+    /// The phase of a payment for which something was tried; `None` if its columns do not fit
+    /// together.
     fn phase(&self, currency: Currency) -> sqlx::Result<Option<Phase>> {
         let money = |amount: Decimal| Money::new(amount, currency).map_err(invalid);
         let method = self.tried_method.as_deref().and_then(Method::parse);

@@ -1,5 +1,5 @@
-//! The catalogue: what inventory-svc has for sale, what it said of it, and what order-svc checks
-//! orders against.
+//! The catalogue: the products of inventory-svc, what it published of them, and what order-svc
+//! checks orders against.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::said::{TopicContents, number_of_name};
 use super::store::{self, orders::ProductRow};
 use crate::Stack;
 
-/// How long what was said of a product may take to be heard.
+/// How long order-svc may take to hear of a published change.
 const HEARD_SECONDS: u32 = 60;
 
 /// How often the two are compared before they are called different, and how long after.
 const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
-/// Each product against the outbox of its own snapshot, and against what was said of it at last.
+/// Checks each product against the outbox of its own snapshot, and against its last message.
 pub(super) fn said(
     products: &[ProductRow],
     said: &TopicContents,
@@ -44,7 +44,7 @@ pub(super) fn said(
     }
 }
 
-/// What order-svc has heard of each product against the product.
+/// Checks what order-svc knows of each product against the product itself.
 pub(super) async fn seen(
     stack: &Stack,
     said: &TopicContents,
@@ -73,8 +73,8 @@ pub(super) async fn seen(
     Ok(())
 }
 
-/// What does not fit: a version that is the same and says something else, one that is behind for
-/// too long, and a product that is not for sale. The products were read first.
+/// What does not fit: the same version with another content, a version that is behind for too long,
+/// and a product that is not for sale. `products` were read before `seen`.
 pub(super) fn differences(
     products: &[ProductRow],
     seen: Vec<ProductRow>,
@@ -87,7 +87,7 @@ pub(super) fn differences(
     for ProductRow { sku, version, content } in products {
         let (heard, known) = seen.remove(sku).unwrap_or_default();
         let reached = said.reached(number_of_name(sku.as_bytes()));
-        // What was said since the outbox was read is young.
+        // A version that is not in the outbox as it was read was announced since, so it is young.
         let is_new = reached.outbox < *version && reached.outbox > 0;
         let waits = if is_new { 0 } else { now.saturating_sub(reached.outbox_at) };
         if heard == *version && known != *content {

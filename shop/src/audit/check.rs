@@ -1,12 +1,12 @@
-//! What the audit finds: one check for each promise, with how much was looked at and what was
-//! wrong.
+//! The findings of the audit: one check for each promise, with how much was looked at and how much
+//! was wrong.
 
 use serde::Serialize;
 
 pub use super::promise::Promise;
 use crate::terminal::Paint;
 
-/// One promise, as it was found.
+/// The result of checking one promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     pub name: &'static str,
@@ -22,10 +22,10 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditReport {
     pub ok: bool,
-    /// Orders under way, which are left out, and for how long the oldest has waited.
+    /// Orders under way, which are left out, and how long the oldest of them has been so.
     pub in_flight: u64,
     pub oldest_in_flight_seconds: u64,
-    /// Events that operators discarded: counted, not accused.
+    /// Events that operators discarded: counted, but no violations.
     pub discarded: u64,
     pub checks: Vec<Check>,
     /// The first violations of all checks, in words.
@@ -33,17 +33,17 @@ pub struct AuditReport {
     pub violations: Vec<String>,
 }
 
-/// Orders of which nothing can be said yet.
+/// Orders that cannot be judged yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct UnderWay {
     pub(super) orders: u64,
     pub(super) oldest_seconds: u64,
 }
 
-/// As many violations as anybody would read.
+/// How many violations are kept in words: more than anybody would read.
 const VIOLATIONS_KEPT: usize = 100;
 
-/// The checks while they are made.
+/// The checks while the audit runs.
 #[derive(Clone, Debug)]
 pub(super) struct Checks {
     found: Vec<Check>,
@@ -64,18 +64,18 @@ impl Default for Checks {
 }
 
 impl Checks {
-    /// So many more were looked at.
+    /// Counts `more` keys, rows or messages as looked at.
     pub(super) fn looked(&mut self, promise: Promise, more: u64) {
         self.of(promise).checked += more;
     }
 
-    /// One was wrong.
+    /// Counts a violation.
     pub(super) fn broken(&mut self, promise: Promise, what: impl FnOnce() -> String) {
         self.add(promise, 1, what);
     }
 
-    /// Looked at by a statement in the database: how many, how many of them wrong, and one of
-    /// these.
+    /// Takes over what a statement in the database has counted: how many rows, how many of them
+    /// wrong, and one of the wrong ones.
     pub(super) fn counted(&mut self, promise: Promise, what: &str, found: CountResult) {
         self.looked(promise, found.checked);
         if found.wrong > 0 {
@@ -100,7 +100,7 @@ impl Checks {
         &mut self.found[promise as usize]
     }
 
-    /// What `promise` stands at.
+    /// The present state of a promise's check.
     #[cfg(test)]
     pub(super) fn get(&self, promise: Promise) -> &Check {
         &self.found[promise as usize]
@@ -118,7 +118,7 @@ impl Checks {
     }
 }
 
-/// What a statement that counts has found.
+/// The result of a counting statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CountResult {
     pub(super) checked: u64,
@@ -127,7 +127,7 @@ pub(super) struct CountResult {
 }
 
 impl AuditReport {
-    /// The same, a line a check.
+    /// The report as lines for people, one a check.
     pub fn lines(&self, paint: Paint) -> Vec<String> {
         let mut lines: Vec<String> = Promise::ALL
             .iter()

@@ -1,9 +1,10 @@
-//! What events say, and what the states that said them say, in numbers that can be compared.
+//! What events say, and what the states that announced them say, as numbers that can be compared.
 //!
 //! An order, a reservation, a payment and a notice each foretell what their events hold: who, how
-//! much, which pieces, why. The same function makes the number from a row and from a message, so
-//! what differs was said otherwise than it is kept. Thirty-two bits each: there may be a million
-//! orders, and a fault that hides once in four billion does not hide twice.
+//! much, which pieces, why. The same functions make the number from a row and from a message, so
+//! numbers that differ mean that the event says something else than the row. The numbers have 32
+//! bits, because there may be a million orders: a fault escapes once in four billion, and not
+//! twice.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
@@ -17,14 +18,14 @@ use proto::payments::{DeclineCode, payment_event::Event as Payment};
 use proto::stock::{Allocation, stock_event::Event as Stock};
 use serde::Deserialize;
 
-/// A number for each kind of event of a topic, by its member's number; 0 where nothing is known.
-/// The first place, which no member has, is that of the terms.
+/// A number for each kind of event of a topic, by the number of its member in the topic's message;
+/// 0 where nothing is known. Index 0, which no member has, is for the payment terms.
 pub(super) type Contents = [u32; 8];
 
-/// Where [`Contents`] holds what `OrderPlaced` and `StockReserved` say to payment-svc.
+/// The index in [`Contents`] of what `OrderPlaced` and `StockReserved` say to payment-svc.
 pub(super) const TERMS: usize = 0;
 
-/// An amount in ten-thousandths, and its currency.
+/// An amount in ten-thousandths, with its currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Amount {
     pub(super) sum: i64,
@@ -49,7 +50,7 @@ impl From<&Option<Money>> for Amount {
     }
 }
 
-/// A line of an order as order-svc keeps it.
+/// A line of an order as order-svc stores it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct LineRow {
     pub(super) sku: Option<String>,
@@ -58,7 +59,7 @@ pub(super) struct LineRow {
     pub(super) unit_price: rust_decimal::Decimal,
 }
 
-/// Pieces of an order as inventory-svc keeps them.
+/// An allocation of an order as inventory-svc stores it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct PieceRow {
     pub(super) sku: String,
@@ -66,7 +67,7 @@ pub(super) struct PieceRow {
     pub(super) quantity: u32,
 }
 
-/// Anything as a number that is not 0.
+/// Any value as a number that is not 0.
 pub(super) fn digest(parts: impl Hash) -> u32 {
     let mut hasher = DefaultHasher::new();
     parts.hash(&mut hasher);
@@ -74,7 +75,8 @@ pub(super) fn digest(parts: impl Hash) -> u32 {
     u32::try_from(hash >> 32).unwrap_or_default().max(1)
 }
 
-/// How many pieces of each SKU, whichever lines or warehouses they are on.
+/// A number for how many pieces of each SKU there are, on whichever lines or in whichever
+/// warehouses.
 pub(super) fn basket<'a>(pieces: impl Iterator<Item = (&'a str, u32)>) -> u32 {
     let mut pieces: Vec<(&str, u64)> = pieces.map(|(sku, count)| (sku, count.into())).collect();
     pieces.sort_unstable();
@@ -86,7 +88,7 @@ pub(super) fn basket<'a>(pieces: impl Iterator<Item = (&'a str, u32)>) -> u32 {
     digest(pieces)
 }
 
-/// The lines of an order, in their order.
+/// A number for the lines of an order, in their order.
 pub(super) fn lines<'a>(lines: impl Iterator<Item = (&'a str, &'a str, u32, Amount)>) -> u32 {
     digest(lines.collect::<Vec<_>>())
 }
@@ -103,7 +105,7 @@ pub(super) fn lines_of(rows: &[LineRow], currency: &str) -> u32 {
     }))
 }
 
-/// An amount of a row's JSON. What does not fit is no amount that an order can have.
+/// An amount of a row's JSON, in ten-thousandths. One that does not fit is no amount of an order.
 pub(super) fn ten_thousandths(amount: rust_decimal::Decimal) -> i64 {
     use rust_decimal::prelude::ToPrimitive as _;
     (amount * rust_decimal::Decimal::from(10_000)).to_i64().unwrap_or(i64::MAX)
@@ -117,53 +119,53 @@ pub(super) fn pieces_of(rows: &[PieceRow]) -> u32 {
     pieces(rows.iter().map(|row| (row.sku.as_str(), row.warehouse.as_str(), row.quantity)))
 }
 
-/// Who pays how much, and how.
+/// A number for the payment terms: who pays how much, and how.
 pub(super) fn terms(customer: &str, amount: Amount, method: &str) -> u32 {
     digest((customer, amount, method))
 }
 
-/// `OrderPlaced`, `OrderConfirmed`.
+/// A number for `OrderPlaced` and `OrderConfirmed`.
 pub(super) fn ordered(customer: &str, revision: u32, total: Amount, lines: u32) -> u32 {
     digest((customer, revision, total, lines))
 }
 
-/// `OrderAwaitingPayment`; the time is in microseconds.
+/// A number for `OrderAwaitingPayment`; `pay_by` is in microseconds.
 pub(super) fn awaiting(customer: &str, revision: u32, amount: Amount, pay_by: i64) -> u32 {
     digest((customer, revision, amount, pay_by))
 }
 
-/// `OrderCancelled`. The words of a cancellation are not compared: they may be erased.
+/// A number for `OrderCancelled`. The detail of a cancellation is not compared: it may be erased.
 pub(super) fn cancelled(customer: &str, revision: u32, total: Amount, reason: &str) -> u32 {
     digest((customer, revision, total, reason))
 }
 
-/// `StockReserved`, but for its terms.
+/// A number for `StockReserved`, without its terms.
 pub(super) fn reserved(revision: u32, pieces: u32) -> u32 {
     digest((revision, pieces))
 }
 
-/// `PaymentCaptured` by method, `PaymentDeclined` by code.
+/// A number for `PaymentCaptured` by method, and for `PaymentDeclined` by code.
 pub(super) fn paid(customer: &str, revision: u32, amount: Amount, how: &str) -> u32 {
     digest((customer, revision, amount, how))
 }
 
-/// `PaymentRefunded`.
+/// A number for `PaymentRefunded`.
 pub(super) fn refunded(customer: &str, amount: Amount) -> u32 {
     digest((customer, amount))
 }
 
-/// `NotificationSent`, and with a failure `NotificationFailed`.
+/// A number for `NotificationSent`, and with a failure for `NotificationFailed`.
 pub(super) fn notified(id: &str, template: &str, failure: &str) -> u32 {
     digest((id, template, failure))
 }
 
-/// `ProductChanged`.
+/// A number for `ProductChanged`.
 pub(super) fn product(name: &str, price: Amount, available: i64) -> u32 {
     digest((name, price, available))
 }
 
-/// What an event says, and for `OrderPlaced` and `StockReserved` what its terms say; 0 for what no
-/// state foretells.
+/// The number of an event's content and, for `OrderPlaced` and `StockReserved`, that of their
+/// terms; 0 for content that no state foretells.
 pub(super) fn of(event: &Event) -> (u32, u32) {
     match event {
         Event::Orders(event) => of_order(event),
@@ -277,8 +279,8 @@ pub(super) fn micros(at: time::OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or_default()
 }
 
-/// The bytes that an order's history keeps of an event: nothing that the order itself knows, and
-/// nothing that only payment-svc needs.
+/// The bytes that order-svc's history stores of an event: without the ids that the order's row has,
+/// and without what only payment-svc needs.
 pub(super) fn in_history(event: Event) -> Vec<u8> {
     let mut event = event;
     match &mut event {
@@ -314,7 +316,7 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
 fn strip_order(said: &mut TopicContents) {
     let (order, customer) = match said {
         TopicContents::OrderPlaced(it) => {
-            // How it is to be paid is all that the timeline shows of the terms.
+            // The payment method is all that the history keeps of the terms.
             it.terms =
                 it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
             (&mut it.order_id, &mut it.customer_id)

@@ -1,4 +1,4 @@
-//! A message's envelope: what the relay wrote into its headers.
+//! A message's envelope: the headers that the relay wrote.
 
 use proto::EventType;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -7,17 +7,17 @@ use uuid::Uuid;
 use super::content;
 use super::said::Event;
 
-/// A message that is an event of ours.
+/// A message that is an event of the shop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventMessage<'a> {
     pub(super) event: Event<'a>,
-    /// Which member of the topic's message it is: its number stands in the first byte.
+    /// Which member of the topic's message it is: the member's number is in the first byte.
     pub(super) tag: usize,
     pub(super) partition: i32,
     pub(super) offset: i64,
-    /// When Kafka got it, in seconds.
+    /// When Kafka received it, in seconds since 1970.
     pub(super) at: u32,
-    /// Its headers name another source, key or incarnation than can be.
+    /// Whether its headers name a source, key or incarnation that cannot be.
     pub(super) is_flawed: bool,
 }
 
@@ -33,8 +33,8 @@ struct Envelope<'a> {
     trace: Option<[u8; 25]>,
 }
 
-/// Reads a message, if it is an event of ours: of a type that is said on its topic. `incarnations`
-/// is how many its source has had.
+/// Reads a message if it is an event of the shop: of a type that is published on its topic.
+/// `incarnations` is how many its source has had.
 pub(super) fn read<'a>(
     message: &'a BorrowedMessage<'_>,
     incarnations: i32,
@@ -82,7 +82,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// `00-<trace id>-<span id>-<flags>` in the 25 bytes of an outbox row.
+/// `00-<trace id>-<span id>-<flags>` as the 25 bytes of an outbox row.
 fn trace(text: &str) -> Option<[u8; 25]> {
     let digits = text.strip_prefix("00-")?.bytes().filter(|byte| *byte != b'-');
     let digits: Vec<u8> = digits

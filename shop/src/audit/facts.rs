@@ -1,15 +1,15 @@
-//! All that is known about each order: what four databases, four topics and the provider say of it.
+//! Everything that is known about each order, from four databases, four topics and the provider.
 //!
-//! Amounts are ten-thousandths of a unit, as PostgreSQL keeps them, in one integer; moments are
-//! seconds since 1970, 0 for none; contents are numbers of [`content`](super::content): there may be
-//! a million orders.
+//! Amounts are ten-thousandths of a unit, as PostgreSQL stores them, in one integer. Times are
+//! seconds since 1970, 0 for none. Contents are numbers of [`content`](super::content), because
+//! there may be a million orders.
 
 use proto::topic;
 
 use super::content::{Amount, Contents};
 use crate::by_id::ById;
 
-/// How an order stands, as order-svc has it.
+/// How an order ended according to order-svc, if it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OrderEnd {
     Open,
@@ -17,30 +17,31 @@ pub(super) enum OrderEnd {
     Cancelled,
 }
 
-/// An order as order-svc has it.
+/// An order according to order-svc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) ending: OrderEnd,
     pub(super) customer: u32,
     pub(super) total: Amount,
-    /// How many pieces of which SKU.
+    /// How many pieces of which SKU, as a number.
     pub(super) basket: u32,
     pub(super) revision: u32,
-    /// Of a cancelled order: whether stock has answered, and what payment has.
+    /// For a cancelled order: whether stock has answered the cancellation, and what payment has
+    /// answered.
     pub(super) is_stock_undone: bool,
     pub(super) compensation: CompensationState,
-    /// When a deadline will end it if nothing else does.
+    /// When a deadline will end the order if nothing else does.
     pub(super) due_at: u32,
     pub(super) is_deferred: bool,
     pub(super) version: u32,
-    /// The last version heard from stock, payments, notifications.
+    /// The highest version heard from stock, payments and notifications.
     pub(super) heard: [u32; 3],
-    /// How many events its history holds.
+    /// How many events the order's history holds.
     pub(super) events: u32,
     pub(super) foretold: Contents,
 }
 
-/// What inventory-svc holds for an order.
+/// The state of an order's reservation at inventory-svc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     Rejected,
@@ -53,10 +54,10 @@ pub(super) enum Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reservation {
     pub(super) hold: Hold,
-    /// Whether it was said that the hold ran out, and when it does.
+    /// Whether the expiry was announced, and when the reservation expires.
     pub(super) is_expired: bool,
     pub(super) expires_at: u32,
-    /// What it holds, or held; 0 for nothing.
+    /// What the reservation holds or held, as a number; 0 for nothing.
     pub(super) basket: u32,
     pub(super) revision: u32,
     pub(super) version: u32,
@@ -64,7 +65,7 @@ pub(super) struct Reservation {
     pub(super) foretold: Contents,
 }
 
-/// How a cancelled order was answered by payment-svc.
+/// What payment-svc answered to the cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CompensationState {
     NotAsked,
@@ -76,20 +77,20 @@ pub(super) enum CompensationState {
 /// An order's payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Payment {
-    /// Whose it is; 0 for a tombstone.
+    /// The customer, as a number; 0 for a tombstone.
     pub(super) customer: u32,
     pub(super) currency: [u8; 3],
-    /// What was captured; `None` if nothing was.
+    /// The captured amount; `None` if nothing was captured.
     pub(super) captured: Option<i64>,
     pub(super) refunded: i64,
-    /// How many refunds the provider or the account has made.
+    /// How many refunds were made.
     pub(super) refunds: u32,
-    /// Whether it went through the provider, not through an account.
+    /// Whether the money went through the provider, not through an account.
     pub(super) is_by_card: bool,
     pub(super) compensation: CompensationState,
-    /// Until when the provider is asked by somebody; 0 when it is not asked.
+    /// Until when the call to the provider is leased; 0 without a call.
     pub(super) call_until: u32,
-    /// Whether money of the account is still held for the order.
+    /// Whether money of an account is still held for the order.
     pub(super) has_hold: bool,
     pub(super) version: u32,
     pub(super) heard_orders: u32,
@@ -100,14 +101,14 @@ pub(super) struct Payment {
 /// An order's notifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notices {
-    /// How often its customer was told, or could not be, of each of [`TEMPLATES`].
+    /// How often the customer was told, or could not be, with each of [`TEMPLATES`].
     pub(super) told: [u8; 4],
-    /// Something was told twice, or before what happened before it.
+    /// Whether something was told twice, or before what happened before it.
     pub(super) is_confused: bool,
-    /// How many were sent, and how many failed.
+    /// How many notifications were sent, and how many failed.
     pub(super) sent: u8,
     pub(super) failed: u8,
-    /// Until when one that is still to be delivered is somebody's; 0 when none is.
+    /// Until when a delivery is leased; 0 if nothing is to be delivered.
     pub(super) delivery_until: u32,
     pub(super) version: u32,
     pub(super) heard_orders: u32,
@@ -115,7 +116,7 @@ pub(super) struct Notices {
     pub(super) foretold: Contents,
 }
 
-/// What customers are told, in the order in which it can happen.
+/// The templates, in the order in which a customer can be told.
 pub(super) const TEMPLATES: [&str; 4] =
     ["payment_due", "order_confirmation", "order_cancelled", "payment_refunded"];
 pub(super) const DUE: usize = 0;
@@ -123,14 +124,14 @@ pub(super) const CONFIRMATION: usize = 1;
 pub(super) const CANCELLATION: usize = 2;
 pub(super) const REFUND: usize = 3;
 
-/// What the provider's own ledger says of an order.
+/// What the provider's own ledger holds about an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Provider {
     pub(super) captures: u32,
     pub(super) captured: i64,
     pub(super) refunded: i64,
     pub(super) currency: [u8; 3],
-    /// It has money in more than one currency.
+    /// Whether the order has money in more than one currency.
     pub(super) is_mixed: bool,
 }
 
@@ -145,19 +146,19 @@ pub(super) const NOTIFICATIONS: usize = 3;
 /// The services, in the order of the topics that they own.
 pub(super) const SERVICES: [&str; 4] = ["order-svc", "inventory-svc", "payment-svc", "notify-svc"];
 
-/// A message as an order's facts take it in.
+/// What an order's facts keep of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct MessageFacts {
-    /// The number of its member in the topic's message.
+    /// The number of the event's member in the topic's message.
     pub(super) tag: usize,
     pub(super) version: u32,
     pub(super) partition: i32,
     pub(super) offset: i64,
-    /// When Kafka got it.
+    /// When Kafka received it.
     pub(super) at: u32,
     pub(super) content: u32,
     pub(super) terms: u32,
-    /// It as a row of the order's history.
+    /// The message as a row of the order's history, as a number.
     pub(super) history: u64,
 }
 
@@ -166,23 +167,23 @@ pub(super) struct MessageFacts {
 pub(super) struct TopicFacts {
     /// The highest version.
     pub(super) version: u32,
-    /// How often each event was said, its last version and the sum of what it said, by the number
-    /// of its member in the topic's message.
+    /// How often each event was published, its last version and the sum of its contents, by the
+    /// number of its member in the topic's message.
     pub(super) times: [u8; 8],
     pub(super) last: [u16; 8],
     pub(super) contents: Contents,
     pub(super) partition: i32,
-    /// The last message, and when Kafka got it.
+    /// The offset of the last message, and when Kafka received it.
     pub(super) offset: i64,
     pub(super) at: u32,
-    /// The last row of the outbox, not all of which may be in the topic yet.
+    /// When the last row of the outbox was written: not all rows may be in the topic yet.
     pub(super) outbox_at: u32,
-    /// Retention has removed the first events.
+    /// Whether retention has removed the first events.
     pub(super) is_trimmed: bool,
 }
 
 impl TopicFacts {
-    /// An event was read; `is_new` unless it is a repetition.
+    /// Takes in an event that was read; `is_new` unless it is a repetition.
     pub(super) fn message(&mut self, heard: &MessageFacts, is_new: bool) {
         (self.partition, self.offset, self.at) = (heard.partition, heard.offset, heard.at);
         if is_new {
@@ -200,7 +201,7 @@ impl TopicFacts {
     }
 }
 
-/// Everything about one order.
+/// Everything that is known about one order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) order: Option<Order>,
@@ -209,17 +210,17 @@ pub(super) struct Facts {
     pub(super) notices: Option<Notices>,
     pub(super) provider: Provider,
     pub(super) said: [TopicFacts; 4],
-    /// The rows of its history, and what the topics say that they are: sums.
+    /// The rows of the order's history, and those that the topics' messages would make: sums.
     pub(super) history: u64,
     pub(super) told_history: u64,
-    /// A message about it is parked somewhere.
+    /// Whether a message about the order is parked at some service.
     pub(super) is_parked: bool,
-    /// An operator has discarded or replaced a message about it.
+    /// Whether an operator has discarded or replaced a message about the order.
     pub(super) has_intervention: bool,
 }
 
-/// All orders. An index and a dense table: a map's spare room costs too much with entries this
-/// size.
+/// All orders, as an index and a dense table: the spare room of a map costs too much with entries
+/// of this size.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     index: ById<u32>,
@@ -247,7 +248,7 @@ impl Orders {
         self.table.get(at as usize).map(|(_, facts)| facts)
     }
 
-    /// The ids of all of them.
+    /// The ids of all orders.
     pub(super) fn ids(&self) -> impl Iterator<Item = u128> {
         self.table.iter().map(|(order, _)| *order)
     }

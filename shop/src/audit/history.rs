@@ -1,5 +1,5 @@
-//! The history of each order, row by row: without a gap, in an order that can have been, and with
-//! what the topics say.
+//! The history of each order, row by row: without a gap, in a possible order, and as the topics
+//! say.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -10,7 +10,7 @@ use super::facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK};
 use super::interventions::Interventions;
 use super::{birth, tag};
 
-/// A batch may wait for a lock, and clocks differ: so much may the times of rows be out of order.
+/// How far the times of rows may be out of order: a batch may wait for a lock, and clocks differ.
 const SKEW_SECONDS: u32 = 60;
 
 /// A row of an order's history.
@@ -21,19 +21,19 @@ pub(super) struct HistoryRow {
     pub(super) event_id: Uuid,
     pub(super) event_type: i16,
     pub(super) version: i64,
-    /// In seconds.
+    /// When the row was written, in seconds since 1970.
     pub(super) at: u32,
     pub(super) payload: Vec<u8>,
 }
 
-/// A row as a number; rows of one order are summed up.
+/// A row as a number; the numbers of an order's rows are summed.
 pub(super) fn hash(event_id: Uuid, event_type: i16, version: i64, payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (event_id, event_type, version, payload).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Goes through the rows of all orders, each order's together and in order.
+/// Reads the rows of all orders; each order's rows come together and in order.
 pub(super) struct Walk<'a> {
     orders: &'a mut Orders,
     checks: &'a mut Checks,
@@ -41,25 +41,25 @@ pub(super) struct Walk<'a> {
     now: u32,
     /// The order whose rows are being read, and its rows so far.
     present: Option<(u128, Rows)>,
-    /// Orders whose history was read.
+    /// How many orders' histories were read.
     read: u64,
 }
 
-/// What the rows of one order have said so far.
+/// What is known from the rows of one order so far.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any order")]
 #[derive(Clone, Copy, Debug, Default)]
 struct Rows {
     count: u32,
-    /// The last version of each source.
+    /// The highest version of each source.
     versions: [i64; 4],
     last_at: u32,
     sum: u64,
     is_reserved: bool,
     is_captured: bool,
     has_ended: bool,
-    /// The next row has to ask for the payment.
+    /// Whether the next row has to be `OrderAwaitingPayment`.
     asks: bool,
-    /// Something was wrong already: the first fault is told.
+    /// Whether something was wrong before: only the first fault is reported.
     is_broken: bool,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         Self { orders, checks, interventions, now, present: None, read: 0 }
     }
 
-    /// The next row.
+    /// Takes in the next row.
     pub(super) fn row(&mut self, row: &HistoryRow) {
         if self.present.is_none_or(|(order, _)| order != row.order) {
             self.end();
@@ -90,7 +90,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// After the last row of an order.
+    /// Ends an order, after its last row.
     fn end(&mut self) {
         let Some((id, rows)) = self.present.take() else { return };
         self.checks.looked(Promise::HistoryAgrees, 1);
@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// After the last row: whether so many orders as there are have a history.
+    /// After the last row of all: checks that as many orders as there are have a history.
     pub(super) fn finish(mut self, orders: u64) {
         self.end();
         let missing = orders.saturating_sub(self.read);
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Rows {
-    /// Takes a row in; what is wrong with it.
+    /// Takes in a row; returns what is wrong with it.
     fn take(
         &mut self,
         row: &HistoryRow,
@@ -158,7 +158,7 @@ impl Rows {
         }
     }
 
-    /// Whether an event can stand here; remembers it.
+    /// Whether an event can be the next row; remembers it.
     fn follows(&mut self, topic: usize, tag: usize, is_deferred: bool) -> bool {
         let asked = std::mem::take(&mut self.asks);
         let is_asking = (topic, tag) == (ORDERS, tag::AWAITING);
@@ -183,7 +183,7 @@ impl Rows {
         self.count > 1
     }
 
-    /// Whether this is the history of that order.
+    /// What is wrong with these rows as the history of that order, if anything.
     fn ends(&self, order: &Order) -> Option<String> {
         let [stock, payments, notifications] = order.heard.map(i64::from);
         let counted = [i64::from(order.version), stock, payments, notifications];
@@ -197,12 +197,13 @@ impl Rows {
     }
 }
 
-/// Which revision an amended order's stock answers is not in the row: of those nothing is expected.
+/// Whether the history has to ask for the payment. The row of an amended order does not say which
+/// revision the stock answers, so nothing is expected of amended orders.
 fn asks_for_payment(order: &Order) -> bool {
     order.is_deferred && order.revision == 1
 }
 
-/// The topic and the member of an event's number.
+/// The topic of an event type's number, and the number of its member in the topic's message.
 fn source(event_type: i16) -> (usize, usize) {
     let tag = |first: i16| usize::try_from(event_type - first + 1).unwrap_or_default();
     match event_type {

@@ -1,15 +1,15 @@
-//! Who has to hear what, and what each service's inbox says that it has taken in.
+//! Which service has to hear which event, and what each service's inbox says that it has taken in.
 //!
-//! A state knows the last version that it heard. Only the inbox tells of those between, and of a
-//! service that takes messages in without asking it.
+//! A state has only the highest version that it heard. The inbox also shows the versions before it,
+//! and a service that takes messages in without using its inbox.
 
 use super::facts::{NOTIFICATIONS, ORDERS, PAYMENTS, STOCK};
 use super::tag;
 
-/// Inboxes forget after 30 days; what is nearly so old is not looked for.
+/// How old a message may be to be looked for: inboxes delete ids after 30 days.
 const KEPT_SECONDS: u32 = 25 * 86_400;
 
-/// The ids in each service's inbox: of each the half that is random, sorted.
+/// The ids in each service's inbox: the random half of each id, sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inboxes {
     of: [Vec<u64>; 4],
@@ -22,7 +22,7 @@ impl Inboxes {
         self.of[service] = ids;
     }
 
-    /// Those who had to take an event in and have not.
+    /// The services that had to take an event in and have not.
     pub(super) fn missing(
         &self,
         topic: usize,
@@ -35,7 +35,7 @@ impl Inboxes {
     }
 }
 
-/// Whether a message of that age is sure to be in the inboxes of those who have consumed it.
+/// Whether a message of that age is sure to be in the inboxes of the services that consumed it.
 pub(super) fn is_kept(at: u32, now: u32) -> bool {
     now.saturating_sub(at) < KEPT_SECONDS
 }

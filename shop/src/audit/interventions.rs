@@ -1,20 +1,20 @@
-//! What operators did to parked messages: those are excused, and counted.
+//! What operators did to parked messages: its consequences are excused, and counted.
 
 use std::collections::HashSet;
 
 use uuid::Uuid;
 
-/// A message as a service that parked it knows it.
+/// A message, as the service that parked it knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MessageRef {
-    /// Numbers of [`SERVICES`](super::facts::SERVICES) and [`TOPICS`](super::facts::TOPICS).
+    /// Indexes of [`SERVICES`](super::facts::SERVICES) and [`TOPICS`](super::facts::TOPICS).
     pub(super) service: usize,
     pub(super) topic: usize,
     pub(super) order: u128,
     pub(super) version: u32,
 }
 
-/// All that was mended by hand.
+/// Everything that operators discarded or replaced.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Interventions {
     /// How many messages were discarded.
@@ -35,12 +35,12 @@ impl Interventions {
         self.replaced.insert(message);
     }
 
-    /// Whether a service was spared this message.
+    /// Whether this message was discarded at a service.
     pub(super) fn is_discarded(&self, message: &MessageRef) -> bool {
         self.discarded.contains(message)
     }
 
-    /// Whether an order's history need not hold this message as it was said.
+    /// Whether an order's history may hold something else than this message.
     pub(super) fn is_other_in_history(&self, topic: usize, order: u128, version: u32) -> bool {
         let message = MessageRef { service: super::facts::ORDERS, topic, order, version };
         self.discarded.contains(&message) || self.replaced.contains(&message)
@@ -51,7 +51,7 @@ impl Interventions {
         self.ids.contains(&event)
     }
 
-    /// The orders that something was done about.
+    /// The orders with a discarded or replaced message.
     pub(super) fn orders(&self) -> impl Iterator<Item = u128> {
         self.discarded.iter().chain(&self.replaced).map(|message| message.order)
     }

@@ -1,9 +1,10 @@
-//! Whether what is known about an order fits together.
+//! Whether everything that is known about an order fits together.
 //!
-//! Four databases cannot be read in one moment. What every service has consumed is asked first,
-//! then its rows are read, then the topics: so an event that a service had consumed is in its rows,
-//! and one that it had not makes the order one under way. An order that looks wrong is read again
-//! before it is called so. Under way is only what is young: [`waits`] says what is overdue.
+//! Four databases cannot be read in one moment. So the offsets that every service has consumed are
+//! read first, then the rows, then the topics: an event that a service had consumed is in its rows,
+//! and an event that it had not makes the order one under way. An order that looks wrong is read
+//! again before it is reported. Only what is young counts as under way: [`waits`] says what is
+//! overdue.
 
 mod agree;
 mod waits;
@@ -16,33 +17,33 @@ use super::interventions::Interventions;
 /// How far the services have read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConsumerPositions {
-    /// By topic and partition, the offset after the last message that all who hear it have
+    /// By topic and partition: the offset after the last message that all its consumers have
     /// consumed.
     pub(super) offsets: [Vec<i64>; 4],
 }
 
 impl ConsumerPositions {
-    /// Whether all have consumed the message at an offset.
+    /// Whether all consumers have consumed the message at an offset.
     pub(super) fn is_past(&self, topic: usize, partition: i32, offset: i64) -> bool {
         let at = usize::try_from(partition).unwrap_or(usize::MAX);
         self.offsets[topic].get(at).is_some_and(|next| *next > offset)
     }
 }
 
-/// What an order is looked at with.
+/// What is needed to judge an order, besides its facts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) consumed: ConsumerPositions,
     pub(super) interventions: Interventions,
-    /// By topic, before when an order must have begun for its events to be in neither topic nor
-    /// outbox any more; 0 where all that was ever said is there.
+    /// By topic: an order that began before this may have no events in topic and outbox any more; 0
+    /// where everything ever published is still there.
     pub(super) gone_before: [u32; 4],
-    /// In seconds.
+    /// The present time, in seconds since 1970.
     pub(super) now: u32,
 }
 
 impl View {
-    /// Whether a topic tells nothing of an order any more because it forgets.
+    /// Whether a topic has no event of an order any more because it deletes old ones.
     fn is_gone(&self, topic: usize, order: u128, told: &TopicFacts) -> bool {
         told.version == 0 && birth(order) < self.gone_before[topic]
     }
@@ -51,17 +52,17 @@ impl View {
 /// What was found about an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Something about it has still to arrive or to happen, and has not had long to; when it began
-    /// to wait, in seconds.
+    /// Something about it has still to arrive or to happen, and is not overdue; `since` is when the
+    /// wait began, in seconds since 1970.
     UnderWay { since: u32 },
-    /// Nothing will change by itself; what does not fit.
+    /// Nothing will change by itself; the findings are what does not fit.
     Settled(Findings),
 }
 
-/// What does not fit, in words.
+/// What does not fit: the broken promises, in words.
 pub(super) type Findings = Vec<(Promise, String)>;
 
-/// The promises that are looked at in every settled order.
+/// The promises that are checked for every settled order.
 pub(super) const PER_ORDER: [Promise; 10] = [
     Promise::VersionsAgree,
     Promise::EndingsSaidOnce,
@@ -75,7 +76,8 @@ pub(super) const PER_ORDER: [Promise; 10] = [
     Promise::ContentsAgree,
 ];
 
-/// What may follow from an operator's discarding a message, and is not accused then.
+/// Promises that may be broken because an operator discarded a message; then they are no
+/// violations.
 const FOLLOWS_FROM_A_DISCARD: [Promise; 5] = [
     Promise::EndingsSaidOnce,
     Promise::NothingMissed,
@@ -134,7 +136,7 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
     broken
 }
 
-/// How many events each state says were said about the order.
+/// How many events each state says that it has announced about the order.
 pub(super) fn counted(facts: &Facts) -> [u32; 4] {
     [
         facts.order.map_or(0, |order| order.version),
@@ -144,7 +146,7 @@ pub(super) fn counted(facts: &Facts) -> [u32; 4] {
     ]
 }
 
-/// No topic tells more than its state has counted. (Less: then something is still to arrive.)
+/// No topic has more events than its state has counted. With fewer, something is still to arrive.
 fn versions(facts: &Facts, broken: &mut Findings) {
     for ((state, told), topic) in counted(facts).into_iter().zip(&facts.said).zip(TOPICS) {
         if told.version > state {

@@ -1,5 +1,5 @@
-//! Reads topics: each message is held against the outbox, taken in by the order that it is about,
-//! and looked for with those who had to hear it.
+//! Reads topics: each message is compared with the outbox, added to the facts of its order, and
+//! looked for in the inboxes of the services that had to hear it.
 
 use proto::topic;
 use rdkafka::message::Message as _;
@@ -18,18 +18,18 @@ use super::topics::Topic;
 use crate::by_id::ById;
 use crate::{Stack, terminal};
 
-/// What a topic is read with.
+/// What is needed to read a topic.
 pub(super) struct Listener<'a> {
     pub(super) view: &'a View,
     pub(super) inboxes: &'a Inboxes,
-    /// How many incarnations its source has had.
+    /// How many incarnations the topic's source has had.
     pub(super) incarnations: i32,
-    /// Its outbox still holds all that was ever said.
+    /// Whether the outbox still holds all that was ever published on the topic.
     pub(super) is_whole: bool,
 }
 
-/// Reads a topic from its beginning. Gives back before when an order must have begun for the topic
-/// to have forgotten it; 0 if it forgets nothing.
+/// Reads a topic from its beginning. Returns the time before which an order must have begun for the
+/// topic to have deleted its events; 0 if it has deleted none.
 pub(super) fn read(
     topic: &mut Topic,
     said: &mut TopicContents,
@@ -51,7 +51,7 @@ pub(super) fn read(
         let event = received.event;
         let order = Uuid::try_parse_ascii(event.key).map(|id| id.as_u128()).ok();
         let order_or_none = order.unwrap_or_default();
-        // What was put there by hand, and an operator threw away, was never said.
+        // A message that was put there by hand and discarded by an operator was never announced.
         if listener.view.interventions.names(event.id) && !said.is_genuine(order_or_none, event) {
             foreign += 1;
             return;
@@ -77,7 +77,7 @@ pub(super) fn read(
     Ok(if may_forget { oldest_kept } else { 0 })
 }
 
-/// Reads on from where a topic was read to, for the orders that are known.
+/// Reads on from where a topic was read to, for orders that are known already.
 pub(super) fn read_on(
     at: usize,
     topic: &mut Topic,
@@ -95,7 +95,7 @@ pub(super) fn read_on(
     })
 }
 
-/// An order takes in what was said about it.
+/// Adds a message to the facts of its order.
 fn take(
     at: usize,
     received: &EventMessage<'_>,
@@ -129,7 +129,7 @@ fn take(
     facts.said[at].message(&heard, is_new);
 }
 
-/// Whoever has consumed a message that it has to hear must have taken it in.
+/// A service that has consumed a message that it has to hear must have taken it in.
 fn heard(at: usize, received: &EventMessage<'_>, listener: &Listener<'_>, checks: &mut Checks) {
     let view = listener.view;
     let is_consumed = view.consumed.is_past(at, received.partition, received.offset);
@@ -151,10 +151,10 @@ fn heard(at: usize, received: &EventMessage<'_>, listener: &Listener<'_>, checks
     }
 }
 
-/// What the catalogue says of each product at last: its version, and its content.
+/// The last message about each product: its version, and its content as a number.
 pub(super) type Last = ById<(i64, u32)>;
 
-/// Reads the catalogue.
+/// Reads the catalogue's topic.
 pub(super) fn catalogue(
     stack: &Stack,
     said: &mut TopicContents,

@@ -1,6 +1,6 @@
 //! Every promise that the audit looks at, with its name and what it promises.
 
-/// Lists every promise once, with its name in `--json` and what it promises.
+/// Defines the promises: each with its name in `--json` and what it promises.
 macro_rules! promises {
     ($($promise:ident $name:literal $words:literal,)+) => {
         /// Every promise that the audit looks at, in the order of its report.
@@ -8,10 +8,10 @@ macro_rules! promises {
         pub enum Promise { $($promise,)+ }
 
         impl Promise {
-            /// All of them.
+            /// All promises.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$promise),+];
 
-            /// Its name in `--json`, and what it promises.
+            /// The promise's name in `--json`, and what it promises.
             pub const fn words(self) -> (&'static str, &'static str) {
                 match self { $(Self::$promise => ($name, $words),)+ }
             }

@@ -29,14 +29,14 @@ use crate::{Home, Stack, terminal};
 struct Outbox {
     said: TopicContents,
     catalogue: TopicContents,
-    /// No leaf has been dropped: whatever was said is in it.
+    /// Whether no leaf has been dropped: then everything that was ever announced is in the outbox.
     is_whole: bool,
-    /// When its oldest row was written, in seconds.
+    /// When the oldest row was written, in seconds since 1970.
     oldest: u32,
 }
 
-/// Reads everything there is, database by database, each with its topics right after it. What
-/// `view` has to know besides what the services have consumed is put into it.
+/// Reads everything there is, database by database, each with its topics right after it. Completes
+/// `view`, which has only the consumed offsets before.
 pub(super) async fn everything(
     (home, stack): (&Home, &Stack),
     topics: &mut [Topic],
@@ -89,7 +89,7 @@ pub(super) async fn everything(
     provider(stack, orders, checks).await
 }
 
-/// Reads some orders once more, and what was said about them since.
+/// Reads some orders once more, and the messages about them since.
 pub(super) async fn again(
     stack: &Stack,
     topics: &mut [Topic],
@@ -137,7 +137,7 @@ pub(super) async fn again(
     provider(stack, orders, &mut unheeded).await
 }
 
-/// The databases in the order of [`TOPICS`], and how the states in each are read.
+/// The databases in the order of [`TOPICS`], and the function that reads the states of each.
 const DATABASES: [(&str, ReadFn); 4] = [
     ("orders", |db, which, orders, each| Box::pin(store::orders::orders(db, which, orders, each))),
     ("stock", |db, which, orders, each| {
@@ -158,11 +158,11 @@ type ReadFn = for<'a> fn(
     &'a mut Each<'_>,
 ) -> BoxFuture<'a, anyhow::Result<()>>;
 
-/// Holds each state's count of events against the outbox of the same snapshot.
+/// Compares each state's count of events with the outbox of the same snapshot.
 struct Counts<'a> {
     outbox: &'a Outbox,
     checks: &'a mut Checks,
-    /// How many there were.
+    /// How many states there were.
     states: u64,
 }
 
@@ -170,7 +170,7 @@ impl Counts<'_> {
     fn compare(&mut self, order: u128, version: i64) {
         self.states += 1;
         let reached = self.outbox.said.reached(order).outbox;
-        // What was said before the oldest row may have been dropped with its leaf.
+        // Events that were announced before the oldest row may have been dropped with their leaf.
         let must_be_there = self.outbox.is_whole || birth(order) > self.outbox.oldest;
         if reached != version && (reached != 0 || must_be_there) {
             self.checks.broken(Promise::VersionsAgree, || {
@@ -258,7 +258,7 @@ fn mark(orders: &mut Orders, interventions: &Interventions) {
     }
 }
 
-/// The provider's own ledger, over HTTP as the provider gives it.
+/// Reads the provider's own ledger over its HTTP API.
 async fn provider(stack: &Stack, orders: &mut Orders, checks: &mut Checks) -> anyhow::Result<()> {
     let ledger = Api::at(&stack.service("simulator")?)?.get("/ledger").await?.ok()?;
     let items = ledger.get("items").and_then(Value::as_array).context("the ledger is no list")?;
@@ -268,7 +268,7 @@ async fn provider(stack: &Stack, orders: &mut Orders, checks: &mut Checks) -> an
         let order = Uuid::try_parse(order).context("the ledger names an order that is none")?;
         let captures = item.get("captures").and_then(Value::as_u64).unwrap_or_default();
         let currency = item.get("currency").and_then(Value::as_str).unwrap_or_default();
-        // One item for each currency.
+        // The ledger has one item for each currency.
         let sum = all.entry(order.as_u128()).or_default();
         sum.is_mixed |= sum.captures > 0 && captures > 0;
         sum.captures += u32::try_from(captures)?;

@@ -1,13 +1,13 @@
-//! What was said on one topic: the outbox rows that are kept, and the messages in Kafka, held
-//! against each other.
+//! The events of one topic: the rows that the outbox still has, and the messages in Kafka, compared
+//! with each other.
 //!
-//! The outbox is read first, in one snapshot with the relay's last tick, and Kafka up to an end
-//! that was asked for afterwards. So whatever that tick calls published must be found, and nothing is
-//! wrong only because time went by. Of each event one number is kept, a hash of its envelope and
-//! its payload: a million orders say five million events.
+//! The outbox is read first, in one snapshot with the relay's last checkpoint (tick), and Kafka up
+//! to an end that was asked for afterwards. So every row that the tick calls published must be
+//! found, and nothing is wrong only because time went by. Of each event one number is kept, a hash
+//! of envelope and payload, because a million orders have five million events.
 //!
-//! A topic is judged by what it holds now: events that came twice are the same twice, and in a
-//! topic that was made anew a key begins with the first row that its outbox still keeps.
+//! A topic is judged by what it holds now: an event that came twice must be the same twice, and in
+//! a topic that was made anew a key begins with the first row that its outbox still has.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,55 +17,55 @@ use uuid::Uuid;
 use super::check::{Checks, Promise};
 use crate::by_id::ById;
 
-/// An event as its outbox row or its message tells it.
+/// An event, from its outbox row or its message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event<'a> {
     pub(super) key: &'a [u8],
     pub(super) version: i64,
     pub(super) id: Uuid,
-    /// Its type's number.
+    /// The number of its type.
     pub(super) number: i16,
-    /// When it was said, in microseconds.
+    /// When it was announced, in microseconds since 1970.
     pub(super) at: i64,
     pub(super) trace: Option<[u8; 25]>,
     pub(super) payload: &'a [u8],
 }
 
-/// Where a message lies.
+/// Where a message is stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) partition: i32,
-    /// Retention has removed the beginning of this partition.
+    /// Whether retention has removed the beginning of this partition.
     pub(super) is_trimmed: bool,
 }
 
-/// All that was said on one topic.
+/// Everything that was published on one topic.
 #[derive(Debug)]
 pub(super) struct TopicContents {
     topic: &'static str,
-    /// Only the last event of a key is sure to be there.
+    /// Whether only the last event of each key is sure to be there.
     is_compacted: bool,
-    /// No row has left the outbox yet.
+    /// Whether no row has left the outbox yet.
     is_whole: bool,
     chains: ById<Chain>,
-    /// Keys that are no ids, by the number that stands for them.
+    /// Keys that are no UUIDs, by the number that stands for each.
     names: HashMap<u128, String>,
 }
 
 /// The events of one key.
 #[derive(Debug, Default)]
 struct Chain {
-    /// The version that `hashes` begin with; 0 while there are none.
+    /// The version of the first hash; 0 while there are none.
     first: i64,
     hashes: Vec<u64>,
-    /// The highest version that has surely been published.
+    /// The highest version that has certainly been published.
     published: i64,
     /// Whether that was so long ago that retention may have removed it from Kafka.
     may_be_gone: bool,
-    /// The version that Kafka has to tell next; 0 while it has told none.
+    /// The version that has to come next from Kafka; 0 while none has come.
     next: i64,
     partition: i32,
-    /// When the last row of the outbox was written, in seconds.
+    /// When the last row of the outbox was written, in seconds since 1970.
     outbox_at: u32,
 }
 
@@ -75,7 +75,7 @@ impl TopicContents {
         Self { topic, is_compacted, is_whole, chains, names }
     }
 
-    /// A row of the outbox; rows come in the order of their positions.
+    /// Takes in a row of the outbox; rows come in the order of their positions.
     pub(super) fn row(&mut self, event: Event<'_>, published: Publication, checks: &mut Checks) {
         let number = self.number(event.key);
         let chain = self.chains.entry(number).or_default();
@@ -104,8 +104,8 @@ impl TopicContents {
         }
     }
 
-    /// A message of the topic; messages come in the order of their offsets. True if it is there for
-    /// the first time.
+    /// Takes in a message of the topic; messages come in the order of their offsets. Returns
+    /// whether it came for the first time.
     pub(super) fn message(&mut self, event: Event<'_>, place: Place, checks: &mut Checks) -> bool {
         let number = self.number(event.key);
         let (topic, is_compacted, is_whole) = (self.topic, self.is_compacted, self.is_whole);
@@ -135,7 +135,7 @@ impl TopicContents {
         true
     }
 
-    /// After the last message: what was published and is nowhere.
+    /// After the last message: reports what was published and is nowhere in Kafka.
     pub(super) fn finish(&self, checks: &mut Checks) {
         for (number, chain) in &self.chains {
             let reached = if chain.next == 0 { chain.first } else { chain.next };
@@ -160,13 +160,14 @@ impl TopicContents {
         })
     }
 
-    /// Whether a message is not another one than what was said under its version.
+    /// Whether a message is the event that was announced under its version, as far as that is
+    /// known.
     pub(super) fn is_genuine(&self, order: u128, event: Event<'_>) -> bool {
         let known = self.chains.get(&order).and_then(|chain| chain.known(event.version));
         known.is_none_or(|known| known == hash(event))
     }
 
-    /// The number that stands for a key: an id's own.
+    /// The number that stands for a key; for a UUID its own.
     fn number(&mut self, key: &[u8]) -> u128 {
         if let Ok(id) = Uuid::try_parse_ascii(key) {
             return id.as_u128();
@@ -177,7 +178,7 @@ impl TopicContents {
     }
 }
 
-/// Two hashes side by side: names are few, and 128 bits are many.
+/// A number for a name that is no UUID: two hashes side by side, because 128 bits do not collide.
 pub(super) fn number_of_name(name: &[u8]) -> u128 {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -192,16 +193,16 @@ pub(super) fn number_of_name(name: &[u8]) -> u128 {
 pub(super) enum Publication {
     NotYet,
     Yes,
-    /// And Kafka may have forgotten it by now.
+    /// It has, and Kafka may have deleted it since.
     LongAgo,
 }
 
-/// How far a key has come.
+/// How far the events of a key have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyProgress {
     pub(super) outbox: i64,
     pub(super) kafka: i64,
-    /// When the last row of the outbox was written, in seconds; 0 if there is none.
+    /// When the last row of the outbox was written, in seconds since 1970; 0 if there is none.
     pub(super) outbox_at: u32,
 }
 
@@ -210,7 +211,7 @@ impl Chain {
         self.first + i64::try_from(self.hashes.len()).unwrap_or(i64::MAX)
     }
 
-    /// Holds an event against what is known of its version: its outbox row, or the message that
+    /// Compares an event with what is known of its version: its outbox row, or the message that
     /// came first.
     fn compare(&mut self, event: Event<'_>, checks: &mut Checks, name: impl Fn() -> String) {
         let hash = hash(event);
@@ -229,7 +230,7 @@ impl Chain {
         }
     }
 
-    /// What was said first under a version.
+    /// The hash of what was first known under a version.
     fn known(&self, version: i64) -> Option<u64> {
         let at = usize::try_from(version.checked_sub(self.first)?).ok()?;
         self.hashes.get(at).copied()
@@ -238,7 +239,7 @@ impl Chain {
     fn report_gap(&self, version: i64, checks: &mut Checks, name: impl Fn() -> String) {
         let missing = self.next;
         checks.broken(Promise::VersionsGapFree, || format!("{} follows {}", name(), missing - 1));
-        // Versions before the first row that is kept may have been forgotten.
+        // Versions before the first row that the outbox still has may have been deleted.
         let lost = missing.max(self.first);
         if lost < version && lost <= self.published {
             checks.broken(Promise::OutboxInKafka, || {

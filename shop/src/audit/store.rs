@@ -1,8 +1,8 @@
-//! Every statement of the audit, a file for each service's database.
+//! Every statement of the audit, one file for each service's database.
 //!
-//! `shop/migrations` holds links to the migrations of all services, so the compiler checks these
-//! statements against the tables as they are, and a service that changes its tables finds the audit
-//! that no longer fits. Each database is read in one snapshot: its states, its outbox and the
+//! `shop/migrations` holds links to the migrations of all services. So the compiler checks these
+//! statements against the tables as they are, and whoever changes a service's tables sees that the
+//! audit no longer fits. Each database is read in one snapshot: its states, its outbox and the
 //! relay's last tick are of the same moment.
 
 pub(super) mod mailbox;
@@ -23,15 +23,15 @@ use super::check::CountResult;
 use super::facts::Orders;
 use crate::Stack;
 
-/// A transaction that sees one moment, and can change nothing.
+/// A transaction that sees one moment of the database and can change nothing.
 pub(super) async fn snapshot(db: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
     db.begin_with("begin isolation level repeatable read read only").await
 }
 
-/// The orders to read: all, or those that are looked at again.
+/// Which orders to read: all, or those that are read again.
 pub(super) type Which<'a> = Option<&'a [Uuid]>;
 
-/// Is given each order and its state's count of events.
+/// Called with each order and its state's count of events.
 pub(super) type Each<'a> = dyn FnMut(u128, i64) + Send + 'a;
 
 /// A count from PostgreSQL.
@@ -39,12 +39,12 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
-/// A moment in seconds; none is 0.
+/// A time in seconds since 1970; 0 for none.
 fn seconds(at: Option<OffsetDateTime>) -> u32 {
     at.map_or(0, |at| u32::try_from(at.unix_timestamp()).unwrap_or_default())
 }
 
-/// A version, which never is negative.
+/// A version, which is never negative.
 fn version(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -53,7 +53,7 @@ fn version(number: i64) -> u32 {
 struct CountedRow {
     checked: i64,
     wrong: i64,
-    /// One of those that do not.
+    /// One of the rows that do not agree.
     first: Option<String>,
 }
 
@@ -63,7 +63,8 @@ impl From<CountedRow> for CountResult {
     }
 }
 
-/// Forgets what the database said of these orders: those that are gone must not be remembered.
+/// Clears what is known from a database about these orders: rows that are gone must not be
+/// remembered.
 fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut super::facts::Facts)) {
     for order in which.unwrap_or_default() {
         clear(orders.of(order.as_u128()));
@@ -73,7 +74,7 @@ fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut super::fact
 #[cfg(test)]
 mod tests;
 
-/// As the service itself, but without the limits that hold for a service's short statements.
+/// Connects as the service itself, without the limits that hold for a service's short statements.
 pub(super) async fn connect(stack: &Stack, database: &str) -> anyhow::Result<PgConnection> {
     let options = PgConnectOptions::from_str(&stack.database(database)?)?.options([
         ("application_name", "shop audit"),

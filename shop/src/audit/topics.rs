@@ -1,5 +1,5 @@
-//! Reads a topic from its first message to where it ended when asked, and how far the services have
-//! read.
+//! Reads a topic from its first message to the end that it has when asked, and how far the services
+//! have read.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use super::facts::TOPICS;
 use super::judge::ConsumerPositions;
 use crate::follow::{self, Bounds};
 
-/// Kafka has been silent for so long that it must be away.
+/// After this long without a message Kafka must be away.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Who hears each topic of [`TOPICS`]: the consumer groups, which are named as the services.
+/// Who hears each topic of [`TOPICS`]: the consumer groups, which have the services' names.
 const HEARERS: [&[&str]; 4] = [
     &["inventory-svc", "payment-svc", "notify-svc"],
     &["order-svc", "payment-svc"],
@@ -27,7 +27,7 @@ const HEARERS: [&[&str]; 4] = [
 
 /// A topic, and how far it has been read.
 pub(super) struct Topic {
-    /// Its place among the topics about orders.
+    /// The index of the topic among those about orders.
     pub(super) at: usize,
     pub(super) name: &'static str,
     consumer: BaseConsumer,
@@ -44,17 +44,17 @@ impl Topic {
         Ok(Self { at, name, consumer, bounds, next })
     }
 
-    /// Whether retention has removed something of it.
+    /// Whether retention has removed messages from the topic.
     pub(super) fn is_trimmed(&self) -> bool {
         self.name != topic::CATALOGUE && self.bounds.iter().any(|bound| bound.low > 0)
     }
 
-    /// The same for each partition.
+    /// Whether retention has removed messages, for each partition.
     pub(super) fn trimmed(&self) -> Vec<bool> {
         self.bounds.iter().map(|bound| bound.low > 0).collect()
     }
 
-    /// Reads on, to where the topic ends now.
+    /// Reads on to where the topic ends now.
     pub(super) fn read(
         &mut self,
         mut each: impl FnMut(&BorrowedMessage<'_>),
@@ -91,7 +91,7 @@ impl Topic {
     }
 }
 
-/// How far every service has read the topics about orders, by what it has committed.
+/// How far every service has read the topics about orders, by its committed offsets.
 pub(super) fn consumed(kafka: &str, topics: &[Topic]) -> anyhow::Result<ConsumerPositions> {
     let mut consumed = ConsumerPositions {
         offsets: std::array::from_fn(|at| vec![i64::MAX; topics[at].bounds.len()]),

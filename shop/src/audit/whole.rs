@@ -1,4 +1,4 @@
-//! What can be said of a whole database at once, in one snapshot of it.
+//! Promises about one whole database, checked in one snapshot of it.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};
@@ -13,10 +13,10 @@ use super::facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK};
 use super::store::mailbox::Stop;
 use super::{birth, inbox, store};
 
-/// A hold whose order never came is given back after a day; so much later it must be.
+/// How old a hold for an order that never came may be: payment-svc releases it after a day.
 const HOLD_SECONDS: u32 = 25 * 3_600;
 
-/// Every statement about one service's tables.
+/// Runs every check of one service's tables.
 pub(super) async fn database(
     db: &mut PgConnection,
     at: usize,
@@ -69,7 +69,7 @@ pub(super) async fn database(
     Ok(())
 }
 
-/// Money held for orders that never came.
+/// Finds money that is held for orders that never came.
 async fn holds(
     db: &mut PgConnection,
     orders: &Orders,
@@ -89,7 +89,7 @@ async fn holds(
     Ok(())
 }
 
-/// Keys, partitions and types of events that wait for somebody to look after them.
+/// Finds keys, partitions and types of events that wait for an operator.
 pub(super) async fn stops(
     db: &mut PgConnection,
     database: &str,
@@ -120,15 +120,16 @@ fn tell(promise: Promise, kind: &str, database: &str, stops: &[Stop], checks: &m
     }
 }
 
-/// Mails that were recorded as sent against the file that they were written to. A mail may be in
-/// it twice: it is written before it is recorded.
+/// Compares the mails that were recorded as sent with the file that they were written to. A mail
+/// may be in the file twice, because it is written before it is recorded.
 pub(super) async fn mails(
     db: &mut PgConnection,
     mbox: &Path,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
     let sent = store::notices::mails(db).await?;
-    // Read after the rows: what was recorded by then is in it. Mails may go elsewhere.
+    // The file is read after the rows, so it has every mail recorded by then. A service may use no
+    // file.
     let Some(written) = written(mbox)? else { return Ok(()) };
     checks.looked(Promise::CustomersTold, u64::try_from(sent.len())?);
     let missing = sent.iter().filter(|id| !written.contains(id)).count();
@@ -140,7 +141,7 @@ pub(super) async fn mails(
     Ok(())
 }
 
-/// The ids of all mails in a file, of each the random half; `None` if there is no such file.
+/// The ids of all mails in a file, the random half of each; `None` if there is no such file.
 fn written(mbox: &Path) -> anyhow::Result<Option<HashSet<u64>>> {
     let cannot = || format!("cannot read {}", mbox.display());
     let file = match std::fs::File::open(mbox) {

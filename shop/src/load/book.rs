@@ -1,7 +1,7 @@
-//! The book of orders under way: brings the HTTP answer and the final event of each order together.
+//! The book of orders under way: joins the HTTP answer and the final event of each order.
 //!
-//! The event may come before the answer, so the order id is entered from whichever side tells it
-//! first. Times run from the *intended* start: what waited because the system was slow has waited.
+//! The event may come before the answer, so an order is entered by whichever comes first. Times run
+//! from the *intended* start: an order that starts late because the system is slow has waited.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::by_id::ById;
 pub(super) struct PlacedOrder {
     pub(super) intended: Instant,
     pub(super) kind: Kind,
-    /// Warm-up is followed, and not counted.
+    /// False for an order of the warm-up: it is followed, but not counted.
     pub(super) counted: bool,
 }
 
@@ -27,14 +27,14 @@ pub(super) enum OrderEnd {
     Cancelled,
 }
 
-/// What is to be done now that a side has told something.
+/// What to do after an answer or a final event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The other side is still to come.
+    /// The other of the two is still to come.
     Wait,
-    /// The order is through.
+    /// Both have come: the order is over.
     Over,
-    /// Confirmed, and its customer wants to cancel it.
+    /// The order is confirmed, and its customer wants to cancel it.
     Cancel,
 }
 
@@ -48,14 +48,15 @@ pub(super) struct Tally {
     pub(super) errors: u64,
     /// Refusals by their code.
     pub(super) refusals: BTreeMap<String, u64>,
-    /// Microseconds.
+    /// Times from the intended start to the answer (`accept`) and to the final event
+    /// (`end_to_end`), in microseconds.
     pub(super) accept: Histogram<u64>,
     pub(super) end_to_end: Histogram<u64>,
     /// When the last final event was read.
     pub(super) last_end: Option<Instant>,
 }
 
-/// Orders under way, and what is counted about those that are through.
+/// Orders under way, and the counts of those that are over.
 #[derive(Debug)]
 pub(super) struct Book {
     halves: ById<Half>,
@@ -64,7 +65,7 @@ pub(super) struct Book {
     tally: Tally,
 }
 
-/// What one of the two sides has told.
+/// What came first for an order: the answer or the final event.
 #[derive(Clone, Copy, Debug)]
 enum Half {
     PlacedOrder(PlacedOrder),
@@ -95,7 +96,7 @@ impl Default for Book {
 }
 
 impl Book {
-    /// The gateway took the order.
+    /// The gateway accepted the order.
     pub(super) fn accepted(&mut self, order: u128, placed: PlacedOrder, at: Instant) -> Next {
         if placed.counted {
             self.tally.accepted += 1;
@@ -109,7 +110,7 @@ impl Book {
         }
     }
 
-    /// The gateway, or who is behind it, said no.
+    /// The gateway, or a service behind it, refused the order.
     pub(super) fn rejected(&mut self, placed: PlacedOrder, code: String) {
         if placed.counted {
             self.tally.rejected += 1;
@@ -117,13 +118,13 @@ impl Book {
         }
     }
 
-    /// Nobody knows whether the order was taken.
+    /// It is unknown whether the order was accepted.
     pub(super) fn failed(&mut self, placed: PlacedOrder) {
         self.tally.errors += u64::from(placed.counted);
     }
 
-    /// An ending was read. Orders of others are remembered, for they may be ours before the answer
-    /// is here.
+    /// A final event was read. Those of unknown orders are remembered: an order of this run may end
+    /// before its answer is here.
     pub(super) fn ended(&mut self, order: u128, ending: OrderEnd, at: Instant) -> Next {
         match self.halves.get(&order) {
             Some(Half::PlacedOrder(placed)) => self.settle(order, *placed, ending, at),
@@ -159,12 +160,12 @@ impl Book {
         self.waiting
     }
 
-    /// How many of those that count have not ended yet.
+    /// How many of the orders that count have not ended yet.
     pub(super) fn unfinished(&self) -> u64 {
         self.waiting_counted
     }
 
-    /// Those that have not ended, by their id.
+    /// The ids of the orders that have not ended.
     pub(super) fn missing(&self) -> impl Iterator<Item = u128> + '_ {
         let placed =
             |(id, half): (&u128, &Half)| matches!(half, Half::PlacedOrder(_)).then_some(*id);

@@ -8,11 +8,11 @@ use crate::Stack;
 /// Processor time by process, in ticks.
 pub(super) type Ticks = BTreeMap<String, u64>;
 
-/// Linux tells user space its time in hundredths of a second, whatever the kernel's own tick.
+/// Linux reports times to user space in hundredths of a second, whatever the kernel's own tick.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// What every process of the stack has used up to now, with its children (PostgreSQL's sessions are
-/// some), and load itself.
+/// What every process of the stack has used up to now, with its children (such as PostgreSQL's
+/// sessions), and what `shop load` itself has used.
 pub(super) fn used(stack: &Stack) -> Ticks {
     let all = processes();
     let mut ticks: Ticks = stack
@@ -24,7 +24,7 @@ pub(super) fn used(stack: &Stack) -> Ticks {
     ticks
 }
 
-/// The difference in seconds; what was restarted between counts from its new start.
+/// The difference in seconds; a process that was restarted in between counts from its new start.
 #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
 pub(super) fn seconds_between(before: &Ticks, after: &Ticks) -> BTreeMap<String, f64> {
     let spent = |name: &String, now: u64| {
@@ -34,7 +34,7 @@ pub(super) fn seconds_between(before: &Ticks, after: &Ticks) -> BTreeMap<String,
     after.iter().map(|(name, now)| (name.clone(), spent(name, *now))).collect()
 }
 
-/// A process: its parent, and what it and its reaped children have used.
+/// A process: its parent, and the time that it and its reaped children have used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
     parent: u32,
@@ -52,8 +52,8 @@ fn processes() -> HashMap<u32, Process> {
         .collect()
 }
 
-/// Reads a line of `/proc/<pid>/stat`. The name may hold anything, so the fields are counted after
-/// its end.
+/// Reads a line of `/proc/<pid>/stat`. The process name may contain anything, so fields are counted
+/// after its end.
 fn parse(stat: &str) -> Option<Process> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
@@ -61,7 +61,7 @@ fn parse(stat: &str) -> Option<Process> {
     Some(Process { parent: u32::try_from(number(1)?).ok()?, ticks })
 }
 
-/// A process and everything below it.
+/// The time of a process and of everything below it.
 fn tree(all: &HashMap<u32, Process>, root: u32) -> u64 {
     let own = all.get(&root).map_or(0, |process| process.ticks);
     let children = all.iter().filter(|(_, process)| process.parent == root);

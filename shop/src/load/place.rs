@@ -1,7 +1,7 @@
-//! Places the orders: a few connections on one thread, each with the next order in hand.
+//! Places the orders: a few connections on one thread, each with the next order ready.
 //!
-//! Each connection takes the next number and waits for that number's time, so an idle system is
-//! given its orders evenly, and a slow one finds them waiting, their time already running.
+//! Each connection takes the next number and waits for that number's time. So an idle system gets
+//! its orders evenly, and a slow one finds them waiting, with their time already running.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use super::plan::{Extent, Kind, Mix, Pace, Popularity};
 use super::wire::{self, Connection};
 use crate::seed;
 
-/// Everything a run is told.
+/// Everything that a run needs to know.
 #[derive(Clone, Debug)]
 pub struct LoadPlan {
     /// The gateway, as `host:port`.
@@ -28,7 +28,7 @@ pub struct LoadPlan {
     pub pace: Pace,
     pub extent: Extent,
     pub warmup: Duration,
-    /// How long to wait for the last endings.
+    /// How long to wait for the last final events.
     pub grace: Duration,
     pub mix: Mix,
     pub products: Popularity,
@@ -36,17 +36,17 @@ pub struct LoadPlan {
     pub seed: u64,
 }
 
-/// A run under way, shared by those who place, those who listen and those who show.
+/// A run under way, shared by the tasks that place, listen and show progress.
 #[derive(Debug)]
 pub(super) struct LoadRun {
     pub(super) plan: LoadPlan,
     pub(super) book: Mutex<Book>,
     pub(super) started: AtomicU64,
-    /// Nothing more is to be started.
+    /// Set when no more orders are to be started.
     pub(super) is_over: AtomicBool,
-    /// Free places in a closed loop.
+    /// Free places of a closed loop: how many more orders may be under way.
     pub(super) places: Semaphore,
-    /// Orders that are confirmed and whose customer cancels.
+    /// Confirmed orders that their customer cancels.
     pub(super) cancels: mpsc::UnboundedSender<u128>,
     began: Instant,
     next: AtomicU64,
@@ -70,17 +70,17 @@ impl LoadRun {
         })
     }
 
-    /// The book; nobody panics while holding it.
+    /// The book, locked.
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect("nobody panics with the book in hand")
     }
 
-    /// When counting starts.
+    /// When counting starts: after the warm-up.
     pub(super) fn counted_from(&self) -> Instant {
         self.began + self.plan.warmup
     }
 
-    /// Waits until the next order is due: when it was meant to start; `None` when there is none.
+    /// Waits until the next order is due. Returns its intended start; `None` when there is none.
     async fn next_start(&self) -> Option<Instant> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let end = match self.plan.extent {
@@ -99,8 +99,8 @@ impl LoadRun {
         }
         let waits_since = Instant::now();
         loop {
-            // Looked at again now and then: places may be lost with orders that never end, even all
-            // of them.
+            // The wait for a place ends now and then: orders that never end keep their places,
+            // perhaps all of them.
             let place =
                 tokio::time::timeout(Duration::from_millis(100), self.places.acquire()).await;
             let now = Instant::now();
@@ -115,7 +115,7 @@ impl LoadRun {
         }
     }
 
-    /// An order is through, or never was one: its place is free.
+    /// Frees the places of orders that are over or were not accepted.
     pub(super) fn free(&self, places: usize) {
         if places > 0 && matches!(self.plan.pace, Pace::Closed { .. }) {
             self.places.add_permits(places);
@@ -123,7 +123,7 @@ impl LoadRun {
     }
 }
 
-/// Places everything the plan asks for; returns when the last answer is in.
+/// Places everything that the plan asks for; returns when the last answer has come.
 pub(super) async fn place(run: &Arc<LoadRun>) {
     let mut workers = JoinSet::new();
     for worker in 0..run.plan.pace.connections() {
@@ -163,7 +163,7 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
         match next {
             Next::Wait => {}
             Next::Over => run.free(1),
-            // Who cancels goes on for as long as the run does.
+            // The task that cancels runs as long as the run does, so sending succeeds.
             Next::Cancel => run.cancels.send(order.as_u128()).unwrap_or_default(),
         }
         if kind == Kind::CancelledAtOnce {
@@ -172,17 +172,17 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
     }
 }
 
-/// What was certainly not accepted.
+/// Whether the answer says that the order was certainly not accepted.
 fn is_refusal(status: u16) -> bool {
     (400..500).contains(&status) || status == 503
 }
 
-/// A client that was turned away does not come back within the same millisecond.
+/// A client that was refused does not come back within the same millisecond.
 async fn pause(rng: &mut StdRng) {
     tokio::time::sleep(Duration::from_millis(rng.random_range(1..10))).await;
 }
 
-/// Cancels every order that is named, until nobody names one any more.
+/// Cancels every order that is sent, until the sender is dropped.
 pub(super) async fn cancel_confirmed(run: Arc<LoadRun>, mut orders: mpsc::UnboundedReceiver<u128>) {
     let mut connection = Connection::to(&run.plan.gateway);
     while let Some(order) = orders.recv().await {
@@ -190,7 +190,7 @@ pub(super) async fn cancel_confirmed(run: Arc<LoadRun>, mut orders: mpsc::Unboun
     }
 }
 
-/// A cancel may be repeated at will, so it is, until it is answered.
+/// A cancellation may be repeated at will, so it is repeated until it is answered.
 async fn cancel(connection: &mut Connection, host: &str, order: Uuid) {
     const TRIES: u32 = 20;
     let mut request = Vec::new();

@@ -1,16 +1,16 @@
-//! What is ordered, by whom, and when: everything about a run that is known before it starts.
+//! What is ordered, by whom, and when: everything about a run that is decided before it starts.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What becomes of an order, as far as the one who places it has a say.
+/// What is to become of an order, as far as its customer decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// There are goods, there is money.
+    /// There is stock, and there is money.
     Happy,
     /// The card is declined.
     Declined,
-    /// There is nothing left of it.
+    /// The product has no stock.
     OutOfStock,
     /// Cancelled by the customer as soon as it is placed.
     CancelledAtOnce,
@@ -18,7 +18,7 @@ pub enum Kind {
     CancelledLater,
 }
 
-/// How many of each kind, as weights.
+/// How many orders of each kind, as weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix {
     weights: [(&'static str, u32); 4],
@@ -43,7 +43,7 @@ impl FromStr for Mix {
 }
 
 impl Mix {
-    /// Nothing goes wrong.
+    /// Only orders that are confirmed.
     pub fn happy() -> Self {
         Self { weights: [("happy", 100), ("declined", 0), ("out_of_stock", 0), ("cancelled", 0)] }
     }
@@ -60,21 +60,21 @@ impl Mix {
             draw if draw < happy => Kind::Happy,
             draw if draw < happy + declined => Kind::Declined,
             draw if draw < happy + declined + out_of_stock => Kind::OutOfStock,
-            // Half of them before and half after the confirmation, by the draw.
+            // By the draw, half of them are cancelled before and half after the confirmation.
             draw if draw % 2 == 0 => Kind::CancelledAtOnce,
             _ => Kind::CancelledLater,
         }
     }
 }
 
-/// Which products are wanted how much: the n-th 1/n^s as often as the first.
+/// How often each product is ordered: the n-th 1/n^s as often as the first.
 #[derive(Clone, Debug)]
 pub struct Popularity {
     cumulative: Vec<f64>,
 }
 
 impl Popularity {
-    /// `products` many; with `exponent` 0 all alike.
+    /// For `products` products; with `exponent` 0 all are ordered alike.
     #[expect(clippy::float_arithmetic, reason = "a distribution, not money")]
     pub fn new(products: u32, exponent: f64) -> Self {
         let mut sum = 0.0;
@@ -99,10 +99,10 @@ impl Popularity {
 /// When orders are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// At fixed times, so many a second, whatever becomes of those before: what is late counts as
-    /// late.
+    /// At fixed times, this many a second, whatever becomes of those before: a late start counts as
+    /// waiting.
     Open { rate: u32 },
-    /// So many under way at once, each until its end.
+    /// This many under way at once, each until its end.
     Closed { concurrency: u32 },
 }
 
@@ -118,8 +118,8 @@ impl Pace {
         }
     }
 
-    /// How many connections it takes: a second's orders, for a connection that waits longer tells
-    /// little.
+    /// How many connections are needed: as many as orders start in a second, because a connection
+    /// that waits longer measures little.
     pub fn connections(self) -> u32 {
         const MOST: u32 = 256;
         match self {
@@ -129,7 +129,7 @@ impl Pace {
     }
 }
 
-/// How long orders are started.
+/// How many orders are started, or for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Orders(u64),
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_first_product_is_wanted_most() {
         let skewed = Popularity::new(100, 1.0);
-        // Harmonic: the first of a hundred takes 1 / 5.187.
+        // Harmonic: the first product of a hundred takes 1 / 5.187 of the orders.
         assert_eq!(skewed.pick(0.192), 1);
         assert_eq!(skewed.pick(0.194), 2);
         assert_eq!(skewed.pick(0.999_999), 100);

@@ -1,4 +1,4 @@
-//! What a run has shown: the object of `--json`, and the same for people.
+//! The result of a run: the object of `--json`, and lines for people.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::book::Tally;
 
-/// What `shop load --json` ends with.
+/// The object of `shop load --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LoadReport {
     pub accepted: u64,
@@ -22,12 +22,12 @@ pub struct LoadReport {
     pub accept_ms: Percentiles,
     pub end_to_end_ms: Percentiles,
     pub cpu_s: BTreeMap<String, f64>,
-    /// For people; the object of `--json` is fixed.
+    /// Only in the lines for people; the object of `--json` is fixed.
     #[serde(skip)]
     pub refusals: BTreeMap<String, u64>,
 }
 
-/// Milliseconds.
+/// Percentiles of a time, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Percentiles {
     pub p50: f64,
@@ -46,8 +46,8 @@ impl Percentiles {
 }
 
 impl LoadReport {
-    /// From what was counted. `lasted` runs from the first counted start to the last final event,
-    /// so that a backlog left behind lowers the rate.
+    /// Makes the report from the counts. `lasted` runs from the first counted start to the last
+    /// final event, so that a backlog left behind lowers the rate.
     #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "a measurement")]
     pub(super) fn new(
         tally: &Tally,
@@ -74,7 +74,7 @@ impl LoadReport {
         }
     }
 
-    /// The same, to be read.
+    /// The report as lines for people.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!(

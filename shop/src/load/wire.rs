@@ -1,8 +1,8 @@
-//! One HTTP/1.1 connection with one request at a time: as little work per order as can be.
+//! One HTTP/1.1 connection with one request at a time, with as little work per order as possible.
 //!
-//! The generator shares its machine with what it measures, so each microsecond here is missing
-//! there. It understands what HTTP/1.1 servers answer (a length, or chunks) and reads no more of a
-//! body than it needs.
+//! The load generator shares its machine with the system that it measures, so each microsecond
+//! spent here is missing there. The connection understands how HTTP/1.1 servers answer (a length,
+//! or chunks), and reads no more of a body than it needs.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// From `Location`, of a new order.
+    /// The new order's id, from `Location`.
     pub(super) order: Option<Uuid>,
     /// The code of a problem.
     pub(super) code: Option<String>,
-    /// The server closes the connection after it.
+    /// Whether the server closes the connection after this answer.
     pub(super) closes: bool,
 }
 
-/// A connection that is opened when it is needed, and anew when it has gone.
+/// A connection that is opened when needed, and again when it has been closed.
 #[derive(Debug)]
 pub(super) struct Connection {
     address: String,
@@ -32,20 +32,21 @@ pub(super) struct Connection {
     used: Instant,
 }
 
-/// No order takes so long to accept; a server that is silent for longer has lost the request.
+/// How long an answer may take: accepting an order is quicker, so a silent server has lost the
+/// request.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A server may close a connection that was idle; after so long it is worth a look.
+/// After this long an idle connection is checked before its use: the server may have closed it.
 const IDLE: Duration = Duration::from_millis(500);
 
 impl Connection {
-    /// To `host:port`; nothing is opened yet.
+    /// A connection to `host:port`, which is not opened yet.
     pub(super) fn to(address: &str) -> Self {
         let (address, read) = (address.to_owned(), Vec::with_capacity(4096));
         Self { address, stream: None, read, used: Instant::now() }
     }
 
-    /// Sends a whole request and reads the whole answer. After an error nobody knows what became of
-    /// it.
+    /// Sends a whole request and reads the whole answer. After an error it is unknown what became
+    /// of the request.
     pub(super) async fn send(&mut self, request: &[u8]) -> io::Result<Reply> {
         let sent = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
         let reply = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -81,7 +82,7 @@ impl Connection {
     }
 }
 
-/// Whether the server has closed while nothing was asked.
+/// Whether the server has closed the connection while it was idle.
 fn has_ended(stream: &TcpStream) -> bool {
     !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -103,7 +104,7 @@ pub(super) fn request(out: &mut Vec<u8>, line: &str, host: &str, body: &str) {
     written.expect("a vector takes every byte");
 }
 
-/// The answer, once all of it is here.
+/// The answer, if all of it has been read.
 fn parse(read: &[u8]) -> io::Result<Option<Reply>> {
     let Some(end) = find(read, b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&read[..end]).map_err(|_| malformed())?;
@@ -144,7 +145,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-/// The text after a mark, up to the next quote.
+/// The text between `mark` and the next quote.
 fn text_of(body: &[u8], mark: &str) -> Option<String> {
     let rest = &body[find(body, mark.as_bytes())? + mark.len()..];
     let end = rest.iter().position(|byte| *byte == b'"')?;

@@ -1,4 +1,4 @@
-//! Orders that the customer cancels, at each moment.
+//! Orders that the customer cancels, before and after each step.
 
 use e2e::in_the_shop;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! What HTTP promises besides: repetitions, tags, traces, and a catalogue that is never too far
-//! behind.
+//! Other promises of the HTTP API: repeated requests, entity tags, traces, and a catalogue that is
+//! not too far behind.
 
 use e2e::in_the_shop;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Orders that nobody pays in time: each deadline shortened in a shop of its own.
+//! Orders that nobody pays in time, in shops with short deadlines.
 
 use e2e::{Shop, in_a_shop_of_its_own};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Orders that are paid as soon as their goods are set aside.
+//! Orders that are paid as soon as their stock is reserved.
 
 use e2e::{PlacedOrder, Purse, in_the_shop};
 use serde_json::json;

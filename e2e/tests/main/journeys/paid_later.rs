@@ -7,7 +7,7 @@ fn card(token: &str) -> Value {
     json!({"type": "card", "token": token})
 }
 
-/// An order that waits to be paid.
+/// A deferred order that waits for its payment.
 async fn an_unpaid_order(shop: &Shop) -> (PlacedOrder, Product) {
     let mug = shop.lists("29.99", 5).await;
     let order = shop.place(shop.welcomes("100.00").await.wants(2, &mug)).await;

@@ -1,4 +1,4 @@
-//! Orders that were accepted and cannot be fulfilled: no money, no goods.
+//! Orders that were accepted and then end for want of money or stock.
 
 use e2e::{PlacedOrder, in_the_shop};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What is shown of orders, stock and accounts.
+//! How orders, stock and accounts are shown.
 
 use e2e::in_the_shop;
 use serde_json::{Value, json};

@@ -1,18 +1,18 @@
-//! The faults, each with the rows that it would leave.
+//! The faults that are planted, each with the rows that it would leave.
 
-/// A fault as its rows show it.
+/// A fault, as its rows show it.
 pub(super) struct Plant {
     pub(super) fault: &'static str,
     pub(super) database: &'static str,
-    /// The tables that are put right again afterwards.
+    /// The tables that are restored afterwards.
     pub(super) tables: &'static [&'static str],
-    /// Who would notice and put it right, and must not.
+    /// The process that would notice the fault and repair it: it is stopped meanwhile.
     pub(super) stopped: &'static str,
     pub(super) rows: &'static str,
     pub(super) check: &'static str,
 }
 
-/// Most faults need nobody to be stopped.
+/// A fault for which no process has to be stopped, as for most.
 const fn plant(
     fault: &'static str,
     (database, tables): (&'static str, &'static [&'static str]),

@@ -19,7 +19,7 @@ fn pieces(quantity: u32) -> Vec<Allocation> {
     vec![Allocation { sku: sku(), warehouse: WarehouseId::parse("main").unwrap(), quantity }]
 }
 
-/// Three pieces, in two places.
+/// Three pieces in two warehouses.
 fn three() -> Stock {
     let mut stock = Stock::default();
     for (name, priority, on_hand) in [("main", 1, 2), ("attic", 2, 1)] {
@@ -115,7 +115,7 @@ fn every_state_meets_every_event_as_the_golden_table_says() {
     assert!(table == include_str!("../decision.golden"), "decision.golden should be:\n{table}");
 }
 
-/// Two orders that want two of three pieces each, and all that was said about them.
+/// Two orders that want two of three pieces each, and all that was announced about them.
 #[derive(Clone, Default)]
 struct Shop {
     stock: Stock,

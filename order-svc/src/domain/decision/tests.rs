@@ -1,4 +1,4 @@
-//! The golden table, and every short sequence of facts and wishes.
+//! The golden table, and every short sequence of facts and cancels.
 
 use std::{collections::HashSet, fmt::Write as _};
 
@@ -35,7 +35,7 @@ pub(in crate::domain) fn an_order(method: Method) -> Order {
     place(&request, &Catalogue::from([(sku, product)]), AT).unwrap().order
 }
 
-/// What an order meets.
+/// Every fact and request that the tests put to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Input {
     Reserved,
@@ -148,7 +148,7 @@ fn every_state_meets_every_input_as_the_golden_table_says() {
     assert!(table == include_str!("../decision.golden"), "decision.golden should be:\n{table}");
 }
 
-/// An order and all that matters of how it came to be so.
+/// An order, and what the promises need to know about the way to it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Path {
     order: Order,
@@ -159,7 +159,7 @@ struct Path {
     asked_for_payment: u32,
 }
 
-/// One more input, and what must hold of every step.
+/// Applies one more input, and checks what must hold of every step.
 #[expect(clippy::arithmetic_side_effects, reason = "counts of a few")]
 fn step(path: &Path, input: Input) -> Path {
     let Decision { order, announce } = apply(&path.order, input);
@@ -210,8 +210,8 @@ fn check(path: &Path) {
     assert!(!open || waits, "an open order expects something");
 }
 
-/// Every sequence of up to eight inputs, in any order, with any repetition: those that lead to the
-/// same state with the same past go on as one.
+/// Every sequence of up to eight inputs, in any order, with any repetition. Sequences that lead to
+/// the same state with the same past are continued as one.
 #[test]
 fn an_order_ends_at_most_once_however_its_answers_arrive() {
     for method in [Method::Card, Method::Deferred] {

@@ -9,7 +9,7 @@ use crate::domain::{
     decision::tests::{AT, an_order, payment, usd},
 };
 
-/// So many steps in any order, with any repetition.
+/// The length of the sequences: every step in any order, with any repetition.
 const STEPS: u32 = 5;
 
 /// What can happen to an order; `None`: somebody cancels it.
@@ -33,7 +33,8 @@ fn happenings() -> Vec<Option<Event>> {
     ]
 }
 
-/// What history keeps of a step: what was heard, then what was said. A sweep is not heard.
+/// The history rows of a step: first what was heard, then what was announced. A find of the sweep
+/// is no row.
 fn kept(event: Option<&Event>, decision: &Decision) -> Vec<HistoryEvent> {
     let heard = event.filter(|event| **event != Event::DeadlinePassed).cloned();
     let said = decision.announce.map(|announcement| match announcement {
@@ -47,11 +48,11 @@ fn kept(event: Option<&Event>, decision: &Decision) -> Vec<HistoryEvent> {
     heard.map(HistoryEvent::Heard).into_iter().chain(said.map(HistoryEvent::Said)).collect()
 }
 
-/// Goes on from an order and the fold of its history; says how many sequences there were.
+/// Continues every sequence from an order and the fold of its history; returns how many there were.
 #[expect(clippy::arithmetic_side_effects, reason = "times and counts of a few steps")]
 fn explore(order: &Order, folded: &Order, happenings: &[Option<Event>], steps: u32) -> usize {
     let Some(left) = steps.checked_sub(1) else { return 1 };
-    // Every step at a time of its own; two of them are longer than there is to pay.
+    // Every step has a time of its own; two steps take longer than an order has to be paid.
     let at = order.updated_at.max(folded.updated_at) + Duration::seconds(40);
     let mut sequences = 0;
     for event in happenings {

@@ -1,4 +1,4 @@
-//! What an order's values are in their columns.
+//! How the values of an order are stored in its columns.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Accounts: what moves, what is refused, and that nothing is made or lost on the way.
+//! Accounts: what moves, what is refused, and that no money appears or disappears.
 
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ fn a_hold_takes_no_more_than_is_available() {
     assert_eq!(hold(Wallet::default(), order(), usd("1.00")), Err(Refusal::UnknownAccount));
 }
 
-/// (held, due) of an account with 10.00 → what moved, what is left available.
+/// (held, due) of an account with 10.00 → the movements, and what is left available.
 #[test]
 fn a_payment_takes_the_hold_first_and_then_the_difference() {
     use Movement::{Capture, CaptureHeld, Release};

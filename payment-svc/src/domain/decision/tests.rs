@@ -94,7 +94,7 @@ fn after(names: &[&str]) -> State {
     })
 }
 
-/// Every state of the table, by the shortest way that leads there.
+/// Every state of the table, by the shortest sequence of steps that leads to it.
 const STATES: [&[&str]; 16] = [
     &[],
     &["reserved 1 deferred 20"],
@@ -192,7 +192,7 @@ fn decisions_stand_in_the_golden_table() {
     }
 }
 
-/// What has been said and moved on one path.
+/// What has been announced and called for on one path.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct PathTotals {
     captures: u32,
@@ -201,7 +201,7 @@ struct PathTotals {
     calls: Vec<String>,
 }
 
-/// Whether a cancel has to wait for its answer: for the provider, or for staff.
+/// Whether a cancellation has to wait for its answer: for the provider, or for staff.
 fn is_held_up(state: &State) -> bool {
     let refused = state.payment.as_ref().is_some_and(|payment| {
         matches!(&payment.phase, Phase::Captured(capture) if capture.refund_refused.is_some())
@@ -259,8 +259,8 @@ fn check(before: &State, told: &mut PathTotals, step: &Step, decision: &Decision
     }
 }
 
-/// Every sequence of up to seven steps, in any order, with any repetition: paths that meet in one
-/// state, having told the same, go on together.
+/// Every sequence of up to seven steps, in any order, with any repetition. Paths that lead to the
+/// same state with the same announcements are continued as one.
 #[test]
 fn money_is_taken_once_and_a_cancel_answered_once_however_news_arrives() {
     let steps = steps();

@@ -1,4 +1,4 @@
-//! A read model that is behind, or says something else, is found.
+//! A read model that is behind, or holds something else, is found.
 
 use proto::topic;
 
@@ -7,7 +7,7 @@ use crate::audit::said::{Event, Publication};
 
 const NOW: u32 = 1_800_000_000;
 
-/// A catalogue in which this version of the mug was said so many seconds ago.
+/// A catalogue topic on which this version of the mug was published `seconds_ago`.
 fn spoken(version: i64, seconds_ago: u32) -> TopicContents {
     let mut said = TopicContents::on(topic::CATALOGUE, true, false);
     let at = i64::from(NOW - seconds_ago) * 1_000_000;
@@ -25,9 +25,9 @@ fn mug(version: i64, content: u32) -> ProductRow {
 fn a_read_model_that_is_as_it_should_be_is_well() {
     let old = spoken(3, 900);
     assert!(differences(&[mug(3, 1)], vec![mug(3, 1)], &old, NOW).is_empty());
-    // It has heard of more than was read before.
+    // order-svc has heard of a later version than was read before.
     assert!(differences(&[mug(3, 1)], vec![mug(4, 2)], &old, NOW).is_empty());
-    // It is behind, and what it has not heard is young.
+    // order-svc is behind, and the version that it has not heard of is young.
     assert!(differences(&[mug(3, 1)], vec![mug(2, 7)], &spoken(3, 5), NOW).is_empty());
     assert!(differences(&[mug(4, 1)], vec![mug(3, 7)], &old, NOW).is_empty());
 }
@@ -39,7 +39,7 @@ fn a_read_model_that_is_stale_or_wrong_is_found() {
     assert_eq!(differences(&[mug(3, 1)], vec![mug(2, 1)], &old, NOW).len(), 1);
     assert_eq!(differences(&[mug(3, 1)], Vec::new(), &old, NOW).len(), 1);
     assert_eq!(differences(&[], vec![mug(1, 1)], &old, NOW).len(), 1);
-    // Nothing in the outbox: it was said long ago.
+    // Nothing is in the outbox: the change was published long ago.
     let silent = TopicContents::on(topic::CATALOGUE, true, false);
     assert_eq!(differences(&[mug(3, 1)], vec![mug(2, 1)], &silent, NOW).len(), 1);
 }

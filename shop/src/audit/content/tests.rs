@@ -1,4 +1,4 @@
-//! What a row foretells is what its event says, and nothing else is.
+//! The number of a row is that of its event, and of no other event.
 
 use proto::orders::{OrderCancelled, OrderConfirmed, OrderPlaced};
 use proto::stock::StockReserved;

@@ -1,4 +1,4 @@
-//! What an order's states, events and books have to agree on.
+//! What an order's states, events and ledgers have to agree on.
 
 use super::super::check::Promise;
 use super::super::content::TERMS;
@@ -14,7 +14,7 @@ pub(super) fn is_answered(compensation: CompensationState) -> bool {
     matches!(compensation, CompensationState::Voided | CompensationState::Refunded)
 }
 
-/// Every service knows the last event that it had to hear.
+/// Every service has heard the last event that it had to hear.
 pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Findings) {
     let last = |topic: usize, tags: &[usize]| {
         let versions = tags.iter().map(|tag| u32::from(facts.said[topic].last[*tag]));
@@ -46,7 +46,7 @@ pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken:
     expect(NOTIFICATIONS, payments, PAYMENTS, last(PAYMENTS, &[tag::REFUNDED]));
 }
 
-/// The ending was said once.
+/// The ending was announced once.
 pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Findings) {
     let mut expect = |what: &str, tag: usize, wanted: u8| {
         let found = facts.said[ORDERS].times[tag];
@@ -71,7 +71,7 @@ pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Findings) {
     }
 }
 
-/// What each side has said is what it has done, no more and no less.
+/// Each service has announced what it has done, no more and no less.
 pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
     let times = |topic: usize, tag: usize| facts.said[topic].times[tag];
     let mut expect = |promise: Promise, what: &str, found: u32, wanted: u32| {
@@ -93,7 +93,7 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
                 let wanted = u32::from(reservation.is_expired);
                 expect(Promise::StockAgrees, "ReservationExpired", expired, wanted);
             }
-            // Whether it had run out before it ended, it no longer knows.
+            // A reservation that has ended does not say whether it had expired before.
             Hold::Rejected | Hold::Sold | Hold::Released => {}
         }
     }
@@ -133,12 +133,12 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
     for (topic, foretold) in foretold.into_iter().enumerate() {
         let told = &facts.said[topic];
         let Some(mut foretold) = foretold else { continue };
-        // Stock passes the order's terms on.
+        // inventory-svc passes the order's terms on.
         foretold[TERMS] = if topic == STOCK { order.foretold[TERMS] } else { foretold[TERMS] };
         for (tag, (foretold, found)) in foretold.into_iter().zip(told.contents).enumerate() {
             // The terms are those of the topic's first kind of event.
             let times = told.times[tag.max(1)];
-            // Of notifications there are several of a kind, and all of them are foretold.
+            // There may be several notifications of a kind, and all of them are foretold.
             let is_said = times == 1 || times > 1 && topic == NOTIFICATIONS;
             if is_said && foretold != 0 && found != foretold {
                 let what = match tag {
@@ -156,7 +156,7 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
     }
 }
 
-/// What was ordered is sold where confirmed; where cancelled, nothing is held or sold.
+/// A confirmed order's pieces are sold; of a cancelled order nothing is held or sold.
 pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Findings) {
     let hold = facts.reservation.map(|reservation| reservation.hold);
     let fits = match order.ending {
@@ -175,8 +175,8 @@ pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Findings) {
     }
 }
 
-/// Paid in full where confirmed; where cancelled, nothing is kept: here and in the provider's own
-/// books.
+/// A confirmed order is paid in full; of a cancelled order no money is kept: both at payment-svc
+/// and in the provider's own ledger.
 pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Findings) {
     let wanted = if order.ending == OrderEnd::Confirmed { order.total.sum } else { 0 };
     let payment = facts.payment;
@@ -225,7 +225,7 @@ fn provider(facts: &Facts, order: &Order, broken: &mut Findings) {
     }
 }
 
-/// The customer was told of the ending, and of each thing once and in its turn.
+/// The customer was told of the ending, and of each thing once and in its order.
 pub(super) fn told(facts: &Facts, order: &Order, broken: &mut Findings) {
     let notices = facts.notices.unwrap_or_default();
     let is_told = match order.ending {

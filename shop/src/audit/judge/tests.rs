@@ -1,5 +1,5 @@
-//! Orders that ended well are found in order, and each way of not fitting is found by the check
-//! that names it.
+//! Orders that ended well are in order, and each inconsistency is found by the check that is named
+//! after it.
 
 use super::super::content::{Amount, TERMS};
 use super::super::facts::{
@@ -12,12 +12,12 @@ use super::*;
 mod interventions;
 mod overdue;
 
-/// A second some time after everything here was said.
+/// A time some seconds after everything in these tests was published.
 const NOW: u32 = 1_800_000_000;
 const ID: u128 = 7;
 const USD: [u8; 3] = *b"USD";
 
-/// Every message has been consumed by all who hear it.
+/// A view in which every message has been consumed by all its consumers.
 fn view() -> View {
     let consumed = ConsumerPositions { offsets: std::array::from_fn(|_| vec![100]) };
     View { consumed, now: NOW, ..View::default() }
@@ -96,7 +96,7 @@ fn confirmed() -> Facts {
     }
 }
 
-/// The same, cancelled by its customer afterwards: all went back.
+/// The confirmed order, cancelled by its customer afterwards: everything went back.
 fn cancelled() -> Facts {
     let mut facts = confirmed();
     change_order(&mut facts, |order| {
@@ -149,7 +149,7 @@ fn broken(facts: &Facts) -> Vec<Promise> {
     }
 }
 
-/// One thing is changed, and what is found must be what names it.
+/// The broken promises after one change.
 fn planted(mut facts: Facts, change: impl FnOnce(&mut Facts)) -> Vec<Promise> {
     change(&mut facts);
     broken(&facts)

@@ -1,8 +1,9 @@
-//! What an order waits for, and for how long it may.
+//! What an order waits for, and how long it may.
 //!
-//! A message has a minute to be published and consumed, a restart included. A deadline and a hold have
-//! their own time, and then half a minute for the sweep. A call and a delivery are somebody's until
-//! the lease ends; a minute later somebody else must have taken them on.
+//! A message has a minute to be published and consumed, a restart included. A deadline and a
+//! reservation have their own time, and then half a minute for the sweep. A call and a delivery are
+//! leased to one process; a minute after the lease has ended another process must have taken them
+//! over.
 
 use super::super::facts::{Facts, Hold, OrderEnd, TOPICS};
 use super::{View, counted};
@@ -11,20 +12,20 @@ const MESSAGE_SECONDS: u32 = 60;
 const SWEEP_SECONDS: u32 = 30;
 const LEASE_SECONDS: u32 = 60;
 
-/// Whether an order waits.
+/// The wait of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     Nothing,
-    /// Since when.
+    /// Since when the order waits.
     Young {
         since: u32,
     },
-    /// In words, for how long too.
+    /// What the order waits for and for how long, in words.
     Overdue(String),
 }
 
 impl Waits {
-    /// Something is waited for, since when it was last heard of, and should be there by a time.
+    /// Takes in a wait that began at `since` and should have ended by `by`.
     fn take(&mut self, since: u32, by: u32, now: u32, what: impl FnOnce() -> String) {
         let before = match self {
             Self::Overdue(_) => return,
@@ -39,12 +40,12 @@ impl Waits {
     }
 }
 
-/// What an order waits for, the overdue before the young.
+/// What an order waits for; an overdue wait comes before a young one.
 pub(super) fn overdue(id: u128, facts: &Facts, view: &View) -> Waits {
     let mut waits = Waits::Nothing;
     messages(id, facts, view, &mut waits);
     let now = view.now;
-    // When anything of it last moved.
+    // When an event about the order was last published.
     let moved = facts.said.iter().map(|told| told.at).max().unwrap_or_default();
     let since = |until: u32| if moved == 0 { until } else { moved.min(until) };
     if let Some(payment) = facts.payment.filter(|payment| payment.call_until > 0) {
@@ -74,7 +75,7 @@ pub(super) fn overdue(id: u128, facts: &Facts, view: &View) -> Waits {
     waits
 }
 
-/// What was said and is not in its topic, or is there and has not been consumed.
+/// Events that were announced and are not in their topic, or are there and have not been consumed.
 fn messages(id: u128, facts: &Facts, view: &View, waits: &mut Waits) {
     let counted = counted(facts);
     for (topic, name) in TOPICS.into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Every way in which topic and outbox can disagree is planted, and found by the check that names
-//! it.
+//! Every way in which topic and outbox can disagree is planted, and found by the check that is
+//! named after it.
 
 use super::*;
 
@@ -16,7 +16,7 @@ impl Topic {
         Self { said: TopicContents::on("shop.orders.v1", false, true), checks: Checks::default() }
     }
 
-    /// Of which rows have left the outbox.
+    /// A topic whose first rows have left the outbox.
     fn without_its_first_rows() -> Self {
         Self { said: TopicContents::on("shop.orders.v1", false, false), checks: Checks::default() }
     }

@@ -20,7 +20,7 @@ pub(in crate::audit) struct Row {
     pub(in crate::audit) is_published: bool,
 }
 
-/// All rows that the outbox keeps, in the order of their positions.
+/// All rows that the outbox has, in the order of their positions.
 pub(in crate::audit) fn outbox(
     db: &mut PgConnection,
 ) -> impl Stream<Item = sqlx::Result<Row>> + '_ {
@@ -51,7 +51,7 @@ pub(in crate::audit) fn outbox(
     .fetch(db)
 }
 
-/// Whether no leaf of the outbox has been dropped yet: then every event ever said is in it.
+/// Whether no leaf of the outbox has been dropped yet: then every event ever announced is in it.
 pub(in crate::audit) async fn outbox_is_whole(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- audit.outbox_is_whole
@@ -62,11 +62,11 @@ pub(in crate::audit) async fn outbox_is_whole(db: &mut PgConnection) -> sqlx::Re
     .await
 }
 
-/// Something that was set aside, or that stopped, until somebody looks after it.
+/// Something that is parked or has stopped until an operator looks after it.
 #[derive(Debug)]
 pub(in crate::audit) struct Stop {
     pub(in crate::audit) topic: String,
-    /// What of it: a key, a partition, a type of events.
+    /// What has stopped: a key, a partition, or a type of events.
     pub(in crate::audit) what: String,
     pub(in crate::audit) reason: String,
     pub(in crate::audit) seconds: i64,
@@ -125,8 +125,8 @@ pub(in crate::audit) async fn unknown(db: &mut PgConnection) -> sqlx::Result<Vec
     .await
 }
 
-/// How often this database was restored from a backup: the highest incarnation that its messages
-/// may name.
+/// How often this database was restored from a backup: the highest incarnation that messages from
+/// it may name.
 pub(in crate::audit) async fn incarnation(db: &mut PgConnection) -> sqlx::Result<i32> {
     let found = sqlx::query_scalar!(
         r#"-- audit.incarnation
@@ -138,7 +138,7 @@ pub(in crate::audit) async fn incarnation(db: &mut PgConnection) -> sqlx::Result
     Ok(found.unwrap_or(1))
 }
 
-/// The ids of all that the service has taken in: of each the random half.
+/// The ids of all messages that the service has taken in: the random half of each.
 pub(in crate::audit) async fn inbox(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         r#"-- audit.inbox
@@ -161,7 +161,7 @@ pub(in crate::audit) struct Operation {
     pub(in crate::audit) version: Option<i64>,
 }
 
-/// The messages that operators discarded or gave another payload.
+/// The messages that operators discarded or replaced.
 pub(in crate::audit) async fn mended(db: &mut PgConnection) -> sqlx::Result<Vec<Operation>> {
     sqlx::query_as!(
         Operation,

@@ -10,7 +10,8 @@ use crate::audit::check::CountResult;
 use crate::audit::facts::{Notices, Orders, REFUND, TEMPLATES};
 use crate::audit::{content, inbox, tag};
 
-/// Reads what the customers of orders were told; `each` is given every order's count of events.
+/// Reads what the customers of orders were told; `each` is called with every order's count of
+/// events.
 pub(in crate::audit) async fn notices(
     db: &mut PgConnection,
     which: Which<'_>,
@@ -55,13 +56,13 @@ pub(in crate::audit) async fn notices(
     Ok(())
 }
 
-/// A piece of news as notify-svc keeps it.
+/// One thing that a customer was told, as notify-svc stores it.
 #[derive(Debug, Deserialize)]
 struct NewsRow {
     id: String,
     template: String,
     about: i64,
-    /// `queued`, `sent`, or why it failed.
+    /// `queued`, `sent`, or the failure.
     status: String,
 }
 
@@ -72,7 +73,7 @@ fn told(news: &[NewsRow]) -> Notices {
         let kind = TEMPLATES.iter().position(|known| known == template);
         if let Some(kind) = kind {
             notices.told[kind] = notices.told[kind].saturating_add(1);
-            // Refunds come from another topic: they have no place among the others.
+            // Refunds come from another topic, so their order among the others is not fixed.
             let is_late = |(other, _): &(usize, i64)| *other > kind && *other != REFUND;
             notices.is_confused |= before.contains(&(kind, *about));
             notices.is_confused |= kind != REFUND && before.iter().any(is_late);
@@ -90,7 +91,7 @@ fn told(news: &[NewsRow]) -> Notices {
     notices
 }
 
-/// What notices say was told against the notifications themselves.
+/// Compares what notices say was told with the notifications themselves.
 pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -120,7 +121,7 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
     .map(CountResult::from)
 }
 
-/// The mails that were sent: of each id the random half.
+/// The mails that were sent: the random half of each id.
 pub(in crate::audit) async fn mails(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
         r#"-- audit.mails
@@ -135,7 +136,7 @@ pub(in crate::audit) async fn mails(db: &mut PgConnection) -> sqlx::Result<Vec<u
     .await
 }
 
-/// Deliveries against the notifications that wait for them.
+/// Compares deliveries with the notifications that wait for them.
 pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,

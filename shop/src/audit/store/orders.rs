@@ -12,7 +12,7 @@ use crate::audit::facts::{CompensationState, Order, OrderEnd, Orders};
 use crate::audit::history::HistoryRow;
 use crate::audit::tag;
 
-/// Reads the orders; `each` is given every order's count of events.
+/// Reads the orders; `each` is called with every order's count of events.
 pub(in crate::audit) async fn orders(
     db: &mut PgConnection,
     which: Which<'_>,
@@ -118,8 +118,8 @@ impl OrderRow {
         Amount::new(self.total, &self.currency)
     }
 
-    /// What was said about an order that was never amended. (What an earlier revision was, the row
-    /// no longer knows.)
+    /// What was published about an order that was never amended. The row does not say what an
+    /// earlier revision was.
     fn foretold(&self) -> Contents {
         let mut foretold = Contents::default();
         if self.revision == 1 {
@@ -141,7 +141,7 @@ impl OrderRow {
     }
 }
 
-/// Every order's history, order by order, each in its own order.
+/// Reads every order's history: order by order, each in the order of its rows.
 pub(in crate::audit) async fn history(
     db: &mut PgConnection,
     which: Which<'_>,
@@ -177,7 +177,8 @@ pub(in crate::audit) async fn history(
     Ok(())
 }
 
-/// Every order against its own lines and answers: its sum, its status, why it was cancelled.
+/// Compares every order with its own lines and answers: its total, its status, why it was
+/// cancelled.
 pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -221,7 +222,8 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountR
     .map(CountResult::from)
 }
 
-/// Orders that were answered as placed, under a key that is still kept, against the orders.
+/// Compares answers to `POST /v1/orders` that are still stored under an idempotency key with the
+/// orders.
 pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -245,7 +247,7 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
     .map(CountResult::from)
 }
 
-/// A product, as the owner of the catalogue or a reader of it has it.
+/// A product, as inventory-svc or order-svc has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::audit) struct ProductRow {
     pub(in crate::audit) sku: String,
@@ -253,7 +255,7 @@ pub(in crate::audit) struct ProductRow {
     pub(in crate::audit) content: u32,
 }
 
-/// The products that orders are checked against.
+/// The products against which order-svc checks orders.
 pub(in crate::audit) async fn products_seen(
     db: &mut PgConnection,
 ) -> sqlx::Result<Vec<ProductRow>> {
@@ -276,7 +278,7 @@ pub(in crate::audit) async fn products_seen(
         .await
 }
 
-/// Deadlines that run against the orders that they run for.
+/// Compares deadlines with the orders that they are for.
 pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,

@@ -11,7 +11,7 @@ use crate::audit::content::{self, Amount, Contents};
 use crate::audit::facts::{CompensationState, Orders, Payment};
 use crate::audit::tag;
 
-/// Reads the payments of orders; `each` is given every order's count of events.
+/// Reads the payments of orders; `each` is called with every order's count of events.
 pub(in crate::audit) async fn payments(
     db: &mut PgConnection,
     which: Which<'_>,
@@ -104,7 +104,8 @@ impl PaymentRow {
         })
     }
 
-    /// What the last try to get the money came to, and that all of it went back.
+    /// What was published about the last attempt to take the money, and about a refund of all of
+    /// it.
     fn foretold(&self) -> Contents {
         let mut foretold = Contents::default();
         let (Some(customer), Some(currency)) = (&self.customer_id, &self.currency) else {
@@ -128,7 +129,7 @@ impl PaymentRow {
     }
 }
 
-/// Money held for orders that payment-svc may know nothing of: each with when it was last held.
+/// Money held for orders of which payment-svc may know nothing, and when it was last held.
 pub(in crate::audit) async fn holds(db: &mut PgConnection) -> sqlx::Result<Vec<(u128, u32)>> {
     let rows = sqlx::query!(
         r#"-- audit.holds
@@ -144,7 +145,7 @@ pub(in crate::audit) async fn holds(db: &mut PgConnection) -> sqlx::Result<Vec<(
     Ok(rows.into_iter().map(|row| (row.order_id.as_u128(), seconds(row.held_at))).collect())
 }
 
-/// What the ledger says is held for each order against the holds: nothing is taken beyond one.
+/// Compares what the ledger says is held for each order with the holds: no hold may be overdrawn.
 pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -176,8 +177,8 @@ pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<CountR
     .map(CountResult::from)
 }
 
-/// Deposits and payments that were answered as done, under a key that is still kept, against the
-/// ledger and the payments.
+/// Compares the answers to deposits and payments that are still stored under an idempotency key
+/// with the ledger and the payments.
 pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -213,7 +214,7 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
     .map(CountResult::from)
 }
 
-/// Every account against the sum of its entries, and what it holds against its holds.
+/// Compares every account with the sum of its ledger entries, and what it holds with its holds.
 pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -256,7 +257,7 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
     .map(CountResult::from)
 }
 
-/// Every payment from an account against the entries of its order.
+/// Compares every payment from an account with the ledger entries of its order.
 pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -298,7 +299,7 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
     .map(CountResult::from)
 }
 
-/// Calls to the provider against the payments that wait for them.
+/// Compares calls to the provider with the payments that wait for them.
 pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,

@@ -11,7 +11,7 @@ use crate::audit::content::{self, Amount, Contents, PieceRow};
 use crate::audit::facts::{Hold, Orders, Reservation};
 use crate::audit::tag;
 
-/// Reads the reservations of orders; `each` is given every order's count of events.
+/// Reads the reservations of orders; `each` is called with every order's count of events.
 pub(in crate::audit) async fn reservations(
     db: &mut PgConnection,
     which: Which<'_>,
@@ -68,7 +68,7 @@ pub(in crate::audit) async fn reservations(
     Ok(())
 }
 
-/// Every product as it was last said.
+/// Reads every product as it was last announced.
 pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Vec<ProductRow>> {
     let rows = sqlx::query!(
         r#"-- audit.products
@@ -85,8 +85,8 @@ pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Ve
         .await
 }
 
-/// What can be had of each product against what was said of it: below a hundred pieces exactly,
-/// above that within a tenth.
+/// Compares what is available of each product with what was announced: below a hundred pieces
+/// exactly, above that within a tenth.
 pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -115,7 +115,8 @@ pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Resul
     .map(CountResult::from)
 }
 
-/// Every shelf against what was received and what reservations hold and have sold of it.
+/// Compares every shelf with what was received, and with what reservations hold and have sold of
+/// it.
 pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -158,7 +159,7 @@ pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Cou
     .map(CountResult::from)
 }
 
-/// Times that run against the holds that they run for.
+/// Compares the waits for an expiry with the reservations that they are for.
 pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,

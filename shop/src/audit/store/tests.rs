@@ -1,4 +1,4 @@
-//! Every statement on a real database: what is well is found well, and each planted fault is found.
+//! Every statement on a real database: good rows are found good, and each planted fault is found.
 
 use backends::testing::TestDatabase;
 use futures::TryStreamExt as _;
@@ -17,7 +17,7 @@ const STOCK: &str = include_str!("../../../migrations/0101_stock.sql");
 
 const ID: &str = "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f";
 
-/// A database with one service's tables.
+/// A database with the tables of one service.
 struct Tables {
     db: PgConnection,
     _database: TestDatabase,
@@ -38,7 +38,7 @@ impl Tables {
     }
 }
 
-/// Runs a change that breaks something, and says how many a check then finds wrong.
+/// Runs a change that breaks something, and returns how many rows a check then finds wrong.
 macro_rules! wrong_after {
     ($tables:expr, $check:path, $change:expr) => {{
         $tables.run("begin").await;
@@ -50,7 +50,7 @@ macro_rules! wrong_after {
     }};
 }
 
-// After the macro, which they need.
+// After the macro, because these modules use it.
 mod of_orders;
 mod of_payments;
 mod of_stock;
@@ -74,7 +74,7 @@ async fn the_outbox_tells_what_the_last_tick_calls_shipped() {
     let rows: Vec<_> = mailbox::outbox(&mut tables.db).try_collect().await.unwrap();
     assert_eq!(rows.iter().map(|row| row.is_published).collect::<Vec<_>>(), [true, false]);
 
-    // A scan has published what is visible in its other snapshot, as far as it has come.
+    // A scan of the relay has published what its other snapshot shows, up to its position.
     tables
         .run(
             "insert into relay_tick (epoch, system_id, snap, published_pos, scan_to, scan_pos)

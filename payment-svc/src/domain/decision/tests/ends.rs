@@ -1,9 +1,9 @@
-//! What ends with an order: its hold, its token; and what does not end, because it cannot go back.
+//! What ends with an order: its hold and its token; and a refund that cannot be carried out.
 
 use super::*;
 use crate::domain::{Hold, HoldState, Movement};
 
-/// Money of an account with 50.00, of which 10.00 are held for the order.
+/// An account with `balance`, of which 10.00 are held for the order.
 fn holding(balance: &str) -> State {
     let mut state = rich();
     let account = state.wallet.account.as_mut().unwrap();
@@ -74,7 +74,7 @@ fn a_hold_expires_unless_its_order_can_still_be_paid_with_it() {
     assert_eq!(expire_hold(rich(), order()), None, "nothing was held");
 }
 
-/// A token is as good as money to whoever reads the table.
+/// Whoever reads the table could charge the card with its token.
 #[test]
 fn a_token_is_kept_no_longer_than_it_takes_to_charge_it() {
     let kept = |names: &[&str]| {

@@ -1,4 +1,4 @@
-//! What operators did is excused as far as it goes.
+//! What follows from operators' interventions is excused, and nothing else.
 
 use super::*;
 use crate::audit::interventions::MessageRef;
@@ -14,7 +14,7 @@ fn what_follows_from_a_discarded_message_is_excused() {
     let judged = judge(ID, &facts, &View { interventions, ..view() });
     assert_eq!(judged, Verdict::Settled(Vec::new()));
 
-    // Money that is kept is kept, whoever discarded what.
+    // Money that is kept stays a violation, whichever message was discarded.
     facts.has_intervention = true;
     facts.notices = None;
     change_payment(&mut facts, |payment| (payment.refunded, payment.refunds) = (0, 0));

@@ -1,8 +1,8 @@
-//! What is under way is left out while it is young, and found once it is overdue.
+//! An order under way is left out while its wait is young, and found once it is overdue.
 
 use super::*;
 
-/// What is found of an order of which one thing was changed, so many seconds later.
+/// The verdict about an order with one change, `seconds` later.
 fn later(seconds: u32, change: impl FnOnce(&mut Facts)) -> Verdict {
     let mut facts = confirmed();
     change(&mut facts);
@@ -11,7 +11,7 @@ fn later(seconds: u32, change: impl FnOnce(&mut Facts)) -> Verdict {
 
 type Change = fn(&mut Facts);
 
-/// What an order may wait for.
+/// Everything that an order may wait for.
 const WAITS: [(&str, Change); 7] = [
     ("a message that was not consumed", |facts| facts.said[STOCK].offset = 100),
     ("a partition that nobody reads", |facts| facts.said[PAYMENTS].partition = 7),
@@ -73,7 +73,7 @@ fn a_state_whose_event_is_in_no_outbox_is_stuck_unless_all_forget() {
     let Verdict::Settled(broken) = judge(ID, &facts, &view()) else { panic!("nothing will come") };
     assert_eq!(broken[0].0, Promise::NothingStuck);
 
-    // Of orders as old as this, the topic was trimmed, or made anew.
+    // The topic was trimmed, or made anew, since orders as old as this began.
     let gone_before = [0, birth(ID) + 1, 0, 0];
     let judged = judge(ID, &facts, &View { gone_before, ..view() });
     assert_eq!(judged, Verdict::Settled(Vec::new()));

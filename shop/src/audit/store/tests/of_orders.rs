@@ -26,7 +26,7 @@ async fn some_orders() -> Tables {
     tables
 }
 
-/// Reads orders and histories, and says whether they fit.
+/// Reads orders and histories, and returns whether they fit.
 async fn has_a_good_history(tables: &mut Tables) -> bool {
     let (mut orders, mut checks, interventions) =
         (Orders::default(), Checks::default(), Interventions::default());
@@ -50,7 +50,7 @@ async fn histories_that_are_not_their_orders_are_found() {
         "update order_events set type = 21 where seq = 2",
         "update order_events set at = '2020-01-01' where seq = 2",
         "update order_events set at = now() + interval '1 day' where seq = 2",
-        // The same row twice, and rows in an order that cannot have been.
+        // The same row twice, and rows in an order that is impossible.
         "insert into order_events select order_id, 4, event_id, type, version, at, payload from order_events where seq = 3;
         update orders set events = 4",
         "update order_events set seq = 9 where seq = 2; update order_events set seq = 2 where seq = 3;

@@ -34,7 +34,7 @@ async fn shelves_that_do_not_add_up_are_found() {
         "update reservations set status = 'sold', expires_at = null where status = 'held'",
         "delete from stock_adjustments where delta < 0",
         "delete from stock",
-        // Less than was ordered is promised.
+        // Fewer pieces than were ordered are reserved.
         r#"update reservations set allocations = '[{"sku":"mug","warehouse":"main","quantity":2}]' where status = 'held'"#,
     ] {
         assert_eq!(wrong_after!(tables, stock::shelves, change), 1, "{change}");
