@@ -91,7 +91,7 @@ pub async fn create_topics<const N: usize>(
 pub async fn database() -> TestDatabase {
     let server =
         Arc::clone(POSTGRES.get_or_init(|| async { Arc::new(private_postgres().await) }).await);
-    let name = format!("t_{}", uuid::Uuid::now_v7().simple());
+    let name = format!("t_{}", uuid::Uuid::new_v4().simple());
     had(server.create_database(&name).await);
     TestDatabase { name, server }
 }

@@ -21,7 +21,10 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    limits::BODY_LIMIT,
+    problem::{Code, Problem},
+};
 
 mod fields;
 mod json;
@@ -40,9 +43,6 @@ pub fn read<T>(
 ) -> Result<T, Problem> {
     read_object(&parse(bytes)?, read)
 }
-
-/// The largest body that is accepted, in bytes.
-pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// The bytes of a JSON body within the limits; a missing or empty body is empty.
 #[derive(Clone, Debug)]
@@ -82,9 +82,7 @@ pub async fn collect(body: Body) -> Result<Bytes, Problem> {
     let whole = Limited::new(body, BODY_LIMIT).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(Code::BodyTooLarge, "the body is larger than 65536 bytes"))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
         Ok(Err(_)) => Err(Problem::new(Code::MalformedJson, "the body ended too early")),
         Err(_) => Err(Problem::new(Code::MalformedJson, "the body did not come within 10 s")),
     }

@@ -1,13 +1,20 @@
-//! The one place where the clock is read, and the one form in which instants are written.
+//! The one place where the clock is read and new ids are made, and the one form in which instants are written.
 
 use serde::Serializer;
 use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use uuid::Uuid;
 
 /// Now, in UTC, cut to microseconds: what PostgreSQL keeps, so that an instant is the same after a
 /// round trip through the database.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub fn now() -> OffsetDateTime {
     micros(OffsetDateTime::now_utc())
+}
+
+/// A new UUIDv7: later ones sort later.
+#[expect(clippy::disallowed_methods, reason = "the one source of new ids")]
+pub fn new_id() -> Uuid {
+    Uuid::now_v7()
 }
 
 /// `at` in UTC as RFC 3339 with exactly six digits and `Z`: `2026-11-20T10:00:00.000000Z`.

@@ -144,7 +144,10 @@ async fn ready(options: &PgConnectOptions) -> PgConnection {
         match options.connect().await {
             Ok(connection) => return connection,
             Err(error) => {
-                tracing::info!(error = %error, "waiting for the database");
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    "waiting for the database"
+                );
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }

@@ -15,6 +15,7 @@ pub mod tasks;
 pub mod trace;
 
 mod admin;
+mod limits;
 mod run;
 mod telemetry;
 

@@ -4,7 +4,7 @@
 //! `trace_id` to every problem on its way out. So an answer that was decided elsewhere, or stored
 //! under an idempotency key, gets those of the request that receives it.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use axum::{
     body::Body,
@@ -14,7 +14,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::database;
+use crate::{database, limits::BODY_LIMIT};
 
 mod codes;
 
@@ -39,7 +39,13 @@ struct Inner {
     omitted: usize,
     members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<Cause>,
 }
+
+/// What led to a problem: an extension of its response, for the log of the edge (`http/edge.rs`).
+/// No client is told.
+#[derive(Clone)]
+pub(crate) struct Cause(pub(crate) Arc<dyn Error + Send + Sync>);
 
 /// What is wrong with one part of the request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +66,13 @@ impl Problem {
             omitted: 0,
             members: Vec::new(),
             headers: Vec::new(),
+            cause: None,
         }))
+    }
+
+    /// A body larger than any that is taken.
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(Code::BodyTooLarge, format!("the body is larger than {BODY_LIMIT} bytes"))
     }
 
     /// The problem of one body with several faults, of which `omitted` more are only counted; the
@@ -149,7 +161,7 @@ impl Problem {
             403 => Self::new(Code::Forbidden, "the caller may not do this"),
             404 => Self::new(Code::NotFound, format!("nothing is at {path}")),
             405 => Self::new(Code::MethodNotAllowed, "the path does not know this method"),
-            413 => Self::new(Code::BodyTooLarge, "the body is larger than 65536 bytes"),
+            413 => Self::body_too_large(),
             415 => Self::new(Code::UnsupportedMediaType, "the body has to be application/json"),
             422 => Self::new(Code::InvalidValue, "the body is not valid"),
             429 => Self::new(Code::RateLimited, "too many requests").retry_after(1),
@@ -196,6 +208,9 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.0.status;
         response.headers_mut().insert(header::CONTENT_TYPE, MEDIA_TYPE);
         response.headers_mut().extend(self.0.headers);
+        if let Some(cause) = self.0.cause {
+            response.extensions_mut().insert(cause);
+        }
         response
     }
 }
@@ -212,18 +227,20 @@ impl fmt::Display for Problem {
     }
 }
 
-impl std::error::Error for Problem {}
+impl Error for Problem {}
 
 /// A database that is away, exhausted or failing over is overload to the caller; any other error is
-/// our fault. Logs the error, because the response does not contain it.
+/// our fault. The error itself is the problem's cause, which the edge logs and the response does
+/// not contain.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        if database::is_passing(&error) {
-            tracing::warn!(error = %error, "the database does not answer");
-            return Self::new(Code::Overloaded, "the database does not answer at present")
-                .retry_after(1);
-        }
-        tracing::error!(error = %error, "a statement failed");
-        Self::internal()
+        let mut problem = if database::is_passing(&error) {
+            let detail = "the database does not answer at present";
+            Self::new(Code::Overloaded, detail).retry_after(1)
+        } else {
+            Self::internal()
+        };
+        problem.0.cause = Some(Cause(Arc::new(error)));
+        problem
     }
 }

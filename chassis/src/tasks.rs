@@ -166,7 +166,7 @@ impl DetachedRunner {
         use tracing::Instrument;
 
         self.0.spawn(work.in_current_span()).await.map_err(|error| {
-            tracing::error!(error = %error, "detached work failed");
+            tracing::error!(error = &error as &dyn std::error::Error, "detached work failed");
             Problem::internal()
         })
     }

@@ -43,7 +43,10 @@ impl Telemetry {
         let flushed =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
         if let Ok(Err(error)) = flushed.await {
-            tracing::warn!(error = %error, "could not send the last traces");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not send the last traces"
+            );
         }
     }
 }

@@ -27,7 +27,10 @@ pub async fn watch(
     let watching = async {
         loop {
             if let Err(error) = look_once(&pool, &mailbox).await {
-                tracing::warn!(%error, "could not look after the catalogue's topic");
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "could not look after the catalogue's topic"
+                );
             }
             tokio::time::sleep(EVERY).await;
         }

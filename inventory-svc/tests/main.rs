@@ -19,7 +19,6 @@ use mailbox::{
 };
 use proto::{Currency, Event, Money, OrderId, Sku, WarehouseId, money, orders, topic};
 use time::Duration;
-use uuid::Uuid;
 
 /// The inventory service of one test: its database, and a mailbox without Kafka.
 struct Shop {
@@ -156,7 +155,7 @@ fn axum_headers() -> axum::http::HeaderMap {
 }
 
 fn an_order() -> OrderId {
-    OrderId::new(Uuid::now_v7())
+    OrderId::new(mailbox::testing::new_id())
 }
 
 fn dollars(units: i64) -> money::Money {

@@ -25,11 +25,11 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaRespErr,
 };
-use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    Clock,
     broker_status::BrokerStatus,
     consumers::{AppliedMessage, Partition},
     control::Control,
@@ -43,7 +43,7 @@ pub(crate) struct Member {
     pub(crate) control: Arc<Control>,
     /// The compacted topics, which may be read from whatever offset they begin at.
     pub(crate) compacted: &'static [&'static str],
-    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) clock: Clock,
     pub(crate) runtime: Handle,
     pub(crate) stop: CancellationToken,
     generation: AtomicU64,
@@ -116,7 +116,7 @@ impl Member {
         near: Arc<BrokerStatus>,
         control: Arc<Control>,
         compacted: &'static [&'static str],
-        clock: fn() -> OffsetDateTime,
+        clock: Clock,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -160,7 +160,7 @@ impl Member {
 
     /// Stops a partition for all instances.
     pub(crate) fn halt(&self, partition: Partition, reason: &str) {
-        self.control.stop(partition, reason, (self.clock)());
+        self.control.stop(partition, reason, self.clock.now());
     }
 
     /// What the watchdog looks at, as far as it is known here; the caller adds whether anything
@@ -316,7 +316,10 @@ impl ConsumerContext for Member {
         };
         if let Err(error) = done {
             // Assigning and unassigning fail only in a client that is about to end.
-            tracing::error!(%error, "could not follow a change of partitions");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "could not follow a change of partitions"
+            );
             self.doubt();
         }
     }

@@ -61,9 +61,13 @@ impl ClientContext for BrokerStatus {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.lost(reason),
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
-                tracing::debug!(%error, reason, "a broker is away");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    reason,
+                    "a broker is away"
+                );
             }
-            _ => tracing::warn!(%error, reason, "librdkafka"),
+            _ => tracing::warn!(error = &error as &dyn std::error::Error, reason, "librdkafka"),
         }
     }
 

@@ -8,9 +8,9 @@
 use std::collections::HashSet;
 
 use sqlx::{Connection, PgConnection};
-use time::OffsetDateTime;
 
 use crate::{
+    Clock,
     batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
     inbox,
@@ -32,7 +32,7 @@ const KEYS: i64 = 100;
 pub(crate) struct CatchUp<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
     pub(crate) wake: &'a Wake,
-    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) clock: Clock,
     /// What to do about a row that another session holds; a batch passes on its own policy.
     pub(crate) locking: LockPolicy,
 }
@@ -114,7 +114,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         if self.locking == LockPolicy::SkipHeld {
             session::hurry(&mut tx).await?;
         }
-        let context = DecisionContext::at((self.clock)());
+        let context = DecisionContext::new(self.clock);
         let events = first(&mut tx, place, known, size).await?;
         if events.is_empty() {
             return Ok(0);
@@ -158,7 +158,7 @@ impl<R: Reactor> CatchUp<'_, R> {
         why: &Park,
     ) -> Result<(), Fault> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
-        let context = DecisionContext::at((self.clock)());
+        let context = DecisionContext::new(self.clock);
         park_all(&mut tx, place, known, Stop { why, is_here: true }, &context).await?;
         Ok(tx.commit().await?)
     }

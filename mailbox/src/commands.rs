@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
-    Command, CommandError, Outcome,
+    Clock, Command, CommandError, Outcome,
     item::{CommandClient, Item, Origin},
     pace::Pace,
     reactor::Reactor,
@@ -21,25 +20,26 @@ const QUEUE: usize = 20_000;
 pub(crate) struct Commands<I> {
     queue: mpsc::Sender<Item<I>>,
     deadline: Duration,
+    clock: Clock,
 }
 
 impl<I> Clone for Commands<I> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), deadline: self.deadline }
+        Self { queue: self.queue.clone(), deadline: self.deadline, clock: self.clock }
     }
 }
 
 impl<I: Send> Commands<I> {
-    pub(crate) fn new(deadline: Duration) -> (Self, mpsc::Receiver<Item<I>>) {
+    pub(crate) fn new(deadline: Duration, clock: Clock) -> (Self, mpsc::Receiver<Item<I>>) {
         let (queue, taken) = mpsc::channel(QUEUE);
-        (Self { queue, deadline }, taken)
+        (Self { queue, deadline, clock }, taken)
     }
 
     /// Queues a command and waits for its end. A command without an idempotency key gets an id of
     /// its own, by which the inbox tells whether a commit whose reply was lost has happened.
     pub(crate) async fn submit(&self, command: Command<I>) -> Result<Outcome, CommandError> {
         let (reply, end) = oneshot::channel();
-        let id = command.key.is_none().then(Uuid::now_v7);
+        let id = command.key.is_none().then(|| self.clock.new_id());
         let waiting = CommandClient {
             key: command.key,
             reply: Some(reply),

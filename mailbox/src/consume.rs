@@ -240,7 +240,7 @@ impl ConsumerRun {
             if generation.replace(present) != Some(present) {
                 // Messages that wait for a held row were read before the rebalance: the member that
                 // has their partition now reads them again.
-                settler.held.revoke(|_, _| true, (settler.clock)());
+                settler.held.revoke(|_, _| true, settler.clock.now());
             }
             // If these are too many bytes for one batch, the rest goes into the next.
             let mut rest = split_by_bytes(&mut received);
@@ -307,7 +307,10 @@ fn store<R: Reactor>(settler: &mut Settler<R>, consumer: &BaseConsumer<Member>, 
     }
     // A partition that was revoked meanwhile is another member's now: not an error.
     if let Err(error) = consumer.store_offsets(&list) {
-        tracing::debug!(%error, "offsets of partitions that moved away were not stored");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "offsets of partitions that moved away were not stored"
+        );
     }
     // A message that waits for a held row is not applied, and one without an id cannot be compared
     // with another later.

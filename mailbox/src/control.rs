@@ -118,7 +118,10 @@ impl Control {
                     // The exchange is tried each second: one log line for all its failures in a
                     // row.
                     if std::mem::replace(&mut is_well, false) {
-                        tracing::warn!(%error, "could not read or tell what is not consumed");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "could not read or tell what is not consumed"
+                        );
                     }
                 }
             }
@@ -214,7 +217,10 @@ impl Control {
             }
             // What this instance knows already is older, and serves as well.
             Err(error) => {
-                tracing::warn!(%error, "could not read what was applied");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not read what was applied"
+                );
                 self.hang_up().await;
             }
         }

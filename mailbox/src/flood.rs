@@ -43,7 +43,10 @@ pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &Cancell
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "could not count what is set aside");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not count what is set aside"
+                );
                 settler.session.close().await;
             }
         }

@@ -7,10 +7,9 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
 };
 use sqlx::{Connection, PgConnection};
-use time::OffsetDateTime;
 
 use crate::{
-    IdempotencyKey, Outcome,
+    Clock, IdempotencyKey, Outcome,
     assignment::{CurrentConsumer, Member},
     consumed::{self, ConsumedPartition},
     consumers::{self, Halts, Partition},
@@ -92,7 +91,7 @@ pub(crate) struct HaltDesk {
     pub(crate) database_url: String,
     pub(crate) service: &'static str,
     pub(crate) hears: &'static [&'static str],
-    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) clock: Clock,
 }
 
 impl HaltDesk {
@@ -248,7 +247,7 @@ impl HaltDesk {
             .map(|halt| halt.since)
             .max();
         let Some(youngest) = youngest else { return };
-        let age = Duration::try_from((self.clock)() - youngest).unwrap_or_default();
+        let age = Duration::try_from(self.clock.now() - youngest).unwrap_or_default();
         tokio::time::sleep((3 * LOOK_EVERY).saturating_sub(age)).await;
     }
 

@@ -95,7 +95,10 @@ pub(crate) async fn keep(
     Ok(usize::try_from(done.rows_affected()) == Ok(answers.len()))
 }
 
-/// Removes keys older than a day, at most 1,000 at a time; returns how many it removed.
+/// Keys that are removed at once.
+pub(crate) const EXPIRED_AT_ONCE: u64 = 1_000;
+
+/// Removes keys older than a day, at most [`EXPIRED_AT_ONCE`]; returns how many it removed.
 pub(crate) async fn expire(db: &mut PgConnection) -> sqlx::Result<u64> {
     sqlx::query!(
         "-- idempotency.expire
@@ -105,8 +108,9 @@ pub(crate) async fn expire(db: &mut PgConnection) -> sqlx::Result<u64> {
             from idempotency_keys
             where created_at < clock_timestamp() - interval '24 hours'
             order by created_at
-            limit 1000
-        )"
+            limit $1
+        )",
+        EXPIRED_AT_ONCE.cast_signed()
     )
     .execute(db)
     .await

@@ -95,7 +95,9 @@ impl<R: Reactor> Mailbox<R> {
         unpause(&mut tx).await?;
         match from {
             Some(LaneStart::Here) => take_topics(&mut tx).await?,
-            Some(LaneStart::Beginning) => replays::start_lost(&mut tx, request).await?,
+            Some(LaneStart::Beginning) => {
+                replays::start_lost(&mut tx, request, self.clock.new_id()).await?;
+            }
             None => {}
         }
         let done = Operation::new(request.caller, Action::LanesResume, request.reason);

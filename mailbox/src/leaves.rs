@@ -4,11 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    UnknownEvents,
+    Clock, UnknownEvents,
     catch_up::CatchUp,
     fault::{Fault, LockPolicy},
     idempotency, inbox, metrics,
@@ -42,7 +41,7 @@ pub(crate) struct Sweep<R: Reactor> {
     pub(crate) reactor: Arc<R>,
     pub(crate) session: Session,
     pub(crate) wake: Wake,
-    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) clock: Clock,
     pub(crate) weekly: Vec<&'static str>,
     pub(crate) notices: Arc<Notices>,
 }
@@ -94,7 +93,7 @@ impl<R: Reactor> Sweep<R> {
         .fetch_one(&mut *db)
         .await?;
         make_ahead(db, &self.weekly, rate.moved(pos)).await?;
-        while idempotency::expire(db).await? == 1_000 {}
+        while idempotency::expire(db).await? == idempotency::EXPIRED_AT_ONCE {}
         drop_old_weeks(db).await?;
         sqlx::query!(
             "-- leaves.unlock
@@ -118,7 +117,7 @@ impl<R: Reactor> Sweep<R> {
         let db = self.session.connection().await?;
         catch_up.sweep(db).await?;
         let stock = unknown::stock(db).await?;
-        let age = stock.oldest.map_or(0.0, |since| ((self.clock)() - since).as_seconds_f64());
+        let age = stock.oldest.map_or(0.0, |since| (self.clock.now() - since).as_seconds_f64());
         metrics::unknown_kept(stock.events, age);
         let kept = stock.oldest.map(|since| UnknownEvents { count: stock.events, since });
         self.notices.set_unknown(kept);
@@ -218,7 +217,11 @@ async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
     for week in old {
         let leaf = week.leaf;
         if let Err(error) = drop_week(db, &leaf, week.is_attached, week.is_pending).await {
-            tracing::info!(leaf, %error, "an old week of the inbox stays for now");
+            tracing::info!(
+                leaf,
+                error = &error as &dyn std::error::Error,
+                "an old week of the inbox stays for now"
+            );
         }
     }
     ddl(db, format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await

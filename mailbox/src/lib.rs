@@ -19,6 +19,7 @@ mod assignment;
 mod batch;
 mod broker_status;
 mod catch_up;
+mod clock;
 mod command;
 mod commands;
 mod consume;
@@ -63,7 +64,6 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::future::BoxFuture;
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -82,6 +82,7 @@ use crate::{
     wake::Wake,
 };
 
+pub use clock::Clock;
 pub use command::{Command, CommandError, IdempotencyKey, Outcome};
 pub use consumed::{ConsumedPartition, ConsumerState};
 pub use fault::LockPolicy;
@@ -126,7 +127,7 @@ pub struct Options {
     /// partitions for the coming weeks.
     pub weekly: &'static [&'static str],
     /// The one clock of the process.
-    pub clock: fn() -> OffsetDateTime,
+    pub clock: Clock,
     /// Messages, or commands, in one batch at most; a batch is one transaction.
     pub batch: usize,
     /// How long a command may wait for its commit, from [`Mailbox::submit`] on.
@@ -169,7 +170,7 @@ pub struct Mailbox<R: Reactor> {
     notices: Arc<Notices>,
     held: HeldRows,
     halts: Arc<HaltDesk>,
-    clock: fn() -> OffsetDateTime,
+    clock: Clock,
 }
 
 impl<R: Reactor> Clone for Mailbox<R> {
@@ -217,7 +218,7 @@ impl<R: Reactor> Mailbox<R> {
                 meets_duplicates: false,
             })
         };
-        let (commands, taken) = Commands::new(options.command_deadline);
+        let (commands, taken) = Commands::new(options.command_deadline, clock);
         let (messages, requests) = (settler("messages")?, settler("commands")?);
         let waking = session("wake-up")?;
         let sweep = Sweep {
@@ -287,7 +288,7 @@ impl<R: Reactor> Mailbox<R> {
     /// The rows that other sessions hold locked and that messages or commands here wait for, the
     /// longest held first; rows held for less than a second are left out.
     pub fn held_rows(&self) -> Vec<HeldSince> {
-        self.held.list((self.clock)())
+        self.held.list(self.clock.now())
     }
 
     /// Which topics are paused and which partitions have stopped, and why, in one line; `None` if

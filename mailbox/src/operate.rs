@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use sqlx::{Connection, PgConnection};
-use time::OffsetDateTime;
 
 use crate::{
-    IdempotencyKey,
+    Clock, IdempotencyKey,
     batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
@@ -59,7 +58,7 @@ pub(crate) struct Operators<R: Reactor> {
     pub(crate) database_url: String,
     pub(crate) service: &'static str,
     pub(crate) wake: Wake,
-    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) clock: Clock,
 }
 
 impl<R: Reactor> Operators<R> {
@@ -151,7 +150,7 @@ impl<R: Reactor> Operators<R> {
                 None => dropped.push(id),
             }
         }
-        let context = DecisionContext::at((self.clock)());
+        let context = DecisionContext::new(self.clock);
         let ReleaseOutcome { decided, refused, world } =
             batch::release(&*self.reactor, &mut tx, &items, &context).await?;
         let kept = items[..decided].iter().filter(|item| item.is_unknown());

@@ -160,7 +160,7 @@ impl Poller {
                 Ok(None)
             }
             Some(Err(error)) => {
-                tracing::debug!(%error, "nothing from Kafka");
+                tracing::debug!(error = &error as &dyn std::error::Error, "nothing from Kafka");
                 Ok(None)
             }
         }
@@ -181,7 +181,10 @@ impl Poller {
         if (is_changed || is_doubtful || member.is_waiting())
             && let Err(error) = member.assign(&self.consumer)
         {
-            tracing::error!(%error, "could not assign partitions");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "could not assign partitions"
+            );
             member.doubt();
         }
     }

@@ -130,7 +130,11 @@ fn told(what: &str, answer: Result<TopicPartitionList, KafkaError>) -> Option<Of
                 match it.error() {
                     Ok(()) => Some((partition, it.offset())),
                     Err(error) => {
-                        tracing::warn!(%error, ?partition, "Kafka did not tell {what}");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            ?partition,
+                            "Kafka did not tell {what}"
+                        );
                         None
                     }
                 }
@@ -138,7 +142,7 @@ fn told(what: &str, answer: Result<TopicPartitionList, KafkaError>) -> Option<Of
             Some(list.elements().iter().filter_map(sound).collect())
         }
         Err(error) => {
-            tracing::warn!(%error, "Kafka did not tell {what}");
+            tracing::warn!(error = &error as &dyn std::error::Error, "Kafka did not tell {what}");
             None
         }
     }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
+    Clock,
     fault::LockPolicy,
     message::{Message, Park},
 };
@@ -132,17 +133,18 @@ impl<I> DecodedMessage<I> {
 pub struct DecisionContext {
     /// The time at which the batch is decided.
     pub now: OffsetDateTime,
+    clock: Clock,
 }
 
 impl DecisionContext {
-    /// The context of a decision at `now`.
-    pub fn at(now: OffsetDateTime) -> Self {
-        Self { now }
+    /// The context of decisions made now.
+    pub fn new(clock: Clock) -> Self {
+        Self { now: clock.now(), clock }
     }
 
     /// A new UUIDv7; later ones sort later.
     pub fn new_id(&self) -> Uuid {
-        Uuid::now_v7()
+        self.clock.new_id()
     }
 }
 

@@ -74,7 +74,7 @@ impl<R: Reactor> Mailbox<R> {
         let mut session = self.operators.session()?;
         let mut tx = session.connection().await?.begin().await?;
         once::first(&mut tx, request.key).await?;
-        let replay = start(&mut tx, scope, request).await?;
+        let replay = start(&mut tx, scope, request, self.clock.new_id()).await?;
         let answer = tell(&replay);
         once::keep(&mut tx, request.key, &answer).await?;
         tx.commit().await?;
@@ -92,6 +92,7 @@ impl<R: Reactor> Mailbox<R> {
 pub(crate) async fn start_lost(
     db: &mut PgConnection,
     request: OperatorRequest<'_>,
+    id: Uuid,
 ) -> sqlx::Result<()> {
     let topics = sqlx::query_scalar!(
         "-- replays.lost
@@ -104,7 +105,7 @@ pub(crate) async fn start_lost(
     .await?;
     if !topics.is_empty() {
         let scope = ReplayScope { topics, key: None, from_at: None, to_at: None };
-        start(db, &scope, request).await?;
+        start(db, &scope, request, id).await?;
     }
     Ok(())
 }
@@ -113,9 +114,9 @@ async fn start(
     db: &mut PgConnection,
     scope: &ReplayScope,
     request: OperatorRequest<'_>,
+    id: Uuid,
 ) -> sqlx::Result<Replay> {
     let size = size(db, scope).await?;
-    let id = Uuid::now_v7();
     sqlx::query!(
         "-- replays.start
         insert into replays (

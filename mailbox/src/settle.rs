@@ -8,11 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CommandError,
+    Clock, CommandError,
     batch::{self, CommittedBatch, FailedAttempt},
     catch_up::CatchUp,
     fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
@@ -37,7 +36,7 @@ pub(crate) struct Settler<R: Reactor> {
     pub(crate) reactor: Arc<R>,
     pub(crate) session: Session,
     pub(crate) wake: Wake,
-    pub(crate) clock: fn() -> OffsetDateTime,
+    pub(crate) clock: Clock,
     pub(crate) weekly: Vec<&'static str>,
     pub(crate) notices: Arc<Notices>,
     /// The label of this loop's metrics: messages or commands.
@@ -106,7 +105,7 @@ impl<R: Reactor> Settler<R> {
                 }
             }
         }
-        self.held.keep(items, (self.clock)());
+        self.held.keep(items, self.clock.now());
         settled
     }
 
@@ -124,7 +123,7 @@ impl<R: Reactor> Settler<R> {
                 return Next::CommittedBatch(SettleCounts::default());
             }
             let started = Instant::now();
-            let context = DecisionContext::at((self.clock)());
+            let context = DecisionContext::new(self.clock);
             let attempt =
                 batch::attempt(&*self.reactor, &mut self.session, items, pass, &context).await;
             let broken = match attempt {

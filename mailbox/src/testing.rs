@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Answer, CommandError, IdempotencyKey, Message, Outcome, batch,
+    Answer, Clock, CommandError, IdempotencyKey, Message, Outcome, batch,
     commands::Commands,
     fault::{Admission, Fault, LockPolicy, Pass},
     held::{HeldBack, HeldRows, HeldSince},
@@ -49,7 +49,8 @@ pub struct Fixture<R: Reactor> {
 
 impl<R: Reactor> Fixture<R> {
     /// A fixture on a database that is migrated already.
-    pub fn new(database_url: &str, reactor: Arc<R>, clock: fn() -> OffsetDateTime) -> Self {
+    pub fn new(database_url: &str, reactor: Arc<R>, now: fn() -> OffsetDateTime) -> Self {
+        let clock = Clock::new(now, new_id);
         let session =
             Session::new(database_url, "test").expect("the test database's address is good");
         let held = HeldRows::default();
@@ -64,7 +65,7 @@ impl<R: Reactor> Fixture<R> {
             held: HeldBack::new("test", held.clone()),
             meets_duplicates: false,
         };
-        Self { settler, held, now: clock() }
+        Self { settler, held, now: now() }
     }
 
     /// A session for looking at rows.
@@ -122,7 +123,7 @@ impl<R: Reactor> Fixture<R> {
         input: R::Input,
         key: Option<IdempotencyKey>,
     ) -> Result<Outcome, CommandError> {
-        let (commands, mut taken) = Commands::new(crate::COMMAND_DEADLINE);
+        let (commands, mut taken) = Commands::new(crate::COMMAND_DEADLINE, self.settler.clock);
         let command = crate::Command { key, ..crate::Command::new(input) };
         let is_told = AtomicBool::new(false);
         let told = async {
@@ -175,7 +176,7 @@ impl<R: Reactor> Fixture<R> {
 
     /// Makes one attempt at a message, its commit included; returns the failure as text.
     async fn attempt(&mut self, message: &Message) -> String {
-        let context = DecisionContext::at((self.settler.clock)());
+        let context = DecisionContext::new(self.settler.clock);
         let reactor = Arc::clone(&self.settler.reactor);
         let items: Vec<_> = item(&*reactor, (message.clone(), None)).into_iter().collect();
         let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
@@ -238,7 +239,7 @@ pub fn message(
         partition: 0,
         offset: version,
         key: Some(key.as_bytes().to_vec()),
-        event_id: Uuid::now_v7(),
+        event_id: new_id(),
         event_type: event_type.to_owned(),
         source: "/test".to_owned(),
         version,
@@ -300,3 +301,9 @@ const FAILING: &str = "
     $$ begin raise exception 'failed by the test %', tg_argv[0] using errcode = '40001'; end $$;
     create constraint trigger fail_at_commit after insert on inbox
     deferrable initially deferred for each row execute function fail('at the commit')";
+
+/// A new id for a message or a command of a test.
+#[expect(clippy::disallowed_methods, reason = "the source of ids of the tests")]
+pub fn new_id() -> Uuid {
+    Uuid::now_v7()
+}

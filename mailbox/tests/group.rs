@@ -254,7 +254,7 @@ async fn the_partitions_of_an_instance_that_is_gone_for_good_are_read_elsewhere(
     let other = stage.start("two").await;
     other.joined().await;
     eventually("both to take part", PATIENCE, async || {
-        let round = uuid::Uuid::now_v7().to_string();
+        let round = mailbox::testing::new_id().to_string();
         for partition in 0..4 {
             stage.send(topic, partition, &round, &["on"]).await;
         }

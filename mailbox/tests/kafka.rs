@@ -16,7 +16,6 @@ use rdkafka::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     operators::options,
@@ -86,7 +85,7 @@ impl Sender {
     async fn send_as(&self, key: &str, version: i64, payload: &[u8], name: Option<&str>) {
         let mut headers = OwnedHeaders::new();
         if let Some(name) = name {
-            let (id, version) = (Uuid::now_v7().to_string(), version.to_string());
+            let (id, version) = (mailbox::testing::new_id().to_string(), version.to_string());
             for (key, value) in [
                 ("ce_id", id.as_str()),
                 ("ce_type", name),

@@ -21,7 +21,6 @@ use rdkafka::{
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use crate::{
     operators::options,
@@ -153,7 +152,7 @@ impl Stage {
             kafka,
             topics: topics.leak(),
             compacted: &[],
-            group: format!("group-{}", Uuid::now_v7().simple()).leak(),
+            group: format!("group-{}", mailbox::testing::new_id().simple()).leak(),
             producer: producer.unwrap(),
         }
     }
@@ -173,7 +172,7 @@ impl Stage {
     /// Sends words under a key to one partition, each in an envelope of its own.
     pub(crate) async fn send(&self, topic: &str, partition: i32, key: &str, words: &[&str]) {
         join_all(words.iter().map(async |word| {
-            let (id, version) = (Uuid::now_v7().to_string(), "1".to_owned());
+            let (id, version) = (mailbox::testing::new_id().to_string(), "1".to_owned());
             let mut headers = OwnedHeaders::new();
             for (key, value) in [
                 ("ce_id", id.as_str()),

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use mailbox::{
-    Answer, IdempotencyKey, Mailbox, Message, Once, OperatorError, Options, Park, Replacement,
-    testing::Fixture,
+    Answer, Clock, IdempotencyKey, Mailbox, Message, Once, OperatorError, Options, Park,
+    Replacement,
+    testing::{Fixture, new_id},
 };
 
 use crate::toy::{TOPIC, Toy, clock, hear, prepare, words};
@@ -19,7 +20,7 @@ pub(crate) fn options(database_url: String, kafka: String) -> Options {
         source: "/toy",
         event_types: vec![(1, TOPIC, "Added")],
         weekly: &[],
-        clock,
+        clock: Clock::new(clock, new_id),
         batch: 100,
         command_deadline: mailbox::COMMAND_DEADLINE,
     }

@@ -72,7 +72,11 @@ pub async fn deliver(
         }
         if let Err(error) = append(&mut file, &batch).await {
             // The leases of these deliveries run out, and the sweep finds them again.
-            tracing::error!(%error, mails = batch.len(), "could not write mails");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                mails = batch.len(),
+                "could not write mails"
+            );
             continue;
         }
         record(&mailbox, batch, &stop).await;
@@ -89,7 +93,11 @@ async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
         Ok(ids) => ids.into_iter().collect(),
         Err(error) => {
             // The leases of these deliveries run out, and the sweep finds them again.
-            tracing::warn!(%error, mails = batch.len(), "could not begin deliveries");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                mails = batch.len(),
+                "could not begin deliveries"
+            );
             HashSet::new()
         }
     };
@@ -143,7 +151,10 @@ async fn left_over(pool: &PgPool) -> Vec<Job> {
             jobs
         }
         Err(error) => {
-            tracing::warn!(%error, "could not look for deliveries left over");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not look for deliveries left over"
+            );
             Vec::new()
         }
     }

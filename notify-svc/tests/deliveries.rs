@@ -8,14 +8,13 @@ use notify_svc::{deliveries, email_file::EmailFile, reactions::Notify, world::Jo
 use sqlx::PgPool;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Shop, a_shop, an_order};
 
 const SOON: Duration = Duration::from_secs(20);
 
 fn a_file() -> PathBuf {
-    std::env::temp_dir().join(format!("notify-{}.mbox", Uuid::now_v7()))
+    std::env::temp_dir().join(format!("notify-{}.mbox", mailbox::testing::new_id()))
 }
 
 fn deliver(

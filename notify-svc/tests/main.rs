@@ -27,7 +27,6 @@ use notify_svc::{
 use proto::{CustomerId, Event, OrderId, money, orders, payments, topic};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 const CUSTOMER: &str = "customer-456";
 
@@ -162,7 +161,7 @@ impl Shop {
 }
 
 fn an_order() -> OrderId {
-    OrderId::new(Uuid::now_v7())
+    OrderId::new(mailbox::testing::new_id())
 }
 
 fn dollars(units: i64) -> money::Money {

@@ -123,7 +123,10 @@ impl Pressure {
             match measure(&pool, limits, chassis::clock::now()).await {
                 Ok(overload) => self.set(overload, Instant::now(), limits.try_every),
                 // A failed measurement changes nothing: the last one stands.
-                Err(error) => tracing::warn!(error = %error, "could not measure what waits"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not measure what waits"
+                ),
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),

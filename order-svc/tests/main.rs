@@ -33,7 +33,6 @@ use proto::{
 };
 use sqlx::{AssertSqlSafe, PgConnection};
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 
 const PAYMENT: &str = "01932c1e-7b5a-7c3d-8e4f-0123456789ac";
 
@@ -237,7 +236,7 @@ impl Shop {
 }
 
 fn an_id() -> OrderId {
-    OrderId::new(Uuid::now_v7())
+    OrderId::new(mailbox::testing::new_id())
 }
 
 fn usd(text: &str) -> Money {

@@ -98,7 +98,7 @@ async fn history_is_read_in_order_and_in_pages() {
     let row = |seq| HistoryRow {
         order_id: id.uuid(),
         seq,
-        event_id: Uuid::now_v7(),
+        event_id: mailbox::testing::new_id(),
         event_type: 1,
         version: i64::from(seq),
         at: now(),

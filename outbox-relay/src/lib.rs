@@ -5,6 +5,16 @@
 //! Keeps  The order of each key; no row is skipped, none waits for another transaction.
 //! ```
 //!
+//! ```text
+//! database                        lane (one a database)                          Kafka
+//! outbox rows ──► poll, scan ──► envelope (headers) ──► producer ─────────────► topics
+//!                 snapshot to       publish: what is read runs ahead              │
+//!                 snapshot          of what is acknowledged                       │
+//! relay_tick ◄─── leader ◄──────── progress: the marks in flight ◄── acknowledged ┘
+//!                 (one session, the lock, the ticks)
+//! NOTIFY ───────► wake ──► cadence: when to poll next
+//! ```
+//!
 //! Rows are read as the difference of two snapshots (`poll`, `scan`), never "after the last
 //! position": positions and transaction ids are handed out in another order than they become
 //! visible. The cursor is a snapshot; it becomes durable as a tick, a checkpoint (`leader`), once

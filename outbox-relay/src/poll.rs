@@ -125,6 +125,9 @@ with
     select count(*) > {ROWS_MAX} or coalesce(sum(octet_length(payload)), 0) > {BYTES_MAX} as is_flood
     from found
   )
+-- The first row is no event. In an event's columns it carries what is found in the same
+-- statement: version has the sequence's last value, type whether there are too many rows,
+-- payload the new snapshot, created_at the database's clock.
 select
   0::bigint as pos,
   null::uuid as event_id,

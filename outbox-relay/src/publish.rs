@@ -47,6 +47,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long the acknowledgement of what is in flight is waited for when the lane stops.
 const FINISH: Duration = Duration::from_secs(5);
 
+/// What a poll has found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Some,
+    /// More than one poll takes: the next one follows at once.
+    More,
+}
+
 /// What a lane waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
@@ -105,117 +114,120 @@ impl PublishLoop<'_> {
 
     async fn publish(
         &mut self,
-        now: &mut Progress,
+        progress: &mut Progress,
     ) -> Result<std::convert::Infallible, StopReason> {
-        if let Some((to, after)) = now.read.scan.clone() {
-            self.scan(now, to, after).await?;
+        if let Some((to, after)) = progress.read.scan.clone() {
+            self.scan(progress, to, after).await?;
         }
         let mut trigger = Trigger::More;
         loop {
-            self.wait(now, Until::Room).await?;
-            if now.tidied_at.elapsed() >= self.options.tidy_every {
-                self.tidy(now).await?;
+            self.wait(progress, Until::Room).await?;
+            if progress.tidied_at.elapsed() >= self.options.tidy_every {
+                self.tidy(progress).await?;
             }
             let started = Instant::now();
-            let found = self.poll(now).await?;
-            if found > BUSY {
+            let found = self.poll(progress).await?;
+            if found == Found::More {
                 trigger = Trigger::More;
-                now.cadence.polled(trigger, true, started);
+                progress.cadence.polled(trigger, true, started);
                 continue;
             }
-            now.cadence.polled(trigger, found > 0, started);
+            progress.cadence.polled(trigger, found == Found::Some, started);
             let pace = pace(self.producer.rate());
             let can_wake = self.wake_ups.can_come();
-            let pause = now.cadence.next_poll(started, can_wake, self.options).max(pace);
+            let pause = progress.cadence.next_poll(started, can_wake, self.options).max(pace);
             let until = Until::Poll { due: started + pause, heeds_wake_ups: pace.is_zero() };
-            trigger = self.wait(now, until).await?;
+            trigger = self.wait(progress, until).await?;
         }
     }
 
-    /// Polls once; a difference that is too large becomes a scan. Returns how many rows went out,
-    /// or more than [`BUSY`] where the next poll must follow at once.
-    async fn poll(&mut self, now: &mut Progress) -> Result<u32, StopReason> {
-        let mut sending = OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &now.done);
+    /// Polls once; a difference that is too large becomes a scan.
+    async fn poll(&mut self, progress: &mut Progress) -> Result<Found, StopReason> {
+        let mut sending =
+            OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &progress.done);
         self.meters.polls.increment(1);
         let session = &mut self.leader.session;
         let each = |row: &Row<'_>| sending.send(row);
-        let head = match poll::poll(session, &now.poll, &now.bounds, &now.read.snap, each).await {
-            Ok(head) => head,
-            Err(halt) => return Err(now.interrupt(sending, halt)),
-        };
-        now.last_value = head.last_value;
+        let head =
+            match poll::poll(session, &progress.poll, &progress.bounds, &progress.read.snap, each)
+                .await
+            {
+                Ok(head) => head,
+                Err(halt) => return Err(progress.interrupt(sending, halt)),
+            };
+        progress.last_value = head.last_value;
         if head.is_beyond {
-            now.set_bounds(self.leader.bounds().await?);
-            return Ok(BUSY + 1);
+            progress.set_bounds(self.leader.bounds().await?);
+            return Ok(Found::More);
         }
         if head.is_flood {
-            self.scan(now, head.snapshot, 0).await?;
-            return Ok(BUSY + 1);
+            self.scan(progress, head.snapshot, 0).await?;
+            return Ok(Found::More);
         }
-        now.read.snap = head.snapshot;
+        progress.read.snap = head.snapshot;
         if sending.rows == 0 {
-            now.nothing_new();
-            return Ok(0);
+            progress.nothing_new();
+            return Ok(Found::Nothing);
         }
-        now.read.published_pos = now.read.published_pos.max(sending.last_pos + 1);
+        progress.read.published_pos = progress.read.published_pos.max(sending.last_pos + 1);
         let rows = sending.rows;
         let age = micros(head.clock - sending.oldest);
-        now.mark(sending, Some(age));
-        Ok(rows)
+        progress.mark(sending, Some(age));
+        Ok(if rows > BUSY { Found::More } else { Found::Some })
     }
 
     /// Publishes, in windows, the difference between the read cursor and `to`, from a position on.
     async fn scan(
         &mut self,
-        now: &mut Progress,
+        progress: &mut Progress,
         to: Arc<str>,
         after: i64,
     ) -> Result<(), StopReason> {
         self.meters.scans.increment(1);
-        self.wait(now, Until::Acknowledged).await?;
+        self.wait(progress, Until::Acknowledged).await?;
         self.producer
             .prepare_walk()
             .map_err(|error| StopReason::Kafka(format!("no producer can be made: {error}")))?;
-        let mut scan = Scan::new(Arc::clone(&now.read.snap), to, after);
+        let mut scan = Scan::new(Arc::clone(&progress.read.snap), to, after);
         loop {
-            self.wait(now, Until::Room).await?;
+            self.wait(progress, Until::Room).await?;
             let session = &mut self.leader.session;
-            if !scan::look_ahead(session, &now.scan, &mut scan).await? {
+            if !scan::look_ahead(session, &progress.scan, &mut scan).await? {
                 break;
             }
             let mut sending =
-                OutgoingBatch::new(Way::Scan, self.producer, &self.envelope, &now.done);
+                OutgoingBatch::new(Way::Scan, self.producer, &self.envelope, &progress.done);
             let each = |row: &Row<'_>| sending.send(row);
-            let is_full = match scan::window_of(session, &now.scan, &scan, each).await {
+            let is_full = match scan::window_of(session, &progress.scan, &scan, each).await {
                 Ok(is_full) => is_full,
-                Err(halt) => return Err(now.interrupt(sending, halt)),
+                Err(halt) => return Err(progress.interrupt(sending, halt)),
             };
             let (rows, last_pos) = (sending.rows, sending.last_pos);
             if rows > 0 {
-                now.read.published_pos = now.read.published_pos.max(last_pos + 1);
-                now.read.scan = Some((Arc::clone(&scan.to), last_pos));
-                now.mark(sending, None);
+                progress.read.published_pos = progress.read.published_pos.max(last_pos + 1);
+                progress.read.scan = Some((Arc::clone(&scan.to), last_pos));
+                progress.mark(sending, None);
             }
             if !scan.advance(rows, last_pos, is_full) {
                 break;
             }
         }
-        now.read.snap = scan.to;
-        now.read.scan = None;
-        now.nothing_new();
-        self.wait(now, Until::Acknowledged).await?;
+        progress.read.snap = scan.to;
+        progress.read.scan = None;
+        progress.nothing_new();
+        self.wait(progress, Until::Acknowledged).await?;
         Ok(())
     }
 
     /// Waits; takes acknowledgements and ticks meanwhile. Kafka may be away for hours.
-    async fn wait(&mut self, now: &mut Progress, until: Until) -> Result<Trigger, StopReason> {
+    async fn wait(&mut self, progress: &mut Progress, until: Until) -> Result<Trigger, StopReason> {
         loop {
             if self.stop.is_cancelled() {
                 return Err(StopReason::Stop);
             }
-            self.keep_up(now).await?;
+            self.keep_up(progress).await?;
             let (left, heeds_wake_ups) = match until {
-                Until::Room | Until::Acknowledged if now.marks.is_empty() => {
+                Until::Room | Until::Acknowledged if progress.marks.is_empty() => {
                     return Ok(Trigger::More);
                 }
                 Until::Room if self.producer.has_room() => return Ok(Trigger::More),
@@ -229,10 +241,11 @@ impl PublishLoop<'_> {
                 let has_woken = heeds_wake_ups && self.wake_ups.next().now_or_never().is_some();
                 return Ok(if has_woken { Trigger::WakeUp } else { Trigger::Clock });
             }
-            let pause = now.until_tick(self.options).map_or(left, |due| left.min(due)).min(LOOK);
+            let pause =
+                progress.until_tick(self.options).map_or(left, |due| left.min(due)).min(LOOK);
             tokio::select! {
                 () = self.wake_ups.next(), if heeds_wake_ups => return Ok(Trigger::WakeUp),
-                () = now.done.notified() => {}
+                () = progress.done.notified() => {}
                 () = self.producer.broken() => {}
                 () = self.stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -241,83 +254,83 @@ impl PublishLoop<'_> {
     }
 
     /// Takes acknowledgements, ticks if due, and checks every second whether all is well.
-    async fn keep_up(&mut self, now: &mut Progress) -> Result<(), StopReason> {
-        if !now.settle(self.meters) || self.producer.is_broken() {
+    async fn keep_up(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
+        if !progress.settle(self.meters) || self.producer.is_broken() {
             return Err(StopReason::Kafka(self.producer.failure()));
         }
-        self.tick_if_due(now).await?;
-        if now.looked_at.elapsed() >= LOOK {
-            now.looked_at = Instant::now();
+        self.tick_if_due(progress).await?;
+        if progress.looked_at.elapsed() >= LOOK {
+            progress.looked_at = Instant::now();
             if self.leader.pause().await?.is_some() {
                 return Err(StopReason::Paused);
             }
-            self.watch(now).await?;
+            self.watch(progress).await?;
         }
         Ok(())
     }
 
     /// Shows in the status how Kafka takes what is published. Ends the stretch if nothing is
     /// acknowledged although Kafka answers.
-    async fn watch(&mut self, now: &mut Progress) -> Result<(), StopReason> {
+    async fn watch(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
         let patience = self.options.stalled_after;
-        if now.stalled_for(self.producer.acknowledged()) >= patience {
+        if progress.stalled_for(self.producer.acknowledged()) >= patience {
             if self.producer.missing(Vec::new()).await.is_ok() {
                 let why = format!("it answers, and has acknowledged nothing for {patience:?}");
                 return Err(StopReason::Kafka(why));
             }
             tracing::warn!("Kafka is away; what is in flight waits");
-            now.be_patient();
+            progress.be_patient();
         }
-        if now.oldest_in_flight() >= patience {
+        if progress.oldest_in_flight() >= patience {
             let why = format!("Kafka has not acknowledged an event for more than {patience:?}");
             self.status.set(LanePhase::Delayed(why));
-        } else if now.is_sound {
+        } else if progress.is_sound {
             *self.refusals = 0;
             self.status.set(LanePhase::Leads);
         }
         Ok(())
     }
 
-    async fn tick_if_due(&mut self, now: &mut Progress) -> sqlx::Result<()> {
-        if now.moved && now.ticked_at.elapsed() >= self.options.tick_every {
-            self.tick(now).await?;
+    async fn tick_if_due(&mut self, progress: &mut Progress) -> sqlx::Result<()> {
+        if progress.moved && progress.ticked_at.elapsed() >= self.options.tick_every {
+            self.tick(progress).await?;
         }
         Ok(())
     }
 
-    async fn tick(&mut self, now: &mut Progress) -> sqlx::Result<()> {
-        self.leader.tick(&now.acknowledged).await?;
+    async fn tick(&mut self, progress: &mut Progress) -> sqlx::Result<()> {
+        self.leader.tick(&progress.acknowledged).await?;
         self.meters.ticks.increment(1);
-        now.moved = false;
-        now.ticked_at = Instant::now();
+        progress.moved = false;
+        progress.ticked_at = Instant::now();
         Ok(())
     }
 
     /// Seals leaves and deletes old ticks.
-    async fn tidy(&mut self, now: &mut Progress) -> sqlx::Result<()> {
-        now.tidied_at = Instant::now();
+    async fn tidy(&mut self, progress: &mut Progress) -> sqlx::Result<()> {
+        progress.tidied_at = Instant::now();
         self.leader.forget_ticks().await?;
-        let awaits = retire::note_ends(&mut self.leader.session, now.last_value).await?;
+        let awaits = retire::note_ends(&mut self.leader.session, progress.last_value).await?;
         if awaits {
             // An idle lane writes no ticks, but a leaf can only be sealed after one that covers it.
-            if *now.acknowledged.snap != *self.leader.durable {
-                self.tick(now).await?;
+            if *progress.acknowledged.snap != *self.leader.durable {
+                self.tick(progress).await?;
             }
             let durable = Arc::clone(&self.leader.durable);
             if retire::seal(&mut self.leader.session, &durable).await? {
-                now.set_bounds(self.leader.bounds().await?);
+                progress.set_bounds(self.leader.bounds().await?);
             }
         }
         Ok(())
     }
 
     /// Waits for what is in flight, up to a batch that was refused, and writes a last tick.
-    async fn finish(&mut self, now: &mut Progress) -> sqlx::Result<()> {
-        while now.settle(self.meters) && !now.marks.is_empty() {
-            now.done.notified().await;
+    async fn finish(&mut self, progress: &mut Progress) -> sqlx::Result<()> {
+        while progress.settle(self.meters) && !progress.marks.is_empty() {
+            progress.done.notified().await;
         }
-        if now.moved {
-            self.tick(now).await?;
+        if progress.moved {
+            self.tick(progress).await?;
         }
         Ok(())
     }

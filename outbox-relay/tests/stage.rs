@@ -124,7 +124,7 @@ pub(crate) async fn append(
     let text = format!(
         "insert into outbox (event_id, key, version, type, payload)
          values ('{}', '{key}', {version}, 1, 'news')",
-        Uuid::now_v7()
+        Uuid::new_v4()
     );
     sqlx::raw_sql(AssertSqlSafe(text)).execute(session).await.map(|_| ())
 }

@@ -136,7 +136,10 @@ impl<P: Provider> Caller<P> {
             store::provider_calls::lease(&mut db, lease, room).await
         };
         leased.await.unwrap_or_else(|error: sqlx::Error| {
-            tracing::warn!(%error, "could not look for calls left behind");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not look for calls left behind"
+            );
             Vec::new()
         })
     }
@@ -173,7 +176,7 @@ impl<P: Provider> Caller<P> {
         let command = Command { trace: row.trace, ..Command::new(input) };
         // An answer that was not recorded in time is asked for again when the lease has run out.
         if let Err(error) = self.mailbox.submit(command).await {
-            tracing::warn!(%error, order.id = %order, "a provider's answer is not recorded yet");
+            tracing::warn!(error = &error as &dyn std::error::Error, order.id = %order, "a provider's answer is not recorded yet");
         }
     }
 
@@ -209,7 +212,10 @@ impl<P: Provider> Caller<P> {
         };
         if let Err(error) = postponed.await {
             let error: sqlx::Error = error;
-            tracing::warn!(%error, "could not put a call off: it waits for its lease instead");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not put a call off: it waits for its lease instead"
+            );
         }
     }
 }

@@ -37,7 +37,6 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// A seal key for tests: 32 bytes that are no secret.
 const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -187,7 +186,7 @@ fn seal_key() -> SealKey {
 }
 
 fn an_order() -> OrderId {
-    OrderId::new(Uuid::now_v7())
+    OrderId::new(mailbox::testing::new_id())
 }
 
 fn customer(name: &str) -> CustomerId {

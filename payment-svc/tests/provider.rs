@@ -19,7 +19,7 @@ struct RunningSimulator {
 }
 
 async fn a_simulator(slow: Duration, timeout: Duration) -> RunningSimulator {
-    let file = std::env::temp_dir().join(format!("ledger-{}.jsonl", uuid::Uuid::now_v7()));
+    let file = std::env::temp_dir().join(format!("ledger-{}.jsonl", mailbox::testing::new_id()));
     let (ledger, writer) = simulator::Ledger::open(&file).unwrap();
     let detached = Tasks::new(Duration::from_secs(1)).detached();
     let routes = simulator::routes(simulator::AppState { ledger, detached, slow });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::{Chassis, Secret, Settings, database};
-use mailbox::{BATCH, COMMAND_DEADLINE, Mailbox, Options, Reactor};
+use mailbox::{BATCH, COMMAND_DEADLINE, Clock, Mailbox, Options, Reactor};
 use proto::{EVENT_TYPES, EventType, SealKey};
 use sqlx::{PgPool, migrate::Migrator};
 
@@ -89,7 +89,7 @@ pub fn options(service: &'static str, says: &[&str], database_url: &str, kafka: 
         source: said.map(EventType::source).next().expect("every service says something"),
         event_types,
         weekly: &[],
-        clock: chassis::clock::now,
+        clock: Clock::new(chassis::clock::now, chassis::clock::new_id),
         batch: BATCH,
         command_deadline: COMMAND_DEADLINE,
     }

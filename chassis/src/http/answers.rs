@@ -41,7 +41,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => raw_json(status, bytes),
         Err(error) => {
-            tracing::error!(error = %error, "could not write an answer");
+            tracing::error!(error = &error as &dyn std::error::Error, "could not write an answer");
             Problem::internal().into_response()
         }
     }

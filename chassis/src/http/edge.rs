@@ -2,7 +2,8 @@
 //! body limit, `/health`, a count, and the form of a problem for whatever goes wrong.
 
 use std::{
-    convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll, time::Instant,
+    convert::Infallible, error::Error, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll,
+    time::Instant,
 };
 
 use axum::{
@@ -20,9 +21,9 @@ use super::{
     paths::decoded_path,
 };
 use crate::{
-    body::BODY_LIMIT,
     health::Health,
-    problem::{self, Code, Problem},
+    limits::BODY_LIMIT,
+    problem::{self, Cause, Code, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
 };
@@ -116,6 +117,10 @@ impl Edge {
         } else {
             self.within(handler, request).instrument(span.clone()).await
         };
+        if let Some(Cause(cause)) = response.extensions().get() {
+            let (error, status) = (&**cause as &dyn Error, response.status().as_u16());
+            tracing::error!(error, status, path = uri.path(), "a request failed in the database");
+        }
         let mut response = finish(response, uri.path(), trace).await;
         response.headers_mut().insert(X_REQUEST_ID, id);
         response.headers_mut().insert(TRACERESPONSE, trace.header());
@@ -137,7 +142,7 @@ impl Edge {
         if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
             // The body is not read: on a connection that was kept, it would be taken for the next
             // request.
-            let refusal = too_large().into_response();
+            let refusal = Problem::body_too_large().into_response();
             return ([(header::CONNECTION, HeaderValue::from_static("close"))], refusal)
                 .into_response();
         }
@@ -168,10 +173,6 @@ impl Edge {
         counts.total[class].increment(1);
         counts.seconds[class].record(started.elapsed());
     }
-}
-
-pub(crate) fn too_large() -> Problem {
-    Problem::new(Code::BodyTooLarge, "the body is larger than 65536 bytes")
 }
 
 /// The length of the body that a request announces.

@@ -50,7 +50,10 @@ pub async fn serve<S: Handler>(
                 connections.spawn(connection.serve(stream, handler.clone()));
             }
             Err(error) => {
-                tracing::warn!(error = %error, "could not accept a connection");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not accept a connection"
+                );
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
@@ -71,7 +74,7 @@ impl Connection {
     async fn serve<S: Handler>(self, stream: TcpStream, handler: S) {
         // Without TCP_NODELAY a small response may wait for the client's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection ended at once");
+            tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended at once");
             return;
         }
         let edge = self.edge;
@@ -94,7 +97,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(error = %error, "a connection ended");
+            tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended");
         }
         drop(self.permit);
     }

@@ -14,7 +14,6 @@ use chassis::{
 use mailbox::Outcome;
 use proto::OrderId;
 use service_kit::RequestInfo;
-use uuid::Uuid;
 
 use super::{AppState, bodies};
 use crate::{
@@ -39,7 +38,7 @@ pub(super) async fn place(
     prefer: Prefer,
     body: JsonBody,
 ) -> HttpResult {
-    let id = OrderId::new(Uuid::now_v7());
+    let id = OrderId::new(chassis::clock::new_id());
     let read = body.read(|fields| bodies::order(fields, id))?;
     let admitted = app.pressure.admit();
     let placing = PlaceOrder {

@@ -15,7 +15,7 @@ async fn some_money() -> Tables {
                 ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 30, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now()),
                 ('ann', gen_random_uuid(), 'refund', 'shop', 'available', 20, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now());
             insert into payments (
-                order_id, customer_id, revision, due, currency, instrument, tried_token, status, tried_revision, tried, tried_method,
+                order_id, customer_id, revision, due, currency, instrument, tried_token, phase, tried_revision, tried, tried_method,
                 refunded, refunds, compensation, version, heard_orders, heard_stock, created_at, updated_at
             )
             values
@@ -51,10 +51,10 @@ async fn payments_that_are_not_their_entries_are_found() {
     let found = payments::captures(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
-        "update payments set tried = 31 where status = 'captured'",
-        "update payments set refunded = 0 where status = 'captured'",
-        "update payments set tried_method = 'card' where status = 'captured'",
-        "update payments set currency = 'EUR' where status = 'captured'",
+        "update payments set tried = 31 where phase = 'captured'",
+        "update payments set refunded = 0 where phase = 'captured'",
+        "update payments set tried_method = 'card' where phase = 'captured'",
+        "update payments set currency = 'EUR' where phase = 'captured'",
         "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at) values ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 7, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000002', now())",
     ] {
         assert_eq!(wrong_after!(tables, payments::captures, change), 1, "{change}");
@@ -69,7 +69,7 @@ async fn calls_that_nobody_waits_for_are_found_and_the_reverse() {
     for change in [
         "delete from provider_calls",
         "update provider_calls set kind = 'refund'",
-        "update payments set status = 'declined', tried_token = null, decline_code = 'card_declined' where status = 'charging'",
+        "update payments set phase = 'declined', tried_token = null, decline_code = 'card_declined' where phase = 'charging'",
     ] {
         assert_eq!(wrong_after!(tables, payments::calls, change), 1, "{change}");
     }
@@ -127,7 +127,7 @@ async fn money_that_was_told_of_and_is_not_there_is_found() {
     let found = payments::answers(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (2, 0));
     for change in [
-        "update payments set status = 'waiting', refunded = null, tried_revision = null, tried = null, tried_method = null where status = 'captured'",
+        "update payments set phase = 'waiting', refunded = null, tried_revision = null, tried = null, tried_method = null where phase = 'captured'",
         "alter table ledger_entries disable trigger ledger_entries_stay; delete from ledger_entries where kind = 'deposit'",
     ] {
         assert_eq!(wrong_after!(tables, payments::answers, change), 1, "{change}");
