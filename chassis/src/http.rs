@@ -19,6 +19,6 @@ pub use headers::{
     prefer_wait,
 };
 pub use pages::{PageBody, page};
-pub use params::{Page, Params};
+pub use params::{NoParams, Page, Params};
 pub use paths::decoded_path;
 pub use serve::serve;

@@ -37,16 +37,14 @@ pub(crate) async fn pass(
 /// The service that a body names. Other faults of the body are for that service to report.
 fn named(body: &[u8]) -> Result<Service, Problem> {
     let service = match parse(body)? {
-        Json::Object(members) => members.into_iter().find_map(|(name, value)| match value {
-            Json::Text(text) if name == "service" => Some(text.into_owned()),
-            _ => None,
-        }),
+        Json::Object(members) => members.into_iter().find(|(name, _)| name == "service"),
         _ => return Err(Problem::new(Code::InvalidValue, "the body has to be an object")),
     };
+    let unknown = || fault(Code::InvalidValue, "has to name a service, such as order-svc");
     match service {
-        None => Err(fault(Code::MissingField, "is missing")),
-        Some(name) => Service::parse(&name)
-            .ok_or_else(|| fault(Code::InvalidValue, "has to name a service, such as order-svc")),
+        None | Some((_, Json::Null)) => Err(fault(Code::MissingField, "is missing")),
+        Some((_, Json::Text(name))) => Service::parse(&name).ok_or_else(unknown),
+        Some(_) => Err(unknown()),
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
 use chassis::{
     Problem,
     body::JsonBody,
-    http::{self, HttpResult, Params},
+    http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{Mailbox, Outcome};
 use proto::{OrderId, Sku, WarehouseId};
@@ -92,6 +92,7 @@ async fn list_products(State(app): State<AppState>, mut params: Params) -> HttpR
 
 async fn get_product(
     State(app): State<AppState>,
+    _: NoParams,
     Path(sku): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
@@ -117,6 +118,7 @@ async fn put_product(
 
 async fn get_stock(
     State(app): State<AppState>,
+    _: NoParams,
     Path(sku): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
@@ -195,6 +197,7 @@ async fn list_reservations(State(app): State<AppState>, mut params: Params) -> H
 
 async fn get_reservation(
     State(app): State<AppState>,
+    _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {

@@ -11,7 +11,7 @@ use axum::{
 use chassis::{
     Code, Problem,
     body::{Fields, JsonBody},
-    http::{self, HttpResult, Params},
+    http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::Mailbox;
 use proto::{CustomerId, NotificationId, limits::TEXT_CHARS_MAX};
@@ -63,6 +63,7 @@ async fn list_notifications(State(app): State<AppState>, mut params: Params) -> 
 
 async fn get_notification(
     State(app): State<AppState>,
+    _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {

@@ -15,7 +15,7 @@ use axum::{
 use chassis::{
     Problem,
     body::JsonBody,
-    http::{self, HttpResult, Params, Prefer},
+    http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::Mailbox;
 use proto::{OrderId, SealKey};
@@ -62,6 +62,7 @@ pub fn router(app: AppState) -> Router {
 
 async fn order(
     State(app): State<AppState>,
+    _: NoParams,
     Path(id): Path<String>,
     prefer: Prefer,
     headers: HeaderMap,
@@ -78,6 +79,7 @@ async fn order(
 
 async fn status(
     State(app): State<AppState>,
+    _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
@@ -85,7 +87,7 @@ async fn status(
     Ok(http::resource(&headers, &StatusView::new(&stored.order)))
 }
 
-async fn saga(State(app): State<AppState>, Path(id): Path<String>) -> HttpResult {
+async fn saga(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
     let stored = app.find(order_id(&id)?).await?;
     let view = SagaView::new(&stored, chassis::clock::now());
     Ok(http::json(axum::http::StatusCode::OK, &view))
@@ -122,8 +124,7 @@ async fn delete(
     let order = order_id(&id)?;
     let cancelling = CancelOrder { order, by: asked.caller().into(), text: "".into(), conditions };
     // Idempotency keys are for POST: the answer to a DELETE is not stored.
-    let mut command = asked.command(Input::Cancel(cancelling), b"")?;
-    command.key = None;
+    let command = asked.command_without_key(Input::Cancel(cancelling));
     service_kit::submit(&app.mailbox, command).await
 }
 

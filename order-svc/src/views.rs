@@ -52,7 +52,7 @@ struct PaymentView {
 #[derive(Debug, Serialize)]
 struct CancellationView<'a> {
     reason: &'static str,
-    detail: &'a str,
+    detail: Option<&'a str>,
     by: Option<&'a str>,
     at: String,
 }
@@ -69,7 +69,7 @@ impl<'a> OrderView<'a> {
         };
         let cancellation = |it: &'a Cancellation| CancellationView {
             reason: it.reason.word(),
-            detail: &it.detail,
+            detail: Some(&*it.detail).filter(|text| !text.is_empty()),
             by: it.by.as_deref(),
             at: rfc3339(it.at),
         };

@@ -117,6 +117,7 @@ async fn show<R: Reactor>(
 
 async fn show_one<R: Reactor>(
     State(desk): State<Desk<R>>,
+    _: http::NoParams,
     Path((service, topic, key, parked_id)): Path<(String, String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -12,6 +12,7 @@ use chassis::{
     Code, Problem,
     body::{Fields, JsonBody},
     clock::{parse, rfc3339},
+    http::NoParams,
     problem::FieldError,
 };
 use mailbox::{
@@ -120,6 +121,7 @@ fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
 
 async fn show<R: Reactor>(
     State(desk): State<Desk<R>>,
+    _: NoParams,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let none = || Problem::new(Code::NotFound, "there is no such replay");

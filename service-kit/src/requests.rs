@@ -1,6 +1,6 @@
 //! A request on its way into the mailbox, and its answer on the way out.
 
-use std::{borrow::Cow, convert::Infallible, fmt::Write as _, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
@@ -9,7 +9,7 @@ use axum::{
 };
 use chassis::{
     Code, Problem, TraceParent,
-    http::{self, Params},
+    http::{self, NoParams, Params},
 };
 use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
 use proto::OrderId;
@@ -32,9 +32,10 @@ pub struct RequestInfo {
 }
 
 impl<S: Sync> FromRequestParts<S> for RequestInfo {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        NoParams::from_request_parts(parts, state).await?;
         let key = http::IdempotencyKeyHeader::from_request_parts(parts, state).await;
         Ok(Self {
             method: parts.method.clone(),
@@ -56,6 +57,11 @@ impl RequestInfo {
     pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
         let trace = self.trace.map(TraceParent::to_bytes);
         Ok(Command { key: self.key(body)?, trace, ..Command::new(input) })
+    }
+
+    /// The command for `input`, whatever key the request has: for methods that keep no answer.
+    pub fn command_without_key<I>(&self, input: I) -> Command<I> {
+        Command { trace: self.trace.map(TraceParent::to_bytes), ..Command::new(input) }
     }
 
     /// The request's idempotency key, if it has one, with the fingerprint of the request.

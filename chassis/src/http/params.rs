@@ -42,8 +42,11 @@ impl Params {
             let wrong = || bad(name, "is not well encoded");
             let name = decode(name).ok_or_else(wrong)?;
             let value = decode(value).filter(|v| !v.contains('\0')).ok_or_else(wrong)?;
-            if params.len() == PARAMS_MAX || params.iter().any(|(known, _)| *known == name) {
+            if params.iter().any(|(known, _)| *known == name) {
                 return Err(bad(&name, "is given more than once"));
+            }
+            if params.len() == PARAMS_MAX {
+                return Err(bad(&name, "is one too many"));
             }
             params.push((name, value));
         }
@@ -92,6 +95,18 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+/// For a path that has no parameters: every one is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Params::from_request_parts(parts, state).await?.finish().map(|()| Self)
     }
 }
 

@@ -7,7 +7,7 @@ use axum::{
 use chassis::{
     Code, Problem,
     body::JsonBody,
-    http::{self, HttpResult, Params},
+    http::{self, HttpResult, NoParams, Params},
 };
 use proto::CustomerId;
 use service_kit::{AmountRequest, RequestInfo};
@@ -35,6 +35,7 @@ pub(super) async fn open(
 
 pub(super) async fn show(
     State(app): State<AppState>,
+    _: NoParams,
     Path(customer): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {

@@ -10,7 +10,7 @@ use chassis::{
     Code, Problem, TraceParent,
     body::JsonBody,
     clock,
-    http::{self, HttpResult, Params, Prefer},
+    http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
 use proto::{OrderId, PaymentId};
@@ -65,6 +65,7 @@ pub(super) async fn pay(
 
 pub(super) async fn show(
     State(app): State<AppState>,
+    _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
