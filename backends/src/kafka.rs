@@ -1,21 +1,28 @@
 //! A local Kafka broker: one node, broker and controller at once, on the loopback interface.
 
-use std::fs;
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
 use rustix::process::Signal;
 
-use crate::jars::{self, Jars};
-use crate::machine;
-use crate::server::{LOOK, Server, send};
-use crate::{Watchdog, topics};
+use crate::{
+    Watchdog,
+    jars::{self, Jars},
+    machine,
+    server::{LOOK, Server, send},
+    topics,
+};
 
 /// The longest start: after kill -9 the broker waits for its own old session, on a busy machine.
 const START_MAX: Duration = Duration::from_mins(1);

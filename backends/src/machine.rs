@@ -1,16 +1,19 @@
 //! What the machine offers: an unprivileged account, programs, ports, a cache and random words.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, chown};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    ffi::OsStr,
+    fs,
+    net::TcpListener,
+    os::unix::{
+        fs::{MetadataExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// The user that PostgreSQL runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

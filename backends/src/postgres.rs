@@ -1,19 +1,23 @@
 //! A local PostgreSQL server: installed binaries, with its own data directory and port.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::Watchdog;
-use crate::machine::{self, Account};
-use crate::server::{LOOK, Server};
+use crate::{
+    Watchdog,
+    machine::{self, Account},
+    server::{LOOK, Server},
+};
 
 /// The longest start: recovery after a crash with 2 GB of WAL took 20 s on a slow disk.
 const START_MAX: Duration = Duration::from_mins(1);

@@ -5,15 +5,16 @@
 //! test that kills or restarts a server takes a private one. The functions panic where a server
 //! cannot be had: a test has nothing better to do.
 
-use std::fmt::Display;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Display,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::OnceCell;
 
-use crate::topics::Topic;
-use crate::{Kafka, Postgres, Watchdog, kafka, machine, postgres};
+use crate::{Kafka, Postgres, Watchdog, kafka, machine, postgres, topics::Topic};
 
 /// A folder of this process, and the watchdog that removes it when the process ends.
 struct Place {

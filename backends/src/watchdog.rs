@@ -4,11 +4,13 @@
 //! and tests start servers from threads of their own. So a shell waits for the end of a pipe whose
 //! other end only this process holds; kill -9 closes it, too.
 
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::Context as _;
 use rustix::process::Signal;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use backends::{testing, topics};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Message as _;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+    message::Message as _,
+    producer::{FutureProducer, FutureRecord},
+};
 
 async fn send(bootstrap: &str, topic: &str, payload: &str) {
     let producer: FutureProducer = ClientConfig::new()

@@ -1,12 +1,13 @@
 //! A process that is killed leaves no server behind.
 
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use backends::Watchdog;
-use backends::server::Server;
+use backends::{Watchdog, server::Server};
 use rustix::process::Signal;
 
 /// Whether a process with this command line runs.

@@ -1,8 +1,6 @@
 //! The shop's programs, from the same build as the tests.
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
+use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 /// Builds programs that are out of date, once for each test run, and returns their folder: a test
 /// of an older build would prove nothing.

@@ -4,12 +4,16 @@
 //! breaks it has it for itself. All tests run on one runtime, so that connections of an earlier
 //! test stay usable.
 
-use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::LazyLock;
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::LazyLock,
+};
 
 use futures::FutureExt as _;
-use tokio::runtime::Runtime;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::{
+    runtime::Runtime,
+    sync::{OnceCell, RwLock},
+};
 
 use crate::Shop;
 

@@ -1,15 +1,17 @@
 //! A running shop: what its customers and operators do, and what they see.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use backends::testing::eventually;
 use serde_json::{Value, json};
-use shop::drive::Driven;
-use shop::processes::OURS;
-use shop::{Home, Stack, audit};
+use shop::{Home, Stack, audit, drive::Driven, processes::OURS};
 use uuid::Uuid;
 
 use crate::{AnOrder, Ask, Customer, Product, programs};

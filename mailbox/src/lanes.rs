@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Mailbox, OperatorError,
-    once::{self, OperatorRequest},
+    idempotent::{self, OperatorRequest},
     operations::{self, Action, Operation},
     outbox,
     reactor::{Answer, Reactor},
@@ -68,12 +68,12 @@ impl<R: Reactor> Mailbox<R> {
     ) -> Result<Answer, OperatorError> {
         let mut session = self.operators.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        once::first(&mut tx, request.key).await?;
+        idempotent::first(&mut tx, request.key).await?;
         pause(&mut tx, request).await?;
         let done = Operation::new(request.caller, Action::LanesPause, request.reason);
         operations::record(&mut tx, done).await?;
         let answer = tell(LaneChange::Done(lane(&mut tx).await?));
-        once::keep(&mut tx, request.key, &answer).await?;
+        idempotent::keep(&mut tx, request.key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
     }
@@ -87,7 +87,7 @@ impl<R: Reactor> Mailbox<R> {
     ) -> Result<Answer, OperatorError> {
         let mut session = self.operators.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        once::first(&mut tx, request.key).await?;
+        idempotent::first(&mut tx, request.key).await?;
         let before = lane(&mut tx).await?;
         if before.state == LaneState::Stopped && from.is_none() {
             return Ok(tell(LaneChange::WhereFrom(before)));
@@ -103,7 +103,7 @@ impl<R: Reactor> Mailbox<R> {
         let done = Operation::new(request.caller, Action::LanesResume, request.reason);
         operations::record(&mut tx, done).await?;
         let answer = tell(LaneChange::Done(lane(&mut tx).await?));
-        once::keep(&mut tx, request.key, &answer).await?;
+        idempotent::keep(&mut tx, request.key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
     }

@@ -13,7 +13,7 @@
 //! `consumed` and `halts` (what is not consumed, and how operators change that), `parked` and
 //! `operate` (parked keys; `flood` stops consuming when they are too many), `unknown` and
 //! `catch_up` (events of types that a build does not know), `lanes` and `replays` (what operators
-//! ask of the relay), `leaves` (the sweep).
+//! ask of the relay), `sweep`.
 
 mod assignment;
 mod batch;
@@ -33,16 +33,15 @@ mod flood;
 mod halts;
 mod held;
 mod idempotency;
+mod idempotent;
 mod inbox;
 mod inspect;
 mod item;
 mod lanes;
-mod leaves;
 mod message;
 mod message_key;
 mod metrics;
 mod notices;
-mod once;
 mod operate;
 mod operations;
 mod outbox;
@@ -54,6 +53,7 @@ mod reactor;
 mod replays;
 mod session;
 mod settle;
+mod sweep;
 pub mod testing;
 mod tracked;
 mod unknown;
@@ -74,11 +74,11 @@ use crate::{
     control::Control,
     halts::HaltDesk,
     held::{HeldBack, HeldRows},
-    leaves::Sweep,
     notices::Notices,
     operate::Operators,
     session::Session,
     settle::Settler,
+    sweep::Sweep,
     wake::Wake,
 };
 
@@ -88,12 +88,12 @@ pub use consumed::{ConsumedPartition, ConsumerState};
 pub use fault::LockPolicy;
 pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
+pub use idempotent::OperatorRequest;
 pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
 pub use message_key::key_text;
 pub use notices::UnknownEvents;
-pub use once::OperatorRequest;
-pub use operate::{Once, OperatorError};
+pub use operate::{IdempotentRequest, OperatorError};
 pub use operations::OperationRecord;
 pub use outbox::backlog;
 pub use parked::{
@@ -343,7 +343,7 @@ impl<R: Reactor> Mailbox<R> {
         &self,
         topic: &str,
         key: &str,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<u64, OperatorError> {
         self.operators.release(topic, key, once.as_ref()).await
     }
@@ -354,7 +354,7 @@ impl<R: Reactor> Mailbox<R> {
         topic: &str,
         key: &str,
         reason: &str,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<(), OperatorError> {
         self.operators.discard(topic, key, reason, once.as_ref()).await
     }
@@ -366,7 +366,7 @@ impl<R: Reactor> Mailbox<R> {
         topic: &str,
         key: &str,
         mended: Replacement<'_>,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<(), OperatorError> {
         self.operators.replace(topic, key, mended, once.as_ref()).await
     }

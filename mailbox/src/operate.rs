@@ -9,9 +9,9 @@ use crate::{
     batch::{self, ReleaseOutcome},
     catch_up::CatchUp,
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
+    idempotent,
     item::{Item, item},
     message::{Park, StoredMessage},
-    once,
     operations::{self, Action, Operation},
     parked::{self, Replacement},
     reactor::{Answer, DecisionContext, Reactor},
@@ -45,7 +45,7 @@ pub enum OperatorError {
 
 /// A request that takes effect once, however often it is sent: its answer is stored under its key.
 #[derive(Clone)]
-pub struct Once {
+pub struct IdempotentRequest {
     pub key: IdempotencyKey,
     /// Makes the answer to store: from the number of messages that were changed, or from the reason
     /// why a release stopped.
@@ -72,7 +72,7 @@ impl<R: Reactor> Operators<R> {
         &self,
         topic: &str,
         key: &str,
-        once: Option<&Once>,
+        once: Option<&IdempotentRequest>,
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
         // Events of this key that were kept (`unknown`) before it stopped come before the message
@@ -207,7 +207,7 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         reason: &str,
-        once: Option<&Once>,
+        once: Option<&IdempotentRequest>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
@@ -220,7 +220,7 @@ impl<R: Reactor> Operators<R> {
                 let Some(first) = unknown::drop_first(&mut tx, topic, key).await? else {
                     // Of two requests at once the second has waited for the first to drop the
                     // event: the first may have been this very request, sent twice.
-                    once::first(&mut tx, once.map(|once| &once.key)).await?;
+                    idempotent::first(&mut tx, once.map(|once| &once.key)).await?;
                     return Err(OperatorError::NotParked);
                 };
                 first
@@ -240,7 +240,7 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         mended: Replacement<'_>,
-        once: Option<&Once>,
+        once: Option<&IdempotentRequest>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
@@ -263,7 +263,7 @@ struct ReleaseChunk<'a> {
     size: i64,
     /// Messages that the chunks before released.
     released: u64,
-    once: Option<&'a Once>,
+    once: Option<&'a IdempotentRequest>,
 }
 
 struct Piece {
@@ -314,20 +314,20 @@ async fn hold(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-    once: Option<&Once>,
+    once: Option<&IdempotentRequest>,
 ) -> Result<(), OperatorError> {
     let is_parked = parked::hold(db, topic, key).await?;
-    once::first(db, once.map(|once| &once.key)).await?;
+    idempotent::first(db, once.map(|once| &once.key)).await?;
     if is_parked { Ok(()) } else { Err(OperatorError::NotParked) }
 }
 
 async fn keep(
     db: &mut PgConnection,
-    once: Option<&Once>,
+    once: Option<&IdempotentRequest>,
     end: Result<u64, &Park>,
 ) -> Result<(), OperatorError> {
-    let Some(Once { key, tell }) = once else { return Ok(()) };
-    once::keep(db, Some(key), &tell(end)).await
+    let Some(IdempotentRequest { key, tell }) = once else { return Ok(()) };
+    idempotent::keep(db, Some(key), &tell(end)).await
 }
 
 /// An operation on a key, to be recorded.
@@ -336,7 +336,7 @@ struct KeyOperation<'a> {
     topic: &'a str,
     key: &'a str,
     reason: &'a str,
-    once: Option<&'a Once>,
+    once: Option<&'a IdempotentRequest>,
 }
 
 /// Records what was done to a key, and to which of its messages.
@@ -363,7 +363,7 @@ async fn hold_first(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-    once: Option<&Once>,
+    once: Option<&IdempotentRequest>,
 ) -> Result<StoredMessage, OperatorError> {
     hold(db, topic, key, once).await?;
     parked::first(db, (topic, key), 1).await?.into_iter().next().ok_or(OperatorError::NotParked)

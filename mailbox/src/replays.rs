@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Mailbox, OperatorError,
-    once::{self, OperatorRequest},
+    idempotent::{self, OperatorRequest},
     operations::{self, Action, Operation},
     reactor::{Answer, Reactor},
 };
@@ -73,10 +73,10 @@ impl<R: Reactor> Mailbox<R> {
     ) -> Result<Answer, OperatorError> {
         let mut session = self.operators.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        once::first(&mut tx, request.key).await?;
+        idempotent::first(&mut tx, request.key).await?;
         let replay = start(&mut tx, scope, request, self.clock.new_id()).await?;
         let answer = tell(&replay);
-        once::keep(&mut tx, request.key, &answer).await?;
+        idempotent::keep(&mut tx, request.key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
     }

@@ -17,11 +17,12 @@ use crate::{
     fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
     held::HeldBack,
     item::{Item, ItemOutcome, Origin},
-    leaves, metrics,
+    metrics,
     notices::Notices,
     parked::{self, KeyRef},
     reactor::{DecisionContext, HeldRow, Reactor},
     session::{Session, within},
+    sweep,
     wake::Wake,
 };
 
@@ -261,7 +262,7 @@ impl<R: Reactor> Settler<R> {
 
     async fn make_partitions(&mut self) {
         let made = match self.session.connection().await {
-            Ok(db) => within(leaves::make_ahead(db, &self.weekly, 0)).await,
+            Ok(db) => within(sweep::make_ahead(db, &self.weekly, 0)).await,
             Err(error) => Err(error),
         };
         if let Err(error) = made {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use mailbox::{
-    Answer, Clock, IdempotencyKey, Mailbox, Message, Once, OperatorError, Options, Park,
-    Replacement,
+    Answer, Clock, IdempotencyKey, IdempotentRequest, Mailbox, Message, OperatorError, Options,
+    Park, Replacement,
     testing::{Fixture, new_id},
 };
 
@@ -169,13 +169,13 @@ pub(crate) fn a_key(wish: &str, body: u8) -> IdempotencyKey {
 }
 
 /// Stores what came of the request as the answer's body.
-pub(crate) fn under(key: &IdempotencyKey) -> Once {
+pub(crate) fn under(key: &IdempotencyKey) -> IdempotentRequest {
     let tell = |end: Result<u64, &Park>| Answer {
         status: 200,
         headers: Vec::new(),
         body: format!("{end:?}").into_bytes(),
     };
-    Once { key: key.clone(), tell }
+    IdempotentRequest { key: key.clone(), tell }
 }
 
 fn mended(payload: &[u8]) -> Replacement<'_> {

@@ -11,16 +11,18 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
-    Answer, Mailbox, Once, OperatorError, Outcome, Park, ParkedKey, ParkedMessage, ParkedPlace,
-    ParkedQuery, Reactor, Replacement,
+    Answer, IdempotentRequest, Mailbox, OperatorError, Outcome, Park, ParkedKey, ParkedMessage,
+    ParkedPlace, ParkedQuery, Reactor, Replacement,
 };
 use proto::{Event, OrderId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::desk::{Desk, REASON_CHARS_MAX, check_service, unanswered};
-use crate::requests::{RequestInfo, json_answer, key_reused, refusal, response};
+use crate::{
+    desk::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    requests::{RequestInfo, json_answer, key_reused, refusal, response},
+};
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
@@ -248,8 +250,12 @@ fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
 }
 
 /// Makes a request take effect once, if it came with an idempotency key.
-fn once(asked: &RequestInfo, body: &JsonBody, tell: Tell) -> Result<Option<Once>, Problem> {
-    Ok(asked.key(&body.0)?.map(|key| Once { key, tell }))
+fn once(
+    asked: &RequestInfo,
+    body: &JsonBody,
+    tell: Tell,
+) -> Result<Option<IdempotentRequest>, Problem> {
+    Ok(asked.key(&body.0)?.map(|key| IdempotentRequest { key, tell }))
 }
 
 fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {

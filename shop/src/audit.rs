@@ -23,18 +23,21 @@ mod tag;
 mod topics;
 mod whole;
 
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use uuid::Uuid;
 
 pub use self::check::{AuditReport, Check, Promise};
-use self::check::{Checks, UnderWay};
-use self::facts::{Orders, TOPICS};
-use self::judge::{Findings, PER_ORDER, Verdict, View};
-use self::topics::Topic;
-use crate::Home;
-use crate::terminal::{self, Paint};
+use self::{
+    check::{Checks, UnderWay},
+    facts::{Orders, TOPICS},
+    judge::{Findings, PER_ORDER, Verdict, View},
+    topics::Topic,
+};
+use crate::{
+    Home,
+    terminal::{self, Paint},
+};
 
 /// The arguments of `shop audit`.
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,10 @@
 //! Maps by order id. A million orders need no cryptographic hash, for an id's lower half is random
 //! already.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 /// A map whose keys are UUIDs as numbers.
 pub(crate) type ById<V> = HashMap<u128, V, BuildHasherDefault<IdHasher>>;

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::Home;
-use crate::api::Api;
-use crate::terminal::{self, Paint};
+use crate::{
+    Home,
+    api::Api,
+    terminal::{self, Paint},
+};
 
 /// The arguments of `shop consumers`.
 #[derive(Debug, clap::Args)]

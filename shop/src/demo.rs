@@ -1,20 +1,29 @@
 //! `shop demo`: places one order of each kind and shows its events as they happen.
 
-use std::collections::VecDeque;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use proto::topic;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use uuid::Uuid;
 
-use crate::api::{Api, ApiAnswer};
-use crate::follow::{self, TopicEvent};
-use crate::terminal::{self, Paint};
-use crate::{Home, Stack, audit, down, seed, story, up};
+use crate::{
+    Home, Stack,
+    api::{Api, ApiAnswer},
+    audit, down,
+    follow::{self, TopicEvent},
+    seed, story,
+    terminal::{self, Paint},
+    up,
+};
 
 /// The arguments of `shop demo`.
 #[derive(Debug, clap::Args)]

@@ -1,15 +1,19 @@
 //! `shop down`: stops a stack and keeps its data.
 
-use std::fs;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::progress::{ProgressStep, say};
-use crate::{Home, processes};
+use crate::{
+    Home, processes,
+    progress::{ProgressStep, say},
+};
 
 /// The arguments of `shop down`.
 #[derive(Debug, clap::Args)]

@@ -3,19 +3,22 @@
 //! The stack is the real `shop up` in a child process, under a watchdog: it ends when the test
 //! process ends, however that ends.
 
-use std::fs;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
-use backends::server::{excerpt, open_log, send};
-use backends::{Watchdog, machine};
+use backends::{
+    Watchdog, machine,
+    server::{excerpt, open_log, send},
+};
 use rustix::process::Signal;
 
-use crate::home::StackPhase;
-use crate::{Home, Ports, Stack, health};
+use crate::{Home, Ports, Stack, health, home::StackPhase};
 
 /// The base ports that are tried: below the range from which the system takes ports for outgoing
 /// connections.

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proto::{Event, topic};
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{
+    config::ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+    message::{BorrowedMessage, Headers as _, Message as _},
+    topic_partition_list::{Offset, TopicPartitionList},
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

@@ -1,7 +1,6 @@
 //! Whether a process of the stack works: the answer of its own health endpoint.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use backends::{kafka, postgres};

@@ -1,9 +1,11 @@
 //! The folder of a stack, and the record in it by which every command finds the stack again.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};

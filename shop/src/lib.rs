@@ -7,9 +7,9 @@
 
 pub mod health;
 pub mod home;
-pub mod keeper;
 pub mod plan;
 pub mod ports;
+pub mod process;
 pub mod processes;
 pub mod progress;
 pub mod schema;

@@ -1,21 +1,27 @@
 //! `shop load`: places orders at the gateway and follows each to its end over Kafka.
 
 mod book;
+mod connection;
 mod cpu;
 mod place;
 mod plan;
 mod report;
-mod wire;
 
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use proto::topic;
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{
+    consumer::BaseConsumer,
+    message::{BorrowedMessage, Message as _},
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

@@ -1,8 +1,6 @@
 //! The command line of the shop: parses the arguments and runs the file of that command.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use shop::{

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Home;
-use crate::api::Api;
-use crate::story;
-use crate::terminal::{self, Paint};
+use crate::{
+    Home,
+    api::Api,
+    story,
+    terminal::{self, Paint},
+};
 
 /// The arguments of `shop order`.
 #[derive(Debug, clap::Args)]

@@ -1,16 +1,16 @@
 //! `shop parked`: lists, shows, releases, discards or replaces parked messages.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::Home;
-use crate::api::Api;
-use crate::terminal::{self, Paint};
+use crate::{
+    Home,
+    api::Api,
+    terminal::{self, Paint},
+};
 
 /// The arguments of `shop parked`.
 #[derive(Debug, clap::Args)]

@@ -1,25 +1,33 @@
 //! What runs in a stack: each process with its command, and where its data lies.
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    os::unix::{
+        fs::{DirBuilderExt as _, MetadataExt as _},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
-use backends::machine::Account;
-use backends::{kafka, machine, postgres};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use backends::{
+    kafka,
+    machine::{self, Account},
+    postgres,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 
-use crate::home::{ProcessState, StackPhase};
-use crate::keeper::Spec;
-use crate::processes::OURS;
-use crate::settings::{self, Overrides};
-use crate::{Home, Ports, Stack, processes};
+use crate::{
+    Home, Ports, Stack,
+    home::{ProcessState, StackPhase},
+    process::Spec,
+    processes::{self, OURS},
+    settings::{self, Overrides},
+};
 
 /// How long a service may take to stop: longer than it gives itself to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(15);

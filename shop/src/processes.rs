@@ -2,14 +2,18 @@
 //! folder, whoever started them, so that none is forgotten, and a process that is in the way has a
 //! name.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use anyhow::bail;
 use backends::server::send;
-use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process, all_processes};
+use procfs::{
+    net::TcpState,
+    process::{FDTarget, Process, all_processes},
+};
 use rustix::process::Signal;
 
 use crate::Home;

@@ -1,7 +1,9 @@
 //! What a person sees while a stack comes up: one line for each step, with the time it took.
 
-use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 /// Writes a line of progress to standard error.
 pub fn say(line: &str) {

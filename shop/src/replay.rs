@@ -1,14 +1,11 @@
 //! `shop replay`: brings events back from a service's outbox, after counting them.
 
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::Home;
-use crate::api::Api;
-use crate::terminal;
+use crate::{Home, api::Api, terminal};
 
 /// How often the progress is asked for.
 const LOOK: Duration = Duration::from_millis(300);

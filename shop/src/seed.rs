@@ -2,18 +2,18 @@
 //!
 //! A second run tops up what load has used, and changes nothing that is still right.
 
-use std::collections::HashMap;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::Home;
-use crate::api::Api;
-use crate::terminal;
+use crate::{Home, api::Api, terminal};
 
 /// The arguments of `shop seed`.
 #[derive(Clone, Debug, clap::Args)]

@@ -6,8 +6,7 @@
 
 use std::path::Path;
 
-use crate::home::DATABASES;
-use crate::{Ports, Stack};
+use crate::{Ports, Stack, home::DATABASES};
 
 /// The `SHOP_*` variables of the caller, read once.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,6 @@
 //! `shop status`: says what runs, where, and how it is.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::ExitCode;
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use serde::Serialize;
 

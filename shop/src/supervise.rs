@@ -5,21 +5,22 @@
 //! processes finish what they hold while both still answer. The process that holds the home's lock
 //! is the supervisor, and writes the record.
 
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use backends::{jars, postgres, topics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::home::{DATABASES, ProcessState, StackPhase};
-use crate::keeper::Keeper;
-use crate::plan::Plan;
-use crate::processes::OURS;
-use crate::progress::{ProgressStep, say};
-use crate::{Home, processes, schema, status};
+use crate::{
+    Home,
+    home::{DATABASES, ProcessState, StackPhase},
+    plan::Plan,
+    process::ProcessSupervisor,
+    processes::{self, OURS},
+    progress::{ProgressStep, say},
+    schema, status,
+};
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -53,7 +54,7 @@ pub async fn supervise(
     let _held = held.with_context(|| format!("{} is taken", home.path().display()))?;
     let asked = stopped_by_signal(terminal)?;
     let plan = Plan::of(home, base_port)?;
-    let keeper = Keeper::new(home.clone(), plan.stack.clone(), asked.second.clone())?;
+    let keeper = ProcessSupervisor::new(home.clone(), plan.stack.clone(), asked.second.clone())?;
     let (ours, backends) = (CancellationToken::new(), CancellationToken::new());
 
     let up = tokio::select! {
@@ -89,7 +90,7 @@ pub async fn supervise(
 
 async fn bring_up(
     plan: &Plan,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<ProcessSupervisor>,
     ours: &CancellationToken,
     backends: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -125,7 +126,7 @@ async fn bring_up(
 
 async fn start_postgres(
     plan: &Plan,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<ProcessSupervisor>,
     until: &CancellationToken,
 ) -> anyhow::Result<()> {
     let step = ProgressStep::begin("postgres");
@@ -144,7 +145,7 @@ async fn start_postgres(
 
 async fn start_kafka(
     plan: &Plan,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<ProcessSupervisor>,
     until: &CancellationToken,
 ) -> anyhow::Result<()> {
     let step = ProgressStep::begin("kafka");
@@ -162,7 +163,11 @@ async fn start_kafka(
     Ok(())
 }
 
-async fn healthy(keeper: &Keeper, plan: &Plan, name: &'static str) -> anyhow::Result<()> {
+async fn healthy(
+    keeper: &ProcessSupervisor,
+    plan: &Plan,
+    name: &'static str,
+) -> anyhow::Result<()> {
     let step = ProgressStep::begin(name);
     keeper.healthy(name).await?;
     step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
@@ -171,7 +176,7 @@ async fn healthy(keeper: &Keeper, plan: &Plan, name: &'static str) -> anyhow::Re
 
 async fn take_down(
     home: &Home,
-    keeper: &Keeper,
+    keeper: &ProcessSupervisor,
     ours: &CancellationToken,
     backends: &CancellationToken,
 ) {

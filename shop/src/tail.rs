@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::Home;
-use crate::follow::{self, TopicEvent};
-use crate::terminal::{self, Paint};
+use crate::{
+    Home,
+    follow::{self, TopicEvent},
+    terminal::{self, Paint},
+};
 
 /// The arguments of `shop tail`.
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,10 @@
 //! What a person sees: results on standard output, progress on standard error, colours only on a
 //! terminal.
 
-use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal as _, Write as _},
+};
 
 /// Writes one line of a result. A reader that has gone away ends the command quietly.
 pub fn say(line: impl Display) {

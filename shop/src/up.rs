@@ -1,19 +1,24 @@
 //! `shop up`: starts whatever does not run yet, and returns when all of it is healthy.
 
-use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::home::StackPhase;
-use crate::progress::say;
-use crate::supervise::{self, Terminal};
-use crate::{Home, Stack, health, status};
+use crate::{
+    Home, Stack, health,
+    home::StackPhase,
+    progress::say,
+    status,
+    supervise::{self, Terminal},
+};
 
 /// The arguments of `shop up`.
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,13 @@
 //! `shop up`, `down` and `status`: everything comes up, comes back, and goes.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
 
 use backends::testing::eventually;
-use shop::drive::Driven;
-use shop::processes::OURS;
+use shop::{drive::Driven, processes::OURS};
 use sqlx::Connection as _;
 
 /// A folder with `shop` and a stand-in for each of the shop's processes.

@@ -1,8 +1,10 @@
 //! Stands in for a process of the shop: always healthy, and prints the settings that it was started
 //! with.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+};
 
 fn main() -> std::io::Result<()> {
     let name = std::env::args().next().unwrap_or_default();

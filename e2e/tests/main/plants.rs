@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use e2e::{PlacedOrder, Shop, in_a_shop_to_break};
 use proto::topic;
-use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{
+    ClientConfig,
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
 use serde_json::json;
 use shop::audit::{self, AuditReport};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use e2e::{PlacedOrder, Shop, in_the_shop};
 use proto::topic;
-use rdkafka::ClientConfig;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{
+    ClientConfig,
+    producer::{FutureProducer, FutureRecord},
+};
 use serde_json::{Value, json};
 use shop::follow;
 

@@ -15,8 +15,10 @@ use std::collections::BTreeSet;
 
 use proto::topic;
 
-use self::rooms::SQL_MAY_BE_IN;
-use self::workspace::{File, code, is_test, keys, places, rust, workspace};
+use self::{
+    rooms::SQL_MAY_BE_IN,
+    workspace::{File, code, is_test, keys, places, rust, workspace},
+};
 
 /// A rule: returns what is wrong, one sentence each.
 type Rule = fn(&[File]) -> Vec<String>;

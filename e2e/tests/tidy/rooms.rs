@@ -72,7 +72,7 @@ pub(crate) const SQL_MAY_BE_IN: &[&str] = &[
     "mailbox/src/consumers.rs",
     "mailbox/src/operations.rs",
     "mailbox/src/idempotency.rs",
-    "mailbox/src/leaves.rs",
+    "mailbox/src/sweep.rs",
     "mailbox/src/session.rs",
     "mailbox/src/lanes.rs",
     "mailbox/src/replays.rs",

@@ -1,14 +1,15 @@
 //! The catalogue: the products of inventory-svc, what it published of them, and what order-svc
 //! checks orders against.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use super::check::{Checks, Promise};
-use super::messages::Last;
-use super::now;
-use super::said::{TopicContents, number_of_name};
-use super::store::{self, orders::ProductRow};
+use super::{
+    check::{Checks, Promise},
+    messages::Last,
+    now,
+    said::{TopicContents, number_of_name},
+    store::{self, orders::ProductRow},
+};
 use crate::Stack;
 
 /// How long order-svc may take to hear of a published change.

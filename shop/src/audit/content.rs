@@ -8,14 +8,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-use proto::Event;
-use proto::money::Money;
-use proto::notifications::notification_event::Event as Notification;
-use proto::orders::{
-    CancelReason, Line, PaymentMethod, Terms, order_event, order_event::Event as TopicContents,
+use proto::{
+    Event,
+    money::Money,
+    notifications::notification_event::Event as Notification,
+    orders::{
+        CancelReason, Line, PaymentMethod, Terms,
+        order_event::{self, Event as TopicContents},
+    },
+    payments::{DeclineCode, payment_event::Event as Payment},
+    stock::{Allocation, stock_event::Event as Stock},
 };
-use proto::payments::{DeclineCode, payment_event::Event as Payment};
-use proto::stock::{Allocation, stock_event::Event as Stock};
 use serde::Deserialize;
 
 /// A number for each kind of event of a topic, by the number of its member in the topic's message;

@@ -4,8 +4,7 @@ use proto::EventType;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use uuid::Uuid;
 
-use super::content;
-use super::said::Event;
+use super::{content, said::Event};
 
 /// A message that is an event of the shop.
 #[derive(Clone, Copy, Debug)]

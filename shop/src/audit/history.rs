@@ -5,10 +5,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use uuid::Uuid;
 
-use super::check::{Checks, Promise};
-use super::facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK};
-use super::interventions::Interventions;
-use super::{birth, tag};
+use super::{
+    birth,
+    check::{Checks, Promise},
+    facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK},
+    interventions::Interventions,
+    tag,
+};
 
 /// How far the times of rows may be out of order: a batch may wait for a lock, and clocks differ.
 const SKEW_SECONDS: u32 = 60;

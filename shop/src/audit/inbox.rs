@@ -3,8 +3,10 @@
 //! A state has only the highest version that it heard. The inbox also shows the versions before it,
 //! and a service that takes messages in without using its inbox.
 
-use super::facts::{NOTIFICATIONS, ORDERS, PAYMENTS, STOCK};
-use super::tag;
+use super::{
+    facts::{NOTIFICATIONS, ORDERS, PAYMENTS, STOCK},
+    tag,
+};
 
 /// How old a message may be to be looked for: inboxes delete ids after 30 days.
 const KEPT_SECONDS: u32 = 25 * 86_400;

@@ -9,10 +9,12 @@
 mod agree;
 mod waits;
 
-use super::birth;
-use super::check::Promise;
-use super::facts::{Facts, ORDERS, OrderEnd, TOPICS, TopicFacts};
-use super::interventions::Interventions;
+use super::{
+    birth,
+    check::Promise,
+    facts::{Facts, ORDERS, OrderEnd, TOPICS, TopicFacts},
+    interventions::Interventions,
+};
 
 /// How far the services have read.
 #[derive(Clone, Debug, Default)]

@@ -5,18 +5,19 @@ use proto::topic;
 use rdkafka::message::Message as _;
 use uuid::Uuid;
 
-use super::check::{Checks, Promise};
-use super::content;
-use super::envelope::{self, EventMessage};
-use super::facts::{MessageFacts, Orders, SERVICES, TOPICS};
-use super::history;
-use super::inbox::{self, Inboxes};
-use super::interventions::Interventions;
-use super::judge::View;
-use super::said::{Place, TopicContents};
-use super::topics::Topic;
-use crate::by_id::ById;
-use crate::{Stack, terminal};
+use super::{
+    check::{Checks, Promise},
+    content,
+    envelope::{self, EventMessage},
+    facts::{MessageFacts, Orders, SERVICES, TOPICS},
+    history,
+    inbox::{self, Inboxes},
+    interventions::Interventions,
+    judge::View,
+    said::{Place, TopicContents},
+    topics::Topic,
+};
+use crate::{Stack, by_id::ById, terminal};
 
 /// What is needed to read a topic.
 pub(super) struct Listener<'a> {

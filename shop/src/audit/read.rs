@@ -1,29 +1,29 @@
 //! Reads the four databases, their topics, and the provider's ledger into one table of orders.
 
 use anyhow::Context as _;
-use futures::TryStreamExt as _;
-use futures::future::BoxFuture;
+use futures::{TryStreamExt as _, future::BoxFuture};
 use proto::{EventType, topic};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::check::{Checks, Promise};
-use super::content::{self, Amount};
-use super::facts::{NOTIFICATIONS, ORDERS, Orders, Provider, STOCK, TOPICS};
-use super::history::Walk;
-use super::inbox::Inboxes;
-use super::interventions::{Interventions, MessageRef};
-use super::judge::{self, View};
-use super::messages::{self, Listener};
-use super::said::{Event, Publication, TopicContents};
-use super::store::{self, Each, Which};
-use super::topics::Topic;
-use super::{birth, catalogue, whole};
-use crate::api::Api;
-use crate::by_id::ById;
-use crate::{Home, Stack, terminal};
+use super::{
+    birth, catalogue,
+    check::{Checks, Promise},
+    content::{self, Amount},
+    facts::{NOTIFICATIONS, ORDERS, Orders, Provider, STOCK, TOPICS},
+    history::Walk,
+    inbox::Inboxes,
+    interventions::{Interventions, MessageRef},
+    judge::{self, View},
+    messages::{self, Listener},
+    said::{Event, Publication, TopicContents},
+    store::{self, Each, Which},
+    topics::Topic,
+    whole,
+};
+use crate::{Home, Stack, api::Api, by_id::ById, terminal};
 
 /// What the outbox of one database says.
 struct Outbox {

@@ -9,8 +9,10 @@
 //! A topic is judged by what it holds now: an event that came twice must be the same twice, and in
 //! a topic that was made anew a key begins with the first row that its outbox still has.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use uuid::Uuid;
 

@@ -14,13 +14,11 @@ pub(super) mod stock;
 use std::str::FromStr as _;
 
 use anyhow::Context as _;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction, postgres::PgConnectOptions};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::check::CountResult;
-use super::facts::Orders;
+use super::{check::CountResult, facts::Orders};
 use crate::Stack;
 
 /// A transaction that sees one moment of the database and can change nothing.

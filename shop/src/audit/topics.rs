@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proto::topic;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Message as _},
+    topic_partition_list::{Offset, TopicPartitionList},
+};
 
-use super::facts::TOPICS;
-use super::judge::ConsumerPositions;
+use super::{facts::TOPICS, judge::ConsumerPositions};
 use crate::follow::{self, Bounds};
 
 /// After this long without a message Kafka must be away.

@@ -1,17 +1,22 @@
 //! Promises about one whole database, checked in one snapshot of it.
 
-use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::{
+    collections::HashSet,
+    io::{BufRead as _, BufReader},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::check::{Checks, Promise};
-use super::facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK};
-use super::store::mailbox::Stop;
-use super::{birth, inbox, store};
+use super::{
+    birth,
+    check::{Checks, Promise},
+    facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK},
+    inbox,
+    store::{self, mailbox::Stop},
+};
 
 /// How old a hold for an order that never came may be: payment-svc releases it after a day.
 const HOLD_SECONDS: u32 = 25 * 3_600;

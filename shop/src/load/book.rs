@@ -3,8 +3,10 @@
 //! The event may come before the answer, so an order is entered by whichever comes first. Times run
 //! from the *intended* start: an order that starts late because the system is slow has waited.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use hdrhistogram::Histogram;
 

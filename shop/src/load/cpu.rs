@@ -1,7 +1,9 @@
 //! How much processor time each process of the stack has used, from `/proc`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
 
 use crate::Stack;
 

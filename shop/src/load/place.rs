@@ -3,20 +3,27 @@
 //! Each connection takes the next number and waits for that number's time. So an idle system gets
 //! its orders evenly, and a slow one finds them waiting, with their time already running.
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 use uuid::Uuid;
 
-use super::book::{Book, Next, PlacedOrder};
-use super::plan::{Extent, Kind, Mix, Pace, Popularity};
-use super::wire::{self, Connection};
+use super::{
+    book::{Book, Next, PlacedOrder},
+    connection::{self, Connection},
+    plan::{Extent, Kind, Mix, Pace, Popularity},
+};
 use crate::seed;
 
 /// Everything that a run needs to know.
@@ -140,7 +147,7 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
         run.started.fetch_add(1, Ordering::Relaxed);
         let kind = run.plan.mix.pick(rng.random_range(0..run.plan.mix.total()));
         write_order(&mut body, &run.plan, kind, &mut rng);
-        wire::request(&mut request, "POST /v1/orders", &run.plan.gateway, &body);
+        connection::request(&mut request, "POST /v1/orders", &run.plan.gateway, &body);
         let counted = intended >= run.counted_from();
         let placed = PlacedOrder { intended, kind, counted };
         let answer = connection.send(&request).await;
@@ -195,7 +202,7 @@ async fn cancel(connection: &mut Connection, host: &str, order: Uuid) {
     const TRIES: u32 = 20;
     let mut request = Vec::new();
     let path = format!("POST /v1/orders/{order}/cancel");
-    wire::request(&mut request, &path, host, r#"{"reason":"changed my mind"}"#);
+    connection::request(&mut request, &path, host, r#"{"reason":"changed my mind"}"#);
     for tried in 0..TRIES {
         let answer = connection.send(&request).await;
         if answer.is_ok_and(|reply| reply.status < 500 && reply.status != 429) {

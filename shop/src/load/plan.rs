@@ -1,7 +1,6 @@
 //! What is ordered, by whom, and when: everything about a run that is decided before it starts.
 
-use std::str::FromStr;
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 /// What is to become of an order, as far as its customer decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

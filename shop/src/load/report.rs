@@ -1,7 +1,6 @@
 //! The result of a run: the object of `--json`, and lines for people.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;

@@ -1,7 +1,9 @@
 //! The number of a row is that of its event, and of no other event.
 
-use proto::orders::{OrderCancelled, OrderConfirmed, OrderPlaced};
-use proto::stock::StockReserved;
+use proto::{
+    orders::{OrderCancelled, OrderConfirmed, OrderPlaced},
+    stock::StockReserved,
+};
 
 use super::*;
 

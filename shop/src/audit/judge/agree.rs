@@ -1,14 +1,18 @@
 //! What an order's states, events and ledgers have to agree on.
 
-use super::super::check::Promise;
-use super::super::content::TERMS;
-use super::super::facts::{
-    CANCELLATION, CONFIRMATION, CompensationState, DUE, Facts, Hold, NOTIFICATIONS, ORDERS, Order,
-    OrderEnd, PAYMENTS, Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS,
+use super::{
+    super::{
+        check::Promise,
+        content::TERMS,
+        facts::{
+            CANCELLATION, CONFIRMATION, CompensationState, DUE, Facts, Hold, NOTIFICATIONS, ORDERS,
+            Order, OrderEnd, PAYMENTS, Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS,
+        },
+        interventions::MessageRef,
+        tag,
+    },
+    Findings, View,
 };
-use super::super::interventions::MessageRef;
-use super::super::tag;
-use super::{Findings, View};
 
 pub(super) fn is_answered(compensation: CompensationState) -> bool {
     matches!(compensation, CompensationState::Voided | CompensationState::Refunded)

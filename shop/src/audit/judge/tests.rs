@@ -1,13 +1,17 @@
 //! Orders that ended well are in order, and each inconsistency is found by the check that is named
 //! after it.
 
-use super::super::content::{Amount, TERMS};
-use super::super::facts::{
-    CANCELLATION, CONFIRMATION, CompensationState, DUE, Hold, MessageFacts, NOTIFICATIONS, Notices,
-    Order, PAYMENTS, Payment, Provider, REFUND, Reservation, STOCK,
+use super::{
+    super::{
+        content::{Amount, TERMS},
+        facts::{
+            CANCELLATION, CONFIRMATION, CompensationState, DUE, Hold, MessageFacts, NOTIFICATIONS,
+            Notices, Order, PAYMENTS, Payment, Provider, REFUND, Reservation, STOCK,
+        },
+        tag,
+    },
+    *,
 };
-use super::super::tag;
-use super::*;
 
 mod interventions;
 mod overdue;

@@ -5,8 +5,10 @@
 //! leased to one process; a minute after the lease has ended another process must have taken them
 //! over.
 
-use super::super::facts::{Facts, Hold, OrderEnd, TOPICS};
-use super::{View, counted};
+use super::{
+    super::facts::{Facts, Hold, OrderEnd, TOPICS},
+    View, counted,
+};
 
 const MESSAGE_SECONDS: u32 = 60;
 const SWEEP_SECONDS: u32 = 30;

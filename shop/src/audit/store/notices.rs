@@ -2,13 +2,15 @@
 
 use futures::TryStreamExt as _;
 use serde::Deserialize;
-use sqlx::PgConnection;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::CountResult;
-use crate::audit::facts::{Notices, Orders, REFUND, TEMPLATES};
-use crate::audit::{content, inbox, tag};
+use crate::audit::{
+    check::CountResult,
+    content,
+    facts::{Notices, Orders, REFUND, TEMPLATES},
+    inbox, tag,
+};
 
 /// Reads what the customers of orders were told; `each` is called with every order's count of
 /// events.

@@ -1,16 +1,17 @@
 //! What order-svc's tables say.
 
 use futures::TryStreamExt as _;
-use sqlx::PgConnection;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::CountResult;
-use crate::audit::content::{self, Amount, Contents, LineRow, TERMS};
-use crate::audit::facts::{CompensationState, Order, OrderEnd, Orders};
-use crate::audit::history::HistoryRow;
-use crate::audit::tag;
+use crate::audit::{
+    check::CountResult,
+    content::{self, Amount, Contents, LineRow, TERMS},
+    facts::{CompensationState, Order, OrderEnd, Orders},
+    history::HistoryRow,
+    tag,
+};
 
 /// Reads the orders; `each` is called with every order's count of events.
 pub(in crate::audit) async fn orders(

@@ -6,10 +6,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::CountResult;
-use crate::audit::content::{self, Amount, Contents};
-use crate::audit::facts::{CompensationState, Orders, Payment};
-use crate::audit::tag;
+use crate::audit::{
+    check::CountResult,
+    content::{self, Amount, Contents},
+    facts::{CompensationState, Orders, Payment},
+    tag,
+};
 
 /// Reads the payments of orders; `each` is called with every order's count of events.
 pub(in crate::audit) async fn payments(

@@ -1,15 +1,15 @@
 //! What inventory-svc's tables say.
 
 use futures::TryStreamExt as _;
-use sqlx::PgConnection;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
-use super::orders::ProductRow;
-use super::{CountedRow, Each, Which, forget, seconds, version};
-use crate::audit::check::CountResult;
-use crate::audit::content::{self, Amount, Contents, PieceRow};
-use crate::audit::facts::{Hold, Orders, Reservation};
-use crate::audit::tag;
+use super::{CountedRow, Each, Which, forget, orders::ProductRow, seconds, version};
+use crate::audit::{
+    check::CountResult,
+    content::{self, Amount, Contents, PieceRow},
+    facts::{Hold, Orders, Reservation},
+    tag,
+};
 
 /// Reads the reservations of orders; `each` is called with every order's count of events.
 pub(in crate::audit) async fn reservations(

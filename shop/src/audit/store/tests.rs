@@ -5,9 +5,11 @@ use futures::TryStreamExt as _;
 use sqlx::{Connection as _, PgConnection};
 
 use super::*;
-use crate::audit::check::{Checks, Promise};
-use crate::audit::facts::{CompensationState, Facts, Hold, OrderEnd};
-use crate::audit::whole;
+use crate::audit::{
+    check::{Checks, Promise},
+    facts::{CompensationState, Facts, Hold, OrderEnd},
+    whole,
+};
 
 const MAILBOX: &str = include_str!("../../../migrations/0001_mailbox.sql");
 const ORDERS: &str = include_str!("../../../migrations/0101_orders.sql");

@@ -1,8 +1,7 @@
 //! Order-svc's tables.
 
 use super::*;
-use crate::audit::history::Walk;
-use crate::audit::interventions::Interventions;
+use crate::audit::{history::Walk, interventions::Interventions};
 
 async fn some_orders() -> Tables {
     let mut tables = Tables::of(ORDERS).await;

@@ -4,11 +4,15 @@
 //! spent here is missing there. The connection understands how HTTP/1.1 servers answer (a length,
 //! or chunks), and reads no more of a body than it needs.
 
-use std::io;
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use uuid::Uuid;
 
 /// An answer, as far as load looks at it.

@@ -1,20 +1,25 @@
 //! Keeps processes alive: starts each, restarts it when it ends, and stops it when asked.
 
-use std::collections::HashMap;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
-use backends::Watchdog;
-use backends::server::{excerpt, open_log, send};
+use backends::{
+    Watchdog,
+    server::{excerpt, open_log, send},
+};
 use rustix::process::Signal;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::home::{ProcessState, StackPhase};
-use crate::progress::say;
-use crate::{Home, Stack, health};
+use crate::{
+    Home, Stack, health,
+    home::{ProcessState, StackPhase},
+    progress::say,
+};
 
 /// The shortest back-off before a process is restarted: most ends are accidents.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -43,7 +48,7 @@ pub struct Spec {
 }
 
 /// The processes of one stack, and their record in its home.
-pub struct Keeper {
+pub struct ProcessSupervisor {
     home: Home,
     stack: Mutex<Stack>,
     last_ends: Mutex<HashMap<&'static str, String>>,
@@ -53,7 +58,7 @@ pub struct Keeper {
     hurry: CancellationToken,
 }
 
-impl Keeper {
+impl ProcessSupervisor {
     /// A keeper of the processes in `stack`, none of which runs yet. Once `hurry` is cancelled, it
     /// kills processes that are slow to stop.
     pub fn new(home: Home, stack: Stack, hurry: CancellationToken) -> anyhow::Result<Arc<Self>> {
