@@ -54,6 +54,7 @@ mod replays;
 mod session;
 mod settle;
 mod sweep;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tracked;
 mod unknown;

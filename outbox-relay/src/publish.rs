@@ -49,7 +49,7 @@ const FINISH: Duration = Duration::from_secs(5);
 
 /// What a poll has found.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum PollOutcome {
     Nothing,
     Some,
     /// More than one poll takes: the next one follows at once.
@@ -127,12 +127,12 @@ impl PublishLoop<'_> {
             }
             let started = Instant::now();
             let found = self.poll(progress).await?;
-            if found == Found::More {
+            if found == PollOutcome::More {
                 trigger = Trigger::More;
                 progress.cadence.polled(trigger, true, started);
                 continue;
             }
-            progress.cadence.polled(trigger, found == Found::Some, started);
+            progress.cadence.polled(trigger, found == PollOutcome::Some, started);
             let pace = pace(self.producer.rate());
             let can_wake = self.wake_ups.can_come();
             let pause = progress.cadence.next_poll(started, can_wake, self.options).max(pace);
@@ -142,7 +142,7 @@ impl PublishLoop<'_> {
     }
 
     /// Polls once; a difference that is too large becomes a scan.
-    async fn poll(&mut self, progress: &mut Progress) -> Result<Found, StopReason> {
+    async fn poll(&mut self, progress: &mut Progress) -> Result<PollOutcome, StopReason> {
         let mut sending =
             OutgoingBatch::new(Way::Poll, self.producer, &self.envelope, &progress.done);
         self.meters.polls.increment(1);
@@ -158,22 +158,22 @@ impl PublishLoop<'_> {
         progress.last_value = head.last_value;
         if head.is_beyond {
             progress.set_bounds(self.leader.bounds().await?);
-            return Ok(Found::More);
+            return Ok(PollOutcome::More);
         }
         if head.is_flood {
             self.scan(progress, head.snapshot, 0).await?;
-            return Ok(Found::More);
+            return Ok(PollOutcome::More);
         }
         progress.read.snap = head.snapshot;
         if sending.rows == 0 {
             progress.nothing_new();
-            return Ok(Found::Nothing);
+            return Ok(PollOutcome::Nothing);
         }
         progress.read.published_pos = progress.read.published_pos.max(sending.last_pos + 1);
         let rows = sending.rows;
         let age = micros(head.clock - sending.oldest);
         progress.mark(sending, Some(age));
-        Ok(if rows > BUSY { Found::More } else { Found::Some })
+        Ok(if rows > BUSY { PollOutcome::More } else { PollOutcome::Some })
     }
 
     /// Publishes, in windows, the difference between the read cursor and `to`, from a position on.

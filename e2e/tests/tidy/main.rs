@@ -90,6 +90,30 @@ fn is_short(files: &[File]) -> Vec<String> {
 }
 
 #[test]
+fn imports_of_one_crate_are_joined() {
+    holds(joins_imports, &[("a/src/x.rs", "//! X.\n\nuse std::fmt;\nuse std::io;\n")]);
+}
+
+fn joins_imports(files: &[File]) -> Vec<String> {
+    let root = |line: &str| {
+        let path = line.strip_prefix("use ")?;
+        path.split("::").next().map(ToOwned::to_owned)
+    };
+    let mut wrong = Vec::new();
+    for file in rust(files) {
+        let lines: Vec<&str> = file.text.lines().collect();
+        let pairs = lines.windows(2).filter(|pair| pair[0].ends_with(';'));
+        for pair in pairs {
+            let (first, second) = (root(pair[0]), root(pair[1]));
+            if first.is_some() && first == second {
+                wrong.push(format!("{}: join `{}` with the line before", file.path, pair[1]));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
 fn names_say_what_is_inside() {
     holds(says_what_is_inside, &[("a/src/utils.rs", "")]);
     holds(says_what_is_inside, &[("a/src/common/mod.rs", "")]);
@@ -184,7 +208,8 @@ fn knows_whom_it_may(files: &[File]) -> Vec<String> {
             .into_iter()
             .filter(|name| !TESTS_MAY_KNOW.contains(&name.as_str()));
         let known = keys(&file.text, "dependencies").into_iter().chain(in_tests);
-        let stray = known.filter(ours).filter(|known| !may.contains(&known.as_str()));
+        let others = known.filter(ours).filter(|known| known != name);
+        let stray = others.filter(|known| !may.contains(&known.as_str()));
         wrong.extend(stray.map(|known| format!("{name} must not know {known}")));
     }
     wrong
