@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use proto::{cloud_events, trace_context};
 use rdkafka::{
     Message as _,
     message::{BorrowedHeaders, BorrowedMessage, Headers},
 };
 use uuid::Uuid;
 
-use crate::message::{Message, Park, Trace};
+use crate::message::{Message, Park};
 
 /// Headers of one message that are read, from the first: our own messages have ten.
 const HEADERS_MAX: usize = 100;
@@ -42,9 +43,9 @@ pub(crate) fn open(raw: &BorrowedMessage<'_>, topic: Arc<str>) -> (Message, Opti
     }
     let lacks = [
         // All zeros is nobody's id: the inbox could not tell two such messages apart.
-        (message.event_id.is_nil(), "ce_id"),
-        (message.event_type.is_empty(), "ce_type"),
-        (message.version <= 0, "ce_version"),
+        (message.event_id.is_nil(), cloud_events::ID),
+        (message.event_type.is_empty(), cloud_events::TYPE),
+        (message.version <= 0, cloud_events::VERSION),
     ];
     let flaw = Park::no_envelope(&lacks);
     (message, flaw)
@@ -67,35 +68,17 @@ fn usable(value: Option<&[u8]>) -> Option<&str> {
 /// Writes one header into the message's field; unknown headers are ignored.
 fn read(message: &mut Message, name: &str, value: &str) {
     match name {
-        "ce_id" => {
+        cloud_events::ID => {
             if let Ok(id) = Uuid::try_parse(value) {
                 message.event_id = id;
             }
         }
-        "ce_type" => value.clone_into(&mut message.event_type),
-        "ce_source" => value.clone_into(&mut message.source),
-        "ce_version" => message.version = value.parse().unwrap_or(0),
-        "traceparent" => message.trace = parse_trace(value),
+        cloud_events::TYPE => value.clone_into(&mut message.event_type),
+        cloud_events::SOURCE => value.clone_into(&mut message.source),
+        cloud_events::VERSION => message.version = value.parse().unwrap_or(0),
+        cloud_events::TRACEPARENT => message.trace = trace_context::parse(value),
         _ => {}
     }
-}
-
-/// The 25 bytes of a `traceparent`, `00-<trace id>-<span id>-<flags>`; anything else is no trace.
-fn parse_trace(text: &str) -> Option<Trace> {
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    if version.len() != 2 || trace.len() != 32 || span.len() != 16 || flags.len() != 2 {
-        return None;
-    }
-    let mut bytes = [0; 25];
-    for (place, digits) in [(0, trace), (16, span), (24, flags)] {
-        for (index, pair) in digits.as_bytes().chunks_exact(2).enumerate() {
-            let pair = std::str::from_utf8(pair).ok()?;
-            bytes[place + index] = u8::from_str_radix(pair, 16).ok()?;
-        }
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -115,20 +98,9 @@ mod tests {
     #[test]
     fn an_id_of_zeros_is_none() {
         let mut message = crate::testing::message("t", "k", "t.Said", 1, Vec::new());
-        read(&mut message, "ce_id", "00000000-0000-0000-0000-000000000000");
+        read(&mut message, cloud_events::ID, "00000000-0000-0000-0000-000000000000");
         assert!(message.event_id.is_nil());
-        read(&mut message, "ce_id", "no id at all");
+        read(&mut message, cloud_events::ID, "no id at all");
         assert!(message.event_id.is_nil());
-    }
-
-    #[test]
-    fn a_traceparent_is_kept_in_25_bytes() {
-        let trace = parse_trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
-        assert_eq!(trace[0], 0x4b);
-        assert_eq!(trace[16], 0x00);
-        assert_eq!(trace[17], 0xf0);
-        assert_eq!(trace[24], 1);
-        assert_eq!(parse_trace("nonsense"), None);
-        assert_eq!(parse_trace("00-4bf9-00f0-01"), None);
     }
 }

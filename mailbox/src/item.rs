@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use proto::cloud_events;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -125,7 +126,7 @@ pub(crate) fn item<R: Reactor>(
         let trace = message.trace;
         // Without an id the event could not be told from others without one: `unknown_events` would
         // keep the first of them only.
-        let flaw = Park::no_envelope(&[(message.event_id.is_nil(), "ce_id")]);
+        let flaw = Park::no_envelope(&[(message.event_id.is_nil(), cloud_events::ID)]);
         let origin = Origin::Message(message);
         return Some(Item { id: None, input: None, trace, flaw, held: None, origin });
     }

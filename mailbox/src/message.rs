@@ -1,12 +1,13 @@
 //! A message of Kafka: an event in its envelope, and the form in which the database stores one.
 
+use proto::cloud_events;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// A W3C trace context in 25 bytes: trace id (16), span id (8), flags (1).
-pub type Trace = [u8; 25];
+pub type Trace = proto::trace_context::TraceContext;
 
 /// An event in its envelope, the CloudEvents headers. A message without a usable envelope is
 /// parked.
@@ -60,7 +61,10 @@ impl Message {
     /// what it is, and without a version it has no place in its source's sequence, in which
     /// services record what they have received.
     pub(crate) fn lacks(&self) -> Option<Park> {
-        let lacks = [(self.event_type.is_empty(), "ce_type"), (self.version <= 0, "ce_version")];
+        let lacks = [
+            (self.event_type.is_empty(), cloud_events::TYPE),
+            (self.version <= 0, cloud_events::VERSION),
+        ];
         Park::no_envelope(&lacks)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use proto::{cloud_events, trace_context};
 use rdkafka::message::{Header, OwnedHeaders};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -77,20 +78,21 @@ impl Kind {
     /// The headers of one row.
     pub(crate) fn headers(&self, row: &Row<'_>) -> OwnedHeaders {
         let headers = OwnedHeaders::new_with_capacity(HEADERS);
-        let headers = add(headers, "ce_specversion", b"1.0");
-        let headers = add(headers, "ce_source", self.source.as_bytes());
-        let headers = add(headers, "ce_type", self.name.as_bytes());
-        let headers = add(headers, "ce_incarnation", self.incarnation.as_bytes());
+        let headers = add(headers, cloud_events::SPECVERSION, b"1.0");
+        let headers = add(headers, cloud_events::SOURCE, self.source.as_bytes());
+        let headers = add(headers, cloud_events::TYPE, self.name.as_bytes());
+        let headers = add(headers, cloud_events::INCARNATION, self.incarnation.as_bytes());
         let headers = add(headers, "content-type", b"application/protobuf");
-        let headers = add(headers, "ce_subject", row.key);
+        let headers = add(headers, cloud_events::SUBJECT, row.key);
         let id = Uuid::from_bytes(row.event_id);
         let mut text = Uuid::encode_buffer();
-        let headers = add(headers, "ce_id", id.hyphenated().encode_lower(&mut text).as_bytes());
-        let headers = add(headers, "ce_time", &instant(row.created_at));
+        let headers =
+            add(headers, cloud_events::ID, id.hyphenated().encode_lower(&mut text).as_bytes());
+        let headers = add(headers, cloud_events::TIME, &instant(row.created_at));
         let mut digits = [0; 20];
-        let headers = add(headers, "ce_version", decimal(row.version, &mut digits));
+        let headers = add(headers, cloud_events::VERSION, decimal(row.version, &mut digits));
         match row.trace.and_then(|trace| trace.try_into().ok()) {
-            Some(trace) => add(headers, "traceparent", &traceparent(trace)),
+            Some(trace) => add(headers, cloud_events::TRACEPARENT, &trace_context::text(trace)),
             None => headers,
         }
     }
@@ -141,22 +143,6 @@ fn digit_of(number: u64) -> u8 {
     b'0' + u8::try_from(number).unwrap_or_default()
 }
 
-/// W3C trace context, version 00, from trace id (16), span id (8) and flags (1).
-fn traceparent(trace: &[u8; 25]) -> [u8; 55] {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 55];
-    text[0] = b'0';
-    text[1] = b'0';
-    // Two characters a byte; the dashes after version, trace id and span id stay.
-    for (index, byte) in trace.iter().enumerate() {
-        let dashes = 1 + usize::from(index >= 16) + usize::from(index >= 24);
-        let place = 2 + index * 2 + dashes;
-        text[place] = HEX[usize::from(byte >> 4)];
-        text[place + 1] = HEX[usize::from(byte & 15)];
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,15 +158,5 @@ mod tests {
         assert_eq!(decimal(0, &mut [0; 20]), b"0");
         assert_eq!(decimal(1, &mut [0; 20]), b"1");
         assert_eq!(decimal(i64::MAX, &mut [0; 20]), b"9223372036854775807");
-    }
-
-    #[test]
-    fn a_trace_is_written_as_the_standard_says() {
-        let mut trace = [0xab; 25];
-        trace[16..24].fill(0xcd);
-        trace[24] = 1;
-        let text = String::from_utf8(traceparent(&trace).to_vec()).unwrap();
-        let expected = format!("00-{}-{}-01", "ab".repeat(16), "cd".repeat(8));
-        assert_eq!(text, expected);
     }
 }

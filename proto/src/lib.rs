@@ -8,6 +8,7 @@
 
 mod amount;
 pub mod card_number;
+pub mod cloud_events;
 mod event;
 mod generated;
 mod ids;
@@ -15,6 +16,7 @@ mod json;
 mod sealed;
 
 pub mod limits;
+pub mod trace_context;
 
 pub use amount::{Currency, Money, MoneyError, SumError, UnknownCurrency, WireMoneyError};
 pub use event::{DecodeError, EVENT_TYPES, Event, EventType, PLANNED, Payload, source, topic};

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use proto::{Event, topic};
+use proto::{Event, cloud_events, topic};
 use rdkafka::{
     config::ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
@@ -150,10 +150,10 @@ pub fn seen(message: &BorrowedMessage<'_>) -> TopicEvent {
         partition: message.partition(),
         offset: message.offset(),
         key: message.key().map_or("none".into(), |key| String::from_utf8_lossy(key).into_owned()),
-        id: Uuid::try_parse(header("ce_id")).ok(),
-        full_name: header("ce_type").to_owned(),
-        version: header("ce_version").parse().ok(),
-        time: header("ce_time").to_owned(),
+        id: Uuid::try_parse(header(cloud_events::ID)).ok(),
+        full_name: header(cloud_events::TYPE).to_owned(),
+        version: header(cloud_events::VERSION).parse().ok(),
+        time: header(cloud_events::TIME).to_owned(),
         read_at: Instant::now(),
         payload: message.payload().unwrap_or_default().to_owned(),
     }

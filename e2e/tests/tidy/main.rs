@@ -32,8 +32,8 @@ const TESTS_MAY_KNOW: [&str; 2] = ["backends", "simulator"];
 /// Each crate, with the crates of this workspace that it may know; e2e knows all.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("proto", &[]),
-    ("mailbox", &[]),
-    ("chassis", &[]),
+    ("mailbox", &["proto"]),
+    ("chassis", &["proto"]),
     ("backends", &[]),
     ("service-kit", &["proto", "mailbox", "chassis"]),
     ("order-svc", &["proto", "mailbox", "chassis", "service-kit"]),
@@ -41,7 +41,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("inventory-svc", &["proto", "mailbox", "chassis", "service-kit"]),
     ("notify-svc", &["proto", "mailbox", "chassis", "service-kit"]),
     ("gateway", &["proto", "chassis"]),
-    ("outbox-relay", &["mailbox", "chassis"]),
+    ("outbox-relay", &["proto", "mailbox", "chassis"]),
     ("simulator", &["proto", "chassis"]),
     ("shop", &["proto", "chassis", "backends"]),
 ];

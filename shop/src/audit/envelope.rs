@@ -1,6 +1,6 @@
 //! A message's envelope: the headers that the relay wrote.
 
-use proto::EventType;
+use proto::{EventType, cloud_events};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use uuid::Uuid;
 
@@ -68,13 +68,15 @@ pub(super) fn read<'a>(
 impl<'a> Envelope<'a> {
     fn take(&mut self, name: &str, value: &'a str) {
         match name {
-            "ce_type" => self.kind = EventType::named(value),
-            "ce_source" => self.source = value,
-            "ce_subject" => self.subject = value,
-            "ce_id" => self.id = Uuid::try_parse(value).ok(),
-            "ce_version" => self.version = value.parse().ok(),
-            "ce_time" => self.time = chassis::clock::parse(value).map_or(0, content::micros),
-            "ce_incarnation" => self.incarnation = value.parse().ok(),
+            cloud_events::TYPE => self.kind = EventType::named(value),
+            cloud_events::SOURCE => self.source = value,
+            cloud_events::SUBJECT => self.subject = value,
+            cloud_events::ID => self.id = Uuid::try_parse(value).ok(),
+            cloud_events::VERSION => self.version = value.parse().ok(),
+            cloud_events::TIME => {
+                self.time = chassis::clock::parse(value).map_or(0, content::micros)
+            }
+            cloud_events::INCARNATION => self.incarnation = value.parse().ok(),
             "traceparent" => self.trace = Some(trace(value).unwrap_or_default()),
             _ => {}
         }
