@@ -1,8 +1,8 @@
 //! A message of Kafka: an event in its envelope, and the form in which the database stores one.
 
-use proto::cloud_events;
 use std::sync::Arc;
 
+use proto::cloud_events;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
