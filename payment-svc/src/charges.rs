@@ -43,6 +43,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// From when on a call without an answer is reported: a provider that is only slow does answer.
 const UNANSWERED_SECONDS: i64 = 10;
+/// How long before the end of its lease a call is given up: a timer may be late, and whoever takes
+/// the call over must not ask beside us.
+const GIVE_UP_BEFORE: Duration = Duration::from_millis(100);
 /// How long calls under way may take once the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -153,7 +156,9 @@ impl<P: Provider> Caller<P> {
             Operation::Refund { .. } => &self.silent.refunds,
         };
         let late = || Err(ProviderError::Unknown("its lease is over".to_owned()));
-        let answer = timeout_at(row.leased_until, self.ask(&row)).await.unwrap_or_else(|_| late());
+        let answer = timeout_at(row.leased_until - GIVE_UP_BEFORE, self.ask(&row))
+            .await
+            .unwrap_or_else(|_| late());
         let (event, result) = match answer {
             Ok(event) => (event, "answered"),
             Err(ProviderError::Refused(why)) => {

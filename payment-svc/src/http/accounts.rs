@@ -22,7 +22,7 @@ use crate::{
 /// What the cursors of a ledger are marked with, so that no other list takes them.
 const ENTRIES: &str = "entries";
 
-pub(super) async fn open(
+pub(super) async fn open_account(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     asked: RequestInfo,
@@ -33,7 +33,7 @@ pub(super) async fn open(
     app.change(&asked, &body, Request::OpenAccount { customer, currency }).await
 }
 
-pub(super) async fn show(
+pub(super) async fn get_account(
     State(app): State<AppState>,
     _: NoParams,
     Path(customer): Path<String>,
@@ -47,7 +47,7 @@ pub(super) async fn show(
     Ok(http::resource(&headers, &AccountView::from(&row)))
 }
 
-pub(super) async fn deposit(
+pub(super) async fn deposit_money(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     asked: RequestInfo,
@@ -58,7 +58,7 @@ pub(super) async fn deposit(
     app.change(&asked, &body, Request::Deposit { customer, amount }).await
 }
 
-pub(super) async fn hold(
+pub(super) async fn hold_money(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     asked: RequestInfo,
@@ -73,7 +73,7 @@ pub(super) async fn hold(
     app.change(&asked, &body, Request::Hold { customer, order, amount }).await
 }
 
-pub(super) async fn release(
+pub(super) async fn release_money(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     asked: RequestInfo,
@@ -84,7 +84,7 @@ pub(super) async fn release(
     app.change(&asked, &body, Request::Release { customer, order }).await
 }
 
-pub(super) async fn entries(
+pub(super) async fn list_entries(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     mut params: Params,

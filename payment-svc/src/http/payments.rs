@@ -34,7 +34,7 @@ const NEWS_WAIT: Duration = Duration::from_secs(2);
 /// this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn pay(
+pub(super) async fn post_payment(
     State(app): State<AppState>,
     prefer: Prefer,
     trace: TraceParent,
@@ -63,7 +63,7 @@ pub(super) async fn pay(
     Ok(response)
 }
 
-pub(super) async fn show(
+pub(super) async fn get_payment(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
@@ -76,7 +76,7 @@ pub(super) async fn show(
     Ok(http::resource(&headers, &view))
 }
 
-pub(super) async fn of_order(State(app): State<AppState>, mut params: Params) -> HttpResult {
+pub(super) async fn list_payments(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let order = service_kit::required_order(&mut params)?;
     // An order has one payment, so there is never a next page.
     params.take_page()?.first_only()?;
@@ -87,7 +87,7 @@ pub(super) async fn of_order(State(app): State<AppState>, mut params: Params) ->
 }
 
 /// Says whether an instrument could be paid with, as far as that is known without charging it.
-pub(super) async fn validate(
+pub(super) async fn validate_method(
     State(app): State<AppState>,
     asked: RequestInfo,
     body: JsonBody,
