@@ -49,18 +49,18 @@ pub struct AppState {
 pub fn router(app: AppState) -> Router {
     let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
-        .route("/v1/orders", get(lists::orders).post(placing::place))
-        .route("/v1/orders/{id}", get(order).delete(delete))
-        .route("/v1/orders/{id}/cancel", post(cancel))
-        .route("/v1/orders/{id}/status", get(status))
-        .route("/v1/orders/{id}/events", get(events))
-        .route("/v1/orders/{id}/saga", get(saga))
-        .route("/v1/customers/{id}/orders", get(lists::of_customer))
+        .route("/v1/orders", get(lists::list_orders).post(placing::place_order))
+        .route("/v1/orders/{id}", get(get_order).delete(delete_order))
+        .route("/v1/orders/{id}/cancel", post(cancel_order))
+        .route("/v1/orders/{id}/status", get(get_status))
+        .route("/v1/orders/{id}/events", get(list_events))
+        .route("/v1/orders/{id}/saga", get(get_saga))
+        .route("/v1/customers/{id}/orders", get(lists::list_orders_of_customer))
         .with_state(app)
         .merge(operators)
 }
 
-async fn order(
+async fn get_order(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
@@ -77,7 +77,7 @@ async fn order(
     Ok(response)
 }
 
-async fn status(
+async fn get_status(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
@@ -87,13 +87,13 @@ async fn status(
     Ok(http::resource(&headers, &StatusView::new(&stored.order)))
 }
 
-async fn saga(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
+async fn get_saga(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
     let stored = app.find(order_id(&id)?).await?;
     let view = SagaView::new(&stored, chassis::clock::now());
     Ok(http::json(axum::http::StatusCode::OK, &view))
 }
 
-async fn events(
+async fn list_events(
     State(app): State<AppState>,
     Path(id): Path<String>,
     mut params: Params,
@@ -113,7 +113,7 @@ async fn events(
     Ok(http::page(EVENTS, page.limit, items, rest))
 }
 
-async fn delete(
+async fn delete_order(
     State(app): State<AppState>,
     Path(id): Path<String>,
     asked: RequestInfo,
@@ -128,7 +128,7 @@ async fn delete(
     service_kit::submit(&app.mailbox, command).await
 }
 
-async fn cancel(
+async fn cancel_order(
     State(app): State<AppState>,
     Path(id): Path<String>,
     asked: RequestInfo,

@@ -3,7 +3,7 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    Event as Wire, Money, OrderId, PaymentId, Sku,
+    Event as Wire, PaymentId, Sku,
     catalogue::catalogue_event::Event as Catalogue,
     notifications::notification_event::Event as Notification,
     orders::{
@@ -28,53 +28,52 @@ const CONFIRMATION: &str = "order_confirmation";
 /// `pay_within` for its payment from now on.
 pub fn decode(message: &Message, pay_within: Duration) -> Result<Option<Input>, Park> {
     let wire = service_kit::decode(message)?;
-    let (order, source, event) = match &wire {
+    let (id, source, event) = match &wire {
         // This service's own events tell it nothing new.
         Wire::Orders(_) => return Ok(None),
         Wire::Catalogue(Catalogue::ProductChanged(told)) => return product(told).map(Some),
         Wire::Stock(stock) => {
-            let (order, event) = stock_event(stock, pay_within)?;
-            (order, Source::Stock, event)
+            let (id, event) = stock_event(stock, pay_within)?;
+            (id, Source::Stock, event)
         }
         Wire::Payments(payment) => {
-            let (order, event) = payment_event(payment)?;
-            (order, Source::Payments, event)
+            let (id, event) = payment_event(payment)?;
+            (id, Source::Payments, event)
         }
         Wire::Notifications(notification) => {
-            let (order, event) = notification_event(notification)?;
-            (order, Source::Notifications, event)
+            let (id, event) = notification_event(notification)?;
+            (id, Source::Notifications, event)
         }
     };
-    if message.key.as_deref() != Some(order.key().as_slice()) {
-        return Err(Park::undecodable(format!("it is about order {order}, its key is not")));
-    }
+    let order = service_kit::order_of(message, id)?;
     let (event_id, version) = (message.event_id, message.version);
     let fact = Fact { order, source, event, wire, event_id, version };
     Ok(Some(Input::Heard(Box::new(fact))))
 }
 
-fn stock_event(stock: &Stock, pay_within: Duration) -> Result<(OrderId, Event), Park> {
+/// Each of the next three reads one topic: the order id that the event names, and what it means.
+fn stock_event(stock: &Stock, pay_within: Duration) -> Result<(&str, Event), Park> {
     Ok(match stock {
         Stock::StockReserved(it) => {
-            (order(&it.order_id)?, Event::StockReserved { revision: it.revision, pay_within })
+            (it.order_id.as_str(), Event::StockReserved { revision: it.revision, pay_within })
         }
         Stock::StockRejected(it) => {
             let missing = it.missing.iter().map(shortage).collect::<Result<_, _>>()?;
-            (order(&it.order_id)?, Event::StockRejected { revision: it.revision, missing })
+            (it.order_id.as_str(), Event::StockRejected { revision: it.revision, missing })
         }
-        Stock::StockReleased(it) => (order(&it.order_id)?, Event::StockReleased),
+        Stock::StockReleased(it) => (it.order_id.as_str(), Event::StockReleased),
         Stock::ReservationExpired(it) => {
-            (order(&it.order_id)?, Event::ReservationExpired { revision: it.revision })
+            (it.order_id.as_str(), Event::ReservationExpired { revision: it.revision })
         }
     })
 }
 
-fn payment_event(payment: &Payment) -> Result<(OrderId, Event), Park> {
+fn payment_event(payment: &Payment) -> Result<(&str, Event), Park> {
     Ok(match payment {
         Payment::PaymentCaptured(it) => {
             let (revision, payment) = (it.revision, payment_id(&it.payment_id)?);
-            let amount = money(it.amount.as_ref())?;
-            (order(&it.order_id)?, Event::PaymentCaptured { revision, payment, amount })
+            let amount = service_kit::money_of(it.amount.as_ref())?;
+            (it.order_id.as_str(), Event::PaymentCaptured { revision, payment, amount })
         }
         Payment::PaymentDeclined(it) => {
             let (revision, payment) = (it.revision, payment_id(&it.payment_id)?);
@@ -88,25 +87,25 @@ fn payment_event(payment: &Payment) -> Result<(OrderId, Event), Park> {
                 WireDecline::NoAccount => DeclineCode::NoAccount,
                 WireDecline::CurrencyMismatch => DeclineCode::CurrencyMismatch,
             };
-            (order(&it.order_id)?, Event::PaymentDeclined { revision, payment, code })
+            (it.order_id.as_str(), Event::PaymentDeclined { revision, payment, code })
         }
-        Payment::PaymentVoided(it) => (order(&it.order_id)?, Event::PaymentVoided),
+        Payment::PaymentVoided(it) => (it.order_id.as_str(), Event::PaymentVoided),
         Payment::PaymentRefunded(it) => {
             let event = match it.cause() {
                 RefundCause::Unspecified => {
                     return Err(Park::undecodable("a refund without a cause"));
                 }
                 RefundCause::OrderCancelled => {
-                    Event::PaymentRefunded { amount: money(it.amount.as_ref())? }
+                    Event::PaymentRefunded { amount: service_kit::money_of(it.amount.as_ref())? }
                 }
                 RefundCause::Staff => Event::Noted,
             };
-            (order(&it.order_id)?, event)
+            (it.order_id.as_str(), event)
         }
     })
 }
 
-fn notification_event(notification: &Notification) -> Result<(OrderId, Event), Park> {
+fn notification_event(notification: &Notification) -> Result<(&str, Event), Park> {
     let (id, template, failure) = match notification {
         Notification::NotificationSent(it) => (&it.order_id, &it.template, None),
         Notification::NotificationFailed(it) => {
@@ -115,13 +114,13 @@ fn notification_event(notification: &Notification) -> Result<(OrderId, Event), P
     };
     let event =
         if template == CONFIRMATION { Event::ConfirmationSent { failure } } else { Event::Noted };
-    Ok((order(id)?, event))
+    Ok((id, event))
 }
 
 fn product(told: &proto::catalogue::ProductChanged) -> Result<Input, Park> {
     let product = Product {
         name: told.name.as_str().into(),
-        price: money(told.price.as_ref())?,
+        price: service_kit::money_of(told.price.as_ref())?,
         available: told.available,
         version: told.version,
     };
@@ -133,10 +132,6 @@ fn shortage(missing: &WireShortage) -> Result<Shortage, Park> {
     Ok(Shortage { sku: sku(name)?, wanted: *wanted, available: *available })
 }
 
-fn order(text: &str) -> Result<OrderId, Park> {
-    OrderId::parse(text).map_err(|wrong| Park::undecodable(format!("order {text:?} is {wrong}")))
-}
-
 fn payment_id(text: &str) -> Result<PaymentId, Park> {
     PaymentId::parse(text)
         .map_err(|wrong| Park::undecodable(format!("payment {text:?} is {wrong}")))
@@ -144,12 +139,6 @@ fn payment_id(text: &str) -> Result<PaymentId, Park> {
 
 fn sku(text: &str) -> Result<Sku, Park> {
     Sku::parse(text).map_err(|wrong| Park::undecodable(format!("SKU {text:?} is {wrong}")))
-}
-
-fn money(wire: Option<&proto::money::Money>) -> Result<Money, Park> {
-    let wire = wire.ok_or_else(|| Park::undecodable("an amount is missing"))?;
-    Money::try_from(wire.clone())
-        .map_err(|wrong| Park::undecodable(format!("an amount is no money: {wrong}")))
 }
 
 /// The event that publishes an announcement; `details` are a card's sealed ones, for `OrderPlaced`.

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     response::Response,
     routing::{get, post},
 };
@@ -31,7 +31,7 @@ const TOPIC_CHARS_MAX: usize = 249;
 /// The routes of `/v1/consumers` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
-        .route("/v1/consumers", get(list::<R>))
+        .route("/v1/consumers", get(list_consumers::<R>))
         .route("/v1/consumers/{service}/pause", post(pause::<R>))
         .route("/v1/consumers/{service}/resume", post(resume::<R>))
         .with_state(Desk { mailbox, service })
@@ -48,11 +48,10 @@ struct Item {
     since: Option<String>,
 }
 
-async fn list<R: Reactor>(
+async fn list_consumers<R: Reactor>(
     State(desk): State<Desk<R>>,
-    RawQuery(query): RawQuery,
+    mut params: http::Params,
 ) -> Result<Response, Problem> {
-    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let service = params.take("service");
     let page = params.take_page()?;
     params.finish()?;

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     response::Response,
     routing::{get, post},
 };
@@ -25,7 +25,7 @@ use crate::{
 /// The routes of `/v1/lanes` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
-        .route("/v1/lanes", get(list::<R>))
+        .route("/v1/lanes", get(list_lanes::<R>))
         .route("/v1/lanes/{service}/pause", post(pause::<R>))
         .route("/v1/lanes/{service}/resume", post(resume::<R>))
         .with_state(Desk { mailbox, service })
@@ -49,11 +49,10 @@ fn view(service: &'static str, lane: Lane) -> LaneView {
     LaneView { service, state, reason: lane.reason, lag: lane.lag, since: lane.since.map(rfc3339) }
 }
 
-async fn list<R: Reactor>(
+async fn list_lanes<R: Reactor>(
     State(desk): State<Desk<R>>,
-    RawQuery(query): RawQuery,
+    mut params: http::Params,
 ) -> Result<Response, Problem> {
-    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let wanted = params.take("service");
     let page = params.take_page()?;
     params.finish()?;

@@ -1,11 +1,6 @@
 //! What operators did, over HTTP: the newest first.
 
-use axum::{
-    Router,
-    extract::{RawQuery, State},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, extract::State, response::Response, routing::get};
 use chassis::{Problem, clock::rfc3339, http};
 use mailbox::{Mailbox, OperationRecord, Reactor};
 use serde_json::{Value, json};
@@ -18,14 +13,15 @@ const CURSOR: &str = "operations";
 
 /// The route of `/v1/operations` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
-    Router::new().route("/v1/operations", get(list::<R>)).with_state(Desk { mailbox, service })
+    Router::new()
+        .route("/v1/operations", get(list_operations::<R>))
+        .with_state(Desk { mailbox, service })
 }
 
-async fn list<R: Reactor>(
+async fn list_operations<R: Reactor>(
     State(desk): State<Desk<R>>,
-    RawQuery(query): RawQuery,
+    mut params: http::Params,
 ) -> Result<Response, Problem> {
-    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let service = params.take("service");
     let page = params.take_page()?;
     params.finish()?;

@@ -3,7 +3,7 @@
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     http::HeaderMap,
     response::Response,
     routing::{get, post},
@@ -35,9 +35,9 @@ type KeyRef = Path<(String, String, String)>;
 /// The routes of `/v1/parked` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
-        .route("/v1/parked", get(list::<R>))
-        .route("/v1/parked/{service}/{topic}/{key}", get(show::<R>))
-        .route("/v1/parked/{service}/{topic}/{key}/{parked_id}", get(show_one::<R>))
+        .route("/v1/parked", get(list_keys::<R>))
+        .route("/v1/parked/{service}/{topic}/{key}", get(get_key::<R>))
+        .route("/v1/parked/{service}/{topic}/{key}/{parked_id}", get(get_message::<R>))
         .route("/v1/parked/{service}/{topic}/{key}/release", post(release::<R>))
         .route("/v1/parked/{service}/{topic}/{key}/discard", post(discard::<R>))
         .route("/v1/parked/{service}/{topic}/{key}/replace", post(replace::<R>))
@@ -60,11 +60,10 @@ struct KeyView {
 /// A place in the list of keys: when the key stopped, in microseconds, then its topic and its key.
 type Cursor = (i64, String, String);
 
-async fn list<R: Reactor>(
+async fn list_keys<R: Reactor>(
     State(desk): State<Desk<R>>,
-    RawQuery(query): RawQuery,
+    mut params: http::Params,
 ) -> Result<Response, Problem> {
-    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let wanted = params.take("service");
     let (class, topic) = (params.take("class"), params.take("topic"));
     let page = params.take_page()?;
@@ -96,13 +95,12 @@ fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
         .ok_or_else(http::bad_cursor)
 }
 
-async fn show<R: Reactor>(
+async fn get_key<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    RawQuery(query): RawQuery,
+    mut params: http::Params,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let mut params = http::Params::parse(query.as_deref().unwrap_or_default())?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<i64> = page.place(MESSAGES_CURSOR)?;
@@ -117,7 +115,7 @@ async fn show<R: Reactor>(
     Ok(http::page(MESSAGES_CURSOR, page.limit, items, None))
 }
 
-async fn show_one<R: Reactor>(
+async fn get_message<R: Reactor>(
     State(desk): State<Desk<R>>,
     _: http::NoParams,
     Path((service, topic, key, parked_id)): Path<(String, String, String, String)>,

@@ -34,7 +34,7 @@ const SERVICE_CHARS_MAX: usize = 64;
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
     Router::new()
         .route("/v1/replays", post(start::<R>))
-        .route("/v1/replays/{id}", get(show::<R>))
+        .route("/v1/replays/{id}", get(get_replay::<R>))
         .with_state(Desk { mailbox, service })
 }
 
@@ -119,7 +119,7 @@ fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
     Problem::of(vec![FieldError { pointer, code, detail: detail.into() }], 0)
 }
 
-async fn show<R: Reactor>(
+async fn get_replay<R: Reactor>(
     State(desk): State<Desk<R>>,
     _: NoParams,
     Path(id): Path<String>,

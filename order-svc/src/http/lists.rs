@@ -31,14 +31,14 @@ const DECIDED_WITHIN: Duration = Duration::minutes(2);
 /// is large.
 const PIECE: usize = 25;
 
-pub(super) async fn orders(State(app): State<AppState>, mut params: Params) -> HttpResult {
+pub(super) async fn list_orders(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let customer = params.take_parsed("customer_id", |text| {
         CustomerId::parse(text).map_err(|_| "has to be a customer's id")
     })?;
     list(&app, customer, params).await
 }
 
-pub(super) async fn of_customer(
+pub(super) async fn list_orders_of_customer(
     State(app): State<AppState>,
     Path(id): Path<String>,
     params: Params,

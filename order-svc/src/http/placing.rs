@@ -31,7 +31,7 @@ const LOOKS: [Duration; 4] = [
     Duration::from_millis(250),
 ];
 
-pub(super) async fn place(
+pub(super) async fn place_order(
     State(app): State<AppState>,
     asked: RequestInfo,
     trace: TraceParent,
