@@ -123,7 +123,7 @@ async fn work<R: Reactor>(
     let options = DecideOptions { context, locking: pass.locking, on_park: OnPark::SetAside };
     let mut batch = Batch::new(reactor, items, options);
     if pass.locking == LockPolicy::SkipHeld {
-        session::hurry(db).await?;
+        session::shorten_lock_timeout(db).await?;
     }
     let some_aside = batch.admit(db, pass.admission).await?;
     batch.answer_known(db).await?;

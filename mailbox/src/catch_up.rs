@@ -112,7 +112,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     ) -> Result<usize, Fault> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         if self.locking == LockPolicy::SkipHeld {
-            session::hurry(&mut tx).await?;
+            session::shorten_lock_timeout(&mut tx).await?;
         }
         let context = DecisionContext::new(self.clock);
         let events = first(&mut tx, place, known, size).await?;

@@ -76,7 +76,7 @@ pub trait Reactor: Send + Sync + 'static {
 
     /// Called once after the batch's last decision: the events that are announced for the batch as
     /// a whole, such as one for a product that many orders changed.
-    fn closing(&self, _world: &mut Self::World, _turn: &DecisionContext) -> Vec<OutboxEvent> {
+    fn closing(&self, _world: &mut Self::World, _context: &DecisionContext) -> Vec<OutboxEvent> {
         Vec::new()
     }
 

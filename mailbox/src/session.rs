@@ -93,9 +93,9 @@ impl Session {
 }
 
 /// Gives the rest of this transaction the short lock limit ([`SHORT_LOCK_TIMEOUT`]).
-pub(crate) async fn hurry(db: &mut PgConnection) -> sqlx::Result<()> {
+pub(crate) async fn shorten_lock_timeout(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
-        r#"-- session.hurry
+        r#"-- session.shorten_lock_timeout
         select set_config('lock_timeout', $1, true) as "set!""#,
         SHORT_LOCK_TIMEOUT
     )

@@ -49,8 +49,7 @@ impl Lane {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut pause = PAUSE.0;
         loop {
-            let halt = self.serve(&stop, &mut pause).await;
-            match halt {
+            match self.serve(&stop, &mut pause).await {
                 StopReason::Stop => break,
                 StopReason::Session(error) => self.status.set(LanePhase::Waiting(reason(&error))),
                 StopReason::Refused(why) => {
@@ -78,10 +77,10 @@ impl Lane {
         };
         *pause = PAUSE.0;
         self.status.set_leads(true);
-        let halt = self.lead(&mut leader, stop).await;
+        let reason = self.lead(&mut leader, stop).await;
         self.status.set_leads(false);
         leader.close().await;
-        halt
+        reason
     }
 
     /// Publishes in stretches, each from the last tick, as long as the session lasts.
@@ -89,12 +88,12 @@ impl Lane {
         let mut unknown = None;
         let mut refusals = 0;
         loop {
-            let halt = self.stretch(leader, unknown, &mut refusals, stop).await;
-            unknown = match &halt {
+            let reason = self.stretch(leader, unknown, &mut refusals, stop).await;
+            unknown = match &reason {
                 StopReason::UnknownType(number) => Some(*number),
                 _ => None,
             };
-            match halt {
+            match reason {
                 StopReason::Paused | StopReason::UnknownType(_) => {}
                 // A topic was made anew (`topics`): only this stretch was told to end, not the
                 // process.
@@ -108,11 +107,11 @@ impl Lane {
                         "Kafka refuses what is published, the next try is in {pause:?}: {why}"
                     );
                     self.status.set(LanePhase::Stopped(format!("Kafka refuses it: {why}")));
-                    if let Err(halt) = sit_out(leader, pause, stop).await {
-                        return halt;
+                    if let Err(reason) = sit_out(leader, pause, stop).await {
+                        return reason;
                     }
                 }
-                halt => return halt,
+                reason => return reason,
             }
         }
     }
@@ -131,9 +130,9 @@ impl Lane {
         };
         let (mut producer, envelope) = match prepared {
             Ok(prepared) => prepared,
-            Err(halt) => return halt,
+            Err(reason) => return reason,
         };
-        let halt = match leader.resume().await {
+        let reason = match leader.resume().await {
             Err(error) => error.into(),
             Ok(cursor) => {
                 // After a refusal the lane counts as stopped until Kafka acknowledges something.
@@ -156,7 +155,7 @@ impl Lane {
             }
         };
         producer.close().await;
-        halt
+        reason
     }
 
     /// Waits for all that publishing needs: no pause, the identity, event types, a producer,

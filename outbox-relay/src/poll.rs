@@ -10,8 +10,8 @@
 //! is simply not in the difference.
 //!
 //! Plans are pinned. An outbox has no statistics (it is never analysed), and if it had any, they
-//! would be wrong. So each of the two probes is ordered by xid, and sorting is off in the session:
-//! the index on xid is then the only plan that costs less than a billion. `low` and `high` are
+//! would be wrong. So each of the two probes is ordered by xid, and sorting is off in the session
+//! (PostgreSQL counts a sort as dearer than anything then): what is left is the index on xid. `low` and `high` are
 //! literals, so that leaves are pruned when the statement is planned, once.
 
 use std::{sync::Arc, time::Duration};
@@ -87,17 +87,16 @@ pub(crate) struct Head {
     /// The database's clock, in microseconds since 2000-01-01.
     pub(crate) clock: i64,
     /// Whether the difference is too large for a poll: then no rows are returned.
-    pub(crate) is_flood: bool,
+    pub(crate) is_too_large: bool,
     /// Whether a row may be above the poll's bounds: then no rows are handed on.
     pub(crate) is_beyond: bool,
 }
 
-/// The poll's text between two positions. Its first row is no event but the [`Head`]: the
-/// sequence's last value (as `version`), whether the difference is too large (as `type`) and the
-/// new snapshot (as `payload`), so that all of it comes from one statement.
+/// The poll's text between two positions. Its first row is no event but the [`Head`], in an event's
+/// columns, so that all of it comes from one statement.
 pub(crate) fn text(bounds: &Bounds) -> Arc<str> {
     let Bounds { low, high, .. } = bounds;
-    let flood = ROWS_MAX + 1;
+    let limit = ROWS_MAX + 1;
     format!(
         "-- poll
 with
@@ -109,7 +108,7 @@ with
       where xid >= (select pg_snapshot_xmax(snap) from cursor)
         and pos >= {low} and pos < {high}
       order by xid
-      limit {flood}
+      limit {limit}
     )
     union all
     (
@@ -118,22 +117,21 @@ with
       where xid = any(array(select pg_snapshot_xip(snap) from cursor))
         and pos >= {low} and pos < {high}
       order by xid
-      limit {flood}
+      limit {limit}
     )
   ),
   size as (
-    select count(*) > {ROWS_MAX} or coalesce(sum(octet_length(payload)), 0) > {BYTES_MAX} as is_flood
+    select count(*) > {ROWS_MAX} or coalesce(sum(octet_length(payload)), 0) > {BYTES_MAX} as is_too_large
     from found
   )
--- The first row is no event. In an event's columns it carries what is found in the same
--- statement: version has the sequence's last value, type whether there are too many rows,
+-- The head: version has the sequence's last value, type whether there are too many rows,
 -- payload the new snapshot, created_at the database's clock.
 select
   0::bigint as pos,
   null::uuid as event_id,
   null::bytea as key,
   (select last_value from outbox_pos) as version,
-  is_flood::int::smallint as type,
+  is_too_large::int::smallint as type,
   null::bytea as trace,
   pg_current_snapshot()::text::bytea as payload,
   clock_timestamp() as created_at
@@ -142,7 +140,7 @@ union all
 (
   select pos, event_id, key, version, type, trace, payload, created_at
   from found, size
-  where not is_flood
+  where not is_too_large
   order by pos
 )"
     )
@@ -182,7 +180,7 @@ fn head(row: &PgRow) -> sqlx::Result<Head> {
         snapshot: snapshot.map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))?.into(),
         last_value: i64::from_be_bytes(fixed(row, 3)?),
         clock: i64::from_be_bytes(fixed(row, 7)?),
-        is_flood: i16::from_be_bytes(fixed(row, 4)?) != 0,
+        is_too_large: i16::from_be_bytes(fixed(row, 4)?) != 0,
         is_beyond: false,
     })
 }

@@ -98,13 +98,17 @@ impl Progress {
 
     /// Queues a mark without a cursor for a batch whose reading ended early: like all that is in
     /// flight, it is waited for.
-    pub(crate) fn interrupt(&mut self, sending: OutgoingBatch<'_>, halt: StopReason) -> StopReason {
+    pub(crate) fn interrupt(
+        &mut self,
+        sending: OutgoingBatch<'_>,
+        reason: StopReason,
+    ) -> StopReason {
         let (rows, receipt) = sending.close();
         if rows > 0 {
             let read_at = Instant::now();
             self.marks.push_back(Mark { receipt, cursor: None, rows, read_at, age: None });
         }
-        halt
+        reason
     }
 
     /// Takes note of a cursor that moved without a new row: it belongs to the last batch in flight,

@@ -95,11 +95,11 @@ impl PublishLoop<'_> {
             Ok(bounds) => Progress::new(bounds, cursor),
             Err(error) => return error.into(),
         };
-        let halt = match self.publish(&mut progress).await {
+        let reason = match self.publish(&mut progress).await {
             Ok(never) => match never {},
-            Err(halt) => halt,
+            Err(reason) => reason,
         };
-        if !matches!(halt, StopReason::Session(_)) {
+        if !matches!(reason, StopReason::Session(_)) {
             match tokio::time::timeout(FINISH, self.finish(&mut progress)).await {
                 Ok(Err(error)) => tracing::warn!("could not write a last tick: {error:?}"),
                 Ok(Ok(())) => {}
@@ -109,7 +109,7 @@ impl PublishLoop<'_> {
         if progress.is_sound {
             *self.refusals = 0;
         }
-        halt
+        reason
     }
 
     async fn publish(
@@ -153,14 +153,14 @@ impl PublishLoop<'_> {
                 .await
             {
                 Ok(head) => head,
-                Err(halt) => return Err(progress.interrupt(sending, halt)),
+                Err(reason) => return Err(progress.interrupt(sending, reason)),
             };
         progress.last_value = head.last_value;
         if head.is_beyond {
             progress.set_bounds(self.leader.bounds().await?);
             return Ok(PollOutcome::More);
         }
-        if head.is_flood {
+        if head.is_too_large {
             self.scan(progress, head.snapshot, 0).await?;
             return Ok(PollOutcome::More);
         }
@@ -200,7 +200,7 @@ impl PublishLoop<'_> {
             let each = |row: &Row<'_>| sending.send(row);
             let is_full = match scan::window_of(session, &progress.scan, &scan, each).await {
                 Ok(is_full) => is_full,
-                Err(halt) => return Err(progress.interrupt(sending, halt)),
+                Err(reason) => return Err(progress.interrupt(sending, reason)),
             };
             let (rows, last_pos) = (sending.rows, sending.last_pos);
             if rows > 0 {

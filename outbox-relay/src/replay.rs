@@ -65,8 +65,8 @@ impl Replayer {
                 session = None;
                 continue;
             }
-            if let Err(halt) = self.round(&mut session).await {
-                tracing::warn!(database = &*self.database.label, "no replay for now: {halt:?}");
+            if let Err(reason) = self.round(&mut session).await {
+                tracing::warn!(database = &*self.database.label, "no replay for now: {reason:?}");
                 session = None;
             }
         }

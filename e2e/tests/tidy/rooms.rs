@@ -60,7 +60,7 @@ fn has_the_rooms(files: &[File]) -> Vec<String> {
 }
 
 /// Where SQL may be besides `store.rs` and `store/`: the mailbox's tables, the relay's poll and
-/// seats, and three files that set a database up or back: roles and databases, a fixture, and a
+/// ticks, and three files that set a database up or back: roles and databases, a fixture, and a
 /// connection that is returned in the middle of something.
 pub(crate) const SQL_MAY_BE_IN: &[&str] = &[
     "mailbox/src/outbox.rs",
