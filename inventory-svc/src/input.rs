@@ -9,8 +9,8 @@ use crate::domain::{Event, SkuQuantity, Warehouse};
 /// What a message, a find of a sweep or a request means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// order-svc published an event about an order. Its payment terms are only passed on.
-    Order { order: OrderId, event: Event, terms: Option<Box<orders::Terms>> },
+    /// order-svc published an event about an order.
+    Heard(Box<Fact>),
     /// The sweep (`deadlines.rs`) found that the time of an order's reservation is over.
     HoldRanOut(OrderId),
     /// A product to announce again, because the catalogue's topic was made anew (`relisting.rs`).
@@ -23,7 +23,8 @@ impl Input {
     /// The order whose reservation this input needs locked.
     pub fn order(&self) -> Option<OrderId> {
         match self {
-            Self::Order { order, .. } | Self::HoldRanOut(order) => Some(*order),
+            Self::Heard(fact) => Some(fact.order),
+            Self::HoldRanOut(order) => Some(*order),
             Self::SayAnew(_) | Self::Request(_) => None,
         }
     }
@@ -31,10 +32,11 @@ impl Input {
     /// The SKUs that this input names itself; those of a reservation come from its row.
     pub fn skus(&self) -> Vec<&Sku> {
         match self {
-            Self::Order { event: Event::OrderPlaced { lines, .. }, .. } => {
-                lines.iter().map(|line| &line.sku).collect()
-            }
-            Self::Order { .. } | Self::HoldRanOut(_) => Vec::new(),
+            Self::Heard(fact) => match &fact.event {
+                Event::OrderPlaced { lines, .. } => lines.iter().map(|line| &line.sku).collect(),
+                _ => Vec::new(),
+            },
+            Self::HoldRanOut(_) => Vec::new(),
             Self::SayAnew(sku) => vec![sku],
             Self::Request(request) => request.skus(),
         }
@@ -44,6 +46,15 @@ impl Input {
     pub fn names_warehouse(&self) -> bool {
         matches!(self, Self::Request(request) if request.names_warehouse())
     }
+}
+
+/// A fact about an order.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub order: OrderId,
+    pub event: Event,
+    /// How the order is to be paid: only passed on.
+    pub terms: Option<orders::Terms>,
 }
 
 /// A request that goes through a batch.

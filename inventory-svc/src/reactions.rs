@@ -13,7 +13,7 @@ use time::Duration;
 use crate::{
     commands,
     domain::{Event, catalogue, decide},
-    input::Input,
+    input::{Fact, Input},
     metrics, store, wire,
     world::{Root, World},
 };
@@ -55,8 +55,8 @@ impl Reactor for Inventory {
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
-        let Input::Order { order, .. } = input else { return None };
-        Some(&mut world.roots.get_mut(order)?.now.heard)
+        let Input::Heard(fact) = input else { return None };
+        Some(&mut world.roots.get_mut(&fact.order)?.now.heard)
     }
 
     fn decide(
@@ -66,8 +66,9 @@ impl Reactor for Inventory {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Order { order, event, terms } => {
-                react(world, *order, event, terms.as_deref(), context)
+            Input::Heard(fact) => {
+                let Fact { order, event, terms } = &**fact;
+                react(world, *order, event, terms.as_ref(), context)
             }
             Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, context),
             Input::SayAnew(sku) => {

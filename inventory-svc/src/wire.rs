@@ -10,7 +10,7 @@ use time::Duration;
 
 use crate::{
     domain::{Allocation, Announcement, Event, Product, SkuQuantity},
-    input::Input,
+    input::{Fact, Input},
 };
 
 /// What a message means to this service; `None` when it does not concern it.
@@ -41,7 +41,7 @@ fn order_placed(
     let lines = lines.collect::<Result<_, _>>()?;
     let event = Event::OrderPlaced { revision: placed.revision, lines, hold };
     let order = service_kit::order_of(message, &placed.order_id)?;
-    Ok(Input::Order { order, event, terms: placed.terms.map(Box::new) })
+    Ok(Input::Heard(Box::new(Fact { order, event, terms: placed.terms })))
 }
 
 fn line_of(line: &orders::Line) -> Result<SkuQuantity, Park> {
@@ -54,7 +54,8 @@ fn line_of(line: &orders::Line) -> Result<SkuQuantity, Park> {
 }
 
 fn about(message: &Message, id: &str, event: Event) -> Result<Input, Park> {
-    Ok(Input::Order { order: service_kit::order_of(message, id)?, event, terms: None })
+    let order = service_kit::order_of(message, id)?;
+    Ok(Input::Heard(Box::new(Fact { order, event, terms: None })))
 }
 
 /// The event that publishes an announcement about an order's stock. The payment terms are the

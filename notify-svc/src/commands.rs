@@ -1,13 +1,13 @@
 //! Requests of people about contacts: each is decided as an item of a batch, with its answer.
 
 use chassis::http;
-use mailbox::{Answer, Effects};
+use mailbox::{Answer, DecisionContext, Effects};
 
-use crate::{input::PutContact, views::ContactView, world::World};
+use crate::{input::Request, views::ContactView, world::World};
 
-/// Replaces a contact, or says why not; a refusal leaves `world` as it was.
-pub fn put_contact(world: &mut World, asked: &PutContact) -> Effects {
-    let PutContact { customer, contact, conditions } = asked;
+/// Carries a request out, or says why not; a refusal leaves `world` as it was.
+pub fn execute(world: &mut World, request: &Request, _context: &DecisionContext) -> Effects {
+    let Request::PutContact { customer, contact, conditions } = request;
     let checked = match world.contacts.get(customer) {
         Some(known) => {
             http::if_match(conditions, &service_kit::etag(&ContactView::new(customer, known)))

@@ -20,7 +20,7 @@ use sqlx::PgPool;
 
 use crate::{
     domain::Contact,
-    input::{Input, PutContact},
+    input::{Input, Request},
     reactions::Notify,
     store,
     views::NotificationView,
@@ -85,7 +85,7 @@ async fn put_contact(
     let customer = CustomerId::parse(&id)
         .map_err(|_| Problem::new(Code::NotFound, format!("there is no customer {id}")))?;
     let contact = body.read(contact)?;
-    let input = Input::PutContact(PutContact { customer, contact, conditions: headers });
+    let input = Input::Request(Request::PutContact { customer, contact, conditions: headers });
     service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
 }
 

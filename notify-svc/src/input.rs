@@ -1,4 +1,4 @@
-//! What this service decides about: occasions, deliveries and requests.
+//! What this service decides about: facts from other services, deliveries and requests.
 
 use axum::http::HeaderMap;
 use mailbox::Trace;
@@ -12,20 +12,17 @@ use crate::{
 /// What a message, a delivery or a request means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Occasion(Box<Occasion>),
+    /// Another service published something that a customer is to be told.
+    Heard(Box<Fact>),
     /// A notification was delivered, at attempt number `attempts`.
-    Delivered {
-        order: OrderId,
-        id: NotificationId,
-        attempts: i32,
-    },
-    /// Somebody says where a customer can be reached.
-    PutContact(PutContact),
+    Delivered { order: OrderId, id: NotificationId, attempts: i32 },
+    /// Somebody asks for something.
+    Request(Request),
 }
 
-/// Something that a customer is to be told.
+/// A fact about an order, of which its customer is to be told.
 #[derive(Clone, Debug)]
-pub struct Occasion {
+pub struct Fact {
     pub order: OrderId,
     pub source: Source,
     pub customer: CustomerId,
@@ -45,18 +42,21 @@ impl Input {
     /// The order whose notice this input needs locked.
     pub fn order(&self) -> Option<OrderId> {
         match self {
-            Self::Occasion(occasion) => Some(occasion.order),
+            Self::Heard(fact) => Some(fact.order),
             Self::Delivered { order, .. } => Some(*order),
-            Self::PutContact(_) => None,
+            Self::Request(_) => None,
         }
     }
 }
 
-/// Where a customer can be reached from now on.
+/// A request that goes through a batch.
 #[derive(Clone, Debug)]
-pub struct PutContact {
-    pub customer: CustomerId,
-    pub contact: Contact,
-    /// The request's `If-Match` headers: the state that the caller wants to replace.
-    pub conditions: HeaderMap,
+pub enum Request {
+    /// Where a customer can be reached from now on.
+    PutContact {
+        customer: CustomerId,
+        contact: Contact,
+        /// The request's `If-Match` headers: the state that the caller wants to replace.
+        conditions: HeaderMap,
+    },
 }

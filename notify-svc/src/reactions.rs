@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     commands,
     domain::{DeliveryStatus, Event, NotificationState, decide},
-    input::{Input, Occasion, Source},
+    input::{Fact, Input, Source},
     metrics, store, wire,
     world::{DeliveryReceipt, Job, Notification, Root, World},
 };
@@ -56,9 +56,9 @@ impl Reactor for Notify {
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
-        let Input::Occasion(occasion) = input else { return None };
-        let root = &mut world.roots.get_mut(&occasion.order)?.now;
-        Some(match occasion.source {
+        let Input::Heard(fact) = input else { return None };
+        let root = &mut world.roots.get_mut(&fact.order)?.now;
+        Some(match fact.source {
             Source::Orders => &mut root.heard_orders,
             Source::Payments => &mut root.heard_payments,
         })
@@ -71,11 +71,11 @@ impl Reactor for Notify {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Occasion(occasion) => tell(world, occasion, context),
+            Input::Heard(fact) => tell(world, fact, context),
             Input::Delivered { order, id, attempts } => {
                 delivered(world, *order, (*id, *attempts), context)
             }
-            Input::PutContact(asked) => commands::put_contact(world, asked),
+            Input::Request(request) => commands::execute(world, request, context),
         })
     }
 
@@ -95,8 +95,8 @@ impl Reactor for Notify {
 }
 
 /// Queues a notification, or announces that it has failed.
-fn tell(world: &mut World, occasion: &Occasion, context: &DecisionContext) -> Effects {
-    let Occasion { order, customer, news, fields, trace, .. } = occasion;
+fn tell(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
+    let Fact { order, customer, news, fields, trace, .. } = fact;
     let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
     let id = NotificationId::new(context.new_id());
     let event = Event::Happened { news: *news, id, reachable: to.is_some() };

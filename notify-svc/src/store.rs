@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::Template,
-    input::Input,
+    input::{Input, Request},
     world::{Root, World},
 };
 
@@ -65,8 +65,10 @@ async fn load_contacts(
     let (mut told, mut put) = (BTreeSet::new(), BTreeSet::new());
     for input in batch {
         match input {
-            Input::Occasion(occasion) => _ = told.insert(occasion.customer.to_string()),
-            Input::PutContact(asked) => _ = put.insert(asked.customer.to_string()),
+            Input::Heard(fact) => _ = told.insert(fact.customer.to_string()),
+            Input::Request(Request::PutContact { customer, .. }) => {
+                put.insert(customer.to_string());
+            }
             Input::Delivered { .. } => {}
         }
     }

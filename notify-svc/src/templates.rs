@@ -1,4 +1,4 @@
-//! The texts that customers get, filled with the fields of an occasion.
+//! The texts that customers get, filled with the fields of a fact.
 
 use std::collections::BTreeMap;
 

@@ -9,13 +9,13 @@ use proto::{
 
 use crate::{
     domain::{Announcement, CHANNEL, News, Template},
-    input::{Input, Occasion, Source},
+    input::{Fact, Input, Source},
     templates::TemplateFields,
 };
 
 /// What a message means to this service; `None` when a customer is told nothing about it.
 pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
-    let occasion = match service_kit::decode(message)? {
+    let fact = match service_kit::decode(message)? {
         proto::Event::Orders(event) => match event {
             order_event::Event::OrderConfirmed(said) => {
                 let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
@@ -56,7 +56,7 @@ pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
         | proto::Event::Notifications(_)
         | proto::Event::Catalogue(_) => return Ok(None),
     };
-    Ok(Some(Input::Occasion(Box::new(occasion))))
+    Ok(Some(Input::Heard(Box::new(fact))))
 }
 
 /// The order and the customer that a message is about.
@@ -74,14 +74,14 @@ fn about(message: &Message, order: &str, customer: &str) -> Result<About, Park> 
 }
 
 impl About {
-    fn of(self, source: Source, template: Template, about: i64) -> Occasion {
+    fn of(self, source: Source, template: Template, about: i64) -> Fact {
         let Self { order, customer, trace } = self;
         let fields = TemplateFields::from([("order_id".to_owned(), order.to_string())]);
-        Occasion { order, source, customer, news: News { template, about }, fields, trace }
+        Fact { order, source, customer, news: News { template, about }, fields, trace }
     }
 }
 
-impl Occasion {
+impl Fact {
     fn with<const N: usize>(mut self, fields: [(&str, String); N]) -> Self {
         self.fields.extend(fields.map(|(name, text)| (name.to_owned(), text)));
         self

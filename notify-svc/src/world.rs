@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{Contact, DeliveryStatus, Notice, Template},
-    input::Input,
+    input::{Input, Request},
     templates::TemplateFields,
 };
 
@@ -91,8 +91,8 @@ impl Job {
 impl World {
     /// The held row for which `input` has to wait, if any.
     pub fn held(&self, input: &Input) -> Option<HeldRow> {
-        if let Input::PutContact(asked) = input {
-            let customer = self.held_contacts.get(&asked.customer)?;
+        if let Input::Request(Request::PutContact { customer, .. }) = input {
+            let customer = self.held_contacts.get(customer)?;
             return Some(HeldRow::new("contact", customer.to_string()));
         }
         let order = input.order().filter(|order| self.held_notices.contains(order))?;

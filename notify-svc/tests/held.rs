@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use mailbox::{Command, testing::Person};
 use notify_svc::{
     domain::Contact,
-    input::{Input, PutContact},
+    input::{Input, Request},
 };
 use proto::CustomerId;
 
@@ -54,7 +54,7 @@ async fn a_notice_that_somebody_holds_delays_its_order_alone() {
 async fn a_contact_that_somebody_holds_delays_its_customer_alone() {
     let shop = a_shop().await.with_contact().await;
     let put = |customer: &str| {
-        Input::PutContact(PutContact {
+        Input::Request(Request::PutContact {
             customer: CustomerId::parse(customer).unwrap(),
             contact: Contact::default(),
             conditions: HeaderMap::new(),

@@ -19,7 +19,7 @@ use mailbox::{
 use notify_svc::{
     deliveries::WAITING_MAX,
     domain::Contact,
-    input::{Input, PutContact},
+    input::{Input, Request},
     reactions::Notify,
     store::MIGRATOR,
     world::Job,
@@ -53,7 +53,7 @@ async fn a_shop() -> Shop {
 impl Shop {
     async fn with_contact(mut self) -> Self {
         let email = Some("jane@shop.example".to_owned());
-        let input = Input::PutContact(PutContact {
+        let input = Input::Request(Request::PutContact {
             customer: CustomerId::parse(CUSTOMER).unwrap(),
             contact: Contact { email, ..Contact::default() },
             conditions: axum::http::HeaderMap::new(),

@@ -59,7 +59,7 @@ async fn every_piece_of_news_is_told_and_none_twice() {
 
     let messages = [
         shop.awaiting_payment(order, 1),
-        // Another event id for the same occasion.
+        // Another event id for the same fact.
         shop.awaiting_payment(order, 1),
         shop.awaiting_payment(order, 2),
         shop.confirmed(order),

@@ -7,14 +7,21 @@ use mailbox::{DecisionContext, Effects};
 
 use crate::{
     domain,
-    input::{CancelOrder, PlaceOrder},
+    input::{CancelOrder, PlaceOrder, Request},
     pressure, refusals,
     views::OrderView,
     world::World,
 };
 
-/// Accepts an order, or says why not.
-pub fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -> Effects {
+/// Carries a request out, or says why not; a refusal leaves `world` as it was.
+pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) -> Effects {
+    match request {
+        Request::Place(asked) => place(world, asked, context),
+        Request::Cancel(asked) => cancel(world, asked, context),
+    }
+}
+
+fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -> Effects {
     let PlaceOrder { request, details, trace_id, names, is_admitted } = asked;
     if !is_admitted {
         return refused(&pressure::overloaded());
@@ -35,8 +42,7 @@ pub fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -
     }
 }
 
-/// Cancels an order, or says why not.
-pub fn cancel(world: &mut World, asked: &CancelOrder, context: &DecisionContext) -> Effects {
+fn cancel(world: &mut World, asked: &CancelOrder, context: &DecisionContext) -> Effects {
     let CancelOrder { order: id, by, text, conditions } = asked;
     let Some(order) = world.order(*id) else {
         return refused(&refusals::no_order(id));

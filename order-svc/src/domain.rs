@@ -21,5 +21,5 @@ pub use order::{
     MailResult, Method, Order, Payment, Phase, Reason, Rejection, Reservation, Shortage, Status,
     Stock,
 };
-pub use placing::{Catalogue, LineRequest, PriceChange, Product, Refusal, Request, place};
+pub use placing::{Catalogue, LineRequest, OrderRequest, PriceChange, Product, Refusal, place};
 pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};

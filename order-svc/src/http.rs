@@ -23,7 +23,7 @@ use service_kit::{RequestInfo, Waiters};
 use sqlx::PgPool;
 
 use crate::{
-    input::{CancelOrder, Input},
+    input::{CancelOrder, Input, Request},
     pressure::Pressure,
     reactions::Orders,
     refusals::no_order,
@@ -124,7 +124,7 @@ async fn delete_order(
     let order = order_id(&id)?;
     let cancelling = CancelOrder { order, by: asked.caller().into(), text: "".into(), conditions };
     // Idempotency keys are for POST: the answer to a DELETE is not stored.
-    let command = asked.command_without_key(Input::Cancel(cancelling));
+    let command = asked.command_without_key(Input::Request(Request::Cancel(cancelling)));
     service_kit::submit(&app.mailbox, command).await
 }
 
@@ -138,7 +138,7 @@ async fn cancel_order(
     let text: Arc<str> = body.read_optional(bodies::reason)?;
     let conditions = HeaderMap::new();
     let cancelling = CancelOrder { order, by: asked.caller().into(), text, conditions };
-    let command = asked.command(Input::Cancel(cancelling), &body.0)?;
+    let command = asked.command(Input::Request(Request::Cancel(cancelling)), &body.0)?;
     service_kit::submit(&app.mailbox, command).await
 }
 

@@ -6,38 +6,44 @@ use axum::http::HeaderMap;
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
 use uuid::Uuid;
 
-use crate::domain::{By, Event, LineRequest, Product, Request};
+use crate::domain::{By, Event, LineRequest, OrderRequest, Product};
 
 /// What a message, a request or a find of the sweep means to this service.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Somebody places an order.
-    Place(PlaceOrder),
-    /// Somebody cancels an order.
-    Cancel(CancelOrder),
     /// Another service published an event about an order.
     Heard(Box<Fact>),
     /// A product as it is now, published by inventory-svc.
     ProductChanged(Sku, Product),
     /// The sweep found an order whose time to pay is over.
     DeadlinePassed(OrderId),
+    /// Somebody asks for something.
+    Request(Request),
 }
 
 impl Input {
     /// The order whose row this input needs locked; none for a new order or a product.
     pub fn order(&self) -> Option<OrderId> {
         match self {
-            Self::Cancel(CancelOrder { order, .. }) | Self::DeadlinePassed(order) => Some(*order),
             Self::Heard(fact) => Some(fact.order),
-            Self::Place(_) | Self::ProductChanged(..) => None,
+            Self::DeadlinePassed(order) => Some(*order),
+            Self::Request(Request::Cancel(cancel)) => Some(cancel.order),
+            Self::Request(Request::Place(_)) | Self::ProductChanged(..) => None,
         }
     }
+}
+
+/// A request that goes through a batch.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Place(PlaceOrder),
+    Cancel(CancelOrder),
 }
 
 /// A request for an order, read and well-formed.
 #[derive(Clone, Debug)]
 pub struct PlaceOrder {
-    pub request: Arc<Request>,
+    pub request: Arc<OrderRequest>,
     /// The card's details, sealed: only payment-svc opens them.
     pub details: Option<Sealed>,
     pub trace_id: Option<[u8; 16]>,

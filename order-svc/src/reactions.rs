@@ -80,8 +80,6 @@ impl Reactor for Orders {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Place(asked) => commands::place(world, asked, context),
-            Input::Cancel(asked) => commands::cancel(world, asked, context),
             Input::Heard(fact) => heard(world, fact, context)?,
             Input::ProductChanged(sku, product) => {
                 world.learn(sku, product);
@@ -98,6 +96,7 @@ impl Reactor for Orders {
                 }
                 None => Effects::default(),
             },
+            Input::Request(request) => commands::execute(world, request, context),
         })
     }
 

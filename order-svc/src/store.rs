@@ -20,7 +20,7 @@ use uuid::Uuid;
 use self::order_deadlines::Deadline;
 use crate::{
     domain::Order,
-    input::Input,
+    input::{Input, Request},
     world::{HistoryRow, World},
 };
 
@@ -46,7 +46,7 @@ pub async fn load(
     }
     let mut skus = BTreeSet::new();
     for input in batch {
-        if let Input::Place(asked) = input {
+        if let Input::Request(Request::Place(asked)) = input {
             skus.extend(asked.skus());
         }
     }

@@ -20,8 +20,8 @@ use mailbox::{
     testing::{Fixture, message},
 };
 use order_svc::{
-    domain::{LineRequest, Method, Request},
-    input::{CancelOrder, Input, PlaceOrder},
+    domain::{LineRequest, Method, OrderRequest},
+    input::{CancelOrder, Input, PlaceOrder, Request},
     metrics::Metrics,
     reactions::Orders,
     store::MIGRATOR,
@@ -119,7 +119,8 @@ impl Shop {
     async fn cancel(&mut self, order: OrderId) -> Answer {
         let (by, text) = ("anonymous".into(), "changed my mind".into());
         let conditions = axum::http::HeaderMap::new();
-        self.tell(Input::Cancel(CancelOrder { order, by, text, conditions })).await
+        let cancel = CancelOrder { order, by, text, conditions };
+        self.tell(Input::Request(Request::Cancel(cancel))).await
     }
 
     /// Hears messages as one batch; nothing may be parked.
@@ -243,8 +244,8 @@ fn usd(text: &str) -> Money {
     Money::parse(text, Currency::USD).unwrap()
 }
 
-fn request(id: OrderId, method: Method) -> Request {
-    Request {
+fn request(id: OrderId, method: Method) -> OrderRequest {
+    OrderRequest {
         id,
         customer: CustomerId::parse("customer-456").unwrap(),
         currency: Currency::USD,
@@ -265,13 +266,13 @@ fn asked(id: OrderId, method: Method) -> Input {
         nonce: vec![1; 12],
         ciphertext: vec![2; 24],
     });
-    Input::Place(PlaceOrder {
+    Input::Request(Request::Place(PlaceOrder {
         request: Arc::new(request(id, method)),
         details,
         trace_id: Some([7; 16]),
         names: ["sku"].into(),
         is_admitted: true,
-    })
+    }))
 }
 
 fn dollars(units: i64, nanos: i32) -> money::Money {

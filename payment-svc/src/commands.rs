@@ -1,7 +1,7 @@
 //! Requests of people: to pay, and to use an account. Each is refused, or carried out and answered.
 
 use chassis::Problem;
-use mailbox::{Answer, DecisionContext, Effects, Trace};
+use mailbox::{Answer, DecisionContext, Effects};
 use proto::{Currency, CustomerId, Money, OrderId};
 use service_kit::AmountRequest;
 
@@ -14,16 +14,11 @@ use crate::{
 };
 
 /// Carries a request out, or says why not; a refusal leaves `world` as it was.
-pub fn execute(
-    world: &mut World,
-    request: &Request,
-    trace: Option<Trace>,
-    context: &DecisionContext,
-) -> Effects {
+pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) -> Effects {
     let decided = match request {
-        Request::Pay { order, instrument, amount } => {
+        Request::Pay { order, instrument, amount, trace } => {
             pay(world, *order, instrument, amount.as_ref()).map(|decision| {
-                let announced = keep(world, *order, decision, trace, context);
+                let announced = keep(world, *order, decision, *trace, context);
                 let root = world.root(*order).expect("only a known payment is paid");
                 let answer = views::paid(root, instrument);
                 Effects { announced, answer, ..Effects::default() }

@@ -38,6 +38,6 @@ pub async fn expire(mailbox: &Mailbox<Payments>, pool: &PgPool) -> anyhow::Resul
     let age = store::milliseconds(HOLD_MAX);
     let overdue = store::holds::overdue(&mut db, age, SWEEP_MAX).await?;
     drop(db);
-    let expire = |(customer, order)| Input::Request(Request::ExpireHold { customer, order }, None);
+    let expire = |(customer, order)| Input::Request(Request::ExpireHold { customer, order });
     Ok(service_kit::decide_all(mailbox, overdue.into_iter().map(expire).collect()).await)
 }

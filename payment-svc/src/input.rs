@@ -11,18 +11,22 @@ use crate::domain::{Event, Instrument};
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Another service published an event about an order.
-    Heard {
-        order: OrderId,
-        source: Source,
-        /// The order's customer, whose account may hold money for it or pay it.
-        customer: Option<CustomerId>,
-        event: Event,
-        trace: Option<Trace>,
-    },
+    Heard(Box<Fact>),
     /// The provider answered a process that had the call after `attempts` takeovers.
     Answered { order: OrderId, event: Event, attempts: i32, trace: Option<Trace> },
-    /// Somebody asks for a change.
-    Request(Request, Option<Trace>),
+    /// Somebody asks for something.
+    Request(Request),
+}
+
+/// A fact about an order.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    pub order: OrderId,
+    pub source: Source,
+    /// The order's customer, whose account may hold money for it or pay it.
+    pub customer: Option<CustomerId>,
+    pub event: Event,
+    pub trace: Option<Trace>,
 }
 
 /// The service that published a fact: each counts its own versions of an order.
@@ -32,7 +36,7 @@ pub enum Source {
     Stock,
 }
 
-/// A request, read and well-formed.
+/// A request that goes through a batch.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Pay what is due.
@@ -40,6 +44,7 @@ pub enum Request {
         order: OrderId,
         instrument: Instrument,
         amount: Option<AmountRequest>,
+        trace: Option<Trace>,
     },
     OpenAccount {
         customer: CustomerId,

@@ -15,7 +15,7 @@ use crate::{
     apply::{keep, state},
     commands,
     domain::{self, Event, State},
-    input::{Input, Source},
+    input::{Fact, Input, Source},
     metrics, store, wire,
     world::{CallRow, World},
 };
@@ -61,9 +61,9 @@ impl Reactor for Payments {
     }
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
-        let Input::Heard { order, source, .. } = input else { return None };
-        let root = world.root_mut(*order)?;
-        Some(match source {
+        let Input::Heard(fact) = input else { return None };
+        let root = world.root_mut(fact.order)?;
+        Some(match fact.source {
             Source::Orders => &mut root.heard_orders,
             Source::Stock => &mut root.heard_stock,
         })
@@ -76,7 +76,8 @@ impl Reactor for Payments {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Heard { order, customer, event, trace, .. } => {
+            Input::Heard(fact) => {
+                let Fact { order, customer, event, trace, .. } = &**fact;
                 let state = state(world, *order, customer.as_ref());
                 told(react(world, *order, (state, event), *trace, context))
             }
@@ -91,7 +92,7 @@ impl Reactor for Payments {
                 let state = state(world, *order, None);
                 told(react(world, *order, (state, event), *trace, context))
             }
-            Input::Request(request, trace) => commands::execute(world, request, *trace, context),
+            Input::Request(request) => commands::execute(world, request, context),
         })
     }
 

@@ -11,7 +11,7 @@ use proto::{
 use crate::{
     cards,
     domain::{Announcement, DeclineCode, Due, Event, Instrument, Method, payment_id},
-    input::{Input, Source},
+    input::{Fact, Input, Source},
 };
 
 /// What a message means to this service; `None` when it does not concern it.
@@ -46,7 +46,8 @@ pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
         | proto::Event::Notifications(_)
         | proto::Event::Catalogue(_) => return Ok(None),
     };
-    Ok(Some(Input::Heard { order, source, customer, event, trace: message.trace }))
+    let fact = Fact { order, source, customer, event, trace: message.trace };
+    Ok(Some(Input::Heard(Box::new(fact))))
 }
 
 fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<Due, Park> {

@@ -14,7 +14,7 @@ use crate::{
         Account, Call, CompensationState, Event, Hold, Instrument, LedgerEntry, Payment, Phase,
         Wallet,
     },
-    input::{Input, Request},
+    input::{Fact, Input, Request},
 };
 
 /// A payment, with the counters and times of its row.
@@ -95,7 +95,8 @@ impl RowsToLock {
 
     fn add(&mut self, input: &Input) {
         match input {
-            Input::Heard { order, customer, event, .. } => {
+            Input::Heard(fact) => {
+                let Fact { order, customer, event, .. } = &**fact;
                 self.orders.insert(*order);
                 // A card's charge needs no account yet; anything else may pay from one, or release
                 // a hold.
@@ -111,7 +112,7 @@ impl RowsToLock {
                     self.calls.insert(*order);
                 }
             }
-            Input::Request(request, _) => self.add_request(request),
+            Input::Request(request) => self.add_request(request),
         }
     }
 

@@ -11,7 +11,7 @@ use mailbox::{Command, Mailbox};
 use payment_svc::{
     charges::{self, CallLimits, Charges, IN_FLIGHT_MAX},
     domain::{Card, Due, Event, Instrument, Status, Token},
-    input::{Input, Source},
+    input::{Fact, Input, Source},
     reactions::Payments,
     store,
 };
@@ -51,7 +51,8 @@ async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
 impl RunningService {
     async fn hear(&self, order: OrderId, event: Event) {
         let (source, customer) = (Source::Stock, Some(customer("c-1")));
-        let input = Input::Heard { order, source, customer, event, trace: None };
+        let fact = Fact { order, source, customer, event, trace: None };
+        let input = Input::Heard(Box::new(fact));
         self.mailbox.submit(Command::new(input)).await.unwrap();
     }
 

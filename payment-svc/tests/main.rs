@@ -98,7 +98,7 @@ impl Shop {
     }
 
     async fn ask(&mut self, request: Request) -> Answer {
-        self.tell(Input::Request(request, None)).await
+        self.tell(Input::Request(request)).await
     }
 
     async fn tell(&mut self, input: Input) -> Answer {

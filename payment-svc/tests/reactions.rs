@@ -211,7 +211,7 @@ async fn a_deferred_order_waits_and_is_paid_on_request() {
     shop.hear([reserved]).await;
     assert_eq!(shop.told().await, []);
 
-    let pay = Request::Pay { order, instrument: Instrument::Wallet, amount: None };
+    let pay = Request::Pay { order, instrument: Instrument::Wallet, amount: None, trace: None };
     let paid = shop.ask(pay.clone()).await;
 
     assert_eq!((paid.status, &body(&paid)["status"]), (201, &"captured".into()));

@@ -15,7 +15,7 @@ use payment_svc::{
     charges::{CallLimits, Charges},
     domain::{Due, Event},
     http::{AppState, router},
-    input::{Input, Source},
+    input::{Fact, Input, Source},
     reactions::Payments,
 };
 use proto::OrderId;
@@ -109,7 +109,8 @@ impl Server {
 
     pub(super) async fn hear(&self, order: OrderId, event: Event) {
         let (source, customer) = (Source::Stock, Some(customer("c-1")));
-        let input = Input::Heard { order, source, customer, event, trace: None };
+        let fact = Fact { order, source, customer, event, trace: None };
+        let input = Input::Heard(Box::new(fact));
         self.mailbox.submit(Command::new(input)).await.unwrap();
     }
 }

@@ -134,7 +134,7 @@ async fn a_wallet_that_pays_a_deferred_order_is_locked_though_the_request_does_n
     let reserved = shop.reserved(order, deferred("c-1", "20.00"));
     shop.hear([reserved]).await;
 
-    let pay = Request::Pay { order, instrument: Instrument::Wallet, amount: None };
+    let pay = Request::Pay { order, instrument: Instrument::Wallet, amount: None, trace: None };
 
     assert_eq!(shop.ask(pay).await.status, 201);
 }

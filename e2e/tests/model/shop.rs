@@ -204,7 +204,7 @@ fn placed(scene: &Scene, place: usize) -> Order {
         quantity: *quantity,
         seen: None,
     });
-    let request = orders::Request {
+    let request = orders::OrderRequest {
         id: OrderId::new(Uuid::from_u128(FIRST_ORDER + u128::try_from(place).unwrap())),
         customer: CustomerId::parse(&format!("c{}", wish.account)).unwrap(),
         currency: Currency::USD,

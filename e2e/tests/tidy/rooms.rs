@@ -22,9 +22,12 @@ const ROOMS: [&str; 11] = [
     "http",
 ];
 /// What each of them has to define.
-const DOORS: [(&str, &str); 9] = [
+const DOORS: [(&str, &str); 13] = [
     ("lib", "pub async fn start("),
     ("input", "pub enum Input {"),
+    ("input", "    Heard(Box<Fact>),"),
+    ("input", "    Request(Request),"),
+    ("input", "pub enum Request {"),
     ("domain", "pub use decision::"),
     ("wire", "pub fn decode("),
     ("wire", "pub fn encode("),
@@ -32,6 +35,7 @@ const DOORS: [(&str, &str); 9] = [
     ("world", "pub struct Root {"),
     ("store", "pub async fn load("),
     ("store", "pub async fn save("),
+    ("commands", "pub fn execute(world: &mut World, request: &Request, "),
 ];
 
 #[test]

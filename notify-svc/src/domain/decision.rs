@@ -1,4 +1,4 @@
-//! What becomes of an occasion: the customer is told once, and the outcome is announced once.
+//! What becomes of a fact: the customer is told once, and the outcome is announced once.
 
 use proto::NotificationId;
 
@@ -32,7 +32,7 @@ pub struct Decision {
 /// Applies one event to what an order's customer has been told.
 pub fn decide(mut state: Notice, event: &Event) -> Decision {
     let touched = match *event {
-        // The first notification stands: a repeated occasion tells nobody anything.
+        // The first notification stands: a repeated fact tells nobody anything.
         Event::Happened { news, .. } if state.has_told(news) => None,
         Event::Happened { news, id, reachable } => {
             let status = if reachable {
@@ -133,7 +133,7 @@ mod tests {
         assert!(table == include_str!("decision.golden"), "decision.golden should be:\n{table}");
     }
 
-    /// Every sequence of up to six events about two occasions.
+    /// Every sequence of up to six events about two facts.
     #[test]
     fn each_piece_of_news_is_answered_at_most_once() {
         let events = [

@@ -26,7 +26,7 @@ pub struct Product {
 
 /// An order that somebody wants to place; its shape has been checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Request {
+pub struct OrderRequest {
     pub id: OrderId,
     pub customer: CustomerId,
     pub currency: Currency,
@@ -74,7 +74,7 @@ pub struct PriceChange {
 
 /// Accepts an order, or says why not.
 pub fn place(
-    request: &Request,
+    request: &OrderRequest,
     catalogue: &Catalogue,
     at: OffsetDateTime,
 ) -> Result<Decision, Refusal> {
@@ -106,7 +106,7 @@ pub fn place(
 
 /// The catalogue's product for each line; `None` for a line that needs no stock.
 fn known<'a>(
-    request: &Request,
+    request: &OrderRequest,
     catalogue: &'a Catalogue,
 ) -> Result<Vec<Option<&'a Product>>, Refusal> {
     let mut unknown = Vec::new();
@@ -137,7 +137,7 @@ fn known<'a>(
 
 /// Every line that names a product, with its index.
 fn sold<'a>(
-    request: &'a Request,
+    request: &'a OrderRequest,
     products: &'a [Option<&Product>],
 ) -> impl Iterator<Item = (usize, &'a Sku, u32, Option<Money>, &'a Product)> {
     request.lines.iter().zip(products).enumerate().filter_map(|(place, (line, product))| match line
@@ -149,7 +149,7 @@ fn sold<'a>(
     })
 }
 
-fn same_prices(request: &Request, products: &[Option<&Product>]) -> Result<(), Refusal> {
+fn same_prices(request: &OrderRequest, products: &[Option<&Product>]) -> Result<(), Refusal> {
     let changed: Vec<_> = sold(request, products)
         .filter_map(|(place, sku, _, seen, product)| {
             let seen = seen.filter(|seen| *seen != product.price)?;
@@ -159,7 +159,7 @@ fn same_prices(request: &Request, products: &[Option<&Product>]) -> Result<(), R
     if changed.is_empty() { Ok(()) } else { Err(Refusal::PriceChanged(changed)) }
 }
 
-fn enough(request: &Request, products: &[Option<&Product>]) -> Result<(), Refusal> {
+fn enough(request: &OrderRequest, products: &[Option<&Product>]) -> Result<(), Refusal> {
     let short: Vec<_> = sold(request, products)
         .filter(|(_, _, quantity, _, product)| i64::from(*quantity) > product.available)
         .map(|(place, sku, wanted, _, product)| {
@@ -170,7 +170,7 @@ fn enough(request: &Request, products: &[Option<&Product>]) -> Result<(), Refusa
     if short.is_empty() { Ok(()) } else { Err(Refusal::InsufficientInventory(short)) }
 }
 
-fn lines(request: &Request, products: &[Option<&Product>]) -> Vec<Line> {
+fn lines(request: &OrderRequest, products: &[Option<&Product>]) -> Vec<Line> {
     request
         .lines
         .iter()
@@ -234,8 +234,8 @@ mod tests {
         .into()
     }
 
-    fn asked(lines: Vec<LineRequest>) -> Request {
-        Request {
+    fn asked(lines: Vec<LineRequest>) -> OrderRequest {
+        OrderRequest {
             id: OrderId::parse("01932c1e-7b5a-7c3d-8e4f-0123456789ab").unwrap(),
             customer: CustomerId::parse("customer-456").unwrap(),
             currency: Currency::USD,

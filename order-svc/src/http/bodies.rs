@@ -1,4 +1,4 @@
-//! Request bodies: what may be in them, and which faults of them are noted.
+//! OrderRequest bodies: what may be in them, and which faults of them are noted.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,11 +9,11 @@ use proto::{
 };
 use service_kit::AmountRequest;
 
-use crate::domain::{LineRequest, Method, Request};
+use crate::domain::{LineRequest, Method, OrderRequest};
 
 /// The body of a request to place an order.
 pub(super) struct Body {
-    pub(super) request: Request,
+    pub(super) request: OrderRequest,
     /// The card's token, if the order is paid by card.
     pub(super) token: Option<String>,
     /// For each line, the JSON member that named its product.
@@ -51,7 +51,7 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
     let (method, token) = payment?;
     let (customer, note) = (customer?, note?);
     let (lines, names): (_, Vec<_>) = lines?.into_iter().unzip();
-    let request = Request { id, customer, currency, lines, method, note };
+    let request = OrderRequest { id, customer, currency, lines, method, note };
     Some(Body { request, token, names: names.into() })
 }
 

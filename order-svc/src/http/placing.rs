@@ -18,7 +18,7 @@ use service_kit::RequestInfo;
 use super::{AppState, bodies};
 use crate::{
     domain::Catalogue,
-    input::{Input, PlaceOrder},
+    input::{Input, PlaceOrder, Request},
     store::products_seen,
     views::OrderView,
 };
@@ -50,7 +50,7 @@ pub(super) async fn place_order(
     };
     let skus: BTreeSet<&str> = placing.skus().collect();
     let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
-    let command = asked.command(Input::Place(placing), &body.0)?;
+    let command = asked.command(Input::Request(Request::Place(placing)), &body.0)?;
     // With an idempotency key the request goes on even while new orders are refused: its order may
     // have been accepted before, and then the stored answer is given again.
     if command.key.is_none() {

@@ -110,7 +110,7 @@ pub(super) async fn list_entries(
 
 impl AppState {
     async fn change(&self, asked: &RequestInfo, body: &JsonBody, request: Request) -> HttpResult {
-        let command = asked.command(Input::Request(request, None), &body.0)?;
+        let command = asked.command(Input::Request(request), &body.0)?;
         service_kit::submit(&self.mailbox, command).await
     }
 }

@@ -45,8 +45,8 @@ pub(super) async fn post_payment(
     let today = clock::now().date();
     let bodies::Payment { order, amount, instrument } =
         body.read(|fields| bodies::payment(fields, today))?;
-    let request = Request::Pay { order, instrument, amount };
-    let command = asked.command(Input::Request(request, Some(trace.to_bytes())), &body.0)?;
+    let request = Request::Pay { order, instrument, amount, trace: Some(trace.to_bytes()) };
+    let command = asked.command(Input::Request(request), &body.0)?;
     app.hear_of(order).await?;
     let mut outcome = service_kit::outcome_of(app.submit(command, began + PATIENCE).await)?;
     // There is no outcome yet, or there was none when the answer was stored: the client waits for
@@ -101,7 +101,7 @@ pub(super) async fn validate_method(
     if asked.key(&body.0)?.is_none() {
         return Ok(service_kit::response(Outcome { answer, replayed: false }));
     }
-    let command = asked.command(Input::Request(Request::Keep(answer), None), &body.0)?;
+    let command = asked.command(Input::Request(Request::Keep(answer)), &body.0)?;
     service_kit::submit(&app.mailbox, command).await
 }
 

@@ -6,7 +6,7 @@ use proto::{Currency, CustomerId, OrderId, Sku};
 
 use super::*;
 use crate::domain::{
-    Catalogue, LineRequest, Method, Payment, Product, Request, Saga, Status, Stock, place,
+    Catalogue, LineRequest, Method, OrderRequest, Payment, Product, Saga, Status, Stock, place,
 };
 
 pub(in crate::domain) const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -24,7 +24,7 @@ pub(in crate::domain) fn an_order(method: Method) -> Order {
     let sku = Sku::parse("mug").unwrap();
     let product =
         Product { name: "Blue mug".into(), price: usd("29.99"), available: 5, version: 1 };
-    let request = Request {
+    let request = OrderRequest {
         id: OrderId::parse("01932c1e-7b5a-7c3d-8e4f-0123456789ab").unwrap(),
         customer: CustomerId::parse("customer-456").unwrap(),
         currency: Currency::USD,
