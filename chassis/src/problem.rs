@@ -57,6 +57,11 @@ pub struct FieldError {
 }
 
 impl Problem {
+    /// The answer when what the path names does not exist.
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::NotFound, detail)
+    }
+
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             code,
@@ -159,7 +164,7 @@ impl Problem {
         match status.as_u16() {
             401 => Self::new(Code::Unauthenticated, "who calls is not known"),
             403 => Self::new(Code::Forbidden, "the caller may not do this"),
-            404 => Self::new(Code::NotFound, format!("nothing is at {path}")),
+            404 => Self::not_found(format!("nothing is at {path}")),
             405 => Self::new(Code::MethodNotAllowed, "the path does not know this method"),
             413 => Self::body_too_large(),
             415 => Self::new(Code::UnsupportedMediaType, "the body has to be application/json"),

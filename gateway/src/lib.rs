@@ -91,12 +91,10 @@ impl Gateway {
                 replays::pass(&self.forwarder, &UpstreamRequest::read(request).await?).await
             }
             RouteMatch::NoService(name) => {
-                Err(Problem::new(Code::NotFound, format!("there is no service {name}")))
+                Err(Problem::not_found(format!("there is no service {name}")))
             }
             RouteMatch::WrongMethod(allowed) => Err(wrong_method(&allowed)),
-            RouteMatch::Nothing => {
-                Err(Problem::new(Code::NotFound, format!("nothing is at {path}")))
-            }
+            RouteMatch::Nothing => Err(Problem::not_found(format!("nothing is at {path}"))),
         }
     }
 }
@@ -109,7 +107,7 @@ impl Handler for Gateway {
 
 fn page(method: &Method, code: &str) -> Result<Response, Problem> {
     let page = problems::page(code.trim_matches('/'))
-        .ok_or_else(|| Problem::new(Code::NotFound, "there is no such problem"))?;
+        .ok_or_else(|| Problem::not_found("there is no such problem"))?;
     if method != Method::GET && method != Method::HEAD {
         return Err(wrong_method(&["GET", "HEAD"]));
     }

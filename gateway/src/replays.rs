@@ -23,7 +23,7 @@ pub(crate) async fn pass(
     }
     // A service that does not answer may be the one that has the replay, so its problem is the
     // answer unless another has it.
-    let mut none = Problem::new(Code::NotFound, "there is no such replay");
+    let mut none = Problem::not_found("there is no such replay");
     for service in Service::ALL {
         match forwarder.forward(service, asked).await {
             Ok(response) if response.status() != StatusCode::NOT_FOUND => return Ok(response),

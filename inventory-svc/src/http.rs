@@ -23,7 +23,7 @@ use crate::{
     domain::{Shelf, Stock},
     input::{Input, Request},
     reactions::Inventory,
-    refusals::{no_product, not_found},
+    refusals::no_product,
     search::Search,
     store,
     views::{AvailabilityView, ProductView, ReservationView, StockView, WarehouseView},
@@ -159,7 +159,8 @@ async fn put_warehouse(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let id = WarehouseId::parse(&id).map_err(|_| not_found(format!("no warehouse {id}")))?;
+    let id =
+        WarehouseId::parse(&id).map_err(|_| Problem::not_found(format!("no warehouse {id}")))?;
     let warehouse = body.read(bodies::warehouse)?;
     let request = Request::PutWarehouse { id, warehouse, headers };
     app.submit(&asked, request, &body).await
@@ -201,7 +202,7 @@ async fn get_reservation(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let unknown = || not_found(format!("there is no reservation {id}"));
+    let unknown = || Problem::not_found(format!("there is no reservation {id}"));
     // An order's reservation bears the order's id.
     let order = OrderId::parse(&id).map_err(|_| unknown())?;
     let mut db = app.pool.acquire().await?;

@@ -20,16 +20,11 @@ pub fn problem(refusal: Refusal, delta: i64) -> Problem {
 
 /// The answer for a SKU that no product has, or that is no SKU at all.
 pub fn no_product(sku: impl std::fmt::Display) -> Problem {
-    not_found(format!("there is no product {sku}"))
+    Problem::not_found(format!("there is no product {sku}"))
 }
 
 /// The refusal of a body that names an unknown warehouse.
 pub fn no_such_warehouse(id: &WarehouseId) -> Problem {
     let wrong = format!("there is no warehouse {id}");
     Problem::new(Code::InvalidValue, wrong.clone()).at("/warehouse", Code::InvalidValue, wrong)
-}
-
-/// The answer when what the path names does not exist.
-pub fn not_found(detail: String) -> Problem {
-    Problem::new(Code::NotFound, detail)
 }

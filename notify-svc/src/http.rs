@@ -67,7 +67,7 @@ async fn get_notification(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let unknown = || Problem::new(Code::NotFound, format!("there is no notification {id}"));
+    let unknown = || Problem::not_found(format!("there is no notification {id}"));
     let known = NotificationId::parse(&id).map_err(|_| unknown())?;
     let mut db = app.pool.acquire().await?;
     let found = store::notifications::find_all(&mut db, &[known.uuid()]).await?;
@@ -83,7 +83,7 @@ async fn put_contact(
     body: JsonBody,
 ) -> HttpResult {
     let customer = CustomerId::parse(&id)
-        .map_err(|_| Problem::new(Code::NotFound, format!("there is no customer {id}")))?;
+        .map_err(|_| Problem::not_found(format!("there is no customer {id}")))?;
     let contact = body.read(contact)?;
     let input = Input::Request(Request::PutContact { customer, contact, conditions: headers });
     service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await

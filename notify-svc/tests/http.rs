@@ -1,15 +1,8 @@
 //! Requests and their answers, through the edge and a batch.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::path::PathBuf;
 
-use axum::{
-    body::{Body, to_bytes},
-    http::{Request, StatusCode},
-};
-use chassis::{Health, http::Edge};
+use axum::http::StatusCode;
 use mailbox::Mailbox;
 use notify_svc::{
     deliveries,
@@ -18,6 +11,7 @@ use notify_svc::{
     reactions::Notify,
 };
 use serde_json::{Value, json};
+use service_kit::testing::TestClient;
 use sqlx::PgPool;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -27,8 +21,7 @@ use super::{Shop, a_shop, an_order};
 /// The service's HTTP side, with commands but without Kafka.
 struct Server {
     shop: Shop,
-    edge: Edge,
-    router: axum::Router,
+    http: TestClient,
     mailbox: Mailbox<Notify>,
     _running: JoinSet<anyhow::Result<()>>,
 }
@@ -37,25 +30,20 @@ async fn a_server() -> Server {
     let shop = a_shop().await;
     let (mailbox, running) = shop.running().await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let started = Arc::new(AtomicBool::new(true));
-    let edge = Edge::new(Health::new(notify_svc::NAME, started, CancellationToken::new()));
     let router = router(AppState { pool, mailbox: mailbox.clone() });
-    Server { shop, edge, router, mailbox, _running: running }
+    let http = TestClient::new(notify_svc::NAME, router);
+    Server { shop, http, mailbox, _running: running }
 }
 
 impl Server {
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let request =
-            Request::builder().method(method).uri(path).header("content-type", "application/json");
-        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
-        let response = self.edge.answer(self.router.clone(), request.body(body).unwrap()).await;
-        let status = response.status();
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap())
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let response = self.http.get(path).await;
+        (response.status, response.body)
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
-        self.send("GET", path, None).await
+    async fn put(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        let response = self.http.put(path, body).await;
+        (response.status, response.body)
     }
 }
 
@@ -65,7 +53,7 @@ async fn a_contact_that_was_put_is_where_the_mail_goes() {
     let order = an_order();
     let body = json!({"email": "jane@shop.example", "language": "en"});
 
-    let (status, told) = server.send("PUT", "/v1/customers/customer-456/contact", Some(body)).await;
+    let (status, told) = server.put("/v1/customers/customer-456/contact", body).await;
     let confirmed = server.shop.confirmed(order);
     server.shop.hear([confirmed]).await;
 
@@ -95,7 +83,7 @@ async fn attempts_are_counted_as_they_are_made() {
     let mut server = a_server().await;
     let order = an_order();
     let body = json!({"email": "jane@shop.example"});
-    server.send("PUT", "/v1/customers/customer-456/contact", Some(body)).await;
+    server.put("/v1/customers/customer-456/contact", body).await;
     let confirmed = server.shop.confirmed(order);
     server.shop.hear([confirmed]).await;
     let queued = server.shop.handed();
@@ -155,13 +143,13 @@ async fn texts_are_bounded_in_characters() {
             "push_token": text(text_chars), "language": text(language)})
     };
 
-    let (status, told) = server.send("PUT", path, Some(contact(200, 35))).await;
+    let (status, told) = server.put(path, contact(200, 35)).await;
     assert_eq!(status, 200, "{told}");
     let confirmed = server.shop.confirmed(an_order());
     server.shop.hear([confirmed]).await;
     assert_eq!(server.shop.handed()[0].to, address(200));
 
-    let (status, told) = server.send("PUT", path, Some(contact(201, 36))).await;
+    let (status, told) = server.put(path, contact(201, 36)).await;
     let mut pointers: Vec<_> = told["errors"]
         .as_array()
         .unwrap()
@@ -199,7 +187,7 @@ async fn bad_input_gets_its_code() {
         (json!({"fax": "1"}), "unknown_field"),
         (json!([]), "invalid_value"),
     ] {
-        let (status, told) = server.send("PUT", path, Some(body)).await;
+        let (status, told) = server.put(path, body).await;
         assert_eq!((status.as_u16(), &told["code"]), (422, &json!(code)));
     }
     for (path, wanted) in [

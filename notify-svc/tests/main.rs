@@ -25,8 +25,8 @@ use notify_svc::{
     world::Job,
 };
 use proto::{CustomerId, Event, OrderId, money, orders, payments, topic};
+use service_kit::testing::mailbox_without_kafka;
 use tokio::{sync::mpsc, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 
 const CUSTOMER: &str = "customer-456";
 
@@ -146,17 +146,8 @@ impl Shop {
 
     /// A mailbox whose commands run, without Kafka.
     async fn running(&self) -> (Mailbox<Notify>, JoinSet<anyhow::Result<()>>) {
-        let url = self.database.url();
-        let options =
-            service_kit::options(notify_svc::NAME, &[topic::NOTIFICATIONS], &url, "127.0.0.1:1");
-        let (mailbox, loops) = Mailbox::open(options, Arc::clone(&self.reactor)).await.unwrap();
-        let mut running = JoinSet::new();
-        for mailbox::Loop { name, run, .. } in loops {
-            if name == "commands" {
-                running.spawn(run(CancellationToken::new()));
-            }
-        }
-        (mailbox, running)
+        let (url, reactor) = (self.database.url(), Arc::clone(&self.reactor));
+        mailbox_without_kafka(notify_svc::NAME, &[topic::NOTIFICATIONS], &url, reactor).await
     }
 }
 

@@ -7,7 +7,7 @@ use crate::domain::Refusal;
 
 /// The answer for an id that no order has, or that is no order's id at all.
 pub fn no_order(id: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no order {id}"))
+    Problem::not_found(format!("there is no order {id}"))
 }
 
 /// Why an order is not accepted. `names` has the JSON member by which each line named its product.

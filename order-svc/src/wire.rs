@@ -41,7 +41,7 @@ pub fn decode(message: &Message, pay_within: Duration) -> Result<Option<Input>, 
             (id, Source::Payments, event)
         }
         Wire::Notifications(notification) => {
-            let (id, event) = notification_event(notification)?;
+            let (id, event) = notification_event(notification);
             (id, Source::Notifications, event)
         }
     };
@@ -105,7 +105,7 @@ fn payment_event(payment: &Payment) -> Result<(&str, Event), Park> {
     })
 }
 
-fn notification_event(notification: &Notification) -> Result<(&str, Event), Park> {
+fn notification_event(notification: &Notification) -> (&str, Event) {
     let (id, template, failure) = match notification {
         Notification::NotificationSent(it) => (&it.order_id, &it.template, None),
         Notification::NotificationFailed(it) => {
@@ -114,7 +114,7 @@ fn notification_event(notification: &Notification) -> Result<(&str, Event), Park
     };
     let event =
         if template == CONFIRMATION { Event::ConfirmationSent { failure } } else { Event::Noted };
-    Ok((id, event))
+    (id, event)
 }
 
 fn product(told: &proto::catalogue::ProductChanged) -> Result<Input, Park> {

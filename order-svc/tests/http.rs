@@ -1,15 +1,10 @@
 //! Journeys over HTTP, through the edge and a batch.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::{
-    body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode},
-};
-use chassis::{Health, http::Edge};
 use mailbox::Mailbox;
 use order_svc::{
     domain::Method,
@@ -19,8 +14,8 @@ use order_svc::{
 };
 use proto::{SealKey, topic};
 use serde_json::{Value, json};
+use service_kit::testing::{TestClient, TestResponse, mailbox_without_kafka};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{Shop, a_shop, an_id, reactor};
 
@@ -30,89 +25,28 @@ const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(crate) struct Server {
     pub(crate) shop: Shop,
     pub(crate) mailbox: Mailbox<Orders>,
-    pub(crate) edge: Edge,
-    pub(crate) router: axum::Router,
+    pub(crate) http: TestClient,
     pub(crate) commands: JoinSet<anyhow::Result<()>>,
     pub(crate) pressure: Pressure,
-}
-
-#[derive(Debug)]
-pub(crate) struct TestResponse {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
 }
 
 pub(crate) async fn a_server() -> Server {
     let shop = a_shop().await;
     let url = shop.database.url();
-    let options = service_kit::options(order_svc::NAME, &[topic::ORDERS], &url, "127.0.0.1:1");
-    let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor(&shop.waiters))).await.unwrap();
-    let mut commands = JoinSet::new();
-    for mailbox::Loop { name, run, .. } in loops {
-        if name == "commands" {
-            commands.spawn(run(CancellationToken::new()));
-        }
-    }
+    let reactor = Arc::new(reactor(&shop.waiters));
+    let (mailbox, commands) =
+        mailbox_without_kafka(order_svc::NAME, &[topic::ORDERS], &url, reactor).await;
     let pool = chassis::database::connect_pool(&url, 8).await.unwrap();
     let seal_key = SealKey::parse(SEAL_KEY).unwrap();
     let (waiters, pressure) = (shop.waiters.clone(), Pressure::default());
     let (seen, closes) = (mailbox.clone(), pressure.clone());
     let router = router(AppState { pool, mailbox: seen, waiters, pressure: closes, seal_key });
-    let started = Arc::new(AtomicBool::new(true));
-    let edge = Edge::new(Health::new("order-svc", started, CancellationToken::new()));
-    Server { shop, mailbox, edge, router, commands, pressure }
+    let http = TestClient::new(order_svc::NAME, router);
+    Server { shop, mailbox, http, commands, pressure }
 }
 
-impl Server {
-    pub(crate) async fn send(&self, request: Request<Body>) -> TestResponse {
-        let response = self.edge.answer(self.router.clone(), request).await;
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body =
-            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        TestResponse { status: parts.status, headers: parts.headers, body }
-    }
-
-    pub(crate) async fn ask(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> TestResponse {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
-        self.send(request.body(body).unwrap()).await
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> TestResponse {
-        self.ask("GET", path, &[], None).await
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> TestResponse {
-        self.ask("POST", path, &[], Some(body)).await
-    }
-}
-
-impl TestResponse {
-    pub(crate) fn code(&self) -> (u16, &str) {
-        (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    fn id(&self) -> proto::OrderId {
-        proto::OrderId::parse(self.body["id"].as_str().unwrap()).unwrap()
-    }
+fn id_of(placed: &TestResponse) -> proto::OrderId {
+    proto::OrderId::parse(placed.body["id"].as_str().unwrap()).unwrap()
 }
 
 pub(crate) fn two_mugs() -> Value {
@@ -125,7 +59,7 @@ pub(crate) fn two_mugs() -> Value {
 async fn an_order_is_placed_and_read() {
     let server = a_server().await;
 
-    let placed = server.post("/v1/orders", &two_mugs()).await;
+    let placed = server.http.post("/v1/orders", &two_mugs()).await;
 
     assert_eq!(placed.status, 201);
     let order = &placed.body;
@@ -138,15 +72,15 @@ async fn an_order_is_placed_and_read() {
     assert_eq!((&order["cancellation"], &order["shipment"]), (&Value::Null, &Value::Null));
     let line = &order["items"][0];
     assert_eq!((&line["line"], &line["name"]), (&json!(1), &json!("a mug")));
-    let at = format!("/v1/orders/{}", placed.id());
+    let at = format!("/v1/orders/{}", id_of(&placed));
     assert_eq!(placed.header("location"), at);
 
-    let read = server.get(&at).await;
+    let read = server.http.get(&at).await;
     assert_eq!((read.status.as_u16(), &read.body), (200, order));
     assert_eq!(read.header("etag"), placed.header("etag"));
     let known = [("if-none-match", placed.header("etag"))];
-    assert_eq!(server.ask("GET", &at, &known, None).await.status, 304);
-    assert_eq!(server.get(&format!("{at}/status")).await.body["status"], "pending");
+    assert_eq!(server.http.ask("GET", &at, &known, None).await.status, 304);
+    assert_eq!(server.http.get(&format!("{at}/status")).await.body["status"], "pending");
 }
 
 #[tokio::test]
@@ -154,11 +88,11 @@ async fn the_same_key_gets_the_first_answer_and_another_body_is_refused() {
     let server = a_server().await;
     let key = [("idempotency-key", "abc")];
 
-    let first = server.ask("POST", "/v1/orders", &key, Some(&two_mugs())).await;
-    let second = server.ask("POST", "/v1/orders", &key, Some(&two_mugs())).await;
+    let first = server.http.post_with("/v1/orders", &key, &two_mugs()).await;
+    let second = server.http.post_with("/v1/orders", &key, &two_mugs()).await;
     let mut other = two_mugs();
     other["note"] = json!("at the back");
-    let third = server.ask("POST", "/v1/orders", &key, Some(&other)).await;
+    let third = server.http.post_with("/v1/orders", &key, &other).await;
 
     assert_eq!((first.status, &first.body), (second.status, &second.body));
     assert_eq!(
@@ -166,25 +100,25 @@ async fn the_same_key_gets_the_first_answer_and_another_body_is_refused() {
         ("", "true")
     );
     assert_eq!(third.code(), (422, "idempotency_key_reused"));
-    assert_eq!(server.get("/v1/orders").await.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(server.http.get("/v1/orders").await.body["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_cancel_tells_the_order_and_a_stale_one_is_refused() {
     let mut server = a_server().await;
-    let placed = server.post("/v1/orders", &two_mugs()).await;
-    let at = format!("/v1/orders/{}", placed.id());
-    let reserved = server.shop.reserved(placed.id());
+    let placed = server.http.post("/v1/orders", &two_mugs()).await;
+    let at = format!("/v1/orders/{}", id_of(&placed));
+    let reserved = server.shop.reserved(id_of(&placed));
     server.shop.hear([reserved]).await;
 
     let stale = [("if-match", placed.header("etag"))];
-    assert_eq!(server.ask("DELETE", &at, &stale, None).await.code(), (412, "stale"));
-    let present = server.get(&at).await;
+    assert_eq!(server.http.ask("DELETE", &at, &stale, None).await.code(), (412, "stale"));
+    let present = server.http.get(&at).await;
     let fresh = [("if-match", present.header("etag"))];
-    let deleted = server.ask("DELETE", &at, &fresh, None).await;
+    let deleted = server.http.ask("DELETE", &at, &fresh, None).await;
     assert_eq!((deleted.status.as_u16(), &deleted.body["status"]), (200, &json!("cancelled")));
     let reason = json!({"reason": "too late"});
-    let again = server.post(&format!("{at}/cancel"), &reason).await;
+    let again = server.http.post(&format!("{at}/cancel"), &reason).await;
     assert_eq!((again.status, &again.body), (deleted.status, &deleted.body));
     let cancellation = &again.body["cancellation"];
     assert_eq!(
@@ -192,52 +126,47 @@ async fn a_cancel_tells_the_order_and_a_stale_one_is_refused() {
         (&json!("customer_request"), &json!("anonymous"))
     );
 
-    let next = server.post("/v1/orders", &two_mugs()).await;
-    let told = server.post(&format!("/v1/orders/{}/cancel", next.id()), &reason).await;
+    let next = server.http.post("/v1/orders", &two_mugs()).await;
+    let told = server.http.post(&format!("/v1/orders/{}/cancel", id_of(&next)), &reason).await;
     assert_eq!(told.body["cancellation"]["detail"], "too late");
-    let bare = server.ask("POST", &format!("{at}/cancel"), &[], None).await;
+    let bare = server.http.ask("POST", &format!("{at}/cancel"), &[], None).await;
     assert_eq!(bare.status, 200, "a reason is optional");
 }
 
 #[tokio::test]
 async fn a_request_may_wait_for_the_outcome() {
     let mut server = a_server().await;
-    let placed = server.post("/v1/orders", &two_mugs()).await;
-    let (id, at) = (placed.id(), format!("/v1/orders/{}", placed.id()));
+    let placed = server.http.post("/v1/orders", &two_mugs()).await;
+    let (id, at) = (id_of(&placed), format!("/v1/orders/{}", id_of(&placed)));
     let prefer = [("prefer", "wait=20")];
 
     let answers = [server.shop.reserved(id), server.shop.captured(id)];
     let started = Instant::now();
-    let (edge, router, path) = (server.edge.clone(), server.router.clone(), at.clone());
+    let (http, path) = (server.http.clone(), at.clone());
     let mut waiting = JoinSet::new();
-    waiting.spawn(async move {
-        let request = Request::get(path).header("prefer", "wait=20").body(Body::empty()).unwrap();
-        let response = edge.answer(router, request).await;
-        serde_json::from_slice::<Value>(&to_bytes(response.into_body(), usize::MAX).await.unwrap())
-            .unwrap()
-    });
+    waiting.spawn(async move { http.ask("GET", &path, &prefer, None).await.body });
     server.shop.hear(answers).await;
     assert_eq!(waiting.join_next().await.unwrap().unwrap()["status"], "confirmed");
     assert!(started.elapsed() < Duration::from_secs(10));
-    let applied = server.ask("GET", &at, &prefer, None).await;
+    let applied = server.http.ask("GET", &at, &prefer, None).await;
     assert_eq!(applied.header("preference-applied"), "wait=20");
 
     let short = [("prefer", "wait=1")];
-    let open = server.ask("POST", "/v1/orders", &short, Some(&two_mugs())).await;
+    let open = server.http.post_with("/v1/orders", &short, &two_mugs()).await;
     assert_eq!((open.status.as_u16(), &open.body["status"]), (201, &json!("pending")));
-    assert_eq!(open.header("location"), format!("/v1/orders/{}", open.id()));
+    assert_eq!(open.header("location"), format!("/v1/orders/{}", id_of(&open)));
     assert_eq!(open.header("preference-applied"), "wait=1");
 }
 
 #[tokio::test]
 async fn the_story_of_an_order_is_told_whole() {
     let mut server = a_server().await;
-    let placed = server.post("/v1/orders", &two_mugs()).await;
-    let (id, at) = (placed.id(), format!("/v1/orders/{}", placed.id()));
+    let placed = server.http.post("/v1/orders", &two_mugs()).await;
+    let (id, at) = (id_of(&placed), format!("/v1/orders/{}", id_of(&placed)));
     let messages = [server.shop.reserved(id), server.shop.declined(id)];
     server.shop.hear(messages).await;
 
-    let events = server.get(&format!("{at}/events")).await.body;
+    let events = server.http.get(&format!("{at}/events")).await.body;
     let names: Vec<_> = events["items"]
         .as_array()
         .unwrap()
@@ -255,12 +184,12 @@ async fn the_story_of_an_order_is_told_whole() {
     assert_eq!(events["items"][2]["data"]["code"], "card_declined");
     assert_eq!(events["items"][3]["data"]["order_id"], id.to_string());
     assert!(!events.to_string().contains("tok_visa"));
-    let first = server.get(&format!("{at}/events?limit=3")).await.body;
+    let first = server.http.get(&format!("{at}/events?limit=3")).await.body;
     let cursor = first["next_cursor"].as_str().unwrap();
-    let rest = server.get(&format!("{at}/events?limit=3&cursor={cursor}")).await.body;
+    let rest = server.http.get(&format!("{at}/events?limit=3&cursor={cursor}")).await.body;
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (1, &Value::Null));
 
-    let saga = server.get(&format!("{at}/saga")).await.body;
+    let saga = server.http.get(&format!("{at}/saga")).await.body;
     assert_eq!((&saga["status"], &saga["order_id"]), (&json!("compensating"), &json!(id)));
     assert_eq!(saga["completed_steps"], json!(["inventory_reserved"]));
     assert_eq!(saga["steps"][1]["detail"], "card_declined");
@@ -275,15 +204,16 @@ async fn the_story_of_an_order_is_told_whole() {
 async fn lists_are_paged_and_filtered() {
     let mut server = a_server().await;
     for _ in 0..3 {
-        server.post("/v1/orders", &two_mugs()).await;
+        server.http.post("/v1/orders", &two_mugs()).await;
     }
     let deferred = server.shop.place(Method::Deferred).await;
     server.shop.cancel(deferred).await;
 
-    let first = server.get("/v1/customers/customer-456/orders?limit=3").await.body;
+    let first = server.http.get("/v1/customers/customer-456/orders?limit=3").await.body;
     assert_eq!(first["items"][0]["id"], deferred.to_string(), "the newest first");
     let cursor = first["next_cursor"].as_str().unwrap();
     let rest = server
+        .http
         .get(&format!("/v1/customers/customer-456/orders?limit=3&cursor={cursor}"))
         .await
         .body;
@@ -295,14 +225,14 @@ async fn lists_are_paged_and_filtered() {
         ("created_from=2020-01-01T00:00:00Z&created_to=2021-01-01T00:00:00Z", 0),
         ("created_from=2020-01-01T00:00:00Z", 4),
     ] {
-        let list = server.get(&format!("/v1/orders?{query}")).await.body;
+        let list = server.http.get(&format!("/v1/orders?{query}")).await.body;
         assert_eq!(list["items"].as_array().unwrap().len(), found, "{query}");
     }
     for query in ["limit=0", "limit=201", "status=lost", "created_from=today", "wrong=1"] {
-        let refused = server.get(&format!("/v1/orders?{query}")).await;
+        let refused = server.http.get(&format!("/v1/orders?{query}")).await;
         assert_eq!(refused.code(), (400, "bad_parameter"), "{query}");
     }
-    assert_eq!(server.get("/v1/orders?cursor=x").await.code(), (400, "bad_cursor"));
+    assert_eq!(server.http.get("/v1/orders?cursor=x").await.code(), (400, "bad_cursor"));
 }
 
 #[tokio::test]
@@ -319,12 +249,12 @@ async fn what_is_not_there_is_not_found() {
         "/v1/orders/%ff".to_owned(),
         "/v1/parked/order-svc/shop.stock.v1/x".to_owned(),
     ] {
-        assert_eq!(server.get(&path).await.code(), (404, "not_found"), "{path}");
+        assert_eq!(server.http.get(&path).await.code(), (404, "not_found"), "{path}");
     }
-    let wrong = server.ask("PATCH", "/v1/orders", &[], None).await;
+    let wrong = server.http.ask("PATCH", "/v1/orders", &[], None).await;
     assert_eq!(
         (wrong.code(), wrong.header("allow")),
         ((405, "method_not_allowed"), "GET,HEAD,POST")
     );
-    assert_eq!(server.get("/v1/parked").await.body, json!({"items": [], "next_cursor": null}));
+    assert_eq!(server.http.get("/v1/parked").await.body, json!({"items": [], "next_cursor": null}));
 }

@@ -45,7 +45,7 @@ async fn orders_over_a_minute(server: &mut Server, count: i32) {
 async fn walk(server: &Server, path: &str) -> (Vec<Value>, usize) {
     let (mut items, mut pages, mut cursor) = (Vec::new(), 0, String::new());
     loop {
-        let page = server.get(&format!("{path}{cursor}")).await.body;
+        let page = server.http.get(&format!("{path}{cursor}")).await.body;
         pages += 1;
         items.extend(page["items"].as_array().unwrap().iter().cloned());
         let Some(next) = page["next_cursor"].as_str() else { return (items, pages) };
@@ -126,7 +126,7 @@ async fn a_page_of_large_orders_ends_before_a_mebibyte() {
 
     let (mut found, mut cursor) = (0, String::new());
     loop {
-        let page = server.get(&format!("/v1/orders?limit=200{cursor}")).await.body;
+        let page = server.http.get(&format!("/v1/orders?limit=200{cursor}")).await.body;
         assert!(page.to_string().len() <= 1 << 20);
         found += page["items"].as_array().unwrap().len();
         let Some(next) = page["next_cursor"].as_str() else { break };
@@ -159,7 +159,7 @@ async fn every_listed_order_fits_the_filter_while_orders_move() {
     let mut shown = 0;
     for _ in 0..150 {
         for status in ["pending", "cancelled"] {
-            let page = server.get(&format!("/v1/orders?status={status}")).await.body;
+            let page = server.http.get(&format!("/v1/orders?status={status}")).await.body;
             for order in page["items"].as_array().unwrap() {
                 assert_eq!(order["status"], status);
                 shown += 1;
@@ -173,7 +173,7 @@ async fn every_listed_order_fits_the_filter_while_orders_move() {
 #[tokio::test]
 async fn a_cursor_that_was_never_given_is_refused() {
     let server = a_server().await;
-    let order = server.post("/v1/orders", &super::http::two_mugs()).await;
+    let order = server.http.post("/v1/orders", &super::http::two_mugs()).await;
     let events = format!("{}/events", order.header("location"));
     for (path, kind, place) in [
         ("/v1/orders", "orders", serde_json::json!("\0")),
@@ -182,7 +182,7 @@ async fn a_cursor_that_was_never_given_is_refused() {
         (events.as_str(), "events", serde_json::json!(i64::MAX)),
     ] {
         let cursor = chassis::http::write_cursor(kind, &place);
-        let told = server.get(&format!("{path}?cursor={cursor}")).await;
+        let told = server.http.get(&format!("{path}?cursor={cursor}")).await;
         assert_eq!(told.code(), (400, "bad_cursor"), "{path} {place}");
     }
 }

@@ -116,14 +116,14 @@ async fn an_order_that_was_taken_is_told_again_while_new_ones_are_refused() {
     let server = a_server().await;
     let key = [("idempotency-key", "first")];
     let other = [("idempotency-key", "second")];
-    let first = server.ask("POST", "/v1/orders", &key, Some(&two_mugs())).await;
+    let first = server.http.post_with("/v1/orders", &key, &two_mugs()).await;
     let pool = chassis::database::connect_pool(&server.shop.database.url(), 2).await.unwrap();
     let gauge = Gauge::with(server.pressure.clone(), pool, NOW);
     gauge.refuses(true).await;
 
-    let again = server.ask("POST", "/v1/orders", &key, Some(&two_mugs())).await;
-    let new = server.ask("POST", "/v1/orders", &other, Some(&two_mugs())).await;
-    let bare = server.post("/v1/orders", &two_mugs()).await;
+    let again = server.http.post_with("/v1/orders", &key, &two_mugs()).await;
+    let new = server.http.post_with("/v1/orders", &other, &two_mugs()).await;
+    let bare = server.http.post("/v1/orders", &two_mugs()).await;
 
     assert_eq!((again.status, &again.body), (first.status, &first.body));
     assert_eq!(again.header("idempotency-replayed"), "true");
@@ -136,7 +136,7 @@ async fn an_order_that_was_taken_is_told_again_while_new_ones_are_refused() {
     let messages = [server.shop.reserved(order), server.shop.captured(order)];
     server.shop.hear(messages).await;
     gauge.refuses(false).await;
-    let taken = server.ask("POST", "/v1/orders", &other, Some(&two_mugs())).await;
+    let taken = server.http.post_with("/v1/orders", &other, &two_mugs()).await;
     assert_eq!((taken.status.as_u16(), &taken.body["status"]), (201, &json!("pending")));
     assert_eq!(taken.header("idempotency-replayed"), "", "a refusal for want of room is not kept");
 }

@@ -10,7 +10,7 @@ impl From<Refusal> for Problem {
         let at_amount = |code| Self::new(code, detail.clone()).at("/amount", code, detail.clone());
         match refusal {
             Refusal::UnknownOrder | Refusal::UnknownAccount | Refusal::NeverHeld => {
-                Self::new(Code::NotFound, detail)
+                Self::not_found(detail)
             }
             Refusal::AlreadyPaid => Self::new(Code::AlreadyPaid, detail),
             Refusal::Cancelled | Refusal::Declined | Refusal::OrderEnded => {

@@ -9,56 +9,59 @@ use super::{an_order, server::a_server};
 async fn an_account_is_opened_filled_and_read() {
     let server = a_server().await;
 
-    let opened = server.post("/v1/accounts/c-1", json!({"currency": "USD"})).await;
+    let opened = server.http.post("/v1/accounts/c-1", json!({"currency": "USD"})).await;
     assert_eq!(opened.status, 201);
     assert_eq!(opened.headers["location"], "/v1/accounts/c-1");
-    assert_eq!(server.post("/v1/accounts/c-1", json!({})).await.code(), (409, "account_exists"));
+    assert_eq!(
+        server.http.post("/v1/accounts/c-1", json!({})).await.code(),
+        (409, "account_exists")
+    );
 
     let key = [("idempotency-key", "k-1")];
     let body = json!({"amount": {"amount": "100.00", "currency": "USD"}});
-    let deposited = server.post_with("/v1/accounts/c-1/deposit", &key, body.clone()).await;
-    let replayed = server.post_with("/v1/accounts/c-1/deposit", &key, body).await;
+    let deposited = server.http.post_with("/v1/accounts/c-1/deposit", &key, body.clone()).await;
+    let replayed = server.http.post_with("/v1/accounts/c-1/deposit", &key, body).await;
     assert_eq!(deposited.status, 201);
     assert_eq!(replayed.body, deposited.body);
     assert_eq!(replayed.headers["idempotency-replayed"], "true");
-    let other = server.post_with("/v1/accounts/c-1/deposit", &key, json!({"amount": 7})).await;
+    let other = server.http.post_with("/v1/accounts/c-1/deposit", &key, json!({"amount": 7})).await;
     assert_eq!(other.code(), (422, "idempotency_key_reused"));
 
-    let read = server.get("/v1/accounts/c-1/balance").await;
+    let read = server.http.get("/v1/accounts/c-1/balance").await;
     assert_eq!(read.body["balance"], json!({"amount": "100.00", "currency": "USD"}));
-    assert_eq!(read.body, server.get("/v1/accounts/c-1").await.body);
-    let entries = server.get("/v1/accounts/c-1/entries").await;
+    assert_eq!(read.body, server.http.get("/v1/accounts/c-1").await.body);
+    let entries = server.http.get("/v1/accounts/c-1/entries").await;
     let [entry] = &entries.body["items"].as_array().unwrap()[..] else { panic!("one entry") };
     assert_eq!(entry["id"], deposited.body["entry_id"]);
     assert_eq!((&entry["kind"], &entry["debit"]), (&json!("deposit"), &json!("outside")));
-    assert_eq!(server.get("/v1/accounts/nobody").await.code(), (404, "not_found"));
+    assert_eq!(server.http.get("/v1/accounts/nobody").await.code(), (404, "not_found"));
 }
 
 #[tokio::test]
 async fn the_ledger_is_read_page_by_page() {
     let server = a_server().await.with_account("c-1", "1.00").await;
     for _ in 0..4 {
-        server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
+        server.http.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
     }
 
     let mut path = "/v1/accounts/c-1/entries?limit=2".to_owned();
     let mut sizes = Vec::new();
     loop {
-        let page = server.get(&path).await.body;
+        let page = server.http.get(&path).await.body;
         sizes.push(page["items"].as_array().unwrap().len());
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/v1/accounts/c-1/entries?limit=2&cursor={cursor}");
     }
 
     assert_eq!(sizes, [2, 2, 1]);
-    let bad = server.get("/v1/accounts/c-1/entries?cursor=abc").await;
+    let bad = server.http.get("/v1/accounts/c-1/entries?cursor=abc").await;
     assert_eq!(bad.code(), (400, "bad_cursor"));
 }
 
 #[tokio::test]
 async fn a_cursor_that_was_never_given_is_refused() {
     let server = a_server().await.with_account("c-1", "1.00").await;
-    server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
+    server.http.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"})).await;
     let of_order = format!("/v1/payments?order_id={}&", an_order());
     for (path, kind, place) in [
         ("/v1/accounts/c-1/entries?", "entries", json!("\0")),
@@ -72,7 +75,7 @@ async fn a_cursor_that_was_never_given_is_refused() {
         (of_order.as_str(), "payments", json!(i64::MAX)),
     ] {
         let cursor = chassis::http::write_cursor(kind, &place);
-        let told = server.get(&format!("{path}cursor={cursor}")).await;
+        let told = server.http.get(&format!("{path}cursor={cursor}")).await;
         assert_eq!(told.code(), (400, "bad_cursor"), "{path} {place}");
     }
 }
@@ -91,10 +94,11 @@ async fn amounts_are_read_strictly() {
         (json!({"amount": "1.00", "currency": "XYZ"}), "unknown_currency", "/amount/currency"),
         (json!(null), "missing_field", "/amount"),
     ] {
-        let told = server.post("/v1/accounts/c-1/deposit", json!({"amount": amount.clone()})).await;
+        let told =
+            server.http.post("/v1/accounts/c-1/deposit", json!({"amount": amount.clone()})).await;
         assert_eq!((told.code(), told.pointer()), ((422, code), pointer), "{amount}");
     }
-    let bare = server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.000"})).await;
+    let bare = server.http.post("/v1/accounts/c-1/deposit", json!({"amount": "1.000"})).await;
     assert_eq!((bare.code(), bare.pointer()), ((422, "too_many_decimals"), "/amount"));
 }
 
@@ -118,7 +122,7 @@ async fn a_withdrawn_currency_is_unknown_wherever_it_stands() {
             "/amount/currency",
         ),
     ] {
-        let told = server.post(path, body).await;
+        let told = server.http.post(path, body).await;
         assert_eq!((told.code(), told.pointer()), ((422, "unknown_currency"), pointer), "{path}");
     }
 }
@@ -131,18 +135,18 @@ async fn money_is_held_and_released() {
     let release = json!({"order_id": order});
 
     let path = "/v1/accounts/c-1/release";
-    assert_eq!(server.post(path, release.clone()).await.code(), (404, "not_found"));
+    assert_eq!(server.http.post(path, release.clone()).await.code(), (404, "not_found"));
     let path = "/v1/accounts/c-1/hold";
-    assert_eq!(server.post(path, hold("50.01")).await.code(), (409, "insufficient_funds"));
-    let done = server.post(path, hold("20.00")).await;
+    assert_eq!(server.http.post(path, hold("50.01")).await.code(), (409, "insufficient_funds"));
+    let done = server.http.post(path, hold("20.00")).await;
     assert_eq!(
         (done.status.as_u16(), &done.body["account"]["held"]["amount"]),
         (201, &json!("20.00"))
     );
-    assert_eq!(server.post(path, hold("20.00")).await.status, 200);
-    assert_eq!(server.post(path, hold("21.00")).await.code(), (409, "hold_exists"));
+    assert_eq!(server.http.post(path, hold("20.00")).await.status, 200);
+    assert_eq!(server.http.post(path, hold("21.00")).await.code(), (409, "hold_exists"));
     for _ in 0..2 {
-        let released = server.post("/v1/accounts/c-1/release", release.clone()).await;
+        let released = server.http.post("/v1/accounts/c-1/release", release.clone()).await;
         assert_eq!(released.body["account"]["available"]["amount"], "50.00");
         assert_eq!(released.status, 200);
     }
@@ -166,8 +170,8 @@ async fn a_refusal_is_kept_under_its_key_only_if_the_account_made_it() {
         let key = an_order().to_string();
         let key = [("idempotency-key", key.as_str())];
 
-        let refused = server.post_with(path, &key, json!({"amount": amount.clone()})).await;
-        let right = server.post_with(path, &key, json!({"amount": "2.00"})).await;
+        let refused = server.http.post_with(path, &key, json!({"amount": amount.clone()})).await;
+        let right = server.http.post_with(path, &key, json!({"amount": "2.00"})).await;
 
         assert_eq!(refused.code(), (422, code), "{amount}");
         if is_kept {
@@ -189,7 +193,7 @@ async fn entries_are_told_in_the_order_in_which_they_were_booked() {
         values ('c-1', '01932c1e-0000-7000-8000-000000000000', 'deposit', 'outside', 'available',
             7, 'USD', clock_timestamp())";
     sqlx::raw_sql(earlier).execute(server.shop.mailbox.db().await).await.unwrap();
-    let deposit = || server.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"}));
+    let deposit = || server.http.post("/v1/accounts/c-1/deposit", json!({"amount": "1.00"}));
     for _ in 0..4 {
         let deposited = tokio::join!(deposit(), deposit(), deposit(), deposit());
         assert_eq!(deposited.0.status, 201);
@@ -198,7 +202,7 @@ async fn entries_are_told_in_the_order_in_which_they_were_booked() {
     let (mut times, mut amounts) = (Vec::new(), Vec::new());
     let mut path = "/v1/accounts/c-1/entries?limit=5".to_owned();
     loop {
-        let page = server.get(&path).await.body;
+        let page = server.http.get(&path).await.body;
         for entry in page["items"].as_array().unwrap() {
             times.push(entry["at"].as_str().unwrap().to_owned());
             amounts.push(entry["amount"]["amount"].as_str().unwrap().to_owned());
@@ -218,7 +222,7 @@ async fn what_is_held_for_an_id_that_never_becomes_an_order_goes_back_after_a_da
     server.waits_for(waiting, "20.00").await;
     for order in [never, waiting, young] {
         let body = json!({"order_id": order.to_string(), "amount": "10.00"});
-        assert_eq!(server.post("/v1/accounts/c-1/hold", body).await.status, 201);
+        assert_eq!(server.http.post("/v1/accounts/c-1/hold", body).await.status, 201);
     }
     let old = format!(
         "update holds set held_at = held_at - interval '24 hours'
@@ -231,15 +235,15 @@ async fn what_is_held_for_an_id_that_never_becomes_an_order_goes_back_after_a_da
         holds::expire(&server.mailbox, &pool).await.unwrap();
     }
 
-    let account = server.get("/v1/accounts/c-1").await.body;
+    let account = server.http.get("/v1/accounts/c-1").await.body;
     assert_eq!(account["held"]["amount"], "20.00", "what an order waits for stays");
-    let entries = server.get("/v1/accounts/c-1/entries").await.body;
+    let entries = server.http.get("/v1/accounts/c-1/entries").await.body;
     let last = entries["items"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((&last["kind"], &last["order_id"]), (&json!("release"), &json!(never.to_string())));
     let again = json!({"order_id": never.to_string(), "amount": "5.00"});
-    assert_eq!(server.post("/v1/accounts/c-1/hold", again).await.status, 201);
+    assert_eq!(server.http.post("/v1/accounts/c-1/hold", again).await.status, 201);
     holds::expire(&server.mailbox, &pool).await.unwrap();
-    let account = server.get("/v1/accounts/c-1").await.body;
+    let account = server.http.get("/v1/accounts/c-1").await.body;
     assert_eq!(account["held"]["amount"], "25.00", "a new hold has its own day");
 }
 
@@ -264,13 +268,13 @@ async fn payment_methods_are_validated_without_trying() {
         (json!({"type": "gold", "token": "x"}), Value::Null, json!("unknown_payment_method")),
         (json!({"type": "wallet"}), Value::Null, Value::Null),
     ] {
-        let told = server.post(path, json!({"payment_method": method.clone()})).await;
+        let told = server.http.post(path, json!({"payment_method": method.clone()})).await;
 
         assert_eq!(told.status, 200, "{method}: {}", told.body);
         assert_eq!(told.body["valid"], json!(reason.is_null()), "{}", told.body);
         assert_eq!((&told.body["last4"], &told.body["reason"]), (&last4, &reason), "{method}");
     }
-    let shapeless = server.post(path, json!({"payment_method": {"type": "card"}})).await;
+    let shapeless = server.http.post(path, json!({"payment_method": {"type": "card"}})).await;
     assert_eq!(shapeless.code(), (422, "missing_field"));
 }
 
@@ -281,10 +285,10 @@ async fn a_validation_honours_its_idempotency_key() {
     let method = |token: &str| json!({"payment_method": {"type": "card", "token": token}});
     let key = [("idempotency-key", "k-1")];
 
-    let first = server.post_with(path, &key, method("tok_visa")).await;
-    let again = server.post_with(path, &key, method("tok_visa")).await;
-    let other = server.post_with(path, &key, method("tok_declined")).await;
-    let bad = server.post_with(path, &[("idempotency-key", "")], method("tok_visa")).await;
+    let first = server.http.post_with(path, &key, method("tok_visa")).await;
+    let again = server.http.post_with(path, &key, method("tok_visa")).await;
+    let other = server.http.post_with(path, &key, method("tok_declined")).await;
+    let bad = server.http.post_with(path, &[("idempotency-key", "")], method("tok_visa")).await;
 
     assert_eq!((first.status, &again.body), (again.status, &first.body));
     assert_eq!(again.headers["idempotency-replayed"], "true");

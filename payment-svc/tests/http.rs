@@ -23,14 +23,14 @@ async fn a_deferred_order_is_paid_by_card_and_seen() {
     let order = an_order();
     server.waits_for(order, "59.98").await;
     let of_order = format!("/v1/payments?order_id={order}");
-    assert_eq!(server.get(&of_order).await.body["items"][0]["status"], "pending");
+    assert_eq!(server.http.get(&of_order).await.body["items"][0]["status"], "pending");
 
     let body = json!({
         "order_id": order.to_string(), "amount": "59.98",
         "payment_method": {"type": "credit_card", "card_number": "4111111111111111",
             "expiry": "12/99", "cvv": "123"},
     });
-    let paid = server.post("/v1/payments", body).await;
+    let paid = server.http.post("/v1/payments", body).await;
 
     assert_eq!(paid.status, 201);
     let id = payment_id(order).to_string();
@@ -44,16 +44,16 @@ async fn a_deferred_order_is_paid_by_card_and_seen() {
     assert_eq!(paid.body["card"], json!({"brand": "visa", "last4": "1111"}));
     assert_eq!(paid.body["amount"], json!({"amount": "59.98", "currency": "USD"}));
     assert_eq!(paid.body["refunded"], json!({"amount": "0.00", "currency": "USD"}));
-    let read = server.get(&format!("/v1/payments/{id}")).await;
+    let read = server.http.get(&format!("/v1/payments/{id}")).await;
     assert_eq!(read.body, paid.body);
     assert_eq!(read.headers["etag"], paid.headers["etag"]);
-    assert_eq!(server.get(&of_order).await.body["items"], json!([paid.body]));
-    let again = server.post("/v1/payments", card(order, "tok_visa")).await;
+    assert_eq!(server.http.get(&of_order).await.body["items"], json!([paid.body]));
+    let again = server.http.post("/v1/payments", card(order, "tok_visa")).await;
     assert_eq!(again.code(), (409, "already_paid"));
-    let nonsense = server.get(&format!("{of_order}&cursor=abc")).await;
+    let nonsense = server.http.get(&format!("{of_order}&cursor=abc")).await;
     assert_eq!(nonsense.code(), (400, "bad_cursor"));
     let behind = chassis::http::write_cursor("payments", &id);
-    let behind = server.get(&format!("{of_order}&cursor={behind}")).await;
+    let behind = server.http.get(&format!("{of_order}&cursor={behind}")).await;
     assert_eq!(behind.code(), (400, "bad_cursor"), "its one page has given no cursor");
 }
 
@@ -64,16 +64,16 @@ async fn a_declined_payment_is_told_with_the_payment_in_it() {
     server.waits_for(by_card, "20.00").await;
     server.waits_for(by_wallet, "20.00").await;
 
-    let declined = server.post("/v1/payments", card(by_card, "tok_declined")).await;
+    let declined = server.http.post("/v1/payments", card(by_card, "tok_declined")).await;
     assert_eq!(declined.code(), (402, "payment_declined"));
     assert_eq!(declined.body["payment"]["status"], "declined");
     assert_eq!(declined.body["payment"]["decline"]["code"], "card_declined");
-    let again = server.post("/v1/payments", card(by_card, "tok_visa")).await;
+    let again = server.http.post("/v1/payments", card(by_card, "tok_visa")).await;
     assert_eq!(again.code(), (409, "not_payable"));
 
     let order_id = by_wallet.to_string();
     let body = json!({"order_id": order_id, "payment_method": {"type": "wallet"}});
-    let declined = server.post("/v1/payments", body).await;
+    let declined = server.http.post("/v1/payments", body).await;
     assert_eq!(declined.body["payment"]["decline"]["code"], "insufficient_funds");
 }
 
@@ -84,11 +84,11 @@ async fn an_open_answer_is_waited_for_again_by_a_repetition() {
     server.waits_for(order, "20.00").await;
     let headers = [("idempotency-key", "k-1"), ("prefer", "wait=0")];
 
-    let open = server.post_with("/v1/payments", &headers, card(order, "tok_visa")).await;
+    let open = server.http.post_with("/v1/payments", &headers, card(order, "tok_visa")).await;
     assert_eq!((open.status.as_u16(), &open.body["status"]), (202, &json!("processing")));
     assert_eq!(open.headers["preference-applied"], "wait=0");
 
-    let told = server.post_with("/v1/payments", &headers[..1], card(order, "tok_visa")).await;
+    let told = server.http.post_with("/v1/payments", &headers[..1], card(order, "tok_visa")).await;
     assert_eq!((told.status.as_u16(), &told.body["status"]), (201, &json!("captured")));
     assert_eq!(told.headers["idempotency-replayed"], "true");
     assert_eq!(server.stub.book().charges.len(), 1);
@@ -98,7 +98,7 @@ async fn an_open_answer_is_waited_for_again_by_a_repetition() {
 async fn an_order_not_heard_of_is_waited_for_and_then_unknown() {
     let server = a_server().await;
     let (late, never) = (an_order(), an_order());
-    let pay = server.post("/v1/payments", card(late, "tok_visa"));
+    let pay = server.http.post("/v1/payments", card(late, "tok_visa"));
     let hear = async {
         tokio::task::yield_now().await;
         server.waits_for(late, "20.00").await;
@@ -107,7 +107,7 @@ async fn an_order_not_heard_of_is_waited_for_and_then_unknown() {
     assert_eq!(paid.status, 201);
 
     let start = Instant::now();
-    let unknown = server.post("/v1/payments", card(never, "tok_visa")).await;
+    let unknown = server.http.post("/v1/payments", card(never, "tok_visa")).await;
 
     assert_eq!(unknown.code(), (404, "not_found"));
     assert!(start.elapsed() >= Duration::from_secs(2));
@@ -121,13 +121,13 @@ async fn a_cancelled_order_is_not_payable() {
     for order in [known, tombstone] {
         server.hear(order, Event::OrderCancelled).await;
 
-        let refused = server.post("/v1/payments", card(order, "tok_visa")).await;
+        let refused = server.http.post("/v1/payments", card(order, "tok_visa")).await;
         assert_eq!(refused.code(), (409, "not_payable"));
     }
-    let seen = server.get(&format!("/v1/payments?order_id={known}")).await;
+    let seen = server.http.get(&format!("/v1/payments?order_id={known}")).await;
     assert_eq!(seen.body["items"][0]["status"], "voided");
     let path = format!("/v1/payments/{}", payment_id(tombstone));
-    assert_eq!(server.get(&path).await.code(), (404, "not_found"));
+    assert_eq!(server.http.get(&path).await.code(), (404, "not_found"));
 }
 
 #[tokio::test]
@@ -151,15 +151,15 @@ async fn what_is_sent_to_pay_with_is_read_strictly() {
         (json!({}), "missing_field", "/payment_method/type"),
     ] {
         let told =
-            server.post("/v1/payments", json!({"order_id": id, "payment_method": body})).await;
+            server.http.post("/v1/payments", json!({"order_id": id, "payment_method": body})).await;
         assert_eq!((told.code(), told.pointer()), ((422, code), pointer), "{body}");
         assert!(!told.body.to_string().contains("5555555555554444"), "the number is not repeated");
     }
     let mut other = card(order, "tok_visa");
     other["amount"] = json!("19.99");
-    let told = server.post("/v1/payments", other).await;
+    let told = server.http.post("/v1/payments", other).await;
     assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), "/amount"));
-    let told = server.post("/v1/payments", json!({"order_id": "7"})).await;
+    let told = server.http.post("/v1/payments", json!({"order_id": "7"})).await;
     assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), "/order_id"));
 }
 
@@ -176,19 +176,19 @@ async fn a_second_payer_with_another_instrument_is_told_that_it_is_paid_already(
         server.waits_for(order, "20.00").await;
         let wallet = json!({"order_id": order.to_string(), "payment_method": {"type": "wallet"}});
         let open = [("prefer", "wait=0")];
-        let begun = server.post_with("/v1/payments", &open, card(order, first)).await;
+        let begun = server.http.post_with("/v1/payments", &open, card(order, first)).await;
         assert_eq!(begun.status, 202);
 
         let key = [("idempotency-key", "second")];
         let (same, other, by_wallet) = tokio::join!(
-            server.post("/v1/payments", card(order, first)),
-            server.post_with("/v1/payments", &key, card(order, "tok_slow")),
-            server.post("/v1/payments", wallet),
+            server.http.post("/v1/payments", card(order, first)),
+            server.http.post_with("/v1/payments", &key, card(order, "tok_slow")),
+            server.http.post("/v1/payments", wallet),
         );
 
         assert_eq!(same.status, status, "the same instrument waits for its own outcome");
         assert_eq!((other.code(), by_wallet.code()), ((409, code), (409, code)));
-        let again = server.post_with("/v1/payments", &key, card(order, "tok_slow")).await;
+        let again = server.http.post_with("/v1/payments", &key, card(order, "tok_slow")).await;
         assert_eq!(again.code(), (409, code));
         assert_eq!(again.headers["idempotency-replayed"], "true");
         assert_eq!(server.stub.book().charges.len(), 1);
@@ -202,8 +202,8 @@ async fn a_second_payer_who_does_not_wait_sees_the_payment_under_way() {
     server.waits_for(order, "20.00").await;
     let open = [("prefer", "wait=0")];
 
-    let first = server.post_with("/v1/payments", &open, card(order, "tok_visa")).await;
-    let second = server.post_with("/v1/payments", &open, card(order, "tok_slow")).await;
+    let first = server.http.post_with("/v1/payments", &open, card(order, "tok_visa")).await;
+    let second = server.http.post_with("/v1/payments", &open, card(order, "tok_slow")).await;
 
     for told in [first, second] {
         assert_eq!((told.status.as_u16(), &told.body["status"]), (202, &json!("processing")));
@@ -217,17 +217,17 @@ async fn a_repetition_is_told_the_first_answer_though_the_money_went_back_since(
     let order = an_order();
     server.waits_for(order, "20.00").await;
     let key = [("idempotency-key", "k-1")];
-    let first = server.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
+    let first = server.http.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
     assert_eq!(first.status, 201);
 
     server.hear(order, Event::OrderCancelled).await;
     let path = format!("/v1/payments?order_id={order}");
     eventually("the refund", Duration::from_secs(20), || async {
-        let seen = server.get(&path).await.body["items"][0]["status"].clone();
+        let seen = server.http.get(&path).await.body["items"][0]["status"].clone();
         if seen == "refunded" { Ok(()) } else { Err(seen) }
     })
     .await;
-    let again = server.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
+    let again = server.http.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
 
     assert_eq!((again.status, &again.body), (first.status, &first.body));
     assert_eq!(again.headers["etag"], first.headers["etag"]);
@@ -241,7 +241,7 @@ async fn the_wait_for_news_counts_as_waiting() {
     let server = a_server_with(Stub::with(&[Trouble::Silent])).await;
     let order = an_order();
     let patience = [("prefer", "wait=4")];
-    let pay = server.post_with("/v1/payments", &patience, card(order, "tok_visa"));
+    let pay = server.http.post_with("/v1/payments", &patience, card(order, "tok_visa"));
     let hear = async {
         // A real pause, because the waiting time itself is tested: most of what StockReserved may
         // take.
@@ -265,9 +265,9 @@ async fn what_an_orders_currency_refuses_is_kept_under_the_key() {
     let mut wrong = card(order, "tok_visa");
     wrong["amount"] = json!({"amount": "20.00", "currency": "EUR"});
 
-    let refused = server.post_with("/v1/payments", &key, wrong.clone()).await;
-    let again = server.post_with("/v1/payments", &key, wrong).await;
-    let other = server.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
+    let refused = server.http.post_with("/v1/payments", &key, wrong.clone()).await;
+    let again = server.http.post_with("/v1/payments", &key, wrong).await;
+    let other = server.http.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
 
     assert_eq!((refused.code(), refused.pointer()), ((422, "invalid_value"), "/amount/currency"));
     assert_eq!(again.headers["idempotency-replayed"], "true");
@@ -293,9 +293,9 @@ async fn texts_are_bounded_in_characters_wherever_they_are_sent() {
         let order = an_order().to_string();
         let body = |text| json!({"order_id": order, "payment_method": method(member, text)});
         let pointer = format!("/payment_method/{member}");
-        let told = server.post("/v1/payments", body(&fits)).await;
+        let told = server.http.post("/v1/payments", body(&fits)).await;
         assert_eq!((told.code(), told.pointer()), ((422, code), pointer.as_str()));
-        let told = server.post("/v1/payments", body(&long)).await;
+        let told = server.http.post("/v1/payments", body(&long)).await;
         assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), pointer.as_str()));
         let detail = told.body["errors"][0]["detail"].as_str().unwrap();
         assert!(detail.contains("more than 200 characters"), "{detail}");
@@ -308,16 +308,16 @@ async fn texts_are_bounded_in_characters_wherever_they_are_sent() {
         ("amount", "/v1/accounts/c-1/deposit", "/amount"),
     ] {
         for text in [&fits, &long] {
-            let told = server.post(path, json!({member: text})).await;
+            let told = server.http.post(path, json!({member: text})).await;
             assert_eq!((told.status.as_u16(), told.pointer()), (422, pointer), "{path}");
         }
     }
 
     let order = an_order();
     server.waits_for(order, "20.00").await;
-    let paid = server.post("/v1/payments", card(order, &fits)).await;
+    let paid = server.http.post("/v1/payments", card(order, &fits)).await;
     assert_eq!(paid.status, 201, "the stub takes any token of {TEXT_CHARS_MAX} characters");
-    let refused = server.post("/v1/payments", card(order, &long)).await;
+    let refused = server.http.post("/v1/payments", card(order, &long)).await;
     assert_eq!(
         (refused.code(), refused.pointer()),
         ((422, "invalid_value"), "/payment_method/token")
@@ -328,7 +328,7 @@ async fn texts_are_bounded_in_characters_wherever_they_are_sent() {
 async fn parked_keys_are_listed_by_the_service_itself() {
     let server = a_server().await;
 
-    let parked = server.get("/v1/parked?service=payment-svc").await;
+    let parked = server.http.get("/v1/parked?service=payment-svc").await;
 
     assert_eq!((parked.status.as_u16(), &parked.body["items"]), (200, &json!([])));
 }

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use backends::testing::{TestDatabase, database};
 use chassis::clock;
 use mailbox::{
-    Answer, Mailbox, Message, Options,
+    Answer, Mailbox, Message,
     testing::{Fixture, OutboxRow, message},
 };
 use payment_svc::{
@@ -34,9 +34,9 @@ use proto::{
     stock, topic,
 };
 use serde_json::Value;
+use service_kit::testing::mailbox_without_kafka;
 use sqlx::AssertSqlSafe;
 use tokio::{sync::mpsc, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 
 /// A seal key for tests: 32 bytes that are no secret.
 const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -75,16 +75,7 @@ async fn mailbox_of(
     reactor: Payments,
 ) -> (Mailbox<Payments>, JoinSet<anyhow::Result<()>>) {
     let url = database.url();
-    let options: Options =
-        service_kit::options(payment_svc::NAME, &[topic::PAYMENTS], &url, "127.0.0.1:1");
-    let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor)).await.unwrap();
-    let mut running = JoinSet::new();
-    for mailbox::Loop { name, run, .. } in loops {
-        if name == "commands" {
-            running.spawn(run(CancellationToken::new()));
-        }
-    }
-    (mailbox, running)
+    mailbox_without_kafka(payment_svc::NAME, &[topic::PAYMENTS], &url, Arc::new(reactor)).await
 }
 
 impl Shop {

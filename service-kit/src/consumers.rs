@@ -161,7 +161,7 @@ impl<R: Reactor> Desk<R> {
         if service == self.service {
             return Ok(());
         }
-        Err(Problem::new(Code::NotFound, format!("this is {}", self.service)))
+        Err(Problem::not_found(format!("this is {}", self.service)))
     }
 
     fn item(&self, it: ConsumedPartition) -> Item {

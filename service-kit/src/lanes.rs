@@ -103,7 +103,7 @@ fn resume_from(fields: &mut Fields<'_>) -> Option<LaneStart> {
 
 impl<R: Reactor> Desk<R> {
     fn is_named(&self, service: &str) -> Result<(), Problem> {
-        let none = || Problem::new(Code::NotFound, format!("this is {}", self.service));
+        let none = || Problem::not_found(format!("this is {}", self.service));
         (service == self.service).then_some(()).ok_or_else(none)
     }
 

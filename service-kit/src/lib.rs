@@ -17,6 +17,8 @@ mod replays;
 mod requests;
 mod start;
 mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod waiters;
 
 pub use events::{announce, decode, is_known, money_of, order_of};

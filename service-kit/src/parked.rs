@@ -291,7 +291,7 @@ fn storable(text: &str) -> bool {
 }
 
 fn not_parked() -> Problem {
-    Problem::new(Code::NotFound, "this key is not parked")
+    Problem::not_found("this key is not parked")
 }
 
 #[cfg(test)]

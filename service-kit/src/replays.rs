@@ -124,7 +124,7 @@ async fn get_replay<R: Reactor>(
     _: NoParams,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let none = || Problem::new(Code::NotFound, "there is no such replay");
+    let none = || Problem::not_found("there is no such replay");
     let id = id.parse().map_err(|_| none())?;
     let replay = desk.mailbox.replay(id).await.map_err(|error| unanswered(&error))?;
     let replay = replay.ok_or_else(none)?;

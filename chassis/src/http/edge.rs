@@ -23,7 +23,7 @@ use super::{
 use crate::{
     health::Health,
     limits::BODY_LIMIT,
-    problem::{self, Cause, Code, Problem},
+    problem::{self, Cause, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
 };
@@ -137,7 +137,7 @@ impl Edge {
             return self.health(request.method()).await;
         }
         if decoded_path(request.uri().path()).is_none() {
-            return Problem::new(Code::NotFound, "nothing is at this path").into_response();
+            return Problem::not_found("nothing is at this path").into_response();
         }
         if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
             // The body is not read: on a connection that was kept, it would be taken for the next

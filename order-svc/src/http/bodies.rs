@@ -1,4 +1,4 @@
-//! OrderRequest bodies: what may be in them, and which faults of them are noted.
+//! Request bodies: what may be in them, and which faults of them are noted.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use chassis::{
-    Code, Problem,
+    Problem,
     http::{self, PageBody, Params},
 };
 use proto::{CustomerId, OrderId};
@@ -44,7 +44,7 @@ pub(super) async fn list_orders_of_customer(
     params: Params,
 ) -> HttpResult {
     let customer = CustomerId::parse(&id)
-        .map_err(|_| Problem::new(Code::NotFound, format!("there is no customer {id}")))?;
+        .map_err(|_| Problem::not_found(format!("there is no customer {id}")))?;
     list(&app, Some(customer), params).await
 }
 

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
 };
 use chassis::{
-    Code, Problem,
+    Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
@@ -120,5 +120,5 @@ fn named(customer: &str) -> Result<CustomerId, Problem> {
 }
 
 fn unknown(customer: &str) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no account of {customer}"))
+    Problem::not_found(format!("there is no account of {customer}"))
 }

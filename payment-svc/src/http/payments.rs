@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use chassis::{
-    Code, Problem, TraceParent,
+    Problem, TraceParent,
     body::JsonBody,
     clock,
     http::{self, HttpResult, NoParams, Params, Prefer},
@@ -69,7 +69,7 @@ pub(super) async fn get_payment(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let unknown = || Problem::new(Code::NotFound, format!("there is no payment {id}"));
+    let unknown = || Problem::not_found(format!("there is no payment {id}"));
     let payment = PaymentId::parse(&id).map_err(|_| unknown())?;
     let root = app.root(order_of(payment)).await?.ok_or_else(unknown)?;
     let view = PaymentView::of(&root).ok_or_else(unknown)?;
@@ -115,7 +115,7 @@ impl AppState {
     async fn hear_of(&self, order: OrderId) -> Result<(), Problem> {
         let found = self.waiters.wait(order, NEWS_WAIT, || self.root(order)).await?;
         let unknown = "no stock has been reserved for such an order";
-        found.map(drop).ok_or_else(|| Problem::new(Code::NotFound, unknown))
+        found.map(drop).ok_or_else(|| Problem::not_found(unknown))
     }
 
     /// Hands a command over and waits for it until `until`; the command is decided all the same.

@@ -74,7 +74,7 @@ impl<'a> Envelope<'a> {
             cloud_events::ID => self.id = Uuid::try_parse(value).ok(),
             cloud_events::VERSION => self.version = value.parse().ok(),
             cloud_events::TIME => {
-                self.time = chassis::clock::parse(value).map_or(0, content::micros)
+                self.time = chassis::clock::parse(value).map_or(0, content::micros);
             }
             cloud_events::INCARNATION => self.incarnation = value.parse().ok(),
             "traceparent" => self.trace = Some(trace(value).unwrap_or_default()),
