@@ -10,10 +10,7 @@ use anyhow::{Context as _, bail};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::{
-    Home, processes,
-    progress::{ProgressStep, say},
-};
+use crate::{Home, processes, progress::ProgressStep, terminal::note};
 
 /// The arguments of `shop down`.
 #[derive(Debug, clap::Args)]
@@ -34,9 +31,9 @@ const LOOK: Duration = Duration::from_millis(20);
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let home_path = home.path().display();
     if stop(home).await? {
-        say(&format!("nothing is left running in {home_path}"));
+        note(format!("nothing is left running in {home_path}"));
     } else {
-        say(&format!("nothing runs in {home_path}"));
+        note(format!("nothing runs in {home_path}"));
     }
     if args.fresh {
         forget(home)?;
@@ -52,7 +49,7 @@ pub async fn stop(home: &Home) -> anyhow::Result<bool> {
     }
     let left = processes::end(home).await?;
     if !left.is_empty() {
-        say(&format!("  ended what was left: {}", processes::names(&left)));
+        note(format!("  ended what was left: {}", processes::names(&left)));
     }
     Ok(was_supervised || !left.is_empty())
 }

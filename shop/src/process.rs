@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Home, Stack, health,
     home::{ProcessState, StackPhase},
-    progress::say,
+    terminal::note,
 };
 
 /// The shortest back-off before a process is restarted: most ends are accidents.
@@ -91,7 +91,7 @@ impl ProcessSupervisor {
                 }
                 if keeper.phase() == StackPhase::Ready {
                     let name = spec.name;
-                    say(&format!("  {name} ended ({why}); starting it again in {pause:?}"));
+                    note(format!("  {name} ended ({why}); starting it again in {pause:?}"));
                 }
                 lock(&keeper.last_ends).insert(spec.name, why);
                 keeper.record(|stack| running(stack, spec.name).restarts += 1);
@@ -175,7 +175,7 @@ impl ProcessSupervisor {
         let mut stack = lock(&self.stack);
         change(&mut stack);
         if let Err(error) = self.home.write(&stack) {
-            say(&format!("  {error:#}"));
+            note(format!("  {error:#}"));
         }
     }
 }

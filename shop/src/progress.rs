@@ -1,15 +1,8 @@
 //! What a person sees while a stack comes up: one line for each step, with the time it took.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-/// Writes a line of progress to standard error.
-pub fn say(line: &str) {
-    // When standard error is closed, nobody can be told.
-    writeln!(std::io::stderr(), "{line}").ok();
-}
+use crate::terminal;
 
 /// A step that has begun.
 pub struct ProgressStep {
@@ -31,12 +24,12 @@ impl ProgressStep {
     /// Says that the step is done, how long it took, and what came of it.
     pub fn done(self, what: &str) {
         let Self { name, start } = self;
-        say(&format!("  {:>8}  {name:<14} {what}", seconds(start.elapsed())));
+        terminal::note(format!("  {:>8}  {name:<14} {what}", seconds(start.elapsed())));
     }
 
     /// Says that the step will take a while, and why.
     pub fn note(&self, why: &str) {
-        say(&format!("  {:>8}  {:<14} {why}", "…", self.name));
+        terminal::note(format!("  {:>8}  {:<14} {why}", "…", self.name));
     }
 }
 

@@ -18,8 +18,9 @@ use crate::{
     plan::Plan,
     process::ProcessSupervisor,
     processes::{self, OURS},
-    progress::{ProgressStep, say},
+    progress::ProgressStep,
     schema, status,
+    terminal::note,
 };
 
 const LOOK: Duration = Duration::from_millis(20);
@@ -67,7 +68,7 @@ pub async fn supervise(
                 keeper.record(|stack| stack.phase = StackPhase::Ready);
                 if terminal == Terminal::Here {
                     status::show(&keeper.stack())?;
-                    say("Ctrl-C stops it all.");
+                    note("Ctrl-C stops it all.");
                 }
             }
             asked.first.cancelled().await;
@@ -99,7 +100,7 @@ async fn bring_up(
     // Processes of a supervisor that was killed: they hold this stack's ports and shared memory.
     let left = processes::end(&plan.home).await?;
     if !left.is_empty() {
-        say(&format!("  ended what an earlier run had left: {}", processes::names(&left)));
+        note(format!("  ended what an earlier run had left: {}", processes::names(&left)));
     }
     plan.check_ports()?;
     plan.make_seal_key()?;

@@ -15,9 +15,9 @@ use rustix::process::Signal;
 use crate::{
     Home, Stack, health,
     home::StackPhase,
-    progress::say,
     status,
     supervise::{self, Terminal},
+    terminal::note,
 };
 
 /// The arguments of `shop up`.
@@ -64,7 +64,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     {
         return Ok(end);
     }
-    say(&format!("starting the shop in {}, on Apache Kafka", home.path().display()));
+    note(format!("starting the shop in {}, on Apache Kafka", home.path().display()));
     if !args.detach {
         return supervise::supervise(home, args.base_port, Terminal::Here).await;
     }
@@ -130,7 +130,7 @@ async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
         }
         let sick = sick(&stack).await;
         if stack.phase == StackPhase::Ready && sick.is_empty() {
-            say(&format!("runs already in {}", home.path().display()));
+            note(format!("runs already in {}", home.path().display()));
             status::show(&stack)?;
             return Ok(Some(ExitCode::SUCCESS));
         }
