@@ -56,7 +56,7 @@ impl Reactor for Inventory {
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
         let Input::Heard(fact) = input else { return None };
-        Some(&mut world.roots.get_mut(&fact.order)?.now.heard)
+        Some(&mut world.roots.get_mut(&fact.order)?.now.heard_orders)
     }
 
     fn decide(

@@ -8,10 +8,12 @@ use unicode_normalization::UnicodeNormalization;
 pub struct Search(String);
 
 impl Search {
+    /// A search for `text`, in any case.
     pub fn new(text: &str) -> Self {
         Self(folded(text))
     }
 
+    /// Whether a product's SKU or name has it.
     pub fn finds(&self, sku: &str, name: &str) -> bool {
         [sku, name].iter().any(|text| folded(text).contains(&self.0))
     }

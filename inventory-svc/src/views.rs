@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use crate::domain::{Allocation, Product, Reservation, SkuQuantity, Stock, Warehouse};
 
+/// A product as it is told over HTTP.
 #[derive(Debug, Serialize)]
 pub struct ProductView<'a> {
     sku: &'a Sku,
@@ -22,6 +23,7 @@ impl<'a> ProductView<'a> {
     }
 }
 
+/// A product's pieces, shelf by shelf.
 #[derive(Debug, Serialize)]
 pub struct StockView<'a> {
     sku: &'a Sku,
@@ -56,6 +58,7 @@ impl<'a> StockView<'a> {
     }
 }
 
+/// A warehouse as it is told over HTTP.
 #[derive(Debug, Serialize)]
 pub struct WarehouseView<'a> {
     id: &'a WarehouseId,
@@ -69,6 +72,7 @@ impl<'a> WarehouseView<'a> {
     }
 }
 
+/// Whether all items asked for are there.
 #[derive(Debug, Serialize)]
 pub struct AvailabilityView<'a> {
     available: bool,
@@ -95,6 +99,7 @@ impl<'a> AvailabilityView<'a> {
     }
 }
 
+/// An order's reservation as it is told over HTTP.
 #[derive(Debug, Serialize)]
 pub struct ReservationView<'a> {
     id: OrderId,

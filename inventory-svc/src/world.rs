@@ -19,7 +19,7 @@ pub struct Root {
     /// How many events were announced about the reservation.
     pub version: i64,
     /// The highest version heard from order-svc.
-    pub heard: i64,
+    pub heard_orders: i64,
     pub state: Reservation,
 }
 

@@ -58,7 +58,7 @@ async fn a_reservation_survives_its_rows() {
     tx.rollback().await.unwrap();
 
     assert_eq!(locked, [(order, seen.clone())]);
-    assert_eq!((seen.version, seen.heard), (1, 1));
+    assert_eq!((seen.version, seen.heard_orders), (1, 1));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::{
     store::notifications::NotificationRow,
 };
 
+/// A notification as it is told over HTTP, its address masked.
 #[derive(Debug, Serialize)]
 pub struct NotificationView<'a> {
     id: NotificationId,
@@ -53,6 +54,7 @@ fn masked(address: &str) -> String {
     if place.is_empty() { format!("{first}***") } else { format!("{first}***@{place}") }
 }
 
+/// Where a customer can be reached, as it is told over HTTP.
 #[derive(Debug, Serialize)]
 pub struct ContactView<'a> {
     customer_id: &'a CustomerId,

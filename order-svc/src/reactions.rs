@@ -65,7 +65,7 @@ impl Reactor for Orders {
 
     fn heard<'w>(&self, world: &'w mut World, input: &Input) -> Option<&'w mut i64> {
         let Input::Heard(fact) = input else { return None };
-        let heard = &mut world.orders.get_mut(&fact.order)?.now.heard;
+        let heard = &mut world.roots.get_mut(&fact.order)?.now.heard;
         Some(match fact.source {
             Source::Stock => &mut heard.stock,
             Source::Payments => &mut heard.payments,

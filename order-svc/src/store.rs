@@ -37,12 +37,12 @@ pub async fn load(
     let ids: BTreeSet<Uuid> = batch.iter().filter_map(|it| it.order()).map(OrderId::uuid).collect();
     let mut ids: Vec<Uuid> = ids.into_iter().collect();
     if locking == LockPolicy::SkipHeld && !ids.is_empty() {
-        world.held = orders::held(db, &ids).await?;
-        ids.retain(|id| !world.held.iter().any(|order| order.uuid() == *id));
+        world.held_orders = orders::held(db, &ids).await?;
+        ids.retain(|id| !world.held_orders.iter().any(|order| order.uuid() == *id));
     }
     if !ids.is_empty() {
         let found = orders::lock(db, &ids).await?;
-        world.orders = found.into_iter().map(|it| (it.order.id, Tracked::found(it))).collect();
+        world.roots = found.into_iter().map(|it| (it.order.id, Tracked::found(it))).collect();
     }
     let mut skus = BTreeSet::new();
     for input in batch {
@@ -59,14 +59,14 @@ pub async fn load(
 
 /// Writes all that changed, in the order of locks.
 pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-    orders::insert(db, &new_rows(&world.orders)).await?;
-    orders::update(db, &changed_rows(&world.orders)).await?;
+    orders::insert(db, &new_rows(&world.roots)).await?;
+    orders::update(db, &changed_rows(&world.roots)).await?;
     products_seen::learn(db, &world.learnt).await?;
     let mut history: Vec<&HistoryRow> = world.history.iter().collect();
     history.sort_unstable_by_key(|row| (row.order_id, row.seq));
     order_events::append(db, &history).await?;
     let (mut over, mut new) = (Vec::new(), Vec::new());
-    for (id, row) in &world.orders {
+    for (id, row) in &world.roots {
         let before = row.was().and_then(|root| root.order.deadline());
         let now = Order::deadline(&row.now.order);
         let deadline = |due_at| Deadline { due_at, order_id: id.uuid() };

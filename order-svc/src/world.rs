@@ -57,14 +57,15 @@ impl HistoryRow {
 /// The rows of one batch.
 #[derive(Debug, Default)]
 pub struct World {
-    pub orders: BTreeMap<OrderId, Tracked<Root>>,
+    /// The orders of the batch that exist.
+    pub roots: BTreeMap<OrderId, Tracked<Root>>,
     /// The products that the batch's orders name, as this service knows them.
     pub catalogue: Catalogue,
     /// The products whose changes this batch heard, each in its highest version: `save` writes
     /// them.
     pub learnt: Catalogue,
     /// Orders whose rows another session holds.
-    pub held: Vec<OrderId>,
+    pub held_orders: Vec<OrderId>,
     /// History rows to add; `save` sorts them.
     pub history: Vec<HistoryRow>,
     /// For the metrics: how many orders were placed in this batch (`placed`), and how and after how
@@ -74,13 +75,14 @@ pub struct World {
 }
 
 impl World {
+    /// The order as the batch has left it so far.
     pub fn order(&self, id: OrderId) -> Option<&Order> {
-        self.orders.get(&id).map(|row| &row.now.order)
+        self.roots.get(&id).map(|row| &row.now.order)
     }
 
     /// The held row for which `input` has to wait, if any.
     pub fn held(&self, input: &Input) -> Option<HeldRow> {
-        let order = input.order().filter(|order| self.held.contains(order))?;
+        let order = input.order().filter(|order| self.held_orders.contains(order))?;
         Some(HeldRow::new("order", order.to_string()))
     }
 
@@ -104,7 +106,7 @@ impl World {
     ) -> Vec<OutboxEvent> {
         let (id, heard) = (decision.order.id, LastVersions::default());
         let root = Root { order: decision.order, trace_id, heard, events: 0 };
-        self.orders.insert(id, Tracked::new(root));
+        self.roots.insert(id, Tracked::new(root));
         self.placed += 1;
         self.announce(id, decision.announce, details, context)
     }
@@ -112,7 +114,7 @@ impl World {
     /// Puts the decided state in the place of the order's, and announces what was decided.
     pub fn apply(&mut self, decision: Decision, context: &DecisionContext) -> Vec<OutboxEvent> {
         let id = decision.order.id;
-        if let Some(row) = self.orders.get_mut(&id) {
+        if let Some(row) = self.roots.get_mut(&id) {
             if let Some(end) = end(&row.now.order, &decision) {
                 self.ends.push((end, context.now - decision.order.placed_at));
             }
@@ -146,14 +148,14 @@ impl World {
 
     /// Adds a row to an order's history, and numbers it.
     fn add_history(&mut self, id: OrderId, row: HistoryRow) {
-        let Some(root) = self.orders.get_mut(&id) else { return };
+        let Some(root) = self.roots.get_mut(&id) else { return };
         root.now.events += 1;
         self.history.push(HistoryRow { order_id: id.uuid(), seq: root.now.events, ..row });
     }
 
     /// The orders that this batch changed: clients may wait for one of them.
     pub fn changed(&self) -> impl Iterator<Item = OrderId> {
-        self.orders.iter().filter(|(_, row)| row.is_changed()).map(|(id, _)| *id)
+        self.roots.iter().filter(|(_, row)| row.is_changed()).map(|(id, _)| *id)
     }
 }
 

@@ -44,7 +44,7 @@ pub async fn load(
         }
         for root in payments::lock(db, &ids).await? {
             rows.customers.extend(root.payment.customer().cloned());
-            world.payments.insert(root.payment.order, Tracked::found(root));
+            world.roots.insert(root.payment.order, Tracked::found(root));
         }
     }
     if !rows.customers.is_empty() {
@@ -84,8 +84,8 @@ async fn load_holds(
 
 /// Writes all that changed, in the order of locks.
 pub async fn save(db: &mut PgConnection, world: &World, lease: Duration) -> sqlx::Result<()> {
-    payments::insert(db, &new_rows(&world.payments)).await?;
-    payments::update(db, &changed_rows(&world.payments)).await?;
+    payments::insert(db, &new_rows(&world.roots)).await?;
+    payments::update(db, &changed_rows(&world.roots)).await?;
     accounts::insert(db, &new_rows(&world.accounts)).await?;
     accounts::update(db, &changed_rows(&world.accounts)).await?;
     holds::insert(db, &new_rows(&world.holds)).await?;

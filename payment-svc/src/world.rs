@@ -46,6 +46,7 @@ impl Root {
     }
 }
 
+/// An account with its counters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountRow {
     pub account: Account,
@@ -142,7 +143,8 @@ impl RowsToLock {
 pub struct World {
     /// Until when the calls that this batch begins are leased to this process.
     pub leased_until: Instant,
-    pub payments: BTreeMap<OrderId, Tracked<Root>>,
+    /// The payments of the batch's orders, known before or not.
+    pub roots: BTreeMap<OrderId, Tracked<Root>>,
     pub accounts: BTreeMap<CustomerId, Tracked<AccountRow>>,
     pub holds: BTreeMap<(CustomerId, OrderId), Tracked<Hold>>,
     pub entries: Vec<EntryRow>,
@@ -159,7 +161,7 @@ impl World {
     pub fn new(leased_until: Instant) -> Self {
         Self {
             leased_until,
-            payments: BTreeMap::new(),
+            roots: BTreeMap::new(),
             accounts: BTreeMap::new(),
             holds: BTreeMap::new(),
             entries: Vec::new(),
@@ -172,15 +174,17 @@ impl World {
         }
     }
 
+    /// The payment of an order, as the batch has left it so far.
     pub fn root(&self, order: OrderId) -> Option<&Root> {
-        self.payments.get(&order).map(|row| &row.now)
+        self.roots.get(&order).map(|row| &row.now)
     }
 
     /// The root, to be changed.
     pub fn root_mut(&mut self, order: OrderId) -> Option<&mut Root> {
-        self.payments.get_mut(&order).map(|row| &mut row.now)
+        self.roots.get_mut(&order).map(|row| &mut row.now)
     }
 
+    /// An account, as the batch has left it so far.
     pub fn account(&self, customer: &CustomerId) -> Option<&AccountRow> {
         self.accounts.get(customer).map(|row| &row.now)
     }
@@ -209,7 +213,7 @@ impl World {
                 outcome_at: None,
             })
         };
-        let root = &mut self.payments.entry(order).or_insert_with(fresh).now;
+        let root = &mut self.roots.entry(order).or_insert_with(fresh).now;
         if root.payment != payment {
             if root.payment.outcome() != payment.outcome() {
                 root.outcome_at = payment.outcome().map(|_| now);
@@ -227,6 +231,7 @@ impl World {
         root.version
     }
 
+    /// Opens an account that does not exist yet.
     pub fn open_account(&mut self, account: Account, created_at: OffsetDateTime) -> &AccountRow {
         let customer = account.customer.clone();
         let row = Tracked::new(AccountRow { account, created_at });
@@ -243,12 +248,14 @@ impl World {
         self.put_account(account);
     }
 
+    /// Replaces an account that exists.
     pub fn put_account(&mut self, account: Account) {
         if let Some(row) = self.accounts.get_mut(&account.customer) {
             row.now.account = account;
         }
     }
 
+    /// Adds a line to an account's ledger.
     pub fn add_entry(&mut self, entry: EntryRow) {
         self.entries.push(entry);
     }
@@ -282,7 +289,7 @@ impl World {
 
     /// What is left to do once the batch is committed.
     pub fn after_commit(self) -> AfterCommit {
-        let changed = self.payments.into_iter().filter(|(_, it)| it.is_new() || it.is_changed());
+        let changed = self.roots.into_iter().filter(|(_, it)| it.is_new() || it.is_changed());
         AfterCommit {
             begun: self.begun.into_values().collect(),
             changed: changed.map(|(order, _)| order).collect(),

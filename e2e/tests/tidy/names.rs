@@ -17,7 +17,7 @@ const IRREGULAR: [&str; 30] = [
 const MAY_BE_PARTICIPLES: [&str; 1] = ["Tracked"];
 
 /// Names that every service has, each for a type of its own.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "Announcement",
     "AppState",
     "Args",
@@ -27,6 +27,7 @@ const ROOMS: [&str; 14] = [
     "Input",
     "Phase",
     "Refusal",
+    "Fact",
     "Request",
     "Root",
     "Source",

@@ -22,7 +22,7 @@ const ROOMS: [&str; 11] = [
     "http",
 ];
 /// What each of them has to define.
-const DOORS: [(&str, &str); 13] = [
+const DOORS: [(&str, &str); 14] = [
     ("lib", "pub async fn start("),
     ("input", "pub enum Input {"),
     ("input", "    Heard(Box<Fact>),"),
@@ -32,6 +32,7 @@ const DOORS: [(&str, &str); 13] = [
     ("wire", "pub fn decode("),
     ("wire", "pub fn encode("),
     ("world", "pub struct World {"),
+    ("world", "pub roots: BTreeMap<OrderId, Tracked<Root>>,"),
     ("world", "pub struct Root {"),
     ("store", "pub async fn load("),
     ("store", "pub async fn save("),

@@ -50,7 +50,7 @@ impl TryFrom<ReservationRow> for (OrderId, Root) {
             ("released", None) => Reservation::Released { revision, allocations },
             (status, _) => return Err(invalid(format!("no reservation is {status} so"))),
         };
-        let root = Root { version: row.version, heard: row.heard_orders, state };
+        let root = Root { version: row.version, heard_orders: row.heard_orders, state };
         Ok((OrderId::new(row.reservation_id), root))
     }
 }
@@ -89,7 +89,7 @@ impl Columns {
             };
             rows.ids.push(id.uuid());
             rows.versions.push(root.version);
-            rows.heard.push(root.heard);
+            rows.heard.push(root.heard_orders);
             rows.revisions.push(i32::try_from(*revision).map_err(invalid)?);
             rows.statuses.push(status.to_owned());
             rows.expired.push(expired);

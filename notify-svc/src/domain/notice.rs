@@ -15,6 +15,7 @@ pub enum Template {
 }
 
 impl Template {
+    /// Every template.
     pub const ALL: [Self; 4] =
         [Self::OrderConfirmation, Self::PaymentDue, Self::OrderCancelled, Self::PaymentRefunded];
 
@@ -28,6 +29,7 @@ impl Template {
         }
     }
 
+    /// The template of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|template| template.name() == name)
     }
@@ -81,6 +83,7 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// Whether the customer was told this already.
     pub fn has_told(&self, news: News) -> bool {
         self.told.iter().any(|told| told.news == news)
     }
