@@ -50,10 +50,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Where requests are served.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.bind, self.port)
     }
 
+    /// Where metrics are served.
     pub fn admin_address(&self) -> SocketAddr {
         let port = self.admin_port.unwrap_or(match self.port {
             0 => 0,
@@ -92,6 +94,7 @@ pub trait ProcessConfig: Parser {
     }
 }
 
+/// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Text,

@@ -51,6 +51,7 @@ pub struct HealthReport {
 }
 
 impl HealthReport {
+    /// Whether every part of the process works, as the last look at each found.
     pub fn is_healthy(&self) -> bool {
         self.status == HEALTHY
     }

@@ -62,6 +62,7 @@ impl Problem {
         Self::new(Code::NotFound, detail)
     }
 
+    /// A problem of this code, with the code's status; `detail` is for people.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             code,
@@ -122,6 +123,7 @@ impl Problem {
         self
     }
 
+    /// Adds a header to the answer, such as `Retry-After`.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
@@ -146,6 +148,7 @@ impl Problem {
         &self.0.detail
     }
 
+    /// The faults of single fields.
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }

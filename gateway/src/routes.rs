@@ -12,6 +12,7 @@ pub enum Service {
 }
 
 impl Service {
+    /// Every service behind the gateway.
     pub const ALL: [Self; 4] = [Self::Order, Self::Payment, Self::Inventory, Self::Notify];
 
     /// The service's name in the workspace.
@@ -24,6 +25,7 @@ impl Service {
         }
     }
 
+    /// The service of this name, as paths and lists name it.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|service| service.name() == name)
     }

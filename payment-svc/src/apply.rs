@@ -51,6 +51,7 @@ pub fn keep(
         .collect()
 }
 
+/// Writes a movement of an account into its ledger; returns the line's id.
 pub fn add_entry(world: &mut World, entry: LedgerEntry, context: &DecisionContext) -> Uuid {
     let id = context.new_id();
     world.add_entry(EntryRow { id, entry });

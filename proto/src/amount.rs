@@ -165,6 +165,7 @@ impl Money {
         Self::new(amount, currency)
     }
 
+    /// Nothing, in `currency`.
     pub fn zero(currency: Currency) -> Self {
         Self { amount: Decimal::new(0, currency.digits()), currency }
     }
@@ -177,6 +178,7 @@ impl Money {
         self.currency
     }
 
+    /// The sum; an error if the currencies differ or the sum is too large for an amount.
     pub fn plus(self, other: Self) -> Result<Self, SumError> {
         if self.currency != other.currency {
             return Err(SumError::CurrencyMismatch);
@@ -185,15 +187,18 @@ impl Money {
         Self::new(sum, self.currency).map_err(|_| SumError::TooLarge)
     }
 
+    /// The difference, which may be negative; an error as for [`plus`](Self::plus).
     pub fn minus(self, other: Self) -> Result<Self, SumError> {
         self.plus(Self { amount: -other.amount, currency: other.currency })
     }
 
+    /// The amount `count` times; an error if that is too large for an amount.
     pub fn times(self, count: u32) -> Result<Self, SumError> {
         let product = self.amount.checked_mul(count.into()).ok_or(SumError::TooLarge)?;
         Self::new(product, self.currency).map_err(|_| SumError::TooLarge)
     }
 
+    /// Whether it is more than nothing.
     pub fn is_positive(self) -> bool {
         self.amount > Decimal::ZERO
     }

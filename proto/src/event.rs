@@ -10,11 +10,17 @@ use crate::{catalogue, notifications, orders, payments, stock};
 
 /// The topics: each is the stream of one owner.
 pub mod topic {
+    /// What order-svc says of orders.
     pub const ORDERS: &str = "shop.orders.v1";
+    /// What payment-svc says of payments.
     pub const PAYMENTS: &str = "shop.payments.v1";
+    /// What inventory-svc says of reservations.
     pub const STOCK: &str = "shop.stock.v1";
+    /// What notify-svc says of notifications.
     pub const NOTIFICATIONS: &str = "shop.notifications.v1";
+    /// What inventory-svc says of products; compacted.
     pub const CATALOGUE: &str = "shop.catalogue.v1";
+    /// Every topic of the shop.
     pub const ALL: [&str; 5] = [ORDERS, PAYMENTS, STOCK, NOTIFICATIONS, CATALOGUE];
 }
 
@@ -40,6 +46,7 @@ pub struct EventType {
 }
 
 impl EventType {
+    /// The type with this number in the outbox; `None` for a number of a later build.
     pub fn numbered(number: i16) -> Option<&'static Self> {
         EVENT_TYPES.iter().find(|known| known.number == number)
     }
@@ -93,6 +100,7 @@ macro_rules! events {
         pub const EVENT_TYPES: &[EventType] = &[$($(<$module::$name as Payload>::TYPE,)*)*];
 
         impl Event {
+            /// The type of this event: its number, name and topic.
             pub fn event_type(&self) -> &'static EventType {
                 match self {
                     $($(Self::$variant($module::$oneof::Event::$name(_)) => {
@@ -163,6 +171,7 @@ pub enum DecodeError {
 }
 
 impl Event {
+    /// The topic on which it is published.
     pub fn topic(&self) -> &'static str {
         self.event_type().topic
     }

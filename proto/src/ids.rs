@@ -114,6 +114,7 @@ macro_rules! name_id {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// Reads an id as people and events write it.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 if is_name(text) { Ok(Self(text.into())) } else { Err(IdError::NotName) }
             }

@@ -159,14 +159,17 @@ impl Book {
         }
     }
 
+    /// The charge that was made under this key.
     pub fn charge_of(&self, idempotency_key: &str) -> Option<&Charge> {
         self.charges.get(idempotency_key)
     }
 
+    /// The refund that was made under this key.
     pub fn refund_of(&self, idempotency_key: &str) -> Option<&Refund> {
         self.refunds.get(idempotency_key)
     }
 
+    /// The currency of a charge.
     pub fn currency_of(&self, charge: &str) -> Option<Currency> {
         self.charges.get(charge).map(|charge| charge.money.currency())
     }

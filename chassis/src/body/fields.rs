@@ -177,6 +177,7 @@ impl<'a> Fields<'a> {
         self.as_integer(name, value, &range)
     }
 
+    /// A whole number that may be missing or null; a fault outside of the limits.
     pub fn optional_integer(
         &mut self,
         name: &'static str,
@@ -200,6 +201,7 @@ impl<'a> Fields<'a> {
         fits
     }
 
+    /// A required true or false.
     pub fn flag(&mut self, name: &'static str) -> Option<bool> {
         let Json::Flag(flag) = self.required(name)? else {
             self.refuse(name, Code::InvalidValue, "has to be true or false");
@@ -214,6 +216,7 @@ impl<'a> Fields<'a> {
         self.as_amount(name, value)
     }
 
+    /// An amount of money that may be missing or null.
     pub fn optional_amount(&mut self, name: &'static str) -> Option<Amount> {
         let value = self.json(name)?;
         self.as_amount(name, value)
@@ -253,6 +256,7 @@ impl<'a> Fields<'a> {
         self.as_object(name, value, read)
     }
 
+    /// An object that may be missing or null, its members read by `read`.
     pub fn optional_object<T>(
         &mut self,
         name: &'static str,

@@ -35,6 +35,7 @@ impl Page {
 }
 
 impl Params {
+    /// Reads a query string; an error for what is given twice or is not well encoded.
     pub fn parse(query: &str) -> Result<Self, Problem> {
         let mut params: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {

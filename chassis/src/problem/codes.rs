@@ -25,6 +25,7 @@ macro_rules! codes {
                 match self { $($(Code::$name => $title,)+)+ }
             }
 
+            /// The HTTP status that goes with it.
             pub fn status(self) -> StatusCode {
                 let status: u16 = match self { $($(Code::$name => $status,)+)+ };
                 StatusCode::from_u16(status).expect("the table holds statuses")
@@ -107,6 +108,7 @@ codes! {
 }
 
 impl Code {
+    /// The code with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }

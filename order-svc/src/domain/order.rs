@@ -133,12 +133,14 @@ pub struct Stock {
     pub released_at: Option<OffsetDateTime>,
 }
 
+/// For which revision stock is held, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reservation {
     pub revision: u32,
     pub at: OffsetDateTime,
 }
 
+/// For which revision stock was refused, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rejection {
     pub revision: u32,
@@ -172,6 +174,7 @@ pub struct Payment {
     pub compensation: Option<Compensation>,
 }
 
+/// The money that payment-svc took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Capture {
     pub revision: u32,
@@ -179,6 +182,7 @@ pub struct Capture {
     pub at: OffsetDateTime,
 }
 
+/// Why payment-svc took no money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decline {
     pub revision: u32,
@@ -186,6 +190,7 @@ pub struct Decline {
     pub at: OffsetDateTime,
 }
 
+/// How a cancelled order's money was settled, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Compensation {
     pub how: CompensationKind,
@@ -239,6 +244,7 @@ impl Order {
         }
     }
 
+    /// What people are told: the phase, and of an open order how far it is.
     pub fn status(&self) -> Status {
         match self.phase() {
             Phase::Cancelled => Status::Cancelled,

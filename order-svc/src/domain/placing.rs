@@ -65,6 +65,7 @@ pub enum Refusal {
     InsufficientInventory(Vec<(usize, Shortage)>),
 }
 
+/// A line whose price is not the one that the customer saw.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PriceChange {
     pub sku: Sku,

@@ -48,6 +48,7 @@ pub struct Saga {
     pub expected: Option<ExpectedStep>,
 }
 
+/// One step of the saga, and when it was done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     pub name: StepName,
@@ -70,6 +71,7 @@ pub struct ExpectedStep {
 }
 
 impl Saga {
+    /// The saga of an order, as its state tells it.
     pub fn of(order: &Order) -> Self {
         let steps = [stock(order), payment(order), confirmation(order), notification(order)];
         Self { status: status(order), steps, expected: expected(order) }
@@ -84,6 +86,7 @@ impl Saga {
         self.steps.iter().filter(done).map(|step| step.name)
     }
 
+    /// The steps that were undone.
     pub fn compensated(&self) -> impl Iterator<Item = StepName> {
         let back = |step: &&Step| step.state == StepState::Compensated;
         self.steps.iter().filter(back).map(|step| step.name)

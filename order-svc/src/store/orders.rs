@@ -126,6 +126,7 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
     clippy::too_many_lines,
     reason = "one statement with a column for each thing that changes"
 )]
+/// Writes changed orders back.
 pub async fn update(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
     if orders.is_empty() {
         return Ok(());

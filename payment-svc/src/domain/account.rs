@@ -20,6 +20,7 @@ pub struct Hold {
     pub state: HoldState,
 }
 
+/// What became of the money that an account holds for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HoldState {
     Held,
@@ -103,6 +104,7 @@ impl Account {
         self.balance.currency()
     }
 
+    /// The balance without what is held.
     pub fn available(&self) -> Money {
         self.balance.minus(self.held).expect("no more is held than there is, in one currency")
     }

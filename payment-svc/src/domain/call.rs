@@ -15,6 +15,7 @@ pub struct Call {
     pub operation: Operation,
 }
 
+/// What the provider is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     Charge { revision: u32, token: Token },

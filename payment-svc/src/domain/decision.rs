@@ -15,8 +15,7 @@ use super::{
     LedgerEntry, Means, Method, Operation, Payment, Phase, Refund, Refusal, Wallet, account,
 };
 
-/// What a decision is made from: the order's payment, if there is one, and its customer's wallet
-/// (for an order without a payment: the wallet of the customer that the event names).
+/// What a decision is made from: the order's payment, if any, and the customer's wallet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     pub payment: Option<Payment>,
@@ -59,6 +58,7 @@ impl Event {
     }
 }
 
+/// What the provider answered to a charge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ChargeOutcome {
     /// `reference` is the provider's name for the charge.
@@ -82,6 +82,7 @@ pub struct Decision {
     pub call: Option<Call>,
 }
 
+/// An event to publish, before it has bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Announcement {
     Captured {
@@ -335,8 +336,7 @@ fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
     next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
 }
 
-/// Leaves the cancellation without its answer, because the money is not back; the health report
-/// shows it (`charges.rs`).
+/// Leaves the cancellation unanswered: the money is not back (`charges.rs` reports it).
 fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
     let Phase::Captured(capture) = &mut payment.phase else { return };
     if capture.refunding.take_if(|refund| refund.number == number).is_some() {

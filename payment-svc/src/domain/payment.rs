@@ -119,6 +119,7 @@ pub struct Decline {
     pub detail: Arc<str>,
 }
 
+/// Why a payment was declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeclineCode {
     CardDeclined,
@@ -170,6 +171,7 @@ pub enum CompensationState {
     Refunded,
 }
 
+/// How an order is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
     Wallet,
@@ -264,6 +266,7 @@ impl Payment {
         Self { order, due: None, phase: Phase::Waiting, compensation: CompensationState::NotAsked }
     }
 
+    /// Whose payment it is, once that is known.
     pub fn customer(&self) -> Option<&CustomerId> {
         self.due.as_ref().map(|due| &due.customer)
     }

@@ -70,6 +70,7 @@ pub async fn held(db: &mut PgConnection, customers: &[String]) -> sqlx::Result<V
     held.iter().map(|customer| CustomerId::parse(customer).map_err(invalid)).collect()
 }
 
+/// An account, for reading.
 pub async fn find(
     db: &mut PgConnection,
     customer: &CustomerId,

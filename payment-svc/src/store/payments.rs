@@ -53,6 +53,7 @@ pub async fn held(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Or
     Ok(held.into_iter().map(OrderId::new).collect())
 }
 
+/// The payment of an order, for reading.
 pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         Row,

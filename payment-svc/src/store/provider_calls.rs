@@ -182,6 +182,7 @@ pub struct UnansweredCalls {
     pub seconds: i64,
 }
 
+/// How many calls were not answered to the process that made them, and since when.
 pub async fn unanswered(db: &mut PgConnection) -> sqlx::Result<UnansweredCalls> {
     sqlx::query_as!(
         UnansweredCalls,
