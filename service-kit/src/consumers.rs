@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, unanswered},
     requests::{RequestInfo, key_reused, response},
 };
 
@@ -50,12 +50,9 @@ struct Item {
 
 async fn list_consumers<R: Reactor>(
     State(desk): State<Desk<R>>,
-    mut params: http::Params,
+    params: http::Params,
 ) -> Result<Response, Problem> {
-    let service = params.take("service");
-    let page = params.take_page()?;
-    params.finish()?;
-    check_service(service.as_deref(), desk.service)?;
+    let page = desk.page(params)?;
     // A service's partitions are few: a page is the part of their whole list after a place.
     let after: Option<(String, Option<i32>)> = page.place(CURSOR)?;
     let all = desk.mailbox.consumers().await.map_err(|error| unanswered(&error))?;
@@ -71,7 +68,7 @@ async fn pause<R: Reactor>(
     asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    desk.is_here(&service)?;
+    desk.check_path(&service)?;
     let (topic, reason) = body.read(|fields| {
         let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
         let reason = fields.text("reason", REASON_CHARS_MAX)?.to_owned();
@@ -87,7 +84,7 @@ async fn resume<R: Reactor>(
     asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    desk.is_here(&service)?;
+    desk.check_path(&service)?;
     let (topic, partition, from, reason) = body.read(|fields| {
         let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
         let partition = fields.optional_integer("partition", 0..=i64::from(i32::MAX));
@@ -157,13 +154,6 @@ fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
 }
 
 impl<R: Reactor> Desk<R> {
-    fn is_here(&self, service: &str) -> Result<(), Problem> {
-        if service == self.service {
-            return Ok(());
-        }
-        Err(Problem::not_found(format!("this is {}", self.service)))
-    }
-
     fn item(&self, it: ConsumedPartition) -> Item {
         let state = match it.state {
             ConsumerState::Reading => "reading",

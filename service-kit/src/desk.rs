@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use chassis::{Code, Problem};
+use chassis::{
+    Code, Problem,
+    http::{Page, Params},
+};
 use mailbox::{Mailbox, Reactor};
 
 /// Characters of an operator's reason, as of every other reason in the API.
@@ -20,12 +23,26 @@ impl<R: Reactor> Clone for Desk<R> {
     }
 }
 
-/// Refuses a list of another service than this one.
-pub(crate) fn check_service(wanted: Option<&str>, here: &'static str) -> Result<(), Problem> {
-    if wanted.is_none_or(|wanted| wanted == here) {
-        return Ok(());
+impl<R: Reactor> Desk<R> {
+    /// Refuses a path that names another service than this one.
+    pub(crate) fn check_path(&self, service: &str) -> Result<(), Problem> {
+        if service == self.service {
+            return Ok(());
+        }
+        Err(Problem::not_found(format!("this is {}", self.service)))
     }
-    Err(Problem::new(Code::BadParameter, format!("this is {here}")))
+
+    /// The page that is asked for, once all other parameters were taken out; refuses a list of
+    /// another service than this one.
+    pub(crate) fn page(&self, mut params: Params) -> Result<Page, Problem> {
+        let service = params.take("service");
+        let page = params.take_page()?;
+        params.finish()?;
+        if service.is_none_or(|service| service == self.service) {
+            return Ok(page);
+        }
+        Err(Problem::new(Code::BadParameter, format!("this is {}", self.service)))
+    }
 }
 
 pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Problem {

@@ -17,7 +17,7 @@ use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorR
 use serde::Serialize;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, unanswered},
     replays::answered,
     requests::{RequestInfo, json_answer, refusal},
 };
@@ -51,13 +51,9 @@ fn view(service: &'static str, lane: Lane) -> LaneView {
 
 async fn list_lanes<R: Reactor>(
     State(desk): State<Desk<R>>,
-    mut params: http::Params,
+    params: http::Params,
 ) -> Result<Response, Problem> {
-    let wanted = params.take("service");
-    let page = params.take_page()?;
-    params.finish()?;
-    check_service(wanted.as_deref(), desk.service)?;
-    page.first_only()?;
+    desk.page(params)?.first_only()?;
     let lane = desk.mailbox.lane().await.map_err(|error| unanswered(&error))?;
     Ok(http::list(&[view(desk.service, lane)], None))
 }
@@ -68,7 +64,7 @@ async fn pause<R: Reactor>(
     asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    desk.is_named(&service)?;
+    desk.check_path(&service)?;
     let reason = body.read(|fields| Some(fields.text("reason", REASON_CHARS_MAX)?.to_owned()))?;
     let key = asked.key(&body.0)?;
     let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
@@ -81,7 +77,7 @@ async fn resume<R: Reactor>(
     asked: RequestInfo,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    desk.is_named(&service)?;
+    desk.check_path(&service)?;
     let (reason, from) = body.read(|fields| {
         let from = resume_from(fields);
         let reason = fields.text("reason", REASON_CHARS_MAX);
@@ -102,11 +98,6 @@ fn resume_from(fields: &mut Fields<'_>) -> Option<LaneStart> {
 }
 
 impl<R: Reactor> Desk<R> {
-    fn is_named(&self, service: &str) -> Result<(), Problem> {
-        let none = || Problem::not_found(format!("this is {}", self.service));
-        (service == self.service).then_some(()).ok_or_else(none)
-    }
-
     fn tell(&self, change: LaneChange) -> Answer {
         match change {
             LaneChange::Done(lane) => json_answer(200, &view(self.service, lane), None),

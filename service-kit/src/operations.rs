@@ -5,7 +5,7 @@ use chassis::{Problem, clock::rfc3339, http};
 use mailbox::{Mailbox, OperationRecord, Reactor};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, check_service, unanswered};
+use crate::desk::{Desk, unanswered};
 
 /// The list's name in cursors. The gateway writes it, too: it merges the lists of all services by
 /// time.
@@ -20,12 +20,9 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
 
 async fn list_operations<R: Reactor>(
     State(desk): State<Desk<R>>,
-    mut params: http::Params,
+    params: http::Params,
 ) -> Result<Response, Problem> {
-    let service = params.take("service");
-    let page = params.take_page()?;
-    params.finish()?;
-    check_service(service.as_deref(), desk.service)?;
+    let page = desk.page(params)?;
     let before = page.place(CURSOR)?.unwrap_or(i64::MAX);
     // One more than the limit, to find out whether there is another page.
     let found = desk.mailbox.operations(before, page.limit + 1).await;

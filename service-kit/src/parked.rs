@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, check_service, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, unanswered},
     requests::{RequestInfo, json_answer, key_reused, refusal, response},
 };
 
@@ -64,11 +64,8 @@ async fn list_keys<R: Reactor>(
     State(desk): State<Desk<R>>,
     mut params: http::Params,
 ) -> Result<Response, Problem> {
-    let wanted = params.take("service");
     let (class, topic) = (params.take("class"), params.take("topic"));
-    let page = params.take_page()?;
-    params.finish()?;
-    check_service(wanted.as_deref(), desk.service)?;
+    let page = desk.page(params)?;
     let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
     // One more than the limit, to find out whether there is another page.
     let query = ParkedQuery { class, topic, after, limit: page.limit + 1 };
