@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
 use proto::OrderId;
 use sqlx::{PgConnection, migrate::Migrator};
-use uuid::Uuid;
 
 use self::order_deadlines::Deadline;
 use crate::{
@@ -34,13 +33,14 @@ pub async fn load(
     locking: LockPolicy,
 ) -> sqlx::Result<World> {
     let mut world = World::default();
-    let ids: BTreeSet<Uuid> = batch.iter().filter_map(|it| it.order()).map(OrderId::uuid).collect();
-    let mut ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut ids: BTreeSet<OrderId> = batch.iter().filter_map(|input| input.order()).collect();
     if locking == LockPolicy::SkipHeld && !ids.is_empty() {
-        world.held_orders = orders::held(db, &ids).await?;
-        ids.retain(|id| !world.held_orders.iter().any(|order| order.uuid() == *id));
+        let wanted: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+        world.held_orders.extend(orders::held(db, &wanted).await?);
+        ids.retain(|id| !world.held_orders.contains(id));
     }
     if !ids.is_empty() {
+        let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
         let found = orders::lock(db, &ids).await?;
         world.roots = found.into_iter().map(|it| (it.order.id, Tracked::found(it))).collect();
     }

@@ -1,7 +1,7 @@
 //! All rows that one batch touches: what they were when they were locked, and what they have become
 //! since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{DecisionContext, HeldRow, OutboxEvent, Tracked};
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
@@ -65,7 +65,7 @@ pub struct World {
     /// them.
     pub learnt: Catalogue,
     /// Orders whose rows another session holds.
-    pub held_orders: Vec<OrderId>,
+    pub held_orders: BTreeSet<OrderId>,
     /// History rows to add; `save` sorts them.
     pub history: Vec<HistoryRow>,
     /// For the metrics: how many orders were placed in this batch (`placed`), and how and after how
