@@ -2,7 +2,7 @@
 //! decided by the first build that does, before the next message of their key.
 //!
 //! A batch asks for it when one of its keys has such events, and is tried again afterwards; the
-//! sweep (`leaves`) asks for it where a key gets no next message. An event that cannot be decided
+//! sweep (`sweep`) asks for it where a key gets no next message. An event that cannot be decided
 //! parks its key, as it would have when it was received.
 
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Events decided in one transaction.
-const PIECE: i64 = 500;
+const CHUNK: i64 = 500;
 /// Keys that the sweep looks up at a time.
 const KEYS: i64 = 100;
 
@@ -71,10 +71,10 @@ impl<R: Reactor> CatchUp<'_, R> {
         place: &KeyRef,
         known: &[String],
     ) -> Result<(), Fault> {
-        let mut size = PIECE;
+        let mut size = CHUNK;
         loop {
-            let piece = self.take_piece(db, place, known, size);
-            let taken = tokio::time::timeout(ATTEMPT_LIMIT, piece).await;
+            let chunk = self.take_chunk(db, place, known, size);
+            let taken = tokio::time::timeout(ATTEMPT_LIMIT, chunk).await;
             match taken.unwrap_or(Err(Fault::TooSlow)) {
                 Ok(0) => return Ok(()),
                 Ok(events) => {
@@ -103,7 +103,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     }
 
     /// Decides the first events of a key in one transaction; returns how many there were.
-    async fn take_piece(
+    async fn take_chunk(
         &self,
         db: &mut PgConnection,
         place: &KeyRef,
@@ -208,7 +208,7 @@ async fn park_all(
 ) -> sqlx::Result<()> {
     let mut stop = stop;
     loop {
-        let events = first(&mut *db, place, known, PIECE).await?;
+        let events = first(&mut *db, place, known, CHUNK).await?;
         if events.is_empty() {
             return Ok(());
         }

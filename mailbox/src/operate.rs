@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Messages released in one transaction.
-const PIECE: i64 = 500;
+const CHUNK: i64 = 500;
 
 /// Why an operation on a parked key failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,16 +86,16 @@ impl<R: Reactor> Operators<R> {
         let db = session.connection().await?;
         catch_up.take(db, &(topic.to_owned(), key.to_owned())).await?;
         let mut released = 0;
-        let mut size = PIECE;
+        let mut size = CHUNK;
         loop {
             let wanted = ReleaseChunk { topic, key, size, released, once };
-            match self.release_piece(&mut session, wanted).await {
-                Ok(Piece { decided, refused: Some(park), .. }) => {
+            match self.release_chunk(&mut session, wanted).await {
+                Ok(ChunkOutcome { decided, refused: Some(park), .. }) => {
                     released += decided;
                     tracing::warn!(topic, key, released, %park, "a parked key stays parked");
                     return Err(OperatorError::StillStopped(park));
                 }
-                Ok(Piece { decided, gone, refused: None }) => {
+                Ok(ChunkOutcome { decided, gone, refused: None }) => {
                     released += decided;
                     if gone {
                         tracing::info!(topic, key, released, "a parked key was released");
@@ -124,11 +124,11 @@ impl<R: Reactor> Operators<R> {
         }
     }
 
-    async fn release_piece(
+    async fn release_chunk(
         &self,
         session: &mut Session,
         wanted: ReleaseChunk<'_>,
-    ) -> Result<Piece, Failure> {
+    ) -> Result<ChunkOutcome, Failure> {
         let ReleaseChunk { topic, key, size, released, once } = wanted;
         let db = session.connection().await.map_err(Fault::NotBegun)?;
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
@@ -183,7 +183,7 @@ impl<R: Reactor> Operators<R> {
         if let Some(world) = world {
             batch::committed(&*self.reactor, world);
         }
-        Ok(Piece { decided, refused, gone })
+        Ok(ChunkOutcome { decided, refused, gone })
     }
 
     /// Writes down why a key stays parked, after its transaction was refused.
@@ -266,7 +266,7 @@ struct ReleaseChunk<'a> {
     once: Option<&'a IdempotentRequest>,
 }
 
-struct Piece {
+struct ChunkOutcome {
     decided: u64,
     refused: Option<Park>,
     gone: bool,

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) type KeyRef = (String, String);
 
 /// Bytes of messages in one chunk, which is what one statement writes or reads.
-pub(crate) const PIECE_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// Characters of a stored reason, which may quote a payload that does not decode.
 const REASON_CHARS_MAX: usize = 1_000;
 
@@ -106,19 +106,19 @@ pub(crate) async fn park_messages(
 ) -> sqlx::Result<()> {
     let mut rest = messages;
     while !rest.is_empty() {
-        let (piece, later) = rest.split_at(piece_of(rest.iter().map(|(message, _)| *message)));
-        insert(db, piece).await?;
+        let (chunk, later) = rest.split_at(chunk_of(rest.iter().map(|(message, _)| *message)));
+        insert(db, chunk).await?;
         rest = later;
     }
     Ok(())
 }
 
 /// How many of these messages, from the first, make one chunk: one at least.
-pub(crate) fn piece_of<'a>(messages: impl Iterator<Item = &'a Message>) -> usize {
+pub(crate) fn chunk_of<'a>(messages: impl Iterator<Item = &'a Message>) -> usize {
     let mut bytes = 0;
     let fit = messages.take_while(|message| {
         bytes += message.size();
-        bytes <= PIECE_BYTES
+        bytes <= CHUNK_BYTES
     });
     fit.count().max(1)
 }
@@ -234,7 +234,7 @@ pub(crate) async fn first(
         topic,
         key,
         limit,
-        i64::try_from(PIECE_BYTES).unwrap_or(i64::MAX)
+        i64::try_from(CHUNK_BYTES).unwrap_or(i64::MAX)
     )
     .fetch_all(db)
     .await
@@ -360,16 +360,16 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_brings_a_piece_of_bounded_size_and_never_nothing() {
+    fn a_statement_brings_a_chunk_of_bounded_size_and_never_nothing() {
         let of = |sizes: &[usize]| {
             let messages: Vec<_> = sizes
                 .iter()
                 .map(|size| crate::testing::message("t", "", "t.Said", 1, vec![0; *size]))
                 .collect();
-            piece_of(messages.iter())
+            chunk_of(messages.iter())
         };
         assert_eq!(of(&[1, 2, 3]), 3);
-        assert_eq!(of(&[PIECE_BYTES - 1, 1, 1]), 2);
-        assert_eq!(of(&[PIECE_BYTES + 1, 1]), 1);
+        assert_eq!(of(&[CHUNK_BYTES - 1, 1, 1]), 2);
+        assert_eq!(of(&[CHUNK_BYTES + 1, 1]), 1);
     }
 }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     message::{Message, StoredMessage},
-    parked::{self, KeyRef, PIECE_BYTES},
+    parked::{self, CHUNK_BYTES, KeyRef},
     reactor::Reactor,
 };
 
@@ -32,8 +32,8 @@ pub(crate) struct KeptType {
 pub(crate) async fn keep(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> {
     let mut rest = events;
     while !rest.is_empty() {
-        let (piece, later) = rest.split_at(parked::piece_of(rest.iter().copied()));
-        insert(db, piece).await?;
+        let (chunk, later) = rest.split_at(parked::chunk_of(rest.iter().copied()));
+        insert(db, chunk).await?;
         rest = later;
     }
     Ok(())
@@ -160,7 +160,7 @@ pub(crate) async fn first(
         key,
         types,
         limit,
-        i64::try_from(PIECE_BYTES).unwrap_or(i64::MAX)
+        i64::try_from(CHUNK_BYTES).unwrap_or(i64::MAX)
     )
     .fetch_all(db)
     .await

@@ -83,7 +83,7 @@ async fn a_lane_is_paused_with_a_reason_and_resumed() {
 }
 
 #[tokio::test]
-async fn a_lane_lags_by_what_was_not_shipped() {
+async fn a_lane_lags_by_what_was_not_published() {
     let mut desk = Desk::new().await;
     assert_eq!(desk.lane().await.lag, 0);
     desk.run(EVENTS).await;
@@ -124,7 +124,7 @@ async fn a_stopped_lane_that_begins_anew_is_replayed_whole() {
 }
 
 #[tokio::test]
-async fn a_replay_is_of_what_was_shipped() {
+async fn a_replay_is_of_what_was_published() {
     let mut desk = Desk::new().await;
     desk.run(EVENTS).await;
     desk.run(TICK).await;

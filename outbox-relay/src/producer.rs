@@ -213,7 +213,7 @@ impl Producer {
     }
 
     /// Makes the librdkafka producer for scans, if no scan has come before.
-    pub(crate) fn prepare_walk(&mut self) -> KafkaResult<()> {
+    pub(crate) fn prepare_scan(&mut self) -> KafkaResult<()> {
         if self.scans.is_none() {
             // At 8 ms a partition's request holds about a hundred events of a scan's windows; at 50
             // ms the scan waits for room in flight.

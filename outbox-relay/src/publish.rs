@@ -186,7 +186,7 @@ impl PublishLoop<'_> {
         self.meters.scans.increment(1);
         self.wait(progress, Until::Acknowledged).await?;
         self.producer
-            .prepare_walk()
+            .prepare_scan()
             .map_err(|error| StopReason::Kafka(format!("no producer can be made: {error}")))?;
         let mut scan = Scan::new(Arc::clone(&progress.read.snap), to, after);
         loop {
@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn polls_keep_a_distance_once_there_is_much_to_ship() {
+    fn polls_keep_a_distance_once_there_is_much_to_publish() {
         for (rate, milliseconds) in
             [(0, 0), (6_199, 0), (6_200, 1), (10_000, 20), (14_000, 40), (90_000, 40)]
         {

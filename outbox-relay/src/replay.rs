@@ -88,7 +88,7 @@ impl Replayer {
     async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), StopReason> {
         let refused = |error| StopReason::Kafka(format!("no producer can be made: {error}"));
         let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
-        producer.prepare_walk().map_err(refused)?;
+        producer.prepare_scan().map_err(refused)?;
         let ended = self.publish(session, &producer, &replay).await;
         producer.close().await;
         ended

@@ -81,8 +81,8 @@ async fn large_events_are_walked() {
 
 /// A transaction writes early and late, and the rows between are published long before it commits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
-    const SHIPPED: i64 = 150_000;
+async fn a_scan_does_not_read_what_was_published_between_its_rows() {
+    const PUBLISHED: i64 = 150_000;
     let stage = Stage::new().await;
     let (mut early, mut others) = (stage.session().await, stage.session().await);
     let write = |key: &str, from: i64, to: i64| {
@@ -94,10 +94,10 @@ async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
     };
     run(&mut early, "begin").await;
     run(&mut early, &write("early", 1, 10_001)).await;
-    run(&mut others, &write("other", 1, SHIPPED)).await;
+    run(&mut others, &write("other", 1, PUBLISHED)).await;
     let mut reader = stage.reader();
     let relay = stage.relay(&[]);
-    reader.read(SHIPPED.unsigned_abs()).await;
+    reader.read(PUBLISHED.unsigned_abs()).await;
     // An orderly stop writes a last tick, and ends the session, which reports its statistics then.
     relay.stop().await;
     let read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes
@@ -107,10 +107,10 @@ async fn a_walk_does_not_read_what_was_shipped_between_its_rows() {
     run(&mut early, &write("early", 10_002, 10_002)).await;
     run(&mut early, "commit").await;
     let relay = stage.relay(&[]);
-    reader.read(SHIPPED.unsigned_abs() + 10_002).await;
+    reader.read(PUBLISHED.unsigned_abs() + 10_002).await;
     relay.stop().await;
 
     let scanned = number(&mut others, read).await - before;
     assert!(scanned >= 10_002, "the scan has not read its own rows: {scanned}");
-    assert!(scanned < SHIPPED / 2, "the scan has read {scanned} rows to publish 10,002");
+    assert!(scanned < PUBLISHED / 2, "the scan has read {scanned} rows to publish 10,002");
 }

@@ -38,7 +38,7 @@ async fn until_sealing_is_tried(session: &mut PgConnection) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shipped_leaves_are_sealed_and_dropped_but_for_the_last() {
+async fn published_leaves_are_sealed_and_dropped_but_for_the_last() {
     let stage = Stage::new().await;
     let mut session = stage.session().await;
     small_leaves(&mut session).await;

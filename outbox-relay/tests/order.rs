@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::stage::{Reader, Stage, prepare, run, say, small_leaves};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_services_wrote_before_the_first_start_is_shipped() {
+async fn what_services_wrote_before_the_first_start_is_published() {
     let stage = Stage::new().await;
     let mut writer = stage.session().await;
     for version in 1..=20 {
@@ -21,7 +21,7 @@ async fn what_services_wrote_before_the_first_start_is_shipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_commit_at_a_lower_position_is_shipped() {
+async fn a_late_commit_at_a_lower_position_is_published() {
     let stage = Stage::new().await;
     let relay = stage.relay(&[]);
     let (mut early, mut late) = (stage.session().await, stage.session().await);

@@ -34,7 +34,7 @@ async fn done(session: &mut PgConnection) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_ships_what_was_shipped_once_more_and_in_order() {
+async fn a_replay_publishes_what_was_published_once_more_and_in_order() {
     let stage = Stage::new().await;
     let mut session = stage.session().await;
     let relay = stage.relay(&["--tick-every", "20ms"]);

@@ -44,7 +44,7 @@ async fn restore(from: &str, to: &Postgres) -> String {
 
 /// The transaction ids of the dump are far above those of the new cluster.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_dump_is_shipped_once_more_and_nothing_new_is_lost() {
+async fn a_restored_dump_is_published_once_more_and_nothing_new_is_lost() {
     let stage = Stage::new().await;
     let (mut session, mut reader) = (stage.session().await, stage.reader());
     let fast = ["--tick-every", "20ms", "--tidy-every", "50ms"];

@@ -72,7 +72,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     terminal::say(if args.json {
         ended.to_string()
     } else {
-        format!("{} events were shipped once more (replay {id})", count(&ended, "done"))
+        format!("{} events were published once more (replay {id})", count(&ended, "done"))
     });
     Ok(ExitCode::SUCCESS)
 }

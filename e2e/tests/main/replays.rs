@@ -6,7 +6,7 @@ use proto::topic;
 use serde_json::{Value, json};
 
 #[test]
-fn what_was_shipped_is_shipped_once_more_and_happens_once() {
+fn what_was_published_is_published_once_more_and_happens_once() {
     in_the_shop(async |shop| {
         let mug = shop.lists("5.00", 5).await;
         let order = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;

@@ -47,7 +47,7 @@ fn event(version: i64) -> Event<'static> {
 }
 
 #[test]
-fn what_was_said_and_shipped_in_order_is_well() {
+fn what_was_said_and_published_in_order_is_well() {
     let topic =
         Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).row(3, Publication::NotYet);
     let topic = topic.message(1).message(2);
@@ -63,14 +63,14 @@ fn redelivered_runs_are_no_gap() {
 }
 
 #[test]
-fn an_event_that_was_shipped_and_is_nowhere_is_found() {
+fn an_event_that_was_published_and_is_nowhere_is_found() {
     assert_eq!(Topic::new().row(1, Publication::Yes).broken(), [Promise::OutboxInKafka]);
     let last = Topic::new().row(1, Publication::Yes).row(2, Publication::Yes).message(1);
     assert_eq!(last.broken(), [Promise::OutboxInKafka]);
 }
 
 #[test]
-fn what_is_not_shipped_yet_is_not_missed() {
+fn what_is_not_published_yet_is_not_missed() {
     assert_eq!(Topic::new().row(1, Publication::NotYet).broken(), []);
 }
 

@@ -62,7 +62,7 @@ fn id() -> u128 {
 }
 
 #[tokio::test]
-async fn the_outbox_tells_what_the_last_tick_calls_shipped() {
+async fn the_outbox_tells_what_the_last_tick_calls_published() {
     let mut tables = Tables::of(STOCK).await;
     let row = "insert into outbox (event_id, key, version, type, payload) values (gen_random_uuid(), 'k', 1, 41, 'x')";
     tables.run(row).await;
