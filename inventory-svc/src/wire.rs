@@ -83,8 +83,8 @@ pub fn encode(
             });
             stock::StockRejected { order_id, revision, missing: missing.collect() }.into()
         }
-        Announcement::StockReleased { allocations } => {
-            stock::StockReleased { order_id, lines: lines(allocations) }.into()
+        Announcement::StockReleased { revision, allocations } => {
+            stock::StockReleased { order_id, revision, lines: lines(allocations) }.into()
         }
         Announcement::ReservationExpired { revision } => {
             stock::ReservationExpired { order_id, revision }.into()

@@ -98,7 +98,7 @@ impl Shop {
             lines: (1..).zip(lines).map(line).collect(),
             total: Some(dollars(10)),
             terms: Some(terms()),
-            note: String::new(),
+            pay_within_seconds: 900,
         };
         self.said(order, placed)
     }

@@ -117,6 +117,7 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
             notification_id: id.to_string(),
             channel,
             template: template.name().to_owned(),
+            ..Default::default()
         }
         .into(),
         Announcement::NotificationFailed { id, template, failure } => {
@@ -126,6 +127,7 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
                 channel,
                 template: template.name().to_owned(),
                 failure: failure.name().to_owned(),
+                ..Default::default()
             }
             .into()
         }

@@ -46,6 +46,8 @@ create table orders (
     cancel_reason text,
     cancel_detail text,
     cancelled_by text,
+    -- How many seconds the order may wait for its payment once its stock is reserved.
+    pay_within int not null,
     -- Until when the order has to be paid; set when its present revision is reserved.
     pay_by timestamptz,
     -- What became of the confirmation mail: a failure, or null when it was sent.

@@ -43,6 +43,8 @@ pub struct AppState {
     pub waiters: Waiters,
     pub pressure: Pressure,
     pub seal_key: SealKey,
+    /// How long an order may wait for its payment once its stock is reserved.
+    pub pay_within: time::Duration,
 }
 
 /// All routes of this service.

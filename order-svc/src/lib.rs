@@ -39,12 +39,9 @@ pub const NAME: &str = "order-svc";
 /// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
+    let pay_within = Duration::try_from(config.payment_deadline)?;
     let waiters = Waiters::default();
-    let reactor = Orders {
-        pay_within: Duration::try_from(config.payment_deadline)?,
-        waiters: waiters.clone(),
-        metrics: Metrics::default(),
-    };
+    let reactor = Orders { waiters: waiters.clone(), metrics: Metrics::default() };
     let service = ServiceSpec {
         name: NAME,
         says: &[topic::ORDERS],
@@ -68,6 +65,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         move |stop| pressure.run(pool, limits, stop)
     });
     let seal_key = config.seal.seal_key.expose().clone();
-    chassis.serve(http::router(AppState { pool, mailbox, waiters, pressure, seal_key })).await?;
+    let state = AppState { pool, mailbox, waiters, pressure, seal_key, pay_within };
+    chassis.serve(http::router(state)).await?;
     chassis.wait().await
 }

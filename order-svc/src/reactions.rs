@@ -6,7 +6,6 @@ use mailbox::{
 use proto::topic;
 use service_kit::Waiters;
 use sqlx::PgConnection;
-use time::Duration;
 
 use crate::{
     commands,
@@ -20,8 +19,6 @@ use crate::{
 /// The order service's reactor.
 #[derive(Default)]
 pub struct Orders {
-    /// How long an order may wait for its payment once its stock is reserved.
-    pub pay_within: Duration,
     pub waiters: Waiters,
     pub metrics: Metrics,
 }
@@ -43,7 +40,7 @@ impl Reactor for Orders {
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
-        Ok(wire::decode(message, self.pay_within)?.map(|input| match input {
+        Ok(wire::decode(message)?.map(|input| match input {
             // The highest version wins however often it comes, so a product needs no inbox row.
             Input::ProductChanged(..) => DecodedMessage::repeatable(input),
             _ => DecodedMessage::once(input),

@@ -13,7 +13,6 @@ use proto::{
     payments::{DeclineCode as WireDecline, RefundCause, payment_event::Event as Payment},
     stock::{Shortage as WireShortage, stock_event::Event as Stock},
 };
-use time::Duration;
 
 use crate::{
     domain::{Announcement, DeclineCode, Event, Line, Method, Order, Product, Reason, Shortage},
@@ -24,16 +23,15 @@ use crate::{
 /// history.
 const CONFIRMATION: &str = "order_confirmation";
 
-/// What a message means to this service; `None` when it does not concern it. An order may wait
-/// `pay_within` for its payment from now on.
-pub fn decode(message: &Message, pay_within: Duration) -> Result<Option<Input>, Park> {
+/// What a message means to this service; `None` when it does not concern it.
+pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     let wire = service_kit::decode(message)?;
     let (id, source, event) = match &wire {
         // This service's own events tell it nothing new.
         Wire::Orders(_) => return Ok(None),
         Wire::Catalogue(Catalogue::ProductChanged(told)) => return product(told).map(Some),
         Wire::Stock(stock) => {
-            let (id, event) = stock_event(stock, pay_within)?;
+            let (id, event) = stock_event(stock)?;
             (id, Source::Stock, event)
         }
         Wire::Payments(payment) => {
@@ -52,10 +50,10 @@ pub fn decode(message: &Message, pay_within: Duration) -> Result<Option<Input>, 
 }
 
 /// Each of the next three reads one topic: the order id that the event names, and what it means.
-fn stock_event(stock: &Stock, pay_within: Duration) -> Result<(&str, Event), Park> {
+fn stock_event(stock: &Stock) -> Result<(&str, Event), Park> {
     Ok(match stock {
         Stock::StockReserved(it) => {
-            (it.order_id.as_str(), Event::StockReserved { revision: it.revision, pay_within })
+            (it.order_id.as_str(), Event::StockReserved { revision: it.revision })
         }
         Stock::StockRejected(it) => {
             let missing = it.missing.iter().map(shortage).collect::<Result<_, _>>()?;
@@ -102,6 +100,7 @@ fn payment_event(payment: &Payment) -> Result<(&str, Event), Park> {
             };
             (it.order_id.as_str(), event)
         }
+        Payment::RefundRefused(it) => (it.order_id.as_str(), Event::Noted),
     })
 }
 
@@ -158,7 +157,7 @@ pub fn encode(order: &Order, announcement: Announcement, details: Option<&Sealed
             revision,
             lines: lines(&order.lines),
             total,
-            note: order.note.as_ref().to_owned(),
+            pay_within_seconds: order.pay_within.whole_seconds().try_into().unwrap_or(u32::MAX),
         }
         .into(),
         Announcement::AwaitingPayment => {
@@ -264,6 +263,7 @@ fn order_and_customer(event: &mut Wire) -> Option<(&mut String, Option<&mut Stri
             Payment::PaymentDeclined(it) => (&mut it.order_id, Some(&mut it.customer_id)),
             Payment::PaymentVoided(it) => (&mut it.order_id, None),
             Payment::PaymentRefunded(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+            Payment::RefundRefused(it) => (&mut it.order_id, Some(&mut it.customer_id)),
         },
         Wire::Stock(event) => match event {
             Stock::StockReserved(it) => (&mut it.order_id, None),

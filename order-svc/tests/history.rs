@@ -54,7 +54,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
         "expired" => shop.said(order, stock::ReservationExpired { order_id, revision: 1 }),
         "voided" => {
             let payment_id = PAYMENT.to_owned();
-            shop.said(order, payments::PaymentVoided { order_id, payment_id })
+            shop.said(order, payments::PaymentVoided { order_id, payment_id, revision: 1 })
         }
         "refunded by staff" => {
             let refunded = payments::PaymentRefunded {
@@ -101,8 +101,7 @@ fn read(order: &Order, row: &HistoryRow) -> Option<HistoryEvent> {
         _ => {
             let (key, name) = (order.id.to_string(), event.event_type().full_name());
             let message = message(topic, &key, &name, row.version, event.encode());
-            let Input::Heard(fact) = wire::decode(&message, Duration::ZERO).unwrap().unwrap()
-            else {
+            let Input::Heard(fact) = wire::decode(&message).unwrap().unwrap() else {
                 unreachable!("{name} is about an order")
             };
             return Some(HistoryEvent::Heard(fact.event));
@@ -138,7 +137,7 @@ fn placed(order: &Order, row: &HistoryRow) -> Order {
         lines: it.lines.into_iter().map(line).collect(),
         total: money(it.total),
         method: Method::parse(method.trim_start_matches("payment_method_")).unwrap(),
-        note: it.note.as_str().into(),
+        note: Arc::clone(&order.note),
         placed_at: row.at,
         updated_at: row.at,
         revision: it.revision,
@@ -147,6 +146,7 @@ fn placed(order: &Order, row: &HistoryRow) -> Order {
         payment: order_svc::domain::Payment::default(),
         confirmed_at: None,
         cancellation: None,
+        pay_within: Duration::seconds(it.pay_within_seconds.into()),
         pay_by: None,
         notified: None,
     }
@@ -174,7 +174,6 @@ async fn an_order_is_the_fold_of_the_rows_of_its_history() {
             let history = rows.iter().filter_map(|row| Some((read(&order, row)?, row.at)));
             let folded = fold(&start, history);
 
-            let order = Order { pay_by: None, ..order };
             assert_eq!(folded, order, "{method:?}, then {life:?}");
         }
     }

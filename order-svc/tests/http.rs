@@ -40,7 +40,14 @@ pub(crate) async fn a_server() -> Server {
     let seal_key = SealKey::parse(SEAL_KEY).unwrap();
     let (waiters, pressure) = (shop.waiters.clone(), Pressure::default());
     let (seen, closes) = (mailbox.clone(), pressure.clone());
-    let router = router(AppState { pool, mailbox: seen, waiters, pressure: closes, seal_key });
+    let router = router(AppState {
+        pool,
+        mailbox: seen,
+        waiters,
+        pressure: closes,
+        seal_key,
+        pay_within: time::Duration::minutes(15),
+    });
     let http = TestClient::new(order_svc::NAME, router);
     Server { shop, mailbox, http, commands, pressure }
 }

@@ -57,11 +57,7 @@ async fn a_shop() -> Shop {
 }
 
 fn reactor(waiters: &service_kit::Waiters) -> Orders {
-    Orders {
-        pay_within: Duration::minutes(15),
-        waiters: waiters.clone(),
-        metrics: Metrics::default(),
-    }
+    Orders { waiters: waiters.clone(), metrics: Metrics::default() }
 }
 
 fn now() -> OffsetDateTime {
@@ -158,7 +154,10 @@ impl Shop {
     }
 
     fn released(&mut self, order: OrderId) -> Message {
-        self.said(order, stock::StockReleased { order_id: order.to_string(), lines: vec![] })
+        self.said(
+            order,
+            stock::StockReleased { order_id: order.to_string(), lines: vec![], revision: 1 },
+        )
     }
 
     fn captured(&mut self, order: OrderId) -> Message {
@@ -256,6 +255,7 @@ fn request(id: OrderId, method: Method) -> OrderRequest {
         }],
         method,
         note: "leave at the door".into(),
+        pay_within: Duration::minutes(15),
     }
 }
 

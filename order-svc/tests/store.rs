@@ -24,7 +24,7 @@ pub(crate) fn an_order(method: Method) -> Root {
 async fn an_order_is_read_as_it_was_written() {
     let mut shop = a_shop().await;
     let (payment, at) = (PaymentId::parse(PAYMENT).unwrap(), now());
-    let reserved = Event::StockReserved { revision: 1, pay_within: Duration::MINUTE };
+    let reserved = Event::StockReserved { revision: 1 };
     let captured = Event::PaymentCaptured { revision: 1, payment, amount: usd("59.98") };
     let code = order_svc::domain::DeclineCode::NoAccount;
     let declined = Event::PaymentDeclined { revision: 1, payment, code };

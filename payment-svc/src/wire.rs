@@ -122,7 +122,7 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
         }
         Announcement::Voided { known } => {
             let payment_id = if known { payment_id } else { String::new() };
-            payments::PaymentVoided { order_id, payment_id }.into()
+            payments::PaymentVoided { order_id, payment_id, ..Default::default() }.into()
         }
         Announcement::Refunded { customer, amount } => payments::PaymentRefunded {
             order_id,
@@ -130,6 +130,7 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
             customer_id: customer.to_string(),
             amount: Some(amount.into()),
             cause: payments::RefundCause::OrderCancelled.into(),
+            ..Default::default()
         }
         .into(),
     }

@@ -69,10 +69,11 @@ impl EventType {
 }
 
 /// Events of the schema that no service publishes yet.
-pub const PLANNED: [&EventType; 3] = [
+pub const PLANNED: [&EventType; 4] = [
     &<orders::OrderAmended as Payload>::TYPE,
     &<orders::OrderShipped as Payload>::TYPE,
     &<orders::OrderDelivered as Payload>::TYPE,
+    &<payments::RefundRefused as Payload>::TYPE,
 ];
 
 /// The message of one event. It is `Into<Event>`, so that `OrderPlaced { .. }.into()` is an
@@ -143,6 +144,7 @@ events! {
         22 PaymentDeclined
         23 PaymentVoided
         24 PaymentRefunded
+        25 RefundRefused
     }
     STOCK Stock stock::stock_event {
         41 StockReserved

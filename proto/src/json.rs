@@ -32,6 +32,7 @@ fn raw(event: &Event) -> serde_json::Result<Value> {
         Event::Payments(Payment::PaymentDeclined(message)) => to_value(message),
         Event::Payments(Payment::PaymentVoided(message)) => to_value(message),
         Event::Payments(Payment::PaymentRefunded(message)) => to_value(message),
+        Event::Payments(Payment::RefundRefused(message)) => to_value(message),
         Event::Stock(Stock::StockReserved(message)) => to_value(message),
         Event::Stock(Stock::StockRejected(message)) => to_value(message),
         Event::Stock(Stock::StockReleased(message)) => to_value(message),
@@ -72,6 +73,9 @@ fn field(name: String, value: Value) -> (String, Value) {
         ("method", Value::String(text)) => word(text, "PAYMENT_METHOD_"),
         ("reason", Value::String(text)) => word(text, "CANCEL_REASON_"),
         ("code", Value::String(text)) => word(text, "DECLINE_CODE_"),
+        ("cause", Value::String(text)) if text.starts_with("AMENDMENT") => {
+            word(text, "AMENDMENT_CAUSE_")
+        }
         ("cause", Value::String(text)) => word(text, "REFUND_CAUSE_"),
         _ => readable(value),
     };

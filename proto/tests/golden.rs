@@ -52,7 +52,11 @@ fn an_event_of_a_newer_build_is_none() {
 
 #[test]
 fn a_field_of_a_newer_build_is_skipped() {
-    let known = orders::OrderDelivered { order_id: samples::ORDER.into(), customer_id: "c".into() };
+    let known = orders::OrderDelivered {
+        order_id: samples::ORDER.into(),
+        customer_id: "c".into(),
+        revision: 1,
+    };
     let mut newer = Event::from(known.clone()).encode();
     // Field 99 inside the member, whose length is the second byte.
     newer.extend([0x9a, 0x06, 0x01, 0x2a]);

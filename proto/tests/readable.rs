@@ -29,7 +29,7 @@ fn a_placed_order_reads_as_the_api_writes_it() {
             "total": money("64.98"),
             "terms": {"customer_id": "customer-456", "amount": money("64.98"), "method": "card",
                       "details": "sealed"},
-            "note": "leave at the door",
+            "pay_within_seconds": 900,
         })
     );
 }
@@ -40,6 +40,7 @@ fn enums_are_short_words() {
     assert_eq!(json_of("PaymentCaptured")["method"], "wallet");
     assert_eq!(json_of("PaymentDeclined")["code"], "insufficient_funds");
     assert_eq!(json_of("PaymentRefunded")["cause"], "order_cancelled");
+    assert_eq!(json_of("OrderAmended")["cause"], "captured_first");
 }
 
 #[test]
@@ -76,6 +77,6 @@ fn what_this_build_cannot_name_is_said_to_be_so() {
     assert!(Event::from(newer).to_json()["unreadable"].is_string());
     assert_eq!(
         Event::from(PaymentVoided::default()).to_json(),
-        json!({"order_id": "", "payment_id": ""})
+        json!({"order_id": "", "payment_id": "", "revision": 0})
     );
 }

@@ -64,7 +64,7 @@ fn orders() -> Vec<Event> {
             lines: lines(),
             total: Some(money("64.98")),
             terms: Some(terms()),
-            note: "leave at the door".into(),
+            pay_within_seconds: 900,
         }
         .into(),
         OrderAwaitingPayment {
@@ -100,6 +100,8 @@ fn orders() -> Vec<Event> {
             lines: lines(),
             total: Some(money("64.98")),
             terms: Some(terms()),
+            pay_within_seconds: 900,
+            cause: AmendmentCause::CapturedFirst.into(),
         }
         .into(),
         OrderShipped {
@@ -107,9 +109,10 @@ fn orders() -> Vec<Event> {
             customer_id: customer_id.clone(),
             carrier: "post".into(),
             tracking_number: "T-1".into(),
+            revision: 2,
         }
         .into(),
-        OrderDelivered { order_id, customer_id }.into(),
+        OrderDelivered { order_id, customer_id, revision: 2 }.into(),
     ]
 }
 
@@ -136,13 +139,27 @@ fn payments() -> Vec<Event> {
             detail: "balance 3.00 USD".into(),
         }
         .into(),
-        PaymentVoided { order_id: order_id.clone(), payment_id: payment_id.clone() }.into(),
+        PaymentVoided { order_id: order_id.clone(), payment_id: payment_id.clone(), revision: 1 }
+            .into(),
         PaymentRefunded {
+            order_id: order_id.clone(),
+            payment_id: payment_id.clone(),
+            customer_id: customer_id.clone(),
+            amount: Some(money("64.98")),
+            cause: RefundCause::OrderCancelled.into(),
+            revision: 1,
+            refund_id: OTHER.into(),
+        }
+        .into(),
+        RefundRefused {
             order_id,
             payment_id,
             customer_id,
-            amount: Some(money("64.98")),
-            cause: RefundCause::OrderCancelled.into(),
+            amount: Some(money("10.00")),
+            cause: RefundCause::Staff.into(),
+            revision: 1,
+            refund_id: OTHER.into(),
+            detail: "charge disputed".into(),
         }
         .into(),
     ]
@@ -161,7 +178,7 @@ fn stock() -> Vec<Event> {
         }
         .into(),
         StockRejected { order_id: order_id.clone(), revision: 1, missing }.into(),
-        StockReleased { order_id: order_id.clone(), lines: allocations() }.into(),
+        StockReleased { order_id: order_id.clone(), lines: allocations(), revision: 1 }.into(),
         ReservationExpired { order_id, revision: 1 }.into(),
     ]
 }
@@ -175,6 +192,7 @@ fn others() -> Vec<Event> {
             notification_id: notification_id.clone(),
             channel: channel.clone(),
             template: template.clone(),
+            revision: 1,
         }
         .into(),
         NotificationFailed {
@@ -183,6 +201,7 @@ fn others() -> Vec<Event> {
             channel,
             template,
             failure: "no_address".into(),
+            revision: 1,
         }
         .into(),
         ProductChanged {

@@ -19,6 +19,7 @@ pub fn gist(name: &str, content: &Value) -> String {
         "PaymentCaptured" => format!("{} by {}", money(content, "amount"), text("method")),
         "PaymentDeclined" => with_detail(text("code"), text("detail")),
         "PaymentRefunded" => money(content, "amount"),
+        "RefundRefused" => with_detail(&money(content, "amount"), text("detail")),
         "NotificationSent" => format!("{} by {}", text("template"), text("channel")),
         "NotificationFailed" => format!("{}: {}", text("template"), text("failure")),
         _ => String::new(),

@@ -87,7 +87,7 @@ pub(super) fn mute_without_stock(
     at: OffsetDateTime,
 ) -> inventory::Decision {
     let mut decision = inventory::decide(state, event, stock, at);
-    let nothing = inventory::Announcement::StockReleased { allocations: Vec::new() };
+    let nothing = inventory::Announcement::StockReleased { revision: 1, allocations: Vec::new() };
     decision.announce.take_if(|said| *said == nothing);
     decision
 }

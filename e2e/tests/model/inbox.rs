@@ -56,7 +56,7 @@ fn said_by_inventory(order: &Order) -> Vec<Event> {
     let said = [
         inventory::Announcement::StockReserved { revision, allocations: Vec::new() },
         inventory::Announcement::StockRejected { revision, missing: Vec::new() },
-        inventory::Announcement::StockReleased { allocations: Vec::new() },
+        inventory::Announcement::StockReleased { revision: 1, allocations: Vec::new() },
         inventory::Announcement::ReservationExpired { revision },
     ];
     said.map(|announcement| inventory_wire::encode(order.id, announcement, terms.as_ref())).into()

@@ -211,6 +211,7 @@ fn placed(scene: &Scene, place: usize) -> Order {
         lines: lines.collect(),
         method: wish.method,
         note: "".into(),
+        pay_within: time::Duration::ZERO,
     };
     orders::place(&request, &catalogue.into(), NOW).unwrap().order
 }

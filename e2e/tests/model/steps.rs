@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use inventory_svc::domain as inventory;
-use order_svc::domain::{self as orders, HistoryEvent, Order};
+use order_svc::domain::{self as orders, HistoryEvent};
 use payment_svc::domain::{
     self as payments, Account, ChargeOutcome, DeclineCode, LedgerEntry, Movement, Operation, Wallet,
 };
@@ -274,7 +274,7 @@ fn took(life: &mut Life, heard: Option<orders::Event>, decision: orders::Decisio
         let heard = heard.map(HistoryEvent::Heard);
         let rows = heard.into_iter().chain(said.map(HistoryEvent::Said)).map(|row| (row, NOW));
         let folded = orders::fold(before, rows);
-        life.strayed |= folded != Order { pay_by: None, ..order.clone() };
+        life.strayed |= folded != order;
     }
     life.order = Some(order);
     life.said.orders.extend(announce);

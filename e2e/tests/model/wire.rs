@@ -48,7 +48,7 @@ pub(crate) fn terms_to_payment(
 pub(crate) fn stock_to_order(said: &inventory::Announcement) -> orders::Event {
     match said {
         inventory::Announcement::StockReserved { revision, .. } => {
-            orders::Event::StockReserved { revision: *revision, pay_within: Duration::ZERO }
+            orders::Event::StockReserved { revision: *revision }
         }
         inventory::Announcement::StockRejected { revision, missing } => {
             let missing = missing.iter().map(|short| orders::Shortage {

@@ -55,7 +55,7 @@ pub enum Event {
 pub enum Announcement {
     StockReserved { revision: u32, allocations: Vec<Allocation> },
     StockRejected { revision: u32, missing: Vec<Shortage> },
-    StockReleased { allocations: Vec<Allocation> },
+    StockReleased { revision: u32, allocations: Vec<Allocation> },
     ReservationExpired { revision: u32 },
 }
 
@@ -141,7 +141,7 @@ fn place(
 fn release(revision: u32, allocations: Vec<Allocation>, motion: Option<Motion>) -> Decision {
     Decision {
         motion: motion.map(|motion| (motion, allocations.clone())),
-        announce: Some(Announcement::StockReleased { allocations: allocations.clone() }),
+        announce: Some(Announcement::StockReleased { revision, allocations: allocations.clone() }),
         state: Reservation::Released { revision, allocations },
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use proto::{Money, PaymentId};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::{
     By, Cancellation, Conclusion, DeclineCode, Method, Order, Phase, Reason, Shortage, fold,
@@ -16,10 +16,9 @@ use super::{
 /// A fact that an order hears: it cannot be refused, only make no difference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Every line of a revision is reserved; from now on it has to be paid within `pay_within`.
+    /// Every line of a revision is reserved; from now on the time to pay runs.
     StockReserved {
         revision: u32,
-        pay_within: Duration,
     },
     /// At least one line of a revision is not available, so nothing of the revision is reserved.
     StockRejected {
@@ -78,13 +77,8 @@ pub struct Decision {
 
 /// Records a fact, and announces what follows from it.
 pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
-    let mut order = fold::hear(before, event, at);
+    let order = fold::hear(before, event, at);
     let is_reserved_now = order.is_reserved() && !before.is_reserved();
-    if let Event::StockReserved { pay_within, .. } = event
-        && is_reserved_now
-    {
-        order.pay_by = Some(at.saturating_add(*pay_within));
-    }
     let conclusion = match order.phase() {
         Phase::Open => conclusion(&order, event, is_reserved_now, at),
         Phase::Confirmed | Phase::Cancelled => None,

@@ -2,8 +2,7 @@
 //! were announced. Why an ending followed from the answers is not asked here.
 //!
 //! `decide` changes an order through this file alone, so an order is what its history says,
-//! whatever the rules of later builds are. The exception is `pay_by`: it follows from a setting of
-//! the day, and the setting is in no event, so `fold` leaves `pay_by` out.
+//! whatever the rules of later builds are.
 
 use time::OffsetDateTime;
 
@@ -39,13 +38,12 @@ impl Conclusion {
 }
 
 /// The order to which `history` leads from `start`: the order as it was placed, or as it stood
-/// before these rows. Without `pay_by`.
+/// before these rows.
 pub fn fold(
     start: &Order,
     history: impl IntoIterator<Item = (HistoryEvent, OffsetDateTime)>,
 ) -> Order {
-    let start = Order { pay_by: None, ..start.clone() };
-    history.into_iter().fold(start, |order, (event, at)| match event {
+    history.into_iter().fold(start.clone(), |order, (event, at)| match event {
         HistoryEvent::Heard(event) => hear(&order, &event, at),
         HistoryEvent::Said(conclusion) => say(order, conclusion, at),
     })
@@ -56,9 +54,12 @@ pub fn fold(
 pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
     let mut order = before.clone();
     match event {
-        Event::StockReserved { revision, .. } => {
+        Event::StockReserved { revision } => {
             if order.stock.reserved.is_none_or(|held| held.revision < *revision) {
                 order.stock.reserved = Some(Reservation { revision: *revision, at });
+                if *revision == order.revision {
+                    order.pay_by = Some(at.saturating_add(order.pay_within));
+                }
             }
         }
         Event::StockRejected { revision, .. } => {

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use proto::{CustomerId, Money, OrderId, PaymentId, Sku};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 /// Declares an enum whose values are words on the API and in the database.
 macro_rules! words {
@@ -99,6 +99,8 @@ pub struct Order {
     pub payment: Payment,
     pub confirmed_at: Option<OffsetDateTime>,
     pub cancellation: Option<Cancellation>,
+    /// How long the order may wait for its payment once its stock is reserved.
+    pub pay_within: Duration,
     /// Until when the order has to be paid. Set once the present revision's stock is reserved.
     pub pay_by: Option<OffsetDateTime>,
     /// What became of the confirmation mail; none until notify-svc has said so.

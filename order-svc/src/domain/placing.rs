@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use proto::{Currency, CustomerId, Money, OrderId, Sku};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{Announcement, Decision, Line, Method, Order, Payment, Shortage, Stock};
 
@@ -34,6 +34,8 @@ pub struct OrderRequest {
     pub lines: Vec<LineRequest>,
     pub method: Method,
     pub note: Arc<str>,
+    /// How long the order may wait for its payment once its stock is reserved.
+    pub pay_within: Duration,
 }
 
 /// One line of a request.
@@ -99,6 +101,7 @@ pub fn place(
         payment: Payment::default(),
         confirmed_at: None,
         cancellation: None,
+        pay_within: request.pay_within,
         pay_by: None,
         notified: None,
     };
@@ -243,6 +246,7 @@ mod tests {
             lines,
             method: Method::Wallet,
             note: "".into(),
+            pay_within: Duration::MINUTE,
         }
     }
 

@@ -20,8 +20,13 @@ pub(super) struct Body {
     pub(super) names: Arc<[&'static str]>,
 }
 
-/// Reads the order that will have this id; `None` when faults were noted.
-pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
+/// Reads the order that will have this id and `pay_within` to be paid; `None` when faults were
+/// noted.
+pub(super) fn order(
+    fields: &mut Fields<'_>,
+    id: OrderId,
+    pay_within: time::Duration,
+) -> Option<Body> {
     let customer = fields.parsed("customer_id", |text| {
         CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
     });
@@ -51,7 +56,7 @@ pub(super) fn order(fields: &mut Fields<'_>, id: OrderId) -> Option<Body> {
     let (method, token) = payment?;
     let (customer, note) = (customer?, note?);
     let (lines, names): (_, Vec<_>) = lines?.into_iter().unzip();
-    let request = OrderRequest { id, customer, currency, lines, method, note };
+    let request = OrderRequest { id, customer, currency, lines, method, note, pay_within };
     Some(Body { request, token, names: names.into() })
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn place_order(
     body: JsonBody,
 ) -> HttpResult {
     let id = OrderId::new(chassis::clock::new_id());
-    let read = body.read(|fields| bodies::order(fields, id))?;
+    let read = body.read(|fields| bodies::order(fields, id, app.pay_within))?;
     let admitted = app.pressure.admit();
     let placing = PlaceOrder {
         request: Arc::new(read.request),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use proto::{Currency, CustomerId, Money, OrderId, PaymentId};
 use rust_decimal::Decimal;
 use sqlx::{PgConnection, types::Json};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use self::columns::{LineRow, compensation_word, lines_row, refunded, stored_revision};
+use self::columns::{
+    LineRow, compensation_word, lines_row, refunded, stored_revision, stored_seconds,
+};
 use super::invalid;
 use crate::{
     domain::{
@@ -31,8 +33,8 @@ select order_id, customer_id, revision, version, events, method, currency, total
        lines as \"lines: Json<Vec<LineRow>>\", note, trace_id, placed_at, updated_at,
        reserved_revision, reserved_at, rejected_revision, rejected_at, released_at, compensation, refunded, compensated_at,
        payment_id, captured_revision, captured, captured_at, declined_revision, decline_code, declined_at,
-       confirmed_at, cancelled_at, cancel_reason, cancel_detail, cancelled_by, pay_by, notified_at, notify_failure,
-       heard_stock, heard_payments, heard_notifications
+       confirmed_at, cancelled_at, cancel_reason, cancel_detail, cancelled_by, pay_within, pay_by, notified_at,
+       notify_failure, heard_stock, heard_payments, heard_notifications
 from orders
 where order_id = any($1)
 "
@@ -96,16 +98,18 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
     let traces: Vec<Option<&[u8]>> =
         orders.iter().map(|(_, s)| s.trace_id.as_ref().map(<[u8; 16]>::as_slice)).collect();
     let placed: Vec<OffsetDateTime> = orders.iter().map(|(_, s)| s.order.placed_at).collect();
+    let pay_within: Vec<i32> =
+        orders.iter().map(|(_, s)| stored_seconds(s.order.pay_within)).collect();
     let done = sqlx::query!(
         "-- orders.insert
         insert into orders
             (order_id, customer_id, status, revision, version, events, method, currency, total, lines, note, trace_id,
-             placed_at, updated_at)
+             placed_at, updated_at, pay_within)
         select order_id, customer_id, 'pending', 1, 1, 1, method, currency, total, lines, note, trace_id,
-               placed_at, placed_at
+               placed_at, placed_at, pay_within
         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::jsonb[], $7::text[],
-                    $8::bytea[], $9::timestamptz[])
-            as o (order_id, customer_id, method, currency, total, lines, note, trace_id, placed_at)",
+                    $8::bytea[], $9::timestamptz[], $10::int[])
+            as o (order_id, customer_id, method, currency, total, lines, note, trace_id, placed_at, pay_within)",
         &of(|stored| stored.order.id.uuid()),
         &texts(|order| order.customer.as_str()) as &[&str],
         &texts(|order| order.method.word()) as &[&str],
@@ -114,7 +118,8 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
         &lines as &[Json<Vec<LineRow>>],
         &texts(|order| &order.note) as &[&str],
         &traces as &[Option<&[u8]>],
-        &placed
+        &placed,
+        &pay_within
     )
     .execute(db)
     .await?;
@@ -245,6 +250,7 @@ struct Row {
     cancel_reason: Option<String>,
     cancel_detail: Option<String>,
     cancelled_by: Option<String>,
+    pay_within: i32,
     pay_by: Option<OffsetDateTime>,
     notified_at: Option<OffsetDateTime>,
     notify_failure: Option<String>,
@@ -297,6 +303,7 @@ impl Row {
             payment,
             confirmed_at: self.confirmed_at,
             cancellation,
+            pay_within: Duration::seconds(self.pay_within.into()),
             pay_by: self.pay_by,
             notified,
         })

@@ -225,7 +225,7 @@ fn of_payment(event: &Payment) -> u32 {
             paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
         }
         Payment::PaymentRefunded(it) => refunded(&it.customer_id, Amount::from(&it.amount)),
-        Payment::PaymentVoided(_) => 0,
+        Payment::PaymentVoided(_) | Payment::RefundRefused(_) => 0,
     }
 }
 
@@ -303,6 +303,7 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
                 Payment::PaymentDeclined(it) => (&mut it.order_id, Some(&mut it.customer_id)),
                 Payment::PaymentVoided(it) => (&mut it.order_id, None),
                 Payment::PaymentRefunded(it) => (&mut it.order_id, Some(&mut it.customer_id)),
+                Payment::RefundRefused(it) => (&mut it.order_id, Some(&mut it.customer_id)),
             };
             order.clear();
             customer.into_iter().for_each(String::clear);

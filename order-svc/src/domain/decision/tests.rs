@@ -3,6 +3,7 @@
 use std::{collections::HashSet, fmt::Write as _};
 
 use proto::{Currency, CustomerId, OrderId, Sku};
+use time::Duration;
 
 use super::*;
 use crate::domain::{
@@ -31,6 +32,7 @@ pub(in crate::domain) fn an_order(method: Method) -> Order {
         lines: vec![LineRequest::Product { sku: sku.clone(), quantity: 2, seen: None }],
         method,
         note: "".into(),
+        pay_within: Duration::ZERO,
     };
     place(&request, &Catalogue::from([(sku, product)]), AT).unwrap().order
 }
@@ -70,7 +72,7 @@ const INPUTS: [Input; 12] = [
 fn apply(order: &Order, input: Input) -> Decision {
     let (revision, payment) = (1, payment());
     let event = match input {
-        Input::Reserved => Event::StockReserved { revision, pay_within: Duration::ZERO },
+        Input::Reserved => Event::StockReserved { revision },
         Input::Rejected => {
             let sku = Sku::parse("mug").unwrap();
             Event::StockRejected {
@@ -254,8 +256,9 @@ fn stock_and_money_confirm_in_either_order() {
 
 #[test]
 fn a_deadline_that_is_not_over_changes_nothing() {
-    let event = Event::StockReserved { revision: 1, pay_within: Duration::MINUTE };
-    let order = decide(&an_order(Method::Wallet), &event, AT).order;
+    let event = Event::StockReserved { revision: 1 };
+    let placed = Order { pay_within: Duration::MINUTE, ..an_order(Method::Wallet) };
+    let order = decide(&placed, &event, AT).order;
 
     let before = decide(&order, &Event::DeadlinePassed, AT + Duration::seconds(59));
     let after = decide(&order, &Event::DeadlinePassed, AT + Duration::MINUTE);

@@ -17,7 +17,7 @@ fn happenings() -> Vec<Option<Event>> {
     let (payment, amount) = (payment(), usd("59.98"));
     let missing = Shortage { sku: proto::Sku::parse("mug").unwrap(), wanted: 2, available: 1 };
     vec![
-        Some(Event::StockReserved { revision: 1, pay_within: Duration::MINUTE }),
+        Some(Event::StockReserved { revision: 1 }),
         Some(Event::StockRejected { revision: 1, missing: vec![missing] }),
         Some(Event::StockReleased),
         Some(Event::ReservationExpired { revision: 1 }),
@@ -64,7 +64,7 @@ fn explore(order: &Order, folded: &Order, happenings: &[Option<Event>], steps: u
 
         let folded = fold(folded, rows);
 
-        let order = Order { pay_by: None, ..decision.order.clone() };
+        let order = decision.order.clone();
         assert_eq!(folded, order, "after {event:?}");
         sequences += explore(&decision.order, &folded, happenings, left);
     }
@@ -75,7 +75,7 @@ fn explore(order: &Order, folded: &Order, happenings: &[Option<Event>], steps: u
 fn every_order_is_the_fold_of_its_history() {
     let happenings = happenings();
     for method in [Method::Wallet, Method::Card, Method::Deferred] {
-        let placed = an_order(method);
+        let placed = Order { pay_within: Duration::MINUTE, ..an_order(method) };
 
         let sequences = explore(&placed, &fold(&placed, []), &happenings, STEPS);
 
@@ -86,7 +86,7 @@ fn every_order_is_the_fold_of_its_history() {
 #[test]
 fn an_answer_to_an_earlier_revision_does_not_displace_a_later_one() {
     let reserved = |revision| {
-        let event = Event::StockReserved { revision, pay_within: Duration::ZERO };
+        let event = Event::StockReserved { revision };
         (HistoryEvent::Heard(event), AT + Duration::seconds(revision.into()))
     };
 

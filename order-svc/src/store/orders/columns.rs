@@ -6,11 +6,16 @@ use proto::Sku;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
+use time::Duration;
 
 use crate::domain::{CompensationKind, Line, Order};
 
 pub(super) fn stored_revision(revision: u32) -> i32 {
     i32::try_from(revision).expect("nobody amends an order two billion times")
+}
+
+pub(super) fn stored_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.whole_seconds()).expect("nobody has sixty years to pay")
 }
 
 pub(super) fn compensation_word(how: CompensationKind) -> &'static str {

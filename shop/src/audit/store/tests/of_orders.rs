@@ -10,10 +10,10 @@ async fn some_orders() -> Tables {
             r#"select make_week('order_events', 2863);
             insert into orders (
                 order_id, customer_id, status, revision, version, events, method, currency, total, lines, note,
-                placed_at, updated_at, reserved_revision, reserved_at, pay_by, heard_stock
+                placed_at, updated_at, reserved_revision, reserved_at, pay_within, pay_by, heard_stock
             )
             values ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 'payment_pending', 1, 2, 3, 'deferred', 'USD', 59.98,
-                '[{"sku": "mug", "name": "Mug", "quantity": 2, "unit_price": "29.99"}]', '', now(), now(), 1, now(), '2026-11-20', 1);
+                '[{"sku": "mug", "name": "Mug", "quantity": 2, "unit_price": "29.99"}]', '', now(), now(), 1, now(), 900, '2026-11-20', 1);
             insert into order_deadlines (due_at, order_id) values ('2026-11-20', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f');
             insert into order_events (order_id, seq, event_id, type, version, at, payload)
             values
