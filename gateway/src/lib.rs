@@ -8,6 +8,7 @@
 
 pub mod circuit;
 pub mod config;
+mod erasure;
 pub mod forward;
 mod lists;
 mod problems;
@@ -86,6 +87,9 @@ impl Gateway {
             }
             RouteMatch::All => {
                 lists::list(&self.forwarder, &UpstreamRequest::read(request).await?).await
+            }
+            RouteMatch::Erasure => {
+                erasure::erase(&self.forwarder, &UpstreamRequest::read(request).await?).await
             }
             RouteMatch::Replays => {
                 replays::pass(&self.forwarder, &UpstreamRequest::read(request).await?).await

