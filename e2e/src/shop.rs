@@ -11,7 +11,7 @@ use std::{
 
 use backends::testing::eventually;
 use serde_json::{Value, json};
-use shop::{Home, Stack, audit, drive::Driven, processes::OURS};
+use shop::{Home, Stack, audit, processes::OURS, testing::TestStack};
 use uuid::Uuid;
 
 use crate::{AnOrder, Ask, Customer, Product, programs};
@@ -30,7 +30,7 @@ const SMALL: [(&str, &str); 3] = [
 /// A real stack, driven by tests.
 #[derive(Debug)]
 pub struct Shop {
-    driven: Driven,
+    stack: TestStack,
     client: reqwest::Client,
     gateway: String,
     named: AtomicU32,
@@ -66,12 +66,12 @@ impl Shop {
     /// Starts a shop, with settings for its processes.
     pub async fn open(settings: &[(&str, &str)]) -> Self {
         let settings = [&SMALL, settings].concat();
-        let driven = Driven::start(&programs::programs(), &settings).await;
-        let driven = driven.unwrap_or_else(|error| panic!("{error:#}"));
-        let gateway = driven.stack().unwrap().gateway();
+        let stack = TestStack::start(&programs::programs(), &settings).await;
+        let stack = stack.unwrap_or_else(|error| panic!("{error:#}"));
+        let gateway = stack.stack().unwrap().gateway();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(45)).build().unwrap();
         let (named, hosts) = (AtomicU32::new(0), Mutex::default());
-        let shop = Self { driven, client, gateway, named, hosts };
+        let shop = Self { stack, client, gateway, named, hosts };
         shop.awakes().await;
         shop
     }
@@ -91,23 +91,23 @@ impl Shop {
 
     /// Stops the shop.
     pub async fn close(self) {
-        self.driven.stop().await.unwrap();
+        self.stack.stop().await.unwrap();
     }
 
     /// The folder of the stack.
     pub fn home(&self) -> &Home {
-        self.driven.home()
+        self.stack.home()
     }
 
     /// The stack's record: the processes that run now, and their addresses.
     pub fn stack(&self) -> Stack {
-        self.driven.stack().unwrap()
+        self.stack.stack().unwrap()
     }
 
     /// Kills a process with SIGKILL, and waits until it was started again and is healthy.
     pub async fn kill(&self, process: &str) {
-        let before = self.driven.kill9(process).unwrap();
-        self.driven.back(process, before, Duration::from_mins(1)).await.unwrap();
+        let before = self.stack.kill9(process).unwrap();
+        self.stack.back(process, before, Duration::from_mins(1)).await.unwrap();
     }
 
     /// The log of a process.

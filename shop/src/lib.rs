@@ -1,4 +1,4 @@
-//! The command line, one file per command, and what an end-to-end test needs to drive a stack.
+//! The command line, one file per command.
 //!
 //! `up`, `down` and `status` own the processes: `supervise` keeps them alive, `plan` says what each
 //! one is started with, `home` is the folder in which a stack is found again, and `processes` finds
@@ -14,8 +14,6 @@ pub mod processes;
 pub mod progress;
 pub mod schema;
 pub mod settings;
-
-pub mod drive;
 
 pub mod down;
 pub mod status;
@@ -37,6 +35,8 @@ pub mod parked;
 pub mod replay;
 pub mod seed;
 pub mod tail;
+
+pub mod testing;
 
 pub use home::{Home, Stack};
 pub use ports::Ports;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use backends::testing::eventually;
-use shop::{drive::Driven, processes::OURS};
+use shop::{processes::OURS, testing::TestStack};
 use sqlx::Connection as _;
 
 /// A folder with `shop` and a stand-in for each of the shop's processes.
@@ -81,8 +81,8 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
         ("SHOP_PAYMENT_DEADLINE", "9s"),
         ("SHOP_ORDER_SVC__PAYMENT_DEADLINE", "2s"),
     ];
-    let driven = Driven::start(&programs.folder, &settings).await.unwrap();
-    let home = driven.home().clone();
+    let stack = TestStack::start(&programs.folder, &settings).await.unwrap();
+    let home = stack.home().clone();
 
     let log = |name: &str| std::fs::read_to_string(home.log(name)).unwrap();
     assert!(log("order-svc").contains("SHOP_PAYMENT_DEADLINE=2s\n"));
@@ -91,8 +91,8 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
     assert!(log("order-svc").contains("@127.0.0.1:"));
 
     for name in ["order-svc", "postgres", "kafka"] {
-        let before = driven.kill9(name).unwrap();
-        driven.back(name, before, Duration::from_secs(40)).await.unwrap();
+        let before = stack.kill9(name).unwrap();
+        stack.back(name, before, Duration::from_secs(40)).await.unwrap();
     }
     let status = status(&programs, home.path());
     let processes = status["processes"].as_array().unwrap();
@@ -102,7 +102,7 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
         processes.iter().map(|process| process["restarts"].as_u64().unwrap()).sum();
     assert!(restarted >= 3);
 
-    driven.stop().await.unwrap();
+    stack.stop().await.unwrap();
     assert_eq!(left_in(home.path()), Vec::<String>::new());
 }
 

@@ -6,6 +6,7 @@ mod cards;
 mod circles;
 mod dependencies;
 mod diagram;
+mod docs;
 mod names;
 mod rooms;
 mod routes;

@@ -3,8 +3,7 @@
 use std::{ffi::OsStr, fs, path::Path};
 
 /// Files besides Rust's that a rule reads.
-const READ: [&str; 5] =
-    ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden", "ARCHITECTURE.md"];
+const READ: [&str; 4] = ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden"];
 
 /// A file of the workspace, by its path from the root.
 pub(crate) struct File {
@@ -28,7 +27,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 collect(root, &path, files);
             }
-        } else if is_rust(&name) || READ.contains(&name.as_str()) {
+        } else if is_rust(&name) || name.ends_with(".md") || READ.contains(&name.as_str()) {
             let text = fs::read_to_string(&path).unwrap();
             files.push(File { path: path.strip_prefix(root).unwrap().display().to_string(), text });
         }

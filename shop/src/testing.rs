@@ -33,14 +33,14 @@ const LOOK: Duration = Duration::from_millis(25);
 
 /// A running stack.
 #[derive(Debug)]
-pub struct Driven {
+pub struct TestStack {
     home: Home,
     folder: PathBuf,
     shop: Child,
     watchdog: Option<Watchdog>,
 }
 
-impl Driven {
+impl TestStack {
     /// Starts a stack of the programs in `binaries`, with settings for them (`SHOP_…`), and waits
     /// until it is healthy.
     pub async fn start(binaries: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
@@ -64,9 +64,9 @@ impl Driven {
             .spawn()
             .with_context(|| format!("no `shop` in {}", binaries.display()))?;
         watchdog.watch(shop.id(), Signal::TERM);
-        let mut driven = Self { home, folder, shop, watchdog: Some(watchdog) };
-        driven.up().await?;
-        Ok(driven)
+        let mut stack = Self { home, folder, shop, watchdog: Some(watchdog) };
+        stack.up().await?;
+        Ok(stack)
     }
 
     async fn up(&mut self) -> anyhow::Result<()> {
@@ -131,7 +131,7 @@ impl Driven {
     }
 }
 
-impl Drop for Driven {
+impl Drop for TestStack {
     fn drop(&mut self) {
         if self.shop.try_wait().is_ok_and(|ended| ended.is_none()) {
             // The killed supervisor's own watchdog ends the processes that it has started.
