@@ -3,6 +3,7 @@
 mod book;
 mod connection;
 mod cpu;
+mod errands;
 mod place;
 mod plan;
 mod report;
@@ -25,7 +26,7 @@ use rdkafka::{
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::book::{Next, OrderEnd};
+use self::book::OrderEnd;
 pub use self::place::LoadPlan;
 use self::place::LoadRun;
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
@@ -53,7 +54,8 @@ pub struct Args {
     /// How long to wait for the last orders to end.
     #[arg(long, value_parser = chassis::config::duration, default_value = "30s")]
     pub grace: Duration,
-    /// Kinds of orders by weight: happy, declined, `out_of_stock`, cancelled.
+    /// Kinds of orders by weight: happy, declined, `out_of_stock`, cancelled, amended, refunded,
+    /// shipped.
     #[arg(long, default_value = "happy=100")]
     pub mix: Mix,
     /// Over how many products (default: all that were seeded).
@@ -135,18 +137,17 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
 /// Runs a plan to its end: this thread places, another one reads the endings.
 pub fn drive(plan: LoadPlan, stack: &Stack) -> anyhow::Result<LoadReport> {
     let endings = listen_from_now(&plan)?;
-    let (cancels, to_cancel) = mpsc::unbounded_channel();
-    let run = LoadRun::new(plan, cancels);
+    let (errands, to_do) = mpsc::unbounded_channel();
+    let run = LoadRun::new(plan, errands);
     let is_listening = AtomicBool::new(true);
     // One thread places: waking another thread for every answer would cost more than the answer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::scope(|scope| {
         scope.spawn(|| listen(&run, &endings, &is_listening));
         let report = runtime.block_on(async {
-            let canceller = place::cancel_confirmed(Arc::clone(&run), to_cancel);
             tokio::select! {
                 report = conduct(&run, stack) => report,
-                () = canceller => unreachable!("the run holds the other end"),
+                () = errands::run(&run, to_do) => unreachable!("the run holds the other end"),
             }
         });
         is_listening.store(false, Ordering::Relaxed);
@@ -179,11 +180,9 @@ fn listen(run: &LoadRun, consumer: &BaseConsumer, is_listening: &AtomicBool) {
         let mut freed = 0;
         while let Some(found) = message {
             if let Some((order, ending)) = found.ok().as_ref().and_then(ending_of) {
-                match run.book().ended(order, ending, Instant::now()) {
-                    Next::Wait => {}
-                    Next::Over => freed += 1,
-                    Next::Cancel => run.cancels.send(order).unwrap_or_default(),
-                }
+                let next = run.book().ended(order, ending, Instant::now());
+                freed += usize::from(next.is_over);
+                run.send(order, next.errand);
             }
             message = consumer.poll(Duration::ZERO);
         }
@@ -215,7 +214,8 @@ async fn conduct(run: &Arc<LoadRun>, stack: &Stack) -> LoadReport {
         }
         run.is_over.store(true, Ordering::Relaxed);
         let patience = Instant::now() + run.plan.grace;
-        while run.book().waiting() > 0 && Instant::now() < patience {
+        let is_busy = || run.book().waiting() > 0 || run.errands_left() > 0;
+        while is_busy() && Instant::now() < patience {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

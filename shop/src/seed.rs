@@ -41,6 +41,9 @@ pub const SOLD_OUT: &str = "sold-out";
 /// A product with one piece.
 pub const LAST_PIECE: &str = "last-piece";
 
+/// A product whose pieces lie in two warehouses: the demo puts them there.
+pub const TWO_SHELVES: &str = "two-shelves";
+
 /// Requests at once: enough to keep the gateway busy, few enough that none waits long.
 const AT_ONCE: usize = 32;
 /// How long a listed product may take until it can be ordered, on a machine that starts everything.
@@ -102,6 +105,12 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
             price: "249.00".into(),
             pieces: Pieces::Exactly(1),
         },
+        Product {
+            sku: TWO_SHELVES.into(),
+            name: "Atlas in five volumes, one volume".into(),
+            price: "12.00".into(),
+            pieces: Pieces::About(0),
+        },
     ];
     let products = (1..=args.products).map(|n| Product::nth(n, args.stock)).chain(magic);
     let there = &there;
@@ -112,13 +121,13 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
         .await?;
     terminal::note(format_args!(
         "{} products, {listed} of them new or filled up",
-        args.products + 2
+        args.products + 3
     ));
     // Products are listed roughly in order: once the last ones are known to order-svc, all are.
     let last = (1..=args.products).rev().take(AT_ONCE).map(sku);
-    futures::stream::iter(last.chain([SOLD_OUT.into(), LAST_PIECE.into()]))
+    futures::stream::iter(last.chain([SOLD_OUT, LAST_PIECE, TWO_SHELVES].map(Into::into)))
         .map(|sku| until_it_can_be_ordered(api, sku))
-        .buffer_unordered(AT_ONCE + 2)
+        .buffer_unordered(AT_ONCE + 3)
         .try_for_each(|()| async { Ok(()) })
         .await?;
 

@@ -29,15 +29,28 @@ pub(super) enum OrderEnd {
     Cancelled,
 }
 
-/// What to do after an answer or a final event.
+/// What a customer or staff do to an order after it was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The other of the two is still to come.
-    Wait,
-    /// Both have come: the order is over.
-    Over,
-    /// The order is confirmed, and its customer wants to cancel it.
+pub(super) enum Errand {
+    /// Amend it, then pay for it.
+    Amend,
     Cancel,
+    /// Give part of its money back.
+    Refund,
+    /// Ship it, then deliver it.
+    Ship,
+}
+
+/// What follows from an answer or a final event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    /// Whether the order is over: both have come.
+    pub(super) is_over: bool,
+    pub(super) errand: Option<Errand>,
+}
+
+impl Next {
+    const WAIT: Self = Self { is_over: false, errand: None };
 }
 
 /// What has been counted so far.
@@ -108,7 +121,10 @@ impl Book {
         self.waiting_counted += u64::from(placed.counted);
         match self.halves.insert(order, Half::PlacedOrder(placed)) {
             Some(Half::Ended(ending, at)) => self.settle(order, placed, ending, at),
-            Some(Half::PlacedOrder(_)) | None => Next::Wait,
+            Some(Half::PlacedOrder(_)) | None => {
+                let errand = (placed.kind == Kind::Amended).then_some(Errand::Amend);
+                Next { is_over: false, errand }
+            }
         }
     }
 
@@ -132,17 +148,24 @@ impl Book {
             Some(Half::PlacedOrder(placed)) => self.settle(order, *placed, ending, at),
             Some(Half::Ended(..)) | None => {
                 self.halves.insert(order, Half::Ended(ending, at));
-                Next::Wait
+                Next::WAIT
             }
         }
     }
 
     fn settle(&mut self, order: u128, placed: PlacedOrder, ending: OrderEnd, at: Instant) -> Next {
         match (placed.kind, ending) {
-            (Kind::CancelledAtOnce, OrderEnd::Confirmed) => return Next::Wait,
-            (Kind::CancelledLater, OrderEnd::Confirmed) => return Next::Cancel,
+            (Kind::CancelledAtOnce, OrderEnd::Confirmed) => return Next::WAIT,
+            (Kind::CancelledLater, OrderEnd::Confirmed) => {
+                return Next { is_over: false, errand: Some(Errand::Cancel) };
+            }
             _ => {}
         }
+        let errand = match (placed.kind, ending) {
+            (Kind::Refunded, OrderEnd::Confirmed) => Some(Errand::Refund),
+            (Kind::Shipped, OrderEnd::Confirmed) => Some(Errand::Ship),
+            _ => None,
+        };
         self.halves.remove(&order);
         self.waiting -= 1;
         if placed.counted {
@@ -154,7 +177,7 @@ impl Book {
                 OrderEnd::Cancelled => self.tally.cancelled += 1,
             }
         }
-        Next::Over
+        Next { is_over: true, errand }
     }
 
     /// How many accepted orders have not ended yet.
@@ -187,6 +210,9 @@ fn micros(took: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const OVER: Next = Next { is_over: true, errand: None };
+    const CANCEL: Next = Next { is_over: false, errand: Some(Errand::Cancel) };
+
     fn an_order(kind: Kind) -> PlacedOrder {
         PlacedOrder { intended: Instant::now(), kind, counted: true }
     }
@@ -194,11 +220,11 @@ mod tests {
     #[test]
     fn it_does_not_matter_which_side_tells_first() {
         let (mut book, now) = (Book::default(), Instant::now());
-        assert_eq!(book.accepted(1, an_order(Kind::Happy), now), Next::Wait);
-        assert_eq!(book.ended(2, OrderEnd::Confirmed, now), Next::Wait);
+        assert_eq!(book.accepted(1, an_order(Kind::Happy), now), Next::WAIT);
+        assert_eq!(book.ended(2, OrderEnd::Confirmed, now), Next::WAIT);
         assert_eq!((book.waiting(), book.unfinished()), (1, 1));
-        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), Next::Over);
-        assert_eq!(book.accepted(2, an_order(Kind::Happy), now), Next::Over);
+        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), OVER);
+        assert_eq!(book.accepted(2, an_order(Kind::Happy), now), OVER);
         assert_eq!((book.waiting(), book.tally().confirmed, book.tally().accepted), (0, 2, 2));
     }
 
@@ -218,11 +244,11 @@ mod tests {
         let (mut book, now) = (Book::default(), Instant::now());
         book.accepted(1, an_order(Kind::CancelledAtOnce), now);
         book.accepted(2, an_order(Kind::CancelledLater), now);
-        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), Next::Wait);
-        assert_eq!(book.ended(2, OrderEnd::Confirmed, now), Next::Cancel);
+        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), Next::WAIT);
+        assert_eq!(book.ended(2, OrderEnd::Confirmed, now), CANCEL);
         assert_eq!(book.waiting(), 2);
-        assert_eq!(book.ended(1, OrderEnd::Cancelled, now), Next::Over);
-        assert_eq!(book.ended(2, OrderEnd::Cancelled, now), Next::Over);
+        assert_eq!(book.ended(1, OrderEnd::Cancelled, now), OVER);
+        assert_eq!(book.ended(2, OrderEnd::Cancelled, now), OVER);
         assert_eq!((book.waiting(), book.tally().cancelled, book.tally().confirmed), (0, 2, 0));
     }
 
@@ -230,11 +256,11 @@ mod tests {
     fn both_endings_may_be_read_before_the_answer() {
         let (mut book, now) = (Book::default(), Instant::now());
         book.ended(1, OrderEnd::Confirmed, now);
-        assert_eq!(book.accepted(1, an_order(Kind::CancelledLater), now), Next::Cancel);
+        assert_eq!(book.accepted(1, an_order(Kind::CancelledLater), now), CANCEL);
         assert_eq!(book.waiting(), 1);
         book.ended(2, OrderEnd::Confirmed, now);
         book.ended(2, OrderEnd::Cancelled, now);
-        assert_eq!(book.accepted(2, an_order(Kind::CancelledAtOnce), now), Next::Over);
+        assert_eq!(book.accepted(2, an_order(Kind::CancelledAtOnce), now), OVER);
     }
 
     #[test]
@@ -258,5 +284,20 @@ mod tests {
         book.ended(8, OrderEnd::Confirmed, now);
         assert_eq!(book.missing().collect::<Vec<_>>(), [7]);
         assert_eq!(book.unfinished(), 1);
+    }
+
+    #[test]
+    fn what_is_done_to_an_order_afterwards_follows_from_its_kind() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        let amend = Next { is_over: false, errand: Some(Errand::Amend) };
+        assert_eq!(book.accepted(1, an_order(Kind::Amended), now), amend);
+        assert_eq!(book.ended(1, OrderEnd::Confirmed, now), OVER);
+        for (kind, errand) in [(Kind::Refunded, Errand::Refund), (Kind::Shipped, Errand::Ship)] {
+            book.accepted(2, an_order(kind), now);
+            let next = Next { is_over: true, errand: Some(errand) };
+            assert_eq!(book.ended(2, OrderEnd::Confirmed, now), next);
+            book.accepted(3, an_order(kind), now);
+            assert_eq!(book.ended(3, OrderEnd::Cancelled, now), OVER, "nothing to give back");
+        }
     }
 }

@@ -19,8 +19,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// The new order's id, from `Location`.
-    pub(super) order: Option<Uuid>,
+    /// The id of what was made, from `Location`, or of what is shown first.
+    pub(super) id: Option<Uuid>,
     /// The code of a problem.
     pub(super) code: Option<String>,
     /// Whether the server closes the connection after this answer.
@@ -47,6 +47,25 @@ impl Connection {
     pub(super) fn to(address: &str) -> Self {
         let (address, read) = (address.to_owned(), Vec::with_capacity(4096));
         Self { address, stream: None, read, used: Instant::now() }
+    }
+
+    /// Sends a request, with the order's id as its idempotency key, until it is answered by more
+    /// than a failure that passes; `None` when it was not for long.
+    pub(super) async fn insist(&mut self, line: &str, order: Uuid, body: &str) -> Option<Reply> {
+        const TRIES: u32 = 20;
+        let mut bytes = Vec::new();
+        let line = format!("{line} HTTP/1.1\r\nidempotency-key: {order}");
+        request(&mut bytes, &line, &self.address, body);
+        for tried in 0..TRIES {
+            if let Ok(reply) = self.send(&bytes).await
+                && reply.status < 500
+                && reply.status != 429
+            {
+                return Some(reply);
+            }
+            tokio::time::sleep(Duration::from_millis(u64::from(50 * (tried + 1)))).await;
+        }
+        None
     }
 
     /// Sends a whole request and reads the whole answer. After an error it is unknown what became
@@ -91,16 +110,16 @@ fn has_ended(stream: &TcpStream) -> bool {
     !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// A request with a JSON body, or with none.
+/// A request with a JSON body, or with none; `line` is its first line, perhaps with headers.
 pub(super) fn request(out: &mut Vec<u8>, line: &str, host: &str, body: &str) {
     use std::io::Write as _;
     out.clear();
     let written = if body.is_empty() {
-        write!(out, "{line} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+        write!(out, "{line}\r\nhost: {host}\r\n\r\n")
     } else {
         write!(
             out,
-            "{line} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+            "{line}\r\nhost: {host}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         )
@@ -116,8 +135,7 @@ fn parse(read: &[u8]) -> io::Result<Option<Reply>> {
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap_or_default();
     let status: u16 = first.get(9..12).and_then(|code| code.parse().ok()).ok_or_else(malformed)?;
-    let mut reply =
-        Reply { status, order: None, code: None, closes: first.starts_with("HTTP/1.0") };
+    let mut reply = Reply { status, id: None, code: None, closes: first.starts_with("HTTP/1.0") };
     let mut length = None;
     for line in lines {
         let (name, value) = line.split_once(':').ok_or_else(malformed)?;
@@ -126,7 +144,7 @@ fn parse(read: &[u8]) -> io::Result<Option<Reply>> {
             length = Some(value.parse::<usize>().map_err(|_| malformed())?);
         } else if name.eq_ignore_ascii_case("location") {
             let id = value.rsplit('/').next().unwrap_or_default();
-            reply.order = Uuid::try_parse(id).ok();
+            reply.id = Uuid::try_parse(id).ok();
         } else if name.eq_ignore_ascii_case("connection") {
             reply.closes |= value.eq_ignore_ascii_case("close");
         }
@@ -137,6 +155,8 @@ fn parse(read: &[u8]) -> io::Result<Option<Reply>> {
     };
     if status >= 400 {
         reply.code = text_of(body, "\"code\":\"");
+    } else if reply.id.is_none() {
+        reply.id = text_of(body, "\"id\":\"").and_then(|id| Uuid::try_parse(&id).ok());
     }
     Ok(whole.then_some(reply))
 }
@@ -170,7 +190,7 @@ mod tests {
         }
         let reply = parse(CREATED.as_bytes()).unwrap().unwrap();
         assert_eq!(reply.status, 201);
-        assert_eq!(reply.order.unwrap().to_string(), "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f");
+        assert_eq!(reply.id.unwrap().to_string(), "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f");
         assert!(!reply.closes);
     }
 
@@ -194,7 +214,7 @@ mod tests {
     #[test]
     fn a_request_counts_its_body() {
         let mut out = Vec::new();
-        request(&mut out, "POST /v1/orders", "h:1", "{}");
+        request(&mut out, "POST /v1/orders HTTP/1.1", "h:1", "{}");
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("POST /v1/orders HTTP/1.1\r\nhost: h:1\r\n"));
         assert!(text.ends_with("content-length: 2\r\n\r\n{}"));

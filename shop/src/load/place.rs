@@ -17,11 +17,11 @@ use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
 };
-use uuid::Uuid;
 
 use super::{
-    book::{Book, Next, PlacedOrder},
+    book::{Book, Errand, PlacedOrder},
     connection::{self, Connection},
+    errands,
     plan::{Extent, Kind, Mix, Pace, Popularity},
 };
 use crate::seed;
@@ -53,14 +53,15 @@ pub(super) struct LoadRun {
     pub(super) is_over: AtomicBool,
     /// Free places of a closed loop: how many more orders may be under way.
     pub(super) places: Semaphore,
-    /// Confirmed orders that their customer cancels.
-    pub(super) cancels: mpsc::UnboundedSender<u128>,
+    errands: mpsc::UnboundedSender<(u128, Errand)>,
+    /// How many errands are not done yet.
+    errands_left: AtomicU64,
     began: Instant,
     next: AtomicU64,
 }
 
 impl LoadRun {
-    pub(super) fn new(plan: LoadPlan, cancels: mpsc::UnboundedSender<u128>) -> Arc<Self> {
+    pub(super) fn new(plan: LoadPlan, errands: mpsc::UnboundedSender<(u128, Errand)>) -> Arc<Self> {
         let places = match plan.pace {
             Pace::Closed { concurrency } => concurrency as usize,
             Pace::Open { .. } => 0,
@@ -71,7 +72,8 @@ impl LoadRun {
             started: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             places: Semaphore::new(places),
-            cancels,
+            errands,
+            errands_left: AtomicU64::new(0),
             began: Instant::now(),
             next: AtomicU64::new(0),
         })
@@ -80,6 +82,24 @@ impl LoadRun {
     /// The book, locked.
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect("nobody panics with the book in hand")
+    }
+
+    /// Hands over what is to be done to an order, if anything is.
+    pub(super) fn send(&self, order: u128, errand: Option<Errand>) {
+        if let Some(errand) = errand {
+            self.errands_left.fetch_add(1, Ordering::Relaxed);
+            // Who does errands does so as long as the run lasts, so sending succeeds.
+            self.errands.send((order, errand)).unwrap_or_default();
+        }
+    }
+
+    /// An errand is done.
+    pub(super) fn done(&self) {
+        self.errands_left.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn errands_left(&self) -> u64 {
+        self.errands_left.load(Ordering::Relaxed)
     }
 
     /// When counting starts: after the warm-up.
@@ -147,12 +167,11 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
         run.started.fetch_add(1, Ordering::Relaxed);
         let kind = run.plan.mix.pick(rng.random_range(0..run.plan.mix.total()));
         write_order(&mut body, &run.plan, kind, &mut rng);
-        connection::request(&mut request, "POST /v1/orders", &run.plan.gateway, &body);
+        connection::request(&mut request, "POST /v1/orders HTTP/1.1", &run.plan.gateway, &body);
         let counted = intended >= run.counted_from();
         let placed = PlacedOrder { intended, kind, counted };
         let answer = connection.send(&request).await;
-        let order =
-            answer.as_ref().ok().filter(|reply| reply.status == 201).and_then(|it| it.order);
+        let order = answer.as_ref().ok().filter(|reply| reply.status == 201).and_then(|it| it.id);
         let Some(order) = order else {
             match answer {
                 Ok(reply) if is_refusal(reply.status) => {
@@ -167,14 +186,10 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
             continue;
         };
         let next = run.book().accepted(order.as_u128(), placed, Instant::now());
-        match next {
-            Next::Wait => {}
-            Next::Over => run.free(1),
-            // The task that cancels runs as long as the run does, so sending succeeds.
-            Next::Cancel => run.cancels.send(order.as_u128()).unwrap_or_default(),
-        }
+        run.free(usize::from(next.is_over));
+        run.send(order.as_u128(), next.errand);
         if kind == Kind::CancelledAtOnce {
-            cancel(&mut connection, &run.plan.gateway, order).await;
+            errands::cancel(&mut connection, order).await;
         }
     }
 }
@@ -189,29 +204,6 @@ async fn pause(rng: &mut StdRng) {
     tokio::time::sleep(Duration::from_millis(rng.random_range(1..10))).await;
 }
 
-/// Cancels every order that is sent, until the sender is dropped.
-pub(super) async fn cancel_confirmed(run: Arc<LoadRun>, mut orders: mpsc::UnboundedReceiver<u128>) {
-    let mut connection = Connection::to(&run.plan.gateway);
-    while let Some(order) = orders.recv().await {
-        cancel(&mut connection, &run.plan.gateway, Uuid::from_u128(order)).await;
-    }
-}
-
-/// A cancellation may be repeated at will, so it is repeated until it is answered.
-async fn cancel(connection: &mut Connection, host: &str, order: Uuid) {
-    const TRIES: u32 = 20;
-    let mut request = Vec::new();
-    let path = format!("POST /v1/orders/{order}/cancel");
-    connection::request(&mut request, &path, host, r#"{"reason":"changed my mind"}"#);
-    for tried in 0..TRIES {
-        let answer = connection.send(&request).await;
-        if answer.is_ok_and(|reply| reply.status < 500 && reply.status != 429) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(u64::from(50 * (tried + 1)))).await;
-    }
-}
-
 fn write_order(body: &mut String, plan: &LoadPlan, kind: Kind, rng: &mut StdRng) {
     let customer = seed::customer(rng.random_range(1..=plan.customers));
     let sku = match kind {
@@ -220,6 +212,7 @@ fn write_order(body: &mut String, plan: &LoadPlan, kind: Kind, rng: &mut StdRng)
     };
     let payment = match kind {
         Kind::Declined => r#"{"method":"card","token":"tok_declined"}"#,
+        Kind::Amended => r#"{"method":"deferred"}"#,
         _ => r#"{"method":"wallet"}"#,
     };
     body.clear();
@@ -260,6 +253,7 @@ mod tests {
         };
         assert_eq!(order(Kind::Happy)["payment"]["method"], "wallet");
         assert_eq!(order(Kind::Declined)["payment"]["token"], "tok_declined");
+        assert_eq!(order(Kind::Amended)["payment"]["method"], "deferred");
         assert_eq!(order(Kind::OutOfStock)["items"][0]["sku"], "sold-out");
         let sku = order(Kind::CancelledLater)["items"][0]["sku"].as_str().unwrap().to_owned();
         assert!(sku.starts_with("product-0000"));

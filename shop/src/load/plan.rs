@@ -15,28 +15,44 @@ pub enum Kind {
     CancelledAtOnce,
     /// Cancelled by the customer once it is confirmed: the money goes back.
     CancelledLater,
+    /// Amended once to three times while it waits for its payment, then paid.
+    Amended,
+    /// Part of the money goes back once the order is confirmed.
+    Refunded,
+    /// Shipped and delivered once it is confirmed.
+    Shipped,
 }
 
+/// The kinds, by the words of a mix; half of the cancelled ones are cancelled later.
+const KINDS: [(&str, Kind); 7] = [
+    ("happy", Kind::Happy),
+    ("declined", Kind::Declined),
+    ("out_of_stock", Kind::OutOfStock),
+    ("cancelled", Kind::CancelledAtOnce),
+    ("amended", Kind::Amended),
+    ("refunded", Kind::Refunded),
+    ("shipped", Kind::Shipped),
+];
+
 /// How many orders of each kind, as weights.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mix {
-    weights: [(&'static str, u32); 4],
+    weights: [u32; KINDS.len()],
 }
 
 impl FromStr for Mix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut weights = [("happy", 0), ("declined", 0), ("out_of_stock", 0), ("cancelled", 0)];
+        let mut mix = Self::default();
         for part in text.split(',') {
             let (name, weight) = part.split_once('=').ok_or("write it as happy=90,declined=10")?;
-            let known = weights.iter_mut().find(|(known, _)| *known == name.trim());
-            let (_, place) = known.ok_or_else(|| format!("there is no kind of order {name}"))?;
+            let known = KINDS.iter().position(|(known, _)| *known == name.trim());
+            let place = known.ok_or_else(|| format!("there is no kind of order {name}"))?;
             let number: u16 =
                 weight.trim().parse().map_err(|_| format!("{weight} is no weight"))?;
-            *place = u32::from(number);
+            mix.weights[place] = u32::from(number);
         }
-        let mix = Self { weights };
         if mix.total() == 0 { Err("nothing is left to order".into()) } else { Ok(mix) }
     }
 }
@@ -44,24 +60,24 @@ impl FromStr for Mix {
 impl Mix {
     /// Only orders that are confirmed.
     pub fn happy() -> Self {
-        Self { weights: [("happy", 100), ("declined", 0), ("out_of_stock", 0), ("cancelled", 0)] }
+        "happy=1".parse().expect("a mix")
     }
 
     /// The sum of the weights.
     pub fn total(&self) -> u32 {
-        self.weights.iter().map(|(_, weight)| weight).sum()
+        self.weights.iter().sum()
     }
 
     /// The kind that `draw` (below the total) falls on.
     pub fn pick(&self, draw: u32) -> Kind {
-        let [(_, happy), (_, declined), (_, out_of_stock), _] = self.weights;
-        match draw {
-            draw if draw < happy => Kind::Happy,
-            draw if draw < happy + declined => Kind::Declined,
-            draw if draw < happy + declined + out_of_stock => Kind::OutOfStock,
-            // By the draw, half of them are cancelled before and half after the confirmation.
-            draw if draw % 2 == 0 => Kind::CancelledAtOnce,
-            _ => Kind::CancelledLater,
+        let mut reached = 0;
+        let found = KINDS.iter().zip(self.weights).find(|(_, weight)| {
+            reached += weight;
+            draw < reached
+        });
+        match found.map_or(Kind::Happy, |((_, kind), _)| *kind) {
+            Kind::CancelledAtOnce if draw % 2 == 1 => Kind::CancelledLater,
+            kind => kind,
         }
     }
 }
@@ -141,13 +157,17 @@ mod tests {
 
     #[test]
     fn a_mix_deals_out_its_weights() {
-        let mix: Mix = "happy=90,declined=5,out_of_stock=3,cancelled=2".parse().unwrap();
-        assert_eq!(mix.total(), 100);
-        let count = |kind| (0..100).filter(|draw| mix.pick(*draw) == kind).count();
+        let mix: Mix =
+            "happy=90,declined=5,out_of_stock=3,cancelled=2,amended=4,refunded=3,shipped=1"
+                .parse()
+                .unwrap();
+        assert_eq!(mix.total(), 108);
+        let count = |kind| (0..108).filter(|draw| mix.pick(*draw) == kind).count();
         assert_eq!(count(Kind::Happy), 90);
         assert_eq!(count(Kind::Declined), 5);
         assert_eq!(count(Kind::OutOfStock), 3);
         assert_eq!((count(Kind::CancelledAtOnce), count(Kind::CancelledLater)), (1, 1));
+        assert_eq!((count(Kind::Amended), count(Kind::Refunded), count(Kind::Shipped)), (4, 3, 1));
     }
 
     #[test]
