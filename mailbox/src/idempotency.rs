@@ -117,6 +117,24 @@ pub(crate) async fn expire(db: &mut PgConnection) -> sqlx::Result<u64> {
     .map(|done| done.rows_affected())
 }
 
+/// Empties the stored answers (`{}`) in which one of `words` stands as a whole text of JSON; returns
+/// how many. The keys stay: a request that is repeated is not executed again.
+pub async fn erase_answers(db: &mut PgConnection, words: &[&str]) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "-- idempotency.erase
+        update idempotency_keys i
+        set body = '{}'
+        where exists (
+            select from unnest($1::text[]) as w (word)
+            where position(convert_to(to_json(w.word)::text, 'UTF8') in i.body) > 0
+        )",
+        words as &[&str]
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
+}
+
 fn columns(keys: &[&IdempotencyKey]) -> (Vec<String>, Vec<String>, Vec<String>) {
     (
         keys.iter().map(|key| key.caller.clone()).collect(),

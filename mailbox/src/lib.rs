@@ -89,6 +89,7 @@ pub use consumed::{ConsumedPartition, ConsumerState};
 pub use fault::LockPolicy;
 pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
+pub use idempotency::erase_answers;
 pub use idempotent::OperatorRequest;
 pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};

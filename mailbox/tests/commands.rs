@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mailbox::{Command, CommandError, IdempotencyKey, Mailbox, Options, testing::Fixture};
+use mailbox::{
+    Command, CommandError, IdempotencyKey, Mailbox, Options, erase_answers, testing::Fixture,
+};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +81,29 @@ async fn a_key_is_forgotten_after_a_day() {
     let second = toy.tell_keyed(ask("a", "2"), Some(key("k", 2))).await.unwrap();
     assert!(!second.replayed);
     assert_eq!(words(&mut toy, "a").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn an_erased_answer_says_nothing_and_its_key_still_keeps_from_repeating() {
+    let mut toy = toy().await;
+    toy.tell_keyed(ask("a", "ann"), Some(key("of ann", 1))).await.unwrap();
+    toy.tell_keyed(ask("a", "anna"), Some(key("of anna", 1))).await.unwrap();
+    sqlx::raw_sql(
+        "update idempotency_keys
+         set body = convert_to(format('{\"customer_id\":\"%s\"}', substr(key, 4)), 'UTF8')",
+    )
+    .execute(toy.db().await)
+    .await
+    .unwrap();
+
+    let erased = erase_answers(toy.db().await, &["ann", "ann@example.com"]).await;
+
+    assert_eq!(erased.unwrap(), 1);
+    let again = toy.tell_keyed(ask("a", "ann"), Some(key("of ann", 1))).await.unwrap();
+    assert_eq!((&*again.answer.body, again.replayed), (&b"{}"[..], true));
+    let other = toy.tell_keyed(ask("a", "anna"), Some(key("of anna", 1))).await.unwrap();
+    assert!(other.answer.body.ends_with(b"\"anna\"}"));
+    assert_eq!(words(&mut toy, "a").await, ["ann", "anna"]);
 }
 
 #[tokio::test]
