@@ -39,7 +39,7 @@ pub(super) fn confirms_unpaid(
 ) -> orders::Decision {
     let mut seen = order.clone();
     if matches!(event, Event::StockReserved { .. }) {
-        let (revision, amount) = (order.revision, order.total);
+        let (revision, amount) = (order.present.number, order.present.total);
         seen.payment.captured.get_or_insert(Capture { revision, amount, at });
     }
     orders::decide(&seen, event, at)

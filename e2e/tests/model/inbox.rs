@@ -42,8 +42,10 @@ fn payments() -> Payments {
 }
 
 fn said_by_orders(order: &Order) -> Vec<Event> {
-    use orders::Announcement::{AwaitingPayment, Cancelled, Confirmed, Placed};
-    let said = [Placed, AwaitingPayment, Confirmed, Cancelled];
+    use orders::Announcement::{
+        Amended, AwaitingPayment, Cancelled, Confirmed, Delivered, Placed, Shipped,
+    };
+    let said = [Placed, AwaitingPayment, Amended, Confirmed, Shipped, Delivered, Cancelled];
     said.map(|announcement| order_wire::encode(order, announcement, None)).into()
 }
 
@@ -52,7 +54,7 @@ fn said_by_inventory(order: &Order) -> Vec<Event> {
         Event::Orders(proto::orders::order_event::Event::OrderPlaced(placed)) => placed.terms,
         _ => None,
     };
-    let revision = order.revision;
+    let revision = order.present.number;
     let said = [
         inventory::Announcement::StockReserved { revision, allocations: Vec::new() },
         inventory::Announcement::StockRejected { revision, missing: Vec::new() },
@@ -63,7 +65,7 @@ fn said_by_inventory(order: &Order) -> Vec<Event> {
 }
 
 fn said_by_payments(order: &Order) -> Vec<Event> {
-    let Order { revision, total: amount, .. } = *order;
+    let (revision, amount) = (order.present.number, order.present.total);
     let customer = || order.customer.clone();
     let (method, code) = (payments::Method::Wallet, payments::DeclineCode::InsufficientFunds);
     let said = [

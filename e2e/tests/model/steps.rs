@@ -222,8 +222,9 @@ impl Shop {
             Action::Cancel(at) => {
                 let life = world.life(at);
                 let Some(order) = &life.order else { return };
-                let decision = orders::cancel(order, "anonymous".into(), "".into(), NOW);
-                took(life, None, decision);
+                if let Ok(decision) = orders::cancel(order, "anonymous".into(), NOW) {
+                    took(life, None, decision);
+                }
             }
             Action::Pay(at, instrument) => {
                 let state = self.money(world, at);
@@ -233,7 +234,7 @@ impl Shop {
             }
             Action::Hold(at) => {
                 let (state, order) = (self.money(world, at), &self.placed[at]);
-                if let Ok((wallet, entry)) = payments::hold(state, order.id, order.total) {
+                if let Ok((wallet, entry)) = payments::hold(state, order.id, order.present.total) {
                     self.moved(world, at, wallet, entry.into_iter().collect());
                 }
             }

@@ -11,10 +11,10 @@ pub(crate) fn card() -> Instrument {
 }
 
 pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<inventory::Event> {
-    let revision = order.revision;
+    let revision = order.present.number;
     match said {
         orders::Announcement::Placed => {
-            let wanted = order.lines.iter().filter_map(|line| {
+            let wanted = order.present.lines.iter().filter_map(|line| {
                 Some(inventory::SkuQuantity { sku: line.sku.clone()?, quantity: line.quantity })
             });
             let lines = wanted.collect();
@@ -22,7 +22,10 @@ pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<
         }
         orders::Announcement::Confirmed => Some(inventory::Event::OrderConfirmed { revision }),
         orders::Announcement::Cancelled => Some(inventory::Event::OrderCancelled { revision }),
-        orders::Announcement::AwaitingPayment => None,
+        orders::Announcement::AwaitingPayment
+        | orders::Announcement::Amended
+        | orders::Announcement::Shipped
+        | orders::Announcement::Delivered => None,
     }
 }
 
@@ -41,7 +44,7 @@ pub(crate) fn terms_to_payment(
         orders::Method::Card => Some(card()),
         orders::Method::Deferred => None,
     };
-    let (customer, amount) = (order.customer.clone(), order.total);
+    let (customer, amount) = (order.customer.clone(), order.present.total);
     Some(payments::Event::StockReserved(Due { customer, revision, amount, instrument }))
 }
 
@@ -87,7 +90,10 @@ pub(crate) fn conclusion(said: orders::Announcement, order: &Order) -> Option<Co
     match said {
         orders::Announcement::Placed => None,
         orders::Announcement::AwaitingPayment => Some(Conclusion::AwaitingPayment),
+        orders::Announcement::Amended => Some(Conclusion::Amended(order.present.clone())),
         orders::Announcement::Confirmed => Some(Conclusion::Confirmed),
+        orders::Announcement::Shipped => order.shipment.clone().map(Conclusion::Shipped),
+        orders::Announcement::Delivered => Some(Conclusion::Delivered),
         orders::Announcement::Cancelled => order.cancellation.clone().map(Conclusion::Cancelled),
     }
 }
