@@ -82,7 +82,7 @@ const PUT: &[&str] = &["PUT"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const GET_PUT: &[&str] = &["GET", "PUT"];
 const GET_DELETE: &[&str] = &["GET", "DELETE"];
-const PUT_DELETE: &[&str] = &["PUT", "DELETE"];
+const GET_PUT_DELETE: &[&str] = &["GET", "PUT", "DELETE"];
 
 const fn route(path: &'static str, methods: &'static [&'static str], owner: Owner) -> Route {
     Route { path, methods, owner }
@@ -109,11 +109,12 @@ pub const ROUTES: &[Route] = &[
     route("/v1/products", GET, INVENTORY),
     route("/v1/products/{sku}", GET_PUT, INVENTORY),
     route("/v1/products/{sku}/stock", GET_POST, INVENTORY),
+    route("/v1/products/{sku}/stock/adjustments", GET, INVENTORY),
     route("/v1/warehouses", GET, INVENTORY),
     route("/v1/warehouses/{id}", PUT, INVENTORY),
     route("/v1/availability", POST, INVENTORY),
-    route("/v1/reservations", GET, INVENTORY),
-    route("/v1/reservations/{id}", GET, INVENTORY),
+    route("/v1/reservations", GET_POST, INVENTORY),
+    route("/v1/reservations/{id}", GET_PUT_DELETE, INVENTORY),
     route("/v1/notifications", GET, NOTIFY),
     route("/v1/notifications/{id}", GET, NOTIFY),
     route("/v1/customers/{id}/contact", PUT, NOTIFY),
@@ -147,8 +148,6 @@ pub const PLANNED: &[Route] = &[
     route("/v1/notifications/push", POST, NOTIFY),
     route("/v1/templates", GET, NOTIFY),
     route("/v1/templates/{name}/preview", POST, NOTIFY),
-    route("/v1/reservations", POST, INVENTORY),
-    route("/v1/reservations/{id}", PUT_DELETE, INVENTORY),
     route("/v1/customers/{id}/contact", GET, NOTIFY),
 ];
 

@@ -60,10 +60,11 @@ pub(super) fn expiry_frees(
     at: OffsetDateTime,
 ) -> inventory::Decision {
     let mut decision = inventory::decide(state, event, stock, at);
-    if let Reservation::Held { revision, allocations, expired: true, .. } = &decision.state
+    if let Reservation::Held { revision, expired: true, .. } = &decision.state
         && decision.announce.is_some()
     {
-        decision.motion = Some((Motion::Release, allocations.clone()));
+        let pieces = decision.state.pieces().cloned().collect();
+        decision.motions = vec![(Motion::Release, pieces)];
         decision.state = Reservation::Rejected { revision: *revision };
     }
     decision
@@ -76,7 +77,7 @@ pub(super) fn keeps_sold(
     at: OffsetDateTime,
 ) -> inventory::Decision {
     let mut decision = inventory::decide(state, event, stock, at);
-    decision.motion.take_if(|(motion, _)| *motion == Motion::PutBack);
+    decision.motions.retain(|(motion, _)| *motion != Motion::PutBack);
     decision
 }
 
