@@ -75,8 +75,14 @@ fn said_by_payments(order: &Order) -> Vec<Event> {
             code,
             detail: "".into(),
         },
-        payments::Announcement::Voided { known: true },
-        payments::Announcement::Refunded { customer: customer(), amount },
+        payments::Announcement::Voided { known: true, revision },
+        payments::Announcement::Refunded {
+            customer: customer(),
+            revision,
+            number: 1,
+            amount,
+            cause: payments::RefundCause::OrderCancelled,
+        },
     ];
     said.map(|announcement| payment_wire::encode(order.id, announcement)).into()
 }
