@@ -6,7 +6,7 @@ use inventory_svc::{domain as inventory, reactions::Inventory, wire as inventory
 use mailbox::{Reactor, testing::message};
 use order_svc::{domain as orders, domain::Order, reactions::Orders, wire as order_wire};
 use payment_svc::{domain as payments, reactions::Payments, wire as payment_wire};
-use proto::{Event, SealKey};
+use proto::{Event, ReservationId, SealKey};
 
 use crate::world::{Route, Service};
 
@@ -61,7 +61,8 @@ fn said_by_inventory(order: &Order) -> Vec<Event> {
         inventory::Announcement::StockReleased { revision: 1, allocations: Vec::new() },
         inventory::Announcement::ReservationExpired { revision },
     ];
-    said.map(|announcement| inventory_wire::encode(order.id, announcement, terms.as_ref())).into()
+    let about = (order.id, ReservationId::new(order.id.uuid()));
+    said.map(|announcement| inventory_wire::encode(about, announcement, terms.as_ref())).into()
 }
 
 fn said_by_payments(order: &Order) -> Vec<Event> {
@@ -77,8 +78,14 @@ fn said_by_payments(order: &Order) -> Vec<Event> {
             code,
             detail: "".into(),
         },
-        payments::Announcement::Voided { known: true },
-        payments::Announcement::Refunded { customer: customer(), amount },
+        payments::Announcement::Voided { known: true, revision },
+        payments::Announcement::Refunded {
+            customer: customer(),
+            revision,
+            number: 1,
+            amount,
+            cause: payments::RefundCause::OrderCancelled,
+        },
     ];
     said.map(|announcement| payment_wire::encode(order.id, announcement)).into()
 }

@@ -125,7 +125,7 @@ impl Shop {
         let reservation = mem::take(&mut world.life(at).reservation);
         let seen = unlocked.as_ref().unwrap_or(&world.stock);
         let decision = (self.rules.stock)(reservation, event, seen, NOW);
-        if let Some((motion, allocations)) = &decision.motion {
+        for (motion, allocations) in &decision.motions {
             Arc::make_mut(&mut world.stock).apply(*motion, allocations);
         }
         let life = world.life(at);

@@ -30,7 +30,8 @@ pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<
 }
 
 pub(crate) fn to_payment(said: orders::Announcement) -> Option<payments::Event> {
-    (said == orders::Announcement::Cancelled).then_some(payments::Event::OrderCancelled)
+    let cancelled = payments::Event::OrderCancelled { revision: 1 };
+    (said == orders::Announcement::Cancelled).then_some(cancelled)
 }
 
 /// The payment terms travel with the reservation, so payment-svc need not remember an order.
@@ -79,9 +80,13 @@ pub(crate) fn payment_to_order(said: &payments::Announcement, order: &Order) -> 
             orders::Event::PaymentDeclined { revision: *revision, payment, code }
         }
         payments::Announcement::Voided { .. } => orders::Event::PaymentVoided,
-        payments::Announcement::Refunded { amount, .. } => {
-            orders::Event::PaymentRefunded { amount: *amount }
-        }
+        payments::Announcement::Refunded {
+            amount,
+            cause: payments::RefundCause::OrderCancelled,
+            ..
+        } => orders::Event::PaymentRefunded { amount: *amount },
+        payments::Announcement::Refunded { cause: payments::RefundCause::Staff, .. }
+        | payments::Announcement::RefundRefused { .. } => orders::Event::Noted,
     }
 }
 
