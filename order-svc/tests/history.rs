@@ -52,10 +52,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
         "rejected 2" => shop.rejected_as(order, 2),
         "rejected 3" => shop.rejected_as(order, 3),
         "declined 3" => shop.declined_as(order, 3),
-        "captured 2" => {
-            let captured = payments::PaymentCaptured { revision: 2, ..captured("29.99") };
-            shop.said(order, captured)
-        }
+        "captured 2" => shop.captured_as(order, 2),
         "refund refused" => {
             let refused = payments::RefundRefused {
                 order_id,
@@ -73,10 +70,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
         "refunded" => shop.refunded(order),
         "notified" => shop.notified(order),
         "expired" => shop.said(order, stock::ReservationExpired { order_id, revision: 1 }),
-        "voided" => {
-            let payment_id = PAYMENT.to_owned();
-            shop.said(order, payments::PaymentVoided { order_id, payment_id, revision: 1 })
-        }
+        "voided" => shop.voided(order),
         "refunded by staff" => {
             let refunded = payments::PaymentRefunded {
                 order_id,

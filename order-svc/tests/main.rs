@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
+mod amendments;
 mod deadlines;
 mod held;
 mod history;
@@ -10,6 +11,8 @@ mod lists;
 mod pressure;
 mod reactions;
 mod refusals;
+mod sagas;
+mod shipping;
 mod store;
 
 use std::{collections::HashMap, sync::Arc};
@@ -190,12 +193,14 @@ impl Shop {
     }
 
     fn captured_as(&mut self, order: OrderId, revision: u32) -> Message {
+        // The second revision of the tests is one mug; every other one is two.
+        let amount = usd(if revision == 2 { "29.99" } else { "59.98" });
         let captured = payments::PaymentCaptured {
             order_id: order.to_string(),
             payment_id: PAYMENT.to_owned(),
             customer_id: "customer-456".to_owned(),
             revision,
-            amount: Some(usd("59.98").into()),
+            amount: Some(amount.into()),
             method: orders::PaymentMethod::Card.into(),
         };
         self.said(order, captured)
@@ -226,6 +231,11 @@ impl Shop {
             ..Default::default()
         };
         self.said(order, refunded)
+    }
+
+    fn voided(&mut self, order: OrderId) -> Message {
+        let (order_id, payment_id) = (order.to_string(), PAYMENT.to_owned());
+        self.said(order, payments::PaymentVoided { order_id, payment_id, revision: 1 })
     }
 
     fn notified(&mut self, order: OrderId) -> Message {
