@@ -6,6 +6,7 @@ mod held;
 mod http;
 mod products;
 mod reactions;
+mod reservations;
 mod store;
 
 use std::sync::Arc;

@@ -34,8 +34,8 @@ pub enum Reservation {
     },
     /// The order is confirmed and its pieces have left the shelf.
     Sold { revision: u32, allocations: Vec<Allocation> },
-    /// The order is cancelled; these pieces of its last reserved revision went back, with what was
-    /// held beside them.
+    /// The order is cancelled; these pieces of the revision reserved last went back, with what was
+    /// held beside them. The cancelled revision, and no pieces, if none was ever reserved.
     Released { revision: u32, allocations: Vec<Allocation> },
 }
 
@@ -114,15 +114,18 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
             decided(Sold { revision, allocations }, motions, None)
         }
         (Unheard | Rejected { .. }, Event::OrderCancelled { revision }) => {
-            release(*revision, Vec::new(), Vec::new())
+            release(*revision, (*revision, Vec::new()), Vec::new())
         }
-        (Held { allocations, surplus, .. }, Event::OrderCancelled { revision }) => {
+        (
+            Held { revision, allocations, surplus, .. },
+            Event::OrderCancelled { revision: cancelled },
+        ) => {
             let motions = vec![(Motion::Release, allocations.clone()), (Motion::Release, surplus)];
-            release(*revision, allocations, motions)
+            release(*cancelled, (revision, allocations), motions)
         }
-        (Sold { allocations, .. }, Event::OrderCancelled { revision }) => {
+        (Sold { revision, allocations }, Event::OrderCancelled { revision: cancelled }) => {
             let motions = vec![(Motion::PutBack, allocations.clone())];
-            release(*revision, allocations, motions)
+            release(*cancelled, (revision, allocations), motions)
         }
         (
             Held { revision, answered, allocations, surplus, expires_at, expired: false },
@@ -197,11 +200,12 @@ fn rejected(mut state: Reservation, rejected: u32) -> Reservation {
 }
 
 fn release(
-    revision: u32,
-    allocations: Vec<Allocation>,
+    cancelled: u32,
+    (revision, allocations): (u32, Vec<Allocation>),
     motions: Vec<(Motion, Vec<Allocation>)>,
 ) -> Decision {
-    let announcement = Announcement::StockReleased { revision, allocations: allocations.clone() };
+    let announcement =
+        Announcement::StockReleased { revision: cancelled, allocations: allocations.clone() };
     decided(Reservation::Released { revision, allocations }, motions, Some(announcement))
 }
 
