@@ -86,7 +86,7 @@ const DELETE: &[&str] = &["DELETE"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const GET_PUT: &[&str] = &["GET", "PUT"];
 const GET_DELETE: &[&str] = &["GET", "DELETE"];
-const PUT_DELETE: &[&str] = &["PUT", "DELETE"];
+const GET_PUT_DELETE: &[&str] = &["GET", "PUT", "DELETE"];
 
 const fn route(path: &'static str, methods: &'static [&'static str], owner: Owner) -> Route {
     Route { path, methods, owner }
@@ -95,14 +95,19 @@ const fn route(path: &'static str, methods: &'static [&'static str], owner: Owne
 /// Every path under `/v1` that is served. HEAD is allowed wherever GET is.
 pub const ROUTES: &[Route] = &[
     route("/v1/orders", GET_POST, ORDER),
-    route("/v1/orders/{id}", GET_DELETE, ORDER),
+    route("/v1/orders/{id}", GET_PUT_DELETE, ORDER),
     route("/v1/orders/{id}/cancel", POST, ORDER),
+    route("/v1/orders/{id}/ship", POST, ORDER),
+    route("/v1/orders/{id}/deliver", POST, ORDER),
     route("/v1/orders/{id}/status", GET, ORDER),
     route("/v1/orders/{id}/events", GET, ORDER),
+    route("/v1/orders/{id}/history", GET, ORDER),
     route("/v1/orders/{id}/saga", GET, ORDER),
+    route("/v1/sagas", GET, ORDER),
     route("/v1/customers/{id}/orders", GET, ORDER),
     route("/v1/payments", GET_POST, PAYMENT),
     route("/v1/payments/{id}", GET, PAYMENT),
+    route("/v1/payments/{id}/refund", POST, PAYMENT),
     route("/v1/payment-methods/validate", POST, PAYMENT),
     route("/v1/accounts/{customer}", GET_POST, PAYMENT),
     route("/v1/accounts/{customer}/balance", GET, PAYMENT),
@@ -113,11 +118,12 @@ pub const ROUTES: &[Route] = &[
     route("/v1/products", GET, INVENTORY),
     route("/v1/products/{sku}", GET_PUT, INVENTORY),
     route("/v1/products/{sku}/stock", GET_POST, INVENTORY),
+    route("/v1/products/{sku}/stock/adjustments", GET, INVENTORY),
     route("/v1/warehouses", GET, INVENTORY),
     route("/v1/warehouses/{id}", PUT, INVENTORY),
     route("/v1/availability", POST, INVENTORY),
-    route("/v1/reservations", GET, INVENTORY),
-    route("/v1/reservations/{id}", GET, INVENTORY),
+    route("/v1/reservations", GET_POST, INVENTORY),
+    route("/v1/reservations/{id}", GET_PUT_DELETE, INVENTORY),
     route("/v1/notifications", GET, NOTIFY),
     route("/v1/notifications/{id}", GET, NOTIFY),
     route("/v1/customers/{id}", DELETE, Owner::Erasure),
@@ -141,19 +147,11 @@ pub const ROUTES: &[Route] = &[
 
 /// Routes of the contract that no service serves yet: they are not found until one does.
 pub const PLANNED: &[Route] = &[
-    route("/v1/orders/{id}", PUT, ORDER),
-    route("/v1/orders/{id}/ship", POST, ORDER),
-    route("/v1/orders/{id}/deliver", POST, ORDER),
-    route("/v1/orders/{id}/history", GET, ORDER),
-    route("/v1/sagas", GET, ORDER),
-    route("/v1/payments/{id}/refund", POST, PAYMENT),
     route("/v1/notifications/email", POST, NOTIFY),
     route("/v1/notifications/sms", POST, NOTIFY),
     route("/v1/notifications/push", POST, NOTIFY),
     route("/v1/templates", GET, NOTIFY),
     route("/v1/templates/{name}/preview", POST, NOTIFY),
-    route("/v1/reservations", POST, INVENTORY),
-    route("/v1/reservations/{id}", PUT_DELETE, INVENTORY),
     route("/v1/customers/{id}/contact", GET, NOTIFY),
 ];
 

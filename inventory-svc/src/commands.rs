@@ -1,18 +1,19 @@
-//! Requests of people about products, stock and warehouses: each is decided as an item of a batch,
+//! Requests of people about products, stock, warehouses and reservations of their own: each is decided as an item of a batch,
 //! with its answer.
 
 use axum::http::HeaderMap;
 use chassis::{Problem, http};
 use mailbox::{Answer, DecisionContext, Effects, Tracked};
-use proto::{Currency, Sku, WarehouseId};
+use proto::{Currency, ReservationId, Sku, WarehouseId};
 use service_kit::AmountRequest;
+use time::OffsetDateTime;
 
 use crate::{
-    domain::{Product, Shelf, Warehouse},
+    domain::{ManualDecision, ManualReservation, Product, Shelf, SkuQuantity, Warehouse},
     input::Request,
     refusals,
-    views::{AvailabilityView, ProductView, StockView, WarehouseView},
-    world::{Adjustment, World},
+    views::{AvailabilityView, ProductView, ReservationView, StockView, WarehouseView},
+    world::{Adjustment, World, skus_of},
 };
 
 /// Carries a request out, or says why not; a refusal leaves `world` as it was.
@@ -21,13 +22,14 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
         Request::PutProduct { sku, name, price, headers } => {
             put_product(world, sku, (name, price), headers)
         }
-        Request::AdjustStock { sku, warehouse, delta, reason } => {
+        Request::AdjustStock { sku, warehouse, delta, reason, caller } => {
             let adjustment = Adjustment {
                 id: context.new_id(),
                 sku: sku.clone(),
                 warehouse: warehouse.clone(),
                 delta: *delta,
                 reason: reason.clone(),
+                caller: caller.clone(),
                 at: context.now,
             };
             adjust_stock(world, adjustment)
@@ -38,6 +40,14 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
         Request::AskAvailability { items } => {
             Ok(service_kit::json_answer(200, &AvailabilityView::new(items, &world.stock), None))
         }
+        Request::Reserve { reference, items, hold } => {
+            reserve(world, (reference, items), context.now.saturating_add(*hold), context)
+        }
+        Request::AmendReservation { id, items, hold, headers } => {
+            let until = hold.map(|hold| context.now.saturating_add(hold));
+            amend(world, (*id, headers), (items.as_deref(), until), context.now)
+        }
+        Request::ReleaseReservation { id, headers } => release(world, (*id, headers), context.now),
     };
     let answer = answered.unwrap_or_else(|problem| service_kit::refusal(&problem));
     Effects { answer, ..Effects::default() }
@@ -59,17 +69,15 @@ fn put_product(
         if found.now.name != name || found.now.price != price {
             name.clone_into(&mut found.now.name);
             found.now.price = price;
-            // Raised at once, so that the answer shows the version that `closing` will announce.
-            found.now.version += i64::from(world.to_say.insert(sku.clone()));
+            world.say(sku);
         }
         200
     } else {
         http::if_nothing_matches(headers)?;
         let price = price(currency.unwrap_or(Currency::USD))?;
-        let mut product = Product::listed(sku.clone(), name.to_owned(), price);
-        product.version += 1;
+        let product = Product::listed(sku.clone(), name.to_owned(), price);
         world.products.insert(sku.clone(), Tracked::new(product));
-        world.to_say.insert(sku.clone());
+        world.say(sku);
         201
     };
     let product = world.products.get(sku).map(|found| &found.now).ok_or_else(Problem::internal)?;
@@ -79,9 +87,9 @@ fn put_product(
 
 fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Problem> {
     let Adjustment { sku, warehouse, delta, .. } = &adjustment;
-    let Some(product) = world.products.get_mut(sku) else {
+    if !world.products.contains_key(sku) {
         return Err(refusals::no_product(sku));
-    };
+    }
     let Some(place) = world.warehouses.get(warehouse) else {
         return Err(refusals::no_such_warehouse(warehouse));
     };
@@ -92,8 +100,8 @@ fn adjust_stock(world: &mut World, adjustment: Adjustment) -> Result<Answer, Pro
     let shelf = shelf.adjust(*delta).map_err(|refusal| refusals::problem(refusal, *delta))?;
     world.stock.set(sku.clone(), warehouse.clone(), shelf);
     // Stock that people put there is announced at once, so that orders for it are accepted.
-    if *delta != 0 && world.to_say.insert(sku.clone()) {
-        product.now.version += 1;
+    if *delta != 0 {
+        world.say(sku);
     }
     let answer = service_kit::json_answer(200, &StockView::new(sku, &world.stock), None);
     world.adjustments.push(adjustment);
@@ -116,4 +124,78 @@ fn put_warehouse(
         201
     };
     Ok(service_kit::json_answer(status, &WarehouseView::new(id, warehouse), None))
+}
+
+/// Holds pieces for no order: all items or none.
+fn reserve(
+    world: &mut World,
+    (reference, items): (&Option<String>, &[SkuQuantity]),
+    until: OffsetDateTime,
+    context: &DecisionContext,
+) -> Result<Answer, Problem> {
+    known_products(world, items)?;
+    let made = ManualReservation::make(reference.clone(), items, until, &world.stock);
+    let decision = made.map_err(|refusal| refusals::manual(&refusal, items))?;
+    Ok(changed(world, ReservationId::new(context.new_id()), decision, 201))
+}
+
+fn amend(
+    world: &mut World,
+    (id, headers): (ReservationId, &HeaderMap),
+    (items, until): (Option<&[SkuQuantity]>, Option<OffsetDateTime>),
+    now: OffsetDateTime,
+) -> Result<Answer, Problem> {
+    let found = amendable(world, (id, headers), now)?;
+    known_products(world, items.unwrap_or_default())?;
+    let amended = found.amend(items, until, &world.stock, now);
+    let refused = |refusal| refusals::manual(&refusal, items.unwrap_or_default());
+    let decision = amended.map_err(refused)?;
+    Ok(changed(world, id, decision, 200))
+}
+
+fn release(
+    world: &mut World,
+    (id, headers): (ReservationId, &HeaderMap),
+    now: OffsetDateTime,
+) -> Result<Answer, Problem> {
+    let found = amendable(world, (id, headers), now)?;
+    let released = found.release(now);
+    let decision = released.map_err(|refusal| refusals::manual(&refusal, &[]))?;
+    Ok(changed(world, id, decision, 200))
+}
+
+/// The reservation that a request wants to change, if people may.
+fn amendable<'w>(
+    world: &'w World,
+    (id, headers): (ReservationId, &HeaderMap),
+    now: OffsetDateTime,
+) -> Result<&'w ManualReservation, Problem> {
+    if let Some(order) = world.of_orders.get(&id) {
+        return Err(refusals::of_order(id, *order));
+    }
+    let found = world.manual.get(&id).ok_or_else(|| refusals::no_reservation(id))?;
+    http::if_match(headers, &service_kit::etag(&ReservationView::manual(id, &found.now)))?;
+    found.now.held_until(now).map_err(|refusal| refusals::manual(&refusal, &[]))?;
+    Ok(&found.now)
+}
+
+fn known_products(world: &World, items: &[SkuQuantity]) -> Result<(), Problem> {
+    let named = items.iter().map(|item| &item.sku).enumerate();
+    let unknown: Vec<_> = named.filter(|(_, sku)| !world.products.contains_key(*sku)).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(refusals::unknown_products(&unknown)) }
+}
+
+/// Moves the pieces of a reservation, announces their products at once, and tells what it is now.
+fn changed(world: &mut World, id: ReservationId, decision: ManualDecision, status: u16) -> Answer {
+    let ManualDecision { reservation, motions } = decision;
+    world.apply(&motions);
+    for sku in skus_of(motions.iter().flat_map(|(_, pieces)| pieces)) {
+        world.say(sku);
+    }
+    let location = (status == 201).then(|| format!("/v1/reservations/{id}"));
+    let view = ReservationView::manual(id, &reservation);
+    let answer = service_kit::json_answer(status, &view, location);
+    let row = world.manual.entry(id).or_insert_with(|| Tracked::new(reservation.clone()));
+    row.now = reservation;
+    answer
 }

@@ -8,7 +8,7 @@ use service_kit::SWEEP_MAX;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{input::Input, reactions::Inventory, store::reservation_waits};
+use crate::{input::Input, reactions::Inventory, store::reservation_waits, world::Wait};
 
 /// How often reservations are looked for: they are held for minutes, so a second is exact enough.
 const EVERY: Duration = Duration::from_secs(1);
@@ -23,7 +23,11 @@ pub async fn sweep(
         let mut db = pool.acquire().await?;
         let due = reservation_waits::due(&mut db, clock::now(), SWEEP_MAX).await?;
         drop(db);
-        let inputs = due.into_iter().map(Input::HoldRanOut).collect();
+        let input = |wait: Wait| match wait.order {
+            Some(order) => Input::HoldRanOut(order),
+            None => Input::ReservationRanOut(wait.reservation),
+        };
+        let inputs = due.into_iter().map(input).collect();
         Ok(service_kit::decide_all(&mailbox, inputs).await)
     };
     service_kit::sweep("holds whose time is over", EVERY, stop, look).await

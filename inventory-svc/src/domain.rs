@@ -9,10 +9,12 @@
 
 pub mod catalogue;
 pub mod decision;
+pub mod manual;
 pub mod stock;
 
 pub use catalogue::Product;
 pub use decision::{Announcement, Decision, Event, Reservation, decide};
+pub use manual::{ManualDecision, ManualPhase, ManualRefusal, ManualReservation};
 pub use stock::{
-    Allocation, Motion, Refusal, SPLIT_MAX, Shelf, Shortage, SkuQuantity, Stock, Warehouse,
+    Allocation, Motion, Pieces, Refusal, SPLIT_MAX, Shelf, Shortage, SkuQuantity, Stock, Warehouse,
 };

@@ -15,23 +15,27 @@ use chassis::{
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{Mailbox, Outcome};
-use proto::{OrderId, Sku, WarehouseId};
+use proto::{ReservationId, Sku, WarehouseId};
 use service_kit::RequestInfo;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::{
     domain::{Shelf, Stock},
     input::{Input, Request},
     reactions::Inventory,
-    refusals::no_product,
+    refusals::{no_product, no_reservation},
     search::Search,
     store,
-    views::{AvailabilityView, ProductView, ReservationView, StockView, WarehouseView},
+    views::{
+        AdjustmentView, AvailabilityView, ProductView, ReservationView, StockView, WarehouseView,
+    },
 };
 
 /// What the cursors of each list are marked with, so that no other list takes them.
 const PRODUCTS: &str = "products";
 const WAREHOUSES: &str = "warehouses";
+const ADJUSTMENTS: &str = "adjustments";
 /// Products that one page of a search looks through at most, so that a rare word cannot make it
 /// read them all.
 const STRETCH: i64 = 10_000;
@@ -56,11 +60,15 @@ pub fn router(app: AppState) -> Router {
         .route("/v1/products", get(list_products))
         .route("/v1/products/{sku}", get(get_product).put(put_product))
         .route("/v1/products/{sku}/stock", get(get_stock).post(adjust_stock))
+        .route("/v1/products/{sku}/stock/adjustments", get(list_adjustments))
         .route("/v1/warehouses", get(list_warehouses))
         .route("/v1/warehouses/{id}", put(put_warehouse))
         .route("/v1/availability", post(availability))
-        .route("/v1/reservations", get(list_reservations))
-        .route("/v1/reservations/{id}", get(get_reservation))
+        .route("/v1/reservations", get(list_reservations).post(reserve))
+        .route(
+            "/v1/reservations/{id}",
+            get(get_reservation).put(amend_reservation).delete(release_reservation),
+        )
         .with_state(app)
         .merge(operators)
 }
@@ -137,8 +145,26 @@ async fn adjust_stock(
 ) -> HttpResult {
     let sku = known_sku(&sku)?;
     let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
-    let request = Request::AdjustStock { sku, warehouse, delta, reason };
+    let caller = asked.caller().to_owned();
+    let request = Request::AdjustStock { sku, warehouse, delta, reason, caller };
     app.submit(&asked, request, &body).await
+}
+
+async fn list_adjustments(
+    State(app): State<AppState>,
+    Path(sku): Path<String>,
+    mut params: Params,
+) -> HttpResult {
+    let sku = known_sku(&sku)?;
+    let page = params.take_page()?;
+    params.finish()?;
+    let after: Option<Uuid> = page.place(ADJUSTMENTS)?;
+    let mut db = app.pool.acquire().await?;
+    store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
+    // One more than is shown tells whether there is another page.
+    let found = store::stock_adjustments::of(&mut db, &sku, after, page.limit + 1).await?;
+    let items = found.iter().map(|it| (it.id, AdjustmentView::new(it)));
+    Ok(http::page(ADJUSTMENTS, page.limit, items, None))
 }
 
 async fn list_warehouses(State(app): State<AppState>, mut params: Params) -> HttpResult {
@@ -192,7 +218,7 @@ async fn list_reservations(State(app): State<AppState>, mut params: Params) -> H
     params.finish()?;
     let mut db = app.pool.acquire().await?;
     let root = store::reservations::find(&mut db, order).await?.unwrap_or_default();
-    let views: Vec<_> = ReservationView::new(order, &root.state).into_iter().collect();
+    let views: Vec<_> = ReservationView::of_order(order, &root).into_iter().collect();
     Ok(http::list(&views, None))
 }
 
@@ -202,13 +228,45 @@ async fn get_reservation(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let unknown = || Problem::not_found(format!("there is no reservation {id}"));
-    // An order's reservation bears the order's id.
-    let order = OrderId::parse(&id).map_err(|_| unknown())?;
+    let id = known_reservation(&id)?;
     let mut db = app.pool.acquire().await?;
-    let root = store::reservations::find(&mut db, order).await?.unwrap_or_default();
-    let view = ReservationView::new(order, &root.state).ok_or_else(unknown)?;
+    if let Some(found) = store::manual_reservations::find(&mut db, id).await? {
+        return Ok(http::resource(&headers, &ReservationView::manual(id, &found)));
+    }
+    let of_order = store::reservations::orders(&mut db, &[id.uuid()]).await?;
+    let (_, order) = of_order.first().ok_or_else(|| no_reservation(id))?;
+    let root = store::reservations::find(&mut db, *order).await?.unwrap_or_default();
+    let view = ReservationView::of_order(*order, &root).ok_or_else(|| no_reservation(id))?;
     Ok(http::resource(&headers, &view))
+}
+
+async fn reserve(State(app): State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
+    let (reference, items, hold) = body.read(bodies::reservation)?;
+    app.submit(&asked, Request::Reserve { reference, items, hold }, &body).await
+}
+
+async fn amend_reservation(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
+    let id = known_reservation(&id)?;
+    let (items, hold) = body.read(bodies::reservation_change)?;
+    app.submit(&asked, Request::AmendReservation { id, items, hold, headers }, &body).await
+}
+
+async fn release_reservation(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    asked: RequestInfo,
+) -> HttpResult {
+    let id = known_reservation(&id)?;
+    let request = Request::ReleaseReservation { id, headers };
+    let command = asked.command_without_key(Input::Request(request));
+    service_kit::submit(&app.mailbox, command).await
 }
 
 fn stock_of(shelves: Vec<store::stock::PlacedShelf>) -> Stock {
@@ -221,4 +279,8 @@ fn stock_of(shelves: Vec<store::stock::PlacedShelf>) -> Stock {
 
 fn known_sku(text: &str) -> Result<Sku, Problem> {
     Sku::parse(text).map_err(|_| no_product(text))
+}
+
+fn known_reservation(text: &str) -> Result<ReservationId, Problem> {
+    ReservationId::parse(text).map_err(|_| no_reservation(text))
 }

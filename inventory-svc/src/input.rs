@@ -1,8 +1,9 @@
 //! What this service decides about: facts from order-svc, requests, and what its sweeps found.
 
 use axum::http::HeaderMap;
-use proto::{OrderId, Sku, WarehouseId, orders};
+use proto::{CustomerId, OrderId, ReservationId, Sku, WarehouseId, orders};
 use service_kit::AmountRequest;
+use time::Duration;
 
 use crate::domain::{Event, SkuQuantity, Warehouse};
 
@@ -13,6 +14,8 @@ pub enum Input {
     Heard(Box<Fact>),
     /// The sweep (`deadlines.rs`) found that the time of an order's reservation is over.
     HoldRanOut(OrderId),
+    /// The sweep found that the time of a reservation without an order is over.
+    ReservationRanOut(ReservationId),
     /// A product to announce again, because the catalogue's topic was made anew (`relisting.rs`).
     SayAnew(Sku),
     /// Somebody asks for something.
@@ -25,7 +28,16 @@ impl Input {
         match self {
             Self::Heard(fact) => Some(fact.order),
             Self::HoldRanOut(order) => Some(*order),
-            Self::SayAnew(_) | Self::Request(_) => None,
+            Self::ReservationRanOut(_) | Self::SayAnew(_) | Self::Request(_) => None,
+        }
+    }
+
+    /// The reservation that this input names itself, and needs locked if it is no order's.
+    pub fn reservation(&self) -> Option<ReservationId> {
+        match self {
+            Self::ReservationRanOut(id) => Some(*id),
+            Self::Request(request) => request.reservation(),
+            Self::Heard(_) | Self::HoldRanOut(_) | Self::SayAnew(_) => None,
         }
     }
 
@@ -33,10 +45,12 @@ impl Input {
     pub fn skus(&self) -> Vec<&Sku> {
         match self {
             Self::Heard(fact) => match &fact.event {
-                Event::OrderPlaced { lines, .. } => lines.iter().map(|line| &line.sku).collect(),
+                Event::OrderPlaced { lines, .. } | Event::OrderAmended { lines, .. } => {
+                    lines.iter().map(|line| &line.sku).collect()
+                }
                 _ => Vec::new(),
             },
-            Self::HoldRanOut(_) => Vec::new(),
+            Self::HoldRanOut(_) | Self::ReservationRanOut(_) => Vec::new(),
             Self::SayAnew(sku) => vec![sku],
             Self::Request(request) => request.skus(),
         }
@@ -52,9 +66,18 @@ impl Input {
 #[derive(Clone, Debug)]
 pub struct Fact {
     pub order: OrderId,
+    /// Whose order it is; only order-svc says so.
+    pub customer: Option<CustomerId>,
     pub event: Event,
     /// How the order is to be paid: only passed on.
     pub terms: Option<orders::Terms>,
+}
+
+impl Fact {
+    /// A fact with nothing but its event.
+    pub fn of(order: OrderId, event: Event) -> Self {
+        Self { order, customer: None, event, terms: None }
+    }
 }
 
 /// A request that goes through a batch.
@@ -71,6 +94,7 @@ pub enum Request {
         warehouse: WarehouseId,
         delta: i64,
         reason: String,
+        caller: String,
     },
     PutWarehouse {
         id: WarehouseId,
@@ -81,6 +105,23 @@ pub enum Request {
     AskAvailability {
         items: Vec<SkuQuantity>,
     },
+    /// Pieces are to be held for no order.
+    Reserve {
+        reference: Option<String>,
+        items: Vec<SkuQuantity>,
+        hold: Duration,
+    },
+    /// A reservation without an order is to hold other pieces, or for another time from now.
+    AmendReservation {
+        id: ReservationId,
+        items: Option<Vec<SkuQuantity>>,
+        hold: Option<Duration>,
+        headers: HeaderMap,
+    },
+    ReleaseReservation {
+        id: ReservationId,
+        headers: HeaderMap,
+    },
 }
 
 impl Request {
@@ -88,8 +129,26 @@ impl Request {
     pub fn skus(&self) -> Vec<&Sku> {
         match self {
             Self::PutProduct { sku, .. } | Self::AdjustStock { sku, .. } => vec![sku],
-            Self::AskAvailability { items } => items.iter().map(|item| &item.sku).collect(),
-            Self::PutWarehouse { .. } => Vec::new(),
+            Self::AskAvailability { items }
+            | Self::Reserve { items, .. }
+            | Self::AmendReservation { items: Some(items), .. } => {
+                items.iter().map(|item| &item.sku).collect()
+            }
+            Self::PutWarehouse { .. }
+            | Self::AmendReservation { items: None, .. }
+            | Self::ReleaseReservation { .. } => Vec::new(),
+        }
+    }
+
+    /// The reservation that the request names.
+    pub fn reservation(&self) -> Option<ReservationId> {
+        match self {
+            Self::AmendReservation { id, .. } | Self::ReleaseReservation { id, .. } => Some(*id),
+            Self::PutProduct { .. }
+            | Self::AdjustStock { .. }
+            | Self::PutWarehouse { .. }
+            | Self::AskAvailability { .. }
+            | Self::Reserve { .. } => None,
         }
     }
 
@@ -97,7 +156,11 @@ impl Request {
     pub fn names_warehouse(&self) -> bool {
         match self {
             Self::AdjustStock { .. } | Self::PutWarehouse { .. } => true,
-            Self::PutProduct { .. } | Self::AskAvailability { .. } => false,
+            Self::PutProduct { .. }
+            | Self::AskAvailability { .. }
+            | Self::Reserve { .. }
+            | Self::AmendReservation { .. }
+            | Self::ReleaseReservation { .. } => false,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The inventory service.
 //!
 //! ```text
-//! Owns   products, stock, and what of it is promised to orders.
-//! Hears  OrderPlaced OrderConfirmed OrderCancelled
+//! Owns   products, stock, and what of it is reserved, for orders and by staff.
+//! Hears  OrderPlaced OrderAmended OrderConfirmed OrderCancelled
 //! Says   StockReserved StockRejected StockReleased ReservationExpired ProductChanged
 //! Keeps  No piece is promised twice; what is held goes back only when its order has ended.
 //! ```

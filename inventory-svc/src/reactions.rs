@@ -6,16 +6,16 @@ use mailbox::{
     DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent, Park,
     Reactor, Tracked,
 };
-use proto::{OrderId, orders, topic};
+use proto::{ReservationId, topic};
 use sqlx::PgConnection;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
     commands,
-    domain::{Event, catalogue, decide},
+    domain::{Event, ManualDecision, catalogue, decide},
     input::{Fact, Input},
     metrics, store, wire,
-    world::{Root, World},
+    world::World,
 };
 
 /// This service's reactor.
@@ -66,16 +66,17 @@ impl Reactor for Inventory {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Heard(fact) => {
-                let Fact { order, event, terms } = &**fact;
-                react(world, *order, event, terms.as_ref(), context)
+            Input::Heard(fact) => react(world, fact, context),
+            Input::HoldRanOut(order) => {
+                let fact = Fact::of(*order, Event::HoldRanOut);
+                react(world, &fact, context)
             }
-            Input::HoldRanOut(order) => react(world, *order, &Event::HoldRanOut, None, context),
+            Input::ReservationRanOut(id) => {
+                expire(world, *id, context.now);
+                Effects::default()
+            }
             Input::SayAnew(sku) => {
-                let World { products, to_say, .. } = world;
-                if let Some(product) = products.get_mut(sku) {
-                    product.now.version += i64::from(to_say.insert(sku.clone()));
-                }
+                world.say(sku);
                 Effects::default()
             }
             Input::Request(request) => commands::execute(world, request, context),
@@ -111,25 +112,32 @@ impl Reactor for Inventory {
 }
 
 /// Applies one event to an order's reservation and to the shelves.
-fn react(
-    world: &mut World,
-    order: OrderId,
-    event: &Event,
-    terms: Option<&orders::Terms>,
-    context: &DecisionContext,
-) -> Effects {
-    let World { roots, stock, said, .. } = world;
-    let root = &mut roots.entry(order).or_insert_with(|| Tracked::new(Root::default())).now;
+fn react(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
+    let Fact { order, customer, event, terms } = fact;
+    let World { roots, stock, .. } = world;
+    let tracked = roots.entry(*order).or_default();
+    if tracked.is_new() {
+        tracked.now.customer = tracked.now.customer.take().or_else(|| customer.clone());
+    }
+    let root = &mut tracked.now;
+    let reservation = *root.id.get_or_insert_with(|| ReservationId::new(context.new_id()));
     let decision = decide(mem::take(&mut root.state), event, stock, context.now);
     root.state = decision.state;
-    if let Some((motion, allocations)) = decision.motion {
-        stock.apply(motion, &allocations);
-    }
     let announced = decision.announce.map(|announcement| {
         root.version += 1;
-        let event = wire::encode(order, announcement, terms);
-        *said.entry(event.event_type().name).or_default() += 1;
+        let event = wire::encode((*order, reservation), announcement, terms.as_ref());
+        *world.said.entry(event.event_type().name).or_default() += 1;
         service_kit::announce(context, order.key(), root.version, event)
     });
+    world.apply(&decision.motions);
     Effects { announced: announced.into_iter().collect(), ..Effects::default() }
+}
+
+/// Ends a reservation without an order if its time is over.
+fn expire(world: &mut World, id: ReservationId, now: OffsetDateTime) {
+    let Some(row) = world.manual.get_mut(&id) else { return };
+    if let Some(ManualDecision { reservation, motions }) = row.now.expire(now) {
+        row.now = reservation;
+        world.apply(&motions);
+    }
 }

@@ -1,9 +1,10 @@
 //! Every SQL statement of this service, by table.
 //!
-//! Order of locks: reservations by id, products by SKU. A SKU's product row guards its stock:
+//! Order of locks: reservations of orders by order, those without an order by id, products by SKU. A SKU's product row guards its stock:
 //! whoever changes stock has locked the product before. So the stock itself is read without locks,
 //! by a statement after the one that locks the products.
 
+pub mod manual_reservations;
 pub mod products;
 pub mod reservation_waits;
 pub mod reservations;
@@ -14,17 +15,14 @@ pub mod warehouses;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
-use proto::{OrderId, Sku, WarehouseId};
+use proto::{OrderId, ReservationId, Sku, WarehouseId};
 use sqlx::PgConnection;
 
-use self::{
-    reservation_waits::Wait,
-    stock::{PlacedShelf, ShelfRow},
-};
+use self::stock::{PlacedShelf, ShelfRow};
 use crate::{
-    domain::{Reservation, Shelf},
+    domain::{ManualPhase, ManualReservation, Reservation, Shelf},
     input::Input,
-    world::{Root, World},
+    world::{Root, Wait, World, skus_of},
 };
 
 /// The migrations of this service's tables; those of the mailbox's tables run first.
@@ -38,6 +36,7 @@ pub async fn load(
 ) -> sqlx::Result<World> {
     let mut world = World::default();
     load_roots(db, batch, locking, &mut world).await?;
+    load_manual(db, batch, locking, &mut world).await?;
     load_products(db, batch, locking, &mut world).await?;
     if world.warehouses.is_empty() && batch.iter().any(|input| input.names_warehouse()) {
         load_warehouses(db, &mut world).await?;
@@ -67,6 +66,29 @@ async fn load_roots(
     Ok(())
 }
 
+async fn load_manual(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    locking: LockPolicy,
+    world: &mut World,
+) -> sqlx::Result<()> {
+    let named: BTreeSet<_> = batch.iter().filter_map(|input| input.reservation()).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let mut ids: Vec<_> = named.iter().map(|id| id.uuid()).collect();
+    if locking == LockPolicy::SkipHeld {
+        world.held_manual.extend(manual_reservations::held(db, &ids).await?);
+        ids.retain(|id| !world.held_manual.contains(&ReservationId::new(*id)));
+    }
+    let found = manual_reservations::lock(db, &ids).await?;
+    world.manual = found.into_iter().map(|(id, row)| (id, Tracked::found(row))).collect();
+    if world.manual.len() < ids.len() {
+        world.of_orders = reservations::orders(db, &ids).await?.into_iter().collect();
+    }
+    Ok(())
+}
+
 async fn load_products(
     db: &mut PgConnection,
     batch: &[&Input],
@@ -75,6 +97,7 @@ async fn load_products(
 ) -> sqlx::Result<()> {
     let mut skus: BTreeSet<&Sku> = batch.iter().flat_map(|input| input.skus()).collect();
     skus.extend(world.roots.values().flat_map(|root| root.now.skus()));
+    skus.extend(world.manual.values().flat_map(|row| skus_of(&row.now.allocations)));
     let mut skus: Vec<String> = skus.into_iter().map(ToString::to_string).collect();
     if locking == LockPolicy::SkipHeld && !skus.is_empty() {
         let held = products::held(db, &skus).await?;
@@ -115,9 +138,14 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     // An order of which nothing was heard leaves no row.
     let roots = || world.roots.iter().filter(|(_, it)| it.now.state != Reservation::Unheard);
     reservations::insert(db, &new_rows(roots())).await?;
-    reservations::update(db, &changed_rows(roots())).await?;
-    reservation_waits::delete(db, &changed_waits(world, Tracked::was)).await?;
-    reservation_waits::insert(db, &changed_waits(world, |root| Some(&root.now))).await?;
+    let (amended, others): (Vec<_>, Vec<_>) = roots().partition(|(_, root)| is_amended(root));
+    reservations::update(db, &changed_rows(others)).await?;
+    reservations::update_pieces(db, &changed_rows(amended)).await?;
+    manual_reservations::insert(db, &new_rows(&world.manual)).await?;
+    manual_reservations::update(db, &changed_rows(&world.manual)).await?;
+    let (ended, begun) = changed_waits(world);
+    reservation_waits::delete(db, &ended).await?;
+    reservation_waits::insert(db, &begun).await?;
     products::insert(db, &new_rows(&world.products)).await?;
     products::update(db, &changed_rows(&world.products)).await?;
     for (id, row) in &world.warehouses {
@@ -134,11 +162,27 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The waits of reservations whose wait changed: as they were, or as they are (`of`).
-fn changed_waits(world: &World, of: fn(&Tracked<Root>) -> Option<&Root>) -> Vec<Wait> {
-    let was = |root: &Tracked<Root>| root.was().and_then(Root::waits_until);
-    let changed = world.roots.iter().filter(|(_, root)| was(root) != root.now.waits_until());
-    changed.filter_map(|(id, root)| Some((*id, of(root)?.waits_until()?))).collect()
+/// Whether other pieces are held than those that the row has.
+fn is_amended(root: &Tracked<Root>) -> bool {
+    root.was().is_some_and(|was| was.pieces() != root.now.pieces())
+}
+
+/// The waits that are over, and those that have begun; a reservation may have both.
+fn changed_waits(world: &World) -> (Vec<Wait>, Vec<Wait>) {
+    let of_roots = world.roots.iter().map(|(order, root)| {
+        let wait = |root: &Root| root.wait(*order);
+        (root.was().and_then(wait), wait(&root.now))
+    });
+    let of_manual = world.manual.iter().map(|(id, row)| {
+        let wait = |row: &ManualReservation| match row.phase {
+            ManualPhase::Held { until } => Some(Wait { until, reservation: *id, order: None }),
+            ManualPhase::Released | ManualPhase::Expired { .. } => None,
+        };
+        (row.was().and_then(wait), wait(&row.now))
+    });
+    let changed: Vec<_> = of_roots.chain(of_manual).filter(|(was, now)| was != now).collect();
+    let ended = changed.iter().filter_map(|(was, _)| *was).collect();
+    (ended, changed.iter().filter_map(|(_, now)| *now).collect())
 }
 
 /// The shelves that `is_wanted` chooses, in the order of locks.

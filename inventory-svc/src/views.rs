@@ -1,10 +1,17 @@
 //! How products, stock and reservations are written in JSON.
 
-use proto::{Money, OrderId, Sku, WarehouseId};
+use proto::{Money, OrderId, ReservationId, Sku, WarehouseId};
 use serde::Serialize;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use crate::domain::{Allocation, Product, Reservation, SkuQuantity, Stock, Warehouse};
+use crate::{
+    domain::{
+        Allocation, ManualPhase, ManualReservation, Pieces, Product, Reservation, SkuQuantity,
+        Stock, Warehouse,
+    },
+    world::{Adjustment, Root},
+};
 
 /// A product as it is told over HTTP.
 #[derive(Debug, Serialize)]
@@ -94,16 +101,16 @@ impl<'a> AvailabilityView<'a> {
             available: stock.available(&item.sku),
         };
         // All items are allocated together: the same SKU twice needs the pieces of both.
-        let available = stock.allocate(items).is_ok();
+        let available = stock.allocate(items, &Pieces::default()).is_ok();
         Self { available, items: items.iter().map(line).collect() }
     }
 }
 
-/// An order's reservation as it is told over HTTP.
+/// A reservation as it is told over HTTP.
 #[derive(Debug, Serialize)]
 pub struct ReservationView<'a> {
-    id: OrderId,
-    order_id: OrderId,
+    id: ReservationId,
+    order_id: Option<OrderId>,
     reference: Option<&'a str>,
     status: &'static str,
     items: Vec<AllocationView<'a>>,
@@ -120,8 +127,8 @@ struct AllocationView<'a> {
 
 impl<'a> ReservationView<'a> {
     /// `None` for an order for which nothing was ever reserved.
-    pub fn new(order: OrderId, state: &'a Reservation) -> Option<Self> {
-        let (status, allocations, expires_at) = match state {
+    pub fn of_order(order: OrderId, root: &'a Root) -> Option<Self> {
+        let (status, allocations, expires_at) = match &root.state {
             Reservation::Held { allocations, expires_at, .. } => {
                 ("held", allocations, Some(*expires_at))
             }
@@ -133,12 +140,47 @@ impl<'a> ReservationView<'a> {
                 return None;
             }
         };
-        let item = |Allocation { sku, warehouse, quantity }: &'a Allocation| AllocationView {
-            sku,
-            quantity: *quantity,
-            warehouse,
+        let (order_id, items) = (Some(order), items(allocations));
+        Some(Self { id: root.id?, order_id, reference: None, status, items, expires_at })
+    }
+
+    /// A reservation without an order.
+    pub fn manual(id: ReservationId, reservation: &'a ManualReservation) -> Self {
+        let (status, expires_at) = match reservation.phase {
+            ManualPhase::Held { until } => ("held", Some(until)),
+            ManualPhase::Released => ("released", None),
+            ManualPhase::Expired { since } => ("expired", Some(since)),
         };
-        let items = allocations.iter().map(item).collect();
-        Some(Self { id: order, order_id: order, reference: None, status, items, expires_at })
+        let reference = reservation.reference.as_deref();
+        let items = items(&reservation.allocations);
+        Self { id, order_id: None, reference, status, items, expires_at }
+    }
+}
+
+fn items(allocations: &[Allocation]) -> Vec<AllocationView<'_>> {
+    let items = allocations.iter().map(|Allocation { sku, warehouse, quantity }| AllocationView {
+        sku,
+        quantity: *quantity,
+        warehouse,
+    });
+    items.collect()
+}
+
+/// Pieces received or written off, as they are told over HTTP.
+#[derive(Debug, Serialize)]
+pub struct AdjustmentView<'a> {
+    id: Uuid,
+    warehouse: &'a WarehouseId,
+    delta: i64,
+    reason: &'a str,
+    by: &'a str,
+    #[serde(serialize_with = "chassis::clock::serialize")]
+    at: OffsetDateTime,
+}
+
+impl<'a> AdjustmentView<'a> {
+    pub fn new(adjustment: &'a Adjustment) -> Self {
+        let Adjustment { id, warehouse, delta, reason, caller, at, .. } = adjustment;
+        Self { id: *id, warehouse, delta: *delta, reason, by: caller, at: *at }
     }
 }

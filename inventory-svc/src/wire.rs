@@ -2,7 +2,7 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    OrderId, Sku, catalogue,
+    CustomerId, OrderId, ReservationId, Sku, catalogue,
     orders::{self, order_event},
     stock,
 };
@@ -16,32 +16,48 @@ use crate::{
 /// What a message means to this service; `None` when it does not concern it.
 pub fn decode(message: &Message, hold: Duration) -> Result<Option<Input>, Park> {
     let proto::Event::Orders(event) = service_kit::decode(message)? else { return Ok(None) };
-    match event {
-        order_event::Event::OrderPlaced(placed) => order_placed(message, placed, hold).map(Some),
-        order_event::Event::OrderConfirmed(orders::OrderConfirmed {
-            order_id, revision, ..
-        }) => about(message, &order_id, Event::OrderConfirmed { revision }).map(Some),
-        order_event::Event::OrderCancelled(orders::OrderCancelled {
-            order_id, revision, ..
-        }) => about(message, &order_id, Event::OrderCancelled { revision }).map(Some),
+    let read = match event {
+        order_event::Event::OrderPlaced(it) => {
+            let (revision, lines) = (it.revision, wanted(&it.lines)?);
+            let event = Event::OrderPlaced { revision, lines, hold };
+            fact(message, &it.order_id, &it.customer_id, event, it.terms)
+        }
+        order_event::Event::OrderAmended(it) => {
+            let (revision, lines) = (it.revision, wanted(&it.lines)?);
+            let event = Event::OrderAmended { revision, lines, hold };
+            fact(message, &it.order_id, &it.customer_id, event, it.terms)
+        }
+        order_event::Event::OrderConfirmed(it) => {
+            let event = Event::OrderConfirmed { revision: it.revision };
+            fact(message, &it.order_id, &it.customer_id, event, None)
+        }
+        order_event::Event::OrderCancelled(it) => {
+            let event = Event::OrderCancelled { revision: it.revision };
+            fact(message, &it.order_id, &it.customer_id, event, None)
+        }
         order_event::Event::OrderAwaitingPayment(_)
-        | order_event::Event::OrderAmended(_)
         | order_event::Event::OrderShipped(_)
-        | order_event::Event::OrderDelivered(_) => Ok(None),
-    }
+        | order_event::Event::OrderDelivered(_) => return Ok(None),
+    };
+    read.map(Some)
 }
 
-fn order_placed(
+fn fact(
     message: &Message,
-    placed: orders::OrderPlaced,
-    hold: Duration,
+    order: &str,
+    customer: &str,
+    event: Event,
+    terms: Option<orders::Terms>,
 ) -> Result<Input, Park> {
-    // A line without a SKU, a gift wrap say, needs no stock.
-    let lines = placed.lines.iter().filter(|line| !line.sku.is_empty()).map(line_of);
-    let lines = lines.collect::<Result<_, _>>()?;
-    let event = Event::OrderPlaced { revision: placed.revision, lines, hold };
-    let order = service_kit::order_of(message, &placed.order_id)?;
-    Ok(Input::Heard(Box::new(Fact { order, event, terms: placed.terms })))
+    let order = service_kit::order_of(message, order)?;
+    // Nothing here is decided by the customer's name, so that one without it stops no order.
+    let customer = CustomerId::parse(customer).ok();
+    Ok(Input::Heard(Box::new(Fact { order, customer, event, terms })))
+}
+
+/// What the lines want of stock: a line without a SKU, a gift wrap say, needs none.
+fn wanted(lines: &[orders::Line]) -> Result<Vec<SkuQuantity>, Park> {
+    lines.iter().filter(|line| !line.sku.is_empty()).map(line_of).collect()
 }
 
 fn line_of(line: &orders::Line) -> Result<SkuQuantity, Park> {
@@ -53,22 +69,17 @@ fn line_of(line: &orders::Line) -> Result<SkuQuantity, Park> {
     Ok(SkuQuantity { sku, quantity: line.quantity })
 }
 
-fn about(message: &Message, id: &str, event: Event) -> Result<Input, Park> {
-    let order = service_kit::order_of(message, id)?;
-    Ok(Input::Heard(Box::new(Fact { order, event, terms: None })))
-}
-
 /// The event that publishes an announcement about an order's stock. The payment terms are the
 /// order's, passed on unread.
 pub fn encode(
-    order: OrderId,
+    (order, reservation): (OrderId, ReservationId),
     announcement: Announcement,
     terms: Option<&orders::Terms>,
 ) -> proto::Event {
     let order_id = order.to_string();
     match announcement {
         Announcement::StockReserved { revision, allocations } => stock::StockReserved {
-            reservation_id: order_id.clone(),
+            reservation_id: reservation.to_string(),
             order_id,
             revision,
             lines: lines(allocations),

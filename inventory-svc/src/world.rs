@@ -4,18 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{HeldRow, Tracked};
-use proto::{OrderId, Sku, WarehouseId};
+use proto::{CustomerId, OrderId, ReservationId, Sku, WarehouseId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Product, Reservation, Shelf, Stock, Warehouse},
+    domain::{
+        Allocation, ManualReservation, Motion, Product, Reservation, Shelf, Stock, Warehouse,
+    },
     input::Input,
 };
 
 /// The reservation of one order, with its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
+    /// The reservation's own id; none until something is heard about the order.
+    pub id: Option<ReservationId>,
+    /// The order's customer; none if the event that was heard first names nobody.
+    pub customer: Option<CustomerId>,
     /// How many events were announced about the reservation.
     pub version: i64,
     /// The highest version heard from order-svc.
@@ -24,10 +30,12 @@ pub struct Root {
 }
 
 impl Root {
-    /// When the sweep has to look at this reservation; none if it need not.
-    pub fn waits_until(&self) -> Option<OffsetDateTime> {
+    /// What the sweep has to wait for, if anything.
+    pub fn wait(&self, order: OrderId) -> Option<Wait> {
         match self.state {
-            Reservation::Held { expires_at, expired: false, .. } => Some(expires_at),
+            Reservation::Held { expires_at: until, expired: false, .. } => {
+                Some(Wait { until, reservation: self.id?, order: Some(order) })
+            }
             Reservation::Held { expired: true, .. }
             | Reservation::Unheard
             | Reservation::Rejected { .. }
@@ -36,18 +44,37 @@ impl Root {
         }
     }
 
+    /// The pieces that its row tells of: those of the last reserved revision, and those beside.
+    pub fn pieces(&self) -> (&[Allocation], &[Allocation]) {
+        match &self.state {
+            Reservation::Held { allocations, surplus, .. } => (allocations, surplus),
+            Reservation::Sold { allocations, .. } | Reservation::Released { allocations, .. } => {
+                (allocations, &[])
+            }
+            Reservation::Unheard | Reservation::Rejected { .. } => (&[], &[]),
+        }
+    }
+
     /// The SKUs of which the order has pieces that may still move.
     pub fn skus(&self) -> impl Iterator<Item = &Sku> {
-        let allocations = match &self.state {
-            Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
-                allocations.as_slice()
-            }
-            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {
-                &[]
-            }
-        };
-        allocations.iter().map(|allocation| &allocation.sku)
+        skus_of(self.state.pieces())
     }
+}
+
+/// A reservation, and when its time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub until: OffsetDateTime,
+    pub reservation: ReservationId,
+    /// None for a reservation without an order.
+    pub order: Option<OrderId>,
+}
+
+/// The SKUs of allocations, as often as they are there.
+pub fn skus_of<'a>(
+    allocations: impl IntoIterator<Item = &'a Allocation>,
+) -> impl Iterator<Item = &'a Sku> {
+    allocations.into_iter().map(|allocation| &allocation.sku)
 }
 
 /// Pieces received or written off.
@@ -58,6 +85,8 @@ pub struct Adjustment {
     pub warehouse: WarehouseId,
     pub delta: i64,
     pub reason: String,
+    /// Who asked for it.
+    pub caller: String,
     pub at: OffsetDateTime,
 }
 
@@ -66,6 +95,10 @@ pub struct Adjustment {
 pub struct World {
     /// One for each order of the batch, heard of before or not.
     pub roots: BTreeMap<OrderId, Tracked<Root>>,
+    /// The reservations without an order that the batch names or makes.
+    pub manual: BTreeMap<ReservationId, Tracked<ManualReservation>>,
+    /// The reservations that the batch names and that are of orders.
+    pub of_orders: BTreeMap<ReservationId, OrderId>,
     pub products: BTreeMap<Sku, Tracked<Product>>,
     pub stock: Stock,
     pub shelves_found: BTreeMap<(Sku, WarehouseId), Shelf>,
@@ -77,6 +110,7 @@ pub struct World {
     pub to_say: BTreeSet<Sku>,
     /// Reservations and products whose rows another session holds.
     pub held_reservations: BTreeSet<OrderId>,
+    pub held_manual: BTreeSet<ReservationId>,
     pub held_products: BTreeSet<Sku>,
     /// How often each event was announced, for the metrics.
     pub said: BTreeMap<&'static str, u64>,
@@ -90,10 +124,32 @@ impl World {
         {
             return Some(HeldRow::new("reservation", order.to_string()));
         }
+        if let Some(id) = input.reservation()
+            && self.held_manual.contains(&id)
+        {
+            return Some(HeldRow::new("reservation", id.to_string()));
+        }
         let root = input.order().and_then(|order| self.roots.get(&order));
         let of_root = root.into_iter().flat_map(|root| root.now.skus());
-        let mut skus = input.skus().into_iter().chain(of_root);
+        let manual = input.reservation().and_then(|id| self.manual.get(&id));
+        let of_manual = manual.into_iter().flat_map(|row| skus_of(&row.now.allocations));
+        let mut skus = input.skus().into_iter().chain(of_root).chain(of_manual);
         let sku = skus.find(|sku| self.held_products.contains(*sku))?;
         Some(HeldRow::new("product", sku.to_string()))
+    }
+
+    /// Moves pieces on their shelves.
+    pub fn apply(&mut self, motions: &[(Motion, Vec<Allocation>)]) {
+        for (motion, pieces) in motions {
+            self.stock.apply(*motion, pieces);
+        }
+    }
+
+    /// Has a product announced at the end of the batch, whatever else happens to it. Its version
+    /// rises at once, so that an answer shows the one that will be announced.
+    pub fn say(&mut self, sku: &Sku) {
+        if let Some(product) = self.products.get_mut(sku) {
+            product.now.version += i64::from(self.to_say.insert(sku.clone()));
+        }
     }
 }

@@ -59,7 +59,7 @@ async fn a_reservation_that_somebody_holds_delays_its_order_alone() {
     let orders: Vec<_> = (0..61).map(|_| an_order()).collect();
     let placed: Vec<_> = orders.iter().map(|order| shop.placed(*order, &[("mug", 1)])).collect();
     shop.hear(placed).await;
-    let select = format!("select * from reservations where reservation_id = '{}'", orders[30]);
+    let select = format!("select * from reservations where order_id = '{}'", orders[30]);
     let person = Person::holds(&shop.database.url(), &select).await;
 
     let confirmed: Vec<_> = orders.iter().map(|order| shop.confirmed(*order)).collect();

@@ -6,6 +6,7 @@ mod held;
 mod http;
 mod products;
 mod reactions;
+mod reservations;
 mod store;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ impl Shop {
             warehouse: WarehouseId::parse(warehouse).unwrap(),
             delta,
             reason: "received".to_owned(),
+            caller: "anonymous".to_owned(),
         })
         .await
     }
@@ -84,18 +86,11 @@ impl Shop {
     }
 
     fn placed(&mut self, order: OrderId, lines: &[(&str, u32)]) -> Message {
-        let line = |(line, (sku, quantity)): (u32, &(&str, u32))| orders::Line {
-            line,
-            sku: (*sku).to_owned(),
-            name: "a thing".to_owned(),
-            quantity: *quantity,
-            unit_price: Some(dollars(10)),
-        };
         let placed = orders::OrderPlaced {
             order_id: order.to_string(),
             customer_id: "customer-456".to_owned(),
             revision: 1,
-            lines: (1..).zip(lines).map(line).collect(),
+            lines: wire_lines(lines),
             total: Some(dollars(10)),
             terms: Some(terms()),
             pay_within_seconds: 900,
@@ -103,14 +98,40 @@ impl Shop {
         self.said(order, placed)
     }
 
+    fn amended(&mut self, order: OrderId, revision: u32, lines: &[(&str, u32)]) -> Message {
+        let amended = orders::OrderAmended {
+            order_id: order.to_string(),
+            customer_id: "customer-456".to_owned(),
+            revision,
+            lines: wire_lines(lines),
+            total: Some(dollars(10)),
+            terms: Some(terms()),
+            pay_within_seconds: 900,
+            cause: orders::AmendmentCause::Requested.into(),
+        };
+        self.said(order, amended)
+    }
+
     fn confirmed(&mut self, order: OrderId) -> Message {
-        let order_id = order.to_string();
-        self.said(order, orders::OrderConfirmed { order_id, revision: 1, ..Default::default() })
+        self.confirmed_at(order, 1)
+    }
+
+    fn confirmed_at(&mut self, order: OrderId, revision: u32) -> Message {
+        let (order_id, customer_id) = (order.to_string(), "customer-456".to_owned());
+        let confirmed =
+            orders::OrderConfirmed { order_id, customer_id, revision, ..Default::default() };
+        self.said(order, confirmed)
     }
 
     fn cancelled(&mut self, order: OrderId) -> Message {
-        let order_id = order.to_string();
-        self.said(order, orders::OrderCancelled { order_id, revision: 1, ..Default::default() })
+        self.cancelled_at(order, 1)
+    }
+
+    fn cancelled_at(&mut self, order: OrderId, revision: u32) -> Message {
+        let (order_id, customer_id) = (order.to_string(), "customer-456".to_owned());
+        let cancelled =
+            orders::OrderCancelled { order_id, customer_id, revision, ..Default::default() };
+        self.said(order, cancelled)
     }
 
     /// The events announced, in order.
@@ -156,6 +177,17 @@ fn axum_headers() -> axum::http::HeaderMap {
 
 fn an_order() -> OrderId {
     OrderId::new(mailbox::testing::new_id())
+}
+
+fn wire_lines(lines: &[(&str, u32)]) -> Vec<orders::Line> {
+    let line = |(line, (sku, quantity)): (u32, &(&str, u32))| orders::Line {
+        line,
+        sku: (*sku).to_owned(),
+        name: "a thing".to_owned(),
+        quantity: *quantity,
+        unit_price: Some(dollars(10)),
+    };
+    (1..).zip(lines).map(line).collect()
 }
 
 fn dollars(units: i64) -> money::Money {

@@ -1,7 +1,10 @@
 //! Reactions: given rows, when a message comes, then rows and events.
 
-use mailbox::testing::{message, reacts_once, reacts_whole};
-use proto::{Event, Sku, catalogue::catalogue_event, orders, stock::stock_event, topic};
+use mailbox::{
+    Message,
+    testing::{message, reacts_once, reacts_whole},
+};
+use proto::{Event, OrderId, Sku, catalogue::catalogue_event, orders, stock::stock_event, topic};
 
 use super::{Shop, a_shop, an_order, terms};
 use inventory_svc::{domain::Reservation, input::Input, store};
@@ -194,13 +197,23 @@ async fn what_does_not_decode_parks_and_what_nobody_cares_for_leaves_no_trace() 
     assert_eq!(shop.mailbox.hear(vec![named("OrderPlaced", b"\xff")]).await, 1);
 }
 
+/// Everything that an order may say: amended to fewer, to more than there is, and to more.
+fn a_life(shop: &mut Shop, order: OrderId) -> Vec<Message> {
+    vec![
+        shop.placed(order, &[("mug", 2)]),
+        shop.amended(order, 2, &[("mug", 1)]),
+        shop.amended(order, 3, &[("mug", 501)]),
+        shop.amended(order, 4, &[("mug", 3)]),
+        shop.confirmed_at(order, 4),
+        shop.cancelled_at(order, 4),
+    ]
+}
+
 #[tokio::test]
 async fn every_reaction_takes_effect_once() {
     let mut shop = a_shop().await.with_stock("mug", 500).await;
     let order = an_order();
-    let messages =
-        [shop.placed(order, &[("mug", 2)]), shop.confirmed(order), shop.cancelled(order)];
-    for message in messages {
+    for message in a_life(&mut shop, order) {
         reacts_once(&mut shop.mailbox, message).await;
     }
 }
@@ -209,9 +222,7 @@ async fn every_reaction_takes_effect_once() {
 async fn every_reaction_takes_effect_whole() {
     let mut shop = a_shop().await.with_stock("mug", 500).await;
     let order = an_order();
-    let messages =
-        [shop.placed(order, &[("mug", 2)]), shop.confirmed(order), shop.cancelled(order)];
-    for message in messages {
+    for message in a_life(&mut shop, order) {
         reacts_whole(&mut shop.mailbox, message).await;
     }
 }

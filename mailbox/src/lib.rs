@@ -100,7 +100,10 @@ pub use operations::OperationRecord;
 pub use outbox::backlog;
 pub use parked::{
     Replacement,
-    list::{PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery},
+    list::{
+        PAYLOAD_SHOWN_MAX, ParkedKey, ParkedMessage, ParkedPlace, ParkedQuery, parked_after,
+        parked_among,
+    },
 };
 pub use reactor::{
     Answer, DecisionContext, DecodedMessage, Effects, HeldRow, OutboxEvent, Reactor,

@@ -6,8 +6,8 @@ use chassis::{Problem, http};
 use mailbox::{DecisionContext, Effects};
 
 use crate::{
-    domain,
-    input::{CancelOrder, PlaceOrder, Request},
+    domain::{self, Decision, Order, Refusal, Shipment},
+    input::{Change, ChangeOrder, PlaceOrder, Request},
     pressure, refusals,
     views::OrderView,
     world::World,
@@ -17,44 +17,89 @@ use crate::{
 pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) -> Effects {
     match request {
         Request::Place(asked) => place(world, asked, context),
-        Request::Cancel(asked) => cancel(world, asked, context),
+        Request::Change(asked) => change(world, asked, context),
     }
 }
 
 fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -> Effects {
-    let PlaceOrder { request, details, trace_id, names, is_admitted } = asked;
-    if !is_admitted {
+    if !asked.is_admitted {
         return refused(&pressure::overloaded());
     }
-    match domain::place(request, &world.catalogue, context.now) {
+    match domain::place(&asked.request, &world.catalogue, context.now) {
         Ok(decision) => {
-            let at = Some(format!("/v1/orders/{}", request.id));
-            let answer = service_kit::json_answer(201, &OrderView::new(&decision.order), at);
-            let announced = world.place(decision, details.as_ref(), *trace_id, context);
-            Effects { announced, answer, ..Effects::default() }
+            let id = asked.request.id;
+            let announced = world.place(decision, asked, context);
+            let at = Some(format!("/v1/orders/{id}"));
+            Effects { announced, ..told(world, asked.request.id, 201, at) }
         }
-        Err(refusal) => Effects {
-            // The product or price that would make the order acceptable may be on its way to
-            // `products_seen`: the same request may be accepted in a moment (`http/placing.rs`).
-            is_provisional: true,
-            ..refused(&refusals::problem(&refusal, names))
-        },
+        Err(refusal) => provisional(&refusals::problem(&refusal, &asked.names)),
     }
 }
 
-fn cancel(world: &mut World, asked: &CancelOrder, context: &DecisionContext) -> Effects {
-    let CancelOrder { order: id, by, text, conditions } = asked;
+fn change(world: &mut World, asked: &ChangeOrder, context: &DecisionContext) -> Effects {
+    let ChangeOrder { order: id, change, conditions } = asked;
     let Some(order) = world.order(*id) else {
         return refused(&refusals::no_order(id));
     };
-    if let Err(stale) = http::if_match(conditions, &service_kit::etag(&OrderView::new(order))) {
+    let present = service_kit::etag(&OrderView::new(order, &world.texts(*id)));
+    if let Err(stale) = http::if_match(conditions, &present) {
         return refused(&stale);
     }
-    let decision = domain::cancel(order, Arc::clone(by), Arc::clone(text), context.now);
-    let answer = service_kit::json_answer(200, &OrderView::new(&decision.order), None);
-    let announced =
-        if decision.announce.is_some() { world.apply(decision, context) } else { Vec::new() };
-    Effects { announced, answer, ..Effects::default() }
+    let decision = match decide(world, order, change, context) {
+        Ok(decision) => decision,
+        Err(refusal) => {
+            let (names, is_of_lines): (&[_], _) = match change {
+                Change::Amend(wanted) => (&wanted.names, refusal.is_of_lines()),
+                Change::Cancel { .. } | Change::Ship { .. } | Change::Deliver => (&[], false),
+            };
+            let problem = refusals::problem(&refusal, names);
+            return if is_of_lines { provisional(&problem) } else { refused(&problem) };
+        }
+    };
+    let mut announced = Vec::new();
+    if decision.announce.is_some() {
+        if let Change::Cancel { words, .. } = change {
+            world.keep_words(*id, words);
+        }
+        announced = world.apply(decision, context);
+    }
+    Effects { announced, ..told(world, *id, 200, None) }
+}
+
+fn decide(
+    world: &World,
+    order: &Order,
+    change: &Change,
+    context: &DecisionContext,
+) -> Result<Decision, Refusal> {
+    let at = context.now;
+    match change {
+        Change::Amend(wanted) => domain::amend(order, &wanted.lines, &world.catalogue, at),
+        Change::Cancel { by, .. } => domain::cancel(order, Arc::clone(by), at),
+        Change::Ship { carrier, tracking_number } => {
+            let (carrier, tracking_number) = (Arc::clone(carrier), Arc::clone(tracking_number));
+            let shipment = Shipment { carrier, tracking_number, at, delivered_at: None };
+            domain::ship(order, shipment)
+        }
+        Change::Deliver => domain::deliver(order, at),
+    }
+}
+
+/// Tells an order as the batch has left it.
+fn told(world: &World, id: proto::OrderId, status: u16, location: Option<String>) -> Effects {
+    let answer = world.order(id).map(|order| {
+        service_kit::json_answer(status, &OrderView::new(order, &world.texts(id)), location)
+    });
+    Effects {
+        answer: answer.unwrap_or_else(|| service_kit::refusal(&refusals::no_order(id))),
+        ..Effects::default()
+    }
+}
+
+/// The product, price or stock that would make the lines acceptable may be on its way to
+/// `products_seen`: the same request may be accepted in a moment (`http/placing.rs`).
+fn provisional(problem: &Problem) -> Effects {
+    Effects { is_provisional: true, ..refused(problem) }
 }
 
 fn refused(problem: &Problem) -> Effects {

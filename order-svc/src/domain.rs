@@ -12,14 +12,16 @@ pub mod decision;
 pub mod fold;
 pub mod order;
 pub mod placing;
+pub mod refusal;
 pub mod saga;
 
-pub use decision::{Announcement, Decision, Event, cancel, decide};
+pub use decision::{Announcement, Decision, Event, cancel, decide, deliver, ship};
 pub use fold::{Conclusion, HistoryEvent, fold};
 pub use order::{
-    By, Cancellation, Capture, Compensation, CompensationKind, Decline, DeclineCode, Line,
-    MailResult, Method, Order, Payment, Phase, Reason, Rejection, Reservation, Shortage, Status,
-    Stock,
+    AmendmentCause, By, Cancellation, Capture, Compensation, CompensationKind, Decline,
+    DeclineCode, Line, MailResult, Method, Order, Payment, Phase, Reason, Rejection, Reservation,
+    Revision, Shipment, Shortage, Status, Stock,
 };
-pub use placing::{Catalogue, LineRequest, OrderRequest, PriceChange, Product, Refusal, place};
+pub use placing::{Catalogue, LineRequest, OrderRequest, Product, amend, place};
+pub use refusal::{PriceChange, Refusal};
 pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};

@@ -1,8 +1,10 @@
 //! Orders over HTTP: reads are answered from the rows, changes go through a batch.
 
 mod bodies;
+mod history;
 mod lists;
 mod placing;
+mod sagas;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,13 +25,13 @@ use service_kit::{RequestInfo, Waiters};
 use sqlx::PgPool;
 
 use crate::{
-    input::{CancelOrder, Input, Request},
+    input::{Change, ChangeOrder, Input, Request},
     pressure::Pressure,
     reactions::Orders,
     refusals::no_order,
     store,
-    views::{EventView, OrderView, SagaView, StatusView},
-    world::Root,
+    views::{EventView, OrderView, StatusView},
+    world::{Root, Texts},
 };
 
 /// What the cursors of an order's events are marked with, so that no other list takes them.
@@ -52,11 +54,15 @@ pub fn router(app: AppState) -> Router {
     let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/orders", get(lists::list_orders).post(placing::place_order))
-        .route("/v1/orders/{id}", get(get_order).delete(delete_order))
+        .route("/v1/orders/{id}", get(get_order).put(placing::amend_order).delete(delete_order))
         .route("/v1/orders/{id}/cancel", post(cancel_order))
+        .route("/v1/orders/{id}/ship", post(ship_order))
+        .route("/v1/orders/{id}/deliver", post(deliver_order))
         .route("/v1/orders/{id}/status", get(get_status))
         .route("/v1/orders/{id}/events", get(list_events))
-        .route("/v1/orders/{id}/saga", get(get_saga))
+        .route("/v1/orders/{id}/history", get(history::list_history))
+        .route("/v1/orders/{id}/saga", get(sagas::get_saga))
+        .route("/v1/sagas", get(sagas::list_sagas))
         .route("/v1/customers/{id}/orders", get(lists::list_orders_of_customer))
         .with_state(app)
         .merge(operators)
@@ -70,11 +76,11 @@ async fn get_order(
     headers: HeaderMap,
 ) -> HttpResult {
     let id = order_id(&id)?;
-    let stored = match prefer.0 {
+    let (stored, texts) = match prefer.0 {
         Some(wait) => app.outcome(id, wait).await?,
-        None => app.find(id).await?,
+        None => app.shown(id).await?,
     };
-    let mut response = http::resource(&headers, &OrderView::new(&stored.order));
+    let mut response = http::resource(&headers, &OrderView::new(&stored.order, &texts));
     response.headers_mut().extend(prefer.applied());
     Ok(response)
 }
@@ -87,12 +93,6 @@ async fn get_status(
 ) -> HttpResult {
     let stored = app.find(order_id(&id)?).await?;
     Ok(http::resource(&headers, &StatusView::new(&stored.order)))
-}
-
-async fn get_saga(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
-    let stored = app.find(order_id(&id)?).await?;
-    let view = SagaView::new(&stored, chassis::clock::now());
-    Ok(http::json(axum::http::StatusCode::OK, &view))
 }
 
 async fn list_events(
@@ -121,12 +121,11 @@ async fn delete_order(
     asked: RequestInfo,
     headers: HeaderMap,
 ) -> HttpResult {
-    let tags = headers.get_all(header::IF_MATCH).iter();
-    let conditions = tags.map(|tag| (header::IF_MATCH, tag.clone())).collect();
-    let order = order_id(&id)?;
-    let cancelling = CancelOrder { order, by: asked.caller().into(), text: "".into(), conditions };
+    let change = Change::Cancel { by: asked.caller().into(), words: "".into() };
+    let conditions = if_match(&headers);
+    let changing = ChangeOrder { order: order_id(&id)?, change, conditions };
     // Idempotency keys are for POST: the answer to a DELETE is not stored.
-    let command = asked.command_without_key(Input::Request(Request::Cancel(cancelling)));
+    let command = asked.command_without_key(Input::Request(Request::Change(changing)));
     service_kit::submit(&app.mailbox, command).await
 }
 
@@ -137,11 +136,32 @@ async fn cancel_order(
     body: JsonBody,
 ) -> HttpResult {
     let order = order_id(&id)?;
-    let text: Arc<str> = body.read_optional(bodies::reason)?;
-    let conditions = HeaderMap::new();
-    let cancelling = CancelOrder { order, by: asked.caller().into(), text, conditions };
-    let command = asked.command(Input::Request(Request::Cancel(cancelling)), &body.0)?;
-    service_kit::submit(&app.mailbox, command).await
+    let words: Arc<str> = body.read_optional(bodies::reason)?;
+    let change = Change::Cancel { by: asked.caller().into(), words };
+    app.change(order, change, &asked, &body).await
+}
+
+async fn ship_order(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
+    let order = order_id(&id)?;
+    let (carrier, tracking_number) = body.read(bodies::shipment)?;
+    let change = Change::Ship { carrier, tracking_number };
+    app.change(order, change, &asked, &body).await
+}
+
+async fn deliver_order(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
+    let order = order_id(&id)?;
+    body.read_optional(|_nothing| Some(()))?;
+    app.change(order, Change::Deliver, &asked, &body).await
 }
 
 impl AppState {
@@ -150,19 +170,43 @@ impl AppState {
         store::orders::find(&mut db, id).await?.ok_or_else(|| no_order(id))
     }
 
+    async fn shown(&self, id: OrderId) -> Result<(Root, Texts), Problem> {
+        let mut db = self.pool.acquire().await?;
+        store::shown(&mut db, &[id.uuid()]).await?.pop().ok_or_else(|| no_order(id))
+    }
+
+    /// Puts a POST that changes an order to a decision.
+    async fn change(
+        &self,
+        order: OrderId,
+        change: Change,
+        asked: &RequestInfo,
+        body: &JsonBody,
+    ) -> HttpResult {
+        let changing = ChangeOrder { order, change, conditions: HeaderMap::new() };
+        let command = asked.command(Input::Request(Request::Change(changing)), &body.0)?;
+        service_kit::submit(&self.mailbox, command).await
+    }
+
     /// The order once it has an outcome, or as it is after `wait`.
-    async fn outcome(&self, id: OrderId, wait: Duration) -> Result<Root, Problem> {
+    async fn outcome(&self, id: OrderId, wait: Duration) -> Result<(Root, Texts), Problem> {
         let seen = self.waiters.wait(id, wait, || async move {
-            let root = self.find(id).await?;
-            Ok::<_, Problem>(Some(root).filter(|root| root.order.has_outcome()))
+            let shown = self.shown(id).await?;
+            Ok::<_, Problem>(Some(shown).filter(|(root, _)| root.order.has_outcome()))
         });
         match seen.await? {
-            Some(root) => Ok(root),
-            None => self.find(id).await,
+            Some(shown) => Ok(shown),
+            None => self.shown(id).await,
         }
     }
 }
 
 fn order_id(text: &str) -> Result<OrderId, Problem> {
     OrderId::parse(text).map_err(|_| no_order(text))
+}
+
+/// The `If-Match` headers of a request: they are compared when it is decided.
+fn if_match(headers: &HeaderMap) -> HeaderMap {
+    let tags = headers.get_all(header::IF_MATCH).iter();
+    tags.map(|tag| (header::IF_MATCH, tag.clone())).collect()
 }

@@ -27,9 +27,21 @@ impl Input {
         match self {
             Self::Heard(fact) => Some(fact.order),
             Self::DeadlinePassed(order) => Some(*order),
-            Self::Request(Request::Cancel(cancel)) => Some(cancel.order),
+            Self::Request(Request::Change(change)) => Some(change.order),
             Self::Request(Request::Place(_)) | Self::ProductChanged(..) => None,
         }
+    }
+
+    /// The SKUs that a request names.
+    pub fn skus(&self) -> impl Iterator<Item = &str> {
+        let lines = match self {
+            Self::Request(Request::Place(asked)) => &*asked.request.lines,
+            Self::Request(Request::Change(ChangeOrder {
+                change: Change::Amend(wanted), ..
+            })) => &*wanted.lines,
+            _ => &[],
+        };
+        lines.iter().filter_map(LineRequest::sku).map(Sku::as_str)
     }
 }
 
@@ -37,13 +49,15 @@ impl Input {
 #[derive(Clone, Debug)]
 pub enum Request {
     Place(PlaceOrder),
-    Cancel(CancelOrder),
+    Change(ChangeOrder),
 }
 
 /// A request for an order, read and well-formed.
 #[derive(Clone, Debug)]
 pub struct PlaceOrder {
     pub request: Arc<OrderRequest>,
+    /// What the customer wants to be known; may be empty.
+    pub note: Arc<str>,
     /// The card's details, sealed: only payment-svc opens them.
     pub details: Option<Sealed>,
     pub trace_id: Option<[u8; 16]>,
@@ -54,24 +68,37 @@ pub struct PlaceOrder {
     pub is_admitted: bool,
 }
 
-impl PlaceOrder {
-    /// The SKUs of the request's lines.
-    pub fn skus(&self) -> impl Iterator<Item = &str> {
-        self.request.lines.iter().filter_map(|line| match line {
-            LineRequest::Product { sku, .. } => Some(sku.as_str()),
-            LineRequest::Extra { .. } => None,
-        })
-    }
+/// A request to change an order.
+#[derive(Clone, Debug)]
+pub struct ChangeOrder {
+    pub order: OrderId,
+    pub change: Change,
+    /// The request's `If-Match` headers: the state of the order that the caller wants to change.
+    pub conditions: HeaderMap,
 }
 
-/// A request to cancel an order.
+/// What is to become of an order.
 #[derive(Clone, Debug)]
-pub struct CancelOrder {
-    pub order: OrderId,
-    pub by: By,
-    pub text: Arc<str>,
-    /// The request's `If-Match` headers: the state of the order that the caller wants to cancel.
-    pub conditions: HeaderMap,
+pub enum Change {
+    Amend(AmendedLines),
+    Cancel {
+        by: By,
+        /// Why, in the caller's words; may be empty.
+        words: Arc<str>,
+    },
+    Ship {
+        carrier: Arc<str>,
+        tracking_number: Arc<str>,
+    },
+    Deliver,
+}
+
+/// The lines that an order is to have.
+#[derive(Clone, Debug)]
+pub struct AmendedLines {
+    pub lines: Arc<[LineRequest]>,
+    /// As in [`PlaceOrder`].
+    pub names: Arc<[&'static str]>,
 }
 
 /// A fact about an order, with everything that the order's history needs of its event.

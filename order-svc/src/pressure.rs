@@ -169,7 +169,8 @@ async fn measure(
     if mailbox::backlog(&mut db, BACKLOG_MAX).await? >= BACKLOG_MAX {
         return Ok(Some(Overload::Backlog));
     }
-    if store::pressure::stock_stalls(&mut db, first_id(now - limits.stock)).await? {
+    let before = now - limits.stock;
+    if store::pressure::stock_stalls(&mut db, first_id(before), before).await? {
         return Ok(Some(Overload::StockStalls));
     }
     let before = now - limits.payment;

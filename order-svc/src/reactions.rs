@@ -123,7 +123,7 @@ fn heard(world: &mut World, fact: &Fact, context: &DecisionContext) -> Result<Ef
         let reason = format!("there is no order {}", fact.order);
         return Err(Park { class: "unknown_order", reason });
     };
-    let currency = order.total.currency();
+    let currency = order.present.total.currency();
     if let Event::PaymentCaptured { amount, .. } | Event::PaymentRefunded { amount } = &fact.event
         && amount.currency() != currency
     {

@@ -10,7 +10,7 @@ pub fn no_order(id: impl std::fmt::Display) -> Problem {
     Problem::not_found(format!("there is no order {id}"))
 }
 
-/// Why an order is not accepted. `names` has the JSON member by which each line named its product.
+/// Why a request is refused. `names` has the JSON member by which each line named its product.
 pub fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
     let product = |line: usize| format!("/items/{line}/{}", names.get(line).unwrap_or(&"sku"));
     match refusal {
@@ -48,6 +48,11 @@ pub fn problem(refusal: &Refusal, names: &[&'static str]) -> Problem {
             let detail = "the order comes to more than 9999999.99";
             Problem::new(Code::InvalidValue, detail).at("/items", Code::InvalidValue, detail)
         }
+        Refusal::NotAmendable(_) | Refusal::AmendedTooOften => {
+            Problem::new(Code::NotAmendable, refusal.to_string())
+        }
+        Refusal::NotCancellable(_) => Problem::new(Code::NotCancellable, refusal.to_string()),
+        Refusal::NotShippable(_) => Problem::new(Code::NotShippable, refusal.to_string()),
         Refusal::InsufficientInventory(lines) => {
             let details: Vec<_> = told(lines).map(|(_, it)| it.to_string()).collect();
             let detail = format!("insufficient inventory: {}", details.join("; "));

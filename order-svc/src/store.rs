@@ -1,32 +1,37 @@
 //! Every SQL statement of this service, by table.
 //!
-//! Order of locks: orders by id; their history and deadlines are changed only under those locks.
+//! Order of locks: orders by id; all that hangs below them is changed only under those locks.
 //! The catalogue is read without locks: the highest version of a product wins.
 
 pub mod lists;
 pub mod order_deadlines;
 pub mod order_events;
+pub mod order_revisions;
+pub mod order_texts;
 pub mod orders;
 pub mod pressure;
 pub mod products_seen;
+pub mod unfinished_orders;
 
 use std::collections::BTreeSet;
 
-use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
+use mailbox::{LockPolicy, Tracked, new_rows};
 use proto::OrderId;
 use sqlx::{PgConnection, migrate::Migrator};
+use uuid::Uuid;
 
 use self::order_deadlines::Deadline;
 use crate::{
-    domain::Order,
+    domain::{Method, Order, Phase},
     input::{Input, Request},
-    world::{HistoryRow, World},
+    world::{HistoryRow, Root, Texts, World},
 };
 
 /// The migrations of this service's tables; those of the mailbox's tables run first.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// Locks and reads what a batch touches: orders, then the products that are ordered.
+/// Locks and reads what a batch touches: orders, what hangs below them, then the products that are
+/// ordered.
 pub async fn load(
     db: &mut PgConnection,
     batch: &[&Input],
@@ -44,12 +49,19 @@ pub async fn load(
         let found = orders::lock(db, &ids).await?;
         world.roots = found.into_iter().map(|it| (it.order.id, Tracked::found(it))).collect();
     }
-    let mut skus = BTreeSet::new();
-    for input in batch {
-        if let Input::Request(Request::Place(asked)) = input {
-            skus.extend(asked.skus());
-        }
-    }
+    let changed: BTreeSet<OrderId> = batch.iter().filter_map(|input| changed(input)).collect();
+    let texts = order_texts::find_all(db, &changed).await?;
+    world.texts = texts.into_iter().map(|(id, it)| (id, Tracked::found(it))).collect();
+    // Only what was amended before is amended without a request.
+    let needs_details = |root: &Root| {
+        let Order { id, method, ref present, .. } = root.order;
+        let is_amended = present.number > 1 || changed.contains(&id);
+        method == Method::Card && is_amended && root.order.phase() == Phase::Open
+    };
+    let roots = world.roots.values().map(|row| &row.now);
+    let ids = roots.filter(|root| needs_details(root)).map(|root| root.order.id).collect();
+    world.details = unfinished_orders::details(db, &ids).await?;
+    let skus: BTreeSet<&str> = batch.iter().flat_map(|input| input.skus()).collect();
     if !skus.is_empty() {
         let skus: Vec<&str> = skus.into_iter().collect();
         world.catalogue = products_seen::find_all(db, &skus).await?;
@@ -57,10 +69,36 @@ pub async fn load(
     Ok(world)
 }
 
+/// The orders that exist, newest first, with what people wrote about them.
+pub async fn shown(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Root, Texts)>> {
+    let roots = orders::find_all(db, ids).await?;
+    let found = roots.iter().map(|root| root.order.id).collect();
+    let mut texts = order_texts::find_all(db, &found).await?;
+    let of = |root: Root| {
+        let texts = texts.remove(&root.order.id).unwrap_or_default();
+        (root, texts)
+    };
+    Ok(roots.into_iter().map(of).collect())
+}
+
+/// The order that a request changes, and whose texts its answer shows.
+fn changed(input: &Input) -> Option<OrderId> {
+    match input {
+        Input::Request(Request::Change(change)) => Some(change.order),
+        Input::Request(Request::Place(_))
+        | Input::Heard(_)
+        | Input::ProductChanged(..)
+        | Input::DeadlinePassed(_) => None,
+    }
+}
+
 /// Writes all that changed, in the order of locks.
 pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     orders::insert(db, &new_rows(&world.roots)).await?;
-    orders::update(db, &changed_rows(&world.roots)).await?;
+    orders::update(db, &world.roots).await?;
+    order_revisions::add(db, &world.superseded).await?;
+    order_texts::save(db, &world.texts).await?;
+    unfinished_orders::save(db, world).await?;
     products_seen::learn(db, &world.learnt).await?;
     let mut history: Vec<&HistoryRow> = world.history.iter().collect();
     history.sort_unstable_by_key(|row| (row.order_id, row.seq));
@@ -68,7 +106,7 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     let (mut over, mut new) = (Vec::new(), Vec::new());
     for (id, row) in &world.roots {
         let before = row.was().and_then(|root| root.order.deadline());
-        let now = Order::deadline(&row.now.order);
+        let now = row.now.order.deadline();
         let deadline = |due_at| Deadline { due_at, order_id: id.uuid() };
         if before != now {
             over.extend(before.map(deadline));

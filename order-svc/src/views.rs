@@ -7,9 +7,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Cancellation, Line, Order, Saga, SagaStatus, Step, StepName},
+    domain::{
+        AmendmentCause, Cancellation, Line, Order, Saga, SagaStatus, Shipment, Step, StepName,
+    },
     wire,
-    world::{HistoryRow, Root},
+    world::{HistoryRow, Root, Texts},
 };
 
 /// An order.
@@ -24,8 +26,9 @@ pub struct OrderView<'a> {
     total_amount: Money,
     payment: PaymentView,
     cancellation: Option<CancellationView<'a>>,
-    /// Always null until orders can be shipped.
-    shipment: Option<()>,
+    shipment: Option<ShipmentView<'a>>,
+    /// Why the present revision followed the one before; null for the first.
+    amendment: Option<&'static str>,
     note: &'a str,
     #[serde(serialize_with = "serialize")]
     created_at: OffsetDateTime,
@@ -57,8 +60,18 @@ struct CancellationView<'a> {
     at: String,
 }
 
+#[derive(Debug, Serialize)]
+struct ShipmentView<'a> {
+    carrier: &'a str,
+    tracking_number: &'a str,
+    #[serde(serialize_with = "serialize")]
+    shipped_at: OffsetDateTime,
+    #[serde(serialize_with = "serialize_option")]
+    delivered_at: Option<OffsetDateTime>,
+}
+
 impl<'a> OrderView<'a> {
-    pub fn new(order: &'a Order) -> Self {
+    pub fn new(order: &'a Order, texts: &'a Texts) -> Self {
         let line = |(number, line): (usize, &'a Line)| LineView {
             line: number,
             sku: line.sku.as_ref().map(proto::Sku::as_str),
@@ -69,25 +82,32 @@ impl<'a> OrderView<'a> {
         };
         let cancellation = |it: &'a Cancellation| CancellationView {
             reason: it.reason.word(),
-            detail: Some(&*it.detail).filter(|text| !text.is_empty()),
+            detail: [&*it.detail, &*texts.cancel_words].into_iter().find(|it| !it.is_empty()),
             by: it.by.as_deref(),
             at: rfc3339(it.at),
+        };
+        let shipment = |it: &'a Shipment| ShipmentView {
+            carrier: &it.carrier,
+            tracking_number: &it.tracking_number,
+            shipped_at: it.at,
+            delivered_at: it.delivered_at,
         };
         Self {
             id: order.id,
             customer_id: order.customer.as_str(),
             status: order.status().word(),
-            revision: order.revision,
+            revision: order.present.number,
             version: order.version,
-            items: (1..).zip(order.lines.iter()).map(line).collect(),
-            total_amount: order.total,
+            items: (1..).zip(order.present.lines.iter()).map(line).collect(),
+            total_amount: order.present.total,
             payment: PaymentView {
                 method: order.method.word(),
                 payment_id: order.payment.id.map(|id| id.to_string()),
             },
             cancellation: order.cancellation.as_ref().map(cancellation),
-            shipment: None,
-            note: &order.note,
+            shipment: order.shipment.as_ref().map(shipment),
+            amendment: order.present.cause.map(AmendmentCause::word),
+            note: &texts.note,
             created_at: order.placed_at,
             updated_at: order.updated_at,
         }
@@ -109,7 +129,7 @@ impl StatusView {
         Self {
             id: order.id,
             status: order.status().word(),
-            revision: order.revision,
+            revision: order.present.number,
             updated_at: order.updated_at,
         }
     }
@@ -153,6 +173,8 @@ pub struct SagaView {
     completed_steps: Vec<&'static str>,
     compensated_steps: Vec<&'static str>,
     expected: Option<ExpectedView>,
+    /// Whether a message about the order is parked at this service.
+    parked: bool,
     #[serde(serialize_with = "serialize")]
     started_at: OffsetDateTime,
     #[serde(serialize_with = "serialize")]
@@ -182,7 +204,7 @@ struct ExpectedView {
 }
 
 impl SagaView {
-    pub fn new(stored: &Root, now: OffsetDateTime) -> Self {
+    pub fn new(stored: &Root, parked: bool, now: OffsetDateTime) -> Self {
         let order = &stored.order;
         let saga = Saga::of(order);
         let (completed, compensated) = (saga.completed(), saga.compensated());
@@ -197,6 +219,7 @@ impl SagaView {
                 by: it.by,
                 late: it.by < now,
             }),
+            parked,
             started_at: order.placed_at,
             updated_at: order.updated_at,
             trace_id: stored.trace_id.as_ref().map(hexadecimal),

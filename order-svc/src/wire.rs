@@ -1,21 +1,28 @@
 //! Translates between published events and the domain: what is heard, what is announced, and what
 //! the history keeps of both.
 
+mod history;
+
 use mailbox::{Message, Park};
 use proto::{
     Event as Wire, PaymentId, Sku,
     catalogue::catalogue_event::Event as Catalogue,
     notifications::notification_event::Event as Notification,
     orders::{
-        CancelReason, OrderAwaitingPayment, OrderCancelled, OrderConfirmed, OrderPlaced,
-        PaymentMethod, Sealed, Terms, order_event::Event as Said,
+        AmendmentCause as WireCause, CancelReason, OrderAmended, OrderAwaitingPayment,
+        OrderCancelled, OrderConfirmed, OrderDelivered, OrderPlaced, OrderShipped, PaymentMethod,
+        Sealed, Terms,
     },
     payments::{DeclineCode as WireDecline, RefundCause, payment_event::Event as Payment},
     stock::{Shortage as WireShortage, stock_event::Event as Stock},
 };
 
+pub use self::history::{decode_history, encode_history, history_event, placed_order};
 use crate::{
-    domain::{Announcement, DeclineCode, Event, Line, Method, Order, Product, Reason, Shortage},
+    domain::{
+        AmendmentCause, Announcement, DeclineCode, Event, Line, Method, Order, Product, Reason,
+        Shortage,
+    },
     input::{Fact, Input, Source},
 };
 
@@ -26,27 +33,28 @@ const CONFIRMATION: &str = "order_confirmation";
 /// What a message means to this service; `None` when it does not concern it.
 pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     let wire = service_kit::decode(message)?;
-    let (id, source, event) = match &wire {
-        // This service's own events tell it nothing new.
-        Wire::Orders(_) => return Ok(None),
-        Wire::Catalogue(Catalogue::ProductChanged(told)) => return product(told).map(Some),
-        Wire::Stock(stock) => {
-            let (id, event) = stock_event(stock)?;
-            (id, Source::Stock, event)
-        }
-        Wire::Payments(payment) => {
-            let (id, event) = payment_event(payment)?;
-            (id, Source::Payments, event)
-        }
-        Wire::Notifications(notification) => {
-            let (id, event) = notification_event(notification);
-            (id, Source::Notifications, event)
-        }
-    };
+    if let Wire::Catalogue(Catalogue::ProductChanged(told)) = &wire {
+        return product(told).map(Some);
+    }
+    let Some((id, source, event)) = heard(&wire)? else { return Ok(None) };
     let order = service_kit::order_of(message, id)?;
     let (event_id, version) = (message.event_id, message.version);
     let fact = Fact { order, source, event, wire, event_id, version };
     Ok(Some(Input::Heard(Box::new(fact))))
+}
+
+/// What an event of another service says about an order: the order's id, and the fact. `None` for
+/// this service's own events, which tell it nothing new, and for those about products.
+fn heard(wire: &Wire) -> Result<Option<(&str, Source, Event)>, Park> {
+    let (source, (id, event)) = match wire {
+        Wire::Orders(_) | Wire::Catalogue(_) => return Ok(None),
+        Wire::Stock(stock) => (Source::Stock, stock_event(stock)?),
+        Wire::Payments(payment) => (Source::Payments, payment_event(payment)?),
+        Wire::Notifications(notification) => {
+            (Source::Notifications, notification_event(notification))
+        }
+    };
+    Ok(Some((id, source, event)))
 }
 
 /// Each of the next three reads one topic: the order id that the event names, and what it means.
@@ -89,19 +97,25 @@ fn payment_event(payment: &Payment) -> Result<(&str, Event), Park> {
         }
         Payment::PaymentVoided(it) => (it.order_id.as_str(), Event::PaymentVoided),
         Payment::PaymentRefunded(it) => {
-            let event = match it.cause() {
-                RefundCause::Unspecified => {
-                    return Err(Park::undecodable("a refund without a cause"));
-                }
-                RefundCause::OrderCancelled => {
-                    Event::PaymentRefunded { amount: service_kit::money_of(it.amount.as_ref())? }
-                }
-                RefundCause::Staff => Event::Noted,
-            };
-            (it.order_id.as_str(), event)
+            let event = refund(it.cause(), || {
+                Ok(Event::PaymentRefunded { amount: service_kit::money_of(it.amount.as_ref())? })
+            });
+            (it.order_id.as_str(), event?)
         }
-        Payment::RefundRefused(it) => (it.order_id.as_str(), Event::Noted),
+        Payment::RefundRefused(it) => {
+            (it.order_id.as_str(), refund(it.cause(), || Ok(Event::RefundRefused))?)
+        }
     })
+}
+
+/// What news of a refund means: only that of a cancelled order answers something. What staff give
+/// back, the order only notes.
+fn refund(cause: RefundCause, answer: impl FnOnce() -> Result<Event, Park>) -> Result<Event, Park> {
+    match cause {
+        RefundCause::Unspecified => Err(Park::undecodable("a refund without a cause")),
+        RefundCause::OrderCancelled => answer(),
+        RefundCause::Staff => Ok(Event::Noted),
+    }
 }
 
 fn notification_event(notification: &Notification) -> (&str, Event) {
@@ -140,34 +154,47 @@ fn sku(text: &str) -> Result<Sku, Park> {
     Sku::parse(text).map_err(|wrong| Park::undecodable(format!("SKU {text:?} is {wrong}")))
 }
 
-/// The event that publishes an announcement; `details` are a card's sealed ones, for `OrderPlaced`.
+/// The event that publishes an announcement; `details` are a card's sealed ones, for the terms.
 pub fn encode(order: &Order, announcement: Announcement, details: Option<&Sealed>) -> Wire {
     let (order_id, customer_id) = (order.id.to_string(), order.customer.to_string());
-    let (revision, total) = (order.revision, Some(order.total.into()));
+    let (revision, total) = (order.present.number, Some(order.present.total.into()));
     match announcement {
         Announcement::Placed => OrderPlaced {
-            terms: Some(Terms {
-                customer_id: customer_id.clone(),
-                amount: total.clone(),
-                method: method(order.method).into(),
-                details: details.cloned(),
-            }),
+            terms: Some(terms(order, details)),
             order_id,
             customer_id,
             revision,
-            lines: lines(&order.lines),
+            lines: lines(&order.present.lines),
             total,
-            pay_within_seconds: order.pay_within.whole_seconds().try_into().unwrap_or(u32::MAX),
+            pay_within_seconds: pay_within(order),
+        }
+        .into(),
+        Announcement::Amended => OrderAmended {
+            terms: Some(terms(order, details)),
+            order_id,
+            customer_id,
+            revision,
+            lines: lines(&order.present.lines),
+            total,
+            pay_within_seconds: pay_within(order),
+            cause: order.present.cause.map_or(WireCause::Unspecified, cause).into(),
         }
         .into(),
         Announcement::AwaitingPayment => {
-            let pay_by = order.pay_by.map(chassis::clock::rfc3339).unwrap_or_default();
+            let pay_by = order.pay_by().map(chassis::clock::rfc3339).unwrap_or_default();
             OrderAwaitingPayment { order_id, customer_id, revision, amount: total, pay_by }.into()
         }
         Announcement::Confirmed => {
-            let lines = lines(&order.lines);
+            let lines = lines(&order.present.lines);
             OrderConfirmed { order_id, customer_id, revision, total, lines }.into()
         }
+        Announcement::Shipped => {
+            let shipment = order.shipment.as_ref();
+            let carrier = shipment.map_or("", |it| &it.carrier).to_owned();
+            let tracking_number = shipment.map_or("", |it| &it.tracking_number).to_owned();
+            OrderShipped { order_id, customer_id, carrier, tracking_number, revision }.into()
+        }
+        Announcement::Delivered => OrderDelivered { order_id, customer_id, revision }.into(),
         Announcement::Cancelled => {
             let cancellation = order.cancellation.as_ref();
             let reason = cancellation.map_or(CancelReason::Unspecified, |it| reason(it.reason));
@@ -177,6 +204,20 @@ pub fn encode(order: &Order, announcement: Announcement, details: Option<&Sealed
             OrderCancelled { order_id, customer_id, revision, reason, detail, by, total }.into()
         }
     }
+}
+
+/// What payment-svc needs to charge for the present revision.
+fn terms(order: &Order, details: Option<&Sealed>) -> Terms {
+    Terms {
+        customer_id: order.customer.to_string(),
+        amount: Some(order.present.total.into()),
+        method: method(order.method).into(),
+        details: details.cloned(),
+    }
+}
+
+fn pay_within(order: &Order) -> u32 {
+    order.pay_within.whole_seconds().try_into().unwrap_or(u32::MAX)
 }
 
 fn lines(lines: &[Line]) -> Vec<proto::orders::Line> {
@@ -209,72 +250,10 @@ fn reason(reason: Reason) -> CancelReason {
     }
 }
 
-/// An event as an order's history stores it: without the ids that the order's row has, and without
-/// the payment terms that only payment-svc needs.
-pub fn encode_history(mut event: Wire) -> Vec<u8> {
-    if let Some((order_id, customer_id)) = order_and_customer(&mut event) {
-        order_id.clear();
-        if let Some(customer_id) = customer_id {
-            customer_id.clear();
-        }
+fn cause(cause: AmendmentCause) -> WireCause {
+    match cause {
+        AmendmentCause::Requested => WireCause::Requested,
+        AmendmentCause::StockRejected => WireCause::StockRejected,
+        AmendmentCause::CapturedFirst => WireCause::CapturedFirst,
     }
-    match &mut event {
-        Wire::Stock(Stock::StockReserved(it)) => it.terms = None,
-        Wire::Orders(Said::OrderPlaced(it)) => {
-            it.terms =
-                it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
-        }
-        _ => {}
-    }
-    event.encode()
-}
-
-/// Reads an event of `order`'s history: as it was published, but for what only payment-svc needs.
-/// `None` for an event that this build does not know: a later build stored it.
-pub fn decode_history(order: &Order, topic: &str, payload: &[u8]) -> Option<Wire> {
-    let mut event = Wire::decode(topic, payload).ok().flatten()?;
-    let (order_id, customer_id) = order_and_customer(&mut event)?;
-    *order_id = order.id.to_string();
-    if let Some(customer_id) = customer_id {
-        *customer_id = order.customer.to_string();
-    }
-    if let Wire::Orders(Said::OrderPlaced(it)) = &mut event {
-        let (customer_id, amount) = (order.customer.to_string(), it.total.clone());
-        it.terms = it.terms.take().map(|terms| Terms { customer_id, amount, ..terms });
-    }
-    Some(event)
-}
-
-/// The fields in which an event names its order and its customer; `None` for an event about a
-/// product.
-fn order_and_customer(event: &mut Wire) -> Option<(&mut String, Option<&mut String>)> {
-    Some(match event {
-        Wire::Orders(event) => match event {
-            Said::OrderPlaced(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Said::OrderAwaitingPayment(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Said::OrderConfirmed(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Said::OrderCancelled(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Said::OrderAmended(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Said::OrderShipped(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Said::OrderDelivered(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-        },
-        Wire::Payments(event) => match event {
-            Payment::PaymentCaptured(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Payment::PaymentDeclined(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Payment::PaymentVoided(it) => (&mut it.order_id, None),
-            Payment::PaymentRefunded(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            Payment::RefundRefused(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-        },
-        Wire::Stock(event) => match event {
-            Stock::StockReserved(it) => (&mut it.order_id, None),
-            Stock::StockRejected(it) => (&mut it.order_id, None),
-            Stock::StockReleased(it) => (&mut it.order_id, None),
-            Stock::ReservationExpired(it) => (&mut it.order_id, None),
-        },
-        Wire::Notifications(event) => match event {
-            Notification::NotificationSent(it) => (&mut it.order_id, None),
-            Notification::NotificationFailed(it) => (&mut it.order_id, None),
-        },
-        Wire::Catalogue(Catalogue::ProductChanged(_)) => return None,
-    })
 }

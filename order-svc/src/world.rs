@@ -1,7 +1,11 @@
 //! All rows that one batch touches: what they were when they were locked, and what they have become
 //! since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
 
 use mailbox::{DecisionContext, HeldRow, OutboxEvent, Tracked};
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
@@ -9,8 +13,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Announcement, Catalogue, Decision, Order, Product},
-    input::{Fact, Input},
+    domain::{Announcement, Catalogue, Decision, Order, Product, Revision},
+    input::{Fact, Input, PlaceOrder},
     metrics::OrderEnd,
     wire,
 };
@@ -23,6 +27,14 @@ pub struct Root {
     pub heard: LastVersions,
     /// How many rows its history has.
     pub events: i32,
+}
+
+/// What people wrote about an order; empty where nobody wrote anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    pub note: Arc<str>,
+    /// The words with which the order was cancelled.
+    pub cancel_words: Arc<str>,
 }
 
 /// The highest version heard from each source.
@@ -59,6 +71,12 @@ impl HistoryRow {
 pub struct World {
     /// The orders of the batch that exist.
     pub roots: BTreeMap<OrderId, Tracked<Root>>,
+    /// What orders asked for until this batch amended them.
+    pub superseded: Vec<(OrderId, Revision)>,
+    /// What people wrote about the orders that requests of this batch name.
+    pub texts: BTreeMap<OrderId, Tracked<Texts>>,
+    /// The sealed card details of the orders that this batch places or may amend.
+    pub details: BTreeMap<OrderId, Sealed>,
     /// The products that the batch's orders name, as this service knows them.
     pub catalogue: Catalogue,
     /// The products whose changes this batch heard, each in its highest version: `save` writes
@@ -96,19 +114,37 @@ impl World {
         }
     }
 
+    /// What people wrote about an order.
+    pub fn texts(&self, id: OrderId) -> Texts {
+        self.texts.get(&id).map(|row| row.now.clone()).unwrap_or_default()
+    }
+
     /// Adds a new order, and announces that it was placed.
     pub fn place(
         &mut self,
         decision: Decision,
-        details: Option<&Sealed>,
-        trace_id: Option<[u8; 16]>,
+        asked: &PlaceOrder,
         context: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let (id, heard) = (decision.order.id, LastVersions::default());
-        let root = Root { order: decision.order, trace_id, heard, events: 0 };
+        let root = Root { order: decision.order, trace_id: asked.trace_id, heard, events: 0 };
         self.roots.insert(id, Tracked::new(root));
         self.placed += 1;
-        self.announce(id, decision.announce, details, context)
+        self.details.extend(asked.details.clone().map(|details| (id, details)));
+        if !asked.note.is_empty() {
+            let texts = Texts { note: Arc::clone(&asked.note), ..Texts::default() };
+            self.texts.insert(id, Tracked::new(texts));
+        }
+        self.announce(id, decision.announce, context)
+    }
+
+    /// Keeps the words with which an order was cancelled.
+    pub fn keep_words(&mut self, id: OrderId, words: &Arc<str>) {
+        if words.is_empty() {
+            return;
+        }
+        let row = self.texts.entry(id).or_insert_with(|| Tracked::new(Texts::default()));
+        row.now.cancel_words = Arc::clone(words);
     }
 
     /// Puts the decided state in the place of the order's, and announces what was decided.
@@ -118,22 +154,25 @@ impl World {
             if let Some(end) = end(&row.now.order, &decision) {
                 self.ends.push((end, context.now - decision.order.placed_at));
             }
-            row.now.order = decision.order;
+            let before = mem::replace(&mut row.now.order, decision.order);
+            if decision.announce == Some(Announcement::Amended) {
+                self.superseded.push((id, before.present));
+            }
         }
-        self.announce(id, decision.announce, None, context)
+        self.announce(id, decision.announce, context)
     }
 
     fn announce(
         &mut self,
         id: OrderId,
         announcement: Option<Announcement>,
-        details: Option<&Sealed>,
         context: &DecisionContext,
     ) -> Vec<OutboxEvent> {
         let Some((announcement, order)) = announcement.zip(self.order(id)) else {
             return Vec::new();
         };
-        let (version, event) = (order.version, wire::encode(order, announcement, details));
+        let event = wire::encode(order, announcement, self.details.get(&id));
+        let version = order.version;
         let announced = service_kit::announce(context, id.key(), version, event.clone());
         let row = HistoryRow::new(announced.event_id, version, event, context.now);
         self.add_history(id, row);
@@ -162,7 +201,11 @@ impl World {
 /// How this decision ended the order, if it did; a second cancellation does not count.
 fn end(before: &Order, decision: &Decision) -> Option<OrderEnd> {
     match decision.announce? {
-        Announcement::Placed | Announcement::AwaitingPayment => None,
+        Announcement::Placed
+        | Announcement::AwaitingPayment
+        | Announcement::Amended
+        | Announcement::Shipped
+        | Announcement::Delivered => None,
         Announcement::Confirmed => Some(OrderEnd::Confirmed),
         Announcement::Cancelled => {
             let reason = decision.order.cancellation.as_ref()?.reason;

@@ -19,7 +19,7 @@ async fn the_sweep_ends_what_is_due_and_leaves_what_is_paid() {
     let captured = shop.captured(paid);
     shop.hear([captured]).await;
     for text in [
-        "update orders set pay_by = pay_by - interval '1 hour' where order_id = $1",
+        "update orders set reserved_at = reserved_at - interval '1 hour' where order_id = $1",
         "update order_deadlines set due_at = due_at - interval '1 hour' where order_id = $1",
     ] {
         let late = sqlx::query_scalar::<_, i32>(text).bind(late.uuid());

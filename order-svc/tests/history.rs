@@ -2,24 +2,19 @@
 
 use std::sync::Arc;
 
-use mailbox::testing::{Fixture, message};
+use mailbox::testing::Fixture;
 use order_svc::{
-    domain::{Cancellation, Conclusion, HistoryEvent, Line, Method, Order, Reason, fold},
-    input::Input,
+    domain::{Method, Order, fold},
+    input::{Change, Input},
     store, wire,
     world::HistoryRow,
 };
-use proto::{
-    Event, EventType, Money, OrderId, Sku, orders,
-    orders::{PaymentMethod, order_event::Event as Said},
-    payments, stock,
-};
-use time::{Duration, OffsetDateTime};
+use proto::{EventType, OrderId, orders::PaymentMethod, payments, stock};
 
 use super::{PAYMENT, Shop, a_shop, later, reactor, usd};
 
 /// Lives of orders, in the words that `meet` understands.
-const LIVES: [&[&str]; 9] = [
+const LIVES: [&[&str]; 17] = [
     &["reserved", "captured", "notified"],
     &["captured", "reserved", "not notified", "cancel", "refunded", "released"],
     &["reserved", "declined", "released", "voided"],
@@ -29,6 +24,14 @@ const LIVES: [&[&str]; 9] = [
     &["cancel", "cancel", "voided", "released", "reserved"],
     &["reserved", "too little", "refunded", "released"],
     &["reserved", "refunded by staff"],
+    &["reserved", "captured", "ship", "deliver", "notified"],
+    &["reserved", "captured", "cancel", "refund refused", "released"],
+    &["one", "reserved", "reserved 2", "captured 2"],
+    &["reserved", "one", "rejected 2", "reserved 3", "declined 3", "voided", "released"],
+    &["reserved", "one", "captured", "reserved 2", "reserved 3"],
+    &["reserved", "two", "captured", "reserved 2"],
+    &["one", "rejected", "two", "rejected 3"],
+    &["reserved", "one", "reserved 2"],
 ];
 
 /// Lets one thing happen to an order.
@@ -44,6 +47,21 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
     };
     let message = match what {
         "reserved" => shop.reserved(order),
+        "reserved 2" => shop.reserved_as(order, 2),
+        "reserved 3" => shop.reserved_as(order, 3),
+        "rejected 2" => shop.rejected_as(order, 2),
+        "rejected 3" => shop.rejected_as(order, 3),
+        "declined 3" => shop.declined_as(order, 3),
+        "captured 2" => shop.captured_as(order, 2),
+        "refund refused" => {
+            let refused = payments::RefundRefused {
+                order_id,
+                amount: Some(usd("59.98").into()),
+                cause: payments::RefundCause::OrderCancelled.into(),
+                ..Default::default()
+            };
+            shop.said(order, refused)
+        }
         "rejected" => shop.rejected(order),
         "released" => shop.released(order),
         "captured" => shop.said(order, captured("59.98")),
@@ -52,10 +70,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
         "refunded" => shop.refunded(order),
         "notified" => shop.notified(order),
         "expired" => shop.said(order, stock::ReservationExpired { order_id, revision: 1 }),
-        "voided" => {
-            let payment_id = PAYMENT.to_owned();
-            shop.said(order, payments::PaymentVoided { order_id, payment_id, revision: 1 })
-        }
+        "voided" => shop.voided(order),
         "refunded by staff" => {
             let refunded = payments::PaymentRefunded {
                 order_id,
@@ -74,8 +89,15 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
             };
             shop.said(order, failed)
         }
-        "cancel" => {
-            shop.cancel(order).await;
+        "cancel" | "one" | "two" | "ship" | "deliver" => {
+            let answer = match what {
+                "cancel" => shop.cancel(order).await,
+                "one" => shop.amend(order, 1).await,
+                "two" => shop.amend(order, 2).await,
+                "ship" => shop.ship(order).await,
+                _ => shop.change(order, Change::Deliver).await,
+            };
+            assert_eq!(answer.status, 200, "{what}");
             return;
         }
         _ => {
@@ -89,67 +111,16 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
     shop.hear([message]).await;
 }
 
-/// What a row says about the order; `None` for the first row, which is the order as it was placed.
-fn read(order: &Order, row: &HistoryRow) -> Option<HistoryEvent> {
-    let EventType { topic, .. } = *EventType::numbered(row.event_type).unwrap();
-    let event = wire::decode_history(order, topic, &row.payload).unwrap();
-    let conclusion = match &event {
-        Event::Orders(Said::OrderPlaced(_)) => return None,
-        Event::Orders(Said::OrderAwaitingPayment(_)) => Conclusion::AwaitingPayment,
-        Event::Orders(Said::OrderConfirmed(_)) => Conclusion::Confirmed,
-        Event::Orders(Said::OrderCancelled(it)) => Conclusion::Cancelled(cancellation(it, row.at)),
-        _ => {
-            let (key, name) = (order.id.to_string(), event.event_type().full_name());
-            let message = message(topic, &key, &name, row.version, event.encode());
-            let Input::Heard(fact) = wire::decode(&message).unwrap().unwrap() else {
-                unreachable!("{name} is about an order")
-            };
-            return Some(HistoryEvent::Heard(fact.event));
-        }
+/// The order to which the rows of its history lead.
+fn folded(order: &Order, rows: &[HistoryRow]) -> Order {
+    let event = |row: &HistoryRow| {
+        let EventType { topic, .. } = *EventType::numbered(row.event_type).unwrap();
+        wire::decode_history(order, topic, &row.payload).unwrap()
     };
-    Some(HistoryEvent::Said(conclusion))
-}
-
-fn cancellation(said: &orders::OrderCancelled, at: OffsetDateTime) -> Cancellation {
-    let reason = said.reason().as_str_name().to_lowercase();
-    let reason = Reason::parse(reason.trim_start_matches("cancel_reason_")).unwrap();
-    let by = (!said.by.is_empty()).then(|| said.by.as_str().into());
-    Cancellation { reason, detail: said.detail.as_str().into(), by, at }
-}
-
-/// The order as it was placed. Its first row says everything of it but id and customer.
-fn placed(order: &Order, row: &HistoryRow) -> Order {
-    let event = wire::decode_history(order, proto::topic::ORDERS, &row.payload).unwrap();
-    let Event::Orders(Said::OrderPlaced(it)) = event else {
-        unreachable!("it begins with what was placed")
-    };
-    let money = |wire: Option<proto::money::Money>| Money::try_from(wire.unwrap()).unwrap();
-    let line = |line: orders::Line| Line {
-        sku: (!line.sku.is_empty()).then(|| Sku::parse(&line.sku).unwrap()),
-        name: line.name.as_str().into(),
-        quantity: line.quantity,
-        unit_price: money(line.unit_price),
-    };
-    let method = it.terms.unwrap().method().as_str_name().to_lowercase();
-    Order {
-        id: order.id,
-        customer: order.customer.clone(),
-        lines: it.lines.into_iter().map(line).collect(),
-        total: money(it.total),
-        method: Method::parse(method.trim_start_matches("payment_method_")).unwrap(),
-        note: Arc::clone(&order.note),
-        placed_at: row.at,
-        updated_at: row.at,
-        revision: it.revision,
-        version: row.version,
-        stock: order_svc::domain::Stock::default(),
-        payment: order_svc::domain::Payment::default(),
-        confirmed_at: None,
-        cancellation: None,
-        pay_within: Duration::seconds(it.pay_within_seconds.into()),
-        pay_by: None,
-        notified: None,
-    }
+    let (first, rest) = rows.split_first().unwrap();
+    let whose = (order.id, order.customer.clone());
+    let start = wire::placed_order(whose, &event(first), first.at).unwrap();
+    fold(&start, rest.iter().map(|row| (wire::history_event(&event(row), row.at).unwrap(), row.at)))
 }
 
 #[tokio::test]
@@ -170,9 +141,7 @@ async fn an_order_is_the_fold_of_the_rows_of_its_history() {
 
             let order = shop.order(id).await.order;
             let rows = store::order_events::of_order(shop.db().await, id, 0, 50).await.unwrap();
-            let start = placed(&order, &rows[0]);
-            let history = rows.iter().filter_map(|row| Some((read(&order, row)?, row.at)));
-            let folded = fold(&start, history);
+            let folded = folded(&order, &rows);
 
             assert_eq!(folded, order, "{method:?}, then {life:?}");
         }

@@ -52,7 +52,7 @@ pub(crate) async fn a_server() -> Server {
     Server { shop, mailbox, http, commands, pressure }
 }
 
-fn id_of(placed: &TestResponse) -> proto::OrderId {
+pub(crate) fn id_of(placed: &TestResponse) -> proto::OrderId {
     proto::OrderId::parse(placed.body["id"].as_str().unwrap()).unwrap()
 }
 

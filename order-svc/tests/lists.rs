@@ -26,6 +26,7 @@ async fn orders_over_a_minute(server: &mut Server, count: i32) {
         let mut stored = an_order(Method::Wallet);
         stored.order.placed_at = START + Duration::microseconds(1_250_007) * number;
         stored.order.updated_at = stored.order.placed_at;
+        stored.order.present.at = stored.order.placed_at;
         // The order's id is made when its request comes: here in the same millisecond.
         let milliseconds = stored.order.placed_at.unix_timestamp_nanos() / 1_000_000;
         let (seconds, rest) = (milliseconds / 1_000, milliseconds % 1_000 * 1_000_000);
@@ -118,7 +119,7 @@ async fn a_page_of_large_orders_ends_before_a_mebibyte() {
         Line { sku: None, name: "é".repeat(200).into(), quantity: 1, unit_price: usd("1.00") };
     let mut all: Vec<_> = (0..30).map(|_| an_order(Method::Wallet)).collect();
     for stored in &mut all {
-        stored.order.lines = vec![line.clone(); 100].into();
+        stored.order.present.lines = vec![line.clone(); 100].into();
     }
     all.sort_by_key(|stored| stored.order.id);
     let rows: Vec<_> = all.iter().map(|root| (&root.order.id, root)).collect();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
+mod amendments;
 mod deadlines;
 mod held;
 mod history;
@@ -10,6 +11,8 @@ mod lists;
 mod pressure;
 mod reactions;
 mod refusals;
+mod sagas;
+mod shipping;
 mod store;
 
 use std::{collections::HashMap, sync::Arc};
@@ -21,7 +24,7 @@ use mailbox::{
 };
 use order_svc::{
     domain::{LineRequest, Method, OrderRequest},
-    input::{CancelOrder, Input, PlaceOrder, Request},
+    input::{AmendedLines, Change, ChangeOrder, Input, PlaceOrder, Request},
     metrics::Metrics,
     reactions::Orders,
     store::MIGRATOR,
@@ -113,10 +116,27 @@ impl Shop {
     }
 
     async fn cancel(&mut self, order: OrderId) -> Answer {
-        let (by, text) = ("anonymous".into(), "changed my mind".into());
+        let (by, words) = ("anonymous".into(), "changed my mind".into());
+        self.change(order, Change::Cancel { by, words }).await
+    }
+
+    /// Asks for so many mugs instead of what was ordered.
+    async fn amend(&mut self, order: OrderId, quantity: u32) -> Answer {
+        let sku = Sku::parse("mug").unwrap();
+        let lines = [LineRequest::Product { sku, quantity, seen: None }].into();
+        let wanted = AmendedLines { lines, names: ["sku"].into() };
+        self.change(order, Change::Amend(wanted)).await
+    }
+
+    async fn ship(&mut self, order: OrderId) -> Answer {
+        let (carrier, tracking_number) = ("post".into(), "1Z".into());
+        self.change(order, Change::Ship { carrier, tracking_number }).await
+    }
+
+    async fn change(&mut self, order: OrderId, change: Change) -> Answer {
         let conditions = axum::http::HeaderMap::new();
-        let cancel = CancelOrder { order, by, text, conditions };
-        self.tell(Input::Request(Request::Cancel(cancel))).await
+        let changing = ChangeOrder { order, change, conditions };
+        self.tell(Input::Request(Request::Change(changing))).await
     }
 
     /// Hears messages as one batch; nothing may be parked.
@@ -136,12 +156,16 @@ impl Shop {
     }
 
     fn reserved(&mut self, order: OrderId) -> Message {
+        self.reserved_as(order, 1)
+    }
+
+    fn reserved_as(&mut self, order: OrderId, revision: u32) -> Message {
         let details = orders::Sealed { key_id: "k1".to_owned(), ..Default::default() };
         let terms = orders::Terms { details: Some(details), ..Default::default() };
         let reserved = stock::StockReserved {
             order_id: order.to_string(),
             reservation_id: PAYMENT.to_owned(),
-            revision: 1,
+            revision,
             lines: vec![],
             terms: Some(terms),
         };
@@ -149,8 +173,12 @@ impl Shop {
     }
 
     fn rejected(&mut self, order: OrderId) -> Message {
+        self.rejected_as(order, 1)
+    }
+
+    fn rejected_as(&mut self, order: OrderId, revision: u32) -> Message {
         let missing = vec![stock::Shortage { sku: "mug".to_owned(), wanted: 2, available: 1 }];
-        self.said(order, stock::StockRejected { order_id: order.to_string(), revision: 1, missing })
+        self.said(order, stock::StockRejected { order_id: order.to_string(), revision, missing })
     }
 
     fn released(&mut self, order: OrderId) -> Message {
@@ -161,22 +189,32 @@ impl Shop {
     }
 
     fn captured(&mut self, order: OrderId) -> Message {
+        self.captured_as(order, 1)
+    }
+
+    fn captured_as(&mut self, order: OrderId, revision: u32) -> Message {
+        // The second revision of the tests is one mug; every other one is two.
+        let amount = usd(if revision == 2 { "29.99" } else { "59.98" });
         let captured = payments::PaymentCaptured {
             order_id: order.to_string(),
             payment_id: PAYMENT.to_owned(),
             customer_id: "customer-456".to_owned(),
-            revision: 1,
-            amount: Some(usd("59.98").into()),
+            revision,
+            amount: Some(amount.into()),
             method: orders::PaymentMethod::Card.into(),
         };
         self.said(order, captured)
     }
 
     fn declined(&mut self, order: OrderId) -> Message {
+        self.declined_as(order, 1)
+    }
+
+    fn declined_as(&mut self, order: OrderId, revision: u32) -> Message {
         let declined = payments::PaymentDeclined {
             order_id: order.to_string(),
             payment_id: PAYMENT.to_owned(),
-            revision: 1,
+            revision,
             amount: Some(usd("59.98").into()),
             code: payments::DeclineCode::CardDeclined.into(),
             ..Default::default()
@@ -193,6 +231,11 @@ impl Shop {
             ..Default::default()
         };
         self.said(order, refunded)
+    }
+
+    fn voided(&mut self, order: OrderId) -> Message {
+        let (order_id, payment_id) = (order.to_string(), PAYMENT.to_owned());
+        self.said(order, payments::PaymentVoided { order_id, payment_id, revision: 1 })
     }
 
     fn notified(&mut self, order: OrderId) -> Message {
@@ -248,13 +291,13 @@ fn request(id: OrderId, method: Method) -> OrderRequest {
         id,
         customer: CustomerId::parse("customer-456").unwrap(),
         currency: Currency::USD,
-        lines: vec![LineRequest::Product {
+        lines: [LineRequest::Product {
             sku: Sku::parse("mug").unwrap(),
             quantity: 2,
             seen: Some(usd("29.99")),
-        }],
+        }]
+        .into(),
         method,
-        note: "leave at the door".into(),
         pay_within: Duration::minutes(15),
     }
 }
@@ -268,6 +311,7 @@ fn asked(id: OrderId, method: Method) -> Input {
     });
     Input::Request(Request::Place(PlaceOrder {
         request: Arc::new(request(id, method)),
+        note: "leave at the door".into(),
         details,
         trace_id: Some([7; 16]),
         names: ["sku"].into(),

@@ -28,15 +28,15 @@ create table payments (
     last4 text,
     decline_code text,
     decline_detail text,
-    -- How much of the captured amount went back, in how many refunds, and how much is being
-    -- refunded.
+    -- How much of the captured amount went back, the number of the last refund, and how much is
+    -- being refunded.
     refunded numeric(19, 4),
     refunds int,
     refunding numeric(19, 4),
-    -- Why the rest cannot go back: the refund was refused for good and waits for staff.
-    refund_refused text,
-    -- What a cancelled order is owed: one answer, once nothing is in flight.
+    -- What a cancelled order is owed: one answer, once nothing is in flight; and until then, which
+    -- revision was cancelled.
     compensation text not null,
+    cancelled_revision int,
     -- How many events were announced about the order, and the highest version heard from each
     -- source.
     version bigint not null,
@@ -58,15 +58,44 @@ create table payments (
     constraint payments_refunds_within check (
         (phase = 'captured') = (refunded is not null)
         and refunded >= 0
+        and (phase = 'captured') = (refunds is not null)
         and refunded + coalesce(refunding, 0) <= tried
     ),
     constraint payments_outcome_has_come check (outcome_at is null or phase in ('declined', 'captured')),
-    constraint payments_refund_refused check (refund_refused is null or phase = 'captured'),
     constraint payments_undoing_known check (compensation in ('not_asked', 'owed', 'voided', 'refunded')),
+    constraint payments_owed_has_revision check (
+        (compensation = 'owed') = (cancelled_revision is not null)
+    ),
     constraint payments_version_counts check (version >= 0)
 ) with (fillfactor = 50);
--- For the health report: the refunds that wait for staff. As a rule there are none.
-create index payments_refused on payments (order_id) where refund_refused is not null;
+
+-- Money that went back, or was to: a row for each refund, changed only under its payment's lock.
+create table refunds (
+    order_id uuid not null,
+    -- Counts the order's refunds from 1: with the order it makes the refund's id
+    -- (domain/refund.rs) and the provider's idempotency key.
+    number int not null,
+    refund_id uuid not null,
+    customer_id text collate "C" not null,
+    amount numeric(19, 4) not null,
+    currency char(3) not null,
+    cause text not null,
+    state text not null,
+    -- Why the provider, or the account, will not have the money back.
+    reason text,
+    begun_at timestamptz not null,
+    ended_at timestamptz,
+    constraint refunds_pkey primary key (order_id, number),
+    constraint refunds_payment foreign key (order_id) references payments (order_id),
+    constraint refunds_amount_positive check (amount > 0),
+    constraint refunds_cause_known check (cause in ('order_cancelled', 'staff')),
+    constraint refunds_state_known check (state in ('processing', 'refunded', 'refused')),
+    constraint refunds_reason_of_refused check ((state = 'refused') = (reason is not null)),
+    constraint refunds_ended check ((state = 'processing') = (ended_at is null))
+) with (fillfactor = 50);
+-- For the health report: cancelled orders whose refund was refused wait for staff. As a rule there
+-- are none.
+create index refunds_refused on refunds (order_id) where state = 'refused';
 
 -- A customer's account at this service. What the shop and the outside have follows from the ledger:
 -- every payment would have to lock a row for them.
@@ -140,6 +169,7 @@ for each statement execute function ledger_is_append_only();
 -- A call to the provider without an answer; the answer removes the row. An order has one at a time.
 create table provider_calls (
     order_id uuid not null,
+    customer_id text collate "C" not null,
     kind text not null,
     -- The charge's revision, or the refund's number: with the order it is the idempotency key.
     number int not null,

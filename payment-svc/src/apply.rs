@@ -27,7 +27,7 @@ pub fn keep(
     trace: Option<Trace>,
     context: &DecisionContext,
 ) -> Vec<OutboxEvent> {
-    let Decision { state, announce, entries, call } = decision;
+    let Decision { state, announce, entries, refunds, call } = decision;
     world.put_wallet(order, state.wallet);
     for entry in entries {
         add_entry(world, entry, context);
@@ -37,8 +37,12 @@ pub fn keep(
     if was_asked && (call.is_some() || !state.payment.as_ref().is_some_and(in_flight)) {
         world.end_call(order);
     }
-    if let Some(call) = call {
-        world.begin_call(call, trace);
+    let customer = state.payment.as_ref().and_then(Payment::customer).cloned();
+    if let Some((call, customer)) = call.zip(customer) {
+        world.begin_call(call, customer, trace);
+    }
+    for refund in refunds {
+        world.put_refund(order, refund);
     }
     let Some(payment) = state.payment else { return Vec::new() };
     world.put_payment(payment, context.now);

@@ -32,7 +32,7 @@ use crate::{
     metrics,
     provider::{Provider, ProviderError},
     reactions::Payments,
-    store::{self, provider_calls::UnansweredCalls},
+    store::{self, provider_calls::UnansweredCalls, refunds::RefusedRefunds},
     world::CallRow,
 };
 
@@ -246,11 +246,12 @@ pub fn watch(health: &Health, pool: &PgPool) {
         let pool = refused.clone();
         async move {
             let mut db = pool.acquire().await.map_err(|error| error.to_string())?;
-            let refused = store::payments::refunds_refused(&mut db).await;
-            match refused.map_err(|error| error.to_string())? {
+            let waiting = store::refunds::waiting_for_staff(&mut db).await;
+            match waiting.map_err(|error| error.to_string())? {
                 None => Ok(()),
-                Some((count, order)) => Err(format!(
-                    "{count} were refused by the provider and wait for staff, that of {order} first"
+                Some(RefusedRefunds { count, first, reason }) => Err(format!(
+                    "{count} of cancelled orders were refused and wait for staff, that of {first} \
+                     first: {reason}"
                 )),
             }
         }

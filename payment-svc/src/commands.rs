@@ -1,13 +1,13 @@
-//! Requests of people: to pay, and to use an account. Each is refused, or carried out and answered.
+//! Requests of people: to pay, to give money back, and to use an account. Each is refused, or carried out and answered.
 
 use chassis::Problem;
-use mailbox::{Answer, DecisionContext, Effects};
+use mailbox::{Answer, DecisionContext, Effects, Trace};
 use proto::{Currency, CustomerId, Money, OrderId};
 use service_kit::AmountRequest;
 
 use crate::{
     apply::{add_entry, keep, state},
-    domain::{self, Account, Decision, Instrument, LedgerEntry, Refusal, State, Wallet},
+    domain::{self, Account, Decision, Instrument, LedgerEntry, Payment, Refusal, State, Wallet},
     input::Request,
     views,
     world::{AccountRow, World},
@@ -23,6 +23,9 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
                 let answer = views::paid(root, instrument);
                 Effects { announced, answer, ..Effects::default() }
             })
+        }
+        Request::Refund { order, amount, trace } => {
+            refund(world, *order, amount.as_ref(), *trace, context)
         }
         Request::OpenAccount { customer, currency } => {
             open_account(world, customer, *currency, context).map(told)
@@ -57,6 +60,32 @@ fn pay(
     let due = state.payment.as_ref().and_then(|payment| payment.due.as_ref());
     let amount = amount.zip(due).map(|(amount, due)| within(amount, due.amount.currency()));
     Ok(domain::pay(state, instrument, amount.transpose()?)?)
+}
+
+/// A refund that has to wait for another is answered provisionally: it is asked for again.
+fn refund(
+    world: &mut World,
+    order: OrderId,
+    amount: Option<&AmountRequest>,
+    trace: Option<Trace>,
+    context: &DecisionContext,
+) -> Result<Effects, Problem> {
+    let state = state(world, order, None);
+    let captured = state.payment.as_ref().and_then(Payment::amount);
+    let amount = amount.zip(captured).map(|(amount, of)| within(amount, of.currency()));
+    let decision = match domain::refund(state, amount.transpose()?) {
+        Ok(decision) => decision,
+        Err(refusal) => {
+            let is_provisional = refusal == Refusal::RefundUnderWay;
+            let answer = service_kit::refusal(&refusal.into());
+            return Ok(Effects { is_provisional, ..told(answer) });
+        }
+    };
+    let asked = decision.refunds.first().cloned();
+    let announced = keep(world, order, decision, trace, context);
+    let root = world.root(order).expect("only a known payment is refunded");
+    let answer = views::refund_asked(root, &asked.expect("a refund is begun"));
+    Ok(Effects { announced, answer, ..Effects::default() })
 }
 
 /// The amount in `currency`; refused if it names another.

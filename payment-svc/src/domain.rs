@@ -11,6 +11,7 @@ mod account;
 mod call;
 mod decision;
 mod payment;
+mod refund;
 mod refusal;
 
 pub use account::{Account, Hold, HoldState, LedgerEntry, Movement, Wallet, deposit, release};
@@ -20,6 +21,7 @@ pub use decision::{
 };
 pub use payment::{
     Capture, Card, CardDisplay, Charge, CompensationState, Decline, DeclineCode, Due, Instrument,
-    Means, Method, Payment, Phase, Refund, Status, Token, order_of, payment_id,
+    Means, Method, Payment, Phase, Status, Token, order_of, payment_id,
 };
+pub use refund::{Refund, RefundCause, RefundState, refund, refund_id};
 pub use refusal::Refusal;

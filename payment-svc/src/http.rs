@@ -3,6 +3,7 @@
 mod accounts;
 mod bodies;
 mod payments;
+mod refunds;
 
 use axum::{
     Router,
@@ -28,6 +29,7 @@ pub fn router(app: AppState) -> Router {
     Router::new()
         .route("/v1/payments", get(payments::list_payments).post(payments::post_payment))
         .route("/v1/payments/{id}", get(payments::get_payment))
+        .route("/v1/payments/{id}/refund", post(refunds::refund_payment))
         .route("/v1/payment-methods/validate", post(payments::validate_method))
         .route("/v1/accounts/{customer}", get(accounts::get_account).post(accounts::open_account))
         .route("/v1/accounts/{customer}/balance", get(accounts::get_account))

@@ -46,6 +46,12 @@ pub enum Request {
         amount: Option<AmountRequest>,
         trace: Option<Trace>,
     },
+    /// Give captured money back: so much, or all that is left.
+    Refund {
+        order: OrderId,
+        amount: Option<AmountRequest>,
+        trace: Option<Trace>,
+    },
     OpenAccount {
         customer: CustomerId,
         currency: Currency,

@@ -3,7 +3,7 @@
 //! ```text
 //! Owns   the money of orders, and customers' accounts with their ledger.
 //! Hears  StockReserved OrderCancelled
-//! Says   PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded
+//! Says   PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded RefundRefused
 //! Keeps  An order's money is captured at most once, and a cancelled order's is given back once.
 //! ```
 

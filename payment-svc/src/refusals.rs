@@ -9,8 +9,12 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         let at_amount = |code| Self::new(code, detail.clone()).at("/amount", code, detail.clone());
         match refusal {
-            Refusal::UnknownOrder | Refusal::UnknownAccount | Refusal::NeverHeld => {
-                Self::not_found(detail)
+            Refusal::UnknownOrder
+            | Refusal::UnknownPayment
+            | Refusal::UnknownAccount
+            | Refusal::NeverHeld => Self::not_found(detail),
+            Refusal::NothingCaptured | Refusal::NotRefundable { .. } | Refusal::RefundUnderWay => {
+                Self::new(Code::NotRefundable, detail)
             }
             Refusal::AlreadyPaid => Self::new(Code::AlreadyPaid, detail),
             Refusal::Cancelled | Refusal::Declined | Refusal::OrderEnded => {

@@ -1,13 +1,14 @@
 //! Every SQL statement of this service, by table.
 //!
 //! Order of locks: payments by order id, accounts by customer id; what belongs to them (holds,
-//! ledger entries, calls) is changed only under those locks.
+//! ledger entries, refunds, calls) is changed only under those locks.
 
 pub mod accounts;
 pub mod holds;
 pub mod ledger_entries;
 pub mod payments;
 pub mod provider_calls;
+pub mod refunds;
 mod rows;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -44,6 +45,10 @@ pub async fn load(
         }
         for root in payments::lock(db, &ids).await? {
             rows.customers.extend(root.payment.customer().cloned());
+            if let Some(refund) = root.payment.last_refund() {
+                let key = (root.payment.order, refund.number);
+                world.refunds.insert(key, Tracked::found(refund.clone()));
+            }
             world.roots.insert(root.payment.order, Tracked::found(root));
         }
     }
@@ -86,6 +91,8 @@ async fn load_holds(
 pub async fn save(db: &mut PgConnection, world: &World, lease: Duration) -> sqlx::Result<()> {
     payments::insert(db, &new_rows(&world.roots)).await?;
     payments::update(db, &changed_rows(&world.roots)).await?;
+    refunds::insert(db, world, &new_rows(&world.refunds)).await?;
+    refunds::update(db, world, &changed_rows(&world.refunds)).await?;
     accounts::insert(db, &new_rows(&world.accounts)).await?;
     accounts::update(db, &changed_rows(&world.accounts)).await?;
     holds::insert(db, &new_rows(&world.holds)).await?;

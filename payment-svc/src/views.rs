@@ -3,7 +3,7 @@
 use chassis::{Code, Problem, clock};
 use mailbox::Answer;
 use proto::{CustomerId, Money, OrderId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::json_answer;
 use time::OffsetDateTime;
@@ -11,8 +11,11 @@ use uuid::Uuid;
 
 use crate::{
     cards,
-    domain::{CardDisplay, DeclineCode, Instrument, Method, Phase, Refusal, payment_id},
-    store::ledger_entries::LedgerLine,
+    domain::{
+        CardDisplay, DeclineCode, Instrument, Method, Phase, Refund, RefundState, Refusal,
+        payment_id,
+    },
+    store::{ledger_entries::LedgerLine, refunds::RefundOutcome},
     world::{AccountRow, Root},
 };
 
@@ -124,6 +127,49 @@ pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
         }
         Phase::Charging(_) | Phase::Waiting => json_answer(202, &PaymentView::of(root), place()),
     }
+}
+
+/// What is kept of a refund that has no outcome yet, under its request's key.
+#[derive(Serialize, Deserialize)]
+struct OpenRefund {
+    number: u32,
+}
+
+/// The answer to a request for a refund, as soon as it is decided. Without an outcome yet, the 202
+/// is not for the client: it says which refund to wait for ([`open_refund`]).
+pub(crate) fn refund_asked(root: &Root, asked: &Refund) -> Answer {
+    match &asked.state {
+        RefundState::Processing => json_answer(202, &OpenRefund { number: asked.number }, None),
+        RefundState::Refunded => json_answer(200, &PaymentView::of(root), None),
+        RefundState::Refused(reason) => refund_refused(reason),
+    }
+}
+
+/// The number of the refund that a 202 of [`refund_asked`] is about.
+pub(crate) fn open_refund(answer: &Answer) -> Option<u32> {
+    serde_json::from_slice(&answer.body).ok().map(|OpenRefund { number }| number)
+}
+
+/// The answer to a client that asked for a refund: the payment as it stood when the refund ended,
+/// or as it stands while the provider is asked.
+pub(crate) fn refund_outcome(mut root: Root, outcome: &RefundOutcome) -> Answer {
+    match &outcome.state {
+        RefundState::Processing => json_answer(202, &PaymentView::of(&root), None),
+        RefundState::Refused(reason) => refund_refused(reason),
+        RefundState::Refunded => {
+            if let Phase::Captured(capture) = &mut root.payment.phase {
+                let refunded = Money::new(outcome.refunded, capture.amount.currency());
+                capture.refunded = refunded.unwrap_or(capture.refunded);
+            }
+            root.updated_at = outcome.ended_at.unwrap_or(root.updated_at);
+            json_answer(200, &PaymentView::of(&root), None)
+        }
+    }
+}
+
+fn refund_refused(reason: &str) -> Answer {
+    let detail = format!("the refund was refused: {reason}");
+    service_kit::refusal(&Problem::new(Code::RefundRefused, detail))
 }
 
 /// Whether an instrument could be paid with. A wallet always could: whose it is, is not known here.

@@ -10,7 +10,10 @@ use proto::{
 
 use crate::{
     cards,
-    domain::{Announcement, DeclineCode, Due, Event, Instrument, Method, payment_id},
+    domain::{
+        Announcement, DeclineCode, Due, Event, Instrument, Method, RefundCause, payment_id,
+        refund_id,
+    },
     input::{Fact, Input, Source},
 };
 
@@ -27,7 +30,8 @@ pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
             // An order without a customer can have no hold to release; it is cancelled all the
             // same.
             let customer = CustomerId::parse(&cancelled.customer_id).ok();
-            (order, Source::Orders, customer, Event::OrderCancelled)
+            let revision = revision(cancelled.revision)?;
+            (order, Source::Orders, customer, Event::OrderCancelled { revision })
         }
         proto::Event::Stock(
             stock_event::Event::StockRejected(_)
@@ -66,10 +70,14 @@ fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<
             return Err(Park::undecodable("its payment method is not known here"));
         }
     };
-    // A higher revision would not fit its column; no order has been amended so often.
-    let revision = i32::try_from(reserved.revision).ok().filter(|revision| *revision > 0);
-    let revision = revision.ok_or_else(|| Park::undecodable("its revision is out of range"))?;
-    Ok(Due { customer, revision: revision.cast_unsigned(), amount, instrument })
+    let revision = revision(reserved.revision)?;
+    Ok(Due { customer, revision, amount, instrument })
+}
+
+/// A higher revision would not fit its column; no order has been amended so often.
+fn revision(number: u32) -> Result<u32, Park> {
+    let fits = number > 0 && i32::try_from(number).is_ok();
+    fits.then_some(number).ok_or_else(|| Park::undecodable("its revision is out of range"))
 }
 
 /// Opens a card's sealed details: they are the token's text. Whoever placed the order wrote it, so
@@ -120,19 +128,35 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
             }
             .into()
         }
-        Announcement::Voided { known } => {
+        Announcement::Voided { known, revision } => {
             let payment_id = if known { payment_id } else { String::new() };
-            payments::PaymentVoided { order_id, payment_id, ..Default::default() }.into()
+            payments::PaymentVoided { order_id, payment_id, revision }.into()
         }
-        Announcement::Refunded { customer, amount } => payments::PaymentRefunded {
-            order_id,
-            payment_id,
-            customer_id: customer.to_string(),
-            amount: Some(amount.into()),
-            cause: payments::RefundCause::OrderCancelled.into(),
-            ..Default::default()
+        Announcement::Refunded { customer, revision, number, amount, cause } => {
+            payments::PaymentRefunded {
+                order_id,
+                payment_id,
+                customer_id: customer.to_string(),
+                amount: Some(amount.into()),
+                cause: published_cause(cause).into(),
+                revision,
+                refund_id: refund_id(order, number).to_string(),
+            }
+            .into()
         }
-        .into(),
+        Announcement::RefundRefused { customer, revision, number, amount, cause, detail } => {
+            payments::RefundRefused {
+                order_id,
+                payment_id,
+                customer_id: customer.to_string(),
+                amount: Some(amount.into()),
+                cause: published_cause(cause).into(),
+                revision,
+                refund_id: refund_id(order, number).to_string(),
+                detail: detail.to_string(),
+            }
+            .into()
+        }
     }
 }
 
@@ -141,6 +165,13 @@ fn published_method(method: Method) -> PaymentMethod {
         Method::Wallet => PaymentMethod::Wallet,
         Method::Card => PaymentMethod::Card,
         Method::Deferred => PaymentMethod::Deferred,
+    }
+}
+
+fn published_cause(cause: RefundCause) -> payments::RefundCause {
+    match cause {
+        RefundCause::OrderCancelled => payments::RefundCause::OrderCancelled,
+        RefundCause::Staff => payments::RefundCause::Staff,
     }
 }
 

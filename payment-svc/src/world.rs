@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         Account, Call, CompensationState, Event, Hold, Instrument, LedgerEntry, Payment, Phase,
-        Wallet,
+        Refund, Wallet,
     },
     input::{Fact, Input, Request},
 };
@@ -40,7 +40,7 @@ impl Root {
         root.payment.compensation = CompensationState::NotAsked;
         if let Phase::Captured(capture) = &mut root.payment.phase {
             capture.refunded = Money::zero(capture.amount.currency());
-            capture.refunding = None;
+            capture.refund = None;
         }
         root
     }
@@ -64,6 +64,8 @@ pub struct EntryRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRow {
     pub call: Call,
+    /// Whose money it is about.
+    pub customer: CustomerId,
     pub trace: Option<Trace>,
     /// How often the call was taken over: above 0, the provider may know of the call.
     pub attempts: i32,
@@ -119,8 +121,10 @@ impl RowsToLock {
 
     fn add_request(&mut self, request: &Request) {
         match request {
-            // The payment says whose account pays.
-            Request::Pay { order, .. } => _ = self.orders.insert(*order),
+            // The payment says whose account pays, or is paid.
+            Request::Pay { order, .. } | Request::Refund { order, .. } => {
+                self.orders.insert(*order);
+            }
             Request::OpenAccount { customer, .. } | Request::Deposit { customer, .. } => {
                 self.customers.insert(customer.clone());
             }
@@ -148,6 +152,8 @@ pub struct World {
     pub accounts: BTreeMap<CustomerId, Tracked<AccountRow>>,
     pub holds: BTreeMap<(CustomerId, OrderId), Tracked<Hold>>,
     pub entries: Vec<EntryRow>,
+    /// Refunds by order and number: the last one of each order, and those begun since.
+    pub refunds: BTreeMap<(OrderId, u32), Tracked<Refund>>,
     pub attempts: BTreeMap<OrderId, i32>,
     pub begun: BTreeMap<OrderId, CallRow>,
     pub over: BTreeSet<OrderId>,
@@ -165,6 +171,7 @@ impl World {
             accounts: BTreeMap::new(),
             holds: BTreeMap::new(),
             entries: Vec::new(),
+            refunds: BTreeMap::new(),
             attempts: BTreeMap::new(),
             begun: BTreeMap::new(),
             over: BTreeSet::new(),
@@ -255,15 +262,21 @@ impl World {
         }
     }
 
+    /// Puts a refund in its place: as it begins, or as it has ended.
+    pub fn put_refund(&mut self, order: OrderId, refund: Refund) {
+        let row = self.refunds.entry((order, refund.number));
+        row.or_insert_with(|| Tracked::new(refund.clone())).now.clone_from(&refund);
+    }
+
     /// Adds a line to an account's ledger.
     pub fn add_entry(&mut self, entry: EntryRow) {
         self.entries.push(entry);
     }
 
     /// Adds a call that this process makes once the batch is committed.
-    pub fn begin_call(&mut self, call: Call, trace: Option<Trace>) {
-        let leased_until = self.leased_until;
-        self.begun.insert(call.order, CallRow { call, trace, attempts: 0, leased_until });
+    pub fn begin_call(&mut self, call: Call, customer: CustomerId, trace: Option<Trace>) {
+        let (order, leased_until) = (call.order, self.leased_until);
+        self.begun.insert(order, CallRow { call, customer, trace, attempts: 0, leased_until });
     }
 
     /// Whether an order's call still belongs to the process that got it after `attempts` takeovers.

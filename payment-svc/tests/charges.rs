@@ -157,7 +157,7 @@ async fn money_captured_for_a_cancelled_order_goes_back_however_often_that_takes
     let order = an_order();
 
     service.reserved(order, "tok_visa").await;
-    service.hear(order, Event::OrderCancelled).await;
+    service.hear(order, Event::OrderCancelled { revision: 1 }).await;
 
     becomes(&mut shop, order, Status::Refunded).await;
     let refunds = service.stub.book().refunds.clone();
@@ -181,7 +181,7 @@ async fn a_refund_is_looked_up_before_it_is_asked_for_again() {
         service.reserved(order, "tok_visa").await;
         becomes(&mut shop, order, Status::Captured).await;
 
-        service.hear(order, Event::OrderCancelled).await;
+        service.hear(order, Event::OrderCancelled { revision: 1 }).await;
 
         becomes(&mut shop, order, Status::Refunded).await;
         assert_eq!(service.asked(), asked);
@@ -296,7 +296,7 @@ async fn a_refund_that_the_provider_refuses_waits_for_staff_and_shows_in_the_hea
     let problem = async || health.report().await.problems.remove("refunds").unwrap_or_default();
     assert_eq!(problem().await, Value::Null);
 
-    service.hear(order, Event::OrderCancelled).await;
+    service.hear(order, Event::OrderCancelled { revision: 1 }).await;
 
     eventually("the refund is refused", SOON, || async {
         let told = problem().await;
@@ -304,7 +304,7 @@ async fn a_refund_that_the_provider_refuses_waits_for_staff_and_shows_in_the_hea
     })
     .await;
     assert_eq!(service.asked(), ["charge", "refund"]);
-    assert_eq!(shop.told().await, [("PaymentCaptured", 1)], "the money is not back");
+    assert_eq!(shop.told().await, [("PaymentCaptured", 1), ("RefundRefused", 2)]);
     becomes(&mut shop, order, Status::Captured).await;
 }
 

@@ -119,7 +119,7 @@ async fn a_cancelled_order_is_not_payable() {
     let (known, tombstone) = (an_order(), an_order());
     server.waits_for(known, "20.00").await;
     for order in [known, tombstone] {
-        server.hear(order, Event::OrderCancelled).await;
+        server.hear(order, Event::OrderCancelled { revision: 1 }).await;
 
         let refused = server.http.post("/v1/payments", card(order, "tok_visa")).await;
         assert_eq!(refused.code(), (409, "not_payable"));
@@ -220,7 +220,7 @@ async fn a_repetition_is_told_the_first_answer_though_the_money_went_back_since(
     let first = server.http.post_with("/v1/payments", &key, card(order, "tok_visa")).await;
     assert_eq!(first.status, 201);
 
-    server.hear(order, Event::OrderCancelled).await;
+    server.hear(order, Event::OrderCancelled { revision: 1 }).await;
     let path = format!("/v1/payments?order_id={order}");
     eventually("the refund", Duration::from_secs(20), || async {
         let seen = server.http.get(&path).await.body["items"][0]["status"].clone();

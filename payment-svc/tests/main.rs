@@ -9,6 +9,7 @@ mod held;
 mod http;
 mod provider;
 mod reactions;
+mod refunds;
 mod server;
 mod store;
 mod stub;

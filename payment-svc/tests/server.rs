@@ -11,12 +11,12 @@ use payment_svc::{
     reactions::Payments,
 };
 use proto::OrderId;
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::testing::TestClient;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{LEASE, Shop, a_shop, customer, mailbox_of, payments, stub::Stub, usd};
+use super::{LEASE, Shop, a_shop, an_order, customer, mailbox_of, payments, stub::Stub, usd};
 
 /// The service's HTTP side, with commands and calls but without Kafka.
 pub(super) struct Server {
@@ -60,6 +60,21 @@ impl Server {
         let (customer, amount) = (customer("c-1"), usd(amount));
         let due = Due { customer, revision: 1, amount, instrument: None };
         self.hear(order, Event::StockReserved(due)).await;
+    }
+
+    /// An order of `c-1` that is paid: 20.00 by card, or from the wallet.
+    pub(super) async fn paid(&self, instrument: Value) -> OrderId {
+        let order = an_order();
+        self.waits_for(order, "20.00").await;
+        let body = json!({"order_id": order.to_string(), "payment_method": instrument});
+        assert_eq!(self.http.post("/v1/payments", body).await.status, 201);
+        order
+    }
+
+    /// The provider answers a call.
+    pub(super) async fn answer(&self, order: OrderId, event: Event) {
+        let input = Input::Answered { order, event, attempts: 0, trace: None };
+        self.mailbox.submit(Command::new(input)).await.unwrap();
     }
 
     pub(super) async fn hear(&self, order: OrderId, event: Event) {

@@ -66,6 +66,7 @@ codes! {
         NotCancellable "not_cancellable" "Not cancellable",
         NotShippable "not_shippable" "Not shippable",
         NotRefundable "not_refundable" "Not refundable",
+        RefundRefused "refund_refused" "Refund refused",
         AlreadyPaid "already_paid" "Already paid",
         NotPayable "not_payable" "Not payable",
         HoldExists "hold_exists" "Hold exists",

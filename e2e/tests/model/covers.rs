@@ -59,7 +59,7 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("a refund under way", |_, world| {
         let payment = world.lives[0].payment.as_ref();
         payment.is_some_and(|payment| match &payment.phase {
-            Money::Captured(capture) => capture.refunding.is_some(),
+            Money::Captured(capture) => capture.refunding().is_some(),
             Money::Waiting | Money::Charging(_) | Money::Declined(_) => false,
         })
     }),
@@ -117,7 +117,7 @@ fn ended(shop: &Shop, world: &World, reason: Reason) -> bool {
 
 fn is_charging(life: &Life) -> bool {
     life.payment.as_ref().is_some_and(|payment| {
-        payment.compensation == CompensationState::Owed
+        matches!(payment.compensation, CompensationState::Owed { .. })
             && matches!(payment.phase, Money::Charging(_))
     })
 }

@@ -4,7 +4,7 @@ use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
 use payment_svc::domain::{
     self as payments, Call, ChargeOutcome, CompensationState, Due, LedgerEntry, Movement,
-    Operation, Phase,
+    Operation, Phase, RefundCause,
 };
 use proto::OrderId;
 use time::OffsetDateTime;
@@ -39,7 +39,7 @@ pub(super) fn confirms_unpaid(
 ) -> orders::Decision {
     let mut seen = order.clone();
     if matches!(event, Event::StockReserved { .. }) {
-        let (revision, amount) = (order.revision, order.total);
+        let (revision, amount) = (order.present.number, order.present.total);
         seen.payment.captured.get_or_insert(Capture { revision, amount, at });
     }
     orders::decide(&seen, event, at)
@@ -60,10 +60,11 @@ pub(super) fn expiry_frees(
     at: OffsetDateTime,
 ) -> inventory::Decision {
     let mut decision = inventory::decide(state, event, stock, at);
-    if let Reservation::Held { revision, allocations, expired: true, .. } = &decision.state
+    if let Reservation::Held { revision, expired: true, .. } = &decision.state
         && decision.announce.is_some()
     {
-        decision.motion = Some((Motion::Release, allocations.clone()));
+        let pieces = decision.state.pieces().cloned().collect();
+        decision.motions = vec![(Motion::Release, pieces)];
         decision.state = Reservation::Rejected { revision: *revision };
     }
     decision
@@ -76,7 +77,7 @@ pub(super) fn keeps_sold(
     at: OffsetDateTime,
 ) -> inventory::Decision {
     let mut decision = inventory::decide(state, event, stock, at);
-    decision.motion.take_if(|(motion, _)| *motion == Motion::PutBack);
+    decision.motions.retain(|(motion, _)| *motion != Motion::PutBack);
     decision
 }
 
@@ -97,7 +98,7 @@ pub(super) fn no_tombstone(
     state: payments::State,
     event: payments::Event,
 ) -> payments::Decision {
-    let unknown = state.payment.is_none() && event == payments::Event::OrderCancelled;
+    let unknown = state.payment.is_none() && is_cancel(&event);
     let mut decision = payments::decide(order, state, event);
     if unknown {
         decision.state.payment = None;
@@ -110,7 +111,7 @@ pub(super) fn answers_at_once(
     mut state: payments::State,
     event: payments::Event,
 ) -> payments::Decision {
-    let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
+    let charging = charging(&state).filter(|_| is_cancel(&event));
     if let (Some(payment), Some(_)) = (&mut state.payment, &charging) {
         payment.phase = Phase::Waiting;
     }
@@ -126,9 +127,9 @@ pub(super) fn deaf_during_charge(
     state: payments::State,
     event: payments::Event,
 ) -> payments::Decision {
-    if event == payments::Event::OrderCancelled && charging(&state).is_some() {
-        let (announce, entries) = (Vec::new(), Vec::new());
-        return payments::Decision { state, announce, entries, call: None };
+    if is_cancel(&event) && charging(&state).is_some() {
+        let (announce, entries, refunds) = (Vec::new(), Vec::new(), Vec::new());
+        return payments::Decision { state, announce, entries, refunds, call: None };
     }
     payments::decide(order, state, event)
 }
@@ -144,16 +145,20 @@ pub(super) fn keeps_late_money(
     );
     let late = state.payment.as_mut().filter(|payment| {
         captured
-            && payment.compensation == CompensationState::Owed
+            && matches!(payment.compensation, CompensationState::Owed { .. })
             && matches!(payment.phase, Phase::Charging(_))
     });
     let is_late = late.map(|payment| payment.compensation = CompensationState::NotAsked).is_some();
     let mut decision = payments::decide(order, state, event);
     if let (Some(payment), true) = (&mut decision.state.payment, is_late) {
         payment.compensation = CompensationState::Voided;
-        decision.announce.push(payments::Announcement::Voided { known: true });
+        decision.announce.push(payments::Announcement::Voided { known: true, revision: 1 });
     }
     decision
+}
+
+fn is_cancel(event: &payments::Event) -> bool {
+    matches!(event, payments::Event::OrderCancelled { .. })
 }
 
 fn charging(state: &payments::State) -> Option<Phase> {
@@ -219,10 +224,13 @@ pub(super) fn repeats_refunds(
     let mut decision = payments::decide(order, state, event);
     let due =
         decision.state.payment.as_ref().filter(|it| it.compensation == CompensationState::Refunded);
-    if let Some(Due { customer, amount, .. }) = due.and_then(|payment| payment.due.clone())
+    if let Some(Due { customer, amount, revision, .. }) =
+        due.and_then(|payment| payment.due.clone())
         && is_answer
     {
-        decision.announce = vec![payments::Announcement::Refunded { customer, amount }];
+        let (number, cause) = (1, RefundCause::OrderCancelled);
+        let again = payments::Announcement::Refunded { customer, revision, number, amount, cause };
+        decision.announce = vec![again];
     }
     decision
 }
@@ -232,7 +240,7 @@ pub(super) fn asks_again(
     state: payments::State,
     event: payments::Event,
 ) -> payments::Decision {
-    let charging = charging(&state).filter(|_| event == payments::Event::OrderCancelled);
+    let charging = charging(&state).filter(|_| is_cancel(&event));
     let mut decision = payments::decide(order, state, event);
     if let Some(Phase::Charging(charge)) = charging {
         let (revision, token) = (charge.revision, charge.card.token);
@@ -258,7 +266,7 @@ pub(super) fn keeps_holds(
     event: payments::Event,
 ) -> payments::Decision {
     let wallet = state.wallet.clone();
-    let is_cancel = event == payments::Event::OrderCancelled;
+    let is_cancel = is_cancel(&event);
     let mut decision = payments::decide(order, state, event);
     let is_release = |entry: &LedgerEntry| entry.movement == Movement::Release;
     if is_cancel && decision.entries.iter().any(is_release) {

@@ -6,7 +6,7 @@ use inventory_svc::{domain as inventory, reactions::Inventory, wire as inventory
 use mailbox::{Reactor, testing::message};
 use order_svc::{domain as orders, domain::Order, reactions::Orders, wire as order_wire};
 use payment_svc::{domain as payments, reactions::Payments, wire as payment_wire};
-use proto::{Event, SealKey};
+use proto::{Event, ReservationId, SealKey};
 
 use crate::world::{Route, Service};
 
@@ -42,8 +42,10 @@ fn payments() -> Payments {
 }
 
 fn said_by_orders(order: &Order) -> Vec<Event> {
-    use orders::Announcement::{AwaitingPayment, Cancelled, Confirmed, Placed};
-    let said = [Placed, AwaitingPayment, Confirmed, Cancelled];
+    use orders::Announcement::{
+        Amended, AwaitingPayment, Cancelled, Confirmed, Delivered, Placed, Shipped,
+    };
+    let said = [Placed, AwaitingPayment, Amended, Confirmed, Shipped, Delivered, Cancelled];
     said.map(|announcement| order_wire::encode(order, announcement, None)).into()
 }
 
@@ -52,18 +54,19 @@ fn said_by_inventory(order: &Order) -> Vec<Event> {
         Event::Orders(proto::orders::order_event::Event::OrderPlaced(placed)) => placed.terms,
         _ => None,
     };
-    let revision = order.revision;
+    let revision = order.present.number;
     let said = [
         inventory::Announcement::StockReserved { revision, allocations: Vec::new() },
         inventory::Announcement::StockRejected { revision, missing: Vec::new() },
         inventory::Announcement::StockReleased { revision: 1, allocations: Vec::new() },
         inventory::Announcement::ReservationExpired { revision },
     ];
-    said.map(|announcement| inventory_wire::encode(order.id, announcement, terms.as_ref())).into()
+    let about = (order.id, ReservationId::new(order.id.uuid()));
+    said.map(|announcement| inventory_wire::encode(about, announcement, terms.as_ref())).into()
 }
 
 fn said_by_payments(order: &Order) -> Vec<Event> {
-    let Order { revision, total: amount, .. } = *order;
+    let (revision, amount) = (order.present.number, order.present.total);
     let customer = || order.customer.clone();
     let (method, code) = (payments::Method::Wallet, payments::DeclineCode::InsufficientFunds);
     let said = [
@@ -75,8 +78,14 @@ fn said_by_payments(order: &Order) -> Vec<Event> {
             code,
             detail: "".into(),
         },
-        payments::Announcement::Voided { known: true },
-        payments::Announcement::Refunded { customer: customer(), amount },
+        payments::Announcement::Voided { known: true, revision },
+        payments::Announcement::Refunded {
+            customer: customer(),
+            revision,
+            number: 1,
+            amount,
+            cause: payments::RefundCause::OrderCancelled,
+        },
     ];
     said.map(|announcement| payment_wire::encode(order.id, announcement)).into()
 }

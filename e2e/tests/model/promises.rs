@@ -29,7 +29,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     }),
     ("an order has all of its lines or none", |shop, world| {
         world.lives.iter().zip(&shop.placed).all(|(life, order)| {
-            life.pieces() == 0 || order.lines.iter().all(|line| has_line(life, line))
+            life.pieces() == 0 || order.present.lines.iter().all(|line| has_line(life, line))
         })
     }),
     ("an order is captured at most once", |_, world| {
@@ -72,7 +72,7 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             [Placed, AwaitingPayment, rest @ ..] | [Placed, rest @ ..] => {
                 matches!(rest, [] | [Confirmed | Cancelled] | [Confirmed, Cancelled])
             }
-            [AwaitingPayment | Cancelled | Confirmed, ..] => false,
+            _ => false,
         })
     }),
     ("a clock never ends what is paid", |_, world| world.lives.iter().all(|life| !life.ended_paid)),
@@ -108,13 +108,13 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     ("a confirmed order has its pieces and its money, no other", |shop, world| {
         world.lives.iter().enumerate().all(|(at, life)| {
             let order = &shop.placed[at];
-            let wanted: u32 = order.lines.iter().map(|line| line.quantity).sum();
+            let wanted: u32 = order.present.lines.iter().map(|line| line.quantity).sum();
             let sold = matches!(life.reservation, Reservation::Sold { .. });
             let all = sold && life.pieces() == i64::from(wanted);
             let any = life.pieces() > 0 || !life.net().is_zero();
             !shop.is_quiet(world)
                 || match life.phase() {
-                    Some(Phase::Confirmed) => all && life.net() == order.total,
+                    Some(Phase::Confirmed) => all && life.net() == order.present.total,
                     Some(Phase::Cancelled | Phase::Open) | None => !any,
                 }
         })

@@ -156,7 +156,7 @@ impl Model for Shop {
             }
             // Sweeps act on what they read before: the row may be gone since.
             let clocks = self.scene.orders[at].clocks;
-            if clocks && order.pay_by.is_some() {
+            if clocks && order.pay_by().is_some() {
                 actions.push(Action::DeadlinePassed(at));
             }
             if clocks && !life.said.stock.is_empty() {
@@ -210,7 +210,6 @@ fn placed(scene: &Scene, place: usize) -> Order {
         currency: Currency::USD,
         lines: lines.collect(),
         method: wish.method,
-        note: "".into(),
         pay_within: time::Duration::ZERO,
     };
     orders::place(&request, &catalogue.into(), NOW).unwrap().order

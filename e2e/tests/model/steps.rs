@@ -125,7 +125,7 @@ impl Shop {
         let reservation = mem::take(&mut world.life(at).reservation);
         let seen = unlocked.as_ref().unwrap_or(&world.stock);
         let decision = (self.rules.stock)(reservation, event, seen, NOW);
-        if let Some((motion, allocations)) = &decision.motion {
+        for (motion, allocations) in &decision.motions {
             Arc::make_mut(&mut world.stock).apply(*motion, allocations);
         }
         let life = world.life(at);
@@ -222,8 +222,9 @@ impl Shop {
             Action::Cancel(at) => {
                 let life = world.life(at);
                 let Some(order) = &life.order else { return };
-                let decision = orders::cancel(order, "anonymous".into(), "".into(), NOW);
-                took(life, None, decision);
+                if let Ok(decision) = orders::cancel(order, "anonymous".into(), NOW) {
+                    took(life, None, decision);
+                }
             }
             Action::Pay(at, instrument) => {
                 let state = self.money(world, at);
@@ -233,7 +234,7 @@ impl Shop {
             }
             Action::Hold(at) => {
                 let (state, order) = (self.money(world, at), &self.placed[at]);
-                if let Ok((wallet, entry)) = payments::hold(state, order.id, order.total) {
+                if let Ok((wallet, entry)) = payments::hold(state, order.id, order.present.total) {
                     self.moved(world, at, wallet, entry.into_iter().collect());
                 }
             }

@@ -11,10 +11,10 @@ pub(crate) fn card() -> Instrument {
 }
 
 pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<inventory::Event> {
-    let revision = order.revision;
+    let revision = order.present.number;
     match said {
         orders::Announcement::Placed => {
-            let wanted = order.lines.iter().filter_map(|line| {
+            let wanted = order.present.lines.iter().filter_map(|line| {
                 Some(inventory::SkuQuantity { sku: line.sku.clone()?, quantity: line.quantity })
             });
             let lines = wanted.collect();
@@ -22,12 +22,16 @@ pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<
         }
         orders::Announcement::Confirmed => Some(inventory::Event::OrderConfirmed { revision }),
         orders::Announcement::Cancelled => Some(inventory::Event::OrderCancelled { revision }),
-        orders::Announcement::AwaitingPayment => None,
+        orders::Announcement::AwaitingPayment
+        | orders::Announcement::Amended
+        | orders::Announcement::Shipped
+        | orders::Announcement::Delivered => None,
     }
 }
 
 pub(crate) fn to_payment(said: orders::Announcement) -> Option<payments::Event> {
-    (said == orders::Announcement::Cancelled).then_some(payments::Event::OrderCancelled)
+    let cancelled = payments::Event::OrderCancelled { revision: 1 };
+    (said == orders::Announcement::Cancelled).then_some(cancelled)
 }
 
 /// The payment terms travel with the reservation, so payment-svc need not remember an order.
@@ -41,7 +45,7 @@ pub(crate) fn terms_to_payment(
         orders::Method::Card => Some(card()),
         orders::Method::Deferred => None,
     };
-    let (customer, amount) = (order.customer.clone(), order.total);
+    let (customer, amount) = (order.customer.clone(), order.present.total);
     Some(payments::Event::StockReserved(Due { customer, revision, amount, instrument }))
 }
 
@@ -76,9 +80,13 @@ pub(crate) fn payment_to_order(said: &payments::Announcement, order: &Order) -> 
             orders::Event::PaymentDeclined { revision: *revision, payment, code }
         }
         payments::Announcement::Voided { .. } => orders::Event::PaymentVoided,
-        payments::Announcement::Refunded { amount, .. } => {
-            orders::Event::PaymentRefunded { amount: *amount }
-        }
+        payments::Announcement::Refunded {
+            amount,
+            cause: payments::RefundCause::OrderCancelled,
+            ..
+        } => orders::Event::PaymentRefunded { amount: *amount },
+        payments::Announcement::Refunded { cause: payments::RefundCause::Staff, .. }
+        | payments::Announcement::RefundRefused { .. } => orders::Event::Noted,
     }
 }
 
@@ -87,7 +95,10 @@ pub(crate) fn conclusion(said: orders::Announcement, order: &Order) -> Option<Co
     match said {
         orders::Announcement::Placed => None,
         orders::Announcement::AwaitingPayment => Some(Conclusion::AwaitingPayment),
+        orders::Announcement::Amended => Some(Conclusion::Amended(order.present.clone())),
         orders::Announcement::Confirmed => Some(Conclusion::Confirmed),
+        orders::Announcement::Shipped => order.shipment.clone().map(Conclusion::Shipped),
+        orders::Announcement::Delivered => Some(Conclusion::Delivered),
         orders::Announcement::Cancelled => order.cancellation.clone().map(Conclusion::Cancelled),
     }
 }

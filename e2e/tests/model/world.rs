@@ -188,7 +188,7 @@ impl Life {
         Some(self.order.as_ref()?.cancellation.as_ref()?.reason)
     }
 
-    /// The pieces that are held for the order or sold to it, by SKU and warehouse.
+    /// The pieces of the reserved revision, held for the order or sold to it, by SKU and warehouse.
     pub(crate) fn allocations(&self) -> &[Allocation] {
         match &self.reservation {
             Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
@@ -200,9 +200,9 @@ impl Life {
         }
     }
 
-    /// How many pieces are held for the order or sold to it.
+    /// How many pieces are held for the order, surplus included, or sold to it.
     pub(crate) fn pieces(&self) -> i64 {
-        self.allocations().iter().map(|part| i64::from(part.quantity)).sum()
+        self.reservation.pieces().map(|part| i64::from(part.quantity)).sum()
     }
 
     /// Every movement of money for this order, by the provider's ledger and by payment-svc's: in

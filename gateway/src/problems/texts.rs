@@ -123,6 +123,12 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
         "60.00 USD wanted, 59.98 USD can go back",
     ),
     (
+        Code::RefundRefused,
+        "The payment provider will not give this money back, however often it is asked.",
+        "Settle it with the provider, then ask again, or pay the customer another way.",
+        "the refund was refused: the charge is disputed",
+    ),
+    (
         Code::AlreadyPaid,
         "The order's money was taken before.",
         "Nothing: it is paid.",

@@ -90,7 +90,41 @@ pub struct Allocation {
     pub quantity: u32,
 }
 
-/// A SKU of which an order wants more than is available.
+/// Pieces by SKU and warehouse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pieces(BTreeMap<(Sku, WarehouseId), u32>);
+
+impl Pieces {
+    /// The sum of allocations.
+    pub fn new<'a>(allocations: impl IntoIterator<Item = &'a Allocation>) -> Self {
+        let mut pieces = BTreeMap::new();
+        for Allocation { sku, warehouse, quantity } in allocations {
+            let there: &mut u32 = pieces.entry((sku.clone(), warehouse.clone())).or_default();
+            *there = there.saturating_add(*quantity);
+        }
+        Self(pieces)
+    }
+
+    /// The pieces of a SKU in a warehouse.
+    pub fn of(&self, sku: &Sku, warehouse: &WarehouseId) -> u32 {
+        if self.0.is_empty() {
+            return 0;
+        }
+        self.0.get(&(sku.clone(), warehouse.clone())).copied().unwrap_or_default()
+    }
+
+    /// The pieces that are here beyond those in `others`.
+    pub fn beyond(&self, others: &Self) -> Vec<Allocation> {
+        let more = self.0.iter().map(|((sku, warehouse), quantity)| Allocation {
+            sku: sku.clone(),
+            warehouse: warehouse.clone(),
+            quantity: quantity.saturating_sub(others.of(sku, warehouse)),
+        });
+        more.filter(|it| it.quantity > 0).collect()
+    }
+}
+
+/// A SKU of which an order wants more than it can have: than it holds and is available.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shortage {
     pub sku: Sku,
@@ -145,12 +179,17 @@ impl Stock {
         self.of(sku).fold(0, |sum, (_, shelf)| sum.saturating_add(shelf.available()))
     }
 
-    /// Where the pieces of an order would be taken from: all of them, or what is missing.
-    pub fn allocate(&self, wanted: &[SkuQuantity]) -> Result<Vec<Allocation>, Vec<Shortage>> {
+    /// Where the pieces of an order would be taken from: all of them, or what is missing. What it
+    /// holds already, `own`, is at its disposal, and taken first.
+    pub fn allocate(
+        &self,
+        wanted: &[SkuQuantity],
+        own: &Pieces,
+    ) -> Result<Vec<Allocation>, Vec<Shortage>> {
         let mut allocations = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for line in merged(wanted) {
-            match self.take(&line) {
+            match self.take(&line, own) {
                 Ok(pieces) => allocations.extend(pieces),
                 Err(short) => missing.push(short),
             }
@@ -169,36 +208,55 @@ impl Stock {
 
     /// Splits a line over the warehouses, lowest priority number first. When that would take more
     /// than [`SPLIT_MAX`] of them, only the warehouses with the most pieces are used.
-    fn take(&self, line: &SkuQuantity) -> Result<Vec<Allocation>, Shortage> {
-        // A line never wants more pieces than fit a u32.
-        let there = |shelf: &Shelf| u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX);
-        let mut shelves: Vec<_> = self.of(&line.sku).filter(|(_, it)| there(it) > 0).collect();
-        shelves.sort_by_key(|(_, shelf)| shelf.priority);
-        let had = |shelves: &[(&WarehouseId, &Shelf)]| {
-            let most = shelves.iter().take(SPLIT_MAX).map(|(_, shelf)| there(shelf));
-            most.fold(0_u32, u32::saturating_add)
+    fn take(&self, line: &SkuQuantity, own: &Pieces) -> Result<Vec<Allocation>, Shortage> {
+        let source = |(warehouse, shelf): (_, &Shelf)| Source {
+            warehouse,
+            priority: shelf.priority,
+            own: own.of(&line.sku, warehouse),
+            // A line never wants more pieces than fit a u32.
+            free: u32::try_from(shelf.available().max(0)).unwrap_or(u32::MAX),
         };
-        if had(&shelves) < line.quantity {
-            shelves.sort_by_key(|(_, shelf)| Reverse(there(shelf)));
-            shelves.truncate(SPLIT_MAX);
-            shelves.sort_by_key(|(warehouse, shelf)| (shelf.priority, *warehouse));
+        let mut sources: Vec<_> = self.of(&line.sku).map(source).collect();
+        sources.sort_by_key(|it| (it.priority, it.warehouse));
+        let mut pieces = split(&sources, line);
+        if pieces.len() > SPLIT_MAX {
+            sources.sort_by_key(|it| Reverse((it.own.saturating_add(it.free), it.own)));
+            sources.truncate(SPLIT_MAX);
+            sources.sort_by_key(|it| (it.priority, it.warehouse));
+            pieces = split(&sources, line);
         }
-        let available = had(&shelves);
+        let available = pieces.iter().fold(0_u32, |sum, it| sum.saturating_add(it.quantity));
         if available < line.quantity {
             return Err(Shortage { sku: line.sku.clone(), wanted: line.quantity, available });
         }
-        let mut missing = line.quantity;
-        let mut pieces = Vec::new();
-        for (warehouse, shelf) in shelves {
-            let quantity = there(shelf).min(missing);
-            missing = missing.saturating_sub(quantity);
-            if quantity > 0 {
-                let (sku, warehouse) = (line.sku.clone(), warehouse.clone());
-                pieces.push(Allocation { sku, warehouse, quantity });
-            }
-        }
         Ok(pieces)
     }
+}
+
+/// A shelf from which a line may be taken: the pieces on it that are the order's own, and those
+/// that are nobody's.
+struct Source<'a> {
+    warehouse: &'a WarehouseId,
+    priority: i32,
+    own: u32,
+    free: u32,
+}
+
+/// Takes a line from sources in their order, own pieces first: as many as there are.
+fn split(sources: &[Source<'_>], line: &SkuQuantity) -> Vec<Allocation> {
+    let mut missing = line.quantity;
+    let mut draw = |there: u32| {
+        let quantity = there.min(missing);
+        missing = missing.saturating_sub(quantity);
+        quantity
+    };
+    let own: Vec<_> = sources.iter().map(|it| draw(it.own)).collect();
+    let drawn = sources.iter().zip(own).map(|(it, own)| Allocation {
+        sku: line.sku.clone(),
+        warehouse: it.warehouse.clone(),
+        quantity: own.saturating_add(draw(it.free)),
+    });
+    drawn.filter(|it| it.quantity > 0).collect()
 }
 
 /// Each SKU once, with the pieces of all its lines: two lines must not get the same pieces.
@@ -234,13 +292,20 @@ mod tests {
         stock
     }
 
+    impl Stock {
+        /// Allocates to an order that holds nothing yet.
+        fn allocate_new(&self, wanted: &[SkuQuantity]) -> Result<Vec<Allocation>, Vec<Shortage>> {
+            self.allocate(wanted, &Pieces::default())
+        }
+    }
+
     fn wanted(lines: &[(&str, u32)]) -> Vec<SkuQuantity> {
         lines.iter().map(|&(text, quantity)| SkuQuantity { sku: sku(text), quantity }).collect()
     }
 
     #[test]
     fn a_line_is_split_from_the_lowest_priority_number_up() {
-        let allocations = stock().allocate(&wanted(&[("mug", 4)])).unwrap();
+        let allocations = stock().allocate_new(&wanted(&[("mug", 4)])).unwrap();
 
         let places: Vec<_> =
             allocations.iter().map(|a| (a.warehouse.as_str(), a.quantity)).collect();
@@ -249,7 +314,8 @@ mod tests {
 
     #[test]
     fn all_lines_or_none_and_every_missing_one_is_named() {
-        let missing = stock().allocate(&wanted(&[("mug", 9), ("pot", 1), ("jug", 1)])).unwrap_err();
+        let missing =
+            stock().allocate_new(&wanted(&[("mug", 9), ("pot", 1), ("jug", 1)])).unwrap_err();
 
         let named: Vec<_> = missing.iter().map(|m| (m.sku.as_str(), m.available)).collect();
         assert_eq!(named, [("mug", 8), ("jug", 0)]);
@@ -268,21 +334,43 @@ mod tests {
     #[test]
     fn a_line_is_split_over_twenty_warehouses_at_most() {
         let ones = shelves(&[1; 21]);
-        assert_eq!(ones.allocate(&wanted(&[("mug", 20)])).unwrap().len(), 20);
-        let missing = ones.allocate(&wanted(&[("mug", 21)])).unwrap_err();
+        assert_eq!(ones.allocate_new(&wanted(&[("mug", 20)])).unwrap().len(), 20);
+        let missing = ones.allocate_new(&wanted(&[("mug", 21)])).unwrap_err();
         assert_eq!(missing, [Shortage { sku: sku("mug"), wanted: 21, available: 20 }]);
 
         let mut pieces = [1; 25];
         pieces[24] = 30;
-        let allocations = shelves(&pieces).allocate(&wanted(&[("mug", 40)])).unwrap();
+        let allocations = shelves(&pieces).allocate_new(&wanted(&[("mug", 40)])).unwrap();
         let last = allocations.last().map(|a| (a.warehouse.as_str(), a.quantity));
         assert!(allocations.len() <= 20 && last == Some(("w24", 21)), "{allocations:?}");
         assert_eq!(allocations.iter().map(|a| a.quantity).sum::<u32>(), 40);
     }
 
     #[test]
+    fn own_pieces_are_taken_first_and_the_split_is_as_wide_as_before() {
+        // Everything in twenty warehouses is the order's own; one more piece lies in w0.
+        let mut mine = Vec::new();
+        let mut stock = shelves(&[1; 22]);
+        stock.set(sku("mug"), warehouse("w0"), Shelf { on_hand: 2, ..Shelf::default() });
+        for number in 2..22 {
+            let warehouse = warehouse(&format!("w{number}"));
+            mine.push(Allocation { sku: sku("mug"), warehouse, quantity: 1 });
+        }
+        stock.apply(Motion::Hold, &mine);
+        let own = Pieces::new(&mine);
+
+        let all = stock.allocate(&wanted(&[("mug", 20)]), &own).unwrap();
+        assert_eq!(Pieces::new(&all), own, "w0 has a lower number, and is not needed");
+        let more = stock.allocate(&wanted(&[("mug", 21)]), &own).unwrap();
+        assert_eq!((more.len(), more[0].quantity), (20, 2), "two from w0, nineteen own ones");
+        assert_eq!(own.beyond(&Pieces::new(&more)).len(), 1, "one own piece is too far away");
+        let missing = stock.allocate(&wanted(&[("mug", 22)]), &own).unwrap_err();
+        assert_eq!(missing, [Shortage { sku: sku("mug"), wanted: 22, available: 21 }]);
+    }
+
+    #[test]
     fn two_lines_of_one_sku_are_not_promised_the_same_pieces() {
-        assert!(stock().allocate(&wanted(&[("pot", 1), ("pot", 1)])).is_err());
+        assert!(stock().allocate_new(&wanted(&[("pot", 1), ("pot", 1)])).is_err());
     }
 
     #[test]

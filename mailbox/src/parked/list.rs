@@ -96,6 +96,48 @@ pub(crate) async fn keys(
     .await
 }
 
+/// Which of these keys are parked in any of these topics.
+pub async fn parked_among(
+    db: &mut PgConnection,
+    topics: &[&str],
+    keys: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "-- parked.among
+        select distinct key
+        from parked_keys
+        where topic = any($1)
+          and key = any($2)",
+        topics as &[&str],
+        keys
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The keys after `after` that are parked in any of these topics, in their order, `limit` at most.
+pub async fn parked_after(
+    db: &mut PgConnection,
+    topics: &[&str],
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"-- parked.after
+        select distinct key collate "C" as "key!"
+        from parked_keys
+        where topic = any($1)
+          and key collate "C" > $2
+        order by 1
+        limit $3"#,
+        topics as &[&str],
+        after,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Keys that have kept events of unknown types, by topic and key; these keys did not stop.
 pub(crate) async fn unknown_keys(
     db: &mut PgConnection,

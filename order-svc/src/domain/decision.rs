@@ -3,6 +3,10 @@
 //! Stock and payment answer on different topics, so their order is not ours to choose. Each answer
 //! is recorded, and the ending follows from the answers: a late or contradicting one changes
 //! nothing that was announced. No deadline cancels an order whose payment was captured.
+//!
+//! Only answers to the present revision end an order or undo an amendment. An amendment that cannot
+//! be reserved, or that came after the payment of an earlier revision, is undone by a further
+//! revision: with the lines that are reserved, or with those that are paid.
 
 use std::sync::Arc;
 
@@ -10,7 +14,8 @@ use proto::{Money, PaymentId};
 use time::OffsetDateTime;
 
 use super::{
-    By, Cancellation, Conclusion, DeclineCode, Method, Order, Phase, Reason, Shortage, fold,
+    AmendmentCause, By, Cancellation, Conclusion, DeclineCode, Line, Method, Order, Phase, Reason,
+    Refusal, Revision, Shipment, Shortage, fold,
 };
 
 /// A fact that an order hears: it cannot be refused, only make no difference.
@@ -48,6 +53,8 @@ pub enum Event {
     PaymentRefunded {
         amount: Money,
     },
+    /// The provider refuses for good to give the money of the cancelled order back.
+    RefundRefused,
     /// The confirmation mail went to the customer, or will not (`failure`).
     ConfirmationSent {
         failure: Option<Arc<str>>,
@@ -63,12 +70,15 @@ pub enum Event {
 pub enum Announcement {
     Placed,
     AwaitingPayment,
+    Amended,
     Confirmed,
+    Shipped,
+    Delivered,
     Cancelled,
 }
 
-/// An order's next state, and what is announced. The event is made from the state, and for a new
-/// order from the card's sealed details.
+/// An order's next state, and what is announced. The event is made from the state, and for what is
+/// ordered from the card's sealed details.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub order: Order,
@@ -86,20 +96,53 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
     decided(order, conclusion, at)
 }
 
-/// Cancels an order on request, even a confirmed one. Cancelling it again changes nothing and is no
-/// refusal.
-pub fn cancel(order: &Order, by: By, text: Arc<str>, at: OffsetDateTime) -> Decision {
-    let conclusion = match order.phase() {
-        Phase::Cancelled => None,
-        Phase::Open | Phase::Confirmed => {
-            let reason = Reason::CustomerRequest;
-            Some(Conclusion::Cancelled(Cancellation { reason, detail: text, by: Some(by), at }))
+/// Cancels an order on request, even a confirmed one, until it is shipped. Cancelling it again
+/// changes nothing and is no refusal.
+pub fn cancel(order: &Order, by: By, at: OffsetDateTime) -> Result<Decision, Refusal> {
+    let conclusion = match (order.phase(), &order.shipment) {
+        (Phase::Cancelled, _) => None,
+        (Phase::Confirmed, Some(_)) => return Err(Refusal::NotCancellable(order.status())),
+        (Phase::Open | Phase::Confirmed, _) => {
+            let (reason, detail) = (Reason::CustomerRequest, "".into());
+            Some(Conclusion::Cancelled(Cancellation { reason, detail, by: Some(by), at }))
         }
     };
-    decided(order.clone(), conclusion, at)
+    Ok(decided(order.clone(), conclusion, at))
 }
 
-fn decided(order: Order, conclusion: Option<Conclusion>, at: OffsetDateTime) -> Decision {
+/// Says that the goods of a confirmed order have left.
+pub fn ship(order: &Order, shipment: Shipment) -> Result<Decision, Refusal> {
+    if order.phase() != Phase::Confirmed || order.shipment.is_some() {
+        return Err(Refusal::NotShippable(order.status()));
+    }
+    let at = shipment.at;
+    Ok(decided(order.clone(), Some(Conclusion::Shipped(shipment)), at))
+}
+
+/// Says that the goods of a shipped order have arrived.
+pub fn deliver(order: &Order, at: OffsetDateTime) -> Result<Decision, Refusal> {
+    if order.shipment.as_ref().is_none_or(|shipment| shipment.delivered_at.is_some()) {
+        return Err(Refusal::NotShippable(order.status()));
+    }
+    Ok(decided(order.clone(), Some(Conclusion::Delivered), at))
+}
+
+/// Changes what an open order asks for: `lines` and `total` are its next revision's.
+pub(super) fn amended(
+    order: &Order,
+    (lines, total): (Arc<[Line]>, Money),
+    cause: AmendmentCause,
+    at: OffsetDateTime,
+) -> Conclusion {
+    let number = order.present.number.saturating_add(1);
+    Conclusion::Amended(Revision { number, lines, total, cause: Some(cause), at })
+}
+
+pub(super) fn decided(
+    order: Order,
+    conclusion: Option<Conclusion>,
+    at: OffsetDateTime,
+) -> Decision {
     let announce = conclusion.as_ref().map(Conclusion::announcement);
     let order = match conclusion {
         Some(conclusion) => fold::say(order, conclusion, at),
@@ -116,6 +159,7 @@ fn conclusion(
     at: OffsetDateTime,
 ) -> Option<Conclusion> {
     let is_uncaptured = order.payment.captured.is_none();
+    let is_present = |revision: &u32| *revision == order.present.number;
     let (reason, detail) = match event {
         Event::StockReserved { .. } => {
             let asks = order.method == Method::Deferred && is_uncaptured;
@@ -124,26 +168,24 @@ fn conclusion(
             }
             return confirmation(order);
         }
-        Event::PaymentCaptured { .. } => match never_fits(order) {
-            Some(detail) => (Reason::PaymentDeclined, detail),
-            None => return confirmation(order),
-        },
-        // While an earlier revision is held, a rejected amendment does not cancel the order.
+        Event::PaymentCaptured { .. } => return paid(order, at),
         Event::StockRejected { revision, missing }
-            if *revision == order.revision && order.stock.reserved.is_none() =>
+            if is_present(revision) && !order.is_reserved() =>
         {
+            let held = order.stock.reserved.and_then(|held| order.revision(held.revision));
+            if let Some(held) = held {
+                return Some(back_to(held, order, AmendmentCause::StockRejected, at));
+            }
             let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
             let detail = format!("insufficient inventory: {}", missing.join("; "));
             (Reason::InsufficientInventory, detail.into())
         }
-        Event::PaymentDeclined { revision, code, .. }
-            if *revision == order.revision && is_uncaptured =>
-        {
+        Event::PaymentDeclined { revision, code, .. } if is_present(revision) && is_uncaptured => {
             (Reason::PaymentDeclined, code.word().into())
         }
         // The expiry of an earlier revision's reservation says nothing: the present one has its own
         // time.
-        Event::ReservationExpired { revision } if *revision == order.revision && is_uncaptured => {
+        Event::ReservationExpired { revision } if is_present(revision) && is_uncaptured => {
             (Reason::ReservationExpired, "".into())
         }
         Event::DeadlinePassed if order.deadline().is_some_and(|deadline| deadline <= at) => {
@@ -156,19 +198,43 @@ fn conclusion(
         | Event::StockReleased
         | Event::PaymentVoided
         | Event::PaymentRefunded { .. }
+        | Event::RefundRefused
         | Event::ConfirmationSent { .. }
         | Event::Noted => return None,
     };
-    Some(Conclusion::Cancelled(Cancellation { reason, detail, by: None, at }))
+    Some(cancelled(reason, detail, at))
 }
 
-/// Why the order can never be paid exactly: the captured amount is not the total, and nothing would
-/// make it so. The order is then cancelled, so that the money goes back. A capture for an earlier
-/// revision is not judged here.
-fn never_fits(order: &Order) -> Option<Arc<str>> {
-    let kept = order.payment.captured.filter(|_| !order.is_paid())?;
-    let detail = || format!("{} was captured for a total of {}", kept.amount, order.total).into();
-    (kept.revision >= order.revision).then(detail)
+/// What follows from a capture: the order is confirmed once its stock is held, too. The payment of
+/// an earlier revision with other lines was quicker than the amendment, which is undone. An amount
+/// that is no revision's total goes back with the order's cancellation.
+fn paid(order: &Order, at: OffsetDateTime) -> Option<Conclusion> {
+    if order.is_paid() {
+        return confirmation(order);
+    }
+    let capture = order.payment.captured?;
+    let paid = order.revision(capture.revision).filter(|it| it.total == capture.amount);
+    Some(match paid {
+        Some(paid) => back_to(paid, order, AmendmentCause::CapturedFirst, at),
+        None => {
+            let (amount, total) = (capture.amount, order.present.total);
+            let detail = format!("{amount} was captured for a total of {total}");
+            cancelled(Reason::PaymentDeclined, detail.into(), at)
+        }
+    })
+}
+
+fn back_to(
+    earlier: &Revision,
+    order: &Order,
+    cause: AmendmentCause,
+    at: OffsetDateTime,
+) -> Conclusion {
+    amended(order, (Arc::clone(&earlier.lines), earlier.total), cause, at)
+}
+
+fn cancelled(reason: Reason, detail: Arc<str>, at: OffsetDateTime) -> Conclusion {
+    Conclusion::Cancelled(Cancellation { reason, detail, by: None, at })
 }
 
 /// An order is confirmed when what it asks for is held and paid.

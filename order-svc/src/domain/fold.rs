@@ -4,18 +4,23 @@
 //! `decide` changes an order through this file alone, so an order is what its history says,
 //! whatever the rules of later builds are.
 
+use std::mem;
+
 use time::OffsetDateTime;
 
 use super::{
     Announcement, Cancellation, Capture, Compensation, CompensationKind, Decline, Event,
-    MailResult, Order, Rejection, Reservation,
+    MailResult, Order, Phase, Rejection, Reservation, Revision, Shipment,
 };
 
 /// What an order concluded from a fact or a request, with all that the announcing event says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Conclusion {
     AwaitingPayment,
+    Amended(Revision),
     Confirmed,
+    Shipped(Shipment),
+    Delivered,
     Cancelled(Cancellation),
 }
 
@@ -31,7 +36,10 @@ impl Conclusion {
     pub(super) fn announcement(&self) -> Announcement {
         match self {
             Self::AwaitingPayment => Announcement::AwaitingPayment,
+            Self::Amended(_) => Announcement::Amended,
             Self::Confirmed => Announcement::Confirmed,
+            Self::Shipped(_) => Announcement::Shipped,
+            Self::Delivered => Announcement::Delivered,
             Self::Cancelled(_) => Announcement::Cancelled,
         }
     }
@@ -57,9 +65,6 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
         Event::StockReserved { revision } => {
             if order.stock.reserved.is_none_or(|held| held.revision < *revision) {
                 order.stock.reserved = Some(Reservation { revision: *revision, at });
-                if *revision == order.revision {
-                    order.pay_by = Some(at.saturating_add(order.pay_within));
-                }
             }
         }
         Event::StockRejected { revision, .. } => {
@@ -88,6 +93,11 @@ pub(super) fn hear(before: &Order, event: &Event, at: OffsetDateTime) -> Order {
         Event::PaymentRefunded { amount } => {
             compensation(&mut order, CompensationKind::Refunded(*amount), at);
         }
+        Event::RefundRefused => {
+            if order.cancellation.is_some() {
+                order.payment.refund_refused_at.get_or_insert(at);
+            }
+        }
         Event::ConfirmationSent { failure } => {
             order.notified.get_or_insert(MailResult { failure: failure.clone(), at });
         }
@@ -110,8 +120,21 @@ fn compensation(order: &mut Order, how: CompensationKind, at: OffsetDateTime) {
 pub(super) fn say(mut order: Order, conclusion: Conclusion, at: OffsetDateTime) -> Order {
     match conclusion {
         Conclusion::AwaitingPayment => {}
+        Conclusion::Amended(next) => {
+            let before = mem::replace(&mut order.present, next);
+            order.superseded.push(before);
+        }
         Conclusion::Confirmed => order.confirmed_at = Some(at),
+        Conclusion::Shipped(shipment) => order.shipment = Some(shipment),
+        Conclusion::Delivered => {
+            if let Some(shipment) = &mut order.shipment {
+                shipment.delivered_at = Some(at);
+            }
+        }
         Conclusion::Cancelled(cancellation) => order.cancellation = Some(cancellation),
+    }
+    if order.phase() != Phase::Open {
+        order.superseded.clear();
     }
     order.updated_at = at;
     order.version = order.version.saturating_add(1);

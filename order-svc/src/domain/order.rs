@@ -52,7 +52,21 @@ words! {
         PaymentPending "payment_pending",
         Paid "paid",
         Confirmed "confirmed",
+        Shipped "shipped",
+        Delivered "delivered",
         Cancelled "cancelled",
+    }
+}
+
+words! {
+    /// Why an order has another revision.
+    AmendmentCause {
+        /// Somebody asked for other lines.
+        Requested "requested",
+        /// The revision before could not be reserved: the lines are those that are.
+        StockRejected "stock_rejected",
+        /// An earlier revision was paid first: the lines are those that are paid.
+        CapturedFirst "captured_first",
     }
 }
 
@@ -84,27 +98,55 @@ words! {
 pub struct Order {
     pub id: OrderId,
     pub customer: CustomerId,
-    pub lines: Arc<[Line]>,
-    pub total: Money,
     pub method: Method,
-    pub note: Arc<str>,
     pub placed_at: OffsetDateTime,
+    /// How long the order may wait for its payment once its stock is reserved.
+    pub pay_within: Duration,
+    /// What is ordered now.
+    pub present: Revision,
+    /// What was ordered before, the oldest first: an answer to an earlier revision may still decide
+    /// what becomes of an open order. Of no use, hence empty, once the order has ended.
+    pub superseded: Vec<Revision>,
     /// When anything about the order changed last.
     pub updated_at: OffsetDateTime,
-    /// Counts what was ordered: 1, then one more for each amendment.
-    pub revision: u32,
     /// Counts the events that this service has announced about the order.
     pub version: i64,
     pub stock: Stock,
     pub payment: Payment,
     pub confirmed_at: Option<OffsetDateTime>,
     pub cancellation: Option<Cancellation>,
-    /// How long the order may wait for its payment once its stock is reserved.
-    pub pay_within: Duration,
-    /// Until when the order has to be paid. Set once the present revision's stock is reserved.
-    pub pay_by: Option<OffsetDateTime>,
+    pub shipment: Option<Shipment>,
     /// What became of the confirmation mail; none until notify-svc has said so.
     pub notified: Option<MailResult>,
+}
+
+/// What an order asked for at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Revision {
+    /// Counts what was ordered: 1, then one more for each amendment.
+    pub number: u32,
+    pub lines: Arc<[Line]>,
+    pub total: Money,
+    /// Why it followed the one before; none for the first.
+    pub cause: Option<AmendmentCause>,
+    /// When this service said it.
+    pub at: OffsetDateTime,
+}
+
+impl Revision {
+    /// Whether both ask for the same pieces at the same prices: then the answers to one count for
+    /// the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let sorted = |revision: &Self| {
+            let lines = revision.lines.iter();
+            let mut wanted: Vec<_> =
+                lines.map(|it| (it.sku.clone(), it.quantity, it.unit_price.amount())).collect();
+            wanted.sort_unstable();
+            wanted
+        };
+        Arc::ptr_eq(&self.lines, &other.lines)
+            || (self.total == other.total && sorted(self) == sorted(other))
+    }
 }
 
 /// What is bought, and for how much.
@@ -174,6 +216,9 @@ pub struct Payment {
     pub declined: Option<Decline>,
     /// The one answer of payment-svc to the order's cancellation.
     pub compensation: Option<Compensation>,
+    /// When the cancelled order's money was refused for good on its way back: staff have to settle
+    /// it.
+    pub refund_refused_at: Option<OffsetDateTime>,
 }
 
 /// The money that payment-svc took.
@@ -211,11 +256,21 @@ pub enum CompensationKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cancellation {
     pub reason: Reason,
-    /// The reason in words; may be empty.
+    /// What was missing or why the payment was declined; empty for a request.
     pub detail: Arc<str>,
     /// Who asked for the cancellation; none if it followed from a fact or a deadline.
     pub by: Option<By>,
     pub at: OffsetDateTime,
+}
+
+/// How the goods travel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shipment {
+    pub carrier: Arc<str>,
+    pub tracking_number: Arc<str>,
+    pub at: OffsetDateTime,
+    /// When the goods arrived.
+    pub delivered_at: Option<OffsetDateTime>,
 }
 
 /// The name of a caller.
@@ -246,41 +301,83 @@ impl Order {
         }
     }
 
-    /// What people are told: the phase, and of an open order how far it is.
+    /// What people are told: the phase, and how far the order is in it.
     pub fn status(&self) -> Status {
-        match self.phase() {
-            Phase::Cancelled => Status::Cancelled,
-            Phase::Confirmed => Status::Confirmed,
-            Phase::Open if self.payment.captured.is_some() => Status::Paid,
-            Phase::Open if self.is_reserved() => Status::PaymentPending,
-            Phase::Open => Status::Pending,
+        match (self.phase(), &self.shipment) {
+            (Phase::Cancelled, _) => Status::Cancelled,
+            (Phase::Confirmed, Some(Shipment { delivered_at: Some(_), .. })) => Status::Delivered,
+            (Phase::Confirmed, Some(_)) => Status::Shipped,
+            (Phase::Confirmed, None) => Status::Confirmed,
+            (Phase::Open, _) if self.payment.captured.is_some() => Status::Paid,
+            (Phase::Open, _) if self.is_reserved() => Status::PaymentPending,
+            (Phase::Open, _) => Status::Pending,
         }
+    }
+
+    /// What was ordered as this revision, if that may still matter.
+    pub fn revision(&self, number: u32) -> Option<&Revision> {
+        self.superseded.iter().chain([&self.present]).find(|it| it.number == number)
     }
 
     /// Whether the stock of the present revision is held.
     pub fn is_reserved(&self) -> bool {
-        self.stock.reserved.is_some_and(|held| held.revision == self.revision)
+        self.reserved().is_some()
     }
 
-    /// Whether exactly the total of the present revision was captured.
+    /// The reservation of the present revision.
+    fn reserved(&self) -> Option<Reservation> {
+        self.stock.reserved.filter(|held| held.revision == self.present.number)
+    }
+
+    /// Whether exactly the total of the present revision was captured, for it or for an earlier one
+    /// with the same lines.
     pub fn is_paid(&self) -> bool {
-        let pays =
-            |capture: Capture| capture.revision == self.revision && capture.amount == self.total;
+        let pays = |capture: Capture| {
+            let paid = self.revision(capture.revision);
+            capture.amount == self.present.total && paid.is_some_and(|it| it.is_like(&self.present))
+        };
         self.payment.captured.is_some_and(pays)
+    }
+
+    /// Whether something is still to come: an ending, or an answer to the cancellation.
+    pub fn is_unfinished(&self) -> bool {
+        match self.phase() {
+            Phase::Open => true,
+            Phase::Confirmed => false,
+            Phase::Cancelled => {
+                self.stock.released_at.is_none() || self.payment.compensation.is_none()
+            }
+        }
+    }
+
+    /// Until when the present revision has to be paid; none before its stock is reserved.
+    pub fn pay_by(&self) -> Option<OffsetDateTime> {
+        self.reserved().map(|held| held.at.saturating_add(self.pay_within))
     }
 
     /// Until when the order waits for its payment; none once a payment was captured or the order
     /// ended.
     pub fn deadline(&self) -> Option<OffsetDateTime> {
         let waits = self.phase() == Phase::Open && self.payment.captured.is_none();
-        self.pay_by.filter(|_| waits)
+        self.pay_by().filter(|_| waits)
     }
 
-    /// Whether a client that waits for an outcome has one: the order ended, or it asks for its
-    /// payment.
+    /// Whether a client that waits for an outcome has one: the order ended, or it asks for the
+    /// payment of its present revision.
     pub fn has_outcome(&self) -> bool {
         let asks_for_payment =
             self.method == Method::Deferred && self.status() == Status::PaymentPending;
         self.phase() != Phase::Open || asks_for_payment
+    }
+
+    /// The pieces of a SKU that inventory-svc holds for the order: what exceeds the present revision
+    /// is given back only when the order ends.
+    pub fn held(&self, sku: &Sku) -> u32 {
+        let Some(reserved) = self.stock.reserved else { return 0 };
+        let rejected = self.stock.rejected.map(|it| it.revision);
+        let heard = |it: &&Revision| it.number <= reserved.revision && Some(it.number) != rejected;
+        let revisions = self.superseded.iter().chain([&self.present]).filter(heard);
+        let lines = revisions.flat_map(|it| it.lines.iter());
+        lines.filter(|line| line.sku.as_ref() == Some(sku)).map(|it| it.quantity).max().unwrap_or(0)
     }
 }

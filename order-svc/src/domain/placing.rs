@@ -1,4 +1,4 @@
-//! Whether an order can be accepted: against the catalogue as this service knows it.
+//! Whether an order or an amendment can be accepted: against the catalogue as this service knows it.
 //!
 //! The catalogue may be a moment behind, and inventory alone promises stock: what is accepted here
 //! may still be rejected there. Refusals are looked for in one order: product, its currency, price,
@@ -9,7 +9,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use proto::{Currency, CustomerId, Money, OrderId, Sku};
 use time::{Duration, OffsetDateTime};
 
-use super::{Announcement, Decision, Line, Method, Order, Payment, Shortage, Stock};
+use super::{
+    AmendmentCause, Announcement, Decision, Line, Method, Order, Payment, PriceChange, Refusal,
+    Revision, Shortage, Status, Stock,
+    decision::{amended, decided},
+};
+
+/// How often an order may be amended: what was ordered before is read with an open order.
+const AMENDMENTS_MAX: u32 = 100;
 
 /// The products for sale, by SKU.
 pub type Catalogue = BTreeMap<Sku, Product>;
@@ -31,9 +38,8 @@ pub struct OrderRequest {
     pub customer: CustomerId,
     pub currency: Currency,
     /// At least one, and no SKU twice.
-    pub lines: Vec<LineRequest>,
+    pub lines: Arc<[LineRequest]>,
     pub method: Method,
-    pub note: Arc<str>,
     /// How long the order may wait for its payment once its stock is reserved.
     pub pay_within: Duration,
 }
@@ -51,28 +57,14 @@ pub enum LineRequest {
     Extra { description: Arc<str>, quantity: u32, unit_price: Money },
 }
 
-/// Why an order is not accepted. Numbers are the indexes of the lines concerned, from 0.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
-    #[error("unknown product")]
-    UnknownProduct(Vec<(usize, Sku)>),
-    #[error("the product is sold in another currency")]
-    OtherCurrency(Vec<(usize, Currency)>),
-    /// With the price of the catalogue and the one that was seen.
-    #[error("the price has changed")]
-    PriceChanged(Vec<(usize, PriceChange)>),
-    #[error("the order comes to more than any payment can be")]
-    TooMuch,
-    #[error("insufficient inventory")]
-    InsufficientInventory(Vec<(usize, Shortage)>),
-}
-
-/// A line whose price is not the one that the customer saw.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PriceChange {
-    pub sku: Sku,
-    pub seen: Money,
-    pub price: Money,
+impl LineRequest {
+    /// The SKU of a line that needs stock.
+    pub fn sku(&self) -> Option<&Sku> {
+        match self {
+            Self::Product { sku, .. } => Some(sku),
+            Self::Extra { .. } => None,
+        }
+    }
 }
 
 /// Accepts an order, or says why not.
@@ -81,50 +73,86 @@ pub fn place(
     catalogue: &Catalogue,
     at: OffsetDateTime,
 ) -> Result<Decision, Refusal> {
-    let products = known(request, catalogue)?;
-    same_prices(request, &products)?;
-    let lines = lines(request, &products);
-    let total = total(&lines, request.currency).ok_or(Refusal::TooMuch)?;
-    enough(request, &products)?;
+    let (lines, total) = priced(&request.lines, request.currency, catalogue, &|_| 0)?;
     let order = Order {
         id: request.id,
         customer: request.customer.clone(),
-        lines: lines.into(),
-        total,
         method: request.method,
-        note: Arc::clone(&request.note),
         placed_at: at,
+        pay_within: request.pay_within,
+        present: Revision { number: 1, lines, total, cause: None, at },
+        superseded: Vec::new(),
         updated_at: at,
-        revision: 1,
         version: 1,
         stock: Stock::default(),
         payment: Payment::default(),
         confirmed_at: None,
         cancellation: None,
-        pay_within: request.pay_within,
-        pay_by: None,
+        shipment: None,
         notified: None,
     };
     Ok(Decision { order, announce: Some(Announcement::Placed) })
 }
 
+/// Changes what an order asks for until it is paid, or says why not: checked like a new order, save
+/// that what the order holds is there for it.
+pub fn amend(
+    order: &Order,
+    lines: &[LineRequest],
+    catalogue: &Catalogue,
+    at: OffsetDateTime,
+) -> Result<Decision, Refusal> {
+    match order.status() {
+        Status::Pending | Status::PaymentPending => {}
+        status @ (Status::Paid
+        | Status::Confirmed
+        | Status::Shipped
+        | Status::Delivered
+        | Status::Cancelled) => return Err(Refusal::NotAmendable(status)),
+    }
+    if order.present.number > AMENDMENTS_MAX {
+        return Err(Refusal::AmendedTooOften);
+    }
+    let currency = order.present.total.currency();
+    let next = priced(lines, currency, catalogue, &|sku| order.held(sku))?;
+    let conclusion = amended(order, next, AmendmentCause::Requested, at);
+    Ok(decided(order.clone(), Some(conclusion), at))
+}
+
+/// The lines at the prices of the catalogue, and their total. `held` says how many pieces of a SKU
+/// are there besides those that the catalogue counts as available.
+fn priced(
+    wanted: &[LineRequest],
+    currency: Currency,
+    catalogue: &Catalogue,
+    held: &dyn Fn(&Sku) -> u32,
+) -> Result<(Arc<[Line]>, Money), Refusal> {
+    let products = known(wanted, currency, catalogue)?;
+    same_prices(wanted, &products)?;
+    let lines = lines(wanted, &products);
+    let total = total(&lines, currency).ok_or(Refusal::TooMuch)?;
+    enough(wanted, &products, held)?;
+    Ok((lines.into(), total))
+}
+
 /// The catalogue's product for each line; `None` for a line that needs no stock.
 fn known<'a>(
-    request: &OrderRequest,
+    wanted: &[LineRequest],
+    currency: Currency,
     catalogue: &'a Catalogue,
 ) -> Result<Vec<Option<&'a Product>>, Refusal> {
     let mut unknown = Vec::new();
     let mut foreign = Vec::new();
-    let mut products = Vec::with_capacity(request.lines.len());
-    for (place, line) in request.lines.iter().enumerate() {
+    let mut products = Vec::with_capacity(wanted.len());
+    for (place, line) in wanted.iter().enumerate() {
         let product = match line {
             LineRequest::Extra { .. } => None,
             LineRequest::Product { sku, .. } => {
                 let product = catalogue.get(sku);
                 match product.map(|product| product.price.currency()) {
                     None => unknown.push((place, sku.clone())),
-                    Some(currency) if currency != request.currency => {
-                        foreign.push((place, currency));
+                    Some(other) if other != currency => {
+                        foreign.push((place, other));
                     }
                     Some(_) => {}
                 }
@@ -141,11 +169,10 @@ fn known<'a>(
 
 /// Every line that names a product, with its index.
 fn sold<'a>(
-    request: &'a OrderRequest,
+    wanted: &'a [LineRequest],
     products: &'a [Option<&Product>],
 ) -> impl Iterator<Item = (usize, &'a Sku, u32, Option<Money>, &'a Product)> {
-    request.lines.iter().zip(products).enumerate().filter_map(|(place, (line, product))| match line
-    {
+    wanted.iter().zip(products).enumerate().filter_map(|(place, (line, product))| match line {
         LineRequest::Product { sku, quantity, seen } => {
             Some((place, sku, *quantity, *seen, (*product)?))
         }
@@ -153,8 +180,8 @@ fn sold<'a>(
     })
 }
 
-fn same_prices(request: &OrderRequest, products: &[Option<&Product>]) -> Result<(), Refusal> {
-    let changed: Vec<_> = sold(request, products)
+fn same_prices(wanted: &[LineRequest], products: &[Option<&Product>]) -> Result<(), Refusal> {
+    let changed: Vec<_> = sold(wanted, products)
         .filter_map(|(place, sku, _, seen, product)| {
             let seen = seen.filter(|seen| *seen != product.price)?;
             Some((place, PriceChange { sku: sku.clone(), seen, price: product.price }))
@@ -163,20 +190,24 @@ fn same_prices(request: &OrderRequest, products: &[Option<&Product>]) -> Result<
     if changed.is_empty() { Ok(()) } else { Err(Refusal::PriceChanged(changed)) }
 }
 
-fn enough(request: &OrderRequest, products: &[Option<&Product>]) -> Result<(), Refusal> {
-    let short: Vec<_> = sold(request, products)
-        .filter(|(_, _, quantity, _, product)| i64::from(*quantity) > product.available)
-        .map(|(place, sku, wanted, _, product)| {
-            let available = u32::try_from(product.available.max(0)).unwrap_or(u32::MAX);
-            (place, Shortage { sku: sku.clone(), wanted, available })
+fn enough(
+    wanted: &[LineRequest],
+    products: &[Option<&Product>],
+    held: &dyn Fn(&Sku) -> u32,
+) -> Result<(), Refusal> {
+    let short: Vec<_> = sold(wanted, products)
+        .filter_map(|(place, sku, wanted, _, product)| {
+            let available = product.available.max(0).saturating_add(held(sku).into());
+            let available = u32::try_from(available).unwrap_or(u32::MAX);
+            let short = Shortage { sku: sku.clone(), wanted, available };
+            (wanted > available).then_some((place, short))
         })
         .collect();
     if short.is_empty() { Ok(()) } else { Err(Refusal::InsufficientInventory(short)) }
 }
 
-fn lines(request: &OrderRequest, products: &[Option<&Product>]) -> Vec<Line> {
-    request
-        .lines
+fn lines(wanted: &[LineRequest], products: &[Option<&Product>]) -> Vec<Line> {
+    wanted
         .iter()
         .zip(products)
         .filter_map(|(line, product)| {
@@ -243,9 +274,8 @@ mod tests {
             id: OrderId::parse("01932c1e-7b5a-7c3d-8e4f-0123456789ab").unwrap(),
             customer: CustomerId::parse("customer-456").unwrap(),
             currency: Currency::USD,
-            lines,
+            lines: lines.into(),
             method: Method::Wallet,
-            note: "".into(),
             pay_within: Duration::MINUTE,
         }
     }
@@ -270,10 +300,10 @@ mod tests {
         let decision = place(&request, &catalogue(), OffsetDateTime::UNIX_EPOCH).unwrap();
 
         assert_eq!(decision.announce, Some(Announcement::Placed));
-        assert_eq!(decision.order.total, usd("64.98"));
-        assert_eq!(&*decision.order.lines[0].name, "Blue mug");
-        assert_eq!(decision.order.lines[1].sku, None);
-        assert_eq!((decision.order.revision, decision.order.version), (1, 1));
+        assert_eq!(decision.order.present.total, usd("64.98"));
+        assert_eq!(&*decision.order.present.lines[0].name, "Blue mug");
+        assert_eq!(decision.order.present.lines[1].sku, None);
+        assert_eq!((decision.order.present.number, decision.order.version), (1, 1));
     }
 
     #[test]

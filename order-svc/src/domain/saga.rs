@@ -77,6 +77,13 @@ impl Saga {
         Self { status: status(order), steps, expected: expected(order) }
     }
 
+    /// Whether somebody should look: what is expected is late, or staff have to settle a refund.
+    pub fn is_stuck(&self, order: &Order, now: OffsetDateTime) -> bool {
+        let is_late = self.expected.is_some_and(|expected| expected.by < now);
+        let owes = self.status == SagaStatus::Compensating;
+        is_late || (owes && order.payment.refund_refused_at.is_some())
+    }
+
     /// The steps that were completed, whether they were taken back or not.
     pub fn completed(&self) -> impl Iterator<Item = StepName> {
         let done = |step: &&Step| match step.state {
@@ -94,13 +101,11 @@ impl Saga {
 }
 
 fn status(order: &Order) -> SagaStatus {
-    let Order { stock: Stock { reserved, released_at, .. }, payment, .. } = order;
+    let Order { stock: Stock { reserved, .. }, payment, .. } = order;
     match order.phase() {
         Phase::Open => SagaStatus::Started,
         Phase::Confirmed => SagaStatus::Completed,
-        Phase::Cancelled if released_at.is_none() || payment.compensation.is_none() => {
-            SagaStatus::Compensating
-        }
+        Phase::Cancelled if order.is_unfinished() => SagaStatus::Compensating,
         Phase::Cancelled if reserved.is_some() || payment.captured.is_some() => {
             SagaStatus::Compensated
         }
@@ -112,10 +117,15 @@ fn step(name: StepName, state: StepState, at: Option<OffsetDateTime>) -> Step {
     Step { name, state, at, compensated_at: None, detail: None }
 }
 
+/// Of an open order only an answer to its present revision counts: an earlier one leaves the step
+/// waiting.
 fn stock(order: &Order) -> Step {
     let name = StepName::InventoryReserved;
     let Stock { reserved, rejected, released_at } = order.stock;
     match (reserved, rejected) {
+        _ if order.phase() == Phase::Open && !order.is_reserved() => {
+            step(name, StepState::Waiting, None)
+        }
         (Some(held), _) if released_at.is_some() => Step {
             compensated_at: released_at,
             ..step(name, StepState::Compensated, Some(held.at))
@@ -137,7 +147,11 @@ fn payment(order: &Order) -> Step {
             compensated_at: compensation.map(|compensation| compensation.at),
             ..step(name, StepState::Compensated, Some(capture.at))
         },
-        (Some(capture), _) => step(name, StepState::Completed, Some(capture.at)),
+        (Some(capture), _) => Step {
+            detail: order.payment.refund_refused_at.map(|_| "refund_refused".to_owned()),
+            ..step(name, StepState::Completed, Some(capture.at))
+        },
+        _ if order.phase() == Phase::Open => step(name, StepState::Waiting, None),
         (None, Some(decline)) => Step {
             detail: Some(decline.code.word().to_owned()),
             ..step(name, StepState::Failed, Some(decline.at))
@@ -192,10 +206,10 @@ fn expected(order: &Order) -> Option<ExpectedStep> {
     let reserving = StepName::InventoryReserved.word();
     let paying = StepName::PaymentProcessed.word();
     match order.phase() {
-        Phase::Open if !order.is_reserved() => {
-            expect(reserving, "inventory-svc", soon(order.placed_at))
-        }
-        Phase::Open => expect(paying, "payment-svc", order.pay_by.unwrap_or(soon(order.placed_at))),
+        Phase::Open => match order.pay_by() {
+            None => expect(reserving, "inventory-svc", soon(order.present.at)),
+            Some(pay_by) => expect(paying, "payment-svc", pay_by),
+        },
         // The confirmation's mail may follow, and nothing waits for it.
         Phase::Confirmed => None,
         Phase::Cancelled => {

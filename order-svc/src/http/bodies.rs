@@ -9,11 +9,15 @@ use proto::{
 };
 use service_kit::AmountRequest;
 
-use crate::domain::{LineRequest, Method, OrderRequest};
+use crate::{
+    domain::{LineRequest, Method, OrderRequest},
+    input::AmendedLines,
+};
 
 /// The body of a request to place an order.
 pub(super) struct Body {
     pub(super) request: OrderRequest,
+    pub(super) note: Arc<str>,
     /// The card's token, if the order is paid by card.
     pub(super) token: Option<String>,
     /// For each line, the JSON member that named its product.
@@ -36,6 +40,22 @@ pub(super) fn order(
     // An unknown currency has been noted; the other fields are checked nevertheless.
     let currency = currency.unwrap_or(Currency::USD);
     let note = free_text(fields, "note", NOTE_CHARS_MAX);
+    let lines = items(fields, currency);
+    let payment = if fields.has("payment") {
+        fields.object("payment", payment)
+    } else {
+        fields.json("payment");
+        Some((Method::Deferred, None))
+    };
+    let (method, token) = payment?;
+    let (customer, note) = (customer?, note?);
+    let AmendedLines { lines, names } = lines?;
+    let request = OrderRequest { id, customer, currency, lines, method, pay_within };
+    Some(Body { request, note, token, names })
+}
+
+/// Reads the lines of an order in this currency, no SKU twice.
+pub(super) fn items(fields: &mut Fields<'_>, currency: Currency) -> Option<AmendedLines> {
     let mut skus = BTreeSet::new();
     let lines = fields.list("items", LINES_MAX, |item| {
         let wanted = line(item, currency)?;
@@ -47,17 +67,18 @@ pub(super) fn order(
         }
         Some((wanted, product_name(item)))
     });
-    let payment = if fields.has("payment") {
-        fields.object("payment", payment)
-    } else {
-        fields.json("payment");
-        Some((Method::Deferred, None))
+    let (lines, names): (Vec<_>, Vec<_>) = lines?.into_iter().unzip();
+    Some(AmendedLines { lines: lines.into(), names: names.into() })
+}
+
+/// How the goods travel: the carrier, and its number for them.
+pub(super) fn shipment(fields: &mut Fields<'_>) -> Option<(Arc<str>, Arc<str>)> {
+    let mut word = |name| {
+        let text = fields.text(name, TEXT_CHARS_MAX)?;
+        without_card_number(fields, name, text).map(Arc::from)
     };
-    let (method, token) = payment?;
-    let (customer, note) = (customer?, note?);
-    let (lines, names): (_, Vec<_>) = lines?.into_iter().unzip();
-    let request = OrderRequest { id, customer, currency, lines, method, note, pay_within };
-    Some(Body { request, token, names: names.into() })
+    let (carrier, tracking_number) = (word("carrier"), word("tracking_number"));
+    Some((carrier?, tracking_number?))
 }
 
 fn product_name(item: &Fields<'_>) -> &'static str {

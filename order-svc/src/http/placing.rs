@@ -1,24 +1,25 @@
-//! Placing an order: the request, a second look at the catalogue, and the wait for an outcome.
+//! Placing and amending an order: the request, a second look at the catalogue, and the wait for an
+//! outcome.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
-    extract::State,
-    http::{StatusCode, header},
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
 };
 use chassis::{
     Problem, TraceParent,
     body::JsonBody,
     http::{HttpResult, Prefer},
 };
-use mailbox::Outcome;
-use proto::OrderId;
+use mailbox::{Command, Outcome};
+use proto::{Currency, OrderId};
 use service_kit::RequestInfo;
 
 use super::{AppState, bodies};
 use crate::{
     domain::Catalogue,
-    input::{Input, PlaceOrder, Request},
+    input::{Change, ChangeOrder, Input, PlaceOrder, Request},
     store::products_seen,
     views::OrderView,
 };
@@ -43,21 +44,20 @@ pub(super) async fn place_order(
     let admitted = app.pressure.admit();
     let placing = PlaceOrder {
         request: Arc::new(read.request),
+        note: read.note,
         details: read.token.map(|token| app.seal_key.seal(id, token.as_bytes())),
         trace_id: Some(trace.trace()),
         names: read.names,
         is_admitted: admitted.is_ok(),
     };
-    let skus: BTreeSet<&str> = placing.skus().collect();
-    let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
-    let command = asked.command(Input::Request(Request::Place(placing)), &body.0)?;
+    let input = Input::Request(Request::Place(placing));
+    let command = asked.command(input, &body.0)?;
     // With an idempotency key the request goes on even while new orders are refused: its order may
     // have been accepted before, and then the stored answer is given again.
     if command.key.is_none() {
         admitted?;
     }
-    let look = || app.products(&skus);
-    let outcome = service_kit::submit_patiently(&app.mailbox, command, &LOOKS, look).await?;
+    let outcome = app.submit_lines(command).await?;
     let Some(wait) = prefer.0.filter(|_| outcome.answer.status == StatusCode::CREATED.as_u16())
     else {
         return Ok(service_kit::response(outcome));
@@ -67,7 +67,36 @@ pub(super) async fn place_order(
     Ok(response)
 }
 
+pub(super) async fn amend_order(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    asked: RequestInfo,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> HttpResult {
+    let order = super::order_id(&id)?;
+    let known = app.find(order).await;
+    // Bare amounts are in the order's currency. Whatever the order is, the shape of the body is
+    // refused first.
+    let currency = known.as_ref().map_or(Currency::USD, |it| it.order.present.total.currency());
+    let lines = body.read(|fields| bodies::items(fields, currency))?;
+    known?;
+    let conditions = super::if_match(&headers);
+    let changing = ChangeOrder { order, change: Change::Amend(lines), conditions };
+    // Idempotency keys are for POST: the answer to a PUT is not stored.
+    let command = asked.command_without_key(Input::Request(Request::Change(changing)));
+    Ok(service_kit::response(app.submit_lines(command).await?))
+}
+
 impl AppState {
+    /// Submits a request for lines, which the catalogue may refuse because it is behind.
+    async fn submit_lines(&self, command: Command<Input>) -> Result<Outcome, Problem> {
+        let skus: BTreeSet<&str> = command.input.skus().collect();
+        let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
+        let look = || self.products(&skus);
+        service_kit::submit_patiently(&self.mailbox, command, &LOOKS, look).await
+    }
+
     async fn products(&self, skus: &[String]) -> Result<Catalogue, Problem> {
         let skus: Vec<&str> = skus.iter().map(String::as_str).collect();
         let mut db = self.pool.acquire().await?;
@@ -81,10 +110,10 @@ impl AppState {
         let location = at.map(|(_, location)| location.clone());
         let id = location.as_deref().and_then(|at| at.rsplit('/').next());
         if let Some(id) = id.and_then(|id| OrderId::parse(id).ok()) {
-            let stored = self.outcome(id, wait).await?;
+            let (stored, texts) = self.outcome(id, wait).await?;
             let status = outcome.answer.status;
-            outcome.answer =
-                service_kit::json_answer(status, &OrderView::new(&stored.order), location);
+            let view = OrderView::new(&stored.order, &texts);
+            outcome.answer = service_kit::json_answer(status, &view, location);
         }
         Ok(service_kit::response(outcome))
     }

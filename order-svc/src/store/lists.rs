@@ -143,3 +143,19 @@ async fn customers_window_end(
     .fetch_optional(db)
     .await
 }
+
+/// The orders with an id below `before`, the newest first.
+pub async fn before(db: &mut PgConnection, before: Uuid, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "-- orders.before
+        select order_id
+        from orders
+        where order_id < $1
+        order by order_id desc
+        limit $2",
+        before,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}

@@ -9,21 +9,26 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Whether an order with an id below `before` waits for stock while none after it has been
-/// answered.
-pub async fn stock_stalls(db: &mut PgConnection, before: Uuid) -> sqlx::Result<bool> {
+/// Whether an order with an id below `before`, amended before `since` or never, waits for stock
+/// while none after it has been answered.
+pub async fn stock_stalls(
+    db: &mut PgConnection,
+    before: Uuid,
+    since: OffsetDateTime,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- pressure.stock_stalls
         select exists (
             select
             from (
-                select order_id, status
+                select order_id, status, revised_at
                 from orders
                 where order_id < $1
                 order by order_id desc
                 limit 1000
             ) as old
             where old.status in ('pending', 'paid')
+              and old.revised_at < $2
               and not exists (
                   select
                   from (
@@ -36,7 +41,8 @@ pub async fn stock_stalls(db: &mut PgConnection, before: Uuid) -> sqlx::Result<b
                   where coalesce(later.reserved_at, later.rejected_at, later.released_at) is not null
               )
         ) as "stalls!""#,
-        before
+        before,
+        since
     )
     .fetch_one(db)
     .await

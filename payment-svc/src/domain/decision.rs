@@ -2,9 +2,8 @@
 //!
 //! The newest revision whose stock was reserved is due. It is charged unless a charge is under way
 //! or money is captured; what becomes due during a charge is charged when that charge ends without
-//! money. So an order is captured at most once. A cancellation is answered once, when nothing is in
-//! flight: money that arrives late goes back first. A hold for an order is released when the order
-//! ends without needing it.
+//! money. So an order is captured at most once. How money goes back is in `refund.rs`. A hold for an
+//! order is released when the order ends without needing it.
 
 use std::sync::Arc;
 
@@ -12,7 +11,9 @@ use proto::{CustomerId, Money, OrderId};
 
 use super::{
     Call, Capture, CardDisplay, Charge, CompensationState, Decline, DeclineCode, Due, Instrument,
-    LedgerEntry, Means, Method, Operation, Payment, Phase, Refund, Refusal, Wallet, account,
+    LedgerEntry, Means, Method, Operation, Payment, Phase, Refund, RefundCause, Refusal, Wallet,
+    account,
+    refund::{refund_answered, refund_refused, undo},
 };
 
 /// What a decision is made from: the order's payment, if any, and the customer's wallet.
@@ -26,7 +27,10 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     StockReserved(Due),
-    OrderCancelled,
+    /// `revision` is the order's at its end.
+    OrderCancelled {
+        revision: u32,
+    },
     /// The provider's answer to the charge of `revision`.
     ChargeAnswered {
         revision: u32,
@@ -53,7 +57,9 @@ impl Event {
                 matches!(outcome, ChargeOutcome::Declined { .. })
             }
             Self::RefundRefused { .. } => true,
-            Self::StockReserved(_) | Self::OrderCancelled | Self::RefundAnswered { .. } => false,
+            Self::StockReserved(_) | Self::OrderCancelled { .. } | Self::RefundAnswered { .. } => {
+                false
+            }
         }
     }
 }
@@ -72,12 +78,15 @@ pub enum ChargeOutcome {
     },
 }
 
-/// The next state, what is announced about it, the ledger entries, and the call to make.
+/// The next state, what is announced about it, the ledger entries, the refunds that were begun or
+/// ended, and the call to make.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub state: State,
     pub announce: Vec<Announcement>,
     pub entries: Vec<LedgerEntry>,
+    /// Refunds as they stand now.
+    pub refunds: Vec<Refund>,
     /// The call to begin: at most one is in flight for an order.
     pub call: Option<Call>,
 }
@@ -101,10 +110,26 @@ pub enum Announcement {
     /// `known`: whether this service knew of anything to pay before the cancellation.
     Voided {
         known: bool,
+        /// The revision that was cancelled.
+        revision: u32,
     },
     Refunded {
         customer: CustomerId,
+        /// The revision that was captured.
+        revision: u32,
+        /// Counts the order's refunds: with the order it makes the refund's id.
+        number: u32,
         amount: Money,
+        cause: RefundCause,
+    },
+    /// Of a refund that will never be carried out: what [`Announcement::Refunded`] would have said.
+    RefundRefused {
+        customer: CustomerId,
+        revision: u32,
+        number: u32,
+        amount: Money,
+        cause: RefundCause,
+        detail: Arc<str>,
     },
 }
 
@@ -116,6 +141,7 @@ impl Announcement {
             Self::Declined { .. } => "declined",
             Self::Voided { .. } => "voided",
             Self::Refunded { .. } => "refunded",
+            Self::RefundRefused { .. } => "refund_refused",
         }
     }
 }
@@ -127,9 +153,9 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
     let mut payment = next.state.payment.take().unwrap_or_else(|| Payment::of(order));
     match event {
         Event::StockReserved(due) => reserved(&mut payment, due, &mut next),
-        Event::OrderCancelled => {
+        Event::OrderCancelled { revision } => {
             if payment.compensation == CompensationState::NotAsked {
-                payment.compensation = CompensationState::Owed;
+                payment.compensation = CompensationState::Owed { revision };
             }
             release_hold(order, &mut next);
         }
@@ -137,7 +163,9 @@ pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
             charge_answered(&mut payment, revision, outcome, &mut next);
         }
         Event::RefundAnswered { number } => refund_answered(&mut payment, number, &mut next),
-        Event::RefundRefused { number, reason } => refund_refused(&mut payment, number, reason),
+        Event::RefundRefused { number, reason } => {
+            refund_refused(&mut payment, number, reason, &mut next);
+        }
     }
     undo(&mut payment, &mut next);
     payment.forget_token();
@@ -198,8 +226,9 @@ pub fn expire_hold(state: State, order: OrderId) -> Option<(Wallet, LedgerEntry)
 }
 
 impl Decision {
-    fn unchanged(state: State) -> Self {
-        Self { state, announce: Vec::new(), entries: Vec::new(), call: None }
+    pub(super) fn unchanged(state: State) -> Self {
+        let (announce, entries, refunds) = (Vec::new(), Vec::new(), Vec::new());
+        Self { state, announce, entries, refunds, call: None }
     }
 }
 
@@ -302,9 +331,7 @@ fn captured(
         amount,
         means,
         refunded: Money::zero(amount.currency()),
-        refunds: 0,
-        refunding: None,
-        refund_refused: None,
+        refund: None,
     });
 }
 
@@ -324,76 +351,6 @@ fn declined(payment: &mut Payment, decline: Decline, next: &mut Decision) {
         next.announce.push(Announcement::Declined { customer, revision, amount, code, detail });
     }
     payment.phase = Phase::Declined(decline);
-}
-
-fn refund_answered(payment: &mut Payment, number: u32, next: &mut Decision) {
-    let customer = payment.customer().cloned();
-    let Phase::Captured(capture) = &mut payment.phase else { return };
-    let Some(refund) = capture.refunding.take_if(|refund| refund.number == number) else { return };
-    let Some(customer) = customer else { return };
-    refunded(capture, refund.amount);
-    payment.compensation = CompensationState::Refunded;
-    next.announce.push(Announcement::Refunded { customer, amount: refund.amount });
-}
-
-/// Leaves the cancellation unanswered: the money is not back (`charges.rs` reports it).
-fn refund_refused(payment: &mut Payment, number: u32, reason: Arc<str>) {
-    let Phase::Captured(capture) = &mut payment.phase else { return };
-    if capture.refunding.take_if(|refund| refund.number == number).is_some() {
-        capture.refund_refused = Some(reason);
-    }
-}
-
-/// Answers a cancellation if nothing is in flight, and gives captured money back first.
-fn undo(payment: &mut Payment, next: &mut Decision) {
-    if payment.compensation != CompensationState::Owed {
-        return;
-    }
-    let customer = payment.customer().cloned();
-    let (capture, customer) = match (&mut payment.phase, customer) {
-        (Phase::Charging(_), _) => return,
-        (Phase::Captured(capture), Some(customer)) => (capture, customer),
-        (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), known) => {
-            payment.compensation = CompensationState::Voided;
-            next.announce.push(Announcement::Voided { known: known.is_some() });
-            return;
-        }
-    };
-    if capture.refunding.is_some() || capture.refund_refused.is_some() {
-        return;
-    }
-    let amount = capture.amount.minus(capture.refunded).expect("a part of the capture");
-    if !amount.is_positive() {
-        payment.compensation = CompensationState::Voided;
-        next.announce.push(Announcement::Voided { known: true });
-        return;
-    }
-    capture.refunds = capture.refunds.saturating_add(1);
-    match &capture.means {
-        Means::Card { reference, .. } => {
-            let (number, reference) = (capture.refunds, Arc::clone(reference));
-            let operation = Operation::Refund { number, reference };
-            next.call = Some(Call { order: payment.order, amount, operation });
-            capture.refunding = Some(Refund { number, amount });
-        }
-        Means::Wallet => {
-            let account = next.state.wallet.account.as_mut().ok_or(Refusal::UnknownAccount);
-            match account.and_then(|account| account.refund(payment.order, amount)) {
-                Ok(entry) => next.entries.push(entry),
-                Err(refusal) => {
-                    capture.refund_refused = Some(refusal.to_string().into());
-                    return;
-                }
-            }
-            refunded(capture, amount);
-            payment.compensation = CompensationState::Refunded;
-            next.announce.push(Announcement::Refunded { customer, amount });
-        }
-    }
-}
-
-fn refunded(capture: &mut Capture, amount: Money) {
-    capture.refunded = capture.refunded.plus(amount).expect("a part of the capture");
 }
 
 #[cfg(test)]

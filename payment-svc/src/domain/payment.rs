@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 use proto::{CustomerId, Money, OrderId, PaymentId};
 use uuid::Uuid;
 
+use super::Refund;
+
 /// A payment's id is its order's id with these random bits flipped: unique by construction, found
 /// without an index, and still a valid UUIDv7, because time and version bits stay.
 const PAYMENT_ID_MASK: u128 = 0x1f6b_94d2_7c3e_a85b;
@@ -136,12 +138,8 @@ pub struct Capture {
     pub amount: Money,
     pub means: Means,
     pub refunded: Money,
-    /// How many refunds were begun: the number of the last one.
-    pub refunds: u32,
-    /// The refund that the provider is asked for.
-    pub refunding: Option<Refund>,
-    /// Why the money cannot go back, if its refund was refused for good: it waits for staff.
-    pub refund_refused: Option<Arc<str>>,
+    /// The last refund: each begins after the one before it has ended.
+    pub refund: Option<Refund>,
 }
 
 /// Where the money came from, which is where a refund goes to.
@@ -155,18 +153,14 @@ pub enum Means {
     },
 }
 
-/// A refund that the provider is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Refund {
-    pub number: u32,
-    pub amount: Money,
-}
-
 /// What a cancelled order is owed: one answer, once nothing is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CompensationState {
     NotAsked,
-    Owed,
+    /// `revision` is the one that was cancelled.
+    Owed {
+        revision: u32,
+    },
     Voided,
     Refunded,
 }
@@ -219,13 +213,6 @@ words! { DeclineCode {
     CurrencyMismatch "currency_mismatch"
 } }
 
-words! { CompensationState {
-    NotAsked "not_asked"
-    Owed "owed"
-    Voided "voided"
-    Refunded "refunded"
-} }
-
 words! { Method {
     Wallet "wallet"
     Card "card"
@@ -241,6 +228,18 @@ words! { Status {
     PartiallyRefunded "partially_refunded"
     Voided "voided"
 } }
+
+impl CompensationState {
+    /// The word for it in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAsked => "not_asked",
+            Self::Owed { .. } => "owed",
+            Self::Voided => "voided",
+            Self::Refunded => "refunded",
+        }
+    }
+}
 
 impl Instrument {
     pub fn method(&self) -> Method {
@@ -271,11 +270,19 @@ impl Payment {
         self.due.as_ref().map(|due| &due.customer)
     }
 
+    /// The last refund that was begun.
+    pub fn last_refund(&self) -> Option<&Refund> {
+        match &self.phase {
+            Phase::Captured(capture) => capture.refund.as_ref(),
+            Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => None,
+        }
+    }
+
     /// Whether the provider owes an answer to a charge or a refund.
     pub fn is_in_flight(&self) -> bool {
         match &self.phase {
             Phase::Charging(_) => true,
-            Phase::Captured(capture) => capture.refunding.is_some(),
+            Phase::Captured(capture) => capture.refunding().is_some(),
             Phase::Waiting | Phase::Declined(_) => false,
         }
     }
@@ -315,7 +322,7 @@ impl Payment {
     /// The status for people: derived from phase and compensation, never stored.
     pub fn status(&self) -> Status {
         match (&self.phase, self.compensation) {
-            (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed) => {
+            (Phase::Waiting, CompensationState::NotAsked | CompensationState::Owed { .. }) => {
                 Status::Pending
             }
             (Phase::Waiting, CompensationState::Voided | CompensationState::Refunded) => {

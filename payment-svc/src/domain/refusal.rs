@@ -33,6 +33,14 @@ pub enum Refusal {
     HoldCaptured,
     #[error("nothing was ever held for this order")]
     NeverHeld,
+    #[error("there is no such payment")]
+    UnknownPayment,
+    #[error("nothing was captured: nothing can be given back")]
+    NothingCaptured,
+    #[error("{left} are left of what was captured")]
+    NotRefundable { left: Money },
+    #[error("another refund is under way")]
+    RefundUnderWay,
     #[error("the order has ended: nothing is held for it any more")]
     OrderEnded,
 }

@@ -32,7 +32,7 @@ const NEWS_WAIT: Duration = Duration::from_secs(2);
 /// How long a client that pays waits in all: for `StockReserved`, for the commit and for the
 /// outcome. Only the outcome may take longer, if `Prefer` says so. The gateway waits longer than
 /// this.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn post_payment(
     State(app): State<AppState>,
@@ -106,7 +106,7 @@ pub(super) async fn validate_method(
 }
 
 impl AppState {
-    async fn root(&self, order: OrderId) -> Result<Option<Root>, Problem> {
+    pub(super) async fn root(&self, order: OrderId) -> Result<Option<Root>, Problem> {
         let mut db = self.pool.acquire().await?;
         Ok(store::payments::find(&mut db, order).await?)
     }
@@ -119,7 +119,7 @@ impl AppState {
     }
 
     /// Hands a command over and waits for it until `until`; the command is decided all the same.
-    async fn submit(
+    pub(super) async fn submit(
         &self,
         command: Command<Input>,
         until: Instant,

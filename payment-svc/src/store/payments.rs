@@ -1,4 +1,4 @@
-//! Payments: one row for each order, tombstones included.
+//! Payments: one row for each order, tombstones included. A payment's last refund is read with it.
 
 use mailbox::wrote;
 use proto::OrderId;
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::rows::Row;
+use super::{refunds, rows::Row};
 use crate::world::Root;
 
 /// Locks payments in the order of their order ids, as every writer does, so that nobody deadlocks.
@@ -18,17 +18,24 @@ pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Ro
         select
             order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, compensation,
-            version, heard_orders, heard_stock, created_at, updated_at, outcome_at
+            decline_code, decline_detail, refunded, refunds, refunding, compensation,
+            cancelled_revision, version, heard_orders, heard_stock, created_at, updated_at,
+            outcome_at
         from payments
         where order_id = any($1)
         order by order_id
         for update",
         orders,
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
-    rows.into_iter().map(Root::try_from).collect()
+    roots(db, rows).await
+}
+
+async fn roots(db: &mut PgConnection, rows: Vec<Row>) -> sqlx::Result<Vec<Root>> {
+    let last: Vec<(Uuid, i32)> = rows.iter().filter_map(Row::last_refund).collect();
+    let mut refunds = refunds::find_all(db, &last).await?;
+    rows.into_iter().map(|row| row.root(&mut refunds)).collect()
 }
 
 /// Locks those payments that no other session holds, and returns the orders of those held.
@@ -61,15 +68,16 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
         select
             order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, refund_refused, compensation,
-            version, heard_orders, heard_stock, created_at, updated_at, outcome_at
+            decline_code, decline_detail, refunded, refunds, refunding, compensation,
+            cancelled_revision, version, heard_orders, heard_stock, created_at, updated_at,
+            outcome_at
         from payments
         where order_id = $1",
         order.uuid(),
     )
-    .fetch_optional(db)
+    .fetch_all(&mut *db)
     .await?;
-    row.map(Root::try_from).transpose()
+    Ok(roots(db, row).await?.pop())
 }
 
 /// Adds new payments. A plain insert, so that it fails if another session was quicker.
@@ -84,7 +92,7 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
             order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
             decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
-            heard_orders, heard_stock, created_at, updated_at, refund_refused, outcome_at
+            heard_orders, heard_stock, created_at, updated_at, cancelled_revision, outcome_at
         )
         select *
         from unnest(
@@ -92,7 +100,7 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[], $26::timestamptz[], $27::text[], $28::timestamptz[]
+            $25::timestamptz[], $26::timestamptz[], $27::int[], $28::timestamptz[]
         )",
         &column(rows, |row| row.order_id),
         &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
@@ -120,7 +128,7 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.heard_stock),
         &column(rows, |row| row.created_at),
         &column(rows, |row| row.updated_at),
-        &column(rows, |row| row.refund_refused.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.cancelled_revision) as &[Option<i32>],
         &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
     )
     .execute(db)
@@ -146,18 +154,18 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
             decline_detail = t.decline_detail, refunded = t.refunded, refunds = t.refunds,
             refunding = t.refunding, compensation = t.compensation, version = t.version,
             heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at,
-            refund_refused = t.refund_refused, outcome_at = t.outcome_at
+            cancelled_revision = t.cancelled_revision, outcome_at = t.outcome_at
         from unnest(
             $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[], $26::text[], $27::timestamptz[]
+            $25::timestamptz[], $26::int[], $27::timestamptz[]
         ) as t (
             order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
             decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
-            heard_orders, heard_stock, updated_at, refund_refused, outcome_at
+            heard_orders, heard_stock, updated_at, cancelled_revision, outcome_at
         )
         where payments.order_id = t.order_id",
         &column(rows, |row| row.order_id),
@@ -185,7 +193,7 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.heard_orders),
         &column(rows, |row| row.heard_stock),
         &column(rows, |row| row.updated_at),
-        &column(rows, |row| row.refund_refused.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.cancelled_revision) as &[Option<i32>],
         &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
     )
     .execute(db)
@@ -199,17 +207,4 @@ fn rows_of(roots: &[(&OrderId, &Root)]) -> Vec<Row> {
 
 fn column<'a, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
-}
-
-/// How many refunds were refused for good, and the lowest order id among them.
-pub async fn refunds_refused(db: &mut PgConnection) -> sqlx::Result<Option<(i64, OrderId)>> {
-    let row = sqlx::query!(
-        r#"-- payments.refunds_refused
-        select count(*) as "count!", min(order_id::text)::uuid as first
-        from payments
-        where refund_refused is not null"#
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(row.first.map(|first| (row.count, OrderId::new(first))))
 }

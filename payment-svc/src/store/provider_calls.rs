@@ -7,7 +7,7 @@ use std::{
 };
 
 use mailbox::wrote;
-use proto::{Currency, Money, OrderId};
+use proto::{Currency, CustomerId, Money, OrderId};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -29,6 +29,7 @@ pub async fn begin(
         return Ok(());
     }
     let orders: Vec<Uuid> = calls.keys().map(|order| order.uuid()).collect();
+    let customers: Vec<&str> = calls.values().map(|row| row.customer.as_str()).collect();
     let parts: Vec<_> = calls.values().map(|row| parts(&row.call.operation)).collect();
     let kinds: Vec<&str> = parts.iter().map(|(kind, ..)| *kind).collect();
     let numbers: Vec<i32> = parts.iter().map(|(_, number, _)| number.cast_signed()).collect();
@@ -42,11 +43,13 @@ pub async fn begin(
     let done = sqlx::query!(
         "-- provider_calls.begin
         insert into provider_calls
-            (order_id, kind, number, amount, currency, subject, trace, attempts, leased_until)
-        select t.*, 0, clock_timestamp() + $8::bigint * interval '1 millisecond'
-        from unnest($1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[],
-            $7::bytea[]) as t",
+            (order_id, customer_id, kind, number, amount, currency, subject, trace, attempts,
+                leased_until)
+        select t.*, 0, clock_timestamp() + $9::bigint * interval '1 millisecond'
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::numeric[], $6::text[],
+            $7::text[], $8::bytea[]) as t",
         &orders,
+        &customers as &[&str],
         &kinds as &[&str],
         &numbers,
         &amounts,
@@ -104,7 +107,7 @@ pub async fn lease(
             limit $2
             for update skip locked
         )
-        returning order_id, kind, number, amount, currency, subject, trace, attempts",
+        returning order_id, customer_id, kind, number, amount, currency, subject, trace, attempts",
         milliseconds(lease),
         limit,
     )
@@ -121,8 +124,9 @@ pub async fn lease(
             let currency = Currency::parse(&row.currency).map_err(invalid)?;
             let amount = Money::new(row.amount, currency).map_err(invalid)?;
             let call = Call { order: OrderId::new(row.order_id), amount, operation };
+            let customer = CustomerId::parse(&row.customer_id).map_err(invalid)?;
             let trace = row.trace.and_then(|trace| trace.try_into().ok());
-            Ok(CallRow { call, trace, attempts: row.attempts, leased_until })
+            Ok(CallRow { call, customer, trace, attempts: row.attempts, leased_until })
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! A payment as a row and back: the only file that knows both.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proto::{Currency, CustomerId, Money, OrderId};
 use rust_decimal::Decimal;
@@ -39,8 +39,8 @@ pub(super) struct Row {
     pub(super) refunded: Option<Decimal>,
     pub(super) refunds: Option<i32>,
     pub(super) refunding: Option<Decimal>,
-    pub(super) refund_refused: Option<String>,
     pub(super) compensation: String,
+    pub(super) cancelled_revision: Option<i32>,
     pub(super) version: i64,
     pub(super) heard_orders: i64,
     pub(super) heard_stock: i64,
@@ -74,8 +74,13 @@ impl From<&Root> for Row {
             refunded: None,
             refunds: None,
             refunding: None,
-            refund_refused: None,
             compensation: payment.compensation.as_str().to_owned(),
+            cancelled_revision: match payment.compensation {
+                CompensationState::Owed { revision } => Some(revision.cast_signed()),
+                CompensationState::NotAsked
+                | CompensationState::Voided
+                | CompensationState::Refunded => None,
+            },
             version: root.version,
             heard_orders: root.heard_orders,
             heard_stock: root.heard_stock,
@@ -115,9 +120,9 @@ impl Row {
                     self.reference = Some(reference.to_string());
                 }
                 self.refunded = Some(capture.refunded.amount());
-                self.refunds = Some(capture.refunds.cast_signed());
-                self.refunding = capture.refunding.as_ref().map(|refund| refund.amount.amount());
-                self.refund_refused = capture.refund_refused.as_deref().map(ToOwned::to_owned);
+                let last = capture.refund.as_ref().map_or(0, |refund| refund.number);
+                self.refunds = Some(last.cast_signed());
+                self.refunding = capture.refunding().map(|refund| refund.amount.amount());
                 ("captured", Some((capture.revision, capture.amount, capture.means.method())))
             }
         };
@@ -130,32 +135,52 @@ impl Row {
     }
 }
 
-impl TryFrom<Row> for Root {
-    type Error = sqlx::Error;
+impl Row {
+    /// Order and number of the payment's last refund, if any was begun.
+    pub(super) fn last_refund(&self) -> Option<(Uuid, i32)> {
+        self.refunds.filter(|number| *number > 0).map(|number| (self.order_id, number))
+    }
 
-    fn try_from(row: Row) -> sqlx::Result<Self> {
-        let order = OrderId::new(row.order_id);
+    /// The row as a root; its last refund is taken from `refunds`.
+    pub(super) fn root(self, refunds: &mut BTreeMap<Uuid, Refund>) -> sqlx::Result<Root> {
+        let order = OrderId::new(self.order_id);
         let broken = || invalid(format_args!("the payment of {order}"));
-        let compensation = CompensationState::parse(&row.compensation).ok_or_else(broken)?;
-        let due = row.due()?;
-        let phase = match (row.phase.as_str(), &due) {
+        let compensation = self.compensation().ok_or_else(broken)?;
+        let due = self.due()?;
+        let mut phase = match (self.phase.as_str(), &due) {
             ("waiting", _) => Phase::Waiting,
-            (_, Some(due)) => row.phase(due.amount.currency())?.ok_or_else(broken)?,
+            (_, Some(due)) => self.phase(due.amount.currency())?.ok_or_else(broken)?,
             (_, None) => return Err(broken()),
         };
-        Ok(Self {
+        if let Phase::Captured(capture) = &mut phase {
+            capture.refund = refunds.remove(&self.order_id);
+            if capture.refund.is_none() && self.last_refund().is_some() {
+                return Err(broken());
+            }
+        }
+        Ok(Root {
             payment: Payment { order, due, phase, compensation },
-            version: row.version,
-            heard_orders: row.heard_orders,
-            heard_stock: row.heard_stock,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            outcome_at: row.outcome_at,
+            version: self.version,
+            heard_orders: self.heard_orders,
+            heard_stock: self.heard_stock,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            outcome_at: self.outcome_at,
         })
     }
-}
 
-impl Row {
+    fn compensation(&self) -> Option<CompensationState> {
+        match (self.compensation.as_str(), self.cancelled_revision) {
+            ("not_asked", None) => Some(CompensationState::NotAsked),
+            ("owed", Some(revision)) => {
+                Some(CompensationState::Owed { revision: revision.cast_unsigned() })
+            }
+            ("voided", None) => Some(CompensationState::Voided),
+            ("refunded", None) => Some(CompensationState::Refunded),
+            _ => None,
+        }
+    }
+
     fn due(&self) -> sqlx::Result<Option<Due>> {
         let (Some(customer), Some(revision), Some(amount), Some(currency)) =
             (&self.customer_id, self.revision, self.due, &self.currency)
@@ -212,21 +237,10 @@ impl Row {
                     }
                     (Method::Card | Method::Deferred, _) => return Ok(None),
                 };
-                let (Some(refunded), Some(refunds)) = (self.refunded, self.refunds) else {
-                    return Ok(None);
-                };
-                let (refunded, number) = (money(refunded)?, refunds.cast_unsigned());
-                let refunding = self.refunding.map(money).transpose()?;
-                let refunding = refunding.map(|amount| Refund { number, amount });
-                Ok(Some(Phase::Captured(Capture {
-                    revision,
-                    amount,
-                    means,
-                    refunded,
-                    refunds: number,
-                    refunding,
-                    refund_refused: self.refund_refused.as_deref().map(Arc::from),
-                })))
+                let Some(refunded) = self.refunded else { return Ok(None) };
+                let (refunded, refund) = (money(refunded)?, None);
+                let capture = Capture { revision, amount, means, refunded, refund };
+                Ok(Some(Phase::Captured(capture)))
             }
             _ => Ok(None),
         }

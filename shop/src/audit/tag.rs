@@ -4,6 +4,7 @@ pub(super) const PLACED: usize = 1;
 pub(super) const AWAITING: usize = 2;
 pub(super) const CONFIRMED: usize = 3;
 pub(super) const CANCELLED: usize = 4;
+pub(super) const AMENDED: usize = 5;
 pub(super) const RESERVED: usize = 1;
 pub(super) const REJECTED: usize = 2;
 pub(super) const RELEASED: usize = 3;

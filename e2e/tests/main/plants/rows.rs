@@ -61,7 +61,7 @@ pub(super) const PLANTS: &[Plant] = &[
     plant(
         "stock is not released at a cancellation",
         ("stock", STOCK),
-        "update reservations set status = 'sold' where reservation_id = '$back'",
+        "update reservations set status = 'sold' where order_id = '$back'",
         "stock_agrees",
     ),
     plant(
@@ -74,7 +74,7 @@ pub(super) const PLANTS: &[Plant] = &[
         "a late order is held after its cancellation",
         ("stock", STOCK),
         "update reservations set status = 'held', expires_at = now() + interval '1 hour'
-        where reservation_id = '$back'",
+        where order_id = '$back'",
         "stock_agrees",
     ),
     plant(
@@ -87,7 +87,7 @@ pub(super) const PLANTS: &[Plant] = &[
         "one piece is reserved instead of two",
         ("stock", STOCK),
         "update reservations set allocations = jsonb_set(allocations, '{0,quantity}', '1')
-        where reservation_id = '$card';
+        where order_id = '$card';
         update stock set sold = sold - 1, on_hand = on_hand + 1 where sku = '$mug'",
         "stock_agrees",
     ),
@@ -95,7 +95,7 @@ pub(super) const PLANTS: &[Plant] = &[
         "another product is reserved",
         ("stock", STOCK),
         "update reservations set allocations = jsonb_set(allocations, '{0,sku}', '\"$cup\"')
-        where reservation_id = '$card'",
+        where order_id = '$card'",
         "stock_agrees",
     ),
     plant(
@@ -192,7 +192,7 @@ pub(super) const PLANTS: &[Plant] = &[
         "an event says other pieces than are held",
         ("stock", STOCK),
         "update reservations set allocations = jsonb_set(allocations, '{0,warehouse}', '\"north\"')
-        where reservation_id = '$card'",
+        where order_id = '$card'",
         "contents_agree",
     ),
     plant(
@@ -250,9 +250,9 @@ pub(super) const PLANTS: &[Plant] = &[
         tables: &["reservations", "reservation_waits"],
         stopped: "inventory-svc",
         rows: "update reservation_waits set expires_at = now() - interval '1 hour'
-        where reservation_id = '$open';
+        where order_id = '$open';
         update reservations r set expires_at = w.expires_at
-        from reservation_waits w where r.reservation_id = '$open' and w.reservation_id = '$open'",
+        from reservation_waits w where r.order_id = '$open' and w.order_id = '$open'",
         check: "nothing_stuck",
     },
     Plant {

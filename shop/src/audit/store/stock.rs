@@ -22,7 +22,7 @@ pub(in crate::audit) async fn reservations(
     let mut rows = sqlx::query!(
         r#"-- audit.reservations
         select
-            reservation_id,
+            order_id as "order_id!",
             status,
             expired,
             expires_at,
@@ -31,7 +31,8 @@ pub(in crate::audit) async fn reservations(
             version,
             heard_orders
         from reservations
-        where $1::uuid[] is null or reservation_id = any ($1)"#,
+        where order_id is not null
+          and ($1::uuid[] is null or order_id = any ($1))"#,
         which as _
     )
     .fetch(db);
@@ -52,7 +53,7 @@ pub(in crate::audit) async fn reservations(
             [] => 0,
             some => content::basket(some.iter().map(|it| (it.sku.as_str(), it.quantity))),
         };
-        let order = row.reservation_id.as_u128();
+        let order = row.order_id.as_u128();
         each(order, row.version);
         orders.of(order).reservation = Some(Reservation {
             hold,
@@ -115,8 +116,8 @@ pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Resul
     .map(CountResult::from)
 }
 
-/// Compares every shelf with what was received, and with what reservations hold and have sold of
-/// it.
+/// Compares every shelf with what was received, and with what reservations, of orders or of staff,
+/// hold and have sold of it.
 pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
         CountedRow,
@@ -133,7 +134,8 @@ pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Cou
                 coalesce(sum(a.quantity) filter (where r.status = 'held'), 0) as held,
                 coalesce(sum(a.quantity) filter (where r.status = 'sold'), 0) as sold
             from reservations r
-            cross join jsonb_to_recordset(r.allocations) as a (sku text, warehouse text, quantity bigint)
+            cross join jsonb_to_recordset(r.allocations || coalesce(r.surplus, '[]'))
+                as a (sku text, warehouse text, quantity bigint)
             where r.status in ('held', 'sold')
             group by a.sku, a.warehouse
         ),
@@ -168,7 +170,8 @@ pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<Count
             select
                 reservation_id,
                 (w.expires_at is not null) = coalesce(r.status = 'held' and not r.expired, false)
-                and (w.expires_at is null or w.expires_at = r.expires_at) as fits
+                and (w.expires_at is null or w.expires_at = r.expires_at)
+                and (w.reservation_id is null or w.order_id is not distinct from r.order_id) as fits
             from reservations r
             full join reservation_waits w using (reservation_id)
             where w.reservation_id is not null or r.status = 'held'

@@ -1,4 +1,4 @@
-//! What ends with an order: its hold and its token; and a refund that cannot be carried out.
+//! What ends with an order: its hold and its token.
 
 use super::*;
 use crate::domain::{Hold, HoldState, Movement};
@@ -92,19 +92,4 @@ fn a_token_is_kept_no_longer_than_it_takes_to_charge_it() {
     ] {
         assert!(!kept(names), "{names:?}");
     }
-}
-
-#[test]
-fn money_that_an_account_cannot_take_back_waits_for_staff() {
-    let mut paid = after(&["reserved 1 wallet 20"]);
-    let account = paid.wallet.account.as_mut().unwrap();
-    account.balance = Money::new("999999999999999".parse().unwrap(), Currency::USD).unwrap();
-
-    let cancelled = decide(order(), paid, Event::OrderCancelled);
-
-    assert!(cancelled.announce.is_empty() && cancelled.entries.is_empty());
-    let payment = cancelled.state.payment.unwrap();
-    assert_eq!(payment.compensation, CompensationState::Owed);
-    assert!(matches!(payment.phase, Phase::Captured(capture)
-        if capture.refund_refused.is_some() && capture.refunded.is_zero()));
 }
