@@ -1,166 +1,305 @@
-//! Delivers mails: one worker appends many mails in one write, then records them as sent in one
-//! batch.
+//! Delivers notifications: a worker for each channel, so that one provider that hangs delays no
+//! other channel.
 //!
 //! A delivery is a row before it is attempted, leased to the process that queued it. Each attempt
-//! is counted in the row before anything is written, and a process whose count is not the row's has
-//! lost the delivery to another. So two processes never write one mail at the same time. A mail
-//! that was written and not recorded, because the process died in between, is written again when
-//! its lease is over, under the same message id: at least once, and a reader can recognise the
-//! second copy.
+//! is counted in the row before the provider is asked, and a process whose count is not the row's
+//! has lost the delivery to another. So two processes never send one notification at the same time.
+//! One that was sent and not recorded, because the process died in between or the answer was lost,
+//! is sent again when its lease is over, under the same id: at least once, and a reader can
+//! recognise the second copy. What was refused for now is put off, for longer each time.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chassis::clock;
-use futures::future::join_all;
 use mailbox::{Command, Mailbox};
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    email_file::{self, EmailFile, Mail},
-    input::Input,
+    carriers::{Carrier, CarrierError, Message},
+    domain::{Channel, Failure},
+    input::{DeliveryEnd, Input},
+    metrics,
     reactions::Notify,
     store,
-    templates::render,
+    templates::Templates,
+    views::masked,
     world::Job,
 };
 
-/// Batches that may wait for the worker: seconds of its work. Those beyond it are left to the
-/// sweep.
-pub const WAITING_MAX: usize = 64;
-/// Mails in one write: as many as the batch that records them holds.
-const MAILS_MAX: usize = 500;
-/// How often the sweep looks for deliveries whose lease is over.
+/// Batches that may wait for a worker. Those beyond it are left to the sweep.
+const WAITING_MAX: usize = 64;
+/// Deliveries that the sweep takes over at once: few enough that a lease outlasts their waiting.
+const SWEEP_MAX: i64 = 100;
+/// How often the sweep looks for deliveries that are due.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// The back-off before a record that the database did not take is tried again.
-const BACKOFF: Duration = Duration::from_millis(500);
+/// How long an attempt may take; with the record of its end it fits into a lease.
+pub const ATTEMPT_MAX: Duration = Duration::from_secs(12);
+/// Pauses after failed attempts: twice as long each time, from the first to the longest.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// How long attempts under way may take once the process is asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
 
-/// Delivers what this process queued, and deliveries whose lease is over, until it is asked to
-/// stop.
-pub async fn deliver(
+/// The ways of committed deliveries to the workers, one for each channel.
+#[derive(Clone, Debug)]
+pub struct JobQueues([mpsc::Sender<Vec<Job>>; 3]);
+
+impl JobQueues {
+    /// The queues, and what the workers receive, both in the order of [`Channel::ALL`].
+    pub fn new() -> (Self, [mpsc::Receiver<Vec<Job>>; 3]) {
+        let queues = Channel::ALL.map(|_| mpsc::channel(WAITING_MAX));
+        let [(email, emails), (sms, texts), (push, pushes)] = queues;
+        (Self([email, sms, push]), [emails, texts, pushes])
+    }
+
+    /// Hands deliveries over. When a queue is full, they are left to the sweep.
+    pub fn hand(&self, jobs: Vec<Job>) {
+        let mut parts: [Vec<Job>; 3] = Default::default();
+        for job in jobs {
+            parts[job.channel as usize].push(job);
+        }
+        for (queue, part) in self.0.iter().zip(parts) {
+            if !part.is_empty() && queue.try_send(part).is_err() {
+                tracing::debug!("deliveries are left to the sweep");
+            }
+        }
+    }
+}
+
+/// What the workers share.
+#[derive(Clone)]
+pub struct DeliveryRoom {
+    pub mailbox: Mailbox<Notify>,
+    pub pool: PgPool,
+    pub templates: Arc<Templates>,
+    /// From its making on, how long a notification is tried.
+    pub give_up_after: Duration,
+    /// Attempts at once on a channel.
+    pub attempts_at_once: usize,
+    /// How long an attempt may take: [`ATTEMPT_MAX`] at most.
+    pub attempt_timeout: Duration,
+}
+
+/// Delivers the notifications of one channel until it is asked to stop, and ends the attempts under
+/// way: those that this process queued, and those whose time has come.
+pub async fn deliver<C: Carrier>(
+    (channel, carrier): (Channel, C),
     mut jobs: mpsc::Receiver<Vec<Job>>,
-    mut file: EmailFile,
-    mailbox: Mailbox<Notify>,
-    pool: PgPool,
+    room: DeliveryRoom,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let slots = room.attempts_at_once;
+    let worker = Arc::new(Worker { channel, carrier, room, silent: AtomicBool::new(false) });
+    let (mut waiting, mut sending) = (VecDeque::new(), JoinSet::new());
     let mut sweep = interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         // The sweep looks only when no job waits here, so it finds no lease that this process still
         // uses.
-        let is_idle = jobs.is_empty();
-        let mut batch = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            first = jobs.recv() => match first {
-                Some(first) => first,
-                None => return Ok(()),
-            },
-            _ = sweep.tick(), if is_idle => left_over(&pool).await,
-        };
-        while batch.len() < MAILS_MAX {
-            let Ok(more) = jobs.try_recv() else { break };
-            batch.extend(more);
-        }
-        begin(&pool, &mut batch).await;
-        if batch.is_empty() {
-            continue;
-        }
-        if let Err(error) = append(&mut file, &batch).await {
-            // The leases of these deliveries run out, and the sweep finds them again.
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                mails = batch.len(),
-                "could not write mails"
-            );
-            continue;
-        }
-        record(&mailbox, batch, &stop).await;
-    }
-}
-
-/// Begins those deliveries that still belong to this process, and drops the others from `batch`.
-async fn begin(pool: &PgPool, batch: &mut Vec<Job>) {
-    if batch.is_empty() {
-        return;
-    }
-    let begun = async { store::deliveries::begin(&mut *pool.acquire().await?, batch).await };
-    let ours: HashSet<_> = match begun.await {
-        Ok(ids) => ids.into_iter().collect(),
-        Err(error) => {
-            // The leases of these deliveries run out, and the sweep finds them again.
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                mails = batch.len(),
-                "could not begin deliveries"
-            );
-            HashSet::new()
-        }
-    };
-    batch.retain_mut(|job| {
-        job.attempts += 1;
-        ours.contains(&job.id.uuid())
-    });
-}
-
-async fn append(file: &mut EmailFile, batch: &[Job]) -> std::io::Result<()> {
-    let now = clock::now();
-    let mut mails = Vec::with_capacity(batch.len() * 640);
-    for job in batch {
-        let text = render(job.template, &job.fields);
-        let id = job.id.to_string();
-        let mail = Mail { id: &id, to: &job.to, subject: &text.subject, text: &text.text };
-        email_file::write(&mut mails, mail, now);
-    }
-    file.append(&mails).await
-}
-
-/// Records mails as sent. They have been sent, so this is tried for as long as it takes.
-async fn record(mailbox: &Mailbox<Notify>, mut batch: Vec<Job>, stop: &CancellationToken) {
-    loop {
-        let records = batch.iter().map(|job| {
-            let Job { id, order, attempts, trace, .. } = job;
-            let input = Input::Delivered { order: *order, id: *id, attempts: *attempts };
-            mailbox.submit(Command { trace: *trace, ..Command::new(input) })
-        });
-        let recorded = join_all(records).await;
-        let mut recorded = recorded.into_iter().map(|end| end.is_ok());
-        batch.retain(|_| !recorded.next().unwrap_or(false));
-        if batch.is_empty() {
-            return;
-        }
-        tracing::warn!(mails = batch.len(), "could not record mails as sent yet");
+        let is_idle = waiting.is_empty();
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(BACKOFF) => {}
+            () = stop.cancelled() => break,
+            Some(_) = sending.join_next() => {}
+            Some(batch) = jobs.recv(), if is_idle => waiting.extend(batch),
+            _ = sweep.tick(), if is_idle && jobs.is_empty() && sending.len() < slots => {
+                waiting.extend(worker.due().await);
+                if waiting.len() >= usize::try_from(SWEEP_MAX)? {
+                    // There is more.
+                    sweep.reset_immediately();
+                }
+            }
+        }
+        let free = slots.saturating_sub(sending.len()).min(waiting.len());
+        let begun = worker.begin(waiting.drain(..free).collect()).await;
+        for job in begun {
+            let worker = Arc::clone(&worker);
+            sending.spawn(async move { worker.attempt(job).await });
+        }
+        if jobs.is_closed() && jobs.is_empty() && waiting.is_empty() && sending.is_empty() {
+            return Ok(());
         }
     }
+    // An attempt that does not end in time still has its row, and is made again.
+    let ended = async { while sending.join_next().await.is_some() {} };
+    if timeout(GRACE, ended).await.is_err() {
+        tracing::info!("deliveries under way are left to whoever sweeps next");
+    }
+    Ok(())
 }
 
-/// Takes over deliveries whose lease is over.
-async fn left_over(pool: &PgPool) -> Vec<Job> {
-    match take_over(pool).await {
-        Ok(jobs) => {
-            if !jobs.is_empty() {
-                tracing::info!(mails = jobs.len(), "took over deliveries that were left");
-            }
-            jobs
-        }
-        Err(error) => {
+struct Worker<C> {
+    channel: Channel,
+    carrier: C,
+    room: DeliveryRoom,
+    /// Whether the last attempt failed for now: logged once, not for each.
+    silent: AtomicBool,
+}
+
+impl<C: Carrier> Worker<C> {
+    /// Takes over deliveries that are due.
+    async fn due(&self) -> Vec<Job> {
+        let look = async {
+            let mut db = self.room.pool.acquire().await?;
+            store::deliveries::take_over(&mut db, self.channel, SWEEP_MAX).await
+        };
+        look.await.unwrap_or_else(|error: sqlx::Error| {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "could not look for deliveries left over"
+                "could not look for deliveries that are due"
             );
             Vec::new()
+        })
+    }
+
+    /// Begins those deliveries that still belong to this process, and drops the others.
+    async fn begin(&self, mut batch: Vec<Job>) -> Vec<Job> {
+        if batch.is_empty() {
+            return batch;
+        }
+        let begun = async {
+            let mut db = self.room.pool.acquire().await?;
+            store::deliveries::begin(&mut db, &batch).await
+        };
+        let ours: HashSet<_> = match begun.await {
+            Ok(ids) => ids.into_iter().collect(),
+            Err(error) => {
+                // The leases of these deliveries run out, and the sweep finds them again.
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    deliveries = batch.len(),
+                    "could not begin deliveries"
+                );
+                HashSet::new()
+            }
+        };
+        batch.retain_mut(|job| {
+            job.attempts += 1;
+            ours.contains(&job.id.uuid())
+        });
+        batch
+    }
+
+    /// Makes one attempt, and records what became of it.
+    async fn attempt(&self, job: Job) {
+        let outcome = match &job.to {
+            None => Err((Failure::Erased, "the customer was erased".to_owned())),
+            Some(to) => match self.carry(&job, to).await {
+                Ok(provider_id) => {
+                    self.answered("sent");
+                    Ok(provider_id)
+                }
+                Err(CarrierError::Refused(why)) => {
+                    self.answered("refused");
+                    Err((Failure::Refused, unaddressed(&why, to)))
+                }
+                Err(CarrierError::Later { why, after }) => {
+                    let why = unaddressed(&why, to);
+                    self.unanswered(&why);
+                    let pause = after.unwrap_or_default().max(pause_after(job.attempts));
+                    if clock::now() + pause < job.created_at + self.room.give_up_after {
+                        return self.postpone(&job, pause, &why).await;
+                    }
+                    Err((Failure::Undelivered, why))
+                }
+            },
+        };
+        let Job { id, order, attempts, trace, .. } = job;
+        let end = DeliveryEnd { id, order, attempts, outcome };
+        let command = Command { trace, ..Command::new(Input::Ended(Box::new(end))) };
+        // What was not recorded in time is attempted again when its lease is over.
+        if let Err(error) = self.room.mailbox.submit(command).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                notification.id = %id,
+                "the end of a delivery is not recorded yet"
+            );
+        }
+    }
+
+    async fn carry(&self, job: &Job, to: &str) -> Result<Option<String>, CarrierError> {
+        let templates = &self.room.templates;
+        let text = templates.text(self.channel, job.language, job.template, &job.fields);
+        let message = Message { id: job.id, to, text: &text };
+        timeout(self.room.attempt_timeout, self.carrier.carry(message))
+            .await
+            .unwrap_or_else(|_| Err(CarrierError::later("no answer in time")))
+    }
+
+    async fn postpone(&self, job: &Job, pause: Duration, why: &str) {
+        let put_off = async {
+            let mut db = self.room.pool.acquire().await?;
+            store::deliveries::postpone(&mut db, job, pause, why).await
+        };
+        let put_off: sqlx::Result<()> = put_off.await;
+        if let Err(error) = put_off {
+            // Its lease runs out, and the sweep finds it again.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                notification.id = %job.id,
+                "could not put a delivery off"
+            );
+        }
+    }
+
+    fn answered(&self, result: &'static str) {
+        metrics::attempt(self.channel, result);
+        if self.silent.swap(false, Ordering::Relaxed) {
+            tracing::info!(channel = self.channel.name(), "notifications are taken again");
+        }
+    }
+
+    fn unanswered(&self, why: &str) {
+        metrics::attempt(self.channel, "later");
+        if !self.silent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(channel = self.channel.name(), why, "a notification waits");
         }
     }
 }
 
-async fn take_over(pool: &PgPool) -> sqlx::Result<Vec<Job>> {
-    let limit = i64::try_from(MAILS_MAX).unwrap_or(i64::MAX);
-    store::deliveries::take_over(&mut *pool.acquire().await?, limit).await
+/// How long to wait after this many attempts: between half and all of a time that doubles, so that
+/// what failed together is not tried again together.
+fn pause_after(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or_default();
+    let longest = PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX);
+    rand::random_range(longest / 2..=longest)
+}
+
+/// What a provider says, without the address that it may repeat.
+fn unaddressed(why: &str, to: &str) -> String {
+    why.replace(to, &masked(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour_and_are_never_the_same() {
+        for (attempts, longest) in [(1, 1), (2, 2), (5, 16), (12, 2_048), (13, 3_600), (99, 3_600)]
+        {
+            let longest = Duration::from_secs(longest);
+            let pauses: Vec<_> = (0..100).map(|_| pause_after(attempts)).collect();
+            assert!(pauses.iter().all(|pause| (longest / 2..=longest).contains(pause)));
+            assert_ne!(pauses.iter().min(), pauses.iter().max());
+        }
+    }
+
+    #[test]
+    fn an_address_that_a_provider_repeats_is_masked() {
+        let why = unaddressed("550 <jane@shop.example> is unknown", "jane@shop.example");
+        assert_eq!(why, "550 <j***@shop.example> is unknown");
+    }
 }

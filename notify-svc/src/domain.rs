@@ -7,10 +7,14 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod channel;
 pub mod contact;
 pub mod decision;
 pub mod notice;
+pub mod refusal;
 
+pub use channel::{Channel, Language};
 pub use contact::Contact;
 pub use decision::{Announcement, Decision, Event, decide};
-pub use notice::{CHANNEL, DeliveryStatus, Failure, News, Notice, NotificationState, Template};
+pub use notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
+pub use refusal::Refusal;

@@ -1,41 +1,44 @@
 //! Notifications and contacts over HTTP.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    routing::{get, put},
+    routing::{delete, get, post},
 };
 use chassis::{
-    Code, Problem,
-    body::{Fields, JsonBody},
+    Problem,
+    body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
-use mailbox::Mailbox;
-use proto::{CustomerId, NotificationId, limits::TEXT_CHARS_MAX};
+use mailbox::{Mailbox, Outcome};
+use proto::{CustomerId, NotificationId};
 use service_kit::RequestInfo;
 use sqlx::PgPool;
 
 use crate::{
-    domain::Contact,
+    domain::{Channel, Template},
     input::{Input, Request},
     reactions::Notify,
     store,
-    views::NotificationView,
+    templates::Templates,
+    views::{ContactView, ErasureView, NotificationView, TemplateView},
 };
 
-/// What the cursors of an order's notifications are marked with, so that no other list takes them.
+mod bodies;
+
+/// What the cursors of lists are marked with, so that no other list takes them.
 const NOTIFICATIONS: &str = "notifications";
-/// Characters of a language tag (RFC 5646 recommends room for 35).
-const LANGUAGE_MAX: usize = 35;
+const TEMPLATES: &str = "templates";
 
 /// What handlers share.
 #[derive(Clone)]
 pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Notify>,
+    pub templates: Arc<Templates>,
 }
 
 /// All routes of this service.
@@ -43,10 +46,71 @@ pub fn router(app: AppState) -> Router {
     let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/notifications", get(list_notifications))
+        .route("/v1/notifications/email", post(send_email))
+        .route("/v1/notifications/sms", post(send_sms))
+        .route("/v1/notifications/push", post(send_push))
         .route("/v1/notifications/{id}", get(get_notification))
-        .route("/v1/customers/{id}/contact", put(put_contact))
+        .route("/v1/templates", get(list_templates))
+        .route("/v1/templates/{name}/preview", post(preview))
+        .route("/v1/customers/{id}/contact", get(get_contact).put(put_contact))
+        .route("/v1/customers/{id}", delete(erase))
         .with_state(app)
         .merge(operators)
+}
+
+async fn send_email(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
+    send(app, Channel::Email, asked, body).await
+}
+
+async fn send_sms(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
+    send(app, Channel::Sms, asked, body).await
+}
+
+async fn send_push(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
+    send(app, Channel::Push, asked, body).await
+}
+
+async fn send(
+    State(app): State<AppState>,
+    channel: Channel,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
+    let letter = body.read(|fields| bodies::letter(channel, fields))?;
+    let input = Input::Request(Request::Notify(letter));
+    service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
+}
+
+async fn list_templates(mut params: Params) -> HttpResult {
+    let page = params.take_page()?;
+    params.finish()?;
+    let after: Option<String> = page.place(TEMPLATES)?;
+    let rest = Template::ALL.into_iter().skip_while(|template| {
+        // The cursor names the last template shown.
+        after.as_deref().is_some_and(|after| template.name() != after)
+    });
+    let rest = rest.skip(usize::from(after.is_some()));
+    let items = rest.map(|template| (template.name(), TemplateView::new(template)));
+    Ok(http::page(TEMPLATES, page.limit, items, None))
+}
+
+async fn preview(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> HttpResult {
+    let template = Template::named(&name)
+        .ok_or_else(|| Problem::not_found(format!("there is no template {name}")))?;
+    let (fields, language) = body.read_optional(bodies::preview)?;
+    let text = app.templates.page(template, language, &fields);
+    let answer = service_kit::json_answer(200, &text, None);
+    let input = Input::Request(Request::Preview { answer: answer.clone() });
+    let command = asked.command(input, &body.0)?;
+    if command.key.is_some() {
+        return service_kit::submit(&app.mailbox, command).await;
+    }
+    Ok(service_kit::response(Outcome { answer, replayed: false }))
 }
 
 async fn list_notifications(State(app): State<AppState>, mut params: Params) -> HttpResult {
@@ -75,6 +139,20 @@ async fn get_notification(
     Ok(http::resource(&headers, &NotificationView::new(row)))
 }
 
+async fn get_contact(
+    State(app): State<AppState>,
+    _: NoParams,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> HttpResult {
+    let customer = customer(&id)?;
+    let mut db = app.pool.acquire().await?;
+    let found = store::contacts::find_all(&mut db, &[customer.to_string()]).await?;
+    let (_, contact) =
+        found.first().ok_or_else(|| Problem::not_found(format!("{id} has no contact")))?;
+    Ok(http::resource(&headers, &ContactView::new(&customer, contact)))
+}
+
 async fn put_contact(
     State(app): State<AppState>,
     Path(id): Path<String>,
@@ -82,52 +160,19 @@ async fn put_contact(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = CustomerId::parse(&id)
-        .map_err(|_| Problem::not_found(format!("there is no customer {id}")))?;
-    let contact = body.read(contact)?;
+    let customer = customer(&id)?;
+    let contact = body.read(bodies::contact)?;
     let input = Input::Request(Request::PutContact { customer, contact, conditions: headers });
     service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
 }
 
-/// `{"email","phone","push_token","language"}`, each of which may be absent.
-fn contact(fields: &mut Fields<'_>) -> Option<Contact> {
-    let has_email = fields.has("email");
-    let email = fields.optional_parsed("email", parse_email);
-    let text = |text: Option<&str>| text.filter(|it| !it.is_empty()).map(ToOwned::to_owned);
-    let phone = text(fields.optional_text("phone", TEXT_CHARS_MAX));
-    let push_token = text(fields.optional_text("push_token", TEXT_CHARS_MAX));
-    let language = text(fields.optional_text("language", LANGUAGE_MAX));
-    (has_email == email.is_some()).then_some(Contact { email, phone, push_token, language })
+/// Erases what this service holds of a customer.
+async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
+    let customer = customer(&id)?;
+    let erased = store::erasure::erase(&mut *app.pool.acquire().await?, &customer).await?;
+    Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
 }
 
-/// Checks an address well enough to write it into a mail's header. Whether the address exists, only
-/// a mail can tell.
-fn parse_email(text: &str) -> Result<String, (Code, Cow<'static, str>)> {
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "<>,;:\"()[]\\".contains(c);
-    match text.split_once('@') {
-        Some((name, place))
-            if !name.is_empty()
-                && !place.is_empty()
-                && !place.contains('@')
-                && !text.contains(odd) =>
-        {
-            Ok(text.to_owned())
-        }
-        _ => Err((Code::InvalidValue, "is no e-mail address".into())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_forge_a_header_is_no_address() {
-        for address in ["a@b.example", "müller+x@straße.example"] {
-            assert!(parse_email(address).is_ok(), "{address}");
-        }
-        for address in ["", "a", "@b", "a@", "a@b@c", "a@b\r\nBcc: c@d", "a b@c", "<a@b>"] {
-            assert!(parse_email(address).is_err(), "{address}");
-        }
-    }
+fn customer(id: &str) -> Result<CustomerId, Problem> {
+    CustomerId::parse(id).map_err(|_| Problem::not_found(format!("there is no customer {id}")))
 }

@@ -5,7 +5,7 @@ use mailbox::Trace;
 use proto::{CustomerId, NotificationId, OrderId};
 
 use crate::{
-    domain::{Contact, News},
+    domain::{Channel, Contact, Failure, News, Template},
     templates::TemplateFields,
 };
 
@@ -14,8 +14,8 @@ use crate::{
 pub enum Input {
     /// Another service published something that a customer is to be told.
     Heard(Box<Fact>),
-    /// A notification was delivered, at attempt number `attempts`.
-    Delivered { order: OrderId, id: NotificationId, attempts: i32 },
+    /// A notification was delivered, or will not be.
+    Ended(Box<DeliveryEnd>),
     /// Somebody asks for something.
     Request(Request),
 }
@@ -38,13 +38,25 @@ pub enum Source {
     Payments,
 }
 
+/// How a delivery ended, at attempt number `attempts`.
+#[derive(Clone, Debug)]
+pub struct DeliveryEnd {
+    pub id: NotificationId,
+    /// The order that the notification is about, if it is about one.
+    pub order: Option<OrderId>,
+    pub attempts: i32,
+    /// The provider's name for what it took, or why it was not delivered.
+    pub outcome: Result<Option<String>, (Failure, String)>,
+}
+
 impl Input {
     /// The order whose notice this input needs locked.
     pub fn order(&self) -> Option<OrderId> {
         match self {
             Self::Heard(fact) => Some(fact.order),
-            Self::Delivered { order, .. } => Some(*order),
-            Self::Request(_) => None,
+            Self::Ended(end) => end.order,
+            Self::Request(Request::Notify(letter)) => letter.order,
+            Self::Request(Request::PutContact { .. } | Request::Preview { .. }) => None,
         }
     }
 }
@@ -59,4 +71,20 @@ pub enum Request {
         /// The request's `If-Match` headers: the state that the caller wants to replace.
         conditions: HeaderMap,
     },
+    /// Staff tell somebody something.
+    Notify(Letter),
+    /// Somebody looks at a filled template: `answer` is what they see.
+    Preview { answer: mailbox::Answer },
+}
+
+/// What staff send, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub channel: Channel,
+    pub to: String,
+    /// `None` for a text of their own, which is in the fields `subject` and `text`.
+    pub template: Option<Template>,
+    pub fields: TemplateFields,
+    /// The order that it is about.
+    pub order: Option<OrderId>,
 }

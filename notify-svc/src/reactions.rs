@@ -8,12 +8,12 @@ use mailbox::{
 };
 use proto::{NotificationId, OrderId, topic};
 use sqlx::PgConnection;
-use tokio::sync::mpsc;
 
 use crate::{
     commands,
-    domain::{DeliveryStatus, Event, NotificationState, decide},
-    input::{Fact, Input, Source},
+    deliveries::JobQueues,
+    domain::{Contact, Event, Language, NotificationState, decide},
+    input::{DeliveryEnd, Fact, Input, Source},
     metrics, store, wire,
     world::{DeliveryReceipt, Job, Notification, Root, World},
 };
@@ -21,9 +21,8 @@ use crate::{
 /// This service's reactor.
 #[derive(Clone, Debug)]
 pub struct Notify {
-    /// Where deliveries go once they are committed. When this queue is full, they are left to the
-    /// sweep.
-    pub jobs: mpsc::Sender<Vec<Job>>,
+    /// Where deliveries go once they are committed.
+    pub jobs: JobQueues,
 }
 
 impl Reactor for Notify {
@@ -72,9 +71,7 @@ impl Reactor for Notify {
     ) -> Result<Effects, Park> {
         Ok(match input {
             Input::Heard(fact) => tell(world, fact, context),
-            Input::Delivered { order, id, attempts } => {
-                delivered(world, *order, (*id, *attempts), context)
-            }
+            Input::Ended(end) => ended(world, end, context),
             Input::Request(request) => commands::execute(world, request, context),
         })
     }
@@ -83,30 +80,33 @@ impl Reactor for Notify {
         store::save(db, world).await
     }
 
-    /// Queued deliveries go to the worker at once: their rows are already leased to this process.
+    /// Queued deliveries go to the workers at once: their rows are already leased to this process.
     fn committed(&self, world: World) {
         metrics::notifications(&world);
-        let queued = world.notifications.into_iter().filter_map(Job::first);
-        let jobs: Vec<Job> = queued.collect();
-        if !jobs.is_empty() && self.jobs.try_send(jobs).is_err() {
-            tracing::debug!("deliveries are left to the sweep");
-        }
+        let jobs: Vec<Job> = world.notifications.into_iter().filter_map(Job::first).collect();
+        self.jobs.hand(jobs);
     }
 }
 
 /// Queues a notification, or announces that it has failed.
 fn tell(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
     let Fact { order, customer, news, fields, trace, .. } = fact;
-    let to = world.contacts.get(customer).and_then(|contact| contact.email.clone());
+    let contact = world.contacts.get(customer);
+    let (channel, to) = contact.and_then(Contact::reach).unzip();
+    let to = to.map(ToOwned::to_owned);
+    let language = contact.map_or(Language::default(), Contact::language);
+    let root = world.roots.entry(*order).or_insert_with(|| Tracked::new(Root::default()));
+    root.now.customer.get_or_insert_with(|| customer.clone());
     let id = NotificationId::new(context.new_id());
-    let event = Event::Happened { news: *news, id, reachable: to.is_some() };
+    let event = Event::Happened { news: *news, id, channel };
     let (announced, told) = apply(world, *order, &event, context);
     if let Some(told) = told {
         world.notifications.push(Notification {
             id: told.id,
-            order: *order,
-            customer: customer.clone(),
-            template: told.news.template,
+            about: Some((*order, customer.clone())),
+            channel: told.channel,
+            template: told.template,
+            language,
             to,
             fields: fields.clone(),
             status: told.status,
@@ -117,22 +117,36 @@ fn tell(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
     Effects { announced, ..Effects::default() }
 }
 
-fn delivered(
-    world: &mut World,
-    order: OrderId,
-    (id, attempts): (NotificationId, i32),
-    context: &DecisionContext,
-) -> Effects {
-    let (announced, told) = apply(world, order, &Event::Delivered { id }, context);
-    if told.is_some_and(|told| told.status == DeliveryStatus::Sent) {
-        world.delivered.push(DeliveryReceipt { id, at: context.now, attempts });
+fn ended(world: &mut World, end: &DeliveryEnd, context: &DecisionContext) -> Effects {
+    let DeliveryEnd { id, order, attempts, outcome } = end;
+    let (event, provider_id, detail) = match outcome {
+        Ok(provider_id) => (Event::Delivered { id: *id }, provider_id.clone(), None),
+        Err((failure, detail)) => {
+            (Event::Failed { id: *id, failure: *failure }, None, Some(detail.clone()))
+        }
+    };
+    let (announced, told) = match order {
+        Some(order) => apply(world, *order, &event, context),
+        None => (Vec::new(), end_single(world, *id, &event)),
+    };
+    if let Some(told) = told {
+        let (id, at, attempts, status) = (*id, context.now, *attempts, told.status);
+        world.ended.push(DeliveryReceipt { id, at, attempts, status, provider_id, detail });
     }
     Effects { announced, ..Effects::default() }
 }
 
+/// Ends a notification that is about no order; nothing is announced about it.
+fn end_single(world: &mut World, id: NotificationId, event: &Event) -> Option<NotificationState> {
+    let notice = world.single.get_mut(&id)?;
+    let decision = decide(mem::take(notice), event);
+    *notice = decision.state;
+    decision.touched
+}
+
 /// Applies one event to an order's notice: returns the announcement and the notification that
 /// changed.
-fn apply(
+pub(crate) fn apply(
     world: &mut World,
     order: OrderId,
     event: &Event,

@@ -1,20 +1,21 @@
 //! Every SQL statement of this service, by table.
 //!
-//! Order of locks: notices by order id, contacts by customer, deliveries.
+//! Order of locks: notices by order id, contacts by customer, notifications by id, deliveries.
 
 pub mod contacts;
 pub mod deliveries;
+pub mod erasure;
 pub mod notices;
 pub mod notifications;
 
 use std::collections::BTreeSet;
 
 use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
-use proto::OrderId;
+use proto::{NotificationId, OrderId};
 use sqlx::PgConnection;
 
 use crate::{
-    domain::Template,
+    domain::{Channel, Template},
     input::{Input, Request},
     world::{Root, World},
 };
@@ -22,7 +23,7 @@ use crate::{
 /// The migrations of this service's tables; those of the mailbox's tables run first.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Locks and reads what a batch touches: notices, then contacts.
+/// Locks and reads what a batch touches: notices, then contacts, then notifications about no order.
 pub async fn load(
     db: &mut PgConnection,
     batch: &[&Input],
@@ -31,7 +32,19 @@ pub async fn load(
     let mut world = World::default();
     load_roots(db, batch, locking, &mut world).await?;
     load_contacts(db, batch, locking, &mut world).await?;
+    let single: Vec<NotificationId> = batch.iter().filter_map(|input| single(input)).collect();
+    if !single.is_empty() {
+        world.single.extend(notifications::lock_single(db, &single).await?);
+    }
     Ok(world)
+}
+
+/// The notification about no order that this input ends.
+fn single(input: &Input) -> Option<NotificationId> {
+    match input {
+        Input::Ended(end) => end.order.is_none().then_some(end.id),
+        Input::Heard(_) | Input::Request(_) => None,
+    }
 }
 
 async fn load_roots(
@@ -69,7 +82,13 @@ async fn load_contacts(
             Input::Request(Request::PutContact { customer, .. }) => {
                 put.insert(customer.to_string());
             }
-            Input::Delivered { .. } => {}
+            Input::Request(Request::Notify(letter)) => {
+                let root = letter.order.and_then(|order| world.roots.get(&order));
+                told.extend(
+                    root.and_then(|root| root.now.customer.as_ref()).map(ToString::to_string),
+                );
+            }
+            Input::Request(Request::Preview { .. }) | Input::Ended(_) => {}
         }
     }
     if !put.is_empty() {
@@ -96,8 +115,12 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     contacts::put(db, &world.put).await?;
     notifications::insert(db, &world.notifications).await?;
     deliveries::insert(db, &world.notifications).await?;
-    notifications::finish(db, &world.delivered).await?;
-    deliveries::finish(db, &world.delivered).await
+    notifications::finish(db, &world.ended).await?;
+    deliveries::finish(db, &world.ended).await
+}
+
+fn parse_channel(name: &str) -> sqlx::Result<Channel> {
+    Channel::named(name).ok_or_else(|| invalid(format!("there is no channel {name}")))
 }
 
 fn parse_template(name: &str) -> sqlx::Result<Template> {

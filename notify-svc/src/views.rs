@@ -5,18 +5,19 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{CHANNEL, Contact},
-    store::notifications::NotificationRow,
+    domain::{Channel, Contact, Template},
+    store::{erasure::ErasureCount, notifications::NotificationRow},
+    world::Notification,
 };
 
 /// A notification as it is told over HTTP, its address masked.
 #[derive(Debug, Serialize)]
 pub struct NotificationView<'a> {
     id: NotificationId,
-    order_id: OrderId,
-    customer_id: &'a str,
-    channel: &'static str,
-    template: &'a str,
+    order_id: Option<OrderId>,
+    customer_id: Option<&'a str>,
+    channel: &'a str,
+    template: Option<&'a str>,
     to: Option<String>,
     status: &'a str,
     attempts: i32,
@@ -26,16 +27,18 @@ pub struct NotificationView<'a> {
     #[serde(serialize_with = "chassis::clock::serialize_option")]
     sent_at: Option<OffsetDateTime>,
     failure: Option<&'a str>,
+    /// What went wrong at the last attempt, in the provider's words.
+    detail: Option<&'a str>,
 }
 
 impl<'a> NotificationView<'a> {
     pub fn new(row: &'a NotificationRow) -> Self {
         Self {
             id: NotificationId::new(row.notification_id),
-            order_id: OrderId::new(row.order_id),
-            customer_id: &row.customer_id,
-            channel: CHANNEL,
-            template: &row.template,
+            order_id: row.order_id.map(OrderId::new),
+            customer_id: row.customer_id.as_deref(),
+            channel: &row.channel,
+            template: row.template.as_deref(),
             to: row.recipient.as_deref().map(masked),
             status: &row.status,
             attempts: row.attempts,
@@ -43,12 +46,60 @@ impl<'a> NotificationView<'a> {
             created_at: row.created_at,
             sent_at: row.sent_at,
             failure: row.failure.as_deref(),
+            detail: row.detail.as_deref(),
+        }
+    }
+
+    /// A notification that is being queued.
+    pub fn queued(notification: &'a Notification) -> Self {
+        let about = notification.about.as_ref();
+        Self {
+            id: notification.id,
+            order_id: about.map(|(order, _)| *order),
+            customer_id: about.map(|(_, customer)| customer.as_str()),
+            channel: notification.channel.name(),
+            template: notification.template.map(Template::name),
+            to: notification.to.as_deref().map(masked),
+            status: "queued",
+            attempts: 0,
+            provider_id: None,
+            created_at: notification.created_at,
+            sent_at: None,
+            failure: None,
+            detail: None,
         }
     }
 }
 
+/// A template, as lists show it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TemplateView {
+    name: &'static str,
+    channels: [&'static str; 3],
+    fields: &'static [&'static str],
+}
+
+impl TemplateView {
+    pub fn new(template: Template) -> Self {
+        let channels = Channel::ALL.map(Channel::name);
+        Self { name: template.name(), channels, fields: template.fields() }
+    }
+}
+
+/// What was erased of a customer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ErasureView {
+    erased: ErasureCount,
+}
+
+impl ErasureView {
+    pub fn new(erased: ErasureCount) -> Self {
+        Self { erased }
+    }
+}
+
 /// An address that its owner recognises and nobody else can use: `c***@example.com`.
-fn masked(address: &str) -> String {
+pub fn masked(address: &str) -> String {
     let (name, place) = address.split_once('@').unwrap_or((address, ""));
     let first = name.chars().next().map_or(String::new(), String::from);
     if place.is_empty() { format!("{first}***") } else { format!("{first}***@{place}") }

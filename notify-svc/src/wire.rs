@@ -8,7 +8,7 @@ use proto::{
 };
 
 use crate::{
-    domain::{Announcement, CHANNEL, News, Template},
+    domain::{Announcement, News, NotificationState, Template},
     input::{Fact, Input, Source},
     templates::TemplateFields,
 };
@@ -21,35 +21,45 @@ pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
                 let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
                 let fields = [("total", amount(said.total.as_ref())?), ("items", items)];
                 about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::OrderConfirmation, said.revision.into())
+                    .of(Source::Orders, Template::OrderConfirmation, said.revision)
                     .with(fields)
             }
             order_event::Event::OrderAwaitingPayment(said) => {
                 let fields = [("amount", amount(said.amount.as_ref())?), ("pay_by", said.pay_by)];
                 about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::PaymentDue, said.revision.into())
+                    .of(Source::Orders, Template::PaymentDue, said.revision)
                     .with(fields)
             }
             order_event::Event::OrderCancelled(said) => {
-                let fields = [
-                    ("reason", reason(said.reason()).to_owned()),
-                    ("total", amount(said.total.as_ref())?),
-                    ("detail", said.detail),
-                ];
+                let reason = reason(said.reason()).to_owned();
+                let fields = [("reason", reason), ("total", amount(said.total.as_ref())?)];
                 about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::OrderCancelled, said.revision.into())
+                    .of(Source::Orders, Template::OrderCancelled, said.revision)
                     .with(fields)
             }
-            order_event::Event::OrderPlaced(_)
-            | order_event::Event::OrderAmended(_)
-            | order_event::Event::OrderShipped(_)
-            | order_event::Event::OrderDelivered(_) => return Ok(None),
+            order_event::Event::OrderShipped(said) => {
+                let fields = [("carrier", said.carrier), ("tracking_number", said.tracking_number)];
+                about(message, &said.order_id, &said.customer_id)?
+                    .of(Source::Orders, Template::OrderShipped, said.revision)
+                    .with(fields)
+            }
+            order_event::Event::OrderDelivered(said) => about(
+                message,
+                &said.order_id,
+                &said.customer_id,
+            )?
+            .of(Source::Orders, Template::OrderDelivered, said.revision),
+            order_event::Event::OrderPlaced(_) | order_event::Event::OrderAmended(_) => {
+                return Ok(None);
+            }
         },
         proto::Event::Payments(payment_event::Event::PaymentRefunded(said)) => {
-            about(message, &said.order_id, &said.customer_id)?
-                // An order's money may go back in parts, and the customer is told about each.
-                .of(Source::Payments, Template::PaymentRefunded, message.version)
-                .with([("amount", amount(said.amount.as_ref())?)])
+            let mut fact = about(message, &said.order_id, &said.customer_id)?
+                .of(Source::Payments, Template::PaymentRefunded, said.revision)
+                .with([("amount", amount(said.amount.as_ref())?)]);
+            // An order's money may go back in parts, and the customer is told about each.
+            fact.news.about = message.version;
+            fact
         }
         proto::Event::Payments(_)
         | proto::Event::Stock(_)
@@ -74,10 +84,12 @@ fn about(message: &Message, order: &str, customer: &str) -> Result<About, Park> 
 }
 
 impl About {
-    fn of(self, source: Source, template: Template, about: i64) -> Fact {
+    /// News that an order has once for each of its revisions.
+    fn of(self, source: Source, template: Template, revision: u32) -> Fact {
         let Self { order, customer, trace } = self;
         let fields = TemplateFields::from([("order_id".to_owned(), order.to_string())]);
-        Fact { order, source, customer, news: News { template, about }, fields, trace }
+        let news = News { template, about: revision.into(), revision };
+        Fact { order, source, customer, news, fields, trace }
     }
 }
 
@@ -93,43 +105,47 @@ fn amount(wire: Option<&money::Money>) -> Result<String, Park> {
 }
 
 fn item(line: &orders::Line) -> Result<String, Park> {
-    Ok(format!("{} × {}, {} each\n", line.quantity, line.name, amount(line.unit_price.as_ref())?))
+    Ok(format!("{} × {} ({})\n", line.quantity, line.name, amount(line.unit_price.as_ref())?))
 }
 
+/// The name of a reason, as the API writes it; `templates.rs` has the words.
 fn reason(reason: CancelReason) -> &'static str {
     match reason {
-        CancelReason::InsufficientInventory => "not everything was in stock",
-        CancelReason::PaymentDeclined => "the payment was declined",
-        CancelReason::PaymentTimeout => "it was not paid in time",
-        CancelReason::ReservationExpired => "it could not be held any longer",
-        CancelReason::CustomerRequest => "you asked for it",
-        CancelReason::StaffRequest => "we had to do so",
-        CancelReason::Unspecified => "for another reason",
+        CancelReason::InsufficientInventory => "insufficient_inventory",
+        CancelReason::PaymentDeclined => "payment_declined",
+        CancelReason::PaymentTimeout => "payment_timeout",
+        CancelReason::ReservationExpired => "reservation_expired",
+        CancelReason::CustomerRequest => "customer_request",
+        CancelReason::StaffRequest | CancelReason::Unspecified => "staff_request",
     }
 }
 
-/// The event that publishes an announcement about an order's notification.
+/// The event that publishes an announcement about an order's notification. The template of a text
+/// that staff wrote is empty.
 pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
-    let (order_id, channel) = (order.to_string(), CHANNEL.to_owned());
+    let (Announcement::NotificationSent(told) | Announcement::NotificationFailed(told, _)) =
+        announcement;
+    let NotificationState { id, channel, template, revision, .. } = told;
+    let (order_id, notification_id) = (order.to_string(), id.to_string());
+    let channel = channel.name().to_owned();
+    let template = template.map_or("", Template::name).to_owned();
     match announcement {
-        Announcement::NotificationSent { id, template } => notifications::NotificationSent {
+        Announcement::NotificationSent(_) => notifications::NotificationSent {
             order_id,
-            notification_id: id.to_string(),
+            notification_id,
             channel,
-            template: template.name().to_owned(),
-            ..Default::default()
+            template,
+            revision,
         }
         .into(),
-        Announcement::NotificationFailed { id, template, failure } => {
-            notifications::NotificationFailed {
-                order_id,
-                notification_id: id.to_string(),
-                channel,
-                template: template.name().to_owned(),
-                failure: failure.name().to_owned(),
-                ..Default::default()
-            }
-            .into()
+        Announcement::NotificationFailed(_, failure) => notifications::NotificationFailed {
+            order_id,
+            notification_id,
+            channel,
+            template,
+            failure: failure.name().to_owned(),
+            revision,
         }
+        .into(),
     }
 }

@@ -8,7 +8,7 @@ use proto::{CustomerId, NotificationId, OrderId};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Contact, DeliveryStatus, Notice, Template},
+    domain::{Channel, Contact, DeliveryStatus, Language, Notice, Template},
     input::{Input, Request},
     templates::TemplateFields,
 };
@@ -16,6 +16,8 @@ use crate::{
 /// The notice of one order, with its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
+    /// `None` until something happened of which the customer is told.
+    pub customer: Option<CustomerId>,
     /// How many events were announced about the order.
     pub version: i64,
     /// The highest versions heard, by source.
@@ -28,23 +30,30 @@ pub struct Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     pub id: NotificationId,
-    pub order: OrderId,
-    pub customer: CustomerId,
-    pub template: Template,
+    /// The order that it is about, and the order's customer.
+    pub about: Option<(OrderId, CustomerId)>,
+    pub channel: Channel,
+    pub template: Option<Template>,
+    pub language: Language,
     pub to: Option<String>,
     pub fields: TemplateFields,
     pub status: DeliveryStatus,
     pub created_at: OffsetDateTime,
-    /// The trace of the event that the notification tells about.
+    /// The trace of the event or request that made it.
     pub trace: Option<Trace>,
 }
 
-/// A notification that was delivered.
+/// What became of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryReceipt {
     pub id: NotificationId,
     pub at: OffsetDateTime,
     pub attempts: i32,
+    pub status: DeliveryStatus,
+    /// The provider's name for what it took.
+    pub provider_id: Option<String>,
+    /// Why it was not delivered.
+    pub detail: Option<String>,
 }
 
 /// The rows of one batch.
@@ -52,6 +61,9 @@ pub struct DeliveryReceipt {
 pub struct World {
     /// One for each order of the batch, heard of before or not.
     pub roots: BTreeMap<OrderId, Tracked<Root>>,
+    /// Notifications about no order that have a delivery: each is a notice of its own, which is
+    /// announced to nobody.
+    pub single: BTreeMap<NotificationId, Notice>,
     pub contacts: BTreeMap<CustomerId, Contact>,
     /// Contacts that a request has replaced: `save` writes them.
     pub put: BTreeMap<CustomerId, Contact>,
@@ -59,17 +71,21 @@ pub struct World {
     pub held_notices: BTreeSet<OrderId>,
     pub held_contacts: BTreeSet<CustomerId>,
     pub notifications: Vec<Notification>,
-    pub delivered: Vec<DeliveryReceipt>,
+    pub ended: Vec<DeliveryReceipt>,
 }
 
-/// One delivery for the worker (`deliveries.rs`).
+/// One delivery for its channel's worker (`deliveries.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub id: NotificationId,
-    pub order: OrderId,
-    pub to: String,
-    pub template: Template,
+    pub order: Option<OrderId>,
+    pub channel: Channel,
+    pub template: Option<Template>,
+    pub language: Language,
+    /// `None` if the address was erased.
+    pub to: Option<String>,
     pub fields: TemplateFields,
+    pub created_at: OffsetDateTime,
     /// How often the delivery was begun.
     pub attempts: i32,
     pub trace: Option<Trace>,
@@ -78,11 +94,23 @@ pub struct Job {
 impl Job {
     /// The delivery of a notification that was just queued; `None` if it is not queued.
     pub fn first(notification: Notification) -> Option<Self> {
-        let Notification { id, order, template, to, fields, status, trace, .. } = notification;
+        let Notification { id, about, channel, template, language, to, .. } = notification;
+        let Notification { fields, status, created_at, trace, .. } = notification;
+        let order = about.map(|(order, _)| order);
+        let attempts = 0;
         match status {
-            DeliveryStatus::Queued => {
-                Some(Self { id, order, to: to?, template, fields, attempts: 0, trace })
-            }
+            DeliveryStatus::Queued => Some(Self {
+                id,
+                order,
+                channel,
+                template,
+                language,
+                to,
+                fields,
+                created_at,
+                attempts,
+                trace,
+            }),
             DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
         }
     }

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use mailbox::{Command, testing::Person};
 use notify_svc::{
     domain::Contact,
-    input::{Input, Request},
+    input::{DeliveryEnd, Input, Request},
 };
 use proto::CustomerId;
 
@@ -41,12 +41,12 @@ async fn a_notice_that_somebody_holds_delays_its_order_alone() {
     let cancelled: Vec<_> = orders.iter().map(|order| shop.cancelled(*order)).collect();
     shop.hear(cancelled).await;
 
-    let handed: Vec<_> = shop.handed().iter().map(|job| job.order).collect();
+    let handed: Vec<_> = shop.handed().iter().map(|job| job.order.unwrap()).collect();
     assert_eq!(handed.len(), 60);
     assert!(!handed.contains(&orders[30]));
     person.ends().await;
     shop.mailbox.until_nothing_waits().await;
-    let handed: Vec<_> = shop.handed().iter().map(|job| job.order).collect();
+    let handed: Vec<_> = shop.handed().iter().map(|job| job.order.unwrap()).collect();
     assert_eq!(handed, [orders[30]]);
 }
 
@@ -73,7 +73,9 @@ async fn a_notification_or_its_delivery_that_somebody_holds_delays_its_record_al
         shop.hear(confirmed).await;
         let jobs = shop.handed();
         let [held, other] = &jobs[..] else { panic!("two mails, not {}", jobs.len()) };
-        let delivered = |id, order| Input::Delivered { order, id, attempts: 1 };
+        let delivered = |id, order| {
+            Input::Ended(Box::new(DeliveryEnd { id, order, attempts: 1, outcome: Ok(None) }))
+        };
         let select = format!("select * from {table} where notification_id = '{}'", held.id);
 
         let (needs_it, goes_on) =

@@ -1,47 +1,43 @@
 //! Requests and their answers, through the edge and a batch.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use mailbox::Mailbox;
 use notify_svc::{
-    deliveries,
-    email_file::EmailFile,
     http::{AppState, router},
     reactions::Notify,
 };
 use serde_json::{Value, json};
 use service_kit::testing::TestClient;
-use sqlx::PgPool;
-use tokio::{sync::mpsc, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
 
 use super::{Shop, a_shop, an_order};
 
 /// The service's HTTP side, with commands but without Kafka.
-struct Server {
-    shop: Shop,
-    http: TestClient,
-    mailbox: Mailbox<Notify>,
+pub(crate) struct Server {
+    pub(crate) shop: Shop,
+    pub(crate) http: TestClient,
+    pub(crate) mailbox: Mailbox<Notify>,
     _running: JoinSet<anyhow::Result<()>>,
 }
 
-async fn a_server() -> Server {
+pub(crate) async fn a_server() -> Server {
     let shop = a_shop().await;
     let (mailbox, running) = shop.running().await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let router = router(AppState { pool, mailbox: mailbox.clone() });
+    let router = router(AppState { pool, mailbox: mailbox.clone(), templates: Arc::default() });
     let http = TestClient::new(notify_svc::NAME, router);
     Server { shop, http, mailbox, _running: running }
 }
 
 impl Server {
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         let response = self.http.get(path).await;
         (response.status, response.body)
     }
 
-    async fn put(&self, path: &str, body: Value) -> (StatusCode, Value) {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> (StatusCode, Value) {
         let response = self.http.put(path, body).await;
         (response.status, response.body)
     }
@@ -79,35 +75,6 @@ async fn a_contact_that_was_put_is_where_the_mail_goes() {
 }
 
 #[tokio::test]
-async fn attempts_are_counted_as_they_are_made() {
-    let mut server = a_server().await;
-    let order = an_order();
-    let body = json!({"email": "jane@shop.example"});
-    server.put("/v1/customers/customer-456/contact", body).await;
-    let confirmed = server.shop.confirmed(order);
-    server.shop.hear([confirmed]).await;
-    let queued = server.shop.handed();
-    let file = std::env::temp_dir().join(format!("notify-{order}.mbox"));
-    let seen = [PathBuf::from("/nowhere/at/all.mbox"), file.clone()];
-
-    for (path, wanted) in seen.into_iter().zip([("sending", 1), ("sent", 2)]) {
-        let (hand, jobs) = mpsc::channel(1);
-        let mut batch = queued.clone();
-        batch[0].attempts = wanted.1 - 1;
-        hand.send(batch).await.unwrap();
-        drop(hand);
-        let (mailbox, mbox) = (server.mailbox.clone(), EmailFile::new(path));
-        let pool = PgPool::connect_lazy(&server.shop.database.url()).unwrap();
-        deliveries::deliver(jobs, mbox, mailbox, pool, CancellationToken::new()).await.unwrap();
-
-        let (_, list) = server.get(&format!("/v1/notifications?order_id={order}")).await;
-        let item = &list["items"][0];
-        assert_eq!((&item["status"], &item["attempts"]), (&json!(wanted.0), &json!(wanted.1)));
-    }
-    std::fs::remove_file(file).unwrap();
-}
-
-#[tokio::test]
 async fn the_notifications_of_an_order_are_read_page_by_page() {
     let mut server = a_server().await;
     let order = an_order();
@@ -137,19 +104,19 @@ async fn texts_are_bounded_in_characters() {
     let mut server = a_server().await;
     let path = "/v1/customers/customer-456/contact";
     let text = |count: usize| "é".repeat(count);
-    let address = |count: usize| format!("{}@x.example", text(count - 10));
-    let contact = |text_chars: usize, language: usize| {
-        json!({"email": address(text_chars), "phone": text(text_chars),
-            "push_token": text(text_chars), "language": text(language)})
+    let address = |count: usize| format!("jane@{}.example", "a.".repeat(count / 2 - 8) + "abc");
+    let contact = |email: usize, phone: usize, token: usize, language: usize| {
+        json!({"email": address(email), "phone": "1".repeat(phone),
+            "push_token": text(token), "language": text(language)})
     };
 
-    let (status, told) = server.put(path, contact(200, 35)).await;
+    let (status, told) = server.put(path, contact(200, 15, 200, 35)).await;
     assert_eq!(status, 200, "{told}");
     let confirmed = server.shop.confirmed(an_order());
     server.shop.hear([confirmed]).await;
-    assert_eq!(server.shop.handed()[0].to, address(200));
+    assert_eq!(server.shop.handed()[0].to.as_deref(), Some(address(200).as_str()));
 
-    let (status, told) = server.put(path, contact(201, 36)).await;
+    let (status, told) = server.put(path, contact(202, 16, 201, 36)).await;
     let mut pointers: Vec<_> = told["errors"]
         .as_array()
         .unwrap()
@@ -160,6 +127,28 @@ async fn texts_are_bounded_in_characters() {
     assert_eq!(status, 422);
     let wanted = ["/email", "/language", "/phone", "/push_token"];
     assert_eq!(pointers, wanted.map(|pointer| ("invalid_value", pointer)));
+}
+
+#[tokio::test]
+async fn a_contact_is_shown_and_replaced_only_as_it_was_seen() {
+    let server = a_server().await;
+    let path = "/v1/customers/customer-456/contact";
+    assert_eq!(server.http.get(path).await.code(), (404, "not_found"));
+    assert_eq!(server.http.get("/v1/customers/a%20b/contact").await.code(), (404, "not_found"));
+    let body = json!({"email": "jane@shop.example", "language": "ru"});
+    let (_, put) = server.put(path, body).await;
+
+    let shown = server.http.get(path).await;
+    let tag = shown.header("etag").to_owned();
+    let same = server.http.ask("GET", path, &[("if-none-match", &tag)], None).await;
+    let new = json!({"phone": "+4930123"});
+    let fresh = server.http.ask("PUT", path, &[("if-match", &tag)], Some(&new)).await;
+    let stale = server.http.ask("PUT", path, &[("if-match", &tag)], Some(&new)).await;
+
+    assert_eq!((shown.status.as_u16(), &shown.body), (200, &put));
+    assert_eq!(same.status, 304);
+    assert_eq!((fresh.status.as_u16(), &fresh.body["email"]), (200, &Value::Null));
+    assert_eq!(stale.code(), (412, "stale"));
 }
 
 #[tokio::test]
@@ -184,6 +173,9 @@ async fn bad_input_gets_its_code() {
     for (body, code) in [
         (json!({"email": "nobody"}), "invalid_value"),
         (json!({"email": 7}), "invalid_value"),
+        (json!({"email": ""}), "invalid_value"),
+        (json!({"phone": "call me"}), "invalid_value"),
+        (json!({"push_token": "a\r\nb"}), "invalid_value"),
         (json!({"fax": "1"}), "unknown_field"),
         (json!([]), "invalid_value"),
     ] {

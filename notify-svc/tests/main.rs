@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod deliveries;
+mod erasure;
 mod held;
 mod http;
+mod letters;
 mod reactions;
+mod sink;
 mod store;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backends::testing::{TestDatabase, database};
 use chassis::clock;
@@ -17,7 +20,7 @@ use mailbox::{
     testing::{Fixture, message},
 };
 use notify_svc::{
-    deliveries::WAITING_MAX,
+    deliveries::JobQueues,
     domain::Contact,
     input::{Input, Request},
     reactions::Notify,
@@ -28,6 +31,8 @@ use proto::{CustomerId, Event, OrderId, money, orders, payments, topic};
 use service_kit::testing::mailbox_without_kafka;
 use tokio::{sync::mpsc, task::JoinSet};
 
+/// How long a test waits for what is to happen.
+const SOON: Duration = Duration::from_secs(20);
 const CUSTOMER: &str = "customer-456";
 
 /// The notification service of one test: its database, and a mailbox without Kafka.
@@ -36,7 +41,7 @@ struct Shop {
     mailbox: Fixture<Notify>,
     reactor: Arc<Notify>,
     /// The deliveries that committed batches queued.
-    jobs: mpsc::Receiver<Vec<Job>>,
+    jobs: [mpsc::Receiver<Vec<Job>>; 3],
     /// How many messages were heard so far: the version of the last one.
     heard: i64,
 }
@@ -44,18 +49,22 @@ struct Shop {
 async fn a_shop() -> Shop {
     let database = database().await;
     chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
-    let (handed, jobs) = mpsc::channel(WAITING_MAX);
+    let (handed, jobs) = JobQueues::new();
     let reactor = Arc::new(Notify { jobs: handed });
     let mailbox = Fixture::new(&database.url(), Arc::clone(&reactor), clock::now);
     Shop { database, mailbox, reactor, jobs, heard: 0 }
 }
 
 impl Shop {
-    async fn with_contact(mut self) -> Self {
+    async fn with_contact(self) -> Self {
         let email = Some("jane@shop.example".to_owned());
+        self.with(Contact { email, ..Contact::default() }).await
+    }
+
+    async fn with(mut self, contact: Contact) -> Self {
         let input = Input::Request(Request::PutContact {
             customer: CustomerId::parse(CUSTOMER).unwrap(),
-            contact: Contact { email, ..Contact::default() },
+            contact,
             conditions: axum::http::HeaderMap::new(),
         });
         assert_eq!(self.mailbox.tell(input).await.status, 200);
@@ -115,20 +124,42 @@ impl Shop {
         self.said(order, awaiting)
     }
 
+    fn shipped(&mut self, order: OrderId) -> Message {
+        let shipped = orders::OrderShipped {
+            order_id: order.to_string(),
+            customer_id: CUSTOMER.to_owned(),
+            carrier: "Parcel & Co".to_owned(),
+            tracking_number: "1Z999".to_owned(),
+            revision: 2,
+        };
+        self.said(order, shipped)
+    }
+
+    fn delivered(&mut self, order: OrderId) -> Message {
+        let (order_id, customer_id) = (order.to_string(), CUSTOMER.to_owned());
+        self.said(order, orders::OrderDelivered { order_id, customer_id, revision: 2 })
+    }
+
     fn refunded(&mut self, order: OrderId) -> Message {
         let refunded = payments::PaymentRefunded {
             order_id: order.to_string(),
             customer_id: CUSTOMER.to_owned(),
             amount: Some(dollars(60)),
             cause: payments::RefundCause::OrderCancelled.into(),
+            revision: 1,
             ..payments::PaymentRefunded::default()
         };
         self.said(order, refunded)
     }
 
-    /// The deliveries that were queued for the worker so far.
+    /// The deliveries that were queued for the workers so far.
     fn handed(&mut self) -> Vec<Job> {
-        std::iter::from_fn(|| self.jobs.try_recv().ok()).flatten().collect()
+        let queues = self.jobs.iter_mut();
+        queues.flat_map(|queue| std::iter::from_fn(|| queue.try_recv().ok()).flatten()).collect()
+    }
+
+    async fn run(&mut self, statement: &'static str) {
+        sqlx::raw_sql(statement).execute(self.mailbox.db().await).await.unwrap();
     }
 
     /// The names of the events announced.

@@ -1,10 +1,21 @@
 //! Reactions: given rows, when a message comes, then rows, events and what the worker gets.
 
 use mailbox::testing::{message, reacts_once, reacts_whole};
-use notify_svc::{domain::Template, input::Input};
-use proto::topic;
+use notify_svc::{
+    domain::{Channel, Contact, Failure, Language, Template},
+    input::{DeliveryEnd, Input},
+};
+use proto::{Event, NotificationId, OrderId, notifications::notification_event, topic};
 
 use super::{a_shop, an_order};
+
+fn ended(
+    order: OrderId,
+    id: NotificationId,
+    outcome: Result<Option<String>, (Failure, String)>,
+) -> Input {
+    Input::Ended(Box::new(DeliveryEnd { id, order: Some(order), attempts: 1, outcome }))
+}
 
 #[tokio::test]
 async fn a_confirmed_order_is_queued_and_handed_to_the_worker() {
@@ -16,10 +27,10 @@ async fn a_confirmed_order_is_queued_and_handed_to_the_worker() {
 
     let jobs = shop.handed();
     assert_eq!(jobs.len(), 1);
-    assert_eq!((jobs[0].order, jobs[0].template), (order, Template::OrderConfirmation));
-    assert_eq!(jobs[0].to, "jane@shop.example");
+    assert_eq!((jobs[0].order, jobs[0].template), (Some(order), Some(Template::OrderConfirmation)));
+    assert_eq!(jobs[0].to.as_deref(), Some("jane@shop.example"));
     assert_eq!(jobs[0].fields["total"], "60.00 USD");
-    assert_eq!(jobs[0].fields["items"], "2 × Blue mug, 30.00 USD each\n");
+    assert_eq!(jobs[0].fields["items"], "2 × Blue mug (30.00 USD)\n");
     assert_eq!(shop.count("deliveries").await, 1);
     assert!(shop.said_of_orders().await.is_empty(), "nothing is sent yet");
 }
@@ -45,10 +56,34 @@ async fn what_was_delivered_is_said_once() {
     let id = shop.handed()[0].id;
 
     for _ in 0..2 {
-        shop.mailbox.tell(Input::Delivered { order, id, attempts: 1 }).await;
+        shop.mailbox.tell(ended(order, id, Ok(None))).await;
     }
 
     assert_eq!(shop.said_of_orders().await, ["NotificationSent"]);
+    assert_eq!(shop.count("deliveries").await, 0);
+}
+
+#[tokio::test]
+async fn what_failed_for_good_is_said_with_its_channel_and_revision() {
+    let phone = Some("+4930123456".to_owned());
+    let contact = Contact { phone, language: Some("ru-RU".to_owned()), ..Contact::default() };
+    let mut shop = a_shop().await.with(contact).await;
+    let order = an_order();
+    let shipped = shop.shipped(order);
+    shop.hear([shipped]).await;
+    let job = shop.handed().remove(0);
+    assert_eq!((job.channel, job.language), (Channel::Sms, Language::Russian));
+
+    let refused = Err((Failure::Refused, "status 422".to_owned()));
+    shop.mailbox.tell(ended(order, job.id, refused)).await;
+
+    let rows = shop.mailbox.outbox().await;
+    let event = Event::decode(topic::NOTIFICATIONS, &rows[0].payload).unwrap().unwrap();
+    let Event::Notifications(notification_event::Event::NotificationFailed(said)) = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!((said.channel.as_str(), said.template.as_str()), ("sms", "order_shipped"));
+    assert_eq!((said.failure.as_str(), said.revision), ("refused", 2));
     assert_eq!(shop.count("deliveries").await, 0);
 }
 
@@ -66,10 +101,13 @@ async fn every_piece_of_news_is_told_and_none_twice() {
         shop.cancelled(order),
         shop.refunded(order),
         shop.refunded(order),
+        shop.shipped(order),
+        shop.shipped(order),
+        shop.delivered(order),
     ];
     shop.hear(messages).await;
 
-    let told: Vec<_> = shop.handed().into_iter().map(|job| job.template.name()).collect();
+    let told: Vec<_> = shop.handed().into_iter().map(|job| job.template.unwrap().name()).collect();
     assert_eq!(
         told,
         [
@@ -78,7 +116,9 @@ async fn every_piece_of_news_is_told_and_none_twice() {
             "order_confirmation",
             "order_cancelled",
             "payment_refunded",
-            "payment_refunded"
+            "payment_refunded",
+            "order_shipped",
+            "order_delivered"
         ]
     );
     assert_eq!(shop.count("notices").await, 1);
@@ -106,6 +146,8 @@ async fn every_reaction_takes_effect_once_and_whole() {
         shop.confirmed(order),
         shop.cancelled(order),
         shop.refunded(order),
+        shop.shipped(order),
+        shop.delivered(order),
     ];
     for message in messages.clone() {
         reacts_once(&mut shop.mailbox, message).await;
@@ -116,6 +158,8 @@ async fn every_reaction_takes_effect_once_and_whole() {
         shop.confirmed(other),
         shop.cancelled(other),
         shop.refunded(other),
+        shop.shipped(other),
+        shop.delivered(other),
     ];
     for message in messages {
         reacts_whole(&mut shop.mailbox, message).await;

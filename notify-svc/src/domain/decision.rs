@@ -2,23 +2,30 @@
 
 use proto::NotificationId;
 
-use crate::domain::notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
+use crate::domain::{
+    channel::Channel,
+    notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template},
+};
 
 /// A fact that a notice hears.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Something that the customer is to be told, in the notification `id`; `reachable` says
-    /// whether an address of the customer is known.
-    Happened { news: News, id: NotificationId, reachable: bool },
+    /// Something that the customer is to be told, in the notification `id`; `channel` is `None` if
+    /// no address of the customer is known.
+    Happened { news: News, id: NotificationId, channel: Option<Channel> },
+    /// Staff tell somebody something.
+    Requested { id: NotificationId, channel: Channel, template: Option<Template> },
     /// A notification was delivered.
     Delivered { id: NotificationId },
+    /// A notification will not be delivered.
+    Failed { id: NotificationId, failure: Failure },
 }
 
 /// What is announced about a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Announcement {
-    NotificationSent { id: NotificationId, template: Template },
-    NotificationFailed { id: NotificationId, template: Template, failure: Failure },
+    NotificationSent(NotificationState),
+    NotificationFailed(NotificationState, Failure),
 }
 
 /// A notice's next state, the notification that changed (`touched`), and what is announced.
@@ -34,41 +41,50 @@ pub fn decide(mut state: Notice, event: &Event) -> Decision {
     let touched = match *event {
         // The first notification stands: a repeated fact tells nobody anything.
         Event::Happened { news, .. } if state.has_told(news) => None,
-        Event::Happened { news, id, reachable } => {
-            let status = if reachable {
-                DeliveryStatus::Queued
-            } else {
-                DeliveryStatus::Failed(Failure::NoAddress)
+        Event::Happened { news, id, channel } => {
+            let News { template, about, revision } = news;
+            let (channel, status) = match channel {
+                Some(channel) => (channel, DeliveryStatus::Queued),
+                None => (Channel::Email, DeliveryStatus::Failed(Failure::NoAddress)),
             };
-            let told = NotificationState { news, id, status };
+            let (template, about) = (Some(template), Some(about));
+            let told = NotificationState { id, channel, template, about, revision, status };
             state.told.push(told);
             Some(told)
         }
-        Event::Delivered { id } => deliver(&mut state, id),
+        Event::Requested { id, channel, template } => {
+            let (revision, status) = (state.revision(), DeliveryStatus::Queued);
+            let told = NotificationState { id, channel, template, about: None, revision, status };
+            state.told.push(told);
+            Some(told)
+        }
+        Event::Delivered { id } => end(&mut state, id, DeliveryStatus::Sent),
+        Event::Failed { id, failure } => end(&mut state, id, DeliveryStatus::Failed(failure)),
     };
     Decision { state, touched, announce: touched.and_then(announcement) }
 }
 
-/// A queued notification is sent once; one that is not queued cannot be delivered.
-fn deliver(state: &mut Notice, id: NotificationId) -> Option<NotificationState> {
+/// A queued notification ends once; one that is not queued has ended.
+fn end(
+    state: &mut Notice,
+    id: NotificationId,
+    status: DeliveryStatus,
+) -> Option<NotificationState> {
     let told = state.told.iter_mut().find(|told| told.id == id)?;
     match told.status {
         DeliveryStatus::Queued => {
-            told.status = DeliveryStatus::Sent;
+            told.status = status;
             Some(*told)
         }
         DeliveryStatus::Sent | DeliveryStatus::Failed(_) => None,
     }
 }
 
-fn announcement(NotificationState { news, id, status }: NotificationState) -> Option<Announcement> {
-    let template = news.template;
-    match status {
+fn announcement(told: NotificationState) -> Option<Announcement> {
+    match told.status {
         DeliveryStatus::Queued => None,
-        DeliveryStatus::Sent => Some(Announcement::NotificationSent { id, template }),
-        DeliveryStatus::Failed(failure) => {
-            Some(Announcement::NotificationFailed { id, template, failure })
-        }
+        DeliveryStatus::Sent => Some(Announcement::NotificationSent(told)),
+        DeliveryStatus::Failed(failure) => Some(Announcement::NotificationFailed(told, failure)),
     }
 }
 
@@ -85,36 +101,56 @@ mod tests {
     }
 
     fn news(about: i64) -> News {
-        News { template: Template::PaymentDue, about }
+        News { template: Template::PaymentDue, about, revision: 3 }
     }
 
-    fn happened(about: i64, number: u128, reachable: bool) -> Event {
-        Event::Happened { news: news(about), id: id(number), reachable }
+    fn happened(about: i64, number: u128, channel: Option<Channel>) -> Event {
+        Event::Happened { news: news(about), id: id(number), channel }
+    }
+
+    fn requested(number: u128) -> Event {
+        Event::Requested { id: id(number), channel: Channel::Push, template: None }
+    }
+
+    fn refused(number: u128) -> Event {
+        Event::Failed { id: id(number), failure: Failure::Refused }
     }
 
     fn words(notice: &Notice) -> String {
-        let each = notice.told.iter().map(|told| format!("{} {:?}", told.news.about, told.status));
+        let each = notice.told.iter().map(|told| {
+            let NotificationState { channel, about, revision, status, .. } = told;
+            let about = about.map_or("a request".to_owned(), |about| about.to_string());
+            format!("{about} {} r{revision} {status:?}", channel.name())
+        });
         let each: Vec<_> = each.collect();
         if each.is_empty() { "nothing told".to_owned() } else { each.join(", ") }
     }
 
     #[test]
     fn every_state_meets_every_event_as_the_golden_table_says() {
-        let told =
-            |status| Notice { told: vec![NotificationState { news: news(1), id: id(1), status }] };
+        let told = |status| {
+            let first = decide(Notice::default(), &happened(1, 1, Some(Channel::Email)));
+            let first = NotificationState { status, ..first.touched.unwrap() };
+            Notice { told: vec![first] }
+        };
         let states = [
             Notice::default(),
             told(DeliveryStatus::Queued),
             told(DeliveryStatus::Sent),
             told(DeliveryStatus::Failed(Failure::NoAddress)),
+            told(DeliveryStatus::Failed(Failure::Refused)),
+            decide(Notice::default(), &requested(1)).state,
         ];
         let events = [
-            ("1 happened", happened(1, 2, true)),
-            ("1 happened, no address", happened(1, 2, false)),
-            ("2 happened", happened(2, 2, true)),
-            ("2 happened, no address", happened(2, 2, false)),
-            ("1 delivered", Event::Delivered { id: id(1) }),
+            ("1 happened", happened(1, 2, Some(Channel::Sms))),
+            ("1 happened, no address", happened(1, 2, None)),
+            ("2 happened", happened(2, 2, Some(Channel::Sms))),
+            ("2 happened, no address", happened(2, 2, None)),
+            ("a request", requested(2)),
+            ("delivered", Event::Delivered { id: id(1) }),
+            ("refused", refused(1)),
             ("another delivered", Event::Delivered { id: id(9) }),
+            ("another refused", refused(9)),
         ];
         let mut table = String::from("# state | event -> next | announced\n");
         for state in states {
@@ -122,8 +158,8 @@ mod tests {
                 let Decision { state: next, announce, .. } = decide(state.clone(), event);
                 let said = match announce {
                     None => "-",
-                    Some(Announcement::NotificationSent { .. }) => "NotificationSent",
-                    Some(Announcement::NotificationFailed { .. }) => "NotificationFailed",
+                    Some(Announcement::NotificationSent(_)) => "NotificationSent",
+                    Some(Announcement::NotificationFailed(..)) => "NotificationFailed",
                 };
                 let after = if next == state { "same".to_owned() } else { words(&next) };
                 writeln!(table, "{} | {name} -> {after} | {said}", words(&state)).unwrap();
@@ -133,15 +169,17 @@ mod tests {
         assert!(table == include_str!("decision.golden"), "decision.golden should be:\n{table}");
     }
 
-    /// Every sequence of up to six events about two facts.
+    /// Every sequence of up to six events about two facts and a request.
     #[test]
-    fn each_piece_of_news_is_answered_at_most_once() {
+    fn each_notification_is_answered_at_most_once() {
         let events = [
-            happened(1, 1, true),
-            happened(1, 2, false),
-            happened(2, 3, false),
+            happened(1, 1, Some(Channel::Email)),
+            happened(1, 2, None),
+            happened(2, 3, None),
+            requested(4),
             Event::Delivered { id: id(1) },
-            Event::Delivered { id: id(3) },
+            refused(1),
+            Event::Delivered { id: id(4) },
         ];
         explore(&Notice::default(), &[], &events, 6);
     }
@@ -151,20 +189,24 @@ mod tests {
         once.sort_unstable();
         once.dedup();
         assert_eq!(once.len(), said.len(), "said twice: {said:?}");
-        let told: Vec<News> = state.told.iter().map(|told| told.news).collect();
-        assert!(told.iter().all(|news| told.iter().filter(|it| *it == news).count() == 1));
+        let news: Vec<_> = state.told.iter().filter_map(|told| told.about).collect();
+        assert!(news.iter().all(|about| news.iter().filter(|it| *it == about).count() == 1));
         let Some(depth) = depth.checked_sub(1) else { return };
         for event in events {
+            // Each request makes an id of its own.
+            let is_known = |id| state.told.iter().any(|told| told.id == id);
+            if matches!(*event, Event::Requested { id, .. } if is_known(id)) {
+                continue;
+            }
             let Decision { state, announce, .. } = decide(state.clone(), event);
             let Some(
-                Announcement::NotificationSent { id, .. }
-                | Announcement::NotificationFailed { id, .. },
+                Announcement::NotificationSent(told) | Announcement::NotificationFailed(told, _),
             ) = announce
             else {
                 explore(&state, said, events, depth);
                 continue;
             };
-            explore(&state, &[said, &[id]].concat(), events, depth);
+            explore(&state, &[said, &[told.id]].concat(), events, depth);
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use proto::NotificationId;
 
-/// The only way to reach people so far.
-pub const CHANNEL: &str = "email";
+use crate::domain::channel::Channel;
 
 /// Which text a customer gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,12 +11,20 @@ pub enum Template {
     PaymentDue,
     OrderCancelled,
     PaymentRefunded,
+    OrderShipped,
+    OrderDelivered,
 }
 
 impl Template {
     /// Every template.
-    pub const ALL: [Self; 4] =
-        [Self::OrderConfirmation, Self::PaymentDue, Self::OrderCancelled, Self::PaymentRefunded];
+    pub const ALL: [Self; 6] = [
+        Self::OrderConfirmation,
+        Self::PaymentDue,
+        Self::OrderCancelled,
+        Self::PaymentRefunded,
+        Self::OrderShipped,
+        Self::OrderDelivered,
+    ];
 
     /// The template's name: `order_confirmation`.
     pub fn name(self) -> &'static str {
@@ -26,6 +33,20 @@ impl Template {
             Self::PaymentDue => "payment_due",
             Self::OrderCancelled => "order_cancelled",
             Self::PaymentRefunded => "payment_refunded",
+            Self::OrderShipped => "order_shipped",
+            Self::OrderDelivered => "order_delivered",
+        }
+    }
+
+    /// The fields that the template is filled with.
+    pub fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::OrderConfirmation => &["order_id", "items", "total"],
+            Self::PaymentDue => &["order_id", "amount", "pay_by"],
+            Self::OrderCancelled => &["order_id", "total", "reason"],
+            Self::PaymentRefunded => &["order_id", "amount"],
+            Self::OrderShipped => &["order_id", "carrier", "tracking_number"],
+            Self::OrderDelivered => &["order_id"],
         }
     }
 
@@ -42,20 +63,34 @@ pub struct News {
     /// Tells it from others with the same template: the order's revision, or the event's version
     /// where an order has several such events.
     pub about: i64,
+    /// The order's revision.
+    pub revision: u32,
 }
 
-/// Why a notification will not be delivered.
+/// Why a notification was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Failure {
     /// Nobody knows where the customer can be reached.
     NoAddress,
+    /// The provider refuses it for good.
+    Refused,
+    /// It was tried for as long as makes sense.
+    Undelivered,
+    /// The customer was erased before it was delivered.
+    Erased,
 }
 
 impl Failure {
+    /// Every failure.
+    pub const ALL: [Self; 4] = [Self::NoAddress, Self::Refused, Self::Undelivered, Self::Erased];
+
     /// The failure's name: `no_address`.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoAddress => "no_address",
+            Self::Refused => "refused",
+            Self::Undelivered => "undelivered",
+            Self::Erased => "erased",
         }
     }
 }
@@ -68,11 +103,16 @@ pub enum DeliveryStatus {
     Failed(Failure),
 }
 
-/// One thing that a customer was told, and its notification.
+/// One notification, as its order knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NotificationState {
-    pub news: News,
     pub id: NotificationId,
+    pub channel: Channel,
+    /// `None` for a text that staff wrote.
+    pub template: Option<Template>,
+    /// Which news it tells; `None` if staff asked for it, who may do so again.
+    pub about: Option<i64>,
+    pub revision: u32,
     pub status: DeliveryStatus,
 }
 
@@ -85,6 +125,12 @@ pub struct Notice {
 impl Notice {
     /// Whether the customer was told this already.
     pub fn has_told(&self, news: News) -> bool {
-        self.told.iter().any(|told| told.news == news)
+        let key = (Some(news.template), Some(news.about));
+        self.told.iter().any(|told| (told.template, told.about) == key)
+    }
+
+    /// The order's highest revision of which the customer was told.
+    pub fn revision(&self) -> u32 {
+        self.told.iter().map(|told| told.revision).max().unwrap_or_default()
     }
 }

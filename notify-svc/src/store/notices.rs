@@ -1,46 +1,55 @@
 //! Notices: what the customer of each order has been told.
 
 use mailbox::wrote;
-use proto::{NotificationId, OrderId};
+use proto::{CustomerId, NotificationId, OrderId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{invalid, parse_template};
+use super::{invalid, parse_channel, parse_template};
 use crate::{
-    domain::{DeliveryStatus, Failure, News, Notice, NotificationState},
+    domain::{DeliveryStatus, Failure, Notice, NotificationState, Template},
     world::Root,
 };
 
-/// One thing that a customer was told, as it is stored.
+/// One notification, as its order's notice stores it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Piece {
-    template: String,
-    about: i64,
     id: NotificationId,
+    channel: String,
+    template: Option<String>,
+    about: Option<i64>,
+    revision: u32,
     status: String,
 }
 
 impl Piece {
-    fn new(NotificationState { news, id, status }: NotificationState) -> Self {
+    fn new(state: NotificationState) -> Self {
+        let NotificationState { id, channel, template, about, revision, status } = state;
         let status = match status {
             DeliveryStatus::Queued => "queued",
             DeliveryStatus::Sent => "sent",
             DeliveryStatus::Failed(failure) => failure.name(),
         };
-        let template = news.template.name().to_owned();
-        Self { template, about: news.about, id, status: status.to_owned() }
+        let template = template.map(|template| Template::name(template).to_owned());
+        let (channel, status) = (channel.name().to_owned(), status.to_owned());
+        Self { id, channel, template, about, revision, status }
     }
 
     fn told(self) -> sqlx::Result<NotificationState> {
-        let template = parse_template(&self.template)?;
-        let status = match self.status.as_str() {
+        let Self { id, channel, template, about, revision, status } = self;
+        let status = match status.as_str() {
             "queued" => DeliveryStatus::Queued,
             "sent" => DeliveryStatus::Sent,
-            "no_address" => DeliveryStatus::Failed(Failure::NoAddress),
-            other => return Err(invalid(format!("no notification is {other}"))),
+            name => Failure::ALL
+                .into_iter()
+                .find(|failure| failure.name() == name)
+                .map(DeliveryStatus::Failed)
+                .ok_or_else(|| invalid(format!("no notification is {name}")))?,
         };
-        Ok(NotificationState { news: News { template, about: self.about }, id: self.id, status })
+        let channel = parse_channel(&channel)?;
+        let template = template.as_deref().map(parse_template).transpose()?;
+        Ok(NotificationState { id, channel, template, about, revision, status })
     }
 }
 
@@ -48,6 +57,7 @@ impl Piece {
 #[derive(Default)]
 struct Columns {
     ids: Vec<Uuid>,
+    customers: Vec<Option<String>>,
     versions: Vec<i64>,
     heard_orders: Vec<i64>,
     heard_payments: Vec<i64>,
@@ -59,6 +69,7 @@ impl Columns {
         let mut rows = Self::default();
         for (id, root) in roots {
             rows.ids.push(id.uuid());
+            rows.customers.push(root.customer.as_ref().map(ToString::to_string));
             rows.versions.push(root.version);
             rows.heard_orders.push(root.heard_orders);
             rows.heard_payments.push(root.heard_payments);
@@ -72,7 +83,7 @@ impl Columns {
 pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(OrderId, Root)>> {
     let rows = sqlx::query!(
         r#"-- notices.lock
-        select order_id, version, heard_orders, heard_payments, told as "told: Json<Vec<Piece>>"
+        select order_id, customer_id, version, heard_orders, heard_payments, told as "told: Json<Vec<Piece>>"
         from notices
         where order_id = any($1)
         order by order_id
@@ -85,6 +96,7 @@ pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Orde
         .map(|row| {
             let told = row.told.0.into_iter().map(Piece::told).collect::<sqlx::Result<_>>()?;
             let root = Root {
+                customer: Some(CustomerId::parse(&row.customer_id).map_err(invalid)?),
                 version: row.version,
                 heard_orders: row.heard_orders,
                 heard_payments: row.heard_payments,
@@ -125,10 +137,11 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
     let rows = Columns::new(roots);
     let done = sqlx::query!(
         "-- notices.insert
-        insert into notices (order_id, version, heard_orders, heard_payments, told)
+        insert into notices (order_id, customer_id, version, heard_orders, heard_payments, told)
         select *
-        from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::jsonb[])",
+        from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::jsonb[])",
         &rows.ids,
+        &rows.customers as &[Option<String>],
         &rows.versions,
         &rows.heard_orders,
         &rows.heard_payments,

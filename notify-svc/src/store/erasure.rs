@@ -1,0 +1,69 @@
+//! The erasure of a customer: contact, addresses and texts.
+
+use proto::CustomerId;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+/// What one call has erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ErasureCount {
+    pub contacts: i64,
+    pub notifications: i64,
+}
+
+/// Erases a customer's contact, and the addresses and texts of all notifications about the
+/// customer's orders or to the contact's addresses. What was not delivered yet is due at once, and
+/// then fails for want of an address; whoever has it in hand has lost it. One statement, so that
+/// nothing is half erased; erased rows keep what the order's history needs.
+pub async fn erase(db: &mut PgConnection, customer: &CustomerId) -> sqlx::Result<ErasureCount> {
+    sqlx::query_as!(
+        ErasureCount,
+        r#"-- erasure.erase
+        with contact as (
+            delete from contacts
+            where customer_id = $1
+            returning array[email, phone, push_token] as addresses
+        ),
+        mine as (
+            select notification_id
+            from notifications
+            where notification_id in (
+                select notification_id
+                from notifications
+                where customer_id = $1
+                  and not erased
+                union all
+                select n.notification_id
+                from contact
+                cross join unnest(addresses) as address
+                join notifications n on n.recipient = address and n.order_id is null
+            )
+            order by notification_id
+            for update
+        ),
+        due as (
+            update deliveries d
+            set leased_until = clock_timestamp(),
+                attempts = d.attempts + 1,
+                detail = null
+            from mine
+            where d.notification_id = mine.notification_id
+        ),
+        blank as (
+            update notifications n
+            set recipient = null,
+                fields = '{}',
+                detail = null,
+                erased = true
+            from mine
+            where n.notification_id = mine.notification_id
+            returning n.notification_id
+        )
+        select
+            (select count(*) from contact) as "contacts!",
+            (select count(*) from blank) as "notifications!""#,
+        customer.as_str()
+    )
+    .fetch_one(db)
+    .await
+}
