@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Path, State},
-    http::{HeaderMap, header},
-    routing::{get, post},
+    http::{HeaderMap, StatusCode, header},
+    routing::{delete, get, post},
 };
 use chassis::{
     Problem,
@@ -20,7 +20,7 @@ use chassis::{
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::Mailbox;
-use proto::{OrderId, SealKey};
+use proto::{CustomerId, OrderId, SealKey};
 use service_kit::{RequestInfo, Waiters};
 use sqlx::PgPool;
 
@@ -63,6 +63,7 @@ pub fn router(app: AppState) -> Router {
         .route("/v1/orders/{id}/history", get(history::list_history))
         .route("/v1/orders/{id}/saga", get(sagas::get_saga))
         .route("/v1/sagas", get(sagas::list_sagas))
+        .route("/v1/customers/{id}", delete(erase_customer))
         .route("/v1/customers/{id}/orders", get(lists::list_orders_of_customer))
         .with_state(app)
         .merge(operators)
@@ -164,6 +165,18 @@ async fn deliver_order(
     app.change(order, Change::Deliver, &asked, &body).await
 }
 
+/// Erases what this service holds of a customer: words; the orders stay under the bare id.
+async fn erase_customer(
+    State(app): State<AppState>,
+    _: NoParams,
+    Path(id): Path<String>,
+) -> HttpResult {
+    let customer = customer(&id)?;
+    let mut db = app.pool.acquire().await?;
+    let orders = store::order_texts::erase(&mut db, &customer).await?;
+    Ok(http::json(StatusCode::OK, &serde_json::json!({"erased": {"orders": orders}})))
+}
+
 impl AppState {
     async fn find(&self, id: OrderId) -> Result<Root, Problem> {
         let mut db = self.pool.acquire().await?;
@@ -199,6 +212,10 @@ impl AppState {
             None => self.shown(id).await,
         }
     }
+}
+
+fn customer(id: &str) -> Result<CustomerId, Problem> {
+    CustomerId::parse(id).map_err(|_| Problem::not_found(format!("there is no customer {id}")))
 }
 
 fn order_id(text: &str) -> Result<OrderId, Problem> {

@@ -4,6 +4,7 @@
 
 mod amendments;
 mod deadlines;
+mod erasure;
 mod held;
 mod history;
 mod http;

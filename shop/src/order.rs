@@ -90,8 +90,20 @@ impl Story {
         ));
         for item in items(&self.order, "items") {
             let (quantity, name) = (text_or_number(item, "quantity"), text(item, "name"));
-            let (sku, total) = (text(item, "sku"), story::money(item, "total"));
+            let (sku, total) = (text_or_number(item, "sku"), story::money(item, "total"));
             lines.push(format!("  {quantity} × {name} ({sku}), {total}"));
+        }
+        let amendment = text(&self.order, "amendment");
+        if !amendment.is_empty() {
+            lines.push(format!("  amended: {amendment}"));
+        }
+        if let Some(shipment) = self.order.get("shipment").filter(|it| it.is_object()) {
+            let [carrier, number, shipped, delivered] =
+                ["carrier", "tracking_number", "shipped_at", "delivered_at"]
+                    .map(|member| text_or_number(shipment, member));
+            lines.push(format!(
+                "  shipped by {carrier} as {number} at {shipped}, delivered {delivered}"
+            ));
         }
         if let Some(cancellation) = self.order.get("cancellation").filter(|it| it.is_object()) {
             let words = ["reason", "detail", "by"].map(|member| text(cancellation, member));
@@ -154,8 +166,9 @@ impl Story {
             let [template, channel, to] =
                 ["template", "channel", "to"].map(|it| text(notification, it));
             let status = mood(text(notification, "status"), paint);
+            let failure = text(notification, "failure");
             let head = paint.bold("notification");
-            lines.push(format!("{head} {template}  {status}  by {channel} to {to}"));
+            lines.push(format!("{head} {template}  {status}  by {channel} to {to} {failure}"));
         }
     }
 
@@ -212,6 +225,8 @@ mod tests {
         let story = Story {
             order: json!({"id": "o", "status": "confirmed", "customer_id": "c", "revision": 1, "version": 2,
                 "created_at": "2026-11-20T10:00:00.000000Z", "cancellation": null,
+                "amendment": "captured_first", "shipment": {"carrier": "post", "tracking_number": "R1",
+                    "shipped_at": "2026-11-21T10:00:00.000000Z", "delivered_at": null},
                 "total_amount": {"amount": "59.98", "currency": "USD"},
                 "items": [{"quantity": 2, "name": "Blue mug", "sku": "mug",
                     "total": {"amount": "59.98", "currency": "USD"}}]}),
@@ -233,6 +248,8 @@ mod tests {
         for part in [
             "order o  confirmed  59.98 USD  revision 1, version 2",
             "2 × Blue mug (mug), 59.98 USD",
+            "amended: captured_first",
+            "shipped by post as R1 at 2026-11-21T10:00:00.000000Z, delivered -",
             "inventory_reserved completed   +12.3 ms",
             "+23.4 ms order-svc      OrderConfirmed       v2 59.98 USD",
             "payment p  captured  59.98 USD by card, refunded 0.00 USD",

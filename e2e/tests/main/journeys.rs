@@ -1,6 +1,8 @@
 //! Journeys: orders of every kind from placing to their end, over HTTP alone.
 
 mod cancelled;
+mod changed;
+mod crowds;
 mod edge;
 mod late;
 mod paid;

@@ -41,9 +41,7 @@ pub(super) async fn list_orders_of_customer(
     Path(id): Path<String>,
     params: Params,
 ) -> HttpResult {
-    let customer = CustomerId::parse(&id)
-        .map_err(|_| Problem::not_found(format!("there is no customer {id}")))?;
-    list(&app, Some(customer), params).await
+    list(&app, Some(super::customer(&id)?), params).await
 }
 
 async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) -> HttpResult {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::Tracked;
-use proto::OrderId;
+use proto::{CustomerId, OrderId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -41,22 +41,52 @@ pub(super) async fn save(
     db: &mut PgConnection,
     texts: &BTreeMap<OrderId, Tracked<Texts>>,
 ) -> sqlx::Result<()> {
-    let rows: Vec<_> = texts.iter().filter(|(_, row)| row.is_new() || row.is_changed()).collect();
-    if rows.is_empty() {
+    let new: Vec<_> = texts.iter().filter(|(_, row)| row.is_new()).collect();
+    if !new.is_empty() {
+        let done = sqlx::query!(
+            "-- order_texts.insert
+            insert into order_texts (order_id, note, cancel_words)
+            select order_id, note, cancel_words
+            from unnest($1::uuid[], $2::text[], $3::text[]) as t (order_id, note, cancel_words)",
+            &new.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
+            &new.iter().map(|(_, row)| &*row.now.note).collect::<Vec<_>>() as &[&str],
+            &new.iter().map(|(_, row)| &*row.now.cancel_words).collect::<Vec<_>>() as &[&str]
+        )
+        .execute(&mut *db)
+        .await?;
+        mailbox::wrote(&done, new.len())?;
+    }
+    let changed: Vec<_> =
+        texts.iter().filter(|(_, row)| row.is_changed() && !row.is_new()).collect();
+    if changed.is_empty() {
         return Ok(());
     }
+    // A row that was erased meanwhile is not written again: the batch fails, and is decided anew.
     let done = sqlx::query!(
-        "-- order_texts.save
-        insert into order_texts (order_id, note, cancel_words)
-        select order_id, note, cancel_words
-        from unnest($1::uuid[], $2::text[], $3::text[]) as t (order_id, note, cancel_words)
-        on conflict (order_id) do update
-        set cancel_words = excluded.cancel_words",
-        &rows.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
-        &rows.iter().map(|(_, row)| &*row.now.note).collect::<Vec<_>>() as &[&str],
-        &rows.iter().map(|(_, row)| &*row.now.cancel_words).collect::<Vec<_>>() as &[&str]
+        "-- order_texts.update
+        update order_texts t
+        set cancel_words = n.cancel_words
+        from unnest($1::uuid[], $2::text[]) as n (order_id, cancel_words)
+        where t.order_id = n.order_id",
+        &changed.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
+        &changed.iter().map(|(_, row)| &*row.now.cancel_words).collect::<Vec<_>>() as &[&str]
     )
     .execute(db)
     .await?;
-    mailbox::wrote(&done, rows.len())
+    mailbox::wrote(&done, changed.len())
+}
+
+/// Erases all that was written about a customer's orders, there and in answers that are kept for
+/// repeated requests; returns about how many orders something was written.
+pub async fn erase(db: &mut PgConnection, customer: &CustomerId) -> sqlx::Result<u64> {
+    mailbox::erase_answers(db, &[customer.as_str()]).await?;
+    sqlx::query!(
+        "-- order_texts.erase
+        delete from order_texts
+        where order_id in (select order_id from orders where customer_id = $1)",
+        customer.as_str()
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
 }
