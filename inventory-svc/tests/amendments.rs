@@ -23,11 +23,11 @@ impl Shop {
 
     /// The last event announced about an order.
     async fn last_said_of_orders(&mut self) -> stock_event::Event {
-        let said = self.outbox().await.into_iter().filter_map(|event| match event {
+        let mut said = self.outbox().await.into_iter().filter_map(|event| match event {
             Event::Stock(event) => Some(event),
             _ => None,
         });
-        said.last().unwrap()
+        said.next_back().unwrap()
     }
 
     async fn root(&mut self, order: OrderId) -> inventory_svc::world::Root {
