@@ -16,7 +16,7 @@ use proto::{
         CancelReason, Line, PaymentMethod, Terms,
         order_event::{self, Event as TopicContents},
     },
-    payments::{DeclineCode, payment_event::Event as Payment},
+    payments::{DeclineCode, RefundCause, payment_event::Event as Payment},
     stock::{Allocation, stock_event::Event as Stock},
 };
 use serde::Deserialize;
@@ -152,9 +152,9 @@ pub(super) fn paid(customer: &str, revision: u32, amount: Amount, how: &str) -> 
     digest((customer, revision, amount, how))
 }
 
-/// A number for `PaymentRefunded`.
-pub(super) fn refunded(customer: &str, amount: Amount) -> u32 {
-    digest((customer, amount))
+/// A number for `PaymentRefunded`, and for `RefundRefused`.
+pub(super) fn refunded(customer: &str, revision: u32, amount: Amount, cause: &str) -> u32 {
+    digest((customer, revision, amount, cause))
 }
 
 /// A number for `NotificationSent`, and with a failure for `NotificationFailed`.
@@ -224,8 +224,13 @@ fn of_payment(event: &Payment) -> u32 {
         Payment::PaymentDeclined(it) => {
             paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
         }
-        Payment::PaymentRefunded(it) => refunded(&it.customer_id, Amount::from(&it.amount)),
-        Payment::PaymentVoided(_) | Payment::RefundRefused(_) => 0,
+        Payment::PaymentRefunded(it) => {
+            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause(it.cause()))
+        }
+        Payment::RefundRefused(it) => {
+            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause(it.cause()))
+        }
+        Payment::PaymentVoided(_) => 0,
     }
 }
 
@@ -243,6 +248,14 @@ fn allocations(said: &[Allocation]) -> u32 {
 
 fn terms_of(said: Option<&Terms>) -> u32 {
     said.map_or(1, |it| terms(&it.customer_id, Amount::from(&it.amount), method(it.method())))
+}
+
+fn cause(cause: RefundCause) -> &'static str {
+    match cause {
+        RefundCause::Unspecified => "",
+        RefundCause::OrderCancelled => "order_cancelled",
+        RefundCause::Staff => "staff",
+    }
 }
 
 fn method(method: PaymentMethod) -> &'static str {

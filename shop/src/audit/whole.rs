@@ -55,6 +55,8 @@ pub(super) async fn database(
             checks.counted(Promise::LedgerBalances, "an account is not its entries", accounts);
             let captures = store::payments::captures(db).await?;
             checks.counted(Promise::LedgerBalances, "a payment is not its entries", captures);
+            let refunds = store::payments::refunds(db).await?;
+            checks.counted(Promise::LedgerBalances, "a payment is not its refunds", refunds);
             let held = store::payments::held(db).await?;
             checks.counted(Promise::HoldsEnd, "a hold is not its entries", held);
             holds(db, orders, now, checks).await?;

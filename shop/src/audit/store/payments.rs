@@ -34,7 +34,11 @@ pub(in crate::audit) async fn payments(
             p.tried_method,
             p.decline_code,
             (coalesce(p.refunded, 0) * 10000)::bigint as "refunded!",
-            coalesce(p.refunds, 0) - (p.refunding is not null)::int as "refunds!",
+            coalesce(r.refunded, 0) as "refunds!",
+            coalesce(r.refused, 0) as "refused!",
+            r.cause,
+            (r.amount * 10000)::bigint as refused_amount,
+            r.refused_cause,
             p.compensation as "compensation!",
             c.leased_until as "call_until?",
             exists (
@@ -49,6 +53,16 @@ pub(in crate::audit) async fn payments(
             p.heard_stock as "heard_stock!"
         from payments p
         left join provider_calls c on c.order_id = p.order_id
+        left join lateral (
+            select
+                count(*) filter (where state = 'refunded') as refunded,
+                count(*) filter (where state = 'refused') as refused,
+                min(cause) filter (where state = 'refunded') as cause,
+                min(amount) filter (where state = 'refused') as amount,
+                min(cause) filter (where state = 'refused') as refused_cause
+            from refunds
+            where refunds.order_id = p.order_id
+        ) r on p.refunds > 0
         where $1::uuid[] is null or p.order_id = any ($1)"#,
         which as _
     )
@@ -71,7 +85,12 @@ struct PaymentRow {
     tried_method: Option<String>,
     decline_code: Option<String>,
     refunded: i64,
-    refunds: i32,
+    refunds: i64,
+    refused: i64,
+    /// What a refund was made for, and what one that was refused was: told if there is one.
+    cause: Option<String>,
+    refused_amount: Option<i64>,
+    refused_cause: Option<String>,
     compensation: String,
     call_until: Option<OffsetDateTime>,
     has_hold: bool,
@@ -95,6 +114,7 @@ impl PaymentRow {
             captured: self.tried.filter(|_| self.is_captured),
             refunded: self.refunded,
             refunds: u32::try_from(self.refunds).unwrap_or_default(),
+            refused: u32::try_from(self.refused).unwrap_or_default(),
             is_by_card: self.tried_method.as_deref() == Some("card"),
             compensation,
             call_until: seconds(self.call_until),
@@ -106,8 +126,8 @@ impl PaymentRow {
         })
     }
 
-    /// What was published about the last attempt to take the money, and about a refund of all of
-    /// it.
+    /// What was published about the last attempt to take the money, and about refunds of which
+    /// there is one.
     fn foretold(&self) -> Contents {
         let mut foretold = Contents::default();
         let (Some(customer), Some(currency)) = (&self.customer_id, &self.currency) else {
@@ -122,10 +142,17 @@ impl PaymentRow {
                 Some(code) => foretold[tag::DECLINED] = paid(code),
                 None => {}
             }
-        }
-        if self.refunds == 1 {
-            let refunded = Amount::new(self.refunded, currency);
-            foretold[tag::REFUNDED] = content::refunded(customer, refunded);
+            let back = |amount, cause: &Option<String>| {
+                let (amount, cause) = (Amount::new(amount, currency), cause.as_deref());
+                content::refunded(customer, revision, amount, cause.unwrap_or_default())
+            };
+            if self.refunds == 1 {
+                foretold[tag::REFUNDED] = back(self.refunded, &self.cause);
+            }
+            if self.refused == 1 {
+                let amount = self.refused_amount.unwrap_or_default();
+                foretold[tag::REFUND_REFUSED] = back(amount, &self.refused_cause);
+            }
         }
         foretold
     }
@@ -301,6 +328,56 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
     .map(CountResult::from)
 }
 
+/// Compares every payment with its refunds: their sum and their last number, the one under way, and
+/// the one that answered a cancellation.
+pub(in crate::audit) async fn refunds(db: &mut PgConnection) -> sqlx::Result<CountResult> {
+    sqlx::query_as!(
+        CountedRow,
+        r#"-- audit.refunds
+        with made as (
+            select
+                order_id,
+                max(number) as last,
+                count(*) as rows,
+                coalesce(sum(amount) filter (where state = 'refunded'), 0) as refunded,
+                sum(amount) filter (where state = 'processing') as refunding,
+                max(number) filter (where state = 'processing') as under_way,
+                count(*) filter (where state = 'refunded' and cause = 'order_cancelled') as answers,
+                min(customer_id) as lowest_customer,
+                max(customer_id) as highest_customer,
+                min(currency) as lowest,
+                max(currency) as highest
+            from refunds
+            group by order_id
+        ),
+        compared as (
+            select
+                order_id,
+                p.refunds is not distinct from m.last
+                and m.last = m.rows
+                and p.refunded is not distinct from m.refunded
+                and p.refunding is not distinct from m.refunding
+                and coalesce(m.under_way = m.last, true)
+                and m.answers = (p.compensation = 'refunded')::int
+                and m.lowest_customer = p.customer_id
+                and m.highest_customer = p.customer_id
+                and m.lowest = p.currency
+                and m.highest = p.currency as fits
+            from payments p
+            full join made m using (order_id)
+            where p.refunds > 0 or m.order_id is not null
+        )
+        select
+            count(*) as "checked!",
+            count(*) filter (where fits is not true) as "wrong!",
+            min(order_id::text) filter (where fits is not true) as first
+        from compared"#
+    )
+    .fetch_one(db)
+    .await
+    .map(CountResult::from)
+}
+
 /// Compares calls to the provider with the payments that wait for them.
 pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<CountResult> {
     sqlx::query_as!(
@@ -313,7 +390,10 @@ pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Count
                     when p.phase = 'charging' then 'charge'
                     when p.refunding is not null then 'refund'
                     else 'none'
-                end as fits
+                end
+                and c.customer_id = p.customer_id
+                and c.amount = coalesce(p.refunding, p.tried)
+                and c.number = coalesce(nullif(p.refunds, 0), p.tried_revision) as fits
             from payments p
             full join provider_calls c using (order_id)
             where c.order_id is not null or p.phase = 'charging' or p.refunding is not null
