@@ -13,7 +13,7 @@ use proto::{
     money::Money,
     notifications::notification_event::Event as Notification,
     orders::{
-        CancelReason, Line, PaymentMethod, Terms,
+        AmendmentCause, CancelReason, Line, PaymentMethod, Terms,
         order_event::{self, Event as TopicContents},
     },
     payments::{DeclineCode, payment_event::Event as Payment},
@@ -132,6 +132,21 @@ pub(super) fn ordered(customer: &str, revision: u32, total: Amount, lines: u32) 
     digest((customer, revision, total, lines))
 }
 
+/// A number for `OrderAmended`: what is ordered now, and why.
+pub(super) fn amended(ordered: u32, cause: &str) -> u32 {
+    digest((ordered, cause))
+}
+
+/// A number for `OrderShipped`: the carrier, and its number for the goods.
+pub(super) fn shipped(customer: &str, revision: u32, how: (&str, &str)) -> u32 {
+    digest((customer, revision, how))
+}
+
+/// A number for `OrderDelivered`.
+pub(super) fn delivered(customer: &str, revision: u32) -> u32 {
+    digest((customer, revision))
+}
+
 /// A number for `OrderAwaitingPayment`; `pay_by` is in microseconds.
 pub(super) fn awaiting(customer: &str, revision: u32, amount: Amount, pay_by: i64) -> u32 {
     digest((customer, revision, amount, pay_by))
@@ -167,8 +182,7 @@ pub(super) fn product(name: &str, price: Amount, available: i64) -> u32 {
     digest((name, price, available))
 }
 
-/// The number of an event's content and, for `OrderPlaced` and `StockReserved`, that of their
-/// terms; 0 for content that no state foretells.
+/// The number of an event's content and, for what is ordered or reserved, that of its terms; 0 for content that no state foretells.
 pub(super) fn of(event: &Event) -> (u32, u32) {
     match event {
         Event::Orders(event) => of_order(event),
@@ -210,9 +224,16 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
             let total = Amount::from(&it.total);
             (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
         }
-        TopicContents::OrderAmended(_)
-        | TopicContents::OrderShipped(_)
-        | TopicContents::OrderDelivered(_) => (0, 0),
+        TopicContents::OrderAmended(it) => {
+            let (total, lines) = (Amount::from(&it.total), said_lines(&it.lines));
+            let ordered = ordered(&it.customer_id, it.revision, total, lines);
+            (amended(ordered, cause(it.cause())), terms_of(it.terms.as_ref()))
+        }
+        TopicContents::OrderShipped(it) => {
+            let how = (it.carrier.as_str(), it.tracking_number.as_str());
+            (shipped(&it.customer_id, it.revision, how), 0)
+        }
+        TopicContents::OrderDelivered(it) => (delivered(&it.customer_id, it.revision), 0),
     }
 }
 
@@ -229,7 +250,7 @@ fn of_payment(event: &Payment) -> u32 {
     }
 }
 
-fn said_lines(said: &[Line]) -> u32 {
+pub(super) fn said_lines(said: &[Line]) -> u32 {
     lines(
         said.iter().map(|it| {
             (it.sku.as_str(), it.name.as_str(), it.quantity, Amount::from(&it.unit_price))
@@ -245,6 +266,11 @@ fn terms_of(said: Option<&Terms>) -> u32 {
     said.map_or(1, |it| terms(&it.customer_id, Amount::from(&it.amount), method(it.method())))
 }
 
+/// The word for how an order is to be paid.
+pub(super) fn method_of(terms: &Terms) -> &'static str {
+    method(terms.method())
+}
+
 fn method(method: PaymentMethod) -> &'static str {
     match method {
         PaymentMethod::Unspecified => "",
@@ -254,7 +280,7 @@ fn method(method: PaymentMethod) -> &'static str {
     }
 }
 
-fn reason(reason: CancelReason) -> &'static str {
+pub(super) fn reason(reason: CancelReason) -> &'static str {
     match reason {
         CancelReason::Unspecified => "",
         CancelReason::InsufficientInventory => "insufficient_inventory",
@@ -266,7 +292,7 @@ fn reason(reason: CancelReason) -> &'static str {
     }
 }
 
-fn decline(code: DeclineCode) -> &'static str {
+pub(super) fn decline(code: DeclineCode) -> &'static str {
     match code {
         DeclineCode::Unspecified => "",
         DeclineCode::CardDeclined => "card_declined",
@@ -274,6 +300,15 @@ fn decline(code: DeclineCode) -> &'static str {
         DeclineCode::ExpiredCard => "expired_card",
         DeclineCode::NoAccount => "no_account",
         DeclineCode::CurrencyMismatch => "currency_mismatch",
+    }
+}
+
+pub(super) fn cause(cause: AmendmentCause) -> &'static str {
+    match cause {
+        AmendmentCause::Unspecified => "",
+        AmendmentCause::Requested => "requested",
+        AmendmentCause::StockRejected => "stock_rejected",
+        AmendmentCause::CapturedFirst => "captured_first",
     }
 }
 
@@ -317,18 +352,24 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
     event.encode()
 }
 
+/// The payment method is all that the history keeps of the terms.
+fn kept(terms: Terms) -> Terms {
+    Terms { method: terms.method, ..Terms::default() }
+}
+
 fn strip_order(said: &mut TopicContents) {
     let (order, customer) = match said {
         TopicContents::OrderPlaced(it) => {
-            // The payment method is all that the history keeps of the terms.
-            it.terms =
-                it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
+            it.terms = it.terms.take().map(kept);
             (&mut it.order_id, &mut it.customer_id)
         }
         TopicContents::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
-        TopicContents::OrderAmended(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderAmended(it) => {
+            it.terms = it.terms.take().map(kept);
+            (&mut it.order_id, &mut it.customer_id)
+        }
         TopicContents::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderDelivered(it) => (&mut it.order_id, &mut it.customer_id),
     };
