@@ -10,6 +10,7 @@ mod check;
 mod content;
 mod envelope;
 mod facts;
+mod fold;
 mod history;
 mod inbox;
 mod interventions;

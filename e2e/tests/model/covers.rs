@@ -2,11 +2,11 @@
 //! could hold because nothing was tried.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Phase, Reason};
+use order_svc::domain::{self as orders, AmendmentCause, Phase, Reason};
 use payment_svc::domain::{self as payments, CompensationState, HoldState, Phase as Money};
 
 use crate::{
-    promises::{captured, has_said, refunded, reserved},
+    promises::{captured, captured_revision, has_said, refunded, reserved},
     shop::Shop,
     world::{Life, World},
 };
@@ -29,6 +29,62 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
     ("cancelled when confirmed", |shop, world| {
         let confirmed = has_said(&world.lives[0], orders::Announcement::Confirmed);
         ended(shop, world, Reason::CustomerRequest) && confirmed
+    }),
+    ("confirmed as amended", |shop, world| {
+        let requested = last_cause(&world.lives[0]) == Some(AmendmentCause::Requested);
+        requested && is_confirmed(shop, world)
+    }),
+    ("an amendment is rejected and undone", |shop, world| {
+        last_cause(&world.lives[0]) == Some(AmendmentCause::StockRejected)
+            && is_confirmed(shop, world)
+    }),
+    ("the payment of an earlier revision is first, and the amendment undone", |shop, world| {
+        last_cause(&world.lives[0]) == Some(AmendmentCause::CapturedFirst)
+            && is_confirmed(shop, world)
+    }),
+    ("the payment of an earlier revision counts for the same lines", |shop, world| {
+        let life = &world.lives[0];
+        let present = life.order.as_ref().map(|order| order.present.number);
+        last_cause(life) == Some(AmendmentCause::Requested)
+            && captured_revision(life) < present
+            && is_confirmed(shop, world)
+    }),
+    ("an earlier revision is declined, and the present one paid", |shop, world| {
+        is_confirmed(shop, world) && world.lives[0].said.payments.iter().any(is_decline)
+    }),
+    ("rejected at first, and confirmed as amended", |shop, world| {
+        let rejected = |said: &inventory::Announcement| {
+            matches!(said, inventory::Announcement::StockRejected { revision: 1, .. })
+        };
+        is_confirmed(shop, world) && world.lives[0].said.stock.iter().any(rejected)
+    }),
+    ("asked for its payment anew", |_, world| {
+        let asks =
+            |said: &&(orders::Announcement, u32)| said.0 == orders::Announcement::AwaitingPayment;
+        world.lives[0].said.orders.iter().filter(asks).count() > 1
+    }),
+    ("staff gave all of it back before the cancel", |shop, world| {
+        let life = &world.lives[0];
+        let compensation = life.payment.as_ref().map(|payment| payment.compensation);
+        shop.is_quiet(world)
+            && compensation == Some(CompensationState::Voided)
+            && captured(life) > 0
+    }),
+    ("a refund is refused, and staff have to settle it", |shop, world| {
+        shop.is_quiet(world) && world.lives[0].waits_for_staff()
+    }),
+    ("a refund is refused, and staff have settled it", |shop, world| {
+        let life = &world.lives[0];
+        let refused = |said: &payments::Announcement| {
+            matches!(
+                said,
+                payments::Announcement::RefundRefused {
+                    cause: payments::RefundCause::OrderCancelled,
+                    ..
+                }
+            )
+        };
+        shop.is_quiet(world) && life.said.payments.iter().any(refused) && refunded(life) > 0
     }),
     ("money heard of before stock", |_, world| {
         let order = world.lives[0].order.as_ref().unwrap();
@@ -110,6 +166,15 @@ pub(crate) const COVERS: &[(&str, Cover)] = &[
         shop.is_quiet(world) && held == Some(HoldState::Released)
     }),
 ];
+
+fn is_confirmed(shop: &Shop, world: &World) -> bool {
+    shop.is_quiet(world) && world.lives[0].phase() == Some(Phase::Confirmed)
+}
+
+/// Why the present revision followed the one before.
+fn last_cause(life: &Life) -> Option<AmendmentCause> {
+    life.asked.last()?.cause
+}
 
 fn ended(shop: &Shop, world: &World, reason: Reason) -> bool {
     shop.is_quiet(world) && world.lives[0].reason() == Some(reason)

@@ -1,5 +1,7 @@
 //! The faults of the mutants: each wraps a service's `decide` and decides one thing otherwise.
 
+pub(crate) mod amendments;
+
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{self as orders, Capture, Event, Order};
 use payment_svc::domain::{

@@ -86,6 +86,14 @@ fn said_by_payments(order: &Order) -> Vec<Event> {
             amount,
             cause: payments::RefundCause::OrderCancelled,
         },
+        payments::Announcement::RefundRefused {
+            customer: customer(),
+            revision,
+            number: 1,
+            amount,
+            cause: payments::RefundCause::OrderCancelled,
+            detail: "".into(),
+        },
     ];
     said.map(|announcement| payment_wire::encode(order.id, announcement)).into()
 }

@@ -7,9 +7,12 @@
 use payment_svc::domain::Operation;
 
 use crate::{
-    faults,
+    faults::{self, amendments},
     rules::{Ground, Rules, Write},
-    scenes::{BASKET, CARD, DEFERRED, NO_CLOCK, PURSE, Scene, WALLET},
+    scenes::{
+        AMENDED, BASKET, CARD, CHANGED_CARD, DEFERRED, NO_CLOCK, PURSE, REFUNDS, Scene, TOO_MUCH,
+        WALLET,
+    },
     world::Service,
 };
 
@@ -239,5 +242,77 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         breaks: "an order has all of its lines or none",
         scene: &BASKET,
         rules: Rules { stock: faults::leaves_out_what_is_missing, ..OURS },
+    },
+    Mutant {
+        name: "each reservation is charged",
+        breaks: "an order is captured at most once",
+        scene: &CHANGED_CARD,
+        rules: Rules { money: amendments::charges_each_reservation, ..OURS },
+    },
+    Mutant {
+        name: "what is reserved during a charge is forgotten",
+        breaks: "every order ends",
+        scene: &CHANGED_CARD,
+        rules: Rules { money: amendments::forgets_during_charge, ..OURS },
+    },
+    Mutant {
+        name: "an amendment is undone though nothing was reserved",
+        breaks: "what is confirmed is what was paid and asked for",
+        scene: &TOO_MUCH,
+        rules: Rules { order: amendments::undoes_what_never_was, ..OURS },
+    },
+    Mutant {
+        name: "the first revision's rejection always cancels",
+        breaks: "only answers to the present revision end an order",
+        scene: &TOO_MUCH,
+        rules: Rules { order: amendments::first_rejection_ends, ..OURS },
+    },
+    Mutant {
+        name: "an earlier revision's decline cancels",
+        breaks: "only answers to the present revision end an order",
+        scene: &CHANGED_CARD,
+        rules: Rules { order: amendments::late_decline_ends, ..OURS },
+    },
+    Mutant {
+        name: "an earlier revision's reservation is not recorded",
+        breaks: "an order that fits is not lost",
+        scene: &AMENDED,
+        rules: Rules { order: amendments::forgets_reservations, ..OURS },
+    },
+    Mutant {
+        name: "a capture is undone only if totals differ",
+        breaks: "what is confirmed is what was paid and asked for",
+        scene: &AMENDED,
+        rules: Rules { order: amendments::compares_totals, ..OURS },
+    },
+    Mutant {
+        name: "surplus goes back at the amendment",
+        breaks: "held pieces go back only when the order has ended",
+        scene: &AMENDED,
+        rules: Rules { stock: amendments::surplus_goes_back, ..OURS },
+    },
+    Mutant {
+        name: "surplus goes back at the amendment (seen at the end)",
+        breaks: "every order ends",
+        scene: &CHANGED_CARD,
+        rules: Rules { stock: amendments::surplus_goes_back, ..OURS },
+    },
+    Mutant {
+        name: "after a full refund by staff no answer",
+        breaks: "both sides answer every cancel",
+        scene: &REFUNDS,
+        rules: Rules { money: amendments::mute_after_full_refund, ..OURS },
+    },
+    Mutant {
+        name: "a cancel does not wait for a refund under way",
+        breaks: "no more money goes back than came",
+        scene: &REFUNDS,
+        rules: Rules { money: amendments::cancels_during_refund, ..OURS },
+    },
+    Mutant {
+        name: "a refund that is refused is not noted",
+        breaks: "what staff have to settle is stuck",
+        scene: &REFUNDS,
+        rules: Rules { order: amendments::ignores_refusals, ..OURS },
     },
 ];

@@ -2,13 +2,14 @@
 //! happen.
 
 use inventory_svc::domain::{self as inventory, Reservation};
-use order_svc::domain::{self as orders, Line, Phase, Saga, SagaStatus};
+use order_svc::domain::{self as orders, AmendmentCause, Line, Phase, Revision, Saga, SagaStatus};
 use payment_svc::domain::{self as payments, HoldState};
 use proto::{Currency, Money};
 
 use crate::{
     shop::{Shop, dollars},
-    world::{ENOUGH, Life, Reader, Route, World},
+    steps::NOW,
+    world::{Life, Reader, Route, World},
 };
 
 type Promise = fn(&Shop, &World) -> bool;
@@ -23,13 +24,19 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
     ("pieces are conserved", pieces_are_conserved),
     ("held pieces go back only when the order has ended", |_, world| {
         world.lives.iter().all(|life| {
-            let ended = has_said(life, orders::Announcement::Cancelled);
-            ended || reserved(life) == 0 || life.pieces() > 0
+            let ended = has_said(life, orders::Announcement::Cancelled)
+                || has_said(life, orders::Announcement::Confirmed);
+            ended || life.said.stock.iter().all(|said| holds_what_it_reserved(life, said))
         })
     }),
-    ("an order has all of its lines or none", |shop, world| {
-        world.lives.iter().zip(&shop.placed).all(|(life, order)| {
-            life.pieces() == 0 || order.present.lines.iter().all(|line| has_line(life, line))
+    ("an order has all of its lines or none", |_, world| {
+        world.lives.iter().all(|life| match life.reservation {
+            Reservation::Held { revision, .. } | Reservation::Sold { revision, .. } => {
+                life.asked(revision).lines.iter().all(|line| has_line(life, line))
+            }
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {
+                life.pieces() == 0
+            }
         })
     }),
     ("an order is captured at most once", |_, world| {
@@ -66,13 +73,35 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
         })
     }),
     ("an order ends once", |_, world| {
-        use orders::Announcement::{AwaitingPayment, Cancelled, Confirmed, Placed};
-        world.lives.iter().all(|life| match life.said.orders.as_slice() {
-            [] | [Placed] => true,
-            [Placed, AwaitingPayment, rest @ ..] | [Placed, rest @ ..] => {
-                matches!(rest, [] | [Confirmed | Cancelled] | [Confirmed, Cancelled])
-            }
-            _ => false,
+        use orders::Announcement::{Amended, AwaitingPayment, Cancelled, Confirmed, Placed};
+        world.lives.iter().all(|life| {
+            let said: Vec<_> = life.said.orders.iter().map(|(said, _)| *said).collect();
+            let is_open = |said: &orders::Announcement| matches!(said, Amended | AwaitingPayment);
+            let Some((first, rest)) = said.split_first() else { return true };
+            let end = rest.iter().position(|said| !is_open(said)).unwrap_or(rest.len());
+            let ended =
+                matches!(&rest[end..], [] | [Confirmed | Cancelled] | [Confirmed, Cancelled]);
+            *first == Placed && ended
+        })
+    }),
+    ("only answers to the present revision end an order", only_present_answers_end),
+    ("an order that fits is not lost", |_, world| {
+        world.lives.iter().all(|life| {
+            let lost = life.reason() == Some(orders::Reason::InsufficientInventory);
+            !lost || !heard_reserved(life, None)
+        })
+    }),
+    ("what is confirmed is what was paid and asked for", |_, world| {
+        world.lives.iter().all(|life| {
+            let confirmed = life.said.orders.iter();
+            let confirmed = confirmed.filter(|(said, _)| *said == orders::Announcement::Confirmed);
+            confirmed.map(|(_, revision)| life.asked(*revision)).all(|it| {
+                let paid = captured_revision(life).is_some_and(|paid| life.asked(paid).is_like(it));
+                let wanted = |other: &&Revision| {
+                    matches!(other.cause, None | Some(AmendmentCause::Requested))
+                };
+                paid && life.asked.iter().filter(wanted).any(|other| other.is_like(it))
+            })
         })
     }),
     ("a clock never ends what is paid", |_, world| world.lives.iter().all(|life| !life.ended_paid)),
@@ -86,8 +115,8 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
         readers(world).all(|reader| !reader.repeated)
     }),
     // The real rules are explored completely: no state reaches the bound at which the model stops.
-    ("nothing grows without end", |_, world| {
-        world.lives.iter().all(|life| life.longest_log() < ENOUGH)
+    ("nothing grows without end", |shop, world| {
+        world.lives.iter().all(|life| life.longest_log() < shop.scene.enough())
     }),
     ("no event is skipped", |_, world| readers(world).all(|reader| !reader.has_skipped())),
     ("versions have no gap", |_, world| {
@@ -106,29 +135,38 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
         at_rest(shop, world, |life| life.phase() != Some(Phase::Open))
     }),
     ("a confirmed order has its pieces and its money, no other", |shop, world| {
-        world.lives.iter().enumerate().all(|(at, life)| {
-            let order = &shop.placed[at];
+        world.lives.iter().all(|life| {
+            let Some(order) = &life.order else { return true };
             let wanted: u32 = order.present.lines.iter().map(|line| line.quantity).sum();
+            let kept = life.net().plus(given_back(life)).unwrap();
             let sold = matches!(life.reservation, Reservation::Sold { .. });
             let all = sold && life.pieces() == i64::from(wanted);
             let any = life.pieces() > 0 || !life.net().is_zero();
             !shop.is_quiet(world)
                 || match life.phase() {
-                    Some(Phase::Confirmed) => all && life.net() == order.present.total,
-                    Some(Phase::Cancelled | Phase::Open) | None => !any,
+                    Some(Phase::Confirmed) => all && kept == order.present.total,
+                    Some(Phase::Cancelled) => life.waits_for_staff() || !any,
+                    Some(Phase::Open) | None => !any,
                 }
         })
     }),
     ("a cancelled order keeps nothing", |shop, world| {
         at_rest(shop, world, |life| {
             let nothing = life.pieces() == 0 && life.net().is_zero();
-            nothing || life.phase() != Some(Phase::Cancelled)
+            nothing || life.phase() != Some(Phase::Cancelled) || life.waits_for_staff()
         })
     }),
     ("both sides answer every cancel", |shop, world| {
         at_rest(shop, world, |life| {
             let cancels = usize::from(has_said(life, orders::Announcement::Cancelled));
-            released(life) == cancels && undone(life) == cancels
+            let answered = undone(life) == cancels || life.waits_for_staff();
+            released(life) == cancels && answered
+        })
+    }),
+    ("what staff have to settle is stuck", |shop, world| {
+        at_rest(shop, world, |life| {
+            let Some(order) = &life.order else { return true };
+            Saga::of(order).is_stuck(order, NOW) == life.waits_for_staff()
         })
     }),
     ("no saga is stuck", |shop, world| at_rest(shop, world, is_over)),
@@ -149,13 +187,68 @@ fn readers(world: &World) -> impl Iterator<Item = &Reader> {
     world.lives.iter().flat_map(|life| &life.readers)
 }
 
-/// Whether order-svc has heard that the order is reserved and that it is paid: then no deadline is
-/// needed to end it.
+/// Whether order-svc has heard that this revision is reserved; any, if none is named.
+fn heard_reserved(life: &Life, wanted: Option<u32>) -> bool {
+    life.said.stock.iter().enumerate().any(|(index, said)| {
+        let inventory::Announcement::StockReserved { revision, .. } = said else { return false };
+        wanted.is_none_or(|wanted| wanted == *revision)
+            && life.took_effect(Route::StockToOrder, index)
+    })
+}
+
+/// The revision whose payment was captured.
+pub(crate) fn captured_revision(life: &Life) -> Option<u32> {
+    life.said.payments.iter().find_map(|said| match said {
+        payments::Announcement::Captured { revision, .. } => Some(*revision),
+        _ => None,
+    })
+}
+
+/// What staff gave back of the order's money.
+pub(crate) fn given_back(life: &Life) -> Money {
+    life.said.payments.iter().fold(nothing(), |sum, said| match said {
+        payments::Announcement::Refunded {
+            cause: payments::RefundCause::Staff, amount, ..
+        } => sum.plus(*amount).unwrap(),
+        _ => sum,
+    })
+}
+
+/// Whether an order that ended for want of stock or money did so because its present revision was
+/// refused.
+fn only_present_answers_end(_: &Shop, world: &World) -> bool {
+    world.lives.iter().all(|life| {
+        let Some(order) = &life.order else { return true };
+        let present = order.present.number;
+        match life.reason() {
+            Some(orders::Reason::InsufficientInventory) => life.said.stock.iter().any(|said| {
+                matches!(said, inventory::Announcement::StockRejected { revision, .. }
+                    if *revision == present)
+            }),
+            Some(orders::Reason::PaymentDeclined) => life.said.payments.iter().any(|said| {
+                matches!(said, payments::Announcement::Declined { revision, .. }
+                    if *revision == present)
+            }),
+            _ => true,
+        }
+    })
+}
+
+/// Whether the pieces of a revision that was reserved are held.
+fn holds_what_it_reserved(life: &Life, said: &inventory::Announcement) -> bool {
+    let inventory::Announcement::StockReserved { revision, .. } = said else { return true };
+    life.asked(*revision).lines.iter().all(|line| {
+        let pieces = life.reservation.pieces();
+        let held = pieces.filter(|part| Some(&part.sku) == line.sku.as_ref());
+        held.map(|part| part.quantity).sum::<u32>() >= line.quantity
+    })
+}
+
+/// Whether order-svc has heard that the present revision is reserved and that it is paid: then no
+/// deadline is needed to end it.
 fn heard_both(life: &Life) -> bool {
-    let heard_reserved = life.said.stock.iter().enumerate().any(|(index, said)| {
-        let is_yes = matches!(said, inventory::Announcement::StockReserved { .. });
-        is_yes && life.took_effect(Route::StockToOrder, index)
-    });
+    let present = life.order.as_ref().map(|order| order.present.number);
+    let heard_reserved = present.is_some() && heard_reserved(life, present);
     let heard_captured = life.said.payments.iter().enumerate().any(|(index, said)| {
         let is_yes = matches!(said, payments::Announcement::Captured { .. });
         is_yes && life.took_effect(Route::PaymentsToOrder, index)
@@ -199,6 +292,7 @@ fn is_over(life: &Life) -> bool {
     let anything = reserved(life) > 0 || captured(life) > 0;
     let due = match order.phase() {
         Phase::Open => return false,
+        Phase::Cancelled if life.waits_for_staff() => SagaStatus::Compensating,
         Phase::Confirmed => SagaStatus::Completed,
         Phase::Cancelled if anything => SagaStatus::Compensated,
         Phase::Cancelled => SagaStatus::Failed,
@@ -207,7 +301,7 @@ fn is_over(life: &Life) -> bool {
 }
 
 pub(crate) fn has_said(life: &Life, what: orders::Announcement) -> bool {
-    life.said.orders.contains(&what)
+    life.said.orders.iter().any(|(said, _)| *said == what)
 }
 
 pub(crate) fn reserved(life: &Life) -> usize {
@@ -230,9 +324,12 @@ pub(crate) fn captured(life: &Life) -> usize {
     life.said.payments.iter().filter(captured).count()
 }
 
+/// How often the money of the cancelled order was given back.
 pub(crate) fn refunded(life: &Life) -> usize {
-    let refunded =
-        |said: &&payments::Announcement| matches!(said, payments::Announcement::Refunded { .. });
+    let refunded = |said: &&payments::Announcement| {
+        let cause = payments::RefundCause::OrderCancelled;
+        matches!(said, payments::Announcement::Refunded { cause: why, .. } if *why == cause)
+    };
     life.said.payments.iter().filter(refunded).count()
 }
 

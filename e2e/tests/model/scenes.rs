@@ -18,8 +18,7 @@ pub(crate) struct Scene {
 /// An order that somebody may place.
 pub(crate) struct Wish {
     pub(crate) method: Method,
-    /// The order's lines: products and quantities.
-    pub(crate) lines: &'static [(Product, u32)],
+    pub(crate) lines: Basket,
     /// The index of the account of its customer.
     pub(crate) account: usize,
     pub(crate) hearing: DeliveryMode,
@@ -27,7 +26,15 @@ pub(crate) struct Wish {
     pub(crate) clocks: bool,
     /// Whether its customer may hold money for it.
     pub(crate) holds: bool,
+    /// What its customer may want instead, and how often they may change their mind.
+    pub(crate) amendments: (&'static [Basket], usize),
+    /// How often staff may give money back: one dollar, or all that is left. The provider may
+    /// refuse to.
+    pub(crate) refunds: u32,
 }
+
+/// An order's lines: products and quantities.
+pub(crate) type Basket = &'static [(Product, u32)];
 
 /// How the order's messages are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +79,14 @@ const RIVAL: Wish = Wish {
     clocks: false,
     ..wish(Method::Wallet, A_MUG)
 };
-const A_MUG: &[(Product, u32)] = &[(Product::Mug, 1)];
-const TWO_MUGS: &[(Product, u32)] = &[(Product::Mug, 2)];
+const A_MUG: Basket = &[(Product::Mug, 1)];
+const TWO_MUGS: Basket = &[(Product::Mug, 2)];
+const THREE_MUGS: Basket = &[(Product::Mug, 3)];
+/// As dear as two mugs.
+const A_POT: Basket = &[(Product::Pot, 1)];
 
 /// An order of the first customer.
-const fn wish(method: Method, lines: &'static [(Product, u32)]) -> Wish {
+const fn wish(method: Method, lines: Basket) -> Wish {
     Wish {
         method,
         lines,
@@ -84,7 +94,14 @@ const fn wish(method: Method, lines: &'static [(Product, u32)]) -> Wish {
         hearing: DeliveryMode::WithCrashes,
         clocks: true,
         holds: false,
+        amendments: (&[], 0),
+        refunds: 0,
     }
+}
+
+/// An order whose customer changes their mind, and which only answers can end.
+const fn fickle(method: Method, lines: Basket, amendments: (&'static [Basket], usize)) -> Wish {
+    Wish { amendments, hearing: DeliveryMode::StepByStep, clocks: false, ..wish(method, lines) }
 }
 
 pub(crate) const WALLET: Scene = Scene {
@@ -206,5 +223,108 @@ pub(crate) const LAST_PIECE: Scene = Scene {
     covers: &["confirmed", "out of stock", "released pieces go to the rival"],
 };
 
-pub(crate) const SCENES: &[&Scene] =
-    &[&WALLET, &CARD, &DEFERRED, &BASKET, &NO_CLOCK, &LAST_PIECE, &PURSE];
+/// Three amendments of an order that is paid from the account, and a rival for its stock.
+pub(crate) const AMENDED: Scene = Scene {
+    name: "amended",
+    orders: &[
+        fickle(Method::Wallet, TWO_MUGS, (&[A_MUG, A_POT, TWO_MUGS], 3)),
+        Wish { lines: A_POT, ..RIVAL },
+    ],
+    shelves: &[(Product::Mug, &[2]), (Product::Pot, &[1])],
+    accounts: &[2, 2],
+    covers: &[
+        "confirmed",
+        "confirmed as amended",
+        "an amendment is rejected and undone",
+        "the payment of an earlier revision is first, and the amendment undone",
+        "the payment of an earlier revision counts for the same lines",
+        "cancelled while open",
+        "cancelled when confirmed",
+        "released pieces go to the rival",
+    ],
+};
+
+/// Two amendments of an order that is paid by card, so that they come during charges: one never
+/// fits, and what the other one does not need, a rival wants.
+pub(crate) const CHANGED_CARD: Scene = Scene {
+    name: "changed card",
+    orders: &[fickle(Method::Card, TWO_MUGS, (&[A_POT, A_MUG], 2)), RIVAL],
+    shelves: &[(Product::Mug, &[2])],
+    accounts: &[0, 2],
+    covers: &[
+        "confirmed as amended",
+        "an amendment is rejected and undone",
+        "the payment of an earlier revision is first, and the amendment undone",
+        "declined",
+        "an earlier revision is declined, and the present one paid",
+        "cancelled during a charge",
+    ],
+};
+
+/// An order that does not fit at first, and is amended until it does.
+pub(crate) const TOO_MUCH: Scene = Scene {
+    name: "too much",
+    orders: &[fickle(Method::Wallet, THREE_MUGS, (&[A_MUG, THREE_MUGS], 3))],
+    shelves: &[(Product::Mug, &[2])],
+    accounts: &[2],
+    covers: &["out of stock", "rejected at first, and confirmed as amended"],
+};
+
+/// An amendment of a deferred order, with deadlines and expiries.
+pub(crate) const CHANGED_LATE: Scene = Scene {
+    name: "changed late",
+    orders: &[Wish { clocks: true, ..fickle(Method::Deferred, TWO_MUGS, (&[A_POT, A_MUG], 2)) }],
+    shelves: &[(Product::Mug, &[2]), (Product::Pot, &[1])],
+    accounts: &[2],
+    covers: &[
+        "confirmed as amended",
+        "payment timed out",
+        "reservation ran out",
+        "a clock outruns a capture, which goes back",
+        "asked for its payment anew",
+    ],
+};
+
+/// Staff give money back, all of it or a part, and the provider may refuse.
+pub(crate) const REFUNDS: Scene = Scene {
+    name: "refunds",
+    orders: &[Wish {
+        refunds: 2,
+        hearing: DeliveryMode::StepByStep,
+        clocks: false,
+        ..wish(Method::Card, TWO_MUGS)
+    }],
+    shelves: &[(Product::Mug, &[2])],
+    accounts: &[0],
+    covers: &[
+        "confirmed",
+        "cancelled when confirmed",
+        "staff gave all of it back before the cancel",
+        "a refund is refused, and staff have to settle it",
+        "a refund is refused, and staff have settled it",
+    ],
+};
+
+pub(crate) const SCENES: &[&Scene] = &[
+    &WALLET,
+    &CARD,
+    &DEFERRED,
+    &BASKET,
+    &NO_CLOCK,
+    &LAST_PIECE,
+    &PURSE,
+    &AMENDED,
+    &CHANGED_CARD,
+    &TOO_MUCH,
+    &CHANGED_LATE,
+    &REFUNDS,
+];
+
+impl Scene {
+    /// The length that no list reaches: with it, a mutant runs in circles and is not explored
+    /// further.
+    pub(crate) fn enough(&self) -> usize {
+        let of = |wish: &Wish| 5 + 3 * wish.amendments.1 + usize::try_from(wish.refunds).unwrap();
+        self.orders.iter().map(of).max().unwrap_or_default()
+    }
+}

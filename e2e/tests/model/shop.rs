@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use inventory_svc::domain::{Shelf, Stock};
-use order_svc::domain::{self as orders, Method, Order};
+use order_svc::domain::{self as orders, Catalogue, Method, Order};
 use payment_svc::domain::{Instrument, Operation};
 use proto::{Currency, CustomerId, Money, OrderId, Sku, WarehouseId};
 use rust_decimal::Decimal;
@@ -15,10 +15,10 @@ use crate::{
     inbox,
     promises::PROMISES,
     rules::{Ground, Rules},
-    scenes::{DeliveryMode, Product, Scene},
+    scenes::{Basket, DeliveryMode, Product, Scene},
     steps::NOW,
     wire,
-    world::{ENOUGH, Route, World},
+    world::{Route, World},
 };
 
 /// The first order's id, a UUIDv7.
@@ -30,6 +30,7 @@ pub(crate) struct Shop {
     pub(crate) rules: Rules,
     /// The orders as they are when they are placed.
     pub(crate) placed: Vec<Order>,
+    pub(crate) catalogue: Catalogue,
     /// Whether the events of each route take effect once only, as the hearing service says.
     pub(crate) once: [bool; Route::ALL.len()],
     covering: bool,
@@ -40,6 +41,10 @@ pub(crate) struct Shop {
 pub(crate) enum Action {
     Place(usize),
     Cancel(usize),
+    /// The customer wants another basket, by its place in the scene.
+    Amend(usize, usize),
+    /// Staff give money back: all that is left, or one dollar.
+    Refund(usize, bool),
     /// `POST /v1/payments`.
     Pay(usize, Instrument),
     /// The customer holds money for the order.
@@ -65,9 +70,11 @@ pub(crate) enum Action {
 
 impl Shop {
     pub(crate) fn open(scene: &'static Scene, rules: Rules) -> Self {
-        let placed: Vec<_> = (0..scene.orders.len()).map(|place| placed(scene, place)).collect();
+        let catalogue = catalogue();
+        let placed: Vec<_> =
+            (0..scene.orders.len()).map(|place| placed(scene, place, &catalogue)).collect();
         let once = Route::ALL.map(|route| inbox::takes_once(route, &placed[0]));
-        Self { scene, rules, placed, once, covering: false }
+        Self { scene, rules, placed, catalogue, once, covering: false }
     }
 
     /// Checks the covers of the scene, too.
@@ -130,6 +137,14 @@ impl Model for Shop {
             if self.scene.orders[at].holds {
                 actions.push(Action::Hold(at));
             }
+            let (baskets, times) = self.scene.orders[at].amendments;
+            if life.amendments() < times {
+                actions.extend((0..baskets.len()).map(|basket| Action::Amend(at, basket)));
+            }
+            let refunds = self.scene.orders[at].refunds;
+            if life.refunds().is_some_and(|begun| begun < refunds) {
+                actions.extend([Action::Refund(at, true), Action::Refund(at, false)]);
+            }
             for route in Route::ALL {
                 if life.has_news(route) {
                     actions.push(Action::Hear(at, route));
@@ -144,7 +159,7 @@ impl Model for Shop {
             }
             for (place, call) in life.calls.iter().enumerate() {
                 actions.push(Action::Perform(at, place, true));
-                if matches!(call.operation, Operation::Charge { .. }) {
+                if refunds > 0 || matches!(call.operation, Operation::Charge { .. }) {
                     actions.push(Action::Perform(at, place, false));
                 }
             }
@@ -156,7 +171,7 @@ impl Model for Shop {
             }
             // Sweeps act on what they read before: the row may be gone since.
             let clocks = self.scene.orders[at].clocks;
-            if clocks && order.pay_by().is_some() {
+            if clocks && order.stock.reserved.is_some() {
                 actions.push(Action::DeadlinePassed(at));
             }
             if clocks && !life.said.stock.is_empty() {
@@ -189,30 +204,39 @@ impl Model for Shop {
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        world.lives.iter().all(|life| life.longest_log() <= ENOUGH)
+        world.lives.iter().all(|life| life.longest_log() <= self.scene.enough())
     }
 }
 
-fn placed(scene: &Scene, place: usize) -> Order {
-    let wish = &scene.orders[place];
-    let catalogue = Product::ALL.map(|product| {
+fn catalogue() -> Catalogue {
+    let product = |product: Product| {
         let (name, price) = (product.name().into(), dollars(product.price()));
         (sku(product), orders::Product { name, price, available: 9, version: 1 })
-    });
-    let lines = wish.lines.iter().map(|(product, quantity)| orders::LineRequest::Product {
+    };
+    Product::ALL.map(product).into()
+}
+
+/// The lines of a request for a basket.
+pub(crate) fn lines(basket: Basket) -> Vec<orders::LineRequest> {
+    let line = |(product, quantity): &(Product, u32)| orders::LineRequest::Product {
         sku: sku(*product),
         quantity: *quantity,
         seen: None,
-    });
+    };
+    basket.iter().map(line).collect()
+}
+
+fn placed(scene: &Scene, place: usize, catalogue: &Catalogue) -> Order {
+    let wish = &scene.orders[place];
     let request = orders::OrderRequest {
         id: OrderId::new(Uuid::from_u128(FIRST_ORDER + u128::try_from(place).unwrap())),
         customer: CustomerId::parse(&format!("c{}", wish.account)).unwrap(),
         currency: Currency::USD,
-        lines: lines.collect(),
+        lines: lines(wish.lines).into(),
         method: wish.method,
         pay_within: time::Duration::ZERO,
     };
-    orders::place(&request, &catalogue.into(), NOW).unwrap().order
+    orders::place(&request, catalogue, NOW).unwrap().order
 }
 
 fn sku(product: Product) -> Sku {

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     rules::{Ground, Write},
-    shop::{Action, Shop, dollars},
+    shop::{self, Action, Shop, dollars},
     wire,
     world::{Life, ProviderCall, Route, TopicLogs, World},
 };
@@ -34,7 +34,8 @@ impl Shop {
     pub(crate) fn place(&self, world: &mut World, at: usize) {
         let life = world.life(at);
         life.order = Some(self.placed[at].clone());
-        life.said.orders.push(orders::Announcement::Placed);
+        life.asked.push(self.placed[at].present.clone());
+        life.said.orders.push((orders::Announcement::Placed, 1));
     }
 
     /// What an event of a route means to the service that hears it; `None` if it does not concern
@@ -44,11 +45,12 @@ impl Shop {
         let TopicLogs { orders, stock, payments } = &life.said;
         match route {
             Route::OrdersToInventory => {
-                wire::to_inventory(orders[index], order).map(ServiceEvent::Inventory)
+                let (said, revision) = orders[index];
+                wire::to_inventory(said, life.asked(revision)).map(ServiceEvent::Inventory)
             }
             Route::OrdersToPayment => wire::to_payment(orders[index]).map(ServiceEvent::Payment),
             Route::StockToPayment => {
-                wire::terms_to_payment(&stock[index], order).map(ServiceEvent::Payment)
+                wire::terms_to_payment(&stock[index], order, life).map(ServiceEvent::Payment)
             }
             Route::StockToOrder => Some(ServiceEvent::Order(wire::stock_to_order(&stock[index]))),
             Route::PaymentsToOrder => {
@@ -202,7 +204,12 @@ impl Shop {
                 };
                 payments::Event::ChargeAnswered { revision, outcome }
             }
-            Operation::Refund { number, .. } => payments::Event::RefundAnswered { number },
+            Operation::Refund { number, .. } if performed.done => {
+                payments::Event::RefundAnswered { number }
+            }
+            Operation::Refund { number, .. } => {
+                payments::Event::RefundRefused { number, reason: "".into() }
+            }
         };
         self.tell_payment(world, at, event);
     }
@@ -224,6 +231,20 @@ impl Shop {
                 let Some(order) = &life.order else { return };
                 if let Ok(decision) = orders::cancel(order, "anonymous".into(), NOW) {
                     took(life, None, decision);
+                }
+            }
+            Action::Amend(at, basket) => {
+                let life = world.life(at);
+                let Some(order) = &life.order else { return };
+                let wanted = shop::lines(self.scene.orders[at].amendments.0[basket]);
+                if let Ok(decision) = orders::amend(order, &wanted, &self.catalogue, NOW) {
+                    took(life, None, decision);
+                }
+            }
+            Action::Refund(at, whole) => {
+                let amount = (!whole).then(|| dollars(1));
+                if let Ok(decision) = payments::refund(self.money(world, at), amount) {
+                    self.paid(world, at, decision);
                 }
             }
             Action::Pay(at, instrument) => {
@@ -277,6 +298,9 @@ fn took(life: &mut Life, heard: Option<orders::Event>, decision: orders::Decisio
         let folded = orders::fold(before, rows);
         life.strayed |= folded != order;
     }
+    if announce == Some(orders::Announcement::Amended) {
+        life.asked.push(order.present.clone());
+    }
+    life.said.orders.extend(announce.map(|said| (said, order.present.number)));
     life.order = Some(order);
-    life.said.orders.extend(announce);
 }

@@ -1,36 +1,42 @@
 //! What each service hears of the others' events: the services' `wire.rs`, but without bytes.
 
 use inventory_svc::domain as inventory;
-use order_svc::domain::{self as orders, Conclusion, Order};
+use order_svc::domain::{self as orders, Conclusion, Order, Revision};
 use payment_svc::domain::{self as payments, Card, Due, Instrument, Token};
 use time::Duration;
+
+use crate::world::Life;
 
 /// A token that the provider knows.
 pub(crate) fn card() -> Instrument {
     Instrument::Card(Card { token: Token::new("tok"), face: None })
 }
 
-pub(crate) fn to_inventory(said: orders::Announcement, order: &Order) -> Option<inventory::Event> {
-    let revision = order.present.number;
+pub(crate) fn to_inventory(
+    said: orders::Announcement,
+    asked: &Revision,
+) -> Option<inventory::Event> {
+    let (revision, hold) = (asked.number, Duration::ZERO);
+    let wanted = asked.lines.iter().filter_map(|line| {
+        Some(inventory::SkuQuantity { sku: line.sku.clone()?, quantity: line.quantity })
+    });
     match said {
         orders::Announcement::Placed => {
-            let wanted = order.present.lines.iter().filter_map(|line| {
-                Some(inventory::SkuQuantity { sku: line.sku.clone()?, quantity: line.quantity })
-            });
-            let lines = wanted.collect();
-            Some(inventory::Event::OrderPlaced { revision, lines, hold: Duration::ZERO })
+            Some(inventory::Event::OrderPlaced { revision, lines: wanted.collect(), hold })
+        }
+        orders::Announcement::Amended => {
+            Some(inventory::Event::OrderAmended { revision, lines: wanted.collect(), hold })
         }
         orders::Announcement::Confirmed => Some(inventory::Event::OrderConfirmed { revision }),
         orders::Announcement::Cancelled => Some(inventory::Event::OrderCancelled { revision }),
         orders::Announcement::AwaitingPayment
-        | orders::Announcement::Amended
         | orders::Announcement::Shipped
         | orders::Announcement::Delivered => None,
     }
 }
 
-pub(crate) fn to_payment(said: orders::Announcement) -> Option<payments::Event> {
-    let cancelled = payments::Event::OrderCancelled { revision: 1 };
+pub(crate) fn to_payment((said, revision): (orders::Announcement, u32)) -> Option<payments::Event> {
+    let cancelled = payments::Event::OrderCancelled { revision };
     (said == orders::Announcement::Cancelled).then_some(cancelled)
 }
 
@@ -38,6 +44,7 @@ pub(crate) fn to_payment(said: orders::Announcement) -> Option<payments::Event> 
 pub(crate) fn terms_to_payment(
     said: &inventory::Announcement,
     order: &Order,
+    life: &Life,
 ) -> Option<payments::Event> {
     let inventory::Announcement::StockReserved { revision, .. } = *said else { return None };
     let instrument = match order.method {
@@ -45,7 +52,7 @@ pub(crate) fn terms_to_payment(
         orders::Method::Card => Some(card()),
         orders::Method::Deferred => None,
     };
-    let (customer, amount) = (order.customer.clone(), order.present.total);
+    let (customer, amount) = (order.customer.clone(), life.asked(revision).total);
     Some(payments::Event::StockReserved(Due { customer, revision, amount, instrument }))
 }
 
@@ -85,8 +92,14 @@ pub(crate) fn payment_to_order(said: &payments::Announcement, order: &Order) -> 
             cause: payments::RefundCause::OrderCancelled,
             ..
         } => orders::Event::PaymentRefunded { amount: *amount },
+        payments::Announcement::RefundRefused {
+            cause: payments::RefundCause::OrderCancelled,
+            ..
+        } => orders::Event::RefundRefused,
         payments::Announcement::Refunded { cause: payments::RefundCause::Staff, .. }
-        | payments::Announcement::RefundRefused { .. } => orders::Event::Noted,
+        | payments::Announcement::RefundRefused { cause: payments::RefundCause::Staff, .. } => {
+            orders::Event::Noted
+        }
     }
 }
 

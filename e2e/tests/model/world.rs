@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use inventory_svc::domain::{self as inventory, Allocation, Reservation, Stock};
-use order_svc::domain::{self as orders, Order};
+use order_svc::domain::{self as orders, AmendmentCause, Order, Revision};
 use payment_svc::domain::{
-    self as payments, Account, Call, Hold, LedgerEntry, Movement, Operation, Payment,
+    self as payments, Account, Call, Capture, CompensationState, Hold, LedgerEntry, Movement,
+    Operation, Payment, Phase, Refund, RefundState,
 };
 use proto::{Currency, Money};
-
-/// The largest length of any list: with more, a mutant runs in circles and is not explored further.
-pub(crate) const ENOUGH: usize = 5;
 
 /// The whole state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +24,8 @@ pub(crate) struct World {
 pub(crate) struct Life {
     /// None until the order is placed.
     pub(crate) order: Option<Order>,
+    /// What the order asked for, revision by revision, as its events say.
+    pub(crate) asked: Vec<Revision>,
     pub(crate) reservation: Reservation,
     pub(crate) payment: Option<Payment>,
     /// The hold of money for the order.
@@ -48,7 +48,8 @@ pub(crate) struct Life {
 /// the event's version and so its identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct TopicLogs {
-    pub(crate) orders: Vec<orders::Announcement>,
+    /// Each with the revision that it names.
+    pub(crate) orders: Vec<(orders::Announcement, u32)>,
     pub(crate) stock: Vec<inventory::Announcement>,
     pub(crate) payments: Vec<payments::Announcement>,
 }
@@ -178,6 +179,41 @@ impl Life {
         let TopicLogs { orders, stock, payments } = &self.said;
         let said = orders.len().max(stock.len()).max(payments.len());
         said.max(self.calls.len()).max(self.provider.len()).max(self.ledger.len())
+    }
+
+    /// What the order asked for as this revision.
+    pub(crate) fn asked(&self, revision: u32) -> &Revision {
+        &self.asked[usize::try_from(revision).unwrap() - 1]
+    }
+
+    /// How often somebody has asked for something else.
+    pub(crate) fn amendments(&self) -> usize {
+        let requested = |it: &&Revision| it.cause == Some(AmendmentCause::Requested);
+        self.asked.iter().filter(requested).count()
+    }
+
+    /// The capture, with how its refunds went.
+    pub(crate) fn capture(&self) -> Option<&Capture> {
+        match &self.payment.as_ref()?.phase {
+            Phase::Captured(capture) => Some(capture),
+            Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => None,
+        }
+    }
+
+    /// How many refunds of the captured money were begun.
+    pub(crate) fn refunds(&self) -> Option<u32> {
+        Some(self.capture()?.refund.as_ref().map_or(0, |refund| refund.number))
+    }
+
+    /// Whether the provider refuses to give a cancelled order's money back, so that only staff can
+    /// go on.
+    pub(crate) fn waits_for_staff(&self) -> bool {
+        let owed = self
+            .payment
+            .as_ref()
+            .is_some_and(|payment| matches!(payment.compensation, CompensationState::Owed { .. }));
+        let refused = |refund: &Refund| matches!(refund.state, RefundState::Refused(_));
+        owed && self.capture().and_then(|it| it.refund.as_ref()).is_some_and(refused)
     }
 
     pub(crate) fn phase(&self) -> Option<orders::Phase> {

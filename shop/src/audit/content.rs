@@ -13,7 +13,7 @@ use proto::{
     money::Money,
     notifications::notification_event::Event as Notification,
     orders::{
-        CancelReason, Line, PaymentMethod, Terms,
+        AmendmentCause, CancelReason, Line, PaymentMethod, Terms,
         order_event::{self, Event as TopicContents},
     },
     payments::{DeclineCode, RefundCause, payment_event::Event as Payment},
@@ -132,6 +132,21 @@ pub(super) fn ordered(customer: &str, revision: u32, total: Amount, lines: u32) 
     digest((customer, revision, total, lines))
 }
 
+/// A number for `OrderAmended`: what is ordered now, and why.
+pub(super) fn amended(ordered: u32, cause: &str) -> u32 {
+    digest((ordered, cause))
+}
+
+/// A number for `OrderShipped`: the carrier, and its number for the goods.
+pub(super) fn shipped(customer: &str, revision: u32, how: (&str, &str)) -> u32 {
+    digest((customer, revision, how))
+}
+
+/// A number for `OrderDelivered`.
+pub(super) fn delivered(customer: &str, revision: u32) -> u32 {
+    digest((customer, revision))
+}
+
 /// A number for `OrderAwaitingPayment`; `pay_by` is in microseconds.
 pub(super) fn awaiting(customer: &str, revision: u32, amount: Amount, pay_by: i64) -> u32 {
     digest((customer, revision, amount, pay_by))
@@ -167,8 +182,7 @@ pub(super) fn product(name: &str, price: Amount, available: i64) -> u32 {
     digest((name, price, available))
 }
 
-/// The number of an event's content and, for `OrderPlaced` and `StockReserved`, that of their
-/// terms; 0 for content that no state foretells.
+/// The number of an event's content and, for what is ordered or reserved, that of its terms; 0 for content that no state foretells.
 pub(super) fn of(event: &Event) -> (u32, u32) {
     match event {
         Event::Orders(event) => of_order(event),
@@ -210,9 +224,16 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
             let total = Amount::from(&it.total);
             (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
         }
-        TopicContents::OrderAmended(_)
-        | TopicContents::OrderShipped(_)
-        | TopicContents::OrderDelivered(_) => (0, 0),
+        TopicContents::OrderAmended(it) => {
+            let (total, lines) = (Amount::from(&it.total), said_lines(&it.lines));
+            let ordered = ordered(&it.customer_id, it.revision, total, lines);
+            (amended(ordered, cause(it.cause())), terms_of(it.terms.as_ref()))
+        }
+        TopicContents::OrderShipped(it) => {
+            let how = (it.carrier.as_str(), it.tracking_number.as_str());
+            (shipped(&it.customer_id, it.revision, how), 0)
+        }
+        TopicContents::OrderDelivered(it) => (delivered(&it.customer_id, it.revision), 0),
     }
 }
 
@@ -234,7 +255,7 @@ fn of_payment(event: &Payment) -> u32 {
     }
 }
 
-fn said_lines(said: &[Line]) -> u32 {
+pub(super) fn said_lines(said: &[Line]) -> u32 {
     lines(
         said.iter().map(|it| {
             (it.sku.as_str(), it.name.as_str(), it.quantity, Amount::from(&it.unit_price))
@@ -258,6 +279,11 @@ fn cause(cause: RefundCause) -> &'static str {
     }
 }
 
+/// The word for how an order is to be paid.
+pub(super) fn method_of(terms: &Terms) -> &'static str {
+    method(terms.method())
+}
+
 fn method(method: PaymentMethod) -> &'static str {
     match method {
         PaymentMethod::Unspecified => "",
@@ -267,7 +293,7 @@ fn method(method: PaymentMethod) -> &'static str {
     }
 }
 
-fn reason(reason: CancelReason) -> &'static str {
+pub(super) fn reason(reason: CancelReason) -> &'static str {
     match reason {
         CancelReason::Unspecified => "",
         CancelReason::InsufficientInventory => "insufficient_inventory",
@@ -279,7 +305,7 @@ fn reason(reason: CancelReason) -> &'static str {
     }
 }
 
-fn decline(code: DeclineCode) -> &'static str {
+pub(super) fn decline(code: DeclineCode) -> &'static str {
     match code {
         DeclineCode::Unspecified => "",
         DeclineCode::CardDeclined => "card_declined",
@@ -287,6 +313,15 @@ fn decline(code: DeclineCode) -> &'static str {
         DeclineCode::ExpiredCard => "expired_card",
         DeclineCode::NoAccount => "no_account",
         DeclineCode::CurrencyMismatch => "currency_mismatch",
+    }
+}
+
+pub(super) fn cause(cause: AmendmentCause) -> &'static str {
+    match cause {
+        AmendmentCause::Unspecified => "",
+        AmendmentCause::Requested => "requested",
+        AmendmentCause::StockRejected => "stock_rejected",
+        AmendmentCause::CapturedFirst => "captured_first",
     }
 }
 
@@ -330,18 +365,24 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
     event.encode()
 }
 
+/// The payment method is all that the history keeps of the terms.
+fn kept(terms: Terms) -> Terms {
+    Terms { method: terms.method, ..Terms::default() }
+}
+
 fn strip_order(said: &mut TopicContents) {
     let (order, customer) = match said {
         TopicContents::OrderPlaced(it) => {
-            // The payment method is all that the history keeps of the terms.
-            it.terms =
-                it.terms.take().map(|terms| Terms { method: terms.method, ..Terms::default() });
+            it.terms = it.terms.take().map(kept);
             (&mut it.order_id, &mut it.customer_id)
         }
         TopicContents::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
-        TopicContents::OrderAmended(it) => (&mut it.order_id, &mut it.customer_id),
+        TopicContents::OrderAmended(it) => {
+            it.terms = it.terms.take().map(kept);
+            (&mut it.order_id, &mut it.customer_id)
+        }
         TopicContents::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderDelivered(it) => (&mut it.order_id, &mut it.customer_id),
     };

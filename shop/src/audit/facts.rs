@@ -39,6 +39,8 @@ pub(super) struct Order {
     /// How many events the order's history holds.
     pub(super) events: u32,
     pub(super) foretold: Contents,
+    /// All of the row that the history comes to, as a number.
+    pub(super) folded: u32,
 }
 
 /// The state of an order's reservation at inventory-svc.

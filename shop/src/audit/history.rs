@@ -1,5 +1,5 @@
-//! The history of each order, row by row: without a gap, in a possible order, and as the topics
-//! say.
+//! The history of each order, row by row: without a gap, in a possible order, as the topics say, and
+//! come to what the order is.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{
     birth,
     check::{Checks, Promise},
-    facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK},
+    facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK, TOPICS},
+    fold::Folded,
     interventions::Interventions,
     tag,
 };
@@ -24,8 +25,9 @@ pub(super) struct HistoryRow {
     pub(super) event_id: Uuid,
     pub(super) event_type: i16,
     pub(super) version: i64,
-    /// When the row was written, in seconds since 1970.
+    /// When the row was written, in seconds and in microseconds since 1970.
     pub(super) at: u32,
+    pub(super) micros: i64,
     pub(super) payload: Vec<u8>,
 }
 
@@ -49,16 +51,15 @@ pub(super) struct Walk<'a> {
 }
 
 /// What is known from the rows of one order so far.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any order")]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Rows {
     count: u32,
     /// The highest version of each source.
     versions: [i64; 4],
     last_at: u32,
     sum: u64,
-    is_reserved: bool,
-    is_captured: bool,
+    /// What the rows so far come to.
+    folded: Folded,
     has_ended: bool,
     /// Whether the next row has to be `OrderAwaitingPayment`.
     asks: bool,
@@ -78,7 +79,7 @@ impl<'a> Walk<'a> {
 
     /// Takes in the next row.
     pub(super) fn row(&mut self, row: &HistoryRow) {
-        if self.present.is_none_or(|(order, _)| order != row.order) {
+        if self.present.as_ref().is_none_or(|(order, _)| *order != row.order) {
             self.end();
             self.present = Some((row.order, Rows::default()));
         }
@@ -149,7 +150,8 @@ impl Rows {
         }
         let earliest = last_at.max(birth(row.order)).saturating_sub(SKEW_SECONDS);
         let is_in_time = (earliest..=now.saturating_add(SKEW_SECONDS)).contains(&row.at);
-        let fits_cause = self.follows(topic, tag, order.is_some_and(asks_for_payment));
+        let is_deferred = order.is_some_and(|order| order.is_deferred);
+        let fits_cause = self.follows(topic, tag, is_deferred, row);
         match () {
             () if u32::try_from(row.seq) != Ok(self.count) => Some("is not the next one"),
             () if row.version < expected || !is_skipped => {
@@ -162,28 +164,47 @@ impl Rows {
     }
 
     /// Whether an event can be the next row; remembers it.
-    fn follows(&mut self, topic: usize, tag: usize, is_deferred: bool) -> bool {
+    fn follows(&mut self, topic: usize, tag: usize, is_deferred: bool, row: &HistoryRow) -> bool {
         let asked = std::mem::take(&mut self.asks);
         let is_asking = (topic, tag) == (ORDERS, tag::AWAITING);
         if asked && !is_asking {
             return false;
         }
+        let was_reserved = self.is_reserved();
+        let topic_name = TOPICS.get(topic).copied().unwrap_or_default();
+        if let Ok(Some(event)) = proto::Event::decode(topic_name, &row.payload) {
+            self.folded.take(&event, row.micros);
+        }
+        let is_captured = self.folded.captured.is_some();
         match (topic, tag) {
             (ORDERS, tag::PLACED) => return self.count == 1,
-            (ORDERS, tag::AWAITING) => return self.is_reserved && !self.has_ended,
+            (ORDERS, tag::AWAITING) => return self.is_reserved() && !self.has_ended,
+            (ORDERS, tag::AMENDED) => return self.count > 1 && !self.has_ended,
             (ORDERS, tag::CONFIRMED) => {
                 let was_open = !std::mem::replace(&mut self.has_ended, true);
-                return self.is_reserved && self.is_captured && was_open;
+                return self.is_reserved() && is_captured && was_open;
             }
-            (ORDERS, tag::CANCELLED) => self.has_ended = true,
+            (ORDERS, tag::SHIPPED | tag::DELIVERED) => {
+                let is_shipped = self.folded.shipped.is_some();
+                let is_cancelled = self.folded.cancelled.is_some();
+                return self.folded.confirmed_at.is_some() && is_shipped && !is_cancelled;
+            }
+            (ORDERS, tag::CANCELLED) => {
+                self.has_ended = true;
+                return self.count > 1 && self.folded.shipped.is_none();
+            }
             (STOCK, tag::RESERVED) => {
-                self.is_reserved = true;
-                self.asks = is_deferred && !self.has_ended && !self.is_captured;
+                let is_new = self.is_reserved() && !was_reserved;
+                self.asks = is_deferred && is_new && !self.has_ended && !is_captured;
             }
-            (PAYMENTS, tag::CAPTURED) => self.is_captured = true,
             _ => {}
         }
         self.count > 1
+    }
+
+    /// Whether the present revision is reserved.
+    fn is_reserved(&self) -> bool {
+        self.folded.reserved.is_some_and(|(revision, _)| revision == self.folded.revision)
     }
 
     /// What is wrong with these rows as the history of that order, if anything.
@@ -196,14 +217,11 @@ impl Rows {
         if counted != self.versions {
             return Some(format!("its history ends with {:?}, it with {counted:?}", self.versions));
         }
+        if self.folded.digest() != order.folded {
+            return Some("it is not what its history comes to".to_owned());
+        }
         self.asks.then(|| "stock was reserved, and nobody asked for the payment".to_owned())
     }
-}
-
-/// Whether the history has to ask for the payment. The row of an amended order does not say which
-/// revision the stock answers, so nothing is expected of amended orders.
-fn asks_for_payment(order: &Order) -> bool {
-    order.is_deferred && order.revision == 1
 }
 
 /// The topic of an event type's number, and the number of its member in the topic's message.

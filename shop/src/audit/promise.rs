@@ -33,7 +33,7 @@ promises! {
     EndingsSaidOnce "endings_said_once"
         "each order's ending was said exactly once",
     HistoryAgrees "history_agrees"
-        "each order's history holds what the topics hold, in order",
+        "each order's history holds what the topics hold, in order, and comes to the order",
     NothingMissed "nothing_missed"
         "each service has taken in every event that it had to hear",
     StockAgrees "stock_agrees"

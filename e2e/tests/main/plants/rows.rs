@@ -180,6 +180,13 @@ pub(super) const PLANTS: &[Plant] = &[
         "versions_agree",
     ),
     plant(
+        "an order is changed beside its history",
+        ("orders", ORDERS),
+        "update orders set confirmed_at = confirmed_at - interval '1 second'
+        where order_id = '$card'",
+        "history_agrees",
+    ),
+    plant(
         "the payment of a deferred order was not asked for",
         ("orders", ORDERS),
         "delete from order_events where order_id = '$later' and type = 2;
@@ -266,9 +273,9 @@ pub(super) const PLANTS: &[Plant] = &[
         database: "orders",
         tables: ORDERS,
         stopped: "order-svc",
-        rows: "update orders set pay_by = date_trunc('second', now()) - interval '1 hour'
+        rows: "update orders set reserved_at = date_trunc('second', now()) - interval '1 hour 15 minutes'
         where order_id = '$open';
-        update order_deadlines d set due_at = o.pay_by from orders o
+        update order_deadlines d set due_at = o.reserved_at + make_interval(secs => o.pay_within) from orders o
         where d.order_id = '$open' and o.order_id = '$open'",
         check: "nothing_stuck",
     },

@@ -143,17 +143,19 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
     for (topic, foretold) in foretold.into_iter().enumerate() {
         let told = &facts.said[topic];
         let Some(mut foretold) = foretold else { continue };
-        // inventory-svc passes the order's terms on.
-        foretold[TERMS] = if topic == STOCK { order.foretold[TERMS] } else { foretold[TERMS] };
-        for (tag, (foretold, found)) in foretold.into_iter().zip(told.contents).enumerate() {
-            // The terms are those of the topic's first kind of event.
-            let times = told.times[tag.max(1)];
-            // There may be several notifications of a kind, and all of them are foretold.
-            let is_said = times == 1 || times > 1 && topic == NOTIFICATIONS;
+        // inventory-svc passes the order's terms on: those of each revision that it reserves.
+        let is_passed = topic == STOCK && order.revision == 1;
+        foretold[TERMS] = if is_passed { order.foretold[TERMS] } else { foretold[TERMS] };
+        for (member, (foretold, found)) in foretold.into_iter().zip(told.contents).enumerate() {
+            // The terms are those of the topic's first kind of event, and of amendments.
+            let times = told.times[member.max(1)];
+            // There may be several notifications or amendments, and all of them are foretold.
+            let are_all = topic == NOTIFICATIONS || topic == ORDERS && member == tag::AMENDED;
+            let is_said = times == 1 || times > 1 && are_all;
             if is_said && foretold != 0 && found != foretold {
-                let what = match tag {
+                let what = match member {
                     TERMS => "the terms".to_owned(),
-                    _ => format!("event {tag}"),
+                    _ => format!("event {member}"),
                 };
                 let what = format!("{what} on {} says something else than is kept", TOPICS[topic]);
                 broken.push((Promise::ContentsAgree, what));

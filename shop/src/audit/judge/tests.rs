@@ -57,6 +57,7 @@ fn confirmed() -> Facts {
             heard: [1, 1, 1],
             events: 5,
             foretold: [0, 1, 2, 3, 4, 0, 0, 0],
+            folded: 0,
         }),
         reservation: Some(Reservation {
             hold: Hold::Sold,

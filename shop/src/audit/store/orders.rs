@@ -1,16 +1,17 @@
 //! What order-svc's tables say.
 
+mod row;
+
 use futures::TryStreamExt as _;
 use sqlx::{PgConnection, types::Json};
-use uuid::Uuid;
 
+use self::row::{OrderRow, RevisionRow};
 use super::{CountedRow, Each, Which, forget, seconds, version};
 use crate::audit::{
     check::CountResult,
-    content::{self, Amount, Contents, LineRow, TERMS},
-    facts::{CompensationState, Order, OrderEnd, Orders},
+    content::{self, Amount, LineRow},
+    facts::Orders,
     history::HistoryRow,
-    tag,
 };
 
 /// Reads the orders; `each` is called with every order's count of events.
@@ -29,14 +30,25 @@ pub(in crate::audit) async fn orders(
             o.customer_id as "customer_id!",
             o.status as "status!",
             o.method as "method!",
+            o.pay_within as "pay_within!",
             o.revision as "revision!",
             (o.total * 10000)::bigint as "total!",
             o.currency as "currency!",
             o.lines as "lines!: Json<Vec<LineRow>>",
-            o.released_at is not null as "is_stock_undone!",
-            o.compensation,
-            o.cancel_reason,
-            o.pay_by,
+            o.cause,
+            o.revised_at as "revised_at!",
+            case when o.revision > 1 then (
+                select jsonb_agg(jsonb_build_object('total', (r.total * 10000)::bigint, 'lines', r.lines, 'cause', r.cause)
+                                 order by r.revision)
+                from order_revisions r
+                where r.order_id = o.order_id
+            ) end as "superseded: Json<Vec<RevisionRow>>",
+            o.reserved_revision, o.reserved_at, o.rejected_revision, o.rejected_at, o.released_at,
+            o.captured_revision, (o.captured * 10000)::bigint as captured, o.captured_at,
+            o.declined_revision, o.decline_code, o.declined_at,
+            o.compensated_at, (o.refunded * 10000)::bigint as refunded, o.refund_refused_at,
+            o.confirmed_at, o.cancelled_at, o.cancel_reason,
+            o.carrier, o.tracking_number, o.shipped_at, o.delivered_at, o.notified_at, o.notify_failure,
             d.due_at as "due_at?",
             o.version as "version!",
             o.heard_stock as "heard_stock!",
@@ -57,91 +69,6 @@ pub(in crate::audit) async fn orders(
     Ok(())
 }
 
-struct OrderRow {
-    order_id: Uuid,
-    customer_id: String,
-    status: String,
-    method: String,
-    revision: i32,
-    total: i64,
-    currency: String,
-    lines: Json<Vec<LineRow>>,
-    is_stock_undone: bool,
-    compensation: Option<String>,
-    cancel_reason: Option<String>,
-    pay_by: Option<time::OffsetDateTime>,
-    due_at: Option<time::OffsetDateTime>,
-    version: i64,
-    heard_stock: i64,
-    heard_payments: i64,
-    heard_notifications: i64,
-    events: i32,
-}
-
-impl OrderRow {
-    fn order(&self) -> anyhow::Result<Order> {
-        let ending = match self.status.as_str() {
-            "pending" | "payment_pending" | "paid" => OrderEnd::Open,
-            "confirmed" | "published" | "delivered" => OrderEnd::Confirmed,
-            "cancelled" => OrderEnd::Cancelled,
-            other => anyhow::bail!("order-svc knows a status {other}, the audit does not"),
-        };
-        let compensation = match self.compensation.as_deref() {
-            None if ending == OrderEnd::Cancelled => CompensationState::Owed,
-            None => CompensationState::NotAsked,
-            Some("voided") => CompensationState::Voided,
-            Some("refunded") => CompensationState::Refunded,
-            Some(other) => {
-                anyhow::bail!("order-svc knows a compensation {other}, the audit does not")
-            }
-        };
-        let pieces = self.lines.iter();
-        let pieces = pieces.filter_map(|line| Some((line.sku.as_deref()?, line.quantity)));
-        let heard = [self.heard_stock, self.heard_payments, self.heard_notifications];
-        Ok(Order {
-            ending,
-            customer: content::digest(&self.customer_id),
-            total: self.total(),
-            basket: content::basket(pieces),
-            revision: u32::try_from(self.revision).unwrap_or_default(),
-            is_stock_undone: self.is_stock_undone,
-            compensation,
-            due_at: seconds(self.due_at),
-            is_deferred: self.method == "deferred",
-            version: version(self.version),
-            heard: heard.map(version),
-            events: version(self.events.into()),
-            foretold: self.foretold(),
-        })
-    }
-
-    fn total(&self) -> Amount {
-        Amount::new(self.total, &self.currency)
-    }
-
-    /// What was published about an order that was never amended. The row does not say what an
-    /// earlier revision was.
-    fn foretold(&self) -> Contents {
-        let mut foretold = Contents::default();
-        if self.revision == 1 {
-            let customer = self.customer_id.as_str();
-            let lines = content::lines_of(&self.lines, &self.currency);
-            let ordered = content::ordered(customer, 1, self.total(), lines);
-            (foretold[tag::PLACED], foretold[tag::CONFIRMED]) = (ordered, ordered);
-            foretold[TERMS] = content::terms(customer, self.total(), &self.method);
-            if let Some(pay_by) = self.pay_by {
-                let pay_by = content::micros(pay_by);
-                foretold[tag::AWAITING] = content::awaiting(customer, 1, self.total(), pay_by);
-            }
-            if let Some(reason) = &self.cancel_reason {
-                let cancelled = content::cancelled(customer, 1, self.total(), reason);
-                foretold[tag::CANCELLED] = cancelled;
-            }
-        }
-        foretold
-    }
-}
-
 /// Reads every order's history: order by order, each in the order of its rows.
 pub(in crate::audit) async fn history(
     db: &mut PgConnection,
@@ -156,7 +83,7 @@ pub(in crate::audit) async fn history(
             event_id,
             type as event_type,
             version,
-            extract(epoch from at)::bigint as "at!",
+            at,
             payload
         from order_events
         where $1::uuid[] is null or order_id = any ($1)
@@ -171,7 +98,8 @@ pub(in crate::audit) async fn history(
             event_id: row.event_id,
             event_type: row.event_type,
             version: row.version,
-            at: version(row.at),
+            at: seconds(Some(row.at)),
+            micros: content::micros(row.at),
             payload: row.payload,
         });
     }
@@ -191,9 +119,21 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountR
                     select coalesce(sum((line ->> 'unit_price')::numeric * (line ->> 'quantity')::bigint), 0)
                     from jsonb_array_elements(o.lines) as line
                 )
+                and (select count(*) from order_revisions r where r.order_id = o.order_id) = o.revision - 1
+                and not exists (
+                    select
+                    from order_revisions r
+                    where r.order_id = o.order_id
+                      and r.total <> (
+                          select coalesce(sum((line ->> 'unit_price')::numeric * (line ->> 'quantity')::bigint), 0)
+                          from jsonb_array_elements(r.lines) as line
+                      )
+                )
                 and case
                     when o.cancelled_at is not null then o.status = 'cancelled'
-                    when o.confirmed_at is not null then o.status in ('confirmed', 'published', 'delivered')
+                    when o.delivered_at is not null then o.status = 'delivered'
+                    when o.shipped_at is not null then o.status = 'shipped'
+                    when o.confirmed_at is not null then o.status = 'confirmed'
                     when o.captured_at is not null then o.status = 'paid'
                     when o.reserved_revision = o.revision then o.status = 'payment_pending'
                     else o.status = 'pending'
@@ -201,7 +141,7 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountR
                 and case o.cancel_reason
                     when 'insufficient_inventory' then o.rejected_at <= o.cancelled_at
                     when 'payment_declined' then o.declined_at <= o.cancelled_at
-                    when 'payment_timeout' then o.pay_by <= o.cancelled_at
+                    when 'payment_timeout' then o.reserved_at + make_interval(secs => o.pay_within) <= o.cancelled_at
                     when 'reservation_expired' then exists (
                         select
                         from order_events e
@@ -288,7 +228,8 @@ pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<C
             select
                 order_id,
                 d.due_at is not distinct from case
-                    when o.status in ('pending', 'payment_pending') and o.captured_at is null then o.pay_by
+                    when o.status = 'payment_pending' and o.captured_at is null
+                    then o.reserved_at + make_interval(secs => o.pay_within)
                 end as fits
             from orders o
             full join order_deadlines d using (order_id)
