@@ -82,6 +82,7 @@ const PUT: &[&str] = &["PUT"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const GET_PUT: &[&str] = &["GET", "PUT"];
 const GET_DELETE: &[&str] = &["GET", "DELETE"];
+const DELETE: &[&str] = &["DELETE"];
 const PUT_DELETE: &[&str] = &["PUT", "DELETE"];
 
 const fn route(path: &'static str, methods: &'static [&'static str], owner: Owner) -> Route {
@@ -115,8 +116,13 @@ pub const ROUTES: &[Route] = &[
     route("/v1/reservations", GET, INVENTORY),
     route("/v1/reservations/{id}", GET, INVENTORY),
     route("/v1/notifications", GET, NOTIFY),
+    route("/v1/notifications/email", POST, NOTIFY),
+    route("/v1/notifications/sms", POST, NOTIFY),
+    route("/v1/notifications/push", POST, NOTIFY),
     route("/v1/notifications/{id}", GET, NOTIFY),
-    route("/v1/customers/{id}/contact", PUT, NOTIFY),
+    route("/v1/templates", GET, NOTIFY),
+    route("/v1/templates/{name}/preview", POST, NOTIFY),
+    route("/v1/customers/{id}/contact", GET_PUT, NOTIFY),
     route("/v1/operations", GET, Owner::All),
     route("/v1/consumers", GET, Owner::All),
     route("/v1/consumers/{service}/pause", POST, Owner::Named),
@@ -142,14 +148,9 @@ pub const PLANNED: &[Route] = &[
     route("/v1/orders/{id}/history", GET, ORDER),
     route("/v1/sagas", GET, ORDER),
     route("/v1/payments/{id}/refund", POST, PAYMENT),
-    route("/v1/notifications/email", POST, NOTIFY),
-    route("/v1/notifications/sms", POST, NOTIFY),
-    route("/v1/notifications/push", POST, NOTIFY),
-    route("/v1/templates", GET, NOTIFY),
-    route("/v1/templates/{name}/preview", POST, NOTIFY),
     route("/v1/reservations", POST, INVENTORY),
     route("/v1/reservations/{id}", PUT_DELETE, INVENTORY),
-    route("/v1/customers/{id}/contact", GET, NOTIFY),
+    route("/v1/customers/{id}", DELETE, Owner::All),
 ];
 
 /// What a request leads to.
