@@ -14,7 +14,7 @@ HOME_DIR := .shop
 AT := $(if $(BASE_PORT),--base-port $(BASE_PORT),)
 # The debug build has the features of the tests (that is what naming a test does), so that
 # `make test` after it compiles no dependency a second time.
-PROGRAMS := $(if $(RELEASE),-p shop -p order-svc -p payment-svc -p inventory-svc -p notify-svc -p gateway -p outbox-relay -p simulator,--workspace --bins --test tidy)
+PROGRAMS := $(if $(RELEASE),-p shop -p order-svc -p payment-svc -p inventory-svc -p notify-svc -p gateway -p outbox-relay -p simulator -p smtp-sink,--workspace --bins --test tidy)
 
 help: ## list targets
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 10

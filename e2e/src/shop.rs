@@ -238,6 +238,14 @@ impl Shop {
         find(&list).unwrap()
     }
 
+    /// The message to this address in which `text` stands, as the stack's sink took it.
+    pub async fn message_to(&self, to: &str, text: &str) -> Value {
+        let port = self.stack().ports().unwrap().messages();
+        let url = format!("http://127.0.0.1:{port}/messages?to={to}&q={text}");
+        let mut list = self.ask_at("GET", &url).await.with(200);
+        list["items"][0].take()
+    }
+
     /// The product's stock.
     pub async fn shelf(&self, product: &Product) -> Shelf {
         let stock = self.get(&format!("/v1/products/{}/stock", product.sku)).await.with(200);

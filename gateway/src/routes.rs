@@ -85,7 +85,6 @@ const PUT: &[&str] = &["PUT"];
 const DELETE: &[&str] = &["DELETE"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const GET_PUT: &[&str] = &["GET", "PUT"];
-const GET_DELETE: &[&str] = &["GET", "DELETE"];
 const GET_PUT_DELETE: &[&str] = &["GET", "PUT", "DELETE"];
 
 const fn route(path: &'static str, methods: &'static [&'static str], owner: Owner) -> Route {
@@ -125,9 +124,14 @@ pub const ROUTES: &[Route] = &[
     route("/v1/reservations", GET_POST, INVENTORY),
     route("/v1/reservations/{id}", GET_PUT_DELETE, INVENTORY),
     route("/v1/notifications", GET, NOTIFY),
+    route("/v1/notifications/email", POST, NOTIFY),
+    route("/v1/notifications/sms", POST, NOTIFY),
+    route("/v1/notifications/push", POST, NOTIFY),
     route("/v1/notifications/{id}", GET, NOTIFY),
+    route("/v1/templates", GET, NOTIFY),
+    route("/v1/templates/{name}/preview", POST, NOTIFY),
     route("/v1/customers/{id}", DELETE, Owner::Erasure),
-    route("/v1/customers/{id}/contact", PUT, NOTIFY),
+    route("/v1/customers/{id}/contact", GET_PUT, NOTIFY),
     route("/v1/operations", GET, Owner::All),
     route("/v1/consumers", GET, Owner::All),
     route("/v1/consumers/{service}/pause", POST, Owner::Named),
@@ -147,12 +151,14 @@ pub const ROUTES: &[Route] = &[
 
 /// Routes of the contract that no service serves yet: they are not found until one does.
 pub const PLANNED: &[Route] = &[
-    route("/v1/notifications/email", POST, NOTIFY),
-    route("/v1/notifications/sms", POST, NOTIFY),
-    route("/v1/notifications/push", POST, NOTIFY),
-    route("/v1/templates", GET, NOTIFY),
-    route("/v1/templates/{name}/preview", POST, NOTIFY),
-    route("/v1/customers/{id}/contact", GET, NOTIFY),
+    route("/v1/orders/{id}/stream", GET, ORDER),
+    route("/v1/providers/stripe/webhook", POST, PAYMENT),
+    route("/v1/webhooks", GET_POST, NOTIFY),
+    route("/v1/webhooks/{id}", GET_PUT_DELETE, NOTIFY),
+    route("/v1/webhooks/{id}/rotate-secret", POST, NOTIFY),
+    route("/v1/webhooks/{id}/deliveries", GET, NOTIFY),
+    route("/v1/webhooks/{id}/deliveries/{delivery}/resend", POST, NOTIFY),
+    route("/v1/webhooks/{id}/replay", POST, NOTIFY),
 ];
 
 /// What a request leads to.

@@ -15,7 +15,7 @@ use crate::{Home, processes, progress::ProgressStep, terminal::note};
 /// The arguments of `shop down`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Delete the data, too: orders, topics, mails, the simulator's ledger.
+    /// Delete the data, too: orders, topics, messages, the simulator's ledger.
     #[arg(long)]
     pub fresh: bool,
 }
@@ -98,7 +98,9 @@ fn forget(home: &Home) -> anyhow::Result<()> {
     for name in ["kafka", "log", "run"] {
         remove(&home.path().join(name))?;
     }
-    for name in ["stack.json", "seal-key", "simulator-ledger.jsonl", "mail.mbox"] {
+    for name in
+        ["stack.json", "seal-key", "webhook-secret", "simulator-ledger.jsonl", "messages.jsonl"]
+    {
         match fs::remove_file(home.path().join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {name}"));

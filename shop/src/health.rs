@@ -30,7 +30,8 @@ pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
         }
         _ => {
             let url = match name {
-                "outbox-relay" => format!("{}/readyz", stack.private(name)?),
+                // The port of the sink speaks SMTP.
+                "outbox-relay" | "smtp-sink" => format!("{}/readyz", stack.private(name)?),
                 _ => format!("{}/health", stack.service(name)?),
             };
             let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;

@@ -185,14 +185,16 @@ impl Plan {
         Spec { name, command: Box::new(command), stop: (Signal::TERM, DRAIN_MAX) }
     }
 
-    /// Makes the key with which order-svc seals payment details for payment-svc, unless there is
-    /// one.
-    pub fn make_seal_key(&self) -> anyhow::Result<()> {
-        if self.home.path().join("seal-key").exists() {
-            return Ok(());
+    /// Makes the keys that are not there: one with which order-svc seals payment details for
+    /// payment-svc, and one with which notify-svc signs its webhooks to the sink.
+    pub fn make_keys(&self) -> anyhow::Result<()> {
+        for (name, prefix) in [("seal-key", ""), ("webhook-secret", "whsec_")] {
+            if !self.home.path().join(name).exists() {
+                let key = STANDARD.encode(rand::random::<[u8; 32]>());
+                self.home.write_private(name, format!("{prefix}{key}").as_bytes())?;
+            }
         }
-        let key: [u8; 32] = rand::random();
-        self.home.write_private("seal-key", STANDARD.encode(key).as_bytes())
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ pub struct Ports {
 }
 
 /// The public ports of the processes, by their offset from the base.
-const OFFSETS: [(&str, u16); 9] = [
+const OFFSETS: [(&str, u16); 10] = [
     ("gateway", 0),
     ("order-svc", 1),
     ("payment-svc", 2),
@@ -17,6 +17,7 @@ const OFFSETS: [(&str, u16); 9] = [
     ("postgres", 10),
     ("kafka", 20),
     ("simulator", 40),
+    ("smtp-sink", 41),
 ];
 
 /// A process's probes and metrics listen this far above its public port.
@@ -67,12 +68,17 @@ impl Ports {
         self.base + 30
     }
 
+    /// The port on which the sink takes webhooks and shows what it took; the one below takes mails.
+    pub fn messages(self) -> u16 {
+        self.base + 42
+    }
+
     /// Every port that a stack opens.
     pub fn all(self) -> Vec<u16> {
         let services = ["gateway", "order-svc", "payment-svc", "inventory-svc", "notify-svc"];
         let public = OFFSETS.iter().filter_map(|(name, _)| self.of(name));
         let private = services.iter().filter_map(|name| self.private(name));
-        public.chain(private).chain([self.controller(), self.proxied()]).collect()
+        public.chain(private).chain([self.controller(), self.proxied(), self.messages()]).collect()
     }
 }
 
@@ -87,7 +93,8 @@ mod tests {
         assert_eq!(ports.of("notify-svc"), Some(8004));
         assert_eq!(ports.of("outbox-relay"), Some(9005));
         assert_eq!(ports.private("order-svc"), Some(9001));
-        assert_eq!(ports.all().len(), 16);
+        assert_eq!((ports.of("smtp-sink"), ports.messages()), (Some(8041), 8042));
+        assert_eq!(ports.all().len(), 18);
         assert_eq!(Ports::from(u16::MAX), None);
     }
 }

@@ -19,8 +19,9 @@ use rustix::process::Signal;
 use crate::Home;
 
 /// The shop's own processes, in the order in which they are shown.
-pub const OURS: [&str; 7] = [
+pub const OURS: [&str; 8] = [
     "simulator",
+    "smtp-sink",
     "order-svc",
     "payment-svc",
     "inventory-svc",

@@ -63,7 +63,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
     let relay = process == "outbox-relay";
     let port = ports.of(process).map(|port| if relay { port - 1000 } else { port });
     settings.extend(port.map(|port| ("PORT", port.to_string())));
-    if process != "simulator" {
+    if !["simulator", "smtp-sink"].contains(&process) {
         settings.push(("KAFKA", stack.kafka()));
     }
     let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
@@ -75,8 +75,13 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
             settings.push(("SEAL_KEY_FILE", file("seal-key")));
             settings.extend(url("simulator").map(|url| ("SIMULATOR_URL", url)));
         }
-        "notify-svc" => settings.push(("MBOX", file("mail.mbox"))),
+        "notify-svc" => settings.extend(providers(ports, &file("webhook-secret"))),
         "simulator" => settings.push(("LEDGER", file("simulator-ledger.jsonl"))),
+        "smtp-sink" => {
+            settings.push(("HTTP_PORT", ports.messages().to_string()));
+            settings.push(("MESSAGES", file("messages.jsonl")));
+            settings.push(("SECRET_FILE", file("webhook-secret")));
+        }
         "outbox-relay" => {
             let all =
                 DATABASES.map(|(name, role)| format!("{name}={}", stack.local_url(role, name)));
@@ -98,6 +103,22 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         _ => {}
     }
     settings.into_iter().map(|(name, value)| (format!("SHOP_{name}"), value)).collect()
+}
+
+/// The stack's sink as the provider of every channel.
+fn providers(ports: Ports, secret: &str) -> Vec<(&'static str, String)> {
+    let mails = ports.of("smtp-sink").unwrap_or_default();
+    let webhook = |channel| format!("http://127.0.0.1:{}/webhooks/{channel}", ports.messages());
+    vec![
+        ("SMTP_HOST", "127.0.0.1".to_owned()),
+        ("SMTP_PORT", mails.to_string()),
+        ("SMTP_TLS", "none".to_owned()),
+        ("SMS_URL", webhook("sms")),
+        ("SMS_SECRET_FILE", secret.to_owned()),
+        ("PUSH_URL", webhook("push")),
+        ("PUSH_SECRET_FILE", secret.to_owned()),
+        ("PRIVATE_WEBHOOKS", "true".to_owned()),
+    ]
 }
 
 #[cfg(test)]

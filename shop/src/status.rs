@@ -89,6 +89,7 @@ pub fn show(stack: &Stack) -> anyhow::Result<()> {
     writeln!(out, "gateway   {}", stack.gateway())?;
     writeln!(out, "kafka     {}", stack.kafka())?;
     writeln!(out, "postgres  127.0.0.1:{} (orders, payments, stock, notify)", ports.postgres())?;
+    writeln!(out, "messages  http://127.0.0.1:{}/messages (mail, SMS, push)", ports.messages())?;
     writeln!(out, "data      {}", stack.data.display())?;
     Ok(())
 }

@@ -103,19 +103,20 @@ async fn bring_up(
         note(format!("  ended what an earlier run had left: {}", processes::names(&left)));
     }
     plan.check_ports()?;
-    plan.make_seal_key()?;
+    plan.make_keys()?;
     for name in ["postgres", "kafka"].into_iter().chain(OURS) {
         // A log is about one run; lines of an earlier run would confuse.
         std::fs::remove_file(plan.home.log(name)).ok();
     }
-    let simulator = async {
-        keeper.keep(plan.run_ours("simulator"), ours.clone());
-        healthy(keeper, plan, "simulator").await
-    };
+    let others = ["simulator", "smtp-sink"].map(|name| {
+        keeper.keep(plan.run_ours(name), ours.clone());
+        healthy(keeper, plan, name)
+    });
+    let others = futures::future::try_join_all(others);
     let (postgres, kafka) =
         (start_postgres(plan, keeper, backends), start_kafka(plan, keeper, backends));
-    tokio::try_join!(simulator, postgres, kafka)?;
-    let rest = OURS.into_iter().filter(|name| *name != "simulator");
+    tokio::try_join!(others, postgres, kafka)?;
+    let rest = OURS.into_iter().filter(|name| !["simulator", "smtp-sink"].contains(name));
     futures::future::try_join_all(rest.map(|name| async move {
         keeper.keep(plan.run_ours(name), ours.clone());
         healthy(keeper, plan, name).await

@@ -171,11 +171,11 @@ impl<'a> Scene<'a> {
             assert!(broken.iter().any(|it| it.starts_with(check)), "{fault}: {broken:#?}");
         };
         let card = &self.names.iter().find(|(name, _)| name == "$card").unwrap().1;
-        let mbox = self.shop.home().path().join("mail.mbox");
-        let mails = std::fs::read(&mbox).unwrap();
-        std::fs::write(&mbox, b"").unwrap();
-        turns_red("mails are recorded as sent and never written", "customers_told").await;
-        std::fs::write(&mbox, mails).unwrap();
+        let file = self.shop.home().path().join("messages.jsonl");
+        let messages = std::fs::read(&file).unwrap();
+        std::fs::write(&file, b"").unwrap();
+        turns_red("mails are recorded as sent and never taken", "customers_told").await;
+        std::fs::write(&file, messages).unwrap();
         assert!(red(&self.audit(0).await).is_empty());
 
         let provider = self.shop.stack().service("simulator").unwrap();

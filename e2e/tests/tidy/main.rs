@@ -29,7 +29,7 @@ const LINES_MAX: usize = 400;
 const VAGUE: [&str; 5] = ["utils", "common", "helpers", "types", "misc"];
 
 /// Crates with processes that tests run against.
-const TESTS_MAY_KNOW: [&str; 2] = ["backends", "simulator"];
+const TESTS_MAY_KNOW: [&str; 3] = ["backends", "simulator", "smtp-sink"];
 /// Each crate, with the crates of this workspace that it may know; e2e knows all.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("proto", &[]),
@@ -44,6 +44,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("gateway", &["proto", "chassis"]),
     ("outbox-relay", &["proto", "mailbox", "chassis"]),
     ("simulator", &["proto", "chassis"]),
+    ("smtp-sink", &["chassis"]),
     ("shop", &["proto", "chassis", "backends"]),
 ];
 

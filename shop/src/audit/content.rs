@@ -173,8 +173,13 @@ pub(super) fn refunded(customer: &str, revision: u32, amount: Amount, cause: &st
 }
 
 /// A number for `NotificationSent`, and with a failure for `NotificationFailed`.
-pub(super) fn notified(id: &str, template: &str, failure: &str) -> u32 {
-    digest((id, template, failure))
+pub(super) fn notified(
+    id: &str,
+    (channel, template): (&str, &str),
+    revision: u32,
+    failure: &str,
+) -> u32 {
+    digest((id, channel, template, revision, failure))
 }
 
 /// A number for `ProductChanged`.
@@ -193,11 +198,12 @@ pub(super) fn of(event: &Event) -> (u32, u32) {
         Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => (0, 0),
         Event::Payments(event) => (of_payment(event), 0),
         Event::Notifications(Notification::NotificationSent(it)) => {
-            (notified(&it.notification_id, &it.template, ""), 0)
+            (notified(&it.notification_id, (&it.channel, &it.template), it.revision, ""), 0)
         }
-        Event::Notifications(Notification::NotificationFailed(it)) => {
-            (notified(&it.notification_id, &it.template, &it.failure), 0)
-        }
+        Event::Notifications(Notification::NotificationFailed(it)) => (
+            notified(&it.notification_id, (&it.channel, &it.template), it.revision, &it.failure),
+            0,
+        ),
         Event::Catalogue(proto::catalogue::catalogue_event::Event::ProductChanged(it)) => {
             (product(&it.name, Amount::from(&it.price), it.available), 0)
         }

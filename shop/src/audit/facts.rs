@@ -105,7 +105,7 @@ pub(super) struct Payment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notices {
     /// How often the customer was told, or could not be, with each of [`TEMPLATES`].
-    pub(super) told: [u8; 4],
+    pub(super) told: [u8; 6],
     /// Whether something was told twice, or before what happened before it.
     pub(super) is_confused: bool,
     /// How many notifications were sent, and how many failed.
@@ -120,12 +120,20 @@ pub(super) struct Notices {
 }
 
 /// The templates, in the order in which a customer can be told.
-pub(super) const TEMPLATES: [&str; 4] =
-    ["payment_due", "order_confirmation", "order_cancelled", "payment_refunded"];
+pub(super) const TEMPLATES: [&str; 6] = [
+    "payment_due",
+    "order_confirmation",
+    "order_cancelled",
+    "payment_refunded",
+    "order_shipped",
+    "order_delivered",
+];
 pub(super) const DUE: usize = 0;
 pub(super) const CONFIRMATION: usize = 1;
 pub(super) const CANCELLATION: usize = 2;
 pub(super) const REFUND: usize = 3;
+pub(super) const SHIPMENT: usize = 4;
+pub(super) const DELIVERY: usize = 5;
 
 /// What the provider's own ledger holds about an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -50,7 +50,7 @@ pub(super) fn half(id: u128) -> u64 {
 fn hearers(topic: usize, tag: usize) -> &'static [usize] {
     match (topic, tag) {
         (ORDERS, tag::PLACED | tag::AMENDED) => &[STOCK],
-        (ORDERS, tag::AWAITING) => &[NOTIFICATIONS],
+        (ORDERS, tag::AWAITING | tag::SHIPPED | tag::DELIVERED) => &[NOTIFICATIONS],
         (ORDERS, tag::CONFIRMED) => &[STOCK, NOTIFICATIONS],
         (ORDERS, tag::CANCELLED) => &[STOCK, PAYMENTS, NOTIFICATIONS],
         (STOCK, tag::RESERVED) => &[ORDERS, PAYMENTS],

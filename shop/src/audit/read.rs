@@ -72,7 +72,7 @@ pub(super) async fn everything(
             if at == STOCK { store::stock::products(&mut tx).await? } else { Vec::new() };
         tx.rollback().await?;
         if at == NOTIFICATIONS {
-            whole::mails(&mut db, &home.path().join("mail.mbox"), checks).await?;
+            whole::messages(&mut db, &home.path().join("messages.jsonl"), checks).await?;
         }
         let is_whole = outbox.is_whole;
         let listener = Listener { view, inboxes: &inboxes, incarnations, is_whole };

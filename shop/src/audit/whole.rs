@@ -127,39 +127,41 @@ fn tell(promise: Promise, kind: &str, database: &str, stops: &[Stop], checks: &m
     }
 }
 
-/// Compares the mails that were recorded as sent with the file that they were written to. A mail
-/// may be in the file twice, because it is written before it is recorded.
-pub(super) async fn mails(
+/// Compares the notifications that were recorded as sent with the file of the sink that took them.
+/// One may be in the file twice, because it is sent before it is recorded.
+pub(super) async fn messages(
     db: &mut PgConnection,
-    mbox: &Path,
+    file: &Path,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    let sent = store::notices::mails(db).await?;
-    // The file is read after the rows, so it has every mail recorded by then. A service may use no
-    // file.
-    let Some(written) = written(mbox)? else { return Ok(()) };
+    let sent = store::notices::sent(db).await?;
+    // The file is read after the rows, so it has everything recorded by then. A service may deliver
+    // elsewhere.
+    let Some(taken) = taken(file)? else { return Ok(()) };
     checks.looked(Promise::CustomersTold, u64::try_from(sent.len())?);
-    let missing = sent.iter().filter(|id| !written.contains(id)).count();
+    let missing = sent.iter().filter(|id| !taken.contains(id)).count();
     if missing > 0 {
         checks.broken(Promise::CustomersTold, || {
-            format!("{missing} mails recorded as sent are not in {}", mbox.display())
+            format!("{missing} notifications recorded as sent are not in {}", file.display())
         });
     }
     Ok(())
 }
 
-/// The ids of all mails in a file, the random half of each; `None` if there is no such file.
-fn written(mbox: &Path) -> anyhow::Result<Option<HashSet<u64>>> {
-    let cannot = || format!("cannot read {}", mbox.display());
-    let file = match std::fs::File::open(mbox) {
-        Ok(file) => file,
+/// The ids of all messages in a file, the random half of each; `None` if there is no such file.
+fn taken(file: &Path) -> anyhow::Result<Option<HashSet<u64>>> {
+    let cannot = || format!("cannot read {}", file.display());
+    let opened = match std::fs::File::open(file) {
+        Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(cannot),
     };
-    let (mut lines, mut line) = (BufReader::with_capacity(1 << 20, file), Vec::new());
+    let (mut lines, mut line) = (BufReader::with_capacity(1 << 20, opened), Vec::new());
     let mut ids = HashSet::new();
     while lines.read_until(b'\n', &mut line).with_context(cannot)? > 0 {
-        let id = line.strip_prefix(b"Message-ID: <").and_then(|rest| rest.get(..36));
+        // The id comes first, so a line need not be parsed; a torn one has no end.
+        let whole = line.ends_with(b"}\n").then_some(&line);
+        let id = whole.and_then(|line| line.strip_prefix(br#"{"id":""#)?.get(..36));
         let id = id.and_then(|id| Uuid::try_parse_ascii(id).ok());
         ids.extend(id.map(|id| inbox::half(id.as_u128())));
         line.clear();
@@ -172,12 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mails_are_known_by_their_ids() {
-        let path = std::env::temp_dir().join(format!("mails-{}.mbox", std::process::id()));
-        assert!(written(&path).unwrap().is_none());
-        let mail = "From shop\nMessage-ID: <01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f@shop.invalid>\n\n";
-        std::fs::write(&path, format!("{mail}text\n\n{mail}Message-ID: <none>\n")).unwrap();
-        let ids = written(&path).unwrap().unwrap();
+    fn messages_are_known_by_their_ids() {
+        let path = std::env::temp_dir().join(format!("messages-{}.jsonl", std::process::id()));
+        assert!(taken(&path).unwrap().is_none());
+        let whole = r#"{"id":"01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f","channel":"sms"}"#;
+        let torn = r#"{"id":"01932c1e-5a4b-7c3d-8e2f-000000000000","chan"#;
+        std::fs::write(&path, format!("{whole}\n{torn}\n{whole}\n{{}}\n{torn}")).unwrap();
+        let ids = taken(&path).unwrap().unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(ids, HashSet::from([0x8e2f_1a2b_3c4d_5e6f]));
     }

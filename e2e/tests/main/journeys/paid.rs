@@ -32,8 +32,10 @@ fn an_order_paid_from_the_account_goes_all_the_way() {
 
         let told = shop.notification(&order, "order_confirmation", "sent").await;
         assert_eq!((&told["channel"], &told["failure"]), (&json!("email"), &json!(null)));
-        let mbox = std::fs::read_to_string(shop.home().path().join("mail.mbox")).unwrap();
-        assert!(mbox.contains(&order.id) && mbox.contains(&format!("{}@example.com", customer.id)));
+        let to = format!("{}@example.com", customer.id);
+        let mail = shop.message_to(&to, &order.id).await;
+        assert_eq!(mail["subject"], json!(format!("Your order {} is confirmed", order.id)));
+        assert!(mail["html"].as_str().unwrap().contains("59.98 USD"));
         let is_told = |step: &String| step == "notification_sent completed";
         let path = order.path("/saga");
         let saga = shop.until(&path, "told", |saga| steps(saga).iter().any(is_told)).await;

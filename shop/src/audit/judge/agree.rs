@@ -5,8 +5,9 @@ use super::{
         check::Promise,
         content::TERMS,
         facts::{
-            CANCELLATION, CONFIRMATION, CompensationState, DUE, Facts, Hold, NOTIFICATIONS, ORDERS,
-            Order, OrderEnd, PAYMENTS, Payment, REFUND, Reservation, SERVICES, STOCK, TOPICS,
+            CANCELLATION, CONFIRMATION, CompensationState, DELIVERY, DUE, Facts, Hold,
+            NOTIFICATIONS, ORDERS, Order, OrderEnd, PAYMENTS, Payment, REFUND, Reservation,
+            SERVICES, SHIPMENT, STOCK, TOPICS,
         },
         interventions::MessageRef,
         tag,
@@ -45,7 +46,8 @@ pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken:
     expect(PAYMENTS, stock, STOCK, last(STOCK, &[tag::RESERVED]));
     let (orders, payments) =
         facts.notices.map_or((0, 0), |found| (found.heard_orders, found.heard_payments));
-    let for_customers = last(ORDERS, &[tag::AWAITING, tag::CONFIRMED, tag::CANCELLED]);
+    let told = [tag::AWAITING, tag::CONFIRMED, tag::CANCELLED, tag::SHIPPED, tag::DELIVERED];
+    let for_customers = last(ORDERS, &told);
     expect(NOTIFICATIONS, orders, ORDERS, for_customers);
     expect(NOTIFICATIONS, payments, PAYMENTS, last(PAYMENTS, &[tag::REFUNDED]));
 }
@@ -127,6 +129,8 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
         (CONFIRMATION, ORDERS, tag::CONFIRMED, "the confirmation was told"),
         (CANCELLATION, ORDERS, tag::CANCELLED, "the cancellation was told"),
         (REFUND, PAYMENTS, tag::REFUNDED, "a refund was told"),
+        (SHIPMENT, ORDERS, tag::SHIPPED, "the shipment was told"),
+        (DELIVERY, ORDERS, tag::DELIVERED, "the delivery was told"),
     ] {
         expect(customers, what, notices.told[template].into(), times(topic, tag).into());
     }

@@ -86,7 +86,7 @@ fn confirmed() -> Facts {
             foretold: [0, 1, 2, 0, 4, 0, 0, 0],
         }),
         notices: Some(Notices {
-            told: [0, 1, 0, 0],
+            told: [0, 1, 0, 0, 0, 0],
             sent: 1,
             version: 1,
             heard_orders: 2,
@@ -119,7 +119,7 @@ fn cancelled() -> Facts {
         (payment.version, payment.heard_orders) = (2, 3);
     });
     facts.notices = Some(Notices {
-        told: [0, 1, 1, 1],
+        told: [0, 1, 1, 1, 0, 0],
         sent: 3,
         version: 3,
         heard_orders: 3,
@@ -173,7 +173,7 @@ fn an_order_that_nothing_will_end_is_stuck() {
     let stuck = planted(confirmed(), |facts| {
         change_order(facts, |order| order.ending = OrderEnd::Open);
         facts.said[ORDERS] = told(&[tag::PLACED, tag::AWAITING]);
-        facts.notices.as_mut().unwrap().told = [1, 0, 0, 0];
+        facts.notices.as_mut().unwrap().told = [1, 0, 0, 0, 0, 0];
     });
     assert_eq!(stuck, [Promise::NothingStuck]);
     let waiting = planted(cancelled(), |facts| {

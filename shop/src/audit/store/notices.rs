@@ -62,8 +62,12 @@ pub(in crate::audit) async fn notices(
 #[derive(Debug, Deserialize)]
 struct NewsRow {
     id: String,
-    template: String,
-    about: i64,
+    channel: String,
+    /// `None` for a text that staff wrote.
+    template: Option<String>,
+    /// `None` if staff asked for it, who may do so again.
+    about: Option<i64>,
+    revision: u32,
     /// `queued`, `sent`, or the failure.
     status: String,
 }
@@ -71,9 +75,10 @@ struct NewsRow {
 fn told(news: &[NewsRow]) -> Notices {
     let mut notices = Notices::default();
     let mut before: Vec<(usize, i64)> = Vec::with_capacity(news.len());
-    for NewsRow { id, template, about, status } in news {
-        let kind = TEMPLATES.iter().position(|known| known == template);
-        if let Some(kind) = kind {
+    for NewsRow { id, channel, template, about, revision, status } in news {
+        let template = template.as_deref().unwrap_or_default();
+        let kind = TEMPLATES.iter().position(|known| *known == template);
+        if let (Some(kind), Some(about)) = (kind, about) {
             notices.told[kind] = notices.told[kind].saturating_add(1);
             // Refunds come from another topic, so their order among the others is not fixed.
             let is_late = |(other, _): &(usize, i64)| *other > kind && *other != REFUND;
@@ -87,7 +92,7 @@ fn told(news: &[NewsRow]) -> Notices {
             failure => (&mut notices.failed, tag::FAILED, failure),
         };
         *count = count.saturating_add(1);
-        let said = content::notified(id, template, failure);
+        let said = content::notified(id, (channel, template), *revision, failure);
         notices.foretold[member] = notices.foretold[member].wrapping_add(said);
     }
     notices
@@ -99,18 +104,19 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
         CountedRow,
         r#"-- audit.notifications
         with told as (
-            select order_id, t.id as notification_id, t.template, t.status
+            select order_id, t.id as notification_id, t.template, t.channel, t.status
             from notices
-            cross join jsonb_to_recordset(told) as t (id uuid, template text, status text)
+            cross join jsonb_to_recordset(told) as t (id uuid, template text, channel text, status text)
         ),
         compared as (
             select
                 notification_id,
                 n.order_id = t.order_id
-                and n.template = t.template
+                and n.template is not distinct from t.template
+                and n.channel = t.channel
                 and case n.status when 'failed' then n.failure else n.status end = t.status as fits
             from told t
-            full join notifications n using (notification_id)
+            full join (select * from notifications where order_id is not null) n using (notification_id)
         )
         select
             count(*) as "checked!",
@@ -123,14 +129,13 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
     .map(CountResult::from)
 }
 
-/// The mails that were sent: the random half of each id.
-pub(in crate::audit) async fn mails(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
+/// The notifications that were sent: the random half of each id.
+pub(in crate::audit) async fn sent(db: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
     sqlx::query_scalar!(
-        r#"-- audit.mails
+        r#"-- audit.sent
         select notification_id
         from notifications
-        where status = 'sent'
-          and channel = 'email'"#
+        where status = 'sent'"#
     )
     .fetch(db)
     .map_ok(|id| inbox::half(id.as_u128()))

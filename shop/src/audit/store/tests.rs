@@ -148,32 +148,38 @@ async fn what_customers_were_told_is_read_and_deliveries_that_do_not_fit_are_fou
     let mut tables = Tables::of(NOTICES).await;
     tables
         .run(
-            r#"insert into notices (order_id, version, heard_orders, heard_payments, told)
-            values ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 1, 3, 0, '[
-                {"template": "order_confirmation", "about": 1, "id": "01932c1e-5a4b-7c3d-8e2f-000000000008", "status": "sent"},
-                {"template": "payment_refunded", "about": 2, "id": "01932c1e-5a4b-7c3d-8e2f-000000000009", "status": "queued"}
+            r#"insert into notices (order_id, customer_id, version, heard_orders, heard_payments, told)
+            values ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 1, 3, 0, '[
+                {"template": "order_confirmation", "about": 1, "revision": 1, "channel": "email", "id": "01932c1e-5a4b-7c3d-8e2f-000000000008", "status": "sent"},
+                {"template": "payment_refunded", "about": 2, "revision": 1, "channel": "email", "id": "01932c1e-5a4b-7c3d-8e2f-000000000009", "status": "queued"},
+                {"template": null, "about": null, "revision": 1, "channel": "sms", "id": "01932c1e-5a4b-7c3d-8e2f-00000000000a", "status": "refused"}
             ]');
             insert into notifications (
-                notification_id, order_id, customer_id, channel, template, recipient, fields, status, attempts, created_at, sent_at
+                notification_id, order_id, customer_id, channel, template, language, recipient, fields, status, attempts, created_at, sent_at, failure
             )
             values ('01932c1e-5a4b-7c3d-8e2f-000000000008', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 'email',
-                'order_confirmation', 'ann@example.com', '{}', 'sent', 1, now(), now()),
+                'order_confirmation', 'en', 'ann@example.com', '{}', 'sent', 1, now(), now(), null),
             ('01932c1e-5a4b-7c3d-8e2f-000000000009', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 'email',
-                'payment_refunded', 'ann@example.com', '{}', 'queued', 0, now(), null);
-            insert into deliveries (notification_id, leased_until, attempts)
-            values ('01932c1e-5a4b-7c3d-8e2f-000000000009', now(), 0);"#,
+                'payment_refunded', 'en', 'ann@example.com', '{}', 'queued', 0, now(), null, null),
+            ('01932c1e-5a4b-7c3d-8e2f-00000000000a', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 'sms',
+                null, 'en', '+4930123', '{}', 'failed', 1, now(), null, 'refused'),
+            ('01932c1e-5a4b-7c3d-8e2f-00000000000b', null, null, 'push',
+                null, 'en', 'token', '{}', 'sent', 1, now(), now(), null);
+            insert into deliveries (notification_id, channel, leased_until, attempts)
+            values ('01932c1e-5a4b-7c3d-8e2f-000000000009', 'email', now(), 0);"#,
         )
         .await;
     let mut orders = Orders::default();
     notices::notices(&mut tables.db, None, &mut orders, &mut |_, _| {}).await.unwrap();
     let told = orders.of(id()).notices.unwrap();
-    assert_eq!((told.told, told.is_confused), ([0, 1, 0, 1], false));
-    assert_eq!((told.sent, told.failed, told.delivery_until > 0), (1, 0, true));
+    assert_eq!((told.told, told.is_confused), ([0, 1, 0, 1, 0, 0], false));
+    assert_eq!((told.sent, told.failed, told.delivery_until > 0), (1, 1, true));
     assert_eq!((told.version, told.heard_orders, told.heard_payments), (1, 3, 0));
 
-    assert_eq!(notices::mails(&mut tables.db).await.unwrap(), [0x8e2f_0000_0000_0008]);
+    let sent = notices::sent(&mut tables.db).await.unwrap();
+    assert_eq!(sent, [0x8e2f_0000_0000_0008, 0x8e2f_0000_0000_000b]);
     let found = notices::notifications(&mut tables.db).await.unwrap();
-    assert_eq!((found.checked, found.wrong), (2, 0));
+    assert_eq!((found.checked, found.wrong), (3, 0));
     for change in [
         "delete from notifications where status = 'sent'",
         "update notifications set template = 'payment_due' where status = 'sent'",
@@ -188,7 +194,7 @@ async fn what_customers_were_told_is_read_and_deliveries_that_do_not_fit_are_fou
     for change in [
         "delete from deliveries",
         "update notifications set status = 'failed', failure = 'no_address', sent_at = null",
-        "insert into deliveries (notification_id, leased_until, attempts) values (gen_random_uuid(), now(), 0)",
+        "insert into deliveries (notification_id, channel, leased_until, attempts) values (gen_random_uuid(), 'sms', now(), 0)",
     ] {
         assert_eq!(wrong_after!(tables, notices::deliveries, change), 1, "{change}");
     }
