@@ -99,7 +99,9 @@ fn some_load() -> load::Args {
         rate: Some(50),
         duration: Some(Duration::from_secs(6)),
         grace: Duration::from_secs(90),
-        mix: "happy=56,declined=8,out_of_stock=4,cancelled=8,amended=8,refunded=8,shipped=8".parse().unwrap(),
+        mix: "happy=56,declined=8,out_of_stock=4,cancelled=8,amended=8,refunded=8,shipped=8"
+            .parse()
+            .unwrap(),
         ..load::Args::default()
     }
 }

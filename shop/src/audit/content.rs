@@ -252,10 +252,12 @@ fn of_payment(event: &Payment) -> u32 {
             paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
         }
         Payment::PaymentRefunded(it) => {
-            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause(it.cause()))
+            let cause = refund_cause(it.cause());
+            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause)
         }
         Payment::RefundRefused(it) => {
-            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause(it.cause()))
+            let cause = refund_cause(it.cause());
+            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause)
         }
         Payment::PaymentVoided(_) => 0,
     }
@@ -277,7 +279,7 @@ fn terms_of(said: Option<&Terms>) -> u32 {
     said.map_or(1, |it| terms(&it.customer_id, Amount::from(&it.amount), method(it.method())))
 }
 
-fn cause(cause: RefundCause) -> &'static str {
+fn refund_cause(cause: RefundCause) -> &'static str {
     match cause {
         RefundCause::Unspecified => "",
         RefundCause::OrderCancelled => "order_cancelled",
@@ -372,21 +374,21 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
 }
 
 /// The payment method is all that the history keeps of the terms.
-fn kept(terms: Terms) -> Terms {
+fn kept(terms: &Terms) -> Terms {
     Terms { method: terms.method, ..Terms::default() }
 }
 
 fn strip_order(said: &mut TopicContents) {
     let (order, customer) = match said {
         TopicContents::OrderPlaced(it) => {
-            it.terms = it.terms.take().map(kept);
+            it.terms = it.terms.as_ref().map(kept);
             (&mut it.order_id, &mut it.customer_id)
         }
         TopicContents::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderAmended(it) => {
-            it.terms = it.terms.take().map(kept);
+            it.terms = it.terms.as_ref().map(kept);
             (&mut it.order_id, &mut it.customer_id)
         }
         TopicContents::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),

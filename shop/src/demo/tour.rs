@@ -55,7 +55,7 @@ impl Tour {
         self.two_want_the_last_piece().await?;
 
         self.amended_and_paid_later().await?;
-        self.from_two_shelves().await?;
+        self.two_shelves_for_one_order().await?;
         self.refunded_in_part_and_shipped().await?;
 
         self.title("cancelled by the customer after the confirmation: money and goods go back");
@@ -84,7 +84,7 @@ impl Tour {
     }
 
     /// No warehouse has enough by itself.
-    async fn from_two_shelves(&mut self) -> anyhow::Result<()> {
+    async fn two_shelves_for_one_order(&mut self) -> anyhow::Result<()> {
         self.title("not enough on one shelf: pieces from two warehouses");
         let attic = json!({"name": "Attic", "priority": 2});
         self.api.put("/v1/warehouses/attic", &attic).await?.ok()?;
@@ -92,8 +92,8 @@ impl Tour {
         let stock = self.api.get(&path).await?.ok()?;
         let shelves = stock.get("warehouses").and_then(Value::as_array);
         for (warehouse, pieces) in [("main", 3), ("attic", 2)] {
-            let shelf = shelves.into_iter().flatten().find(|it| it["warehouse"] == warehouse);
-            let there = shelf.and_then(|it| it.get("available")?.as_i64()).unwrap_or_default();
+            let known = shelves.into_iter().flatten().find(|it| it["warehouse"] == warehouse);
+            let there = known.and_then(|it| it.get("available")?.as_i64()).unwrap_or_default();
             if there < pieces {
                 let delta = pieces - there;
                 let body = json!({"warehouse": warehouse, "delta": delta, "reason": "received"});

@@ -123,7 +123,10 @@ fn what_people_wrote_of_a_customer_is_nowhere_after_the_erasure() {
 
         let erased = shop.delete(&path).await.with(200);
 
-        assert_eq!((&erased["erased"]["contacts"], &erased["erased"]["orders"]), (&json!(1), &json!(1)));
+        assert_eq!(
+            (&erased["erased"]["contacts"], &erased["erased"]["orders"]),
+            (&json!(1), &json!(1))
+        );
         let again = shop.delete(&path).await.with(200)["erased"].clone();
         assert!(again.as_object().unwrap().values().all(|count| *count == 0), "{again}");
         let shown = shop.get(&order.path("")).await.with(200);

@@ -2,6 +2,7 @@
 
 use e2e::{AnOrder, PlacedOrder, Shop, in_the_shop};
 use futures::future::join_all;
+use serde_json::Value;
 
 /// Places all orders at once; returns how many were confirmed, once all have ended. Some may be
 /// refused before they are accepted, because the catalogue knows.
@@ -13,10 +14,8 @@ async fn confirmed(shop: &Shop, orders: Vec<AnOrder>) -> usize {
             return false;
         }
         let order = PlacedOrder::of(answer.with(201));
-        let end = shop.until(&order.path(""), "an end", |it| {
-            it["status"] == "confirmed" || it["status"] == "cancelled"
-        });
-        end.await["status"] == "confirmed"
+        let has_ended = |it: &Value| it["status"] == "confirmed" || it["status"] == "cancelled";
+        shop.until(&order.path(""), "an end", has_ended).await["status"] == "confirmed"
     });
     join_all(ends).await.into_iter().filter(|is_confirmed| *is_confirmed).count()
 }
