@@ -3,7 +3,7 @@
 //! ```text
 //! Owns   the life of an order, from placed to confirmed or cancelled.
 //! Hears  StockReserved StockRejected StockReleased ReservationExpired
-//!        PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded
+//!        PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded RefundRefused
 //!        NotificationSent NotificationFailed ProductChanged
 //! Says   OrderPlaced OrderAwaitingPayment OrderConfirmed OrderCancelled
 //! Keeps  An order ends once: confirmed only if its stock is held and its total is paid.
