@@ -35,7 +35,7 @@ async fn some_money() -> Tables {
 #[tokio::test]
 async fn accounts_that_are_not_their_entries_are_found() {
     let mut tables = some_money().await;
-    let found = payments::accounts(&mut tables.db).await.unwrap();
+    let found = money::accounts(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
         "alter table accounts disable trigger all; update accounts set balance = 91",
@@ -45,14 +45,14 @@ async fn accounts_that_are_not_their_entries_are_found() {
         "update accounts set currency = 'EUR'",
         "alter table ledger_entries disable trigger all; insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, at) values ('bob', gen_random_uuid(), 'deposit', 'outside', 'available', 1, 'USD', now())",
     ] {
-        assert_eq!(wrong_after!(tables, payments::accounts, change), 1, "{change}");
+        assert_eq!(wrong_after!(tables, money::accounts, change), 1, "{change}");
     }
 }
 
 #[tokio::test]
 async fn payments_that_are_not_their_entries_are_found() {
     let mut tables = some_money().await;
-    let found = payments::captures(&mut tables.db).await.unwrap();
+    let found = money::captures(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
         "update payments set tried = 31 where phase = 'captured'",
@@ -61,14 +61,14 @@ async fn payments_that_are_not_their_entries_are_found() {
         "update payments set currency = 'EUR' where phase = 'captured'",
         "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at) values ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 7, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000002', now())",
     ] {
-        assert_eq!(wrong_after!(tables, payments::captures, change), 1, "{change}");
+        assert_eq!(wrong_after!(tables, money::captures, change), 1, "{change}");
     }
 }
 
 #[tokio::test]
 async fn payments_that_are_not_their_refunds_are_found() {
     let mut tables = some_money().await;
-    let found = payments::refunds(&mut tables.db).await.unwrap();
+    let found = money::refunds(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
         "delete from refunds",
@@ -83,14 +83,14 @@ async fn payments_that_are_not_their_refunds_are_found() {
         "update payments set compensation = 'voided' where phase = 'captured'",
         "update payments set refunds = 1 where phase = 'captured'",
     ] {
-        assert_eq!(wrong_after!(tables, payments::refunds, change), 1, "{change}");
+        assert_eq!(wrong_after!(tables, money::refunds, change), 1, "{change}");
     }
 }
 
 #[tokio::test]
 async fn calls_that_nobody_waits_for_are_found_and_the_reverse() {
     let mut tables = some_money().await;
-    let found = payments::calls(&mut tables.db).await.unwrap();
+    let found = money::calls(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
         "delete from provider_calls",
@@ -100,7 +100,7 @@ async fn calls_that_nobody_waits_for_are_found_and_the_reverse() {
         "update provider_calls set customer_id = 'bob'",
         "update payments set phase = 'declined', tried_token = null, decline_code = 'card_declined' where phase = 'charging'",
     ] {
-        assert_eq!(wrong_after!(tables, payments::calls, change), 1, "{change}");
+        assert_eq!(wrong_after!(tables, money::calls, change), 1, "{change}");
     }
 }
 
@@ -124,7 +124,7 @@ async fn payments_are_read_in_ten_thousandths() {
 #[tokio::test]
 async fn holds_that_are_not_their_entries_are_found() {
     let mut tables = some_money().await;
-    let found = payments::held(&mut tables.db).await.unwrap();
+    let found = money::held(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
     for change in [
         "update holds set state = 'released'",
@@ -132,7 +132,7 @@ async fn holds_that_are_not_their_entries_are_found() {
         "delete from holds",
         "insert into ledger_entries (customer_id, entry_id, kind, debit, credit, amount, currency, order_id, at) values ('ann', gen_random_uuid(), 'capture', 'held', 'shop', 2, 'USD', '01932c1e-5a4b-7c3d-8e2f-000000000007', now())",
     ] {
-        assert_eq!(wrong_after!(tables, payments::held, change), 1, "{change}");
+        assert_eq!(wrong_after!(tables, money::held, change), 1, "{change}");
     }
     let held = payments::holds(&mut tables.db).await.unwrap();
     let order = Uuid::parse_str("01932c1e-5a4b-7c3d-8e2f-000000000007").unwrap();
@@ -153,12 +153,12 @@ async fn money_that_was_told_of_and_is_not_there_is_found() {
                 convert_to('{"order_id": "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f"}', 'UTF8'));"#,
         )
         .await;
-    let found = payments::answers(&mut tables.db).await.unwrap();
+    let found = money::answers(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (2, 0));
     for change in [
         "update payments set phase = 'waiting', refunded = null, refunds = null, tried_revision = null, tried = null, tried_method = null where phase = 'captured'",
         "alter table ledger_entries disable trigger ledger_entries_stay; delete from ledger_entries where kind = 'deposit'",
     ] {
-        assert_eq!(wrong_after!(tables, payments::answers, change), 1, "{change}");
+        assert_eq!(wrong_after!(tables, money::answers, change), 1, "{change}");
     }
 }
