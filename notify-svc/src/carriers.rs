@@ -13,7 +13,7 @@ pub mod webhook;
 
 /// One notification on its way.
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub struct OutgoingMessage<'a> {
     /// The same at every attempt, so that a reader or a provider recognises a second copy.
     pub id: NotificationId,
     pub to: &'a str,
@@ -35,7 +35,7 @@ pub enum CarrierError {
 pub trait Carrier: Send + Sync + 'static {
     fn carry(
         &self,
-        message: Message<'_>,
+        message: OutgoingMessage<'_>,
     ) -> impl Future<Output = Result<Option<String>, CarrierError>> + Send;
 }
 

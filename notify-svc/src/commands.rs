@@ -6,9 +6,9 @@ use mailbox::{Answer, DecisionContext, Effects};
 use proto::{CustomerId, NotificationId};
 
 use crate::{
+    apply::apply,
     domain::{Contact, DeliveryStatus, Event, Language, Refusal},
     input::{Letter, Request},
-    reactions::apply,
     refusals,
     views::{ContactView, NotificationView},
     world::{Notification, World},

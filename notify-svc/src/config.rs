@@ -123,10 +123,8 @@ impl Config {
             Channel::Sms => (set.sms_url.clone(), set.sms_secret.as_ref()),
             Channel::Push => (set.push_url.clone(), set.push_secret.as_ref()),
         };
-        let addresses = match set.private_webhooks {
-            true => AddressPolicy::Any,
-            false => AddressPolicy::PublicOnly,
-        };
+        let addresses =
+            if set.private_webhooks { AddressPolicy::Any } else { AddressPolicy::PublicOnly };
         let secret = secret.map(|secret| secret.expose().clone())?;
         Some(WebhookEndpoint { channel, url: url?, secret, addresses, timeout: ATTEMPT_MAX })
     }

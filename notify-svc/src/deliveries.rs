@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    carriers::{Carrier, CarrierError, Message},
+    carriers::{Carrier, CarrierError, OutgoingMessage},
     domain::{Channel, Failure},
     input::{DeliveryEnd, Input},
     metrics,
@@ -39,8 +39,6 @@ use crate::{
     world::Job,
 };
 
-/// Batches that may wait for a worker. Those beyond it are left to the sweep.
-const WAITING_MAX: usize = 64;
 /// Deliveries that the sweep takes over at once: few enough that a lease outlasts their waiting.
 const SWEEP_MAX: i64 = 100;
 /// How often the sweep looks for deliveries that are due.
@@ -49,35 +47,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub const ATTEMPT_MAX: Duration = Duration::from_secs(12);
 /// Pauses after failed attempts: twice as long each time, from the first to the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+const PAUSE_MAX: Duration = Duration::from_hours(1);
 /// How long attempts under way may take once the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// The ways of committed deliveries to the workers, one for each channel.
-#[derive(Clone, Debug)]
-pub struct JobQueues([mpsc::Sender<Vec<Job>>; 3]);
-
-impl JobQueues {
-    /// The queues, and what the workers receive, both in the order of [`Channel::ALL`].
-    pub fn new() -> (Self, [mpsc::Receiver<Vec<Job>>; 3]) {
-        let queues = Channel::ALL.map(|_| mpsc::channel(WAITING_MAX));
-        let [(email, emails), (sms, texts), (push, pushes)] = queues;
-        (Self([email, sms, push]), [emails, texts, pushes])
-    }
-
-    /// Hands deliveries over. When a queue is full, they are left to the sweep.
-    pub fn hand(&self, jobs: Vec<Job>) {
-        let mut parts: [Vec<Job>; 3] = Default::default();
-        for job in jobs {
-            parts[job.channel as usize].push(job);
-        }
-        for (queue, part) in self.0.iter().zip(parts) {
-            if !part.is_empty() && queue.try_send(part).is_err() {
-                tracing::debug!("deliveries are left to the sweep");
-            }
-        }
-    }
-}
 
 /// What the workers share.
 #[derive(Clone)]
@@ -232,7 +204,7 @@ impl<C: Carrier> Worker<C> {
     async fn carry(&self, job: &Job, to: &str) -> Result<Option<String>, CarrierError> {
         let templates = &self.room.templates;
         let text = templates.text(self.channel, job.language, job.template, &job.fields);
-        let message = Message { id: job.id, to, text: &text };
+        let message = OutgoingMessage { id: job.id, to, text: &text };
         timeout(self.room.attempt_timeout, self.carrier.carry(message))
             .await
             .unwrap_or_else(|_| Err(CarrierError::later("no answer in time")))

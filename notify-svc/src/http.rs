@@ -161,7 +161,7 @@ async fn put_contact(
     body: JsonBody,
 ) -> HttpResult {
     let customer = customer(&id)?;
-    let contact = body.read(bodies::contact)?;
+    let contact = body.read(|fields| Some(bodies::contact(fields)))?;
     let input = Input::Request(Request::PutContact { customer, contact, conditions: headers });
     service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
 }

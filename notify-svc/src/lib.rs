@@ -8,6 +8,7 @@
 //! Keeps  A customer is told each thing once; an order never waits for it.
 //! ```
 
+pub mod apply;
 pub mod carriers;
 pub mod commands;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod deliveries;
 pub mod domain;
 pub mod http;
 pub mod input;
+pub mod jobs;
 pub mod metrics;
 pub mod reactions;
 pub mod refusals;
@@ -33,9 +35,10 @@ use service_kit::ServiceSpec;
 use crate::{
     carriers::{smtp::Mailer, webhook::WebhookCarrier},
     config::Config,
-    deliveries::{ATTEMPT_MAX, DeliveryRoom, JobQueues, deliver},
+    deliveries::{ATTEMPT_MAX, DeliveryRoom, deliver},
     domain::Channel,
     http::AppState,
+    jobs::JobQueues,
     reactions::Notify,
     templates::Templates,
 };

@@ -3,17 +3,17 @@
 use std::mem;
 
 use mailbox::{
-    DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent, Park,
-    Reactor, Tracked,
+    DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, Park, Reactor, Tracked,
 };
-use proto::{NotificationId, OrderId, topic};
+use proto::{NotificationId, topic};
 use sqlx::PgConnection;
 
 use crate::{
+    apply::apply,
     commands,
-    deliveries::JobQueues,
     domain::{Contact, Event, Language, NotificationState, decide},
     input::{DeliveryEnd, Fact, Input, Source},
+    jobs::JobQueues,
     metrics, store, wire,
     world::{DeliveryReceipt, Job, Notification, Root, World},
 };
@@ -142,22 +142,4 @@ fn end_single(world: &mut World, id: NotificationId, event: &Event) -> Option<No
     let decision = decide(mem::take(notice), event);
     *notice = decision.state;
     decision.touched
-}
-
-/// Applies one event to an order's notice: returns the announcement and the notification that
-/// changed.
-pub(crate) fn apply(
-    world: &mut World,
-    order: OrderId,
-    event: &Event,
-    context: &DecisionContext,
-) -> (Vec<OutboxEvent>, Option<NotificationState>) {
-    let root = &mut world.roots.entry(order).or_insert_with(|| Tracked::new(Root::default())).now;
-    let decision = decide(mem::take(&mut root.notice), event);
-    root.notice = decision.state;
-    let announced = decision.announce.map(|announcement| {
-        root.version += 1;
-        service_kit::announce(context, order.key(), root.version, wire::encode(order, announcement))
-    });
-    (announced.into_iter().collect(), decision.touched)
 }

@@ -3,7 +3,7 @@
 use mailbox::{Message, Park};
 use proto::{
     CustomerId, OrderId, money, notifications,
-    orders::{self, CancelReason, order_event},
+    orders::{self, CancelReason, order_event::Event as Said},
     payments::payment_event,
 };
 
@@ -17,41 +17,38 @@ use crate::{
 pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     let fact = match service_kit::decode(message)? {
         proto::Event::Orders(event) => match event {
-            order_event::Event::OrderConfirmed(said) => {
+            Said::OrderConfirmed(said) => {
                 let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
                 let fields = [("total", amount(said.total.as_ref())?), ("items", items)];
                 about(message, &said.order_id, &said.customer_id)?
                     .of(Source::Orders, Template::OrderConfirmation, said.revision)
                     .with(fields)
             }
-            order_event::Event::OrderAwaitingPayment(said) => {
+            Said::OrderAwaitingPayment(said) => {
                 let fields = [("amount", amount(said.amount.as_ref())?), ("pay_by", said.pay_by)];
                 about(message, &said.order_id, &said.customer_id)?
                     .of(Source::Orders, Template::PaymentDue, said.revision)
                     .with(fields)
             }
-            order_event::Event::OrderCancelled(said) => {
+            Said::OrderCancelled(said) => {
                 let reason = reason(said.reason()).to_owned();
                 let fields = [("reason", reason), ("total", amount(said.total.as_ref())?)];
                 about(message, &said.order_id, &said.customer_id)?
                     .of(Source::Orders, Template::OrderCancelled, said.revision)
                     .with(fields)
             }
-            order_event::Event::OrderShipped(said) => {
+            Said::OrderShipped(said) => {
                 let fields = [("carrier", said.carrier), ("tracking_number", said.tracking_number)];
                 about(message, &said.order_id, &said.customer_id)?
                     .of(Source::Orders, Template::OrderShipped, said.revision)
                     .with(fields)
             }
-            order_event::Event::OrderDelivered(said) => about(
-                message,
-                &said.order_id,
-                &said.customer_id,
-            )?
-            .of(Source::Orders, Template::OrderDelivered, said.revision),
-            order_event::Event::OrderPlaced(_) | order_event::Event::OrderAmended(_) => {
-                return Ok(None);
-            }
+            Said::OrderDelivered(said) => about(message, &said.order_id, &said.customer_id)?.of(
+                Source::Orders,
+                Template::OrderDelivered,
+                said.revision,
+            ),
+            Said::OrderPlaced(_) | Said::OrderAmended(_) => return Ok(None),
         },
         proto::Event::Payments(payment_event::Event::PaymentRefunded(said)) => {
             let mut fact = about(message, &said.order_id, &said.customer_id)?

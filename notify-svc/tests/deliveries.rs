@@ -52,10 +52,10 @@ async fn confirmed(
 ) -> (NotificationRow, Sink) {
     let mut shop = a_shop().await.with(contact).await;
     let (mailbox, _running) = shop.running().await;
-    let (sink, stop, order) = (a_sink().await, CancellationToken::new(), an_order());
+    let (sink, ended, order) = (a_sink().await, CancellationToken::new(), an_order());
     let mut room = room(&shop, &mailbox);
     change(&mut room);
-    let workers = deliver_all(&mut shop, &sink, &room, &stop);
+    let workers = deliver_all(&mut shop, &sink, &room, &ended);
     let message = shop.confirmed(order);
     shop.hear([message]).await;
     let row = until(&room, order, has_ended).await;
@@ -63,7 +63,7 @@ async fn confirmed(
     let wanted = if row.status == "sent" { "NotificationSent" } else { "NotificationFailed" };
     assert_eq!(said, [wanted]);
     assert_eq!(shop.count("deliveries").await, 0);
-    workers.end(&stop).await;
+    workers.end(&ended).await;
     (row, sink)
 }
 
@@ -167,11 +167,11 @@ async fn what_is_never_taken_is_given_up() {
 async fn a_server_that_is_away_delays_a_mail_and_shows_why() {
     let mut shop = a_shop().await.with_contact().await;
     let (mailbox, _running) = shop.running().await;
-    let (stop, order) = (CancellationToken::new(), an_order());
+    let (ended, order) = (CancellationToken::new(), an_order());
     let room = room(&shop, &mailbox);
     let mut sink = a_sink().await;
     let smtp = std::mem::replace(&mut sink.smtp, ([127, 0, 0, 1], 1).into());
-    let workers = deliver_all(&mut shop, &sink, &room, &stop);
+    let workers = deliver_all(&mut shop, &sink, &room, &ended);
     let message = shop.confirmed(order);
     shop.hear([message]).await;
 
@@ -180,17 +180,17 @@ async fn a_server_that_is_away_delays_a_mail_and_shows_why() {
     assert_eq!(row.status, "sending");
     assert!(row.detail.unwrap().contains("refused"));
     assert!(shop.said_of_orders().await.is_empty());
-    workers.end(&stop).await;
+    workers.end(&ended).await;
     sink.smtp = smtp;
     let (_none, jobs) = mpsc::channel(1);
     let carrier = (Channel::Email, sink.mailer());
-    let stop = CancellationToken::new();
+    let ended = CancellationToken::new();
     let mut working = tokio::task::JoinSet::new();
-    working.spawn(deliver(carrier, jobs, room.clone(), stop.clone()));
+    working.spawn(deliver(carrier, jobs, room.clone(), ended.clone()));
     shop.run(DUE).await;
     let row = until(&room, order, has_ended).await;
     assert!(row.status == "sent" && row.attempts > 1 && row.detail.is_none(), "{row:?}");
-    stop.cancel();
+    ended.cancel();
     working.join_next().await.unwrap().unwrap().unwrap();
 }
 
@@ -199,9 +199,9 @@ async fn a_server_that_is_away_delays_a_mail_and_shows_why() {
 async fn a_mail_without_an_answer_does_not_delay_the_others() {
     let mut shop = a_shop().await.with(contact("hangs@sink.example", "", "")).await;
     let (mailbox, _running) = shop.running().await;
-    let (sink, stop) = (a_sink().await, CancellationToken::new());
+    let (sink, ended) = (a_sink().await, CancellationToken::new());
     let room = room(&shop, &mailbox);
-    let workers = deliver_all(&mut shop, &sink, &room, &stop);
+    let workers = deliver_all(&mut shop, &sink, &room, &ended);
     let (hangs, goes) = (an_order(), an_order());
     let message = shop.confirmed(hangs);
     shop.hear([message]).await;
@@ -213,7 +213,7 @@ async fn a_mail_without_an_answer_does_not_delay_the_others() {
 
     until(&room, goes, |row| row.status == "sent").await;
     assert_eq!(until(&room, hangs, |_| true).await.status, "sending");
-    workers.end(&stop).await;
+    workers.end(&ended).await;
 }
 
 #[tokio::test]
@@ -275,15 +275,15 @@ async fn what_a_dead_process_had_in_hand_is_delivered_when_its_lease_is_over() {
     let message = shop.confirmed(order);
     shop.hear([message]).await;
     drop(shop.handed());
-    let (sink, stop) = (a_sink().await, CancellationToken::new());
+    let (sink, ended) = (a_sink().await, CancellationToken::new());
     let room = room(&shop, &mailbox);
-    let workers = deliver_all(&mut shop, &sink, &room, &stop);
+    let workers = deliver_all(&mut shop, &sink, &room, &ended);
 
     shop.run(DUE).await;
     until(&room, order, has_ended).await;
 
     assert_eq!(sink.messages().len(), 1);
-    workers.end(&stop).await;
+    workers.end(&ended).await;
 }
 
 /// A delivery that waits in a slow process may have been made by another process meanwhile.
@@ -296,11 +296,11 @@ async fn a_mail_that_somebody_else_has_taken_over_is_not_sent_again() {
     shop.hear([message]).await;
     let stale = shop.handed();
     shop.run(DUE).await;
-    let (sink, stop) = (a_sink().await, CancellationToken::new());
+    let (sink, ended) = (a_sink().await, CancellationToken::new());
     let room = room(&shop, &mailbox);
-    let workers = deliver_all(&mut shop, &sink, &room, &stop);
+    let workers = deliver_all(&mut shop, &sink, &room, &ended);
     until(&room, order, has_ended).await;
-    workers.end(&stop).await;
+    workers.end(&ended).await;
 
     let (hand, jobs) = mpsc::channel(1);
     hand.send(stale).await.unwrap();

@@ -42,9 +42,9 @@ async fn what_is_held_of_a_customer_is_erased_once() {
     assert_eq!(malformed.code(), (404, "not_found"));
 
     // What waited is told to nobody, and its order hears so.
-    let (room, stop) = (sink::room(&server.shop, &server.mailbox), CancellationToken::new());
+    let (room, ended) = (sink::room(&server.shop, &server.mailbox), CancellationToken::new());
     let sink = sink::a_sink().await;
-    let workers = sink::deliver_all(&mut server.shop, &sink, &room, &stop);
+    let workers = sink::deliver_all(&mut server.shop, &sink, &room, &ended);
     backends::testing::eventually("all have ended", super::SOON, async || {
         let left: i64 = sqlx::query_scalar("select count(*) from deliveries")
             .fetch_one(&room.pool)
@@ -53,7 +53,7 @@ async fn what_is_held_of_a_customer_is_erased_once() {
         if left == 0 { Ok(()) } else { Err(left) }
     })
     .await;
-    workers.end(&stop).await;
+    workers.end(&ended).await;
     let [only] = &sink.messages()[..] else { panic!("{:?}", sink.messages()) };
     assert_eq!(only.to, "other@shop.example");
     let (_, list) = server.get(&format!("/v1/notifications?order_id={order}")).await;

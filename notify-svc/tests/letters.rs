@@ -43,9 +43,9 @@ async fn a_letter_on_each_channel_is_queued_shown_and_sent() {
         ids.push(id);
     }
 
-    let stop = tokio_util::sync::CancellationToken::new();
+    let ended = tokio_util::sync::CancellationToken::new();
     let (room, sink) = (sink::room(&server.shop, &server.mailbox), sink::a_sink().await);
-    let workers = sink::deliver_all(&mut server.shop, &sink, &room, &stop);
+    let workers = sink::deliver_all(&mut server.shop, &sink, &room, &ended);
     for id in &ids {
         let path = format!("/v1/notifications/{id}");
         backends::testing::eventually("it is sent", super::SOON, async || {
@@ -54,7 +54,7 @@ async fn a_letter_on_each_channel_is_queued_shown_and_sent() {
         })
         .await;
     }
-    workers.end(&stop).await;
+    workers.end(&ended).await;
 
     let of = |id: &str| sink.log.newest(10, |it| it.id == id).remove(0);
     assert_eq!(of(&ids[0]).subject, "Your order 42 is on its way");
@@ -89,15 +89,15 @@ async fn a_letter_about_an_order_is_one_of_its_notifications_and_published() {
     let channels: Vec<_> =
         list["items"].as_array().unwrap().iter().map(|it| &it["channel"]).collect();
     assert_eq!(channels, ["email", "sms", "sms"]);
-    let stop = tokio_util::sync::CancellationToken::new();
+    let ended = tokio_util::sync::CancellationToken::new();
     let (room, sink) = (sink::room(&server.shop, &server.mailbox), sink::a_sink().await);
-    let workers = sink::deliver_all(&mut server.shop, &sink, &room, &stop);
+    let workers = sink::deliver_all(&mut server.shop, &sink, &room, &ended);
     backends::testing::eventually("all are sent", super::SOON, async || {
         let sent = sink.messages().len();
         if sent == 3 { Ok(()) } else { Err(sent) }
     })
     .await;
-    workers.end(&stop).await;
+    workers.end(&ended).await;
     assert_eq!(server.shop.said_of_orders().await, ["NotificationSent"; 3]);
     let texts = sink.log.newest(10, |it| it.channel == "sms");
     assert_eq!(texts[0].text, format!("Ваш заказ {order} доставлен."));
@@ -120,86 +120,62 @@ async fn a_repeated_letter_is_sent_once() {
     assert_eq!(server.shop.handed().len(), 1);
 }
 
+/// Sends letters that are wrong: each is refused with this code, at this place.
+async fn refused(server: &Server, letters: &[(&str, Value, &str, &str)]) {
+    for (channel, body, code, pointer) in letters {
+        let answer = server.http.post(&format!("/v1/notifications/{channel}"), body).await;
+        assert_eq!((answer.code(), answer.pointer()), ((422, *code), *pointer), "{body}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_letter_is_told_with_its_place() {
     let server = a_server().await;
-    let to = "jane@shop.example";
-    let long = "x".repeat(10_001);
-    for (channel, body, code, pointer) in [
-        ("email", json!({"template": "payment_due"}), "missing_field", "/to"),
+    let wrong = "invalid_value";
+    let mail =
+        |to: &str, subject: &str, text: &str| json!({"to": to, "subject": subject, "text": text});
+    let (to, long) = ("jane@shop.example", "é".repeat(10_001));
+    let rows = [
+        ("email", json!({"subject": "a", "text": "b"}), "missing_field", "/to"),
         ("email", json!({"to": to}), "missing_field", "/subject"),
         ("email", json!({"to": to, "subject": "a"}), "missing_field", "/text"),
         ("sms", json!({"to": "+4930123"}), "missing_field", "/text"),
-        (
-            "email",
-            json!({"to": "a\nb@c.example", "subject": "a", "text": "b"}),
-            "invalid_value",
-            "/to",
-        ),
-        ("email", json!({"to": "nobody", "subject": "a", "text": "b"}), "invalid_value", "/to"),
-        ("sms", json!({"to": "+49\n30123", "text": "b"}), "invalid_value", "/to"),
-        ("push", json!({"to": "a\r\nb", "text": "b"}), "invalid_value", "/to"),
-        ("push", json!({"to": "", "text": "b"}), "invalid_value", "/to"),
-        (
-            "email",
-            json!({"to": to, "subject": "a\r\nBcc: x", "text": "b"}),
-            "invalid_value",
-            "/subject",
-        ),
-        ("push", json!({"to": "a", "subject": "a\nb", "text": "b"}), "invalid_value", "/subject"),
-        (
-            "email",
-            json!({"to": to, "subject": "a".repeat(201), "text": "b"}),
-            "invalid_value",
-            "/subject",
-        ),
-        ("email", json!({"to": to, "subject": "a", "text": long}), "invalid_value", "/text"),
-        ("email", json!({"to": to, "subject": "a", "text": ""}), "invalid_value", "/text"),
-        ("email", json!({"to": to, "template": "birthday"}), "unknown_template", "/template"),
-        (
-            "email",
-            json!({"to": to, "template": "payment_due", "text": "b"}),
-            "invalid_value",
-            "/text",
-        ),
-        (
-            "email",
-            json!({"to": to, "template": "payment_due", "data": 7}),
-            "invalid_value",
-            "/data",
-        ),
-        (
-            "email",
-            json!({"to": to, "template": "payment_due", "data": {"amount": 7}}),
-            "invalid_value",
-            "/data/amount",
-        ),
-        (
-            "email",
-            json!({"to": to, "template": "payment_due", "order_id": "7"}),
-            "invalid_value",
-            "/order_id",
-        ),
-        (
-            "email",
-            json!({"to": to, "template": "payment_due", "order_id": UNKNOWN}),
-            "invalid_value",
-            "/order_id",
-        ),
-        (
-            "email",
-            json!({"to": to, "template": "payment_due", "fax": "1"}),
-            "unknown_field",
-            "/fax",
-        ),
-    ] {
-        let refused = server.http.post(&format!("/v1/notifications/{channel}"), &body).await;
-        assert_eq!((refused.code(), refused.pointer()), ((422, code), pointer), "{body}");
-    }
-    let (status, _) = server
-        .send("email", json!({"to": to, "subject": "a".repeat(200), "text": "é".repeat(10_000)}))
-        .await;
-    assert_eq!(status, 202);
+        ("email", mail("a\nb@c.example", "a", "b"), wrong, "/to"),
+        ("email", mail("nobody", "a", "b"), wrong, "/to"),
+        ("sms", mail("+49\n30123", "a", "b"), wrong, "/to"),
+        ("push", mail("a\r\nb", "a", "b"), wrong, "/to"),
+        ("push", mail("", "a", "b"), wrong, "/to"),
+        ("email", mail(to, "a\r\nBcc: x", "b"), wrong, "/subject"),
+        ("push", mail("a", "a\nb", "b"), wrong, "/subject"),
+        ("email", mail(to, &"a".repeat(201), "b"), wrong, "/subject"),
+        ("email", mail(to, "a", &long), wrong, "/text"),
+        ("email", mail(to, "a", ""), wrong, "/text"),
+    ];
+    refused(&server, &rows).await;
+    let longest = mail(to, &"a".repeat(200), &"é".repeat(10_000));
+    assert_eq!(server.send("email", longest).await.0, 202);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_template_or_an_order_is_told_with_its_place() {
+    let server = a_server().await;
+    let wrong = "invalid_value";
+    let due = |name: &str, value: Value| {
+        let mut body = json!({"to": "jane@shop.example", "template": "payment_due"});
+        body[name] = value;
+        body
+    };
+    let rows = [
+        ("email", due("template", json!("birthday")), "unknown_template", "/template"),
+        ("email", due("text", json!("b")), wrong, "/text"),
+        ("email", due("data", json!(7)), wrong, "/data"),
+        ("email", due("data", json!({"amount": 7})), wrong, "/data/amount"),
+        ("email", due("data", json!({"amount": "a".repeat(201)})), wrong, "/data/amount"),
+        ("email", due("order_id", json!("7")), wrong, "/order_id"),
+        ("email", due("order_id", json!(UNKNOWN)), wrong, "/order_id"),
+        ("email", due("fax", json!("1")), "unknown_field", "/fax"),
+    ];
+    refused(&server, &rows).await;
 }
 
 #[tokio::test]

@@ -20,9 +20,9 @@ use mailbox::{
     testing::{Fixture, message},
 };
 use notify_svc::{
-    deliveries::JobQueues,
     domain::Contact,
     input::{Input, Request},
+    jobs::JobQueues,
     reactions::Notify,
     store::MIGRATOR,
     world::Job,

@@ -48,13 +48,13 @@ pub(crate) async fn a_sink() -> Sink {
         [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await];
     let (mails, requests) = (mails.unwrap(), requests.unwrap());
     let (smtp, http) = (mails.local_addr().unwrap(), requests.local_addr().unwrap());
-    let stop = CancellationToken::new();
-    let health = Health::new("smtp-sink", Arc::new(AtomicBool::new(true)), stop.clone());
+    let ended = CancellationToken::new();
+    let health = Health::new("smtp-sink", Arc::new(AtomicBool::new(true)), ended.clone());
     let signature = Some(Arc::new(Webhook::new(SECRET).unwrap()));
     let state = SinkState { log: Arc::clone(&log), signature };
     let mut running = JoinSet::new();
-    running.spawn(receive(mails, Arc::clone(&log), stop.clone()));
-    running.spawn(chassis::http::serve(requests, Edge::new(health), routes(state), stop));
+    running.spawn(receive(mails, Arc::clone(&log), ended.clone()));
+    running.spawn(chassis::http::serve(requests, Edge::new(health), routes(state), ended));
     Sink { log, smtp, http, file, _running: running }
 }
 
@@ -103,10 +103,10 @@ pub(crate) struct Workers(JoinSet<anyhow::Result<()>>);
 
 impl Workers {
     /// Lets all attempts end.
-    pub(crate) async fn end(mut self, stop: &CancellationToken) {
-        stop.cancel();
-        while let Some(ended) = self.0.join_next().await {
-            ended.unwrap().unwrap();
+    pub(crate) async fn end(mut self, ended: &CancellationToken) {
+        ended.cancel();
+        while let Some(end) = self.0.join_next().await {
+            end.unwrap().unwrap();
         }
     }
 }
@@ -116,7 +116,7 @@ pub(crate) fn room(shop: &Shop, mailbox: &Mailbox<Notify>) -> DeliveryRoom {
         mailbox: mailbox.clone(),
         pool: PgPool::connect_lazy(&shop.database.url()).unwrap(),
         templates: Arc::new(Templates::default()),
-        give_up_after: Duration::from_secs(3_600),
+        give_up_after: Duration::from_hours(1),
         attempts_at_once: 2,
         attempt_timeout: Duration::from_secs(5),
     }
@@ -127,7 +127,7 @@ pub(crate) fn deliver_all(
     shop: &mut Shop,
     sink: &Sink,
     room: &DeliveryRoom,
-    stop: &CancellationToken,
+    ended: &CancellationToken,
 ) -> Workers {
     let mut workers = JoinSet::new();
     // The queues of the test are closed from now on.
@@ -135,10 +135,10 @@ pub(crate) fn deliver_all(
         std::mem::replace(&mut shop.jobs, [0; 3].map(|_| mpsc::channel(1).1));
     let provider = |channel| WebhookCarrier::new(Some(sink.provider(channel))).unwrap();
     let mails = (Channel::Email, sink.mailer());
-    workers.spawn(deliver(mails, emails, room.clone(), stop.clone()));
+    workers.spawn(deliver(mails, emails, room.clone(), ended.clone()));
     for (channel, jobs) in [(Channel::Sms, texts), (Channel::Push, pushes)] {
         let carrier = (channel, provider(channel));
-        workers.spawn(deliver(carrier, jobs, room.clone(), stop.clone()));
+        workers.spawn(deliver(carrier, jobs, room.clone(), ended.clone()));
     }
     Workers(workers)
 }

@@ -7,8 +7,10 @@ use crate::{
     workspace::{File, keys, places, rust},
 };
 
-/// Crates that must not be linked, not even as a dependency of another.
-const FORBIDDEN: [&str; 4] = ["openssl", "native-tls", "opentelemetry-jaeger", "ring"];
+/// Crates that must not be linked, not even as a dependency of another. Cargo.lock has ring, which
+/// nobody links: reqwest names quinn, which would use it, for those alone who turn HTTP/3 on.
+/// deny.toml forbids it.
+const FORBIDDEN: [&str; 3] = ["openssl", "native-tls", "opentelemetry-jaeger"];
 /// How Cargo.lock marks a source with published versions, as opposed to a repository.
 const REGISTRY: &str = "registry+";
 /// Crates used only by generated code or by a macro's expansion.

@@ -81,7 +81,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast())
 }
 
-/// Of IPv6, only global unicast (2000::/3) is public, without its ranges for protocols (Teredo
+/// Of IPv6, only global unicast (`2000::/3`) is public, without its ranges for protocols (Teredo
 /// among them), documentation and 6to4, which lead elsewhere.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();

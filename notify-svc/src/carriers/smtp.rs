@@ -14,7 +14,7 @@ use lettre::{
     },
 };
 
-use crate::carriers::{Carrier, CarrierError, Message, brief};
+use crate::carriers::{Carrier, CarrierError, OutgoingMessage, brief};
 
 /// How a connection to the mail server is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -71,8 +71,8 @@ impl Mailer {
         Ok(Self { transport: transport.build(), sender: server.sender })
     }
 
-    fn mail(&self, message: Message<'_>) -> anyhow::Result<lettre::Message> {
-        let Message { id, to, text } = message;
+    fn mail(&self, message: OutgoingMessage<'_>) -> anyhow::Result<lettre::Message> {
+        let OutgoingMessage { id, to, text } = message;
         let to: Address = to.parse().context("the recipient is no address")?;
         let mail = lettre::Message::builder()
             .from(self.sender.clone())
@@ -99,7 +99,7 @@ fn tls(server: &SmtpServer) -> anyhow::Result<TlsParameters> {
 }
 
 impl Carrier for Mailer {
-    async fn carry(&self, message: Message<'_>) -> Result<Option<String>, CarrierError> {
+    async fn carry(&self, message: OutgoingMessage<'_>) -> Result<Option<String>, CarrierError> {
         // What cannot be written as a mail now cannot be written later either.
         let mail =
             self.mail(message).map_err(|error| CarrierError::Refused(format!("{error:#}")))?;

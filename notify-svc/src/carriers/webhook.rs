@@ -11,14 +11,14 @@ use standardwebhooks::Webhook;
 
 use crate::{
     carriers::{
-        Carrier, CarrierError, Message, brief,
+        Carrier, CarrierError, OutgoingMessage, brief,
         guard::{AddressPolicy, GuardedResolver},
     },
     domain::Channel,
 };
 
 /// The longest pause that a provider may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// Bytes of an answer that are read: a name fits, and a provider's error page costs nothing.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -63,7 +63,7 @@ struct Data<'a> {
 /// What a provider may answer.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Taken {
+struct WebhookAnswer {
     id: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl WebhookCarrier {
 }
 
 impl Carrier for WebhookCarrier {
-    async fn carry(&self, message: Message<'_>) -> Result<Option<String>, CarrierError> {
+    async fn carry(&self, message: OutgoingMessage<'_>) -> Result<Option<String>, CarrierError> {
         let Some(endpoint) = &self.0 else {
             return Err(CarrierError::Refused("this channel has no provider".to_owned()));
         };
@@ -99,8 +99,8 @@ impl Carrier for WebhookCarrier {
 }
 
 impl Endpoint {
-    async fn post(&self, message: Message<'_>) -> Result<Response, CarrierError> {
-        let Message { id, to, text } = message;
+    async fn post(&self, message: OutgoingMessage<'_>) -> Result<Response, CarrierError> {
+        let OutgoingMessage { id, to, text } = message;
         let (id, now) = (id.to_string(), clock::now());
         let payload = Payload {
             r#type: format!("notification.{}", self.channel.name()),
@@ -137,7 +137,7 @@ async fn accepted(mut response: Response) -> Result<Option<String>, CarrierError
             break;
         }
     }
-    let taken: Taken = serde_json::from_slice(&body).unwrap_or_default();
+    let taken: WebhookAnswer = serde_json::from_slice(&body).unwrap_or_default();
     Ok(taken.id.map(|id| brief(&id)).filter(|id| !id.is_empty()))
 }
 

@@ -22,14 +22,14 @@ const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 type Parse<T> = Result<T, (Code, Cow<'static, str>)>;
 
 /// `{"email","phone","push_token","language"}`, each of which may be absent.
-pub(super) fn contact(fields: &mut Fields<'_>) -> Option<Contact> {
+pub(super) fn contact(fields: &mut Fields<'_>) -> Contact {
     // What has a fault is noted by its getter, and so never becomes a contact.
     let email = fields.optional_parsed("email", email);
     let phone = fields.optional_parsed("phone", phone);
     let push_token = fields.optional_parsed("push_token", push_token);
     let language = fields.optional_text("language", LANGUAGE_MAX);
     let language = language.filter(|it| !it.is_empty()).map(ToOwned::to_owned);
-    Some(Contact { email, phone, push_token, language })
+    Contact { email, phone, push_token, language }
 }
 
 /// `{"to","template","data","order_id"}` or `{"to","subject","text","order_id"}`.
@@ -65,9 +65,9 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
 
 /// What staff write themselves. An SMS and a push need no subject.
 fn words(channel: Channel, fields: &mut Fields<'_>) -> Option<TemplateFields> {
-    let subject = |text: &str| match text.contains(char::is_control) {
-        true => Err((Code::InvalidValue, "has to be one line".into())),
-        false => Ok(text.to_owned()),
+    let subject = |text: &str| {
+        let wrong = (Code::InvalidValue, "has to be one line".into());
+        if text.contains(char::is_control) { Err(wrong) } else { Ok(text.to_owned()) }
     };
     let subject = match channel {
         Channel::Email => fields.parsed("subject", subject),

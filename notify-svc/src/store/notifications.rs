@@ -125,8 +125,7 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
     }
     let about = |it: &Notification| it.about.clone().unzip();
     let ids: Vec<Uuid> = made.iter().map(|it| it.id.uuid()).collect();
-    let orders: Vec<Option<Uuid>> =
-        made.iter().map(|it| about(it).0.map(|order| order.uuid())).collect();
+    let orders: Vec<Option<Uuid>> = made.iter().map(|it| about(it).0.map(OrderId::uuid)).collect();
     let customers: Vec<Option<String>> =
         made.iter().map(|it| about(it).1.map(|customer| customer.to_string())).collect();
     let channels: Vec<String> = made.iter().map(|it| it.channel.name().to_owned()).collect();

@@ -26,7 +26,7 @@ use crate::{
 
 const TEXT_MAX: usize = 20_000;
 /// How long an answer that never comes is not given.
-const NEVER: Duration = Duration::from_secs(3_600);
+const NEVER: Duration = Duration::from_hours(1);
 
 /// What the handlers share.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a client may be silent.
-const IDLE_MAX: Duration = Duration::from_secs(300);
+const IDLE_MAX: Duration = Duration::from_mins(5);
 /// Bytes of a command, and of a mail.
 const LINE_BYTES_MAX: usize = 4_096;
 const MAIL_BYTES_MAX: usize = 1024 * 1024;
