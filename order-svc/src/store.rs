@@ -6,7 +6,6 @@
 pub mod lists;
 pub mod order_deadlines;
 pub mod order_events;
-pub mod order_revisions;
 pub mod order_texts;
 pub mod orders;
 pub mod pressure;
@@ -96,7 +95,7 @@ fn changed(input: &Input) -> Option<OrderId> {
 pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     orders::insert(db, &new_rows(&world.roots)).await?;
     orders::update(db, &world.roots).await?;
-    order_revisions::add(db, &world.superseded).await?;
+    orders::add_revisions(db, &world.superseded).await?;
     order_texts::save(db, &world.texts).await?;
     unfinished_orders::save(db, world).await?;
     products_seen::learn(db, &world.learnt).await?;

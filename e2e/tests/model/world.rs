@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use inventory_svc::domain::{self as inventory, Allocation, Reservation, Stock};
-use order_svc::domain::{self as orders, AmendmentCause, Order, Revision};
+use order_svc::domain::{self as orders, AmendmentCause, Method, Order, Revision};
 use payment_svc::domain::{
     self as payments, Account, Call, Capture, CompensationState, Hold, LedgerEntry, Movement,
     Operation, Payment, Phase, Refund, RefundState,
@@ -160,13 +160,18 @@ impl Life {
         usize::from(self.readers[route.place()].position) < self.length(route)
     }
 
-    /// Whether nothing is left that will happen by itself. Steps of a person do not count, nor does
-    /// a deadline in a scene without clocks.
+    /// Whether nothing is left that will happen by itself. Steps of a person do not count, but for
+    /// the payment of a deferred order, nor does a deadline in a scene without clocks.
     pub(crate) fn is_quiet(&self, has_clocks: bool) -> bool {
         let waits_for_money = self.order.as_ref().is_some_and(|order| order.deadline().is_some());
+        let deferred = |order: &Order| order.method == Method::Deferred;
+        let waits_for_customer = waits_for_money && self.order.as_ref().is_some_and(deferred);
         let may_expire = matches!(self.reservation, Reservation::Held { expired: false, .. });
         let heard = !Route::ALL.into_iter().any(|route| self.has_news(route));
-        heard && self.calls.is_empty() && !(has_clocks && (waits_for_money || may_expire))
+        heard
+            && self.calls.is_empty()
+            && !waits_for_customer
+            && !(has_clocks && (waits_for_money || may_expire))
     }
 
     /// Whether an event of a route took effect at its consumer.

@@ -3,24 +3,29 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 /// The table's orders, with the status of each; the table's other orders are variants of these.
-const STATUSES: [(&str, &str); 6] = [
+const STATUSES: [(&str, &str); 8] = [
     ("placed", "pending"),
     ("placed, deferred", "pending"),
     ("reserved", "payment_pending"),
     ("reserved, deferred", "payment_pending"),
     ("paid", "paid"),
     ("confirmed", "confirmed"),
+    ("shipped", "shipped"),
+    ("delivered", "delivered"),
 ];
 
 /// The table's inputs, with the names that they have elsewhere.
-const INPUTS: [(&str, &str); 7] = [
-    ("Reserved", "StockReserved"),
-    ("Rejected", "StockRejected"),
-    ("Captured", "PaymentCaptured"),
-    ("Declined", "PaymentDeclined"),
-    ("Expired", "ReservationExpired"),
+const INPUTS: [(&str, &str); 10] = [
+    ("Reserved(1)", "StockReserved"),
+    ("Rejected(1)", "StockRejected"),
+    ("Captured(1)", "PaymentCaptured"),
+    ("Declined(1)", "PaymentDeclined"),
+    ("Expired(1)", "ReservationExpired"),
     ("Deadline", "deadline passed"),
+    ("Fewer", "amended"),
     ("Cancel", "cancelled by request"),
+    ("Ship", "OrderShipped"),
+    ("Deliver", "OrderDelivered"),
 ];
 
 /// A mermaid diagram of every change of status in `decision.golden`.

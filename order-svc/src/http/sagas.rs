@@ -29,7 +29,7 @@ const WINDOW: i64 = 2_000;
 
 /// Which sagas a list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+enum SagaFilter {
     All,
     /// Late, to be settled by staff, or with a parked key.
     Stuck,
@@ -51,13 +51,13 @@ pub(super) async fn get_saga(
 
 pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let shown = params.take_parsed("state", |word| match SagaStatus::parse(word) {
-        Some(status) => Ok(Shown::With(status)),
-        None if word == "stuck" => Ok(Shown::Stuck),
+        Some(status) => Ok(SagaFilter::With(status)),
+        None if word == "stuck" => Ok(SagaFilter::Stuck),
         None => Err("has to be stuck, started, completed, failed, compensating or compensated"),
     })?;
     let page = params.take_page()?;
     params.finish()?;
-    let shown = shown.unwrap_or(Shown::All);
+    let shown = shown.unwrap_or(SagaFilter::All);
     let kind = shown.cursors();
     let from: Option<OrderId> = page.place(kind)?;
     let mut db = app.pool.acquire().await?;
@@ -89,7 +89,7 @@ async fn parked(db: &mut PgConnection, roots: &[Root]) -> sqlx::Result<BTreeSet<
     Ok(found.iter().filter_map(|key| OrderId::parse(key).ok()).collect())
 }
 
-impl Shown {
+impl SagaFilter {
     /// What the cursors of the list are marked with, so that no other list takes them.
     fn cursors(self) -> &'static str {
         match self {

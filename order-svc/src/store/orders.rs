@@ -1,6 +1,7 @@
-//! Orders: one row each, read whole and written in parts.
+//! Orders: one row each, read whole and written in parts; and what amended ones asked for before.
 
 mod columns;
+mod revisions;
 mod row;
 mod update;
 
@@ -10,13 +11,11 @@ use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-pub use self::update::update;
-use self::{columns::stored_seconds, row::Row};
-pub(super) use self::{
-    columns::{LineRow, lines_row, stored_revision},
-    row::stored_lines,
+use self::{
+    columns::{LineRow, lines_row, stored_seconds},
+    row::Row,
 };
-use super::order_revisions;
+pub use self::{revisions::add_revisions, update::update};
 use crate::{domain::Order, world::Root};
 
 /// Reads orders; `$tail` chooses which.
@@ -48,7 +47,7 @@ pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Root>
     let rows =
         select_orders!("-- orders.lock", "order by order_id for update", ids).fetch_all(&mut *db);
     let roots = rows.await?.into_iter().map(Row::stored).collect::<sqlx::Result<_>>()?;
-    order_revisions::complete(db, roots).await
+    revisions::complete(db, roots).await
 }
 
 /// Locks those orders that no other session holds, and returns the ones that are held.
@@ -78,7 +77,7 @@ pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<R
     let rows =
         select_orders!("-- orders.find_all", "order by order_id desc", ids).fetch_all(&mut *db);
     let roots = rows.await?.into_iter().map(Row::stored).collect::<sqlx::Result<_>>()?;
-    order_revisions::complete(db, roots).await
+    revisions::complete(db, roots).await
 }
 
 /// One order, if it exists.

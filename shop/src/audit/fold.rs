@@ -18,7 +18,7 @@ const CONFIRMATION: &str = "order_confirmation";
 
 /// An order, as its row and its history both have it. Times are in microseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Folded {
+pub(super) struct OrderFold {
     pub(super) method: String,
     pub(super) pay_within: u32,
     pub(super) revision: u32,
@@ -41,7 +41,7 @@ pub(super) struct Folded {
     pub(super) notified: Option<(Option<String>, i64)>,
 }
 
-impl Folded {
+impl OrderFold {
     /// The order as a number.
     pub(super) fn digest(&self) -> u32 {
         content::digest(self)

@@ -9,7 +9,7 @@ use super::{
     birth,
     check::{Checks, Promise},
     facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK, TOPICS},
-    fold::Folded,
+    fold::OrderFold,
     interventions::Interventions,
     tag,
 };
@@ -59,7 +59,7 @@ struct Rows {
     last_at: u32,
     sum: u64,
     /// What the rows so far come to.
-    folded: Folded,
+    folded: OrderFold,
     has_ended: bool,
     /// Whether the next row has to be `OrderAwaitingPayment`.
     asks: bool,

@@ -30,7 +30,7 @@ fn an_order_is_shown_as_the_contract_says() {
             "items": [{"line": 1, "sku": mug.sku, "name": "Blue mug", "quantity": 2,
                 "unit_price": usd("29.99"), "total": usd("59.98")}],
             "total_amount": usd("59.98"), "payment": {"method": "deferred", "payment_id": null},
-            "cancellation": null, "shipment": null, "note": "leave at the door",
+            "cancellation": null, "shipment": null, "amendment": null, "note": "leave at the door",
             "created_at": "", "updated_at": ""});
         assert_eq!(order, expected);
     });

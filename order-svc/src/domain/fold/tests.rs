@@ -15,7 +15,7 @@ const STEPS: u32 = 5;
 
 /// What can happen to an order.
 #[derive(Clone, Debug)]
-enum Happening {
+enum Incident {
     Heard(Event),
     Amended(u32),
     Cancelled,
@@ -23,7 +23,7 @@ enum Happening {
     Delivered,
 }
 
-fn happenings() -> Vec<Happening> {
+fn incidents() -> Vec<Incident> {
     let (payment, amount) = (payment(), usd("59.98"));
     let missing = Shortage { sku: proto::Sku::parse("mug").unwrap(), wanted: 2, available: 1 };
     let heard = [
@@ -44,32 +44,32 @@ fn happenings() -> Vec<Happening> {
         Event::Noted,
     ];
     let asked = [
-        Happening::Amended(1),
-        Happening::Amended(2),
-        Happening::Cancelled,
-        Happening::Shipped,
-        Happening::Delivered,
+        Incident::Amended(1),
+        Incident::Amended(2),
+        Incident::Cancelled,
+        Incident::Shipped,
+        Incident::Delivered,
     ];
-    heard.into_iter().map(Happening::Heard).chain(asked).collect()
+    heard.into_iter().map(Incident::Heard).chain(asked).collect()
 }
 
 /// What becomes of an order; none for a refusal.
-fn meet(order: &Order, what: &Happening, at: OffsetDateTime) -> Option<Decision> {
+fn meet(order: &Order, what: &Incident, at: OffsetDateTime) -> Option<Decision> {
     match what {
-        Happening::Heard(event) => Some(decide(order, event, at)),
-        Happening::Amended(quantity) => amended_to(order, *quantity, at).ok(),
-        Happening::Cancelled => cancel(order, "anonymous".into(), at).ok(),
-        Happening::Shipped => ship(order, a_shipment(at)).ok(),
-        Happening::Delivered => deliver(order, at).ok(),
+        Incident::Heard(event) => Some(decide(order, event, at)),
+        Incident::Amended(quantity) => amended_to(order, *quantity, at).ok(),
+        Incident::Cancelled => cancel(order, "anonymous".into(), at).ok(),
+        Incident::Shipped => ship(order, a_shipment(at)).ok(),
+        Incident::Delivered => deliver(order, at).ok(),
     }
 }
 
 /// The history rows of a step: first what was heard, then what was announced. A find of the sweep
 /// is no row.
-fn kept(what: &Happening, decision: &Decision) -> Vec<HistoryEvent> {
+fn kept(what: &Incident, decision: &Decision) -> Vec<HistoryEvent> {
     let heard = match what {
-        Happening::Heard(Event::DeadlinePassed) => None,
-        Happening::Heard(event) => Some(HistoryEvent::Heard(event.clone())),
+        Incident::Heard(Event::DeadlinePassed) => None,
+        Incident::Heard(event) => Some(HistoryEvent::Heard(event.clone())),
         _ => None,
     };
     let order = &decision.order;
@@ -87,12 +87,12 @@ fn kept(what: &Happening, decision: &Decision) -> Vec<HistoryEvent> {
 
 /// Continues every sequence from an order and the fold of its history; returns how many there were.
 #[expect(clippy::arithmetic_side_effects, reason = "times and counts of a few steps")]
-fn explore(order: &Order, folded: &Order, happenings: &[Happening], steps: u32) -> usize {
+fn explore(order: &Order, folded: &Order, incidents: &[Incident], steps: u32) -> usize {
     let Some(left) = steps.checked_sub(1) else { return 1 };
     // Every step has a time of its own; two steps take longer than an order has to be paid.
     let at = order.updated_at.max(folded.updated_at) + Duration::seconds(40);
     let mut sequences = 0;
-    for what in happenings {
+    for what in incidents {
         let Some(decision) = meet(order, what, at) else { continue };
         let rows = kept(what, &decision).into_iter().map(|row| (row, at));
 
@@ -100,18 +100,18 @@ fn explore(order: &Order, folded: &Order, happenings: &[Happening], steps: u32) 
 
         let order = decision.order.clone();
         assert_eq!(folded, order, "after {what:?}");
-        sequences += explore(&decision.order, &folded, happenings, left);
+        sequences += explore(&decision.order, &folded, incidents, left);
     }
     sequences
 }
 
 #[test]
 fn every_order_is_the_fold_of_its_history() {
-    let happenings = happenings();
+    let incidents = incidents();
     for method in [Method::Wallet, Method::Card, Method::Deferred] {
         let placed = Order { pay_within: Duration::MINUTE, ..an_order(method) };
 
-        let sequences = explore(&placed, &fold(&placed, []), &happenings, STEPS);
+        let sequences = explore(&placed, &fold(&placed, []), &incidents, STEPS);
 
         assert!(sequences > 1_000_000, "only {sequences}");
     }

@@ -10,7 +10,7 @@ use time::Duration;
 
 use crate::domain::{Line, Revision};
 
-pub(in crate::store) fn stored_revision(revision: u32) -> i32 {
+pub(super) fn stored_revision(revision: u32) -> i32 {
     i32::try_from(revision).expect("nobody amends an order two billion times")
 }
 
@@ -20,7 +20,7 @@ pub(super) fn stored_seconds(duration: Duration) -> i32 {
 
 /// A line as it is stored: amounts are text, in the order's currency.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::store) struct LineRow {
+pub(super) struct LineRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sku: Option<Sku>,
     pub(super) name: Arc<str>,
@@ -28,7 +28,7 @@ pub(in crate::store) struct LineRow {
     pub(super) unit_price: Decimal,
 }
 
-pub(in crate::store) fn lines_row(revision: &Revision) -> Json<Vec<LineRow>> {
+pub(super) fn lines_row(revision: &Revision) -> Json<Vec<LineRow>> {
     let row = |line: &Line| LineRow {
         sku: line.sku.clone(),
         name: Arc::clone(&line.name),

@@ -169,7 +169,7 @@ impl Row {
 }
 
 /// A revision as it is stored: its lines, their total and its cause are columns of two tables.
-pub(in crate::store) fn stored_lines(
+pub(super) fn stored_lines(
     number: i32,
     (lines, total, cause): (Json<Vec<LineRow>>, Decimal, Option<&str>),
     currency: Currency,

@@ -9,7 +9,7 @@ use super::{seconds, version};
 use crate::audit::{
     content::{self, Amount, Contents, LineRow, TERMS},
     facts::{CompensationState, Order, OrderEnd},
-    fold::Folded,
+    fold::OrderFold,
     tag,
 };
 
@@ -153,13 +153,13 @@ impl OrderRow {
     }
 
     /// What the order's history has to come to.
-    fn folded(&self) -> Folded {
+    fn folded(&self) -> OrderFold {
         let micros = |at: Option<OffsetDateTime>| at.map(content::micros);
         let of = |revision: Option<i32>| revision.map(number);
         let captured = of(self.captured_revision).zip(self.captured).zip(micros(self.captured_at));
         let declined = of(self.declined_revision).zip(self.decline_code.clone());
         let shipped = self.carrier.clone().zip(self.tracking_number.clone());
-        Folded {
+        OrderFold {
             method: self.method.clone(),
             pay_within: number(self.pay_within),
             revision: number(self.revision),

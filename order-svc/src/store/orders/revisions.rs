@@ -6,7 +6,10 @@ use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::orders::{LineRow, lines_row, stored_lines, stored_revision};
+use super::{
+    columns::{LineRow, lines_row, stored_revision},
+    row::stored_lines,
+};
 use crate::{
     domain::{Phase, Revision},
     world::Root,
@@ -46,7 +49,10 @@ pub(super) async fn complete(
 }
 
 /// Keeps what amended orders asked for before.
-pub(super) async fn add(db: &mut PgConnection, rows: &[(OrderId, Revision)]) -> sqlx::Result<()> {
+pub async fn add_revisions(
+    db: &mut PgConnection,
+    rows: &[(OrderId, Revision)],
+) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
