@@ -353,21 +353,21 @@ pub(super) fn in_history(event: Event) -> Vec<u8> {
 }
 
 /// The payment method is all that the history keeps of the terms.
-fn kept(terms: Terms) -> Terms {
+fn kept(terms: &Terms) -> Terms {
     Terms { method: terms.method, ..Terms::default() }
 }
 
 fn strip_order(said: &mut TopicContents) {
     let (order, customer) = match said {
         TopicContents::OrderPlaced(it) => {
-            it.terms = it.terms.take().map(kept);
+            it.terms = it.terms.as_ref().map(kept);
             (&mut it.order_id, &mut it.customer_id)
         }
         TopicContents::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
         TopicContents::OrderAmended(it) => {
-            it.terms = it.terms.take().map(kept);
+            it.terms = it.terms.as_ref().map(kept);
             (&mut it.order_id, &mut it.customer_id)
         }
         TopicContents::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
