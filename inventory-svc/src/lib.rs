@@ -4,7 +4,7 @@
 //! Owns   products, stock, and what of it is reserved, for orders and by staff.
 //! Hears  OrderPlaced OrderAmended OrderConfirmed OrderCancelled
 //! Says   StockReserved StockRejected StockReleased ReservationExpired ProductChanged
-//! Keeps  No piece is promised twice; what is held goes back only when its order has ended.
+//! Keeps  No piece is promised twice; what an order holds goes back only when it has ended.
 //! ```
 
 pub mod commands;

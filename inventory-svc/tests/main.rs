@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
+mod amendments;
 mod held;
 mod http;
 mod products;
 mod reactions;
 mod reservations;
 mod store;
+mod warehouses;
 
 use std::sync::Arc;
 

@@ -194,7 +194,17 @@ async fn what_does_not_decode_parks_and_what_nobody_cares_for_leaves_no_trace() 
     let new = named("OrderThatIsNew", &[0x7a, 0]);
     assert_eq!(shop.mailbox.hear(vec![shipped, new]).await, 0);
     assert_eq!(shop.count("inbox").await, 0);
-    assert_eq!(shop.mailbox.hear(vec![named("OrderPlaced", b"\xff")]).await, 1);
+    for name in ["OrderPlaced", "OrderAmended"] {
+        let mut shop = a_shop().await;
+        assert_eq!(shop.mailbox.hear(vec![named(name, b"\xff")]).await, 1, "{name}");
+        // Two pieces of one line, and none of another.
+        let order = an_order();
+        let message = match name {
+            "OrderPlaced" => shop.placed(order, &[("mug", 2), ("pot", 0)]),
+            _ => shop.amended(order, 2, &[("mug", 2), ("a b", 1)]),
+        };
+        assert_eq!(shop.mailbox.hear(vec![message]).await, 1, "{name}");
+    }
 }
 
 /// Everything that an order may say: amended to fewer, to more than there is, and to more.

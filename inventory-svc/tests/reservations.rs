@@ -42,13 +42,13 @@ impl Server {
 
     /// What was announced last of a product: available, version.
     async fn last_said(&mut self, sku: &str) -> (i64, i64) {
-        let said = self.shop.outbox().await.into_iter().filter_map(|event| match event {
+        let mut said = self.shop.outbox().await.into_iter().filter_map(|event| match event {
             Event::Catalogue(catalogue_event::Event::ProductChanged(it)) if it.sku == sku => {
                 Some((it.available, it.version))
             }
             _ => None,
         });
-        said.last().unwrap()
+        said.next_back().unwrap()
     }
 
     /// Lets the time of every reservation pass, and the sweep's finds be decided.
@@ -351,14 +351,13 @@ async fn a_reservation_that_somebody_holds_delays_itself_alone() {
     let select = format!("select * from reservations where reservation_id = '{id}'");
     let person = Person::holds(&server.shop.database.url(), &select).await;
 
-    let late = tokio::spawn({
-        let (http, path) = (server.http.clone(), path_of(&held));
-        async move { http.ask("DELETE", &path, &[], None).await.code().0 }
+    let (http, path) = (server.http.clone(), path_of(&held));
+    let (late, ()) = tokio::join!(http.ask("DELETE", &path, &[], None), async {
+        server.sweep(&free).await;
+        assert_eq!(server.shop.pieces("mug").await, (5, 1, 0));
+        person.ends().await;
     });
-    server.sweep(&free).await;
-    assert_eq!(server.shop.pieces("mug").await, (5, 1, 0));
-    person.ends().await;
-    assert_eq!(late.await.unwrap(), 409, "its time is over");
+    assert_eq!(late.code(), (409, "not_amendable"), "its time is over");
     server.sweep(&held).await;
     assert_eq!(server.shop.pieces("mug").await, (5, 0, 0));
 }

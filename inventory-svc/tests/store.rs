@@ -1,7 +1,7 @@
 //! What the constraints refuse, and what the statements find.
 
-use inventory_svc::store;
-use proto::Sku;
+use inventory_svc::{domain::Reservation, store};
+use proto::{CustomerId, Sku};
 use sqlx::Connection;
 use time::Duration;
 
@@ -37,8 +37,23 @@ async fn a_reservation_is_in_a_state_we_know() {
 
     for (statement, constraint) in [
         ("update reservations set status = 'lost', expires_at = null", "reservations_status_known"),
+        ("update reservations set status = 'expired'", "reservations_status_known"),
+        (
+            "update reservations set order_id = null, status = 'sold', expires_at = null",
+            "reservations_status_known",
+        ),
         ("update reservations set expires_at = null", "reservations_held_until"),
+        (
+            "update reservations set status = 'sold', expires_at = null, surplus = '[]'",
+            "reservations_surplus_held",
+        ),
         ("insert into reservations select * from reservations", "reservations_pkey"),
+        (
+            "insert into reservations
+             select gen_random_uuid(), r.order_id, 'ann', null, 1, 1, 1, 1, 'sold', false, null, '[]'
+             from reservations r",
+            "reservations_of_order",
+        ),
     ] {
         assert_eq!(broken(&mut shop, statement).await, constraint);
     }
@@ -48,8 +63,13 @@ async fn a_reservation_is_in_a_state_we_know() {
 async fn a_reservation_survives_its_rows() {
     let mut shop = a_shop().await.with_stock("mug", 5).await;
     let order = an_order();
-    let placed = shop.placed(order, &[("mug", 2)]);
-    shop.hear([placed]).await;
+    // Held for the first revision, with a surplus since the second, and the third did not fit.
+    let messages = [
+        shop.placed(order, &[("mug", 2)]),
+        shop.amended(order, 2, &[("mug", 1)]),
+        shop.amended(order, 3, &[("mug", 9)]),
+    ];
+    shop.hear(messages).await;
 
     let db = shop.mailbox.db().await;
     let seen = store::reservations::find(db, order).await.unwrap().unwrap();
@@ -58,7 +78,12 @@ async fn a_reservation_survives_its_rows() {
     tx.rollback().await.unwrap();
 
     assert_eq!(locked, [(order, seen.clone())]);
-    assert_eq!((seen.version, seen.heard_orders), (1, 1));
+    assert_eq!((seen.version, seen.heard_orders), (3, 3));
+    assert_eq!(seen.customer.as_ref().map(CustomerId::as_str), Some("customer-456"));
+    let Reservation::Held { revision, answered, surplus, .. } = seen.state else {
+        panic!("it is held")
+    };
+    assert_eq!((revision, answered, surplus[0].quantity), (2, 3, 1));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod late;
 mod paid;
 mod paid_later;
 mod refused;
+mod reserved;
 mod shown;
 
 use e2e::{PlacedOrder, Shop};

@@ -15,6 +15,7 @@ use super::{
 
 mod interventions;
 mod overdue;
+mod revisions;
 
 /// A time some seconds after everything in these tests was published.
 const NOW: u32 = 1_800_000_000;
