@@ -279,12 +279,13 @@ pub(crate) const CHANGED_DEFERRED: Scene = Scene {
     covers: &["confirmed as amended", "asked for its payment anew"],
 };
 
-/// An amendment of an order whose deadline and reservation may run out.
+/// An amendment of an order whose deadline and reservation may run out, and for which the account
+/// has enough only once it is amended.
 pub(crate) const CHANGED_LATE: Scene = Scene {
     name: "changed late",
     orders: &[Wish { clocks: true, ..fickle(Method::Wallet, TWO_MUGS, (&[A_MUG], 1)) }],
     shelves: &[(Product::Mug, &[2])],
-    accounts: &[2],
+    accounts: &[1],
     covers: &["confirmed as amended", "payment timed out", "reservation ran out"],
 };
 

@@ -214,14 +214,12 @@ fn paid(order: &Order, at: OffsetDateTime) -> Option<Conclusion> {
     }
     let capture = order.payment.captured?;
     let paid = order.revision(capture.revision).filter(|it| it.total == capture.amount);
-    Some(match paid {
-        Some(paid) => back_to(paid, order, AmendmentCause::CapturedFirst, at),
-        None => {
-            let (amount, total) = (capture.amount, order.present.total);
-            let detail = format!("{amount} was captured for a total of {total}");
-            cancelled(Reason::PaymentDeclined, detail.into(), at)
-        }
-    })
+    if let Some(paid) = paid {
+        return Some(back_to(paid, order, AmendmentCause::CapturedFirst, at));
+    }
+    let (amount, total) = (capture.amount, order.present.total);
+    let detail = format!("{amount} was captured for a total of {total}");
+    Some(cancelled(Reason::PaymentDeclined, detail.into(), at))
 }
 
 fn back_to(

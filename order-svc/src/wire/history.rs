@@ -31,15 +31,15 @@ pub fn encode_history(mut event: Wire) -> Vec<u8> {
     }
     match &mut event {
         Wire::Stock(Stock::StockReserved(it)) => it.terms = None,
-        Wire::Orders(Said::OrderPlaced(it)) => it.terms = it.terms.take().map(kept),
-        Wire::Orders(Said::OrderAmended(it)) => it.terms = it.terms.take().map(kept),
+        Wire::Orders(Said::OrderPlaced(it)) => it.terms = it.terms.as_ref().map(kept),
+        Wire::Orders(Said::OrderAmended(it)) => it.terms = it.terms.as_ref().map(kept),
         _ => {}
     }
     event.encode()
 }
 
 /// What the history keeps of the terms.
-fn kept(terms: Terms) -> Terms {
+fn kept(terms: &Terms) -> Terms {
     Terms { method: terms.method, ..Terms::default() }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{LineRow, lines_row, stored_revision};
 use crate::{
-    domain::{CompensationKind, Order},
+    domain::{AmendmentCause, CompensationKind, Order},
     world::Root,
 };
 
@@ -166,7 +166,7 @@ async fn revise(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
         column!(orders, order => stored_revision(order.present.number)),
         column!(orders, order => order.present.total.amount()),
         column!(orders, order => lines_row(&order.present)) as &[Json<Vec<LineRow>>],
-        column!(orders, order => order.present.cause.map(|it| it.word())) as &[Option<&str>],
+        column!(orders, order => order.present.cause.map(AmendmentCause::word)) as &[Option<&str>],
         column!(orders, order => order.present.at)
     )
     .execute(db)
