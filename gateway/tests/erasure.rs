@@ -29,14 +29,14 @@ async fn public(
     (with_settings(urls.iter().map(String::as_str)), stubs)
 }
 
-fn erased(counts: serde_json::Value) -> Response {
+fn erased(counts: &serde_json::Value) -> Response {
     axum::Json(json!({"erased": counts})).into_response()
 }
 
 #[tokio::test]
 async fn what_the_services_erased_is_counted_together() {
-    let order = || erased(json!({"orders": 3}));
-    let notify = || erased(json!({"contacts": 1, "notifications": 12}));
+    let order = || erased(&json!({"orders": 3}));
+    let notify = || erased(&json!({"contacts": 1, "notifications": 12}));
     let (public, stubs) = public(order, notify).await;
 
     let answer = json(public.send(delete()).await).await;
@@ -51,7 +51,7 @@ async fn what_the_services_erased_is_counted_together() {
 #[tokio::test]
 async fn a_service_that_fails_keeps_no_other_from_erasing() {
     let order = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    let (public, stubs) = public(order, || erased(json!({"contacts": 1}))).await;
+    let (public, stubs) = public(order, || erased(&json!({"contacts": 1}))).await;
 
     assert_eq!(public.refusal(delete()).await, (503, "overloaded".to_owned()));
     assert_eq!(stubs[1].seen().len(), 1);
@@ -59,7 +59,7 @@ async fn a_service_that_fails_keeps_no_other_from_erasing() {
 
 #[tokio::test]
 async fn an_answer_without_counts_is_no_success() {
-    let (public, _stubs) = public(|| "done".into_response(), || erased(json!({}))).await;
+    let (public, _stubs) = public(|| "done".into_response(), || erased(&json!({}))).await;
 
     assert_eq!(public.refusal(delete()).await, (503, "overloaded".to_owned()));
 }
@@ -67,7 +67,7 @@ async fn an_answer_without_counts_is_no_success() {
 #[tokio::test]
 async fn a_refusal_is_passed_on() {
     let order = || StatusCode::NOT_FOUND.into_response();
-    let (public, stubs) = public(order, || erased(json!({}))).await;
+    let (public, stubs) = public(order, || erased(&json!({}))).await;
 
     assert_eq!(public.send(delete()).await.status(), StatusCode::NOT_FOUND);
     assert!(stubs[1].seen().is_empty(), "the path is wrong for all of them");
