@@ -169,7 +169,14 @@ async fn put_contact(
 /// Erases what this service holds of a customer.
 async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
     let customer = customer(&id)?;
-    let erased = store::erasure::erase(&mut *app.pool.acquire().await?, &customer).await?;
+    let mut db = app.pool.acquire().await?;
+    let found = store::contacts::find_all(&mut db, &[customer.to_string()]).await?;
+    let contact = found.into_iter().next().map(|(_, contact)| contact).unwrap_or_default();
+    // Kept answers first: once the contact is gone, nobody knows the addresses in them.
+    let addresses = [&contact.email, &contact.phone, &contact.push_token];
+    let words: Vec<&str> = addresses.into_iter().filter_map(Option::as_deref).collect();
+    mailbox::erase_answers(&mut db, &[&[customer.as_str()], &words[..]].concat()).await?;
+    let erased = store::erasure::erase(&mut db, &customer).await?;
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
 }
 

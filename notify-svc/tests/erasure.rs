@@ -24,7 +24,9 @@ async fn what_is_held_of_a_customer_is_erased_once() {
     let message = server.shop.confirmed(order);
     server.shop.hear([message]).await;
     let letter = json!({"to": "canary@shop.example", "subject": "canary", "text": "canary"});
-    assert_eq!(server.http.post("/v1/notifications/email", &letter).await.status, 202);
+    let key = [("idempotency-key", "letter")];
+    let queued = server.http.post_with("/v1/notifications/email", &key, &letter).await;
+    assert_eq!(queued.status, 202);
     let other = json!({"to": "other@shop.example", "subject": "b", "text": "c"});
     server.http.post("/v1/notifications/email", &other).await;
     assert!(is_found(&mut server.shop, "canary").await);
