@@ -81,7 +81,6 @@ const POST: &[&str] = &["POST"];
 const PUT: &[&str] = &["PUT"];
 const GET_POST: &[&str] = &["GET", "POST"];
 const GET_PUT: &[&str] = &["GET", "PUT"];
-const GET_DELETE: &[&str] = &["GET", "DELETE"];
 const GET_PUT_DELETE: &[&str] = &["GET", "PUT", "DELETE"];
 
 const fn route(path: &'static str, methods: &'static [&'static str], owner: Owner) -> Route {

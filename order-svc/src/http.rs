@@ -20,7 +20,7 @@ use chassis::{
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::Mailbox;
-use proto::{OrderId, SealKey};
+use proto::{OrderId, SealKeyRing};
 use service_kit::{RequestInfo, Waiters};
 use sqlx::PgPool;
 
@@ -44,7 +44,7 @@ pub struct AppState {
     pub mailbox: Mailbox<Orders>,
     pub waiters: Waiters,
     pub pressure: Pressure,
-    pub seal_key: SealKey,
+    pub seal_key: SealKeyRing,
     /// How long an order may wait for its payment once its stock is reserved.
     pub pay_within: time::Duration,
 }

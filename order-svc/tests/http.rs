@@ -12,7 +12,7 @@ use order_svc::{
     pressure::Pressure,
     reactions::Orders,
 };
-use proto::{SealKey, topic};
+use proto::{SealKeyRing, topic};
 use serde_json::{Value, json};
 use service_kit::testing::{TestClient, TestResponse, mailbox_without_kafka};
 use tokio::task::JoinSet;
@@ -37,7 +37,7 @@ pub(crate) async fn a_server() -> Server {
     let (mailbox, commands) =
         mailbox_without_kafka(order_svc::NAME, &[topic::ORDERS], &url, reactor).await;
     let pool = chassis::database::connect_pool(&url, 8).await.unwrap();
-    let seal_key = SealKey::parse(SEAL_KEY).unwrap();
+    let seal_key = SealKeyRing::parse(SEAL_KEY).unwrap();
     let (waiters, pressure) = (shop.waiters.clone(), Pressure::default());
     let (seen, closes) = (mailbox.clone(), pressure.clone());
     let router = router(AppState {

@@ -13,15 +13,15 @@ create table payments (
     due numeric(19, 4),
     currency char(3),
     instrument text,
-    -- The card's token at the provider, until it is charged; never a card number.
-    token text,
+    -- The card's token at the provider, sealed, until it is charged; never a card number.
+    token bytea,
     -- The payment's phase, and what was tried last to get the money.
     phase text not null,
     tried_revision int,
     tried numeric(19, 4),
     tried_method text,
-    -- The token that the provider was given, while it is asked.
-    tried_token text,
+    -- The token that the provider was given, sealed, while it is asked.
+    tried_token bytea,
     -- The provider's name for its charge.
     reference text,
     brand text,
@@ -97,14 +97,15 @@ create table refunds (
 -- are none.
 create index refunds_refused on refunds (order_id) where state = 'refused';
 
--- A customer's account at this service. What the shop and the outside have follows from the ledger:
--- every payment would have to lock a row for them.
+-- A customer's account at this service: what its ledger entries come to, and written by nobody but
+-- them. What the shop and the outside have follows from the ledger, too: every payment would have to
+-- lock a row for them.
 create table accounts (
     customer_id text collate "C" not null,
     currency char(3) not null,
     -- What is held and what is available, together.
-    balance numeric(19, 4) not null,
-    held numeric(19, 4) not null,
+    balance numeric(19, 4) not null default 0,
+    held numeric(19, 4) not null default 0,
     created_at timestamptz not null,
     constraint accounts_pkey primary key (customer_id),
     constraint accounts_held_not_negative check (held >= 0),
@@ -163,6 +164,58 @@ begin
 end
 $$;
 
+-- Every entry moves its account in the statement that adds it, so the two cannot differ. One update a
+-- statement; whoever adds entries has locked their accounts.
+create function ledger_moves_accounts() returns trigger
+language plpgsql as $$
+declare
+    wanted bigint;
+    moved bigint;
+begin
+    select count(distinct (customer_id, currency)) into wanted from added;
+    update accounts
+    set balance = accounts.balance + of_customer.balance, held = accounts.held + of_customer.held
+    from (
+        select
+            customer_id,
+            currency,
+            sum(case when credit in ('available', 'held') then amount else 0 end
+                - case when debit in ('available', 'held') then amount else 0 end) as balance,
+            sum(case credit when 'held' then amount else 0 end
+                - case debit when 'held' then amount else 0 end) as held
+        from added
+        group by customer_id, currency
+    ) as of_customer
+    where accounts.customer_id = of_customer.customer_id
+      and accounts.currency = of_customer.currency;
+    get diagnostics moved = row_count;
+    if moved <> wanted then
+        raise exception 'a ledger entry has an account in its currency'
+            using errcode = 'foreign_key_violation', constraint = 'ledger_entries_account';
+    end if;
+    return null;
+end
+$$;
+
+create trigger ledger_entries_move after insert on ledger_entries
+referencing new table as added
+for each statement execute function ledger_moves_accounts();
+
+create function accounts_move_by_entries() returns trigger
+language plpgsql as $$
+begin
+    raise exception 'an account moves by its ledger entries alone'
+        using errcode = 'check_violation', constraint = 'accounts_move_by_entries';
+end
+$$;
+
+-- Inside of the trigger above the depth is 1.
+create trigger accounts_move_by_entries before update of balance, held on accounts
+for each row when (pg_trigger_depth() = 0) execute function accounts_move_by_entries();
+
+create trigger accounts_begin_empty before insert on accounts
+for each row when (new.balance <> 0 or new.held <> 0) execute function accounts_move_by_entries();
+
 create trigger ledger_entries_stay before update or delete or truncate on ledger_entries
 for each statement execute function ledger_is_append_only();
 
@@ -175,8 +228,6 @@ create table provider_calls (
     number int not null,
     amount numeric(19, 4) not null,
     currency char(3) not null,
-    -- For a charge the card's token, for a refund the provider's name for the charge.
-    subject text not null,
     trace bytea,
     -- How often a process took the call over. What the owner of an earlier count still does is
     -- void.

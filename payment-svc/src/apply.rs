@@ -42,7 +42,7 @@ pub fn keep(
         world.begin_call(call, customer, trace);
     }
     for refund in refunds {
-        world.put_refund(order, refund);
+        world.put_refund(order, &refund);
     }
     let Some(payment) = state.payment else { return Vec::new() };
     world.put_payment(payment, context.now);

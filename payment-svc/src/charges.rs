@@ -18,6 +18,7 @@ use std::{
 
 use chassis::Health;
 use mailbox::{Command, Mailbox};
+use proto::SealKeyRing;
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
@@ -27,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{ChargeOutcome, DeclineCode, Event, Operation},
+    domain::{ChargeOutcome, DeclineCode, Event, Operation, Token},
     input::Input,
     metrics,
     provider::{Provider, ProviderError},
@@ -71,6 +72,8 @@ struct Caller<P> {
     provider: P,
     mailbox: Mailbox<Payments>,
     pool: PgPool,
+    /// Opens the tokens of calls that are taken over.
+    keys: SealKeyRing,
     /// Whether the last answer was lost, of charges and of refunds: logged once, not for every
     /// call.
     silent: Silent,
@@ -85,12 +88,12 @@ struct Silent {
 impl<P: Provider> Charges<P> {
     pub fn new(
         provider: P,
-        mailbox: Mailbox<Payments>,
-        pool: PgPool,
+        (mailbox, pool): (Mailbox<Payments>, PgPool),
+        keys: SealKeyRing,
         begun: mpsc::Receiver<CallRow>,
         limits: CallLimits,
     ) -> Self {
-        let caller = Caller { provider, mailbox, pool, silent: Silent::default() };
+        let caller = Caller { provider, mailbox, pool, keys, silent: Silent::default() };
         Self { caller: Arc::new(caller), begun, limits }
     }
 
@@ -136,7 +139,7 @@ impl<P: Provider> Caller<P> {
         let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leased = async {
             let mut db = self.pool.acquire().await?;
-            store::provider_calls::lease(&mut db, lease, room).await
+            store::provider_calls::lease(&mut db, lease, room, &self.keys).await
         };
         leased.await.unwrap_or_else(|error: sqlx::Error| {
             tracing::warn!(
@@ -196,6 +199,10 @@ impl<P: Provider> Caller<P> {
                 let known = if is_first { None } else { self.provider.charge_of(&key).await? };
                 let outcome = match known {
                     Some(outcome) => outcome,
+                    None if *token == Token::unreadable() => {
+                        let why = "the seal key of its card's token is not among ours";
+                        return Err(ProviderError::Unknown(why.to_owned()));
+                    }
                     None => self.provider.charge(&key, call, token.expose()).await?,
                 };
                 Ok(Event::ChargeAnswered { revision: *revision, outcome })

@@ -50,8 +50,9 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;
     let waiters = Waiters::default();
     let (begun, calls) = mpsc::channel(CALLS_WAITING_MAX);
+    let keys = config.seal.seal_key.expose().clone();
     let reactor = Payments {
-        seal_key: config.seal.seal_key.expose().clone(),
+        seal_key: keys.clone(),
         lease: config.call_lease,
         begun,
         waiters: waiters.clone(),
@@ -70,7 +71,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         longest: config.longest_call(),
         sweep: config.call_sweep,
     };
-    let charges = Charges::new(provider, mailbox.clone(), pool.clone(), calls, limits);
+    let charges = Charges::new(provider, (mailbox.clone(), pool.clone()), keys, calls, limits);
     chassis.tasks.spawn("charges", |stop| charges.run(stop));
     chassis.tasks.spawn("holds", {
         let (pool, mailbox) = (pool.clone(), mailbox.clone());

@@ -103,8 +103,9 @@ struct ProblemAnswer {
     detail: String,
 }
 
-/// The one 409 that asking again does not solve: more is asked back than was captured.
-const NOT_REFUNDABLE: &str = "not_refundable";
+/// The 409 that asking again does not solve: more is asked back than was captured, or this charge is
+/// never given back.
+const FOR_GOOD: [&str; 2] = ["not_refundable", "refund_refused"];
 
 impl Simulator {
     /// `timeout` bounds a whole request: an answer that has not come by then is unknown.
@@ -196,7 +197,7 @@ async fn accepted(response: Response) -> Result<Response, ProviderError> {
 fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
     let why = brief(&format!("status {} {}", status.as_u16(), said.detail));
     match status.as_u16() {
-        409 if said.code == NOT_REFUNDABLE => ProviderError::Refused(why),
+        409 if FOR_GOOD.contains(&said.code.as_str()) => ProviderError::Refused(why),
         401 | 403 | 408 | 409 | 425 | 429 => ProviderError::Unknown(why),
         400..=499 => ProviderError::Refused(why),
         _ => ProviderError::Unknown(why),
@@ -255,7 +256,7 @@ mod tests {
         for status in [301, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504] {
             assert!(!refuses(status, ""), "{status}");
         }
-        assert!(refuses(409, "not_refundable"));
+        assert!(refuses(409, "not_refundable") && refuses(409, "refund_refused"));
     }
 
     #[test]

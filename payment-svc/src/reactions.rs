@@ -6,7 +6,7 @@ use mailbox::{
     DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent, Park,
     Reactor, Trace,
 };
-use proto::{OrderId, SealKey, topic};
+use proto::{OrderId, SealKeyRing, topic};
 use service_kit::Waiters;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -22,7 +22,8 @@ use crate::{
 
 /// This service's reactor.
 pub struct Payments {
-    pub seal_key: SealKey,
+    /// Opens what order-svc sealed, and seals the tokens in this service's own rows.
+    pub seal_key: SealKeyRing,
     /// How long a call that a batch begins is leased to this process.
     pub lease: Duration,
     /// Where calls go once they are committed. When this queue is full, calls are left to the
@@ -53,7 +54,7 @@ impl Reactor for Payments {
         batch: &[&Input],
         locking: LockPolicy,
     ) -> sqlx::Result<World> {
-        store::load(db, batch, locking, self.lease).await
+        store::load(db, batch, locking, self.lease, &self.seal_key).await
     }
 
     fn held(&self, world: &World, input: &Input) -> Option<HeldRow> {
@@ -97,7 +98,7 @@ impl Reactor for Payments {
     }
 
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-        store::save(db, world, self.lease).await
+        store::save(db, world, self.lease, &self.seal_key).await
     }
 
     fn committed(&self, world: World) {

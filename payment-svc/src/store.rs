@@ -1,7 +1,8 @@
 //! Every SQL statement of this service, by table.
 //!
 //! Order of locks: payments by order id, accounts by customer id; what belongs to them (holds,
-//! ledger entries, refunds, calls) is changed only under those locks.
+//! ledger entries, refunds, calls) is changed only under those locks. An account's balance is written
+//! by its ledger entries alone.
 
 pub mod accounts;
 pub mod holds;
@@ -14,7 +15,7 @@ mod rows;
 use std::{collections::BTreeSet, time::Duration};
 
 use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
-use proto::OrderId;
+use proto::{OrderId, SealKeyRing};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -28,12 +29,13 @@ use crate::{
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Locks and reads what a batch touches: payments, then accounts, then holds, then calls. Calls
-/// that the batch begins will be leased for `lease`.
+/// that the batch begins will be leased for `lease`; `keys` open the cards' tokens.
 pub async fn load(
     db: &mut PgConnection,
     batch: &[&Input],
     locking: LockPolicy,
     lease: Duration,
+    keys: &SealKeyRing,
 ) -> sqlx::Result<World> {
     let mut world = World::new(Instant::now() + lease);
     let mut rows = RowsToLock::of(batch);
@@ -43,7 +45,7 @@ pub async fn load(
             world.held_payments.extend(payments::held(db, &ids).await?);
             ids.retain(|id| !world.held_payments.contains(&OrderId::new(*id)));
         }
-        for root in payments::lock(db, &ids).await? {
+        for root in payments::lock(db, &ids, keys).await? {
             rows.customers.extend(root.payment.customer().cloned());
             if let Some(refund) = root.payment.last_refund() {
                 let key = (root.payment.order, refund.number);
@@ -87,14 +89,18 @@ async fn load_holds(
     Ok(())
 }
 
-/// Writes all that changed, in the order of locks.
-pub async fn save(db: &mut PgConnection, world: &World, lease: Duration) -> sqlx::Result<()> {
-    payments::insert(db, &new_rows(&world.roots)).await?;
-    payments::update(db, &changed_rows(&world.roots)).await?;
+/// Writes all that changed, in the order of locks; tokens are sealed with `keys`.
+pub async fn save(
+    db: &mut PgConnection,
+    world: &World,
+    lease: Duration,
+    keys: &SealKeyRing,
+) -> sqlx::Result<()> {
+    payments::insert(db, &new_rows(&world.roots), keys).await?;
+    payments::update(db, &changed_rows(&world.roots), keys).await?;
     refunds::insert(db, world, &new_rows(&world.refunds)).await?;
     refunds::update(db, world, &changed_rows(&world.refunds)).await?;
     accounts::insert(db, &new_rows(&world.accounts)).await?;
-    accounts::update(db, &changed_rows(&world.accounts)).await?;
     holds::insert(db, &new_rows(&world.holds)).await?;
     holds::update(db, &changed_rows(&world.holds)).await?;
     ledger_entries::append(db, &world.entries).await?;

@@ -172,7 +172,7 @@ fn refund_refused(reason: &str) -> Answer {
     service_kit::refusal(&Problem::new(Code::RefundRefused, detail))
 }
 
-/// Whether an instrument could be paid with. A wallet always could: whose it is, is not known here.
+/// Whether an instrument could be paid with, as far as it alone tells.
 pub(crate) fn validated(instrument: &Instrument) -> Answer {
     match instrument {
         Instrument::Wallet => validation(None, None),

@@ -2,7 +2,7 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, NotOpened, OrderId, SealKey, limits,
+    CustomerId, NotOpened, OrderId, SealKeyRing, limits,
     orders::{self, PaymentMethod, order_event},
     payments,
     stock::{self, stock_event},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a message means to this service; `None` when it does not concern it.
-pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
+pub fn decode(message: &Message, key: &SealKeyRing) -> Result<Option<Input>, Park> {
     let (order, source, customer, event) = match service_kit::decode(message)? {
         proto::Event::Stock(stock_event::Event::StockReserved(reserved)) => {
             let order = service_kit::order_of(message, &reserved.order_id)?;
@@ -54,7 +54,7 @@ pub fn decode(message: &Message, key: &SealKey) -> Result<Option<Input>, Park> {
     Ok(Some(Input::Heard(Box::new(fact))))
 }
 
-fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKey) -> Result<Due, Park> {
+fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKeyRing) -> Result<Due, Park> {
     let terms = reserved.terms.ok_or_else(|| Park::undecodable("it has no terms"))?;
     let customer = CustomerId::parse(&terms.customer_id)
         .map_err(|error| Park::undecodable(format!("its customer is {error}")))?;
@@ -83,7 +83,7 @@ fn revision(number: u32) -> Result<u32, Park> {
 /// Opens a card's sealed details: they are the token's text. Whoever placed the order wrote it, so
 /// whatever is wrong with it declines the card and parks nothing. Only an unknown key is not the
 /// customer's fault: such a message is parked until the service has been given the right key.
-fn card(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<Instrument, Park> {
+fn card(order: OrderId, terms: orders::Terms, key: &SealKeyRing) -> Result<Instrument, Park> {
     let opened = terms.details.map(|sealed| key.open(order, &sealed)).transpose();
     let plain = opened.or_else(|error| match error {
         NotOpened::OtherKey(_) => Err(Park {
@@ -94,7 +94,7 @@ fn card(order: OrderId, terms: orders::Terms, key: &SealKey) -> Result<Instrumen
     })?;
     let token = plain.and_then(|plain| String::from_utf8(plain).ok()).filter(|token| {
         let fits = (1..=limits::TOKEN_CHARS_MAX).contains(&token.chars().count());
-        fits && !token.contains('\0')
+        fits && !token.contains('\0') && !proto::card_number::is_number(token)
     });
     Ok(token
         .map_or(Instrument::CardWithoutToken, |token| Instrument::Card(cards::of_token(&token))))

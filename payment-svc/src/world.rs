@@ -263,9 +263,9 @@ impl World {
     }
 
     /// Puts a refund in its place: as it begins, or as it has ended.
-    pub fn put_refund(&mut self, order: OrderId, refund: Refund) {
+    pub fn put_refund(&mut self, order: OrderId, refund: &Refund) {
         let row = self.refunds.entry((order, refund.number));
-        row.or_insert_with(|| Tracked::new(refund.clone())).now.clone_from(&refund);
+        row.or_insert_with(|| Tracked::new(refund.clone())).now.clone_from(refund);
     }
 
     /// Adds a line to an account's ledger.

@@ -1,6 +1,7 @@
 //! Accounts, their ledger and holds over HTTP; and what can be paid with.
 
-use payment_svc::holds;
+use payment_svc::{domain::Event, holds};
+use proto::OrderId;
 use serde_json::{Value, json};
 
 use super::{an_order, server::a_server};
@@ -152,6 +153,41 @@ async fn money_is_held_and_released() {
     }
 }
 
+#[tokio::test]
+async fn what_was_paid_with_is_held_no_more_and_an_order_that_has_ended_holds_nothing() {
+    let server = a_server().await.with_account("c-1", "50.00").await;
+    let (paid, cancelled) = (an_order(), an_order());
+    let hold = |order: OrderId| json!({"order_id": order.to_string(), "amount": "15.00"});
+    let path = "/v1/accounts/c-1/hold";
+    assert_eq!(server.http.post(path, hold(paid)).await.status, 201);
+    server.waits_for(paid, "20.00").await;
+    let wallet = json!({"order_id": paid.to_string(), "payment_method": {"type": "wallet"}});
+    assert_eq!(server.http.post("/v1/payments", wallet).await.status, 201);
+    server.hear(cancelled, Event::OrderCancelled { revision: 1 }).await;
+
+    let release = json!({"order_id": paid.to_string()});
+    let released = server.http.post("/v1/accounts/c-1/release", release).await;
+    assert_eq!(released.code(), (409, "hold_captured"));
+    for ended in [paid, cancelled] {
+        assert_eq!(server.http.post(path, hold(ended)).await.code(), (409, "not_payable"));
+    }
+    let entries = server.http.get("/v1/accounts/c-1/entries").await.body;
+    let told = entries["items"].as_array().unwrap().iter().map(|entry| {
+        let text = |member: &str| entry[member].as_str().unwrap().to_owned();
+        let amount = entry["amount"]["amount"].as_str().unwrap();
+        format!("{} {}→{} {amount}", text("kind"), text("debit"), text("credit"))
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "deposit outside→available 50.00",
+            "hold available→held 15.00",
+            "capture held→shop 15.00",
+            "capture available→shop 5.00"
+        ]
+    );
+}
+
 /// Whether a bare amount fits depends on the account, so that refusal is stored under its
 /// idempotency key. What the body alone shows is not stored, so the same key works once the body is
 /// corrected.
@@ -266,7 +302,7 @@ async fn payment_methods_are_validated_without_trying() {
         (card("5555555555554444", "12/29"), Value::Null, json!("card_number_refused")),
         (card("4242424242424242", "13/29"), Value::Null, json!("invalid_value")),
         (json!({"type": "gold", "token": "x"}), Value::Null, json!("unknown_payment_method")),
-        (json!({"type": "wallet"}), Value::Null, Value::Null),
+        (json!({"type": "wallet"}), Value::Null, json!("no_account")),
     ] {
         let told = server.http.post(path, json!({"payment_method": method.clone()})).await;
 
@@ -276,6 +312,9 @@ async fn payment_methods_are_validated_without_trying() {
     }
     let shapeless = server.http.post(path, json!({"payment_method": {"type": "card"}})).await;
     assert_eq!(shapeless.code(), (422, "missing_field"));
+    server.http.post("/v1/accounts/anonymous", json!({})).await;
+    let wallet = json!({"payment_method": {"type": "wallet"}});
+    assert_eq!(server.http.post(path, wallet).await.body["valid"], true, "the caller has one");
 }
 
 #[tokio::test]

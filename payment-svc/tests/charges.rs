@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shop, a_shop, an_order, customer, mailbox_of, payments,
+    Shop, a_shop, an_order, customer, mailbox_of, payments, seal_key,
     stub::{Stub, Trouble},
     usd,
 };
@@ -42,7 +42,7 @@ async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let limits = CallLimits { lease, longest: lease / 4, sweep: SWEEP };
-    let charges = Charges::new(stub.clone(), mailbox.clone(), pool, calls, limits);
+    let charges = Charges::new(stub.clone(), (mailbox.clone(), pool), seal_key(), calls, limits);
     let ending = CancellationToken::new();
     tasks.spawn(charges.run(ending.clone()));
     RunningService { mailbox, stub, tasks, ending }

@@ -8,7 +8,9 @@ use proto::{
     payments,
 };
 
-use super::{a_shop, an_order, by_card, by_wallet, reactions::decline_code, seal_key, terms};
+use super::{
+    OTHER_KEY, a_shop, an_order, by_card, by_wallet, reactions::decline_code, seal_key, terms,
+};
 
 fn sealed(order: OrderId, plain: &[u8]) -> orders::Terms {
     let details = Some(seal_key().seal(order, plain));
@@ -68,7 +70,7 @@ async fn a_token_as_long_as_order_svc_takes_it_goes_to_the_provider() {
 async fn details_sealed_with_a_key_that_is_not_ours_park_their_order_alone() {
     let mut shop = a_shop().await.with_account("c-1", "50.00").await;
     let (order, other) = (an_order(), an_order());
-    let key = SealKey::parse("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+    let key = SealKey::parse(OTHER_KEY).unwrap();
     let mut foreign = by_card(order, "tok_visa", "20.00");
     foreign.details = Some(key.seal(order, b"tok_visa"));
 
@@ -78,4 +80,19 @@ async fn details_sealed_with_a_key_that_is_not_ours_park_their_order_alone() {
 
     assert_eq!(parked, 1);
     assert_eq!(shop.told().await, [("PaymentCaptured", 1)]);
+}
+
+/// No token looks like a card number, and whoever smuggles one in is declined: it goes no further.
+#[tokio::test]
+async fn a_card_number_in_the_sealed_details_reaches_no_row_and_no_provider() {
+    let mut shop = a_shop().await;
+    let order = an_order();
+
+    let reserved = shop.reserved(order, sealed(order, b"5555 5555 5555 4444"));
+    shop.hear([reserved]).await;
+
+    assert_eq!(decline_code(&shop.outbox().await[0]), payments::DeclineCode::CardDeclined);
+    assert!(shop.calls.try_recv().is_err(), "nobody is asked about it");
+    let dump = format!("{:?}", shop.mailbox.dump().await);
+    assert!(!dump.contains("5555 5555 5555 4444") && !dump.contains("3535353520353535"));
 }

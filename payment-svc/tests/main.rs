@@ -29,7 +29,7 @@ use payment_svc::{
     world::CallRow,
 };
 use proto::{
-    Currency, CustomerId, Event, Money, OrderId, SealKey,
+    Currency, CustomerId, Event, Money, OrderId, SealKeyRing,
     orders::{self, PaymentMethod},
     payments::payment_event,
     stock, topic,
@@ -41,6 +41,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 /// A seal key for tests: 32 bytes that are no secret.
 const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Another one, that the service of these tests does not have.
+const OTHER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 const LEASE: Duration = Duration::from_secs(30);
 
 /// The payment service of one test: its database, and a mailbox without Kafka.
@@ -173,8 +175,8 @@ impl Shop {
     }
 }
 
-fn seal_key() -> SealKey {
-    SealKey::parse(SEAL_KEY).unwrap()
+fn seal_key() -> SealKeyRing {
+    SealKeyRing::parse(SEAL_KEY).unwrap()
 }
 
 fn an_order() -> OrderId {

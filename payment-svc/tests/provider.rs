@@ -22,7 +22,13 @@ async fn a_simulator(slow: Duration, timeout: Duration) -> RunningSimulator {
     let file = std::env::temp_dir().join(format!("ledger-{}.jsonl", mailbox::testing::new_id()));
     let (ledger, writer) = simulator::Ledger::open(&file).unwrap();
     let detached = Tasks::new(Duration::from_secs(1)).detached();
-    let routes = simulator::routes(simulator::AppState { ledger, detached, slow });
+    let routes = simulator::routes(simulator::AppState {
+        ledger,
+        detached,
+        slow,
+        knobs: simulator::Knobs::default(),
+        began: tokio::time::Instant::now(),
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut tasks = JoinSet::new();

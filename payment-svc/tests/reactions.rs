@@ -11,7 +11,9 @@ use proto::{
     payments::{self, payment_event},
 };
 
-use super::{LEASE, Shop, a_shop, an_order, body, by_card, by_wallet, customer, deferred, usd};
+use super::{
+    LEASE, Shop, a_shop, an_order, body, by_card, by_wallet, customer, deferred, seal_key, usd,
+};
 
 fn answered(order: OrderId, event: Event) -> Input {
     Input::Answered { order, event, attempts: 0, trace: None }
@@ -161,7 +163,7 @@ async fn a_cards_charge_is_a_leased_row_and_is_handed_over() {
     assert!(matches!(handed.call.operation, Operation::Charge { ref token, .. }
         if token.expose() == "tok_visa"));
     let db = shop.mailbox.db().await;
-    let left = payment_svc::store::provider_calls::lease(db, LEASE, 10).await.unwrap();
+    let left = payment_svc::store::provider_calls::lease(db, LEASE, 10, &seal_key()).await.unwrap();
     assert!(left.is_empty(), "it is leased to the process that decided it");
     assert_eq!(shop.count("provider_calls").await, 1);
 }

@@ -16,7 +16,9 @@ use service_kit::testing::TestClient;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{LEASE, Shop, a_shop, an_order, customer, mailbox_of, payments, stub::Stub, usd};
+use super::{
+    LEASE, Shop, a_shop, an_order, customer, mailbox_of, payments, seal_key, stub::Stub, usd,
+};
 
 /// The service's HTTP side, with commands and calls but without Kafka.
 pub(super) struct Server {
@@ -39,7 +41,8 @@ pub(super) async fn a_server_with(stub: Stub) -> Server {
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let limits = CallLimits { lease: LEASE, longest: LEASE / 3, sweep: Duration::from_millis(20) };
-    let charges = Charges::new(stub.clone(), mailbox.clone(), pool.clone(), calls, limits);
+    let charges =
+        Charges::new(stub.clone(), (mailbox.clone(), pool.clone()), seal_key(), calls, limits);
     tasks.spawn(charges.run(CancellationToken::new()));
     let router = router(AppState { pool, mailbox: mailbox.clone(), waiters });
     let http = TestClient::new(payment_svc::NAME, router);

@@ -28,4 +28,4 @@ pub use ids::{
     CustomerId, EventId, IdError, NotificationId, OrderId, PaymentId, ReservationId, Sku,
     WarehouseId,
 };
-pub use sealed::{NotOpened, SealKey, SealKeyError};
+pub use sealed::{NotOpened, SealKey, SealKeyError, SealKeyRing};

@@ -79,6 +79,35 @@ impl SealKey {
     }
 }
 
+/// The seal keys that a process has: the first one seals, and each of them opens. So a new key is
+/// put in front of the old one, which stays until nothing sealed with it is left.
+#[derive(Clone, Debug)]
+pub struct SealKeyRing {
+    first: SealKey,
+    others: Vec<SealKey>,
+}
+
+impl SealKeyRing {
+    /// Parses keys with white space between them.
+    pub fn parse(text: &str) -> Result<Self, SealKeyError> {
+        let mut keys = text.split_whitespace().map(SealKey::parse);
+        let first = keys.next().unwrap_or(Err(SealKeyError))?;
+        Ok(Self { first, others: keys.collect::<Result<_, _>>()? })
+    }
+
+    /// Seals `plain` for `order` with the first key.
+    pub fn seal(&self, order: OrderId, plain: &[u8]) -> Sealed {
+        self.first.seal(order, plain)
+    }
+
+    /// Opens details that were sealed for `order` with one of the keys.
+    pub fn open(&self, order: OrderId, sealed: &Sealed) -> Result<Vec<u8>, NotOpened> {
+        let mut keys = std::iter::once(&self.first).chain(&self.others);
+        let key = keys.find(|key| key.id == sealed.key_id);
+        key.ok_or_else(|| NotOpened::OtherKey(sealed.key_id.clone()))?.open(order, sealed)
+    }
+}
+
 impl fmt::Debug for SealKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SealKey({})", self.id)
@@ -138,6 +167,24 @@ mod tests {
         let sealed = other.seal(order(1), b"tok_visa");
 
         assert_eq!(key.open(order(1), &sealed), Err(NotOpened::OtherKey(other.id().to_owned())));
+    }
+
+    #[test]
+    fn the_first_key_of_a_ring_seals_and_every_key_opens() {
+        let other = STANDARD.encode([7; 32]);
+        let old = SealKeyRing::parse(&format!("{KEY}\n")).unwrap();
+        let rotated = SealKeyRing::parse(&format!("{other}\n{KEY}\n")).unwrap();
+
+        let (before, after) = (old.seal(order(1), b"a"), rotated.seal(order(1), b"b"));
+
+        assert_eq!(rotated.open(order(1), &before).unwrap(), b"a");
+        assert_eq!(rotated.open(order(1), &after).unwrap(), b"b");
+        assert_eq!(after.key_id, SealKey::parse(&other).unwrap().id());
+        assert_eq!(old.open(order(1), &after), Err(NotOpened::OtherKey(after.key_id.clone())));
+        for wrong in ["", " \n", "x", &format!("{KEY} x")] {
+            assert_eq!(SealKeyRing::parse(wrong).unwrap_err(), SealKeyError);
+        }
+        assert!(!format!("{rotated:?}").contains(KEY));
     }
 
     #[test]

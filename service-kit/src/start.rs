@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chassis::{Chassis, Secret, Settings, database};
 use mailbox::{BATCH, COMMAND_DEADLINE, Clock, Mailbox, Options, Reactor};
-use proto::{EVENT_TYPES, EventType, SealKey};
+use proto::{EVENT_TYPES, EventType, SealKeyRing};
 use sqlx::{PgPool, migrate::Migrator};
 
 use crate::health;
@@ -26,14 +26,14 @@ pub struct BackingServices {
 /// The key of payment details, for who seals and who opens them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SealSettings {
-    /// What payment details are sealed with: 32 bytes in base64 [also as a file:
-    /// `SHOP_SEAL_KEY_FILE`]
+    /// What payment details are sealed with: 32 bytes in base64; several, with white space between
+    /// them, all open, and the first seals [also as a file: `SHOP_SEAL_KEY_FILE`]
     #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
-    pub seal_key: Secret<SealKey>,
+    pub seal_key: Secret<SealKeyRing>,
 }
 
-fn seal_key(text: &str) -> Result<Secret<SealKey>, String> {
-    SealKey::parse(text).map(Secret::new).map_err(|error| error.to_string())
+fn seal_key(text: &str) -> Result<Secret<SealKeyRing>, String> {
+    SealKeyRing::parse(text).map(Secret::new).map_err(|error| error.to_string())
 }
 
 /// What [`start`] needs to know of a service.

@@ -19,7 +19,7 @@ pub struct Charge {
     #[serde(flatten)]
     pub money: Money,
     pub token: String,
-    /// None for a captured charge.
+    /// None for a captured charge. One that is asked for may be declined whatever its token.
     pub declined: Option<Decline>,
     #[serde(
         serialize_with = "chassis::clock::serialize",
@@ -117,7 +117,7 @@ impl Book {
                 && known.token == wanted.token;
             return again(same, known);
         }
-        wanted.declined = tokens::declined(&wanted.token);
+        wanted.declined = tokens::declined(&wanted.token).or(wanted.declined);
         self.add_charge(wanted.clone())?;
         Ok(RecordResult { entry: wanted, is_new: true })
     }

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use chassis::ProcessConfig;
 
+use crate::Knobs;
+
 /// A payment service provider to try things on.
 #[derive(Debug, clap::Parser)]
 pub struct Config {
@@ -15,6 +17,8 @@ pub struct Config {
     /// How long a charge that is captured slowly takes
     #[arg(long, env = "SHOP_SLOW", default_value = "3s", value_parser = chassis::config::duration)]
     pub slow: Duration,
+    #[command(flatten)]
+    pub knobs: Knobs,
 }
 
 impl ProcessConfig for Config {

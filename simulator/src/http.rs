@@ -23,9 +23,11 @@ use proto::{
 use rust_decimal::Decimal;
 use serde::Serialize;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::{
     book::{Account, Book, Charge, RecordResult, Refund, Refusal},
+    knobs::Knobs,
     ledger::{Ledger, Unwritable},
     tokens::{self, Card, Decline, Manner},
 };
@@ -42,6 +44,9 @@ pub struct AppState {
     pub detached: DetachedRunner,
     /// How long a slow charge takes.
     pub slow: Duration,
+    pub knobs: Knobs,
+    /// When the process began: its silences are counted from then.
+    pub began: Instant,
 }
 
 pub fn routes(provider: AppState) -> Router {
@@ -138,13 +143,16 @@ async fn charge(
     IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let wanted = body.read(|fields| read_charge(fields, header))?;
+    let mut wanted = body.read(|fields| read_charge(fields, header))?;
     let manner = tokens::manner(&wanted.token);
+    let AppState { ledger, detached, slow, knobs, began } = provider;
+    knobs.delay(began).await;
+    let is_lost = manner == Manner::Lost || knobs.is_lost(&wanted.idempotency_key);
+    wanted.declined = knobs.is_declined(&wanted.idempotency_key).then_some(Decline::CardDeclined);
     // A charge under way is finished even when its caller hangs up, as at a real provider.
-    let AppState { ledger, detached, slow } = provider;
     let recorded = detached.run(async move { charge_with(&ledger, wanted, slow).await }).await?;
     let recorded = recorded.map_err(unwritable)?.map_err(refused)?;
-    if manner == Manner::Lost && recorded.is_new {
+    if is_lost && recorded.is_new {
         return Ok(hung_up());
     }
     Ok(answer(&recorded, &ChargeBody::from(&recorded.entry)))
@@ -187,6 +195,11 @@ async fn refund(
         let Amount { text, currency: inner } = amount?;
         Some((key?, charge?, Amount { text, currency: inner.or(currency) }))
     })?;
+    provider.knobs.delay(provider.began).await;
+    let is_lost = provider.knobs.is_lost(&key);
+    if provider.knobs.is_refund_refused(&key) {
+        return Err(Problem::new(Code::RefundRefused, "this charge cannot be given back"));
+    }
     let ledger = &provider.ledger;
     let of = ledger.look(|book| book.currency_of(&charge)).await.map_err(unwritable)?;
     let currency = of.ok_or_else(|| refused(Refusal::NoSuchCharge))?;
@@ -202,6 +215,9 @@ async fn refund(
         .map_err(|(code, detail)| Problem::new(code, detail).at("/amount", code, detail))?;
     let recorded = ledger.record(|book| book.refund(key, &charge, amount, clock::now())).await;
     let recorded = recorded.map_err(unwritable)?.map_err(refused)?;
+    if is_lost && recorded.is_new {
+        return Ok(hung_up());
+    }
     Ok(answer(&recorded, &RefundBody::from(&recorded.entry)))
 }
 

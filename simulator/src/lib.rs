@@ -9,16 +9,19 @@
 
 use anyhow::Context;
 use chassis::Chassis;
+use tokio::time::Instant;
 
 mod book;
 mod config;
 mod http;
+mod knobs;
 mod ledger;
 mod tokens;
 
 pub use book::{Account, Book, Charge, Entry, RecordResult, Refund, Refusal};
 pub use config::Config;
 pub use http::{AppState, routes};
+pub use knobs::Knobs;
 pub use ledger::{Ledger, Unwritable, Writer};
 pub use tokens::Decline;
 
@@ -28,7 +31,13 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         .with_context(|| format!("could not open the ledger {}", config.ledger.display()))?;
     // Requests under way wait for their lines to be written, so the writer stops after them.
     chassis.tasks.spawn_last("ledger", |stop| writer.run(stop));
-    let provider = AppState { ledger, detached: chassis.tasks.detached(), slow: config.slow };
+    let provider = AppState {
+        ledger,
+        detached: chassis.tasks.detached(),
+        slow: config.slow,
+        knobs: config.knobs,
+        began: Instant::now(),
+    };
     chassis.serve(routes(provider)).await?;
     chassis.wait().await
 }

@@ -45,9 +45,19 @@ impl Simulator {
 
     /// `None` if the process ended without listening.
     pub(crate) fn try_start(file: &Path) -> Option<Self> {
+        Self::try_start_with(file, &[])
+    }
+
+    /// With settings of its own.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
+        Self::try_start_with(&fresh_file(), settings).expect("the simulator starts")
+    }
+
+    fn try_start_with(file: &Path, settings: &[&str]) -> Option<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_simulator"))
             .args(["--port", "0", "--admin-port", "0", "--slow", "300ms", "--ledger"])
             .arg(file)
+            .args(settings)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

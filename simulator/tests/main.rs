@@ -4,4 +4,5 @@
 mod charges;
 mod file;
 mod harness;
+mod knobs;
 mod refunds;

@@ -6,7 +6,7 @@ use inventory_svc::{domain as inventory, reactions::Inventory, wire as inventory
 use mailbox::{Reactor, testing::message};
 use order_svc::{domain as orders, domain::Order, reactions::Orders, wire as order_wire};
 use payment_svc::{domain as payments, reactions::Payments, wire as payment_wire};
-use proto::{Event, ReservationId, SealKey};
+use proto::{Event, ReservationId, SealKeyRing};
 
 use crate::world::{Route, Service};
 
@@ -36,7 +36,7 @@ fn once<R: Reactor>(reactor: &R, order: &Order, event: &Event) -> Option<bool> {
 
 fn payments() -> Payments {
     // A seal key of 32 zero bytes.
-    let seal_key = SealKey::parse(&format!("{}=", "A".repeat(43))).unwrap();
+    let seal_key = SealKeyRing::parse(&format!("{}=", "A".repeat(43))).unwrap();
     let (begun, _) = tokio::sync::mpsc::channel(1);
     Payments { seal_key, lease: Duration::ZERO, begun, waiters: service_kit::Waiters::default() }
 }

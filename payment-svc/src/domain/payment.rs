@@ -77,7 +77,12 @@ impl Token {
         Self(text.into())
     }
 
-    /// The text, for the provider and the database.
+    /// Stands for a token that cannot be read: no card has it.
+    pub fn unreadable() -> Self {
+        Self::new("")
+    }
+
+    /// The text, for the provider and to be sealed.
     pub fn expose(&self) -> &str {
         &self.0
     }

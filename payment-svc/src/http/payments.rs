@@ -13,13 +13,13 @@ use chassis::{
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
-use proto::{OrderId, PaymentId};
+use proto::{CustomerId, OrderId, PaymentId};
 use service_kit::RequestInfo;
 use tokio::time::{Instant, timeout_at};
 
 use super::{AppState, bodies};
 use crate::{
-    domain::order_of,
+    domain::{DeclineCode, Instrument, order_of},
     input::{Input, Request},
     store,
     views::{self, PaymentView},
@@ -95,6 +95,9 @@ pub(super) async fn validate_method(
     let today = clock::now().date();
     let instrument = body.read(|fields| bodies::any_instrument(fields, today))?;
     let answer = match &instrument {
+        Ok(Instrument::Wallet) if !app.has_account(asked.caller()).await? => {
+            views::unusable(DeclineCode::NoAccount.as_str())
+        }
         Ok(instrument) => views::validated(instrument),
         Err(unusable) => views::unusable(unusable.code.as_str()),
     };
@@ -106,6 +109,13 @@ pub(super) async fn validate_method(
 }
 
 impl AppState {
+    /// Whether a caller could pay from a wallet.
+    async fn has_account(&self, caller: &str) -> Result<bool, Problem> {
+        let Ok(customer) = CustomerId::parse(caller) else { return Ok(false) };
+        let mut db = self.pool.acquire().await?;
+        Ok(store::accounts::find(&mut db, &customer).await?.is_some())
+    }
+
     pub(super) async fn root(&self, order: OrderId) -> Result<Option<Root>, Problem> {
         let mut db = self.pool.acquire().await?;
         Ok(store::payments::find(&mut db, order).await?)

@@ -18,14 +18,14 @@ use super::{AppState, payments::PATIENCE};
 use crate::{
     domain::order_of,
     input::{Input, Request},
-    store, views,
+    store::{self, refunds::RefundOutcome},
+    views,
 };
 
 pub(super) async fn refund_payment(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    prefer: Prefer,
-    trace: TraceParent,
+    (prefer, trace): (Prefer, TraceParent),
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
@@ -84,19 +84,23 @@ impl AppState {
     ) -> Result<Answer, Problem> {
         let within = until.saturating_duration_since(Instant::now());
         let ended = self.waiters.wait(order, within, || async move {
-            let mut db = self.pool.acquire().await?;
-            let outcome = store::refunds::outcome(&mut db, order, number).await?;
+            let outcome = self.refund_so_far(order, number).await?;
             Ok::<_, Problem>(outcome.filter(|outcome| outcome.ended_at.is_some()))
         });
-        let outcome = match ended.await? {
-            Some(outcome) => Some(outcome),
-            None => {
-                let mut db = self.pool.acquire().await?;
-                store::refunds::outcome(&mut db, order, number).await?
-            }
-        };
+        let mut outcome = ended.await?;
+        if outcome.is_none() {
+            outcome = self.refund_so_far(order, number).await?;
+        }
         let told = self.root(order).await?.zip(outcome);
         let told = told.map(|(root, outcome)| views::refund_outcome(root, &outcome));
         told.ok_or_else(Problem::internal)
+    }
+    async fn refund_so_far(
+        &self,
+        order: OrderId,
+        number: u32,
+    ) -> Result<Option<RefundOutcome>, Problem> {
+        let mut db = self.pool.acquire().await?;
+        Ok(store::refunds::outcome(&mut db, order, number).await?)
     }
 }

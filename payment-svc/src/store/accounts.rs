@@ -88,7 +88,7 @@ pub async fn find(
     row.map(TryInto::try_into).transpose()
 }
 
-/// Adds accounts, sorted by customer.
+/// Adds accounts, sorted by customer: empty, since their ledger entries fill them.
 pub async fn insert(
     db: &mut PgConnection,
     accounts: &[(&CustomerId, &AccountRow)],
@@ -96,54 +96,19 @@ pub async fn insert(
     if accounts.is_empty() {
         return Ok(());
     }
-    let (customers, balances, held) = columns(accounts);
+    let customers: Vec<&str> = accounts.iter().map(|(customer, _)| customer.as_str()).collect();
     let currencies: Vec<&str> = accounts.iter().map(|(_, r)| r.account.currency().code()).collect();
     let created: Vec<OffsetDateTime> = accounts.iter().map(|(_, row)| row.created_at).collect();
     let done = sqlx::query!(
         "-- accounts.insert
-        insert into accounts (customer_id, currency, balance, held, created_at)
+        insert into accounts (customer_id, currency, created_at)
         select *
-        from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[], $5::timestamptz[])",
+        from unnest($1::text[], $2::text[], $3::timestamptz[])",
         &customers as &[&str],
         &currencies as &[&str],
-        &balances,
-        &held,
         &created,
     )
     .execute(db)
     .await?;
     wrote(&done, accounts.len())
-}
-
-/// Writes accounts, sorted by customer.
-pub async fn update(
-    db: &mut PgConnection,
-    accounts: &[(&CustomerId, &AccountRow)],
-) -> sqlx::Result<()> {
-    if accounts.is_empty() {
-        return Ok(());
-    }
-    let (customers, balances, held) = columns(accounts);
-    let done = sqlx::query!(
-        "-- accounts.update
-        update accounts
-        set balance = t.balance, held = t.held
-        from unnest($1::text[], $2::numeric[], $3::numeric[]) as t (customer_id, balance, held)
-        where accounts.customer_id = t.customer_id",
-        &customers as &[&str],
-        &balances,
-        &held,
-    )
-    .execute(db)
-    .await?;
-    wrote(&done, accounts.len())
-}
-
-fn columns<'a>(
-    accounts: &[(&'a CustomerId, &AccountRow)],
-) -> (Vec<&'a str>, Vec<Decimal>, Vec<Decimal>) {
-    let customers = accounts.iter().map(|(customer, _)| customer.as_str()).collect();
-    let balances = accounts.iter().map(|(_, row)| row.account.balance.amount()).collect();
-    let held = accounts.iter().map(|(_, row)| row.account.held.amount()).collect();
-    (customers, balances, held)
 }

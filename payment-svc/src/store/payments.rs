@@ -1,7 +1,7 @@
 //! Payments: one row for each order, tombstones included. A payment's last refund is read with it.
 
 use mailbox::wrote;
-use proto::OrderId;
+use proto::{OrderId, SealKeyRing};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -11,7 +11,11 @@ use super::{refunds, rows::Row};
 use crate::world::Root;
 
 /// Locks payments in the order of their order ids, as every writer does, so that nobody deadlocks.
-pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Root>> {
+pub async fn lock(
+    db: &mut PgConnection,
+    orders: &[Uuid],
+    keys: &SealKeyRing,
+) -> sqlx::Result<Vec<Root>> {
     let rows = sqlx::query_as!(
         Row,
         "-- payments.lock
@@ -29,13 +33,17 @@ pub async fn lock(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Ro
     )
     .fetch_all(&mut *db)
     .await?;
-    roots(db, rows).await
+    roots(db, rows, Some(keys)).await
 }
 
-async fn roots(db: &mut PgConnection, rows: Vec<Row>) -> sqlx::Result<Vec<Root>> {
+async fn roots(
+    db: &mut PgConnection,
+    rows: Vec<Row>,
+    keys: Option<&SealKeyRing>,
+) -> sqlx::Result<Vec<Root>> {
     let last: Vec<(Uuid, i32)> = rows.iter().filter_map(Row::last_refund).collect();
     let mut refunds = refunds::find_all(db, &last).await?;
-    rows.into_iter().map(|row| row.root(&mut refunds)).collect()
+    rows.into_iter().map(|row| row.root(&mut refunds, keys)).collect()
 }
 
 /// Locks those payments that no other session holds, and returns the orders of those held.
@@ -60,7 +68,7 @@ pub async fn held(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Or
     Ok(held.into_iter().map(OrderId::new).collect())
 }
 
-/// The payment of an order, for reading.
+/// The payment of an order, for reading: tokens stay sealed.
 pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         Row,
@@ -77,15 +85,19 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
     )
     .fetch_all(&mut *db)
     .await?;
-    Ok(roots(db, row).await?.pop())
+    Ok(roots(db, row, None).await?.pop())
 }
 
 /// Adds new payments. A plain insert, so that it fails if another session was quicker.
-pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
+pub async fn insert(
+    db: &mut PgConnection,
+    roots: &[(&OrderId, &Root)],
+    keys: &SealKeyRing,
+) -> sqlx::Result<()> {
     if roots.is_empty() {
         return Ok(());
     }
-    let rows = &rows_of(roots);
+    let rows = &rows_of(roots, keys);
     let done = sqlx::query!(
         "-- payments.insert
         insert into payments (
@@ -96,8 +108,8 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         )
         select *
         from unnest(
-            $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::text[],
-            $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
+            $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::bytea[],
+            $8::text[], $9::int[], $10::numeric[], $11::text[], $12::bytea[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
             $25::timestamptz[], $26::timestamptz[], $27::int[], $28::timestamptz[]
@@ -108,12 +120,12 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.due) as &[Option<Decimal>],
         &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.token.as_deref()) as &[Option<&[u8]>],
         &column(rows, |row| row.phase.as_str()) as &[&str],
         &column(rows, |row| row.tried_revision) as &[Option<i32>],
         &column(rows, |row| row.tried) as &[Option<Decimal>],
         &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&[u8]>],
         &column(rows, |row| row.reference.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.brand.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.last4.as_deref()) as &[Option<&str>],
@@ -136,28 +148,38 @@ pub async fn insert(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
     wrote(&done, roots.len())
 }
 
-/// Writes payments, sorted by order.
-pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
+/// Writes payments, sorted by order. A token that could not be read stays as it is.
+pub async fn update(
+    db: &mut PgConnection,
+    roots: &[(&OrderId, &Root)],
+    keys: &SealKeyRing,
+) -> sqlx::Result<()> {
     if roots.is_empty() {
         return Ok(());
     }
-    let rows = &rows_of(roots);
+    let rows = &rows_of(roots, keys);
     let done = sqlx::query!(
         "-- payments.update
         update payments
         set
             customer_id = t.customer_id, revision = t.revision, due = t.due,
-            currency = t.currency, instrument = t.instrument, token = t.token,
+            currency = t.currency, instrument = t.instrument,
+            token = case t.token when '' then payments.token else t.token end,
             phase = t.phase, tried_revision = t.tried_revision, tried = t.tried,
-            tried_method = t.tried_method, tried_token = t.tried_token, reference = t.reference,
+            tried_method = t.tried_method,
+            tried_token = case t.tried_token
+                when '' then coalesce(payments.tried_token, payments.token)
+                else t.tried_token
+            end,
+            reference = t.reference,
             brand = t.brand, last4 = t.last4, decline_code = t.decline_code,
             decline_detail = t.decline_detail, refunded = t.refunded, refunds = t.refunds,
             refunding = t.refunding, compensation = t.compensation, version = t.version,
             heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at,
             cancelled_revision = t.cancelled_revision, outcome_at = t.outcome_at
         from unnest(
-            $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::text[],
-            $8::text[], $9::int[], $10::numeric[], $11::text[], $12::text[], $13::text[],
+            $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::bytea[],
+            $8::text[], $9::int[], $10::numeric[], $11::text[], $12::bytea[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
             $25::timestamptz[], $26::int[], $27::timestamptz[]
@@ -174,12 +196,12 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
         &column(rows, |row| row.due) as &[Option<Decimal>],
         &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.token.as_deref()) as &[Option<&[u8]>],
         &column(rows, |row| row.phase.as_str()) as &[&str],
         &column(rows, |row| row.tried_revision) as &[Option<i32>],
         &column(rows, |row| row.tried) as &[Option<Decimal>],
         &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&[u8]>],
         &column(rows, |row| row.reference.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.brand.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.last4.as_deref()) as &[Option<&str>],
@@ -201,8 +223,8 @@ pub async fn update(db: &mut PgConnection, roots: &[(&OrderId, &Root)]) -> sqlx:
     wrote(&done, roots.len())
 }
 
-fn rows_of(roots: &[(&OrderId, &Root)]) -> Vec<Row> {
-    roots.iter().map(|(_, root)| Row::from(*root)).collect()
+fn rows_of(roots: &[(&OrderId, &Root)], keys: &SealKeyRing) -> Vec<Row> {
+    roots.iter().map(|(_, root)| Row::of(root, keys)).collect()
 }
 
 fn column<'a, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> T) -> Vec<T> {

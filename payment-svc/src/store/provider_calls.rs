@@ -2,20 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
 use mailbox::wrote;
-use proto::{Currency, CustomerId, Money, OrderId};
+use proto::{Currency, CustomerId, Money, OrderId, SealKeyRing};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{invalid, milliseconds};
+use super::{invalid, milliseconds, rows::opened};
 use crate::{
-    domain::{Call, Operation, Token},
+    domain::{Call, Operation},
     world::CallRow,
 };
 
@@ -31,9 +30,8 @@ pub async fn begin(
     let orders: Vec<Uuid> = calls.keys().map(|order| order.uuid()).collect();
     let customers: Vec<&str> = calls.values().map(|row| row.customer.as_str()).collect();
     let parts: Vec<_> = calls.values().map(|row| parts(&row.call.operation)).collect();
-    let kinds: Vec<&str> = parts.iter().map(|(kind, ..)| *kind).collect();
-    let numbers: Vec<i32> = parts.iter().map(|(_, number, _)| number.cast_signed()).collect();
-    let subjects: Vec<&str> = parts.iter().map(|(.., subject)| *subject).collect();
+    let kinds: Vec<&str> = parts.iter().map(|(kind, _)| *kind).collect();
+    let numbers: Vec<i32> = parts.iter().map(|(_, number)| number.cast_signed()).collect();
     let amounts: Vec<Decimal> = calls.values().map(|row| row.call.amount.amount()).collect();
     let currencies: Vec<&str> =
         calls.values().map(|row| row.call.amount.currency().code()).collect();
@@ -43,18 +41,16 @@ pub async fn begin(
     let done = sqlx::query!(
         "-- provider_calls.begin
         insert into provider_calls
-            (order_id, customer_id, kind, number, amount, currency, subject, trace, attempts,
-                leased_until)
-        select t.*, 0, clock_timestamp() + $9::bigint * interval '1 millisecond'
+            (order_id, customer_id, kind, number, amount, currency, trace, attempts, leased_until)
+        select t.*, 0, clock_timestamp() + $8::bigint * interval '1 millisecond'
         from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::numeric[], $6::text[],
-            $7::text[], $8::bytea[]) as t",
+            $7::bytea[]) as t",
         &orders,
         &customers as &[&str],
         &kinds as &[&str],
         &numbers,
         &amounts,
         &currencies as &[&str],
-        &subjects as &[&str],
         &traces as &[Option<&[u8]>],
         milliseconds(lease),
     )
@@ -63,10 +59,10 @@ pub async fn begin(
     wrote(&done, calls.len())
 }
 
-fn parts(operation: &Operation) -> (&'static str, u32, &str) {
+fn parts(operation: &Operation) -> (&'static str, u32) {
     match operation {
-        Operation::Charge { revision, token } => ("charge", *revision, token.expose()),
-        Operation::Refund { number, reference } => ("refund", *number, reference),
+        Operation::Charge { revision, .. } => ("charge", *revision),
+        Operation::Refund { number, .. } => ("refund", *number),
     }
 }
 
@@ -87,11 +83,14 @@ pub async fn end(db: &mut PgConnection, orders: &BTreeSet<OrderId>) -> sqlx::Res
     wrote(&done, orders.len())
 }
 
-/// Takes over calls whose lease has run out, those that have waited longest first.
+/// Takes over calls whose lease has run out, those that have waited longest first. What they are
+/// about stands in their payments: a card's token, which `keys` open, or the provider's name for the
+/// charge.
 pub async fn lease(
     db: &mut PgConnection,
     lease: Duration,
     limit: i64,
+    keys: &SealKeyRing,
 ) -> sqlx::Result<Vec<CallRow>> {
     let leased_until = Instant::now() + lease;
     let rows = sqlx::query!(
@@ -99,15 +98,18 @@ pub async fn lease(
         update provider_calls
         set leased_until = clock_timestamp() + $1::bigint * interval '1 millisecond',
             attempts = attempts + 1
-        where order_id in (
-            select order_id
-            from provider_calls
-            where leased_until <= clock_timestamp()
-            order by leased_until
-            limit $2
-            for update skip locked
-        )
-        returning order_id, customer_id, kind, number, amount, currency, subject, trace, attempts",
+        from payments
+        where payments.order_id = provider_calls.order_id
+          and provider_calls.order_id in (
+              select order_id
+              from provider_calls
+              where leased_until <= clock_timestamp()
+              order by leased_until
+              limit $2
+              for update skip locked
+          )
+        returning provider_calls.order_id, provider_calls.customer_id, kind, number, amount,
+            provider_calls.currency, trace, attempts, tried_token, reference",
         milliseconds(lease),
         limit,
     )
@@ -115,15 +117,20 @@ pub async fn lease(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let number = row.number.cast_unsigned();
-            let operation = match row.kind.as_str() {
-                "charge" => Operation::Charge { revision: number, token: Token::new(&row.subject) },
-                "refund" => Operation::Refund { number, reference: Arc::from(row.subject) },
-                other => return Err(invalid(other)),
+            let (order, number) = (OrderId::new(row.order_id), row.number.cast_unsigned());
+            let operation = match (row.kind.as_str(), row.tried_token, row.reference) {
+                ("charge", Some(token), _) => {
+                    let token = opened(row.order_id, &token, Some(keys));
+                    Operation::Charge { revision: number, token }
+                }
+                ("refund", _, Some(reference)) => {
+                    Operation::Refund { number, reference: reference.into() }
+                }
+                (other, ..) => return Err(invalid(format_args!("a {other} of nothing"))),
             };
             let currency = Currency::parse(&row.currency).map_err(invalid)?;
             let amount = Money::new(row.amount, currency).map_err(invalid)?;
-            let call = Call { order: OrderId::new(row.order_id), amount, operation };
+            let call = Call { order, amount, operation };
             let customer = CustomerId::parse(&row.customer_id).map_err(invalid)?;
             let trace = row.trace.and_then(|trace| trace.try_into().ok());
             Ok(CallRow { call, customer, trace, attempts: row.attempts, leased_until })
@@ -134,7 +141,7 @@ pub async fn lease(
 /// Puts a call off after its answer was lost. Nothing happens if another call has replaced it, or
 /// if another process has taken it over and so holds the lease.
 pub async fn postpone(db: &mut PgConnection, row: &CallRow, pause: Duration) -> sqlx::Result<()> {
-    let (kind, number, _) = parts(&row.call.operation);
+    let (kind, number) = parts(&row.call.operation);
     sqlx::query!(
         "-- provider_calls.postpone
         update provider_calls

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use proto::{Currency, CustomerId, Money, OrderId};
+use prost::Message as _;
+use proto::{Currency, CustomerId, Money, OrderId, SealKeyRing, orders::Sealed};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -25,12 +26,12 @@ pub(super) struct Row {
     pub(super) due: Option<Decimal>,
     pub(super) currency: Option<String>,
     pub(super) instrument: Option<String>,
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Vec<u8>>,
     pub(super) phase: String,
     pub(super) tried_revision: Option<i32>,
     pub(super) tried: Option<Decimal>,
     pub(super) tried_method: Option<String>,
-    pub(super) tried_token: Option<String>,
+    pub(super) tried_token: Option<Vec<u8>>,
     pub(super) reference: Option<String>,
     pub(super) brand: Option<String>,
     pub(super) last4: Option<String>,
@@ -49,8 +50,8 @@ pub(super) struct Row {
     pub(super) outcome_at: Option<OffsetDateTime>,
 }
 
-impl From<&Root> for Row {
-    fn from(root: &Root) -> Self {
+impl Row {
+    pub(super) fn of(root: &Root, keys: &SealKeyRing) -> Self {
         let payment = &root.payment;
         let due = payment.due.as_ref();
         let mut row = Self {
@@ -88,26 +89,24 @@ impl From<&Root> for Row {
             updated_at: root.updated_at,
             outcome_at: root.outcome_at,
         };
-        row.set_instrument(payment);
-        row.set_phase(&payment.phase);
+        row.set_instrument(payment, keys);
+        row.set_phase(payment, keys);
         row
     }
-}
 
-impl Row {
-    fn set_instrument(&mut self, payment: &Payment) {
+    fn set_instrument(&mut self, payment: &Payment, keys: &SealKeyRing) {
         let instrument = payment.due.as_ref().and_then(|due| due.instrument.as_ref());
         self.instrument = instrument.map(|instrument| instrument.method().as_str().to_owned());
         if let Some(Instrument::Card(card)) = instrument {
-            self.token = Some(card.token.expose().to_owned());
+            self.token = Some(sealed(payment.order, &card.token, keys));
         }
     }
 
-    fn set_phase(&mut self, phase: &Phase) {
-        let (word, tried) = match phase {
+    fn set_phase(&mut self, payment: &Payment, keys: &SealKeyRing) {
+        let (word, tried) = match &payment.phase {
             Phase::Waiting => ("waiting", None),
             Phase::Charging(charge) => {
-                self.tried_token = Some(charge.card.token.expose().to_owned());
+                self.tried_token = Some(sealed(payment.order, &charge.card.token, keys));
                 ("charging", Some((charge.revision, charge.amount, Method::Card)))
             }
             Phase::Declined(decline) => {
@@ -135,21 +134,44 @@ impl Row {
     }
 }
 
+/// A token as it stands in a row: whoever reads the table cannot charge the card. Nothing for a
+/// token that could not be read: the row keeps what it has.
+fn sealed(order: OrderId, token: &Token, keys: &SealKeyRing) -> Vec<u8> {
+    if *token == Token::unreadable() {
+        return Vec::new();
+    }
+    keys.seal(order, token.expose().as_bytes()).encode_to_vec()
+}
+
+/// The token that was sealed in a row; unreadable if its key is gone, or was not given.
+pub(super) fn opened(order: Uuid, sealed: &[u8], keys: Option<&SealKeyRing>) -> Token {
+    let open = |keys: &SealKeyRing| {
+        let plain = keys.open(OrderId::new(order), &Sealed::decode(sealed).ok()?).ok()?;
+        String::from_utf8(plain).ok().map(|token| Token::new(&token))
+    };
+    keys.and_then(open).unwrap_or_else(Token::unreadable)
+}
+
 impl Row {
     /// Order and number of the payment's last refund, if any was begun.
     pub(super) fn last_refund(&self) -> Option<(Uuid, i32)> {
         self.refunds.filter(|number| *number > 0).map(|number| (self.order_id, number))
     }
 
-    /// The row as a root; its last refund is taken from `refunds`.
-    pub(super) fn root(self, refunds: &mut BTreeMap<Uuid, Refund>) -> sqlx::Result<Root> {
+    /// The row as a root; its last refund is taken from `refunds`. Without `keys` its tokens stay
+    /// sealed.
+    pub(super) fn root(
+        self,
+        refunds: &mut BTreeMap<Uuid, Refund>,
+        keys: Option<&SealKeyRing>,
+    ) -> sqlx::Result<Root> {
         let order = OrderId::new(self.order_id);
         let broken = || invalid(format_args!("the payment of {order}"));
         let compensation = self.compensation().ok_or_else(broken)?;
-        let due = self.due()?;
+        let due = self.due(keys)?;
         let mut phase = match (self.phase.as_str(), &due) {
             ("waiting", _) => Phase::Waiting,
-            (_, Some(due)) => self.phase(due.amount.currency())?.ok_or_else(broken)?,
+            (_, Some(due)) => self.phase(due.amount.currency(), keys)?.ok_or_else(broken)?,
             (_, None) => return Err(broken()),
         };
         if let Phase::Captured(capture) = &mut phase {
@@ -181,7 +203,7 @@ impl Row {
         }
     }
 
-    fn due(&self) -> sqlx::Result<Option<Due>> {
+    fn due(&self, keys: Option<&SealKeyRing>) -> sqlx::Result<Option<Due>> {
         let (Some(customer), Some(revision), Some(amount), Some(currency)) =
             (&self.customer_id, self.revision, self.due, &self.currency)
         else {
@@ -192,7 +214,8 @@ impl Row {
             (None, _) => None,
             (Some(Some(Method::Wallet)), _) => Some(Instrument::Wallet),
             (Some(Some(Method::Card)), Some(token)) => {
-                Some(Instrument::Card(cards::of_token(token)))
+                let token = opened(self.order_id, token, keys);
+                Some(Instrument::Card(cards::of_token(token.expose())))
             }
             (Some(Some(Method::Card)), None) => Some(Instrument::CardWithoutToken),
             _ => return Err(invalid("an instrument without what it needs")),
@@ -207,7 +230,7 @@ impl Row {
 
     /// The phase of a payment for which something was tried; `None` if its columns do not fit
     /// together.
-    fn phase(&self, currency: Currency) -> sqlx::Result<Option<Phase>> {
+    fn phase(&self, currency: Currency, keys: Option<&SealKeyRing>) -> sqlx::Result<Option<Phase>> {
         let money = |amount: Decimal| Money::new(amount, currency).map_err(invalid);
         let method = self.tried_method.as_deref().and_then(Method::parse);
         let (Some(revision), Some(tried), Some(method)) = (self.tried_revision, self.tried, method)
@@ -219,7 +242,7 @@ impl Row {
         match self.phase.as_str() {
             "charging" => {
                 let Some(token) = &self.tried_token else { return Ok(None) };
-                let card = Card { token: Token::new(token), face };
+                let card = Card { token: opened(self.order_id, token, keys), face };
                 Ok(Some(Phase::Charging(Charge { revision, amount, card })))
             }
             "declined" => {

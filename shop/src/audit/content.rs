@@ -16,7 +16,7 @@ use proto::{
         AmendmentCause, CancelReason, Line, PaymentMethod, Terms,
         order_event::{self, Event as TopicContents},
     },
-    payments::{DeclineCode, payment_event::Event as Payment},
+    payments::{DeclineCode, RefundCause, payment_event::Event as Payment},
     stock::{Allocation, stock_event::Event as Stock},
 };
 use serde::Deserialize;
@@ -167,9 +167,9 @@ pub(super) fn paid(customer: &str, revision: u32, amount: Amount, how: &str) -> 
     digest((customer, revision, amount, how))
 }
 
-/// A number for `PaymentRefunded`.
-pub(super) fn refunded(customer: &str, amount: Amount) -> u32 {
-    digest((customer, amount))
+/// A number for `PaymentRefunded`, and for `RefundRefused`.
+pub(super) fn refunded(customer: &str, revision: u32, amount: Amount, cause: &str) -> u32 {
+    digest((customer, revision, amount, cause))
 }
 
 /// A number for `NotificationSent`, and with a failure for `NotificationFailed`.
@@ -245,8 +245,19 @@ fn of_payment(event: &Payment) -> u32 {
         Payment::PaymentDeclined(it) => {
             paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
         }
-        Payment::PaymentRefunded(it) => refunded(&it.customer_id, Amount::from(&it.amount)),
-        Payment::PaymentVoided(_) | Payment::RefundRefused(_) => 0,
+        Payment::PaymentRefunded(it) => refunded(
+            &it.customer_id,
+            it.revision,
+            Amount::from(&it.amount),
+            refund_cause(it.cause()),
+        ),
+        Payment::RefundRefused(it) => refunded(
+            &it.customer_id,
+            it.revision,
+            Amount::from(&it.amount),
+            refund_cause(it.cause()),
+        ),
+        Payment::PaymentVoided(_) => 0,
     }
 }
 
@@ -269,6 +280,14 @@ fn terms_of(said: Option<&Terms>) -> u32 {
 /// The word for how an order is to be paid.
 pub(super) fn method_of(terms: &Terms) -> &'static str {
     method(terms.method())
+}
+
+fn refund_cause(cause: RefundCause) -> &'static str {
+    match cause {
+        RefundCause::Unspecified => "",
+        RefundCause::OrderCancelled => "order_cancelled",
+        RefundCause::Staff => "staff",
+    }
 }
 
 fn method(method: PaymentMethod) -> &'static str {

@@ -85,8 +85,9 @@ pub(super) struct Payment {
     /// The captured amount; `None` if nothing was captured.
     pub(super) captured: Option<i64>,
     pub(super) refunded: i64,
-    /// How many refunds were made.
+    /// How many refunds were made, and how many were refused for good.
     pub(super) refunds: u32,
+    pub(super) refused: u32,
     /// Whether the money went through the provider, not through an account.
     pub(super) is_by_card: bool,
     pub(super) compensation: CompensationState,

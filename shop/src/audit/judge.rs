@@ -116,7 +116,9 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
             broken.push((Promise::NothingStuck, "open, and nothing is under way".into()));
         }
         OrderEnd::Cancelled if !is_undone => {
-            broken.push((Promise::NothingStuck, "compensating, and nothing is under way".into()));
+            let is_refused = facts.payment.is_some_and(|payment| payment.refused > 0);
+            let why = if is_refused { "its refund was refused" } else { "nothing is under way" };
+            broken.push((Promise::NothingStuck, format!("compensating, and {why}")));
         }
         OrderEnd::Confirmed | OrderEnd::Cancelled => {
             agree::stock(facts, &order, &mut broken);

@@ -6,6 +6,7 @@
 //! relay's last tick are of the same moment.
 
 pub(super) mod mailbox;
+pub(super) mod money;
 pub(super) mod notices;
 pub(super) mod orders;
 pub(super) mod payments;

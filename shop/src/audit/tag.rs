@@ -15,5 +15,6 @@ pub(super) const CAPTURED: usize = 1;
 pub(super) const DECLINED: usize = 2;
 pub(super) const VOIDED: usize = 3;
 pub(super) const REFUNDED: usize = 4;
+pub(super) const REFUND_REFUSED: usize = 5;
 pub(super) const SENT: usize = 1;
 pub(super) const FAILED: usize = 2;

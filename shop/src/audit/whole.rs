@@ -51,16 +51,18 @@ pub(super) async fn database(
             );
         }
         PAYMENTS => {
-            let accounts = store::payments::accounts(db).await?;
+            let accounts = store::money::accounts(db).await?;
             checks.counted(Promise::LedgerBalances, "an account is not its entries", accounts);
-            let captures = store::payments::captures(db).await?;
+            let captures = store::money::captures(db).await?;
             checks.counted(Promise::LedgerBalances, "a payment is not its entries", captures);
-            let held = store::payments::held(db).await?;
+            let refunds = store::money::refunds(db).await?;
+            checks.counted(Promise::LedgerBalances, "a payment is not its refunds", refunds);
+            let held = store::money::held(db).await?;
             checks.counted(Promise::HoldsEnd, "a hold is not its entries", held);
             holds(db, orders, now, checks).await?;
-            let calls = store::payments::calls(db).await?;
+            let calls = store::money::calls(db).await?;
             checks.counted(Promise::NothingLeftOver, "a call to the provider does not fit", calls);
-            let answers = store::payments::answers(db).await?;
+            let answers = store::money::answers(db).await?;
             checks.counted(Promise::AnswersKept, "money was told of, and is not there", answers);
         }
         NOTIFICATIONS => {

@@ -145,6 +145,12 @@ pub(super) const PLANTS: &[Plant] = &[
         "money_agrees",
     ),
     plant(
+        "a refund is forgotten",
+        ("payments", &["refunds"]),
+        "delete from refunds where order_id = '$back'",
+        "ledger_balances",
+    ),
+    plant(
         "money goes back, and a void is what was said",
         ("payments", MONEY),
         "update payments set compensation = 'voided' where order_id = '$back'",
@@ -279,8 +285,8 @@ pub(super) const PLANTS: &[Plant] = &[
         tables: &["payments", "provider_calls"],
         stopped: "payment-svc",
         rows: "insert into provider_calls
-            (order_id, kind, number, amount, currency, subject, attempts, leased_until)
-        values ('$card', 'charge', 1, 10, 'USD', 'tok_visa', 1, now() - interval '1 hour')",
+            (order_id, customer_id, kind, number, amount, currency, attempts, leased_until)
+        values ('$card', '$ann', 'charge', 1, 10, 'USD', 1, now() - interval '1 hour')",
         check: "nothing_stuck",
     },
     Plant {

@@ -109,6 +109,9 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
     expect(both, "PaymentVoided", times(PAYMENTS, tag::VOIDED).into(), voided.into());
     let refunds = facts.payment.map_or(0, |payment| payment.refunds);
     expect(both, "PaymentRefunded", times(PAYMENTS, tag::REFUNDED).into(), refunds);
+    let refused = facts.payment.map_or(0, |payment| payment.refused);
+    let found = times(PAYMENTS, tag::REFUND_REFUSED).into();
+    expect(both, "RefundRefused", found, refused);
     let captured = facts.payment.is_some_and(|payment| payment.captured.is_some());
     let found = times(PAYMENTS, tag::CAPTURED).into();
     expect(Promise::MoneyAgrees, "PaymentCaptured", found, captured.into());
@@ -184,15 +187,19 @@ pub(super) fn stock(facts: &Facts, order: &Order, broken: &mut Findings) {
     }
 }
 
-/// A confirmed order is paid in full; of a cancelled order no money is kept: both at payment-svc
-/// and in the provider's own ledger.
+/// A confirmed order was paid in full, whatever staff gave back of it since; of a cancelled order no
+/// money is kept: both at payment-svc and in the provider's own ledger.
 pub(super) fn money(facts: &Facts, order: &Order, broken: &mut Findings) {
-    let wanted = if order.ending == OrderEnd::Confirmed { order.total.sum } else { 0 };
     let payment = facts.payment;
-    let kept = payment.map_or(0, |it| it.captured.unwrap_or_default() - it.refunded);
-    if kept != wanted {
-        let what =
-            format!("{:?}, {} kept of {}", order.ending, units(kept), units(order.total.sum));
+    let captured = payment.and_then(|it| it.captured).unwrap_or_default();
+    let kept = captured - payment.map_or(0, |it| it.refunded);
+    let fits = match order.ending {
+        OrderEnd::Confirmed => captured == order.total.sum && kept >= 0,
+        OrderEnd::Cancelled | OrderEnd::Open => kept == 0,
+    };
+    if !fits {
+        let [captured, kept, total] = [captured, kept, order.total.sum].map(units);
+        let what = format!("{:?}, {captured} captured and {kept} kept of {total}", order.ending);
         broken.push((Promise::MoneyAgrees, what));
     }
     let is_anothers = |it: &Payment| {

@@ -75,6 +75,7 @@ fn confirmed() -> Facts {
             captured: Some(599_800),
             refunded: 0,
             refunds: 0,
+            refused: 0,
             is_by_card: true,
             compensation: CompensationState::NotAsked,
             call_until: 0,

@@ -5,9 +5,8 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{CountedRow, Each, Which, forget, seconds, version};
+use super::{Each, Which, forget, seconds, version};
 use crate::audit::{
-    check::CountResult,
     content::{self, Amount, Contents},
     facts::{CompensationState, Orders, Payment},
     tag,
@@ -34,7 +33,11 @@ pub(in crate::audit) async fn payments(
             p.tried_method,
             p.decline_code,
             (coalesce(p.refunded, 0) * 10000)::bigint as "refunded!",
-            coalesce(p.refunds, 0) - (p.refunding is not null)::int as "refunds!",
+            coalesce(r.refunded, 0) as "refunds!",
+            coalesce(r.refused, 0) as "refused!",
+            r.cause,
+            (r.amount * 10000)::bigint as refused_amount,
+            r.refused_cause,
             p.compensation as "compensation!",
             c.leased_until as "call_until?",
             exists (
@@ -49,6 +52,16 @@ pub(in crate::audit) async fn payments(
             p.heard_stock as "heard_stock!"
         from payments p
         left join provider_calls c on c.order_id = p.order_id
+        left join lateral (
+            select
+                count(*) filter (where state = 'refunded') as refunded,
+                count(*) filter (where state = 'refused') as refused,
+                min(cause) filter (where state = 'refunded') as cause,
+                min(amount) filter (where state = 'refused') as amount,
+                min(cause) filter (where state = 'refused') as refused_cause
+            from refunds
+            where refunds.order_id = p.order_id
+        ) r on p.refunds > 0
         where $1::uuid[] is null or p.order_id = any ($1)"#,
         which as _
     )
@@ -71,7 +84,12 @@ struct PaymentRow {
     tried_method: Option<String>,
     decline_code: Option<String>,
     refunded: i64,
-    refunds: i32,
+    refunds: i64,
+    refused: i64,
+    /// What a refund was made for, and what one that was refused was: told if there is one.
+    cause: Option<String>,
+    refused_amount: Option<i64>,
+    refused_cause: Option<String>,
     compensation: String,
     call_until: Option<OffsetDateTime>,
     has_hold: bool,
@@ -95,6 +113,7 @@ impl PaymentRow {
             captured: self.tried.filter(|_| self.is_captured),
             refunded: self.refunded,
             refunds: u32::try_from(self.refunds).unwrap_or_default(),
+            refused: u32::try_from(self.refused).unwrap_or_default(),
             is_by_card: self.tried_method.as_deref() == Some("card"),
             compensation,
             call_until: seconds(self.call_until),
@@ -106,8 +125,8 @@ impl PaymentRow {
         })
     }
 
-    /// What was published about the last attempt to take the money, and about a refund of all of
-    /// it.
+    /// What was published about the last attempt to take the money, and about refunds of which
+    /// there is one.
     fn foretold(&self) -> Contents {
         let mut foretold = Contents::default();
         let (Some(customer), Some(currency)) = (&self.customer_id, &self.currency) else {
@@ -122,10 +141,17 @@ impl PaymentRow {
                 Some(code) => foretold[tag::DECLINED] = paid(code),
                 None => {}
             }
-        }
-        if self.refunds == 1 {
-            let refunded = Amount::new(self.refunded, currency);
-            foretold[tag::REFUNDED] = content::refunded(customer, refunded);
+            let back = |amount, cause: &Option<String>| {
+                let (amount, cause) = (Amount::new(amount, currency), cause.as_deref());
+                content::refunded(customer, revision, amount, cause.unwrap_or_default())
+            };
+            if self.refunds == 1 {
+                foretold[tag::REFUNDED] = back(self.refunded, &self.cause);
+            }
+            if self.refused == 1 {
+                let amount = self.refused_amount.unwrap_or_default();
+                foretold[tag::REFUND_REFUSED] = back(amount, &self.refused_cause);
+            }
         }
         foretold
     }
@@ -145,186 +171,4 @@ pub(in crate::audit) async fn holds(db: &mut PgConnection) -> sqlx::Result<Vec<(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.order_id.as_u128(), seconds(row.held_at))).collect())
-}
-
-/// Compares what the ledger says is held for each order with the holds: no hold may be overdrawn.
-pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.held
-        with moved as (
-            select
-                customer_id,
-                order_id,
-                sum(amount * ((credit = 'held')::int - (debit = 'held')::int)) as held
-            from ledger_entries
-            where 'held' in (debit, credit)
-            group by customer_id, order_id
-        ),
-        compared as (
-            select
-                order_id,
-                coalesce(m.held, 0) = case h.state when 'held' then h.amount else 0 end as fits
-            from holds h
-            full join moved m using (customer_id, order_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
-    )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
-}
-
-/// Compares the answers to deposits and payments that are still stored under an idempotency key
-/// with the ledger and the payments.
-pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.answers_of_payments
-        with told as (
-            select route, convert_from(body, 'UTF8')::jsonb as answer
-            from idempotency_keys
-            where status = 201
-              and octet_length(body) > 0
-              and (route = 'POST /v1/payments' or route like 'POST /v1/accounts/%/deposit')
-        ),
-        compared as (
-            select
-                coalesce(answer ->> 'entry_id', answer ->> 'order_id') as id,
-                case
-                    when route = 'POST /v1/payments' then p.phase = 'captured'
-                    else e.entry_id is not null
-                end as fits
-            from told
-            left join payments p on p.order_id = (answer ->> 'order_id')::uuid
-            left join ledger_entries e
-                on e.entry_id = (answer ->> 'entry_id')::uuid
-                and e.customer_id = answer #>> '{account,customer_id}'
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(id) filter (where fits is not true) as first
-        from compared"#
-    )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
-}
-
-/// Compares every account with the sum of its ledger entries, and what it holds with its holds.
-pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.accounts
-        with moved as (
-            select
-                customer_id,
-                sum(amount * ((credit in ('available', 'held'))::int - (debit in ('available', 'held'))::int)) as balance,
-                sum(amount * ((credit = 'held')::int - (debit = 'held')::int)) as held,
-                min(currency) as lowest,
-                max(currency) as highest
-            from ledger_entries
-            group by customer_id
-        ),
-        holding as (
-            select customer_id, sum(amount) as held
-            from holds
-            where state = 'held'
-            group by customer_id
-        ),
-        compared as (
-            select
-                customer_id,
-                a.balance is not distinct from coalesce(m.balance, 0)
-                and a.held = coalesce(m.held, 0)
-                and a.held = coalesce(h.held, 0)
-                and coalesce(m.lowest = a.currency and m.highest = a.currency, true) as fits
-            from accounts a
-            full join moved m using (customer_id)
-            full join holding h using (customer_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(customer_id) filter (where fits is not true) as first
-        from compared"#
-    )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
-}
-
-/// Compares every payment from an account with the ledger entries of its order.
-pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.captures
-        with moved as (
-            select
-                order_id,
-                coalesce(sum(amount) filter (where kind = 'capture'), 0) as captured,
-                coalesce(sum(amount) filter (where kind = 'refund'), 0) as refunded,
-                min(currency) as lowest,
-                max(currency) as highest
-            from ledger_entries
-            where kind in ('capture', 'refund')
-            group by order_id
-        ),
-        paid as (
-            select order_id, tried as captured, refunded, currency
-            from payments
-            where phase = 'captured' and tried_method = 'wallet'
-        ),
-        compared as (
-            select
-                order_id,
-                p.captured is not distinct from m.captured
-                and p.refunded is not distinct from m.refunded
-                and m.lowest = p.currency
-                and m.highest = p.currency as fits
-            from paid p
-            full join moved m using (order_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
-    )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
-}
-
-/// Compares calls to the provider with the payments that wait for them.
-pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.calls
-        with compared as (
-            select
-                order_id,
-                coalesce(c.kind, 'none') = case
-                    when p.phase = 'charging' then 'charge'
-                    when p.refunding is not null then 'refund'
-                    else 'none'
-                end as fits
-            from payments p
-            full join provider_calls c using (order_id)
-            where c.order_id is not null or p.phase = 'charging' or p.refunding is not null
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
-    )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
