@@ -28,7 +28,7 @@ async fn last_said(shop: &mut Shop, order: OrderId) -> Said {
     let last = appended.iter().rfind(|row| row.key == order.to_string()).unwrap();
     match Event::decode(topic::ORDERS, &last.payload).unwrap().unwrap() {
         Event::Orders(said) => said,
-        other => panic!("{other:?} is not ours"),
+        other => unreachable!("{other:?} is not ours"),
     }
 }
 
@@ -59,7 +59,7 @@ async fn a_put_changes_what_an_open_order_asks_for_at_todays_price() {
 
 #[tokio::test]
 async fn what_refuses_an_amendment_is_looked_for_in_one_order() {
-    let mut server = a_server().await;
+    let server = a_server().await;
     let (id, at) = placed(&server).await;
     let nobodys = format!("/v1/orders/{}", super::an_id());
     let stale = [("if-match", "\"x\"")];

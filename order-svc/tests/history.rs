@@ -34,6 +34,18 @@ const LIVES: [&[&str]; 17] = [
     &["reserved", "one", "reserved 2"],
 ];
 
+/// Asks for something; returns the status of the answer.
+async fn ask(shop: &mut Shop, order: OrderId, what: &str) -> u16 {
+    let answer = match what {
+        "cancel" => shop.cancel(order).await,
+        "one" => shop.amend(order, 1).await,
+        "two" => shop.amend(order, 2).await,
+        "ship" => shop.ship(order).await,
+        _ => shop.change(order, Change::Deliver).await,
+    };
+    answer.status
+}
+
 /// Lets one thing happen to an order.
 async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str) {
     let order_id = order.to_string();
@@ -90,14 +102,7 @@ async fn meet(shop: &mut Shop, order: OrderId, method: PaymentMethod, what: &str
             shop.said(order, failed)
         }
         "cancel" | "one" | "two" | "ship" | "deliver" => {
-            let answer = match what {
-                "cancel" => shop.cancel(order).await,
-                "one" => shop.amend(order, 1).await,
-                "two" => shop.amend(order, 2).await,
-                "ship" => shop.ship(order).await,
-                _ => shop.change(order, Change::Deliver).await,
-            };
-            assert_eq!(answer.status, 200, "{what}");
+            assert_eq!(ask(shop, order, what).await, 200, "{what}");
             return;
         }
         _ => {

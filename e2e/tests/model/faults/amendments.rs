@@ -1,5 +1,7 @@
 //! Mistakes about amendments and refunds.
 
+use std::sync::Arc;
+
 use inventory_svc::domain::{self as inventory, Motion, Reservation, Stock};
 use order_svc::domain::{
     self as orders, AmendmentCause, Cancellation, Conclusion, Event, HistoryEvent, Order, Phase,
@@ -103,7 +105,7 @@ pub(crate) fn compares_totals(
     let mut seen = order.clone();
     for revision in &mut seen.superseded {
         if Some(revision.number) == captured && revision.total == order.present.total {
-            revision.lines = order.present.lines.clone();
+            revision.lines = Arc::clone(&order.present.lines);
         }
     }
     let mut decision = orders::decide(&seen, event, at);

@@ -116,7 +116,18 @@ impl Input {
             | Self::Captured(number)
             | Self::Declined(number)
             | Self::Expired(number) => number,
-            _ => 0,
+            Self::CapturedLess
+            | Self::Deadline
+            | Self::Fewer
+            | Self::Two
+            | Self::Cancel
+            | Self::Ship
+            | Self::Deliver
+            | Self::Released
+            | Self::Voided
+            | Self::Refunded
+            | Self::RefundRefused
+            | Self::Notified => 0,
         }
     }
 }

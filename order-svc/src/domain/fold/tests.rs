@@ -70,7 +70,9 @@ fn kept(what: &Incident, decision: &Decision) -> Vec<HistoryEvent> {
     let heard = match what {
         Incident::Heard(Event::DeadlinePassed) => None,
         Incident::Heard(event) => Some(HistoryEvent::Heard(event.clone())),
-        _ => None,
+        Incident::Amended(_) | Incident::Cancelled | Incident::Shipped | Incident::Delivered => {
+            None
+        }
     };
     let order = &decision.order;
     let said = decision.announce.map(|announcement| match announcement {

@@ -19,6 +19,7 @@ struct Path {
 
 /// Applies one more input, and checks what must hold of every step. Nobody answers a revision that
 /// was not said.
+#[expect(clippy::arithmetic_side_effects, reason = "counts of a few")]
 fn step(path: &Path, input: Input) -> Path {
     let before = &path.order;
     if input.revision() > before.present.number {
@@ -86,7 +87,12 @@ fn check_refusal(order: &Order, refusal: &Refusal) {
         }
         Refusal::NotCancellable(_) => assert!(order.shipment.is_some()),
         Refusal::NotShippable(_) => {}
-        other => panic!("refused: {other}"),
+        Refusal::UnknownProduct(_)
+        | Refusal::OtherCurrency(_)
+        | Refusal::PriceChanged(_)
+        | Refusal::TooMuch
+        | Refusal::InsufficientInventory(_)
+        | Refusal::AmendedTooOften => panic!("refused: {refusal}"),
     }
 }
 
