@@ -55,7 +55,7 @@ pub struct MailSettings {
     #[arg(long, env = "SHOP_SMTP_AUTHORITY")]
     pub smtp_authority: Option<PathBuf>,
     /// User at the mail server, if it asks for one
-    #[arg(long, env = "SHOP_SMTP_USER", requires = "smtp_password")]
+    #[arg(long, env = "SHOP_SMTP_USER")]
     pub smtp_user: Option<String>,
     /// The user's password [also as a file: `SHOP_SMTP_PASSWORD_FILE`]
     #[arg(long, env = "SHOP_SMTP_PASSWORD", hide_env_values = true)]
@@ -69,14 +69,14 @@ pub struct MailSettings {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProviderSettings {
     /// Where the provider of SMS takes webhooks
-    #[arg(long, env = "SHOP_SMS_URL", value_parser = url, requires = "sms_secret")]
+    #[arg(long, env = "SHOP_SMS_URL", value_parser = url)]
     pub sms_url: Option<Url>,
     /// What webhooks to it are signed with: `whsec_` and base64 [also as a file:
     /// `SHOP_SMS_SECRET_FILE`]
     #[arg(long, env = "SHOP_SMS_SECRET", hide_env_values = true)]
     pub sms_secret: Option<Secret<String>>,
     /// Where the provider of push messages takes webhooks
-    #[arg(long, env = "SHOP_PUSH_URL", value_parser = url, requires = "push_secret")]
+    #[arg(long, env = "SHOP_PUSH_URL", value_parser = url)]
     pub push_url: Option<Url>,
     /// What webhooks to it are signed with [also as a file: `SHOP_PUSH_SECRET_FILE`]
     #[arg(long, env = "SHOP_PUSH_SECRET", hide_env_values = true)]
@@ -91,6 +91,22 @@ impl ProcessConfig for Config {
 
     fn settings(&self) -> &Settings {
         &self.chassis
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let (mail, providers) = (&self.mail, &self.providers);
+        let pairs = [
+            (mail.smtp_user.is_some(), mail.smtp_password.is_some(), "SMTP_USER", "SMTP_PASSWORD"),
+            (providers.sms_url.is_some(), providers.sms_secret.is_some(), "SMS_URL", "SMS_SECRET"),
+            (
+                providers.push_url.is_some(),
+                providers.push_secret.is_some(),
+                "PUSH_URL",
+                "PUSH_SECRET",
+            ),
+        ];
+        let halves = pairs.into_iter().filter(|(one, other, ..)| one != other);
+        halves.map(|(_, _, a, b)| format!("SHOP_{a} and SHOP_{b} are set together")).collect()
     }
 }
 
