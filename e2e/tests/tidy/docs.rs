@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     holds,
-    workspace::{File, rust},
+    workspace::{File, is_page, rust},
 };
 
 const CONTRACT: &str = "docs/contracts/http.md";
@@ -23,7 +23,7 @@ fn documents_name_tests_that_exist() {
 
 fn names_tests_that_exist(files: &[File]) -> Vec<String> {
     let known = functions(files);
-    let pages = files.iter().filter(|file| file.path.ends_with(".md"));
+    let pages = files.iter().filter(|file| is_page(&file.path));
     pages
         .flat_map(|page| {
             let named = page.text.split('`').skip(1).step_by(2).filter_map(test_name);

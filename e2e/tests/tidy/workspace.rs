@@ -27,7 +27,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 collect(root, &path, files);
             }
-        } else if is_rust(&name) || name.ends_with(".md") || READ.contains(&name.as_str()) {
+        } else if is_rust(&name) || is_page(&name) || READ.contains(&name.as_str()) {
             let text = fs::read_to_string(&path).unwrap();
             files.push(File { path: path.strip_prefix(root).unwrap().display().to_string(), text });
         }
@@ -40,6 +40,11 @@ pub(crate) fn rust(files: &[File]) -> impl Iterator<Item = &File> {
 
 fn is_rust(path: &str) -> bool {
     Path::new(path).extension() == Some(OsStr::new("rs"))
+}
+
+/// Whether a file is a document.
+pub(crate) fn is_page(path: &str) -> bool {
+    Path::new(path).extension() == Some(OsStr::new("md"))
 }
 
 pub(crate) fn is_test(file: &File) -> bool {
