@@ -6,6 +6,8 @@
 //! bits, because there may be a million orders: a fault escapes once in four billion, and not
 //! twice.
 
+mod stored;
+
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use proto::{
@@ -20,6 +22,8 @@ use proto::{
     stock::{Allocation, stock_event::Event as Stock},
 };
 use serde::Deserialize;
+
+pub(in crate::audit) use self::stored::in_history;
 
 /// A number for each kind of event of a topic, by the number of its member in the topic's message;
 /// 0 where nothing is known. Index 0, which no member has, is for the payment terms.
@@ -336,66 +340,6 @@ pub(super) fn cause(cause: AmendmentCause) -> &'static str {
 /// An instant in microseconds since 1970.
 pub(super) fn micros(at: time::OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or_default()
-}
-
-/// The bytes that order-svc's history stores of an event: without the ids that the order's row has,
-/// and without what only payment-svc needs.
-pub(super) fn in_history(event: Event) -> Vec<u8> {
-    let mut event = event;
-    match &mut event {
-        Event::Orders(said) => strip_order(said),
-        Event::Stock(said) => match said {
-            Stock::StockReserved(it) => {
-                it.order_id.clear();
-                it.terms = None;
-            }
-            Stock::StockRejected(it) => it.order_id.clear(),
-            Stock::StockReleased(it) => it.order_id.clear(),
-            Stock::ReservationExpired(it) => it.order_id.clear(),
-        },
-        Event::Payments(said) => {
-            let (order, customer) = match said {
-                Payment::PaymentCaptured(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-                Payment::PaymentDeclined(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-                Payment::PaymentVoided(it) => (&mut it.order_id, None),
-                Payment::PaymentRefunded(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-                Payment::RefundRefused(it) => (&mut it.order_id, Some(&mut it.customer_id)),
-            };
-            order.clear();
-            customer.into_iter().for_each(String::clear);
-        }
-        Event::Notifications(said) => match said {
-            Notification::NotificationSent(it) => it.order_id.clear(),
-            Notification::NotificationFailed(it) => it.order_id.clear(),
-        },
-        Event::Catalogue(_) => {}
-    }
-    event.encode()
-}
-
-/// The payment method is all that the history keeps of the terms.
-fn kept(terms: &Terms) -> Terms {
-    Terms { method: terms.method, ..Terms::default() }
-}
-
-fn strip_order(said: &mut TopicContents) {
-    let (order, customer) = match said {
-        TopicContents::OrderPlaced(it) => {
-            it.terms = it.terms.as_ref().map(kept);
-            (&mut it.order_id, &mut it.customer_id)
-        }
-        TopicContents::OrderAwaitingPayment(it) => (&mut it.order_id, &mut it.customer_id),
-        TopicContents::OrderConfirmed(it) => (&mut it.order_id, &mut it.customer_id),
-        TopicContents::OrderCancelled(it) => (&mut it.order_id, &mut it.customer_id),
-        TopicContents::OrderAmended(it) => {
-            it.terms = it.terms.as_ref().map(kept);
-            (&mut it.order_id, &mut it.customer_id)
-        }
-        TopicContents::OrderShipped(it) => (&mut it.order_id, &mut it.customer_id),
-        TopicContents::OrderDelivered(it) => (&mut it.order_id, &mut it.customer_id),
-    };
-    order.clear();
-    customer.clear();
 }
 
 #[cfg(test)]

@@ -119,12 +119,14 @@ impl Book {
         }
         self.waiting += 1;
         self.waiting_counted += u64::from(placed.counted);
-        match self.halves.insert(order, Half::PlacedOrder(placed)) {
+        let next = match self.halves.insert(order, Half::PlacedOrder(placed)) {
             Some(Half::Ended(ending, at)) => self.settle(order, placed, ending, at),
-            Some(Half::PlacedOrder(_)) | None => {
-                let errand = (placed.kind == Kind::Amended).then_some(Errand::Amend);
-                Next { is_over: false, errand }
-            }
+            Some(Half::PlacedOrder(_)) | None => Next::WAIT,
+        };
+        match placed.kind {
+            Kind::Amended if !next.is_over => Next { errand: Some(Errand::Amend), ..next },
+            Kind::CancelledAtOnce if !next.is_over => Next { errand: Some(Errand::Cancel), ..next },
+            _ => next,
         }
     }
 

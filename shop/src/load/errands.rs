@@ -51,8 +51,7 @@ async fn work(run: Arc<LoadRun>, to_do: Arc<Mutex<ToDo>>) {
     }
 }
 
-/// Cancels an order.
-pub(super) async fn cancel(connection: &mut Connection, order: Uuid) {
+async fn cancel(connection: &mut Connection, order: Uuid) {
     let line = format!("POST /v1/orders/{order}/cancel");
     connection.insist(&line, order, r#"{"reason":"changed my mind"}"#).await;
 }

@@ -21,7 +21,6 @@ use tokio::{
 use super::{
     book::{Book, Errand, PlacedOrder},
     connection::{self, Connection},
-    errands,
     plan::{Extent, Kind, Mix, Pace, Popularity},
 };
 use crate::seed;
@@ -188,9 +187,6 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
         let next = run.book().accepted(order.as_u128(), placed, Instant::now());
         run.free(usize::from(next.is_over));
         run.send(order.as_u128(), next.errand);
-        if kind == Kind::CancelledAtOnce {
-            errands::cancel(&mut connection, order).await;
-        }
     }
 }
 
