@@ -1,6 +1,7 @@
 //! Settings: one `clap` struct per process, read once, all bad values reported together.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     fmt,
     io::Write as _,
@@ -222,18 +223,21 @@ pub fn read<C: ProcessConfig>(name: &'static str, mut args: Vec<OsString>) -> Re
     read_files(&command, &mut args, &mut problems);
     // clap stops at the first bad value. So each one is noted, its argument made to accept
     // anything, and the command line parsed again.
+    let mut noted = HashSet::new();
     let matches = loop {
         // A clone: parsing builds a command, and a built one may not be changed.
         let mut settled = command.clone();
         match settled.try_get_matches_from_mut(args.clone()) {
             Ok(matches) => break matches,
             Err(error) => match note(&settled, &error, &mut problems) {
-                Some(ids) => {
+                // What stays wrong although its arguments accept anything is a rule of clap's own.
+                Some(ids) if !ids.iter().all(|id| noted.contains(id)) => {
+                    noted.extend(ids.iter().cloned());
                     for id in ids {
                         command = command.mut_arg(id, lenient);
                     }
                 }
-                None => return Err(Bad::Shown(error)),
+                Some(_) | None => return Err(Bad::Shown(error)),
             },
         }
     };

@@ -119,6 +119,36 @@ fn unknown_arguments_and_help_are_shown() {
     }
 }
 
+#[derive(Debug, Parser)]
+struct Pair {
+    #[command(flatten)]
+    chassis: Settings,
+    #[arg(long, requires = "second")]
+    first: Option<String>,
+    #[arg(long)]
+    second: Option<String>,
+}
+
+impl ProcessConfig for Pair {
+    const PORT: &'static str = "8001";
+
+    fn settings(&self) -> &Settings {
+        &self.chassis
+    }
+}
+
+/// What clap asks for is missing however often the command line is read.
+#[test]
+fn a_setting_that_needs_another_is_refused_without_it() {
+    let pair = |args: &[&str]| {
+        read::<Pair>("test-svc", ["test-svc"].iter().chain(args).map(OsString::from).collect())
+    };
+
+    assert!(pair(&["--first=1"]).is_err());
+    let both = pair(&["--first=1", "--second=2"]).unwrap();
+    assert_eq!((both.first.as_deref(), both.second.as_deref()), (Some("1"), Some("2")));
+}
+
 #[test]
 fn durations_have_units() {
     assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));

@@ -54,7 +54,8 @@ async fn show(args: &Args, was_there: bool, home: &Home) -> anyhow::Result<ExitC
     seed::run(seed::Args { products: 50, customers: 100, stock: 1_000_000 }, home).await?;
     let topics = [topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS];
     let events = follow::live(&stack.kafka(), &topics)?;
-    Tour::new(Api::at(&stack.gateway())?, events, paint).all().await?;
+    let messages = format!("http://127.0.0.1:{}", stack.ports()?.messages());
+    Tour::new(Api::at(&stack.gateway())?, Api::at(&messages)?, events, paint).all().await?;
 
     terminal::say(paint.bold("\nshop audit"));
     let audited = audit::run(audit::Args { json: false }, home).await?;
@@ -77,6 +78,8 @@ fn say_where(stack: &Stack, home: &Home, paint: Paint) -> anyhow::Result<()> {
     terminal::say(format_args!("  {gateway}/v1/orders    the orders"));
     terminal::say(format_args!("  {gateway}/v1/products  the catalogue"));
     terminal::say(format_args!("  {gateway}/health       how it is"));
+    let messages = stack.ports()?.messages();
+    terminal::say(format_args!("  http://127.0.0.1:{messages}/messages  mail, SMS and push"));
     let metrics = stack.private("order-svc")?;
     terminal::say(format_args!("  {metrics}/metrics      figures, as every process shows them"));
     terminal::say(format_args!("  {}        Kafka", stack.kafka()));

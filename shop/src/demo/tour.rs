@@ -26,6 +26,8 @@ const CONFIRMATION: &str = "order_confirmation";
 /// One tour through the shop.
 pub(super) struct Tour {
     api: Api,
+    /// The sink, which has the mail that customers get.
+    mail: Api,
     events: mpsc::UnboundedReceiver<TopicEvent>,
     /// Events that were read already, of an order that is shown next.
     early: VecDeque<TopicEvent>,
@@ -35,14 +37,20 @@ pub(super) struct Tour {
 }
 
 impl Tour {
-    pub(super) fn new(api: Api, events: mpsc::UnboundedReceiver<TopicEvent>, paint: Paint) -> Self {
-        Self { api, events, early: VecDeque::new(), last: None, paint }
+    pub(super) fn new(
+        api: Api,
+        mail: Api,
+        events: mpsc::UnboundedReceiver<TopicEvent>,
+        paint: Paint,
+    ) -> Self {
+        Self { api, mail, events, early: VecDeque::new(), last: None, paint }
     }
 
     pub(super) async fn all(&mut self) -> anyhow::Result<()> {
         self.title("paid from the customer's account");
         let order = self.place(1, 7, json!({"method": "wallet"})).await?;
         self.show(&order, &[is_notified(CONFIRMATION)]).await?;
+        self.show_mail(&order).await?;
 
         self.title("paid by card, over the provider");
         let order = self.place(2, 12, json!({"method": "card", "token": "tok_visa"})).await?;
@@ -189,6 +197,18 @@ impl Tour {
         terminal::say(format_args!("  POST /v1/orders: 201 {} {total}", self.paint.cyan(&id)));
         Uuid::try_parse(&id).context("the order's id is none")?;
         Ok(Some(id))
+    }
+
+    /// Shows the mail about an order as its customer reads it.
+    async fn show_mail(&self, order: &str) -> anyhow::Result<()> {
+        let list = self.mail.get(&format!("/messages?q={order}&limit=1")).await?.ok()?;
+        let mail = list.pointer("/items/0").context("the mail is not in the sink")?;
+        let text = |member: &str| mail.get(member).and_then(Value::as_str).unwrap_or_default();
+        terminal::say(format_args!("  to {}: {}", text("to"), self.paint.bold(text("subject"))));
+        for line in text("text").lines().filter(|line| !line.trim().is_empty()) {
+            terminal::say(format_args!("    {}", self.paint.dim(line)));
+        }
+        Ok(())
     }
 
     /// Shows the events about an order, until one of each kind in `last` has come.
