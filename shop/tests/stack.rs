@@ -96,7 +96,7 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
     }
     let status = status(&programs, home.path());
     let processes = status["processes"].as_array().unwrap();
-    assert_eq!(processes.len(), 9);
+    assert_eq!(processes.len(), 10);
     assert!(processes.iter().all(|process| process["healthy"] == true), "{status:#}");
     let restarted: u64 =
         processes.iter().map(|process| process["restarts"].as_u64().unwrap()).sum();
