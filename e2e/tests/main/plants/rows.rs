@@ -297,8 +297,8 @@ pub(super) const PLANTS: &[Plant] = &[
         rows: "update notices set told = jsonb_set(told, '{0,status}', '\"queued\"')
         where order_id = '$card';
         update notifications set status = 'queued', sent_at = null where order_id = '$card';
-        insert into deliveries (notification_id, leased_until, attempts)
-        select notification_id, now() - interval '1 hour', 1 from notifications
+        insert into deliveries (notification_id, channel, leased_until, attempts)
+        select notification_id, channel, now() - interval '1 hour', 1 from notifications
         where order_id = '$card'",
         check: "nothing_stuck",
     },
