@@ -14,7 +14,9 @@ fn main() -> std::io::Result<()> {
     }
     let told = settings.iter().find(|(name, _)| name == "SHOP_PORT");
     let port: u16 = told.and_then(|(_, port)| port.parse().ok()).unwrap_or_default();
-    let port = if name.ends_with("outbox-relay") { port + 1000 } else { port };
+    // These two are asked at their private listener.
+    let is_private = ["outbox-relay", "smtp-sink"].iter().any(|it| name.ends_with(it));
+    let port = if is_private { port + 1000 } else { port };
     if settings.iter().any(|(name, _)| name == "SHOP_BROKEN") {
         writeln!(std::io::stderr(), "no wheels on this one")?;
         std::process::exit(3);
