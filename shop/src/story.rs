@@ -13,6 +13,7 @@ pub fn gist(name: &str, content: &Value) -> String {
             format!("{} by {}", money(content, "amount"), text("pay_by"))
         }
         "OrderConfirmed" => money(content, "total"),
+        "OrderShipped" => format!("{} {}", text("carrier"), text("tracking_number")),
         "OrderCancelled" => with_detail(text("reason"), text("detail")),
         "StockReserved" | "StockReleased" => list(content, "lines", an_allocation),
         "StockRejected" => list(content, "missing", a_shortage),
