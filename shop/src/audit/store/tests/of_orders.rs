@@ -200,6 +200,15 @@ async fn orders_that_were_promised_and_are_not_there_are_found() {
         .await;
     let found = orders::answers(&mut tables.db).await.unwrap();
     assert_eq!((found.checked, found.wrong), (1, 0));
+    // An answer of which the erasure of a customer has left the key alone says nothing.
+    tables
+        .run(
+            "insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
+            values ('ann', 'POST /v1/orders', 'erased', '', 201, '{}', '{}')",
+        )
+        .await;
+    let found = orders::answers(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (1, 0));
     assert_eq!(wrong_after!(tables, orders::answers, "delete from orders"), 1);
 }
 
