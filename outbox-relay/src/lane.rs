@@ -195,12 +195,12 @@ impl Lane {
         made: &mut Option<Producer>,
         envelope: &Envelope,
     ) -> Result<Producer, LanePhase> {
-        let producer = match made.take() {
+        let mut producer = match made.take() {
             Some(producer) => producer,
             None => Producer::create(&self.options, &self.traffic)
                 .map_err(|error| LanePhase::Stopped(format!("no producer can be made: {error}")))?,
         };
-        let missing = match producer.missing(envelope.topics()).await {
+        let missing = match producer.find_topics(&envelope.topics()).await {
             Ok(none) if none.is_empty() => return Ok(producer),
             Ok(some) => LanePhase::Waiting(format!("no topic {} yet", some.join(", "))),
             Err(error) => LanePhase::Waiting(format!("Kafka does not answer: {error}")),

@@ -18,21 +18,24 @@
 //! Rows are read as the difference of two snapshots (`poll`, `scan`), never "after the last
 //! position": positions and transaction ids are handed out in another order than they become
 //! visible. The cursor is a snapshot; it becomes durable as a tick, a checkpoint (`leader`), once
-//! Kafka has acknowledged everything that is visible in it (`producer`). One lane (`lane`,
-//! `publish`) serves one database, with a producer of its own; lanes share the room in flight
-//! (`traffic`) and nothing else. `retire` drops leaves that nobody can need any more, `topics`
-//! finds out which topics were made anew, `replay` publishes once more what an operator asks for,
-//! and `adopt` takes over a database that was upgraded or restored.
+//! Kafka has acknowledged everything that is visible in it (`producer`, `client`, `delivery`). The
+//! first message to a partition goes alone (`partitions`). One lane (`lane`, `publish`) serves one
+//! database, with a producer of its own; lanes share the room in flight (`traffic`) and nothing
+//! else. `retire` drops leaves that nobody can need any more, `topics` finds out which topics were
+//! made anew, `replay` publishes once more what an operator asks for, and `adopt` takes over a
+//! database that was upgraded or restored.
 
 pub mod adopt;
 pub mod config;
 
 mod cadence;
 mod client;
+mod delivery;
 mod envelope;
 mod lane;
 mod leader;
 mod metrics;
+mod partitions;
 mod poll;
 mod producer;
 mod progress;

@@ -11,12 +11,13 @@ use tokio::sync::Notify;
 use crate::{
     cadence::Cadence,
     config::RelayOptions,
+    delivery::{Batch, End, Receipt, Way},
     envelope::Envelope,
     leader::Cursor,
     metrics::Meters,
     poll::Bounds,
     poll::{self, Row},
-    producer::{Batch, End, Producer, Receipt, Way},
+    producer::Producer,
     scan,
     stop_reason::StopReason,
 };
@@ -210,7 +211,7 @@ impl<'a> OutgoingBatch<'a> {
     }
 
     pub(crate) fn close(self) -> (u32, Receipt) {
-        self.producer.close_batch(&self.batch, self.weight);
+        self.batch.close(self.weight);
         (self.rows, self.receipt)
     }
 }

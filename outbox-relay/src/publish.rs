@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cadence::Trigger,
     config::RelayOptions,
+    delivery::Way,
     envelope::Envelope,
     leader::{Cursor, Leader},
     metrics::Meters,
     poll::{self, Row},
-    producer::{Producer, Way},
+    producer::Producer,
     progress::{OutgoingBatch, Progress, micros},
     retire,
     scan::{self, Scan},
@@ -255,6 +256,7 @@ impl PublishLoop<'_> {
 
     /// Takes acknowledgements, ticks if due, and checks every second whether all is well.
     async fn keep_up(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
+        self.producer.send_admitted();
         if !progress.settle(self.meters) || self.producer.is_broken() {
             return Err(StopReason::Kafka(self.producer.failure()));
         }
@@ -274,7 +276,7 @@ impl PublishLoop<'_> {
     async fn watch(&mut self, progress: &mut Progress) -> Result<(), StopReason> {
         let patience = self.options.stalled_after;
         if progress.stalled_for(self.producer.acknowledged()) >= patience {
-            if self.producer.missing(Vec::new()).await.is_ok() {
+            if self.producer.is_answered().await {
                 let why = format!("it answers, and has acknowledged nothing for {patience:?}");
                 return Err(StopReason::Kafka(why));
             }
@@ -327,6 +329,7 @@ impl PublishLoop<'_> {
     /// Waits for what is in flight, up to a batch that was refused, and writes a last tick.
     async fn finish(&mut self, progress: &mut Progress) -> sqlx::Result<()> {
         while progress.settle(self.meters) && !progress.marks.is_empty() {
+            self.producer.send_admitted();
             progress.done.notified().await;
         }
         if progress.moved {

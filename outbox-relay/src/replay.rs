@@ -14,6 +14,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
+use rdkafka::error::KafkaError;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -22,10 +23,11 @@ use uuid::Uuid;
 
 use crate::{
     config::{Database, RelayOptions},
+    delivery::{End, Way},
     envelope::Envelope,
     leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
     poll::{Row, prepared},
-    producer::{End, Producer, Way},
+    producer::Producer,
     progress::OutgoingBatch,
     scan,
     status::{LanePhase, LaneStatus},
@@ -86,10 +88,9 @@ impl Replayer {
 
     /// Publishes a replay from its position to its end, with a producer of its own.
     async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), StopReason> {
-        let refused = |error| StopReason::Kafka(format!("no producer can be made: {error}"));
-        let mut producer = Producer::create(&self.options, &self.traffic).map_err(refused)?;
-        producer.prepare_scan().map_err(refused)?;
-        let ended = self.publish(session, &producer, &replay).await;
+        let mut producer =
+            Producer::create(&self.options, &self.traffic).map_err(|error| no_producer(&error))?;
+        let ended = self.publish(session, &mut producer, &replay).await;
         producer.close().await;
         ended
     }
@@ -97,13 +98,17 @@ impl Replayer {
     async fn publish(
         &self,
         session: &mut PgConnection,
-        producer: &Producer,
+        producer: &mut Producer,
         replay: &Replay,
     ) -> Result<(), StopReason> {
         let label = Arc::clone(&self.database.label);
         let Some(identity) = identity(session).await? else { return Ok(()) };
         let types = event_types(session).await?;
         let envelope = Envelope::new(&identity, &types);
+        let looked = producer.find_topics(&envelope.topics()).await;
+        looked.map_err(|error| StopReason::Kafka(format!("it does not answer: {error}")))?;
+        producer.prepare_scan().map_err(|error| no_producer(&error))?;
+        let producer = &*producer;
         let named = types.iter().filter(|it| replay.topics.contains(&it.topic));
         let filter = Filter { types: named.map(|it| it.number).collect(), replay };
         tracing::info!(database = &*label, replay = %replay.id, "a replay begins or goes on");
@@ -127,6 +132,10 @@ impl Replayer {
     }
 }
 
+fn no_producer(error: &KafkaError) -> StopReason {
+    StopReason::Kafka(format!("no producer can be made: {error}"))
+}
+
 /// Publishes the replay's events at positions after `after`; returns the position reached, and how
 /// many events went out.
 async fn window(
@@ -142,6 +151,7 @@ async fn window(
     let reached = if is_full { sending.last_pos } else { to };
     let (rows, receipt) = sending.close();
     loop {
+        producer.send_admitted();
         match receipt.end() {
             Some(End::Acknowledged) => return Ok((reached, rows)),
             Some(End::Failed) => return Err(StopReason::Kafka(producer.failure())),

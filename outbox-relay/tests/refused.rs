@@ -1,17 +1,18 @@
 //! Kafka refuses a message for good, or never acknowledges one: that stops the lane it came from,
 //! visibly, and no other; and a lane that starts again has nothing of its former stretch in flight.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
-use backends::testing;
+use backends::testing::{self, TestDatabase};
 use outbox_relay::LanePhase;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message,
     admin::{
         AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
     },
     client::DefaultClientContext,
     mocking::MockCluster,
+    producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use sqlx::{Connection, PgConnection};
@@ -115,12 +116,62 @@ async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_befo
 }
 
 /// A broker that answers metadata requests and acknowledges no message, until told otherwise.
-fn deaf(topic: &str) -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
+fn deaf(topic: &str) -> MockCluster<'static, DefaultProducerContext> {
     let kafka = MockCluster::new(1).unwrap();
     kafka.create_topic(topic, 1, 1).unwrap();
     let again = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
     kafka.request_errors(RDKafkaApiKey::Produce, &vec![again; 100_000]);
     kafka
+}
+
+/// A relay whose first request to a partition Kafka answers with `error`, after so long that what is
+/// committed meanwhile is found, too. It would be in flight behind that request, and Kafka takes
+/// any sequence number of a producer that the partition knows nothing of.
+async fn answers_the_first_request_with(
+    error: RDKafkaRespErr,
+) -> (MockCluster<'static, DefaultProducerContext>, TestDatabase, RunningRelay) {
+    let kafka = MockCluster::new(1).unwrap();
+    kafka.create_topic("first", 2, 1).unwrap();
+    let database = testing::database().await;
+    prepare(&database.url(), "first").await;
+    let databases = [("first", &*database.url())];
+    let often = ["--poll-idle", "1ms", "--poll-guard", "1ms"];
+    let relay = RunningRelay::start(&options(&kafka.bootstrap_servers(), &databases, &often));
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    // The producer knows the topic by now.
+    say(&mut session, "other", 1).await;
+    let reader = Reader::new(&kafka.bootstrap_servers(), &["first"], 2);
+    assert_eq!(reader.message().await.partition(), 0);
+
+    kafka.request_errors(RDKafkaApiKey::Produce, &[error]);
+    kafka.broker_round_trip_time(1, Duration::from_secs(1)).unwrap();
+    for version in 1..=300 {
+        say(&mut session, "key", version).await;
+    }
+    (kafka, database, relay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_the_first_event_of_a_partition_when_it_is_refused() {
+    let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    let (kafka, _database, relay) = answers_the_first_request_with(too_large).await;
+    let refused =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("too large"));
+    relay.until(0, refused).await;
+
+    kafka.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    Reader::new(&kafka.bootstrap_servers(), &["first"], 2).read(301).await;
+    relay.stop().await;
+}
+
+/// librdkafka takes the success of a later request as a proof that the earlier one was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_events_of_a_partition_are_not_lost_when_they_are_to_be_sent_again() {
+    let again = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    let (kafka, _database, relay) = answers_the_first_request_with(again).await;
+
+    Reader::new(&kafka.bootstrap_servers(), &["first"], 2).read(301).await;
+    relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
