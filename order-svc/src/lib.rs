@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod pressure;
 pub mod reactions;
 pub mod refusals;
+pub mod saga_gauges;
 pub mod store;
 pub mod views;
 pub mod wire;
@@ -66,6 +67,10 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         move |stop| pressure.run(pool, limits, stop)
     });
     let seal_key = config.seal.seal_key.expose().clone();
+    chassis.tasks.spawn("saga_gauges", {
+        let pool = pool.clone();
+        move |stop| saga_gauges::run(pool, stop)
+    });
     let state = AppState { pool, mailbox, waiters, pressure, seal_key, pay_within };
     chassis.serve(http::router(state)).await?;
     chassis.wait().await

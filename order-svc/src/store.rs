@@ -15,7 +15,7 @@ pub mod unfinished_orders;
 use std::collections::BTreeSet;
 
 use mailbox::{LockPolicy, Tracked, new_rows};
-use proto::OrderId;
+use proto::{OrderId, topic};
 use sqlx::{PgConnection, migrate::Migrator};
 use uuid::Uuid;
 
@@ -78,6 +78,16 @@ pub async fn shown(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Roo
         (root, texts)
     };
     Ok(roots.into_iter().map(of).collect())
+}
+
+/// The topics whose keys are orders: where one is parked, its order goes no further.
+pub const TOPICS_BY_ORDER: [&str; 3] = [topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS];
+
+/// Those of the orders whose keys are parked here.
+pub async fn parked(db: &mut PgConnection, roots: &[Root]) -> sqlx::Result<BTreeSet<OrderId>> {
+    let keys: Vec<String> = roots.iter().map(|root| root.order.id.to_string()).collect();
+    let found = mailbox::parked_among(db, &TOPICS_BY_ORDER, &keys).await?;
+    Ok(found.iter().filter_map(|key| OrderId::parse(key).ok()).collect())
 }
 
 /// The order that a request changes, and whose texts its answer shows.

@@ -1,7 +1,8 @@
 //! Sagas: what they show of amendments, refunds and parked keys, and which of them are listed as
 //! what.
 
-use order_svc::domain::Method;
+use chassis::clock;
+use order_svc::{domain::Method, saga_gauges::measure};
 use proto::{OrderId, payments};
 use serde_json::{Value, json};
 
@@ -111,6 +112,9 @@ async fn what_is_late_is_stuck_and_an_amendment_has_its_own_minute() {
     );
     assert_eq!(waiting["steps"][0]["state"], "waiting", "the first revision's stock is not it");
     assert_eq!(waiting["completed_steps"], json!([]));
+    let measured = measure(server.shop.db().await, clock::now()).await.unwrap();
+    assert_eq!((measured.count, measured.late, measured.stuck), (2, 1, 1));
+    assert!(measured.since.is_some_and(|since| since <= clock::now()));
 }
 
 #[tokio::test]
@@ -128,6 +132,13 @@ async fn what_is_parked_here_is_stuck_late_or_not() {
     let told = saga(&server, order).await;
     assert_eq!((&told["parked"], &told["status"]), (&json!(true), &json!("completed")));
     assert_eq!(saga(&server, other).await["parked"], false);
+
+    let shop = &mut server.shop;
+    let mut broken = shop.reserved(other);
+    broken.version = 0;
+    assert_eq!(shop.mailbox.hear(vec![broken]).await, 1);
+    let measured = measure(shop.db().await, clock::now()).await.unwrap();
+    assert_eq!((measured.count, measured.late, measured.stuck), (1, 0, 1));
 }
 
 #[tokio::test]

@@ -77,11 +77,15 @@ impl Saga {
         Self { status: status(order), steps, expected: expected(order) }
     }
 
+    /// Whether what is expected next should have happened by now.
+    pub fn is_late(&self, now: OffsetDateTime) -> bool {
+        self.expected.is_some_and(|expected| expected.by < now)
+    }
+
     /// Whether somebody should look: what is expected is late, or staff have to settle a refund.
     pub fn is_stuck(&self, order: &Order, now: OffsetDateTime) -> bool {
-        let is_late = self.expected.is_some_and(|expected| expected.by < now);
         let owes = self.status == SagaStatus::Compensating;
-        is_late || (owes && order.payment.refund_refused_at.is_some())
+        self.is_late(now) || (owes && order.payment.refund_refused_at.is_some())
     }
 
     /// The steps that were completed, whether they were taken back or not.

@@ -1,13 +1,11 @@
 //! Sagas: how far orders have come, and which of them are stuck.
 
-use std::collections::BTreeSet;
-
 use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
 use chassis::http::{self, HttpResult, NoParams, PageBody, Params, write_cursor};
-use proto::{OrderId, topic};
+use proto::OrderId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -20,8 +18,6 @@ use crate::{
     world::Root,
 };
 
-/// The topics whose keys are orders: where one is parked, its order goes no further.
-const TOPICS: [&str; 3] = [topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS];
 /// Orders read by one statement.
 const PIECE: usize = 100;
 /// How many orders one page looks through at most.
@@ -44,7 +40,7 @@ pub(super) async fn get_saga(
     let id = order_id(&id)?;
     let mut db = app.pool.acquire().await?;
     let stored = store::orders::find(&mut db, id).await?.ok_or_else(|| no_order(id))?;
-    let is_parked = !parked(&mut db, std::slice::from_ref(&stored)).await?.is_empty();
+    let is_parked = !store::parked(&mut db, std::slice::from_ref(&stored)).await?.is_empty();
     let view = SagaView::new(&stored, is_parked, chassis::clock::now());
     Ok(http::json(StatusCode::OK, &view))
 }
@@ -70,7 +66,7 @@ pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) 
         if !shown.is_newest_first() {
             roots.reverse();
         }
-        let parked = parked(&mut db, &roots).await?;
+        let parked = store::parked(&mut db, &roots).await?;
         for root in &roots {
             let is_parked = parked.contains(&root.order.id);
             if shown.has(root, is_parked, now) && !body.push(&SagaView::new(root, is_parked, now)) {
@@ -80,13 +76,6 @@ pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) 
         }
     }
     Ok(body.finish(rest.map(|rest| write_cursor(kind, &rest)).as_deref()))
-}
-
-/// Those of the orders whose keys are parked here.
-async fn parked(db: &mut PgConnection, roots: &[Root]) -> sqlx::Result<BTreeSet<OrderId>> {
-    let keys: Vec<String> = roots.iter().map(|root| root.order.id.to_string()).collect();
-    let found = mailbox::parked_among(db, &TOPICS, &keys).await?;
-    Ok(found.iter().filter_map(|key| OrderId::parse(key).ok()).collect())
 }
 
 impl SagaFilter {
@@ -123,7 +112,9 @@ impl SagaFilter {
         let after = from.map_or(Uuid::nil(), OrderId::uuid);
         let mut ids = store::unfinished_orders::after(db, after, WINDOW).await?;
         if self == Self::Stuck {
-            let keys = mailbox::parked_after(db, &TOPICS, &after.to_string(), WINDOW).await?;
+            let keys =
+                mailbox::parked_after(db, &store::TOPICS_BY_ORDER, &after.to_string(), WINDOW)
+                    .await?;
             ids.extend(keys.iter().filter_map(|key| OrderId::parse(key).ok()).map(OrderId::uuid));
             ids.sort_unstable();
             ids.dedup();

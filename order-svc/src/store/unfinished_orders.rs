@@ -119,6 +119,18 @@ async fn forget_details(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()>
     mailbox::wrote(&done, ids.len())
 }
 
+/// How many orders are unfinished, and since when the oldest of them is.
+pub async fn extent(db: &mut PgConnection) -> sqlx::Result<(i64, Option<OffsetDateTime>)> {
+    let extent = sqlx::query!(
+        r#"-- unfinished_orders.extent
+        select count(*) as "count!", min(since) as since
+        from unfinished_orders"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((extent.count, extent.since))
+}
+
 /// The unfinished orders with an id above `after`, the oldest first.
 pub async fn after(db: &mut PgConnection, after: Uuid, limit: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
