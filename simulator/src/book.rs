@@ -1,5 +1,7 @@
 //! What the provider knows, and every rule about it, without file and clock.
 
+mod forms;
+
 use std::{
     collections::{BTreeMap, HashMap, hash_map},
     ops::Bound,
@@ -9,6 +11,8 @@ use proto::{Currency, Money, OrderId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use self::forms::FormKey;
+pub use self::forms::FormRequest;
 use crate::tokens::{self, Decline};
 
 /// A charge that was asked for: captured, or declined for good.
@@ -26,6 +30,9 @@ pub struct Charge {
         deserialize_with = "time::serde::rfc3339::deserialize"
     )]
     pub at: OffsetDateTime,
+    /// How it was asked for, if in Stripe's protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<FormRequest>,
 }
 
 /// Money of a charge that went back.
@@ -42,6 +49,9 @@ pub struct Refund {
         deserialize_with = "time::serde::rfc3339::deserialize"
     )]
     pub at: OffsetDateTime,
+    /// How it was asked for, if in Stripe's protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<FormRequest>,
 }
 
 /// One line of the ledger's file.
@@ -106,6 +116,8 @@ pub struct Book {
     /// What was given back, by the charge's key.
     given_back: HashMap<String, Money>,
     accounts: BTreeMap<(OrderId, Currency), Account>,
+    /// Keys of Stripe's protocol that are not forgotten.
+    form_keys: HashMap<String, FormKey>,
 }
 
 impl Book {
@@ -133,22 +145,33 @@ impl Book {
         if let Some(known) = self.refunds.get(&idempotency_key) {
             return again(known.charge == charge && known.money == amount, known);
         }
-        let of = self.charges.get(charge).ok_or(Refusal::NoSuchCharge)?;
-        if of.declined.is_some() {
-            return Err(Refusal::NothingCaptured);
-        }
-        let left = self.given_back.get(charge).map_or(Ok(of.money), |sum| of.money.minus(*sum));
-        let left = left.map_err(|_| Refusal::TooLarge)?;
+        let left = self.left_of(charge)?;
         // An amount in another currency is neither more nor less than what is left, so it is
         // refused, too.
         if !matches!(amount.partial_cmp(&left), Some(order) if order.is_le()) {
             return Err(Refusal::MoreThanLeft(left));
         }
-        let order_id = of.order_id;
-        let refund =
-            Refund { idempotency_key, charge: charge.to_owned(), order_id, money: amount, at };
+        let order_id = self.charges.get(charge).ok_or(Refusal::NoSuchCharge)?.order_id;
+        let refund = Refund {
+            idempotency_key,
+            charge: charge.to_owned(),
+            order_id,
+            money: amount,
+            at,
+            asked: None,
+        };
         self.add_refund(refund.clone())?;
         Ok(RecordResult { entry: refund, is_new: true })
+    }
+
+    /// What of a charge has not gone back.
+    fn left_of(&self, charge: &str) -> Result<Money, Refusal> {
+        let of = self.charges.get(charge).ok_or(Refusal::NoSuchCharge)?;
+        if of.declined.is_some() {
+            return Err(Refusal::NothingCaptured);
+        }
+        let left = self.given_back.get(charge).map_or(Ok(of.money), |sum| of.money.minus(*sum));
+        left.map_err(|_| Refusal::TooLarge)
     }
 
     /// Adds an entry that was recorded before.
@@ -200,6 +223,10 @@ impl Book {
                 account.captured.plus(charge.money).map_err(|_| Refusal::TooLarge)?;
             account.captures += 1;
         }
+        if let Some(asked) = &charge.asked {
+            let key = FormKey::intent(&charge.idempotency_key, charge.at);
+            self.form_keys.insert(asked.key.clone(), key);
+        }
         place.insert(charge);
         Ok(())
     }
@@ -216,6 +243,10 @@ impl Book {
         let given_back =
             self.given_back.entry(refund.charge.clone()).or_insert(Money::zero(currency));
         *given_back = given_back.plus(refund.money).map_err(|_| Refusal::TooLarge)?;
+        if let Some(asked) = &refund.asked {
+            let key = FormKey::refund(&refund.idempotency_key, refund.at);
+            self.form_keys.insert(asked.key.clone(), key);
+        }
         place.insert(refund);
         Ok(())
     }

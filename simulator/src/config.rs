@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use chassis::ProcessConfig;
+use chassis::{Chassis, ProcessConfig, Secret};
 
-use crate::Knobs;
+use crate::{Knobs, StripeAccount};
 
 /// A payment service provider to try things on.
 #[derive(Debug, clap::Parser)]
@@ -19,6 +19,42 @@ pub struct Config {
     pub slow: Duration,
     #[command(flatten)]
     pub knobs: Knobs,
+    #[command(flatten)]
+    pub stripe: StripeAccountSettings,
+}
+
+/// The account that is spoken to in Stripe's protocol, under `/stripe`.
+#[derive(Debug, clap::Args)]
+pub struct StripeAccountSettings {
+    /// The account's secret key; without it any `sk_test_…` is taken [also as a file:
+    /// `SHOP_STRIPE_KEY_FILE`]
+    #[arg(long = "stripe-key", env = "SHOP_STRIPE_KEY", hide_env_values = true)]
+    pub key: Option<Secret<String>>,
+    /// Where events of Stripe's go
+    #[arg(long = "stripe-webhook-url", env = "SHOP_STRIPE_WEBHOOK_URL")]
+    pub webhook_url: Option<String>,
+    /// What they are signed with [also as a file: `SHOP_STRIPE_WEBHOOK_SECRET_FILE`]
+    #[arg(
+        long = "stripe-webhook-secret",
+        env = "SHOP_STRIPE_WEBHOOK_SECRET",
+        hide_env_values = true
+    )]
+    pub webhook_secret: Option<Secret<String>>,
+}
+
+impl StripeAccountSettings {
+    /// The account that is set; its events are sent by a task of the process.
+    pub(crate) fn account(&self, chassis: &mut Chassis) -> anyhow::Result<StripeAccount> {
+        let key = self.key.as_ref().map(|key| key.expose().as_str());
+        let account = StripeAccount::new(key);
+        let Some((url, secret)) = self.webhook_url.as_ref().zip(self.webhook_secret.as_ref())
+        else {
+            return Ok(account);
+        };
+        let (account, sender) = account.with_webhook(url, secret.expose())?;
+        chassis.tasks.spawn("webhooks", |stop| sender.run(stop));
+        Ok(account)
+    }
 }
 
 impl ProcessConfig for Config {
@@ -26,5 +62,14 @@ impl ProcessConfig for Config {
 
     fn settings(&self) -> &chassis::Settings {
         &self.chassis
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let stripe = &self.stripe;
+        if stripe.webhook_url.is_some() == stripe.webhook_secret.is_some() {
+            return Vec::new();
+        }
+        let pair = "SHOP_STRIPE_WEBHOOK_URL and SHOP_STRIPE_WEBHOOK_SECRET are set together";
+        vec![pair.to_owned()]
     }
 }

@@ -49,7 +49,7 @@ pub struct AppState {
     pub began: Instant,
 }
 
-pub fn routes(provider: AppState) -> Router {
+pub(crate) fn routes(provider: AppState) -> Router {
     Router::new()
         .route("/charges", post(charge))
         .route("/charges/{key}", get(charge_of))
@@ -286,6 +286,7 @@ fn read_charge(fields: &mut Fields<'_>, header: Option<String>) -> Option<Charge
         token: token?,
         declined: None,
         at: clock::now(),
+        asked: None,
     })
 }
 
@@ -335,7 +336,7 @@ fn answer<T>(recorded: &RecordResult<T>, body: &impl Serialize) -> Response {
 }
 
 /// An answer that gets lost: the body fails before anything is sent, so the connection is closed.
-fn hung_up() -> Response {
+pub(crate) fn hung_up() -> Response {
     let lost = io::Error::other("this answer gets lost");
     Response::new(Body::from_stream(futures::stream::iter([Err::<Bytes, _>(lost)])))
 }

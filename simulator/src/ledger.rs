@@ -91,6 +91,11 @@ impl Ledger {
         Ok(seen)
     }
 
+    /// Forgets the keys of Stripe's protocol, as a day later.
+    pub fn forget_keys(&self) -> usize {
+        self.inner.state().book.forget_keys()
+    }
+
     async fn on_disk(&self, until: u64) -> Result<(), Unwritable> {
         let mut written = self.written.clone();
         written.wait_for(|written| *written >= until).await.map(drop).map_err(|_| Unwritable)

@@ -94,6 +94,11 @@ impl Simulator {
         told(self.post(path, body).await.unwrap()).await
     }
 
+    /// A request that the test completes.
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method.parse().unwrap(), format!("{}{path}", self.url))
+    }
+
     pub(crate) async fn get(&self, path: &str) -> TestResponse {
         told(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
     }
@@ -126,8 +131,10 @@ impl TestResponse {
     }
 }
 
-async fn told(response: Response) -> TestResponse {
+pub(crate) async fn told(response: Response) -> TestResponse {
     let status = response.status();
-    let replayed = response.headers().contains_key("idempotency-replayed");
+    let replayed = ["idempotency-replayed", "idempotent-replayed"]
+        .iter()
+        .any(|name| response.headers().contains_key(*name));
     TestResponse { status, replayed, body: response.json().await.unwrap() }
 }

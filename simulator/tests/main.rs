@@ -6,3 +6,4 @@ mod file;
 mod harness;
 mod knobs;
 mod refunds;
+mod stripe;
