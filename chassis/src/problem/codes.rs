@@ -40,6 +40,7 @@ codes! {
         BadHeader "bad_header" "Bad header",
         BadCursor "bad_cursor" "Bad cursor",
         BadParameter "bad_parameter" "Bad parameter",
+        BadSignature "bad_signature" "Bad signature",
     }
     401 {
         Unauthenticated "unauthenticated" "Not authenticated",

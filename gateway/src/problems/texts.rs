@@ -39,6 +39,12 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
         "the parameter limit has to be a number from 1 to 200",
     ),
     (
+        Code::BadSignature,
+        "The event's signature is missing, too old, or not made with a secret that is set.",
+        "At the provider, compare the endpoint's secret with the one that is set here.",
+        "no signature fits the body",
+    ),
+    (
         Code::Unauthenticated,
         "It is not known who calls.",
         "Send a valid token: Authorization: Bearer.",
