@@ -98,6 +98,23 @@ async fn a_request_is_rebuilt_and_its_answer_is_passed_back() {
     assert_eq!(json(response).await, json!({"id":"1"}));
 }
 
+/// A provider's signature is over the bytes as they were sent.
+#[tokio::test]
+async fn a_providers_event_arrives_byte_by_byte_with_its_signature() {
+    let stub = Stub::plain().await;
+    let body = "{ \"type\" :\t\"payment_intent.succeeded\",\r\n\"é\":\"\\u00e9\" }\n\n";
+    let request = Request::post("/v1/providers/stripe/webhook")
+        .header("stripe-signature", "t=1,v1=aa,v1=bb")
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+
+    let response = gateway(&[stub.address], &[]).send(request.body(body.into()).unwrap()).await;
+
+    assert_eq!(response.status(), StatusCode::OK);
+    let seen = stub.seen().pop().unwrap();
+    assert_eq!(seen.body, body);
+    assert_eq!(seen.headers["stripe-signature"], "t=1,v1=aa,v1=bb");
+}
+
 #[tokio::test]
 async fn a_trace_is_made_when_none_came() {
     let stub = Stub::plain().await;

@@ -13,8 +13,10 @@ create table payments (
     due numeric(19, 4),
     currency char(3),
     instrument text,
-    -- The card's token at the provider, sealed, until it is charged; never a card number.
+    -- The card's token at its provider, sealed, until it is charged; never a card number.
     token bytea,
+    -- Whose token it is.
+    provider text,
     -- The payment's phase, and what was tried last to get the money.
     phase text not null,
     tried_revision int,
@@ -22,6 +24,8 @@ create table payments (
     tried_method text,
     -- The token that the provider was given, sealed, while it is asked.
     tried_token bytea,
+    -- The provider that was asked, which is also the one that refunds are asked of.
+    tried_provider text,
     -- The provider's name for its charge.
     reference text,
     brand text,
@@ -50,6 +54,12 @@ create table payments (
     constraint payments_pkey primary key (order_id),
     constraint payments_due_whole check (num_nulls(customer_id, revision, due, currency) in (0, 4)),
     constraint payments_instrument_known check (instrument in ('wallet', 'card')),
+    constraint payments_token_has_provider check ((token is null) = (provider is null)),
+    constraint payments_provider_known check (provider in ('simulator', 'stripe')),
+    constraint payments_tried_provider_known check (tried_provider in ('simulator', 'stripe')),
+    constraint payments_asked_has_provider check (
+        tried_provider is not null or (tried_token is null and reference is null)
+    ),
     constraint payments_phase_known check (phase in ('waiting', 'charging', 'declined', 'captured')),
     constraint payments_tried_whole check (
         num_nulls(tried_revision, tried, tried_method) = case phase when 'waiting' then 3 else 0 end

@@ -5,7 +5,10 @@
 
 use time::{Date, Month};
 
-use crate::domain::{Card, CardDisplay, DeclineCode, Token};
+use crate::{
+    domain::{Card, CardDisplay, DeclineCode, PaymentProvider, Token},
+    provider::CardRouting,
+};
 
 /// A test card: its published number, the token it becomes, and why it is declined.
 struct TestCard {
@@ -47,9 +50,15 @@ pub(crate) enum Wrong {
     Expiry,
 }
 
-/// The card of a token.
-pub(crate) fn of_token(token: &str) -> Card {
-    Card { token: Token::new(token), face: face(token) }
+/// The card of a token that somebody sent. `routing` says whose token it is.
+pub(crate) fn of_token(token: &str, routing: CardRouting) -> Card {
+    card(Token::new(token), routing.provider_of(token))
+}
+
+/// The card of a provider's token.
+pub(crate) fn card(token: Token, provider: PaymentProvider) -> Card {
+    let face = face(token.expose());
+    Card { token, provider, face }
 }
 
 /// Turns a test card's number into its token. A card that has expired by `today` becomes the token
@@ -60,12 +69,16 @@ pub(crate) fn tokenize(number: &str, expiry: &str, today: Date) -> Result<Card, 
     let last = expires(expiry).ok_or(Wrong::Expiry)?;
     let expired = last < (today.year(), u8::from(today.month()));
     let token = if expired { EXPIRED } else { known.token };
-    Ok(Card { token: Token::new(token), face: Some(visa(known.number)) })
+    let (token, face) = (Token::new(token), Some(visa(known.number)));
+    Ok(Card { token, provider: PaymentProvider::Simulator, face })
 }
 
 /// What a card would be declined for, as far as its token tells. A token that nobody published is
-/// declined, as the provider declines any card that it does not know.
+/// declined, as the simulator declines any card that it does not know; Stripe's tokens tell nothing.
 pub(crate) fn declined(card: &Card) -> Option<DeclineCode> {
+    if card.provider == PaymentProvider::Stripe {
+        return None;
+    }
     let token = published(card.token.expose());
     let known = TEST_CARDS.iter().find(|card| card.token == token);
     known.map_or(Some(DeclineCode::CardDeclined), |known| known.declined)
@@ -112,6 +125,7 @@ mod tests {
 
         assert_eq!(card.token.expose(), "tok_visa");
         assert_eq!(&*card.face.unwrap().last4, "1111");
+        let of_token = |token| of_token(token, CardRouting::default());
         assert_eq!(&*of_token("tok_slow").face.unwrap().last4, "4242");
         assert_eq!(of_token("tok_nobody_gave").face, None);
     }
@@ -144,7 +158,11 @@ mod tests {
             ("tok_expired", Some(DeclineCode::ExpiredCard)),
             ("tok_nobody_gave", Some(DeclineCode::CardDeclined)),
         ] {
-            assert_eq!(declined(&of_token(token)), code, "{token}");
+            let card = of_token(token, CardRouting { stripe: true });
+            assert_eq!(declined(&card), code, "{token}");
         }
+        let unknown = of_token("pm_card_visa", CardRouting::default());
+        assert_eq!(declined(&unknown), Some(DeclineCode::CardDeclined));
+        assert_eq!(declined(&of_token("pm_card_visa", CardRouting { stripe: true })), None);
     }
 }

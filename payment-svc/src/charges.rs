@@ -189,14 +189,18 @@ impl<P: Provider> Caller<P> {
     }
 
     /// Asks the provider. Providers do not keep idempotency keys for ever, so what may have been
-    /// asked before is looked up first.
+    /// asked before is looked up first, in the provider's own way.
     async fn ask(&self, row: &CallRow) -> Result<Event, ProviderError> {
         let call = &row.call;
         let key = call.key();
         let is_first = row.attempts == 0;
         match &call.operation {
             Operation::Charge { revision, token } => {
-                let known = if is_first { None } else { self.provider.charge_of(&key).await? };
+                let known = if is_first {
+                    None
+                } else {
+                    self.provider.charge_of(&key, call, row.age).await?
+                };
                 let outcome = match known {
                     Some(outcome) => outcome,
                     None if *token == Token::unreadable() => {
@@ -208,7 +212,7 @@ impl<P: Provider> Caller<P> {
                 Ok(Event::ChargeAnswered { revision: *revision, outcome })
             }
             Operation::Refund { number, reference } => {
-                let is_done = !is_first && self.provider.refund_of(&key).await?;
+                let is_done = !is_first && self.provider.refund_of(&key, call, reference).await?;
                 if !is_done {
                     self.provider.refund(&key, call, reference).await?;
                 }

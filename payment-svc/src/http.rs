@@ -4,6 +4,7 @@ mod accounts;
 mod bodies;
 mod payments;
 mod refunds;
+mod webhooks;
 
 use axum::{
     Router,
@@ -13,7 +14,10 @@ use mailbox::Mailbox;
 use service_kit::Waiters;
 use sqlx::PgPool;
 
-use crate::reactions::Payments;
+use crate::{
+    provider::{CardRouting, stripe::webhook::WebhookSecrets},
+    reactions::Payments,
+};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -21,6 +25,9 @@ pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Payments>,
     pub waiters: Waiters,
+    pub routing: CardRouting,
+    /// What Stripe signs its events with; without it there is no webhook.
+    pub stripe_webhook: Option<WebhookSecrets>,
 }
 
 /// All routes of this service.
@@ -37,6 +44,7 @@ pub fn router(app: AppState) -> Router {
         .route("/v1/accounts/{customer}/hold", post(accounts::hold_money))
         .route("/v1/accounts/{customer}/release", post(accounts::release_money))
         .route("/v1/accounts/{customer}/entries", get(accounts::list_entries))
+        .route("/v1/providers/stripe/webhook", post(webhooks::stripe_event))
         .with_state(app)
         .merge(operators)
 }

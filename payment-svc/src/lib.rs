@@ -35,7 +35,6 @@ use crate::{
     charges::{CallLimits, Charges},
     config::Config,
     http::AppState,
-    provider::Simulator,
     reactions::Payments,
 };
 
@@ -47,12 +46,14 @@ const CALLS_WAITING_MAX: usize = 4_096;
 /// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     metrics::describe();
-    let provider = Simulator::new(&config.simulator_url, config.provider_timeout)?;
+    let provider = config.providers()?;
+    let routing = provider.routing();
     let waiters = Waiters::default();
     let (begun, calls) = mpsc::channel(CALLS_WAITING_MAX);
     let keys = config.seal.seal_key.expose().clone();
     let reactor = Payments {
         seal_key: keys.clone(),
+        routing,
         lease: config.call_lease,
         begun,
         waiters: waiters.clone(),
@@ -78,6 +79,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         |stop| holds::sweep(pool, mailbox, stop)
     });
     charges::watch(&chassis.health, &pool);
-    chassis.serve(http::router(AppState { pool, mailbox, waiters })).await?;
+    let stripe_webhook = config.stripe.stripe_webhook_secret.map(|it| it.expose().clone());
+    let app = AppState { pool, mailbox, waiters, routing, stripe_webhook };
+    chassis.serve(http::router(app)).await?;
     chassis.wait().await
 }

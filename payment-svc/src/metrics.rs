@@ -4,6 +4,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 const PAYMENTS: &str = "payments_total";
 const CALLS: &str = "provider_calls_total";
+const WEBHOOKS: &str = "provider_webhooks_total";
 const IN_FLIGHT: &str = "provider_calls_in_flight";
 
 pub(crate) fn describe() {
@@ -12,6 +13,7 @@ pub(crate) fn describe() {
         CALLS,
         "Calls to the payment provider, by kind and result (a call lapses that waited for too long)"
     );
+    describe_counter!(WEBHOOKS, "Events of providers' webhooks, by what became of them");
     describe_gauge!(IN_FLIGHT, "Calls to the payment provider that this process waits for");
 }
 
@@ -22,6 +24,10 @@ pub(crate) fn payments(outcome: &'static str, count: u64) {
 
 pub(crate) fn call(kind: &'static str, result: &'static str) {
     counter!(CALLS, "kind" => kind, "result" => result).increment(1);
+}
+
+pub(crate) fn webhook(result: &'static str) {
+    counter!(WEBHOOKS, "result" => result).increment(1);
 }
 
 pub(crate) fn calls_in_flight(count: usize) {

@@ -1,13 +1,19 @@
-//! A payment service provider, behind one trait, and the simulator as one.
+//! Payment service providers behind one trait, and who charges which card.
+//!
+//! A provider keeps the keys of requests for a while only, so a repeated request is not always safe.
+//! How long it is, and how to find out what became of an older one, each provider knows itself:
+//! see [`Provider::charge_of`].
 
-use std::{sync::Arc, time::Duration};
+pub mod stripe;
 
-use anyhow::Context;
-use proto::limits;
-use reqwest::{Client, Response, StatusCode};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+mod simulator;
 
-use crate::domain::{Call, CardDisplay, ChargeOutcome, DeclineCode};
+use std::time::Duration;
+
+use proto::{card_number, limits};
+
+pub use self::{simulator::Simulator, stripe::Stripe};
+use crate::domain::{Call, ChargeOutcome, PaymentProvider};
 
 /// Why the provider did not carry out a call, or did not answer it.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +38,14 @@ pub trait Provider: Send + Sync + 'static {
         token: &str,
     ) -> impl Future<Output = Result<ChargeOutcome, ProviderError>> + Send;
 
-    /// What became of a charge that was asked for before; `None` if the provider never got the
-    /// request.
+    /// What became of a charge that may have been asked for before, `age` after it was begun. `None`
+    /// says that asking for it, perhaps again, takes the money once: the provider never got the
+    /// request, or still knows its key.
     fn charge_of(
         &self,
         key: &str,
+        call: &Call,
+        age: Duration,
     ) -> impl Future<Output = Result<Option<ChargeOutcome>, ProviderError>> + Send;
 
     /// Gives money of the charge `reference` back to its card.
@@ -47,190 +56,105 @@ pub trait Provider: Send + Sync + 'static {
         reference: &str,
     ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
-    /// Whether a refund that was asked for before has been carried out.
-    fn refund_of(&self, key: &str) -> impl Future<Output = Result<bool, ProviderError>> + Send;
-}
-
-/// The simulator, over HTTP.
-#[derive(Clone, Debug)]
-pub struct Simulator {
-    client: Client,
-    url: Arc<str>,
-}
-
-#[derive(Serialize)]
-struct ChargeRequest<'a> {
-    idempotency_key: &'a str,
-    order_id: String,
-    amount: String,
-    currency: &'static str,
-    token: &'a str,
-}
-
-#[derive(Serialize)]
-struct RefundRequest<'a> {
-    idempotency_key: &'a str,
-    charge: &'a str,
-    amount: String,
-    currency: &'static str,
-}
-
-#[derive(Deserialize)]
-struct ChargeAnswer {
-    idempotency_key: String,
-    status: String,
-    code: Option<String>,
-    detail: Option<String>,
-    card: Option<CardAnswer>,
-}
-
-#[derive(Deserialize)]
-struct CardAnswer {
-    brand: String,
-    last4: String,
-}
-
-#[derive(Deserialize)]
-struct RefundAnswer {
-    status: String,
-}
-
-/// The provider's answer when it does not do what it is asked for.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ProblemAnswer {
-    code: String,
-    detail: String,
-}
-
-/// The 409 that asking again does not solve: more is asked back than was captured, or this charge is
-/// never given back.
-const FOR_GOOD: [&str; 2] = ["not_refundable", "refund_refused"];
-
-impl Simulator {
-    /// `timeout` bounds a whole request: an answer that has not come by then is unknown.
-    pub fn new(url: &str, timeout: Duration) -> anyhow::Result<Self> {
-        let client = Client::builder()
-            .timeout(timeout)
-            // The simulator is on this machine or beside it, so a proxy would only be in the way.
-            .no_proxy()
-            .build()
-            .context("could not make the provider's client")?;
-        Ok(Self { client, url: url.trim_end_matches('/').into() })
-    }
-
-    async fn post<T: DeserializeOwned>(
+    /// Whether a refund of the charge `reference` that may have been asked for before has been
+    /// carried out.
+    fn refund_of(
         &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T, ProviderError> {
-        let sent = self.client.post(format!("{}{path}", self.url)).json(body).send().await;
-        accepted(sent.map_err(unknown)?).await?.json().await.map_err(unknown)
-    }
+        key: &str,
+        call: &Call,
+        reference: &str,
+    ) -> impl Future<Output = Result<bool, ProviderError>> + Send;
+}
 
-    /// Reads what the provider has at `path`; `None` if it has nothing. An error of this look-up
-    /// says nothing about the money, so it is never a refusal.
-    async fn look<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ProviderError> {
-        let asked = self.client.get(format!("{}{path}", self.url)).send().await.map_err(unknown)?;
-        match asked.status() {
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => asked.json().await.map(Some).map_err(unknown),
-            status => Err(ProviderError::Unknown(format!("status {status}"))),
+/// Which provider a new card is charged through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CardRouting {
+    /// Whether this service has a key for Stripe.
+    pub stripe: bool,
+}
+
+impl CardRouting {
+    /// Whose token it is, by its form. Without a key, Stripe's tokens are as unknown as any other:
+    /// the simulator declines them.
+    pub fn provider_of(self, token: &str) -> PaymentProvider {
+        if self.stripe && stripe::is_payment_method(token) {
+            PaymentProvider::Stripe
+        } else {
+            PaymentProvider::Simulator
         }
     }
 }
 
-impl Provider for Simulator {
+/// All providers: each call goes to the one that its payment names.
+#[derive(Clone, Debug)]
+pub struct Providers {
+    pub simulator: Simulator,
+    pub stripe: Option<Stripe>,
+}
+
+impl Providers {
+    pub fn routing(&self) -> CardRouting {
+        CardRouting { stripe: self.stripe.is_some() }
+    }
+
+    /// Calls outlive the key with which they were begun: without one they wait for the next.
+    fn stripe(&self) -> Result<&Stripe, ProviderError> {
+        let no_key = || ProviderError::Unknown("there is no key for Stripe".to_owned());
+        self.stripe.as_ref().ok_or_else(no_key)
+    }
+}
+
+impl Provider for Providers {
     async fn charge(
         &self,
         key: &str,
         call: &Call,
         token: &str,
     ) -> Result<ChargeOutcome, ProviderError> {
-        let request = ChargeRequest {
-            idempotency_key: key,
-            order_id: call.order.to_string(),
-            amount: call.amount.amount_text(),
-            currency: call.amount.currency().code(),
-            token,
-        };
-        charged(self.post("/charges", &request).await?)
+        match call.provider {
+            PaymentProvider::Simulator => self.simulator.charge(key, call, token).await,
+            PaymentProvider::Stripe => self.stripe()?.charge(key, call, token).await,
+        }
     }
 
-    async fn charge_of(&self, key: &str) -> Result<Option<ChargeOutcome>, ProviderError> {
-        self.look(&format!("/charges/{key}")).await?.map(charged).transpose()
+    async fn charge_of(
+        &self,
+        key: &str,
+        call: &Call,
+        age: Duration,
+    ) -> Result<Option<ChargeOutcome>, ProviderError> {
+        match call.provider {
+            PaymentProvider::Simulator => self.simulator.charge_of(key, call, age).await,
+            PaymentProvider::Stripe => self.stripe()?.charge_of(key, call, age).await,
+        }
     }
 
     async fn refund(&self, key: &str, call: &Call, reference: &str) -> Result<(), ProviderError> {
-        let request = RefundRequest {
-            idempotency_key: key,
-            charge: reference,
-            amount: call.amount.amount_text(),
-            currency: call.amount.currency().code(),
-        };
-        refunded(&self.post("/refunds", &request).await?)
-    }
-
-    async fn refund_of(&self, key: &str) -> Result<bool, ProviderError> {
-        let known: Option<RefundAnswer> = self.look(&format!("/refunds/{key}")).await?;
-        known.as_ref().map(refunded).transpose().map(|known| known.is_some())
-    }
-}
-
-async fn accepted(response: Response) -> Result<Response, ProviderError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let said: ProblemAnswer = if status.is_client_error() {
-        response.json().await.unwrap_or_default()
-    } else {
-        ProblemAnswer::default()
-    };
-    Err(verdict(status, &said))
-}
-
-/// What an answer without success means. Most mistakes of a request stay mistakes, so those answers
-/// are refusals. Some say nothing about the money: the provider does not know who we are (401,
-/// 403), the same request may succeed later (408, 409, 425, 429), or the provider has failed (500
-/// and above).
-fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
-    let why = brief(&format!("status {} {}", status.as_u16(), said.detail));
-    match status.as_u16() {
-        409 if FOR_GOOD.contains(&said.code.as_str()) => ProviderError::Refused(why),
-        401 | 403 | 408 | 409 | 425 | 429 => ProviderError::Unknown(why),
-        400..=499 => ProviderError::Refused(why),
-        _ => ProviderError::Unknown(why),
-    }
-}
-
-fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
-    match (answer.status.as_str(), answer.code.as_deref()) {
-        ("captured", _) => {
-            let face = answer.card.map(|card| CardDisplay {
-                brand: brief(&card.brand).into(),
-                last4: brief(&card.last4).into(),
-            });
-            Ok(ChargeOutcome::Captured { reference: answer.idempotency_key.into(), face })
+        match call.provider {
+            PaymentProvider::Simulator => self.simulator.refund(key, call, reference).await,
+            PaymentProvider::Stripe => self.stripe()?.refund(key, call, reference).await,
         }
-        ("declined", code) => Ok(ChargeOutcome::Declined {
-            // A decline whose code is not known here is a decline nevertheless.
-            code: code.and_then(DeclineCode::parse).unwrap_or(DeclineCode::CardDeclined),
-            detail: brief(&answer.detail.unwrap_or_default()).into(),
-        }),
-        (other, _) => Err(ProviderError::Unknown(brief(&format!("a charge that is {other}")))),
+    }
+
+    async fn refund_of(
+        &self,
+        key: &str,
+        call: &Call,
+        reference: &str,
+    ) -> Result<bool, ProviderError> {
+        match call.provider {
+            PaymentProvider::Simulator => self.simulator.refund_of(key, call, reference).await,
+            PaymentProvider::Stripe => self.stripe()?.refund_of(key, call, reference).await,
+        }
     }
 }
 
-fn refunded(answer: &RefundAnswer) -> Result<(), ProviderError> {
-    match answer.status.as_str() {
-        "refunded" => Ok(()),
-        other => Err(ProviderError::Unknown(brief(&format!("a refund that is {other}")))),
-    }
-}
-
-/// A text of the provider's, cut to what the database can store and the topic can carry.
+/// A text of the provider's, cut to what the database can store and the topic can carry. It may
+/// repeat what a customer typed, and card numbers go no further.
 fn brief(text: &str) -> String {
+    if card_number::is_in(text) {
+        return "(what the provider says is withheld: a card number may be in it)".to_owned();
+    }
     text.chars().filter(|c| *c != '\0').take(limits::TEXT_CHARS_MAX).collect()
 }
 
@@ -244,25 +168,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_for_good_is_told_from_an_answer_that_may_change() {
-        let refuses = |status: u16, code: &str| {
-            let said = ProblemAnswer { code: code.to_owned(), detail: String::new() };
-            let status = StatusCode::from_u16(status).unwrap();
-            matches!(verdict(status, &said), ProviderError::Refused(_))
-        };
-        for status in [400, 402, 404, 410, 413, 422] {
-            assert!(refuses(status, ""), "{status}");
-        }
-        for status in [301, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504] {
-            assert!(!refuses(status, ""), "{status}");
-        }
-        assert!(refuses(409, "not_refundable") && refuses(409, "refund_refused"));
-    }
-
-    #[test]
     fn what_a_provider_says_is_cut_to_what_can_be_kept() {
         let long = "é\0".repeat(limits::TEXT_CHARS_MAX + 1);
 
         assert_eq!(brief(&long), "é".repeat(limits::TEXT_CHARS_MAX));
+        assert!(!brief("No such PaymentMethod: 'pm_5555555555554444'").contains("5555"));
+    }
+
+    #[test]
+    fn a_card_goes_to_the_provider_whose_token_it_has() {
+        let (on, off) = (CardRouting { stripe: true }, CardRouting::default());
+        for (token, provider) in [
+            ("pm_card_visa", PaymentProvider::Stripe),
+            ("pm_1OtZ2eLkdIwHu7ixJ2bcFQab", PaymentProvider::Stripe),
+            ("pm_", PaymentProvider::Simulator),
+            ("pm_a/../b", PaymentProvider::Simulator),
+            ("pm_é", PaymentProvider::Simulator),
+            ("tok_visa", PaymentProvider::Simulator),
+            ("", PaymentProvider::Simulator),
+        ] {
+            assert_eq!(on.provider_of(token), provider, "{token}");
+            assert_eq!(off.provider_of(token), PaymentProvider::Simulator, "{token}");
+        }
     }
 }

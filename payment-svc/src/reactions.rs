@@ -16,7 +16,9 @@ use crate::{
     commands,
     domain::{self, Event, State},
     input::{Fact, Input, Source},
-    metrics, store, wire,
+    metrics,
+    provider::CardRouting,
+    store, wire,
     world::{CallRow, World},
 };
 
@@ -24,6 +26,8 @@ use crate::{
 pub struct Payments {
     /// Opens what order-svc sealed, and seals the tokens in this service's own rows.
     pub seal_key: SealKeyRing,
+    /// Which provider a new card is charged through.
+    pub routing: CardRouting,
     /// How long a call that a batch begins is leased to this process.
     pub lease: Duration,
     /// Where calls go once they are committed. When this queue is full, calls are left to the
@@ -45,7 +49,7 @@ impl Reactor for Payments {
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
-        Ok(wire::decode(message, &self.seal_key)?.map(DecodedMessage::once))
+        Ok(wire::decode(message, &self.seal_key, self.routing)?.map(DecodedMessage::once))
     }
 
     async fn load(

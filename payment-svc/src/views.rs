@@ -12,15 +12,12 @@ use uuid::Uuid;
 use crate::{
     cards,
     domain::{
-        CardDisplay, DeclineCode, Instrument, Method, Phase, Refund, RefundState, Refusal,
+        CardDisplay, DeclineCode, Instrument, PaymentProvider, Phase, Refund, RefundState, Refusal,
         payment_id,
     },
     store::{ledger_entries::LedgerLine, refunds::RefundOutcome},
     world::{AccountRow, Root},
 };
-
-/// The name under which the provider of card payments is shown.
-const CARD_PROVIDER: &str = "simulator";
 
 #[derive(Serialize)]
 pub(crate) struct PaymentView<'a> {
@@ -57,7 +54,6 @@ impl<'a> PaymentView<'a> {
     pub(crate) fn of(root: &'a Root) -> Option<Self> {
         let payment = &root.payment;
         let (customer_id, amount) = (payment.customer()?, payment.amount()?);
-        let method = payment.method();
         let refunded = match &payment.phase {
             Phase::Captured(capture) => capture.refunded,
             Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => {
@@ -74,8 +70,8 @@ impl<'a> PaymentView<'a> {
             id: payment_id(payment.order).to_string(),
             order_id: payment.order,
             customer_id,
-            method: method.as_str(),
-            provider: (method == Method::Card).then_some(CARD_PROVIDER),
+            method: payment.method().as_str(),
+            provider: payment.provider().map(PaymentProvider::as_str),
             status: payment.status().as_str(),
             amount,
             refunded,

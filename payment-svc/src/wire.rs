@@ -15,14 +15,19 @@ use crate::{
         refund_id,
     },
     input::{Fact, Input, Source},
+    provider::CardRouting,
 };
 
 /// What a message means to this service; `None` when it does not concern it.
-pub fn decode(message: &Message, key: &SealKeyRing) -> Result<Option<Input>, Park> {
+pub fn decode(
+    message: &Message,
+    key: &SealKeyRing,
+    routing: CardRouting,
+) -> Result<Option<Input>, Park> {
     let (order, source, customer, event) = match service_kit::decode(message)? {
         proto::Event::Stock(stock_event::Event::StockReserved(reserved)) => {
             let order = service_kit::order_of(message, &reserved.order_id)?;
-            let due = due(order, reserved, key)?;
+            let due = due(order, reserved, (key, routing))?;
             (order, Source::Stock, Some(due.customer.clone()), Event::StockReserved(due))
         }
         proto::Event::Orders(order_event::Event::OrderCancelled(cancelled)) => {
@@ -54,7 +59,11 @@ pub fn decode(message: &Message, key: &SealKeyRing) -> Result<Option<Input>, Par
     Ok(Some(Input::Heard(Box::new(fact))))
 }
 
-fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKeyRing) -> Result<Due, Park> {
+fn due(
+    order: OrderId,
+    reserved: stock::StockReserved,
+    (key, routing): (&SealKeyRing, CardRouting),
+) -> Result<Due, Park> {
     let terms = reserved.terms.ok_or_else(|| Park::undecodable("it has no terms"))?;
     let customer = CustomerId::parse(&terms.customer_id)
         .map_err(|error| Park::undecodable(format!("its customer is {error}")))?;
@@ -64,7 +73,7 @@ fn due(order: OrderId, reserved: stock::StockReserved, key: &SealKeyRing) -> Res
     }
     let instrument = match terms.method() {
         PaymentMethod::Wallet => Some(Instrument::Wallet),
-        PaymentMethod::Card => Some(card(order, terms, key)?),
+        PaymentMethod::Card => Some(card(order, terms, (key, routing))?),
         PaymentMethod::Deferred => None,
         PaymentMethod::Unspecified => {
             return Err(Park::undecodable("its payment method is not known here"));
@@ -83,7 +92,11 @@ fn revision(number: u32) -> Result<u32, Park> {
 /// Opens a card's sealed details: they are the token's text. Whoever placed the order wrote it, so
 /// whatever is wrong with it declines the card and parks nothing. Only an unknown key is not the
 /// customer's fault: such a message is parked until the service has been given the right key.
-fn card(order: OrderId, terms: orders::Terms, key: &SealKeyRing) -> Result<Instrument, Park> {
+fn card(
+    order: OrderId,
+    terms: orders::Terms,
+    (key, routing): (&SealKeyRing, CardRouting),
+) -> Result<Instrument, Park> {
     let opened = terms.details.map(|sealed| key.open(order, &sealed)).transpose();
     let plain = opened.or_else(|error| match error {
         NotOpened::OtherKey(_) => Err(Park {
@@ -94,10 +107,11 @@ fn card(order: OrderId, terms: orders::Terms, key: &SealKeyRing) -> Result<Instr
     })?;
     let token = plain.and_then(|plain| String::from_utf8(plain).ok()).filter(|token| {
         let fits = (1..=limits::TOKEN_CHARS_MAX).contains(&token.chars().count());
-        fits && !token.contains('\0') && !proto::card_number::is_number(token)
+        fits && !token.contains('\0') && !proto::card_number::is_in(token)
     });
-    Ok(token
-        .map_or(Instrument::CardWithoutToken, |token| Instrument::Card(cards::of_token(&token))))
+    Ok(token.map_or(Instrument::CardWithoutToken, |token| {
+        Instrument::Card(cards::of_token(&token, routing))
+    }))
 }
 
 /// The event that publishes an announcement.

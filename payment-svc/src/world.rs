@@ -1,7 +1,10 @@
 //! All rows that one batch touches: what they were when they were locked, and what they have become
 //! since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use mailbox::{HeldRow, Trace, Tracked};
 use proto::{CustomerId, Money, OrderId};
@@ -69,6 +72,8 @@ pub struct CallRow {
     pub trace: Option<Trace>,
     /// How often the call was taken over: above 0, the provider may know of the call.
     pub attempts: i32,
+    /// How old the call was when it was leased: providers forget keys.
+    pub age: Duration,
     /// Until when no other process asks. Counted from before the row was leased, so that this
     /// process never believes in its lease longer than the others do.
     pub leased_until: Instant,
@@ -276,7 +281,10 @@ impl World {
     /// Adds a call that this process makes once the batch is committed.
     pub fn begin_call(&mut self, call: Call, customer: CustomerId, trace: Option<Trace>) {
         let (order, leased_until) = (call.order, self.leased_until);
-        self.begun.insert(order, CallRow { call, customer, trace, attempts: 0, leased_until });
+        self.begun.insert(
+            order,
+            CallRow { call, customer, trace, attempts: 0, age: Duration::ZERO, leased_until },
+        );
     }
 
     /// Whether an order's call still belongs to the process that got it after `attempts` takeovers.

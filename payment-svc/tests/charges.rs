@@ -10,7 +10,7 @@ use chassis::Health;
 use mailbox::{Command, Mailbox};
 use payment_svc::{
     charges::{self, CallLimits, Charges, IN_FLIGHT_MAX},
-    domain::{Card, Due, Event, Instrument, Status, Token},
+    domain::{Card, Due, Event, Instrument, PaymentProvider, Status, Token},
     input::{Fact, Input, Source},
     reactions::Payments,
     store,
@@ -57,7 +57,8 @@ impl RunningService {
     }
 
     async fn reserved(&self, order: OrderId, token: &str) {
-        let card = Card { token: Token::new(token), face: None };
+        let card =
+            Card { token: Token::new(token), provider: PaymentProvider::Simulator, face: None };
         let instrument = Some(Instrument::Card(card));
         let due = Due { customer: customer("c-1"), revision: 1, amount: usd("20.00"), instrument };
         self.hear(order, Event::StockReserved(due)).await;

@@ -24,6 +24,7 @@ use mailbox::{
 };
 use payment_svc::{
     input::{Input, Request},
+    provider::CardRouting,
     reactions::Payments,
     store::MIGRATOR,
     world::CallRow,
@@ -68,8 +69,8 @@ fn payments(
     lease: Duration,
 ) -> (Payments, mpsc::Receiver<CallRow>) {
     let (begun, calls) = mpsc::channel(1_000);
-    let seal_key = seal_key();
-    (Payments { seal_key, lease, begun, waiters: waiters.clone() }, calls)
+    let (seal_key, routing) = (seal_key(), CardRouting { stripe: true });
+    (Payments { seal_key, routing, lease, begun, waiters: waiters.clone() }, calls)
 }
 
 /// A running mailbox for commands, without Kafka.

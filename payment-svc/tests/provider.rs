@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chassis::Tasks;
 use payment_svc::{
-    domain::{Call, ChargeOutcome, DeclineCode, Operation, Token},
+    domain::{Call, ChargeOutcome, DeclineCode, Operation, PaymentProvider, Token},
     provider::{Provider, ProviderError, Simulator},
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -22,13 +22,14 @@ async fn a_simulator(slow: Duration, timeout: Duration) -> RunningSimulator {
     let file = std::env::temp_dir().join(format!("ledger-{}.jsonl", mailbox::testing::new_id()));
     let (ledger, writer) = simulator::Ledger::open(&file).unwrap();
     let detached = Tasks::new(Duration::from_secs(1)).detached();
-    let routes = simulator::routes(simulator::AppState {
+    let state = simulator::AppState {
         ledger,
         detached,
         slow,
         knobs: simulator::Knobs::default(),
         began: tokio::time::Instant::now(),
-    });
+    };
+    let routes = simulator::routes(state, simulator::StripeAccount::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut tasks = JoinSet::new();
@@ -42,7 +43,12 @@ async fn a_simulator(slow: Duration, timeout: Duration) -> RunningSimulator {
 
 fn a_charge(token: &str) -> (Call, String) {
     let operation = Operation::Charge { revision: 1, token: Token::new(token) };
-    let call = Call { order: an_order(), amount: usd("20.00"), operation };
+    let call = Call {
+        order: an_order(),
+        amount: usd("20.00"),
+        provider: PaymentProvider::Simulator,
+        operation,
+    };
     let key = call.key();
     (call, key)
 }
@@ -79,22 +85,23 @@ async fn a_lost_answer_is_found_by_its_key_and_refunded_by_it() {
     let running = a_simulator(Duration::ZERO, Duration::from_secs(5)).await;
     let simulator = &running.client;
     let (call, key) = a_charge("tok_lost");
-    assert_eq!(simulator.charge_of(&key).await.unwrap(), None);
+    assert_eq!(simulator.charge_of(&key, &call, Duration::ZERO).await.unwrap(), None);
 
     let lost = simulator.charge(&key, &call, "tok_lost").await;
     assert!(lost.is_err(), "{lost:?}");
 
-    let Some(ChargeOutcome::Captured { reference, .. }) = simulator.charge_of(&key).await.unwrap()
+    let Some(ChargeOutcome::Captured { reference, .. }) =
+        simulator.charge_of(&key, &call, Duration::ZERO).await.unwrap()
     else {
         panic!("it is captured")
     };
     let operation = Operation::Refund { number: 1, reference: Arc::clone(&reference) };
-    let refund = Call { operation, ..call };
-    assert!(!simulator.refund_of(&refund.key()).await.unwrap());
+    let refund = Call { operation, ..call.clone() };
+    assert!(!simulator.refund_of(&refund.key(), &refund, &reference).await.unwrap());
     for _ in 0..2 {
         simulator.refund(&refund.key(), &refund, &reference).await.unwrap();
     }
-    assert!(simulator.refund_of(&refund.key()).await.unwrap());
+    assert!(simulator.refund_of(&refund.key(), &refund, &reference).await.unwrap());
     let more = Call {
         operation: Operation::Refund { number: 2, reference: Arc::clone(&reference) },
         ..refund

@@ -8,6 +8,7 @@ use payment_svc::{
     domain::{Due, Event},
     http::{AppState, router},
     input::{Fact, Input, Source},
+    provider::{CardRouting, Provider, stripe::webhook::WebhookSecrets},
     reactions::Payments,
 };
 use proto::OrderId;
@@ -25,6 +26,7 @@ pub(super) struct Server {
     /// Kept because its database is dropped with it.
     pub(super) shop: Shop,
     pub(super) http: TestClient,
+    pub(super) router: axum::Router,
     pub(super) mailbox: Mailbox<Payments>,
     pub(super) stub: Stub,
     _tasks: JoinSet<anyhow::Result<()>>,
@@ -35,6 +37,15 @@ pub(super) async fn a_server() -> Server {
 }
 
 pub(super) async fn a_server_with(stub: Stub) -> Server {
+    a_server_of(stub.clone(), stub, None).await
+}
+
+/// A server whose calls go to `provider`, which need not be the stub.
+pub(super) async fn a_server_of<P: Provider>(
+    provider: P,
+    stub: Stub,
+    stripe_webhook: Option<WebhookSecrets>,
+) -> Server {
     let shop = a_shop().await;
     let waiters = service_kit::Waiters::default();
     let (reactor, calls) = payments(&waiters, LEASE);
@@ -42,11 +53,18 @@ pub(super) async fn a_server_with(stub: Stub) -> Server {
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
     let limits = CallLimits { lease: LEASE, longest: LEASE / 3, sweep: Duration::from_millis(20) };
     let charges =
-        Charges::new(stub.clone(), (mailbox.clone(), pool.clone()), seal_key(), calls, limits);
+        Charges::new(provider, (mailbox.clone(), pool.clone()), seal_key(), calls, limits);
     tasks.spawn(charges.run(CancellationToken::new()));
-    let router = router(AppState { pool, mailbox: mailbox.clone(), waiters });
-    let http = TestClient::new(payment_svc::NAME, router);
-    Server { shop, http, mailbox, stub, _tasks: tasks }
+    let app = AppState {
+        pool,
+        mailbox: mailbox.clone(),
+        waiters,
+        routing: CardRouting { stripe: true },
+        stripe_webhook,
+    };
+    let router = router(app);
+    let http = TestClient::new(payment_svc::NAME, router.clone());
+    Server { shop, http, router, mailbox, stub, _tasks: tasks }
 }
 
 impl Server {

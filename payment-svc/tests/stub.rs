@@ -131,7 +131,12 @@ impl Provider for Stub {
         .await
     }
 
-    async fn charge_of(&self, key: &str) -> Result<Option<ChargeOutcome>, ProviderError> {
+    async fn charge_of(
+        &self,
+        key: &str,
+        _: &Call,
+        _: Duration,
+    ) -> Result<Option<ChargeOutcome>, ProviderError> {
         self.answer(("look", key), |book| book.charges.get(key).cloned()).await
     }
 
@@ -142,7 +147,7 @@ impl Provider for Stub {
         .await
     }
 
-    async fn refund_of(&self, key: &str) -> Result<bool, ProviderError> {
+    async fn refund_of(&self, key: &str, _: &Call, _: &str) -> Result<bool, ProviderError> {
         self.answer(("look", key), |book| book.refunds.contains_key(key)).await
     }
 }

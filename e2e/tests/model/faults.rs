@@ -245,9 +245,10 @@ pub(super) fn asks_again(
     let charging = charging(&state).filter(|_| is_cancel(&event));
     let mut decision = payments::decide(order, state, event);
     if let Some(Phase::Charging(charge)) = charging {
-        let (revision, token) = (charge.revision, charge.card.token);
+        let (revision, provider, token) =
+            (charge.revision, charge.card.provider, charge.card.token);
         let operation = Operation::Charge { revision, token };
-        decision.call = Some(Call { order, amount: charge.amount, operation });
+        decision.call = Some(Call { order, amount: charge.amount, provider, operation });
     }
     decision
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use inventory_svc::{domain as inventory, reactions::Inventory, wire as inventory_wire};
 use mailbox::{Reactor, testing::message};
 use order_svc::{domain as orders, domain::Order, reactions::Orders, wire as order_wire};
-use payment_svc::{domain as payments, reactions::Payments, wire as payment_wire};
+use payment_svc::{
+    domain as payments, provider::CardRouting, reactions::Payments, wire as payment_wire,
+};
 use proto::{Event, ReservationId, SealKeyRing};
 
 use crate::world::{Route, Service};
@@ -38,7 +40,8 @@ fn payments() -> Payments {
     // A seal key of 32 zero bytes.
     let seal_key = SealKeyRing::parse(&format!("{}=", "A".repeat(43))).unwrap();
     let (begun, _) = tokio::sync::mpsc::channel(1);
-    Payments { seal_key, lease: Duration::ZERO, begun, waiters: service_kit::Waiters::default() }
+    let (routing, waiters) = (CardRouting::default(), service_kit::Waiters::default());
+    Payments { seal_key, routing, lease: Duration::ZERO, begun, waiters }
 }
 
 fn said_by_orders(order: &Order) -> Vec<Event> {

@@ -2,14 +2,15 @@
 
 use inventory_svc::domain as inventory;
 use order_svc::domain::{self as orders, Conclusion, Order, Revision};
-use payment_svc::domain::{self as payments, Card, Due, Instrument, Token};
+use payment_svc::domain::{self as payments, Card, Due, Instrument, PaymentProvider, Token};
 use time::Duration;
 
 use crate::world::Life;
 
 /// A token that the provider knows.
 pub(crate) fn card() -> Instrument {
-    Instrument::Card(Card { token: Token::new("tok"), face: None })
+    let provider = PaymentProvider::Simulator;
+    Instrument::Card(Card { token: Token::new("tok"), provider, face: None })
 }
 
 pub(crate) fn to_inventory(

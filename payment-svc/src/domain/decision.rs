@@ -261,13 +261,15 @@ fn charge(payment: &mut Payment, due: &Due, instrument: &Instrument, next: &mut 
     match instrument {
         Instrument::Card(card) => {
             let operation = Operation::Charge { revision, token: card.token.clone() };
-            next.call = Some(Call { order: payment.order, amount, operation });
+            let (order, provider) = (payment.order, card.provider);
+            next.call = Some(Call { order, amount, provider, operation });
             payment.phase = Phase::Charging(Charge { revision, amount, card: card.clone() });
         }
         Instrument::CardWithoutToken => {
-            let (method, face) = (Method::Card, None);
+            let (method, provider, face) = (Method::Card, None, None);
             let (code, detail) = (DeclineCode::CardDeclined, "its details cannot be read".into());
-            declined(payment, Decline { revision, amount, method, face, code, detail }, next);
+            let decline = Decline { revision, amount, method, provider, face, code, detail };
+            declined(payment, decline, next);
         }
         Instrument::Wallet => {
             match account::capture(&mut next.state.wallet, payment.order, amount) {
@@ -276,8 +278,10 @@ fn charge(payment: &mut Payment, due: &Due, instrument: &Instrument, next: &mut 
                     captured(payment, revision, amount, Means::Wallet, next);
                 }
                 Err(code) => {
-                    let (method, face, detail) = (Method::Wallet, None, "".into());
-                    let decline = Decline { revision, amount, method, face, code, detail };
+                    let (method, provider, face) = (Method::Wallet, None, None);
+                    let detail = "".into();
+                    let decline =
+                        Decline { revision, amount, method, provider, face, code, detail };
                     declined(payment, decline, next);
                 }
             }
@@ -291,20 +295,23 @@ fn charge_answered(
     outcome: ChargeOutcome,
     next: &mut Decision,
 ) {
-    let amount = match &payment.phase {
-        Phase::Charging(charge) if charge.revision == revision => charge.amount,
+    let (amount, provider) = match &payment.phase {
+        Phase::Charging(charge) if charge.revision == revision => {
+            (charge.amount, charge.card.provider)
+        }
         // The answer is about a charge that is over: its outcome was announced before.
         Phase::Charging(_) | Phase::Waiting | Phase::Declined(_) | Phase::Captured(_) => return,
     };
     let known = payment.face().cloned();
     match outcome {
         ChargeOutcome::Captured { reference, face } => {
-            let means = Means::Card { reference, face: known.or(face) };
+            let means = Means::Card { provider, reference, face: known.or(face) };
             captured(payment, revision, amount, means, next);
         }
         ChargeOutcome::Declined { code, detail } => {
-            let (method, face) = (Method::Card, known);
-            declined(payment, Decline { revision, amount, method, face, code, detail }, next);
+            let (method, provider, face) = (Method::Card, Some(provider), known);
+            let decline = Decline { revision, amount, method, provider, face, code, detail };
+            declined(payment, decline, next);
             if payment.compensation == CompensationState::NotAsked {
                 charge_due(payment, next);
             }

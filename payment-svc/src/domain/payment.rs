@@ -3,12 +3,12 @@
 //! An order has one payment however often it is amended, so money can be captured once. The phase
 //! is one enum, so a payment that is charging is not captured, and the reverse.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use proto::{CustomerId, Money, OrderId, PaymentId};
 use uuid::Uuid;
 
-use super::Refund;
+use super::{Card, CardDisplay, PaymentProvider, Refund};
 
 /// A payment's id is its order's id with these random bits flipped: unique by construction, found
 /// without an index, and still a valid UUIDv7, because time and version bits stay.
@@ -54,46 +54,6 @@ pub enum Instrument {
     CardWithoutToken,
 }
 
-/// A card as the provider knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Card {
-    pub token: Token,
-    pub face: Option<CardDisplay>,
-}
-
-/// What may be shown of a card to people.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CardDisplay {
-    pub brand: Arc<str>,
-    pub last4: Arc<str>,
-}
-
-/// A provider's name for a card: whoever has it can charge it, so it does not print.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Token(Arc<str>);
-
-impl Token {
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Stands for a token that cannot be read: no card has it.
-    pub fn unreadable() -> Self {
-        Self::new("")
-    }
-
-    /// The text, for the provider and to be sealed.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 /// A payment's phase. It has exactly one, whatever was heard in whatever order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -121,6 +81,8 @@ pub struct Decline {
     pub revision: u32,
     pub amount: Money,
     pub method: Method,
+    /// Who was asked, if anybody was.
+    pub provider: Option<PaymentProvider>,
     pub face: Option<CardDisplay>,
     pub code: DeclineCode,
     pub detail: Arc<str>,
@@ -153,6 +115,7 @@ pub enum Means {
     Wallet,
     /// `reference` is the provider's name for its charge.
     Card {
+        provider: PaymentProvider,
         reference: Arc<str>,
         face: Option<CardDisplay>,
     },
@@ -353,6 +316,22 @@ impl Payment {
             Phase::Charging(_) => Method::Card,
             Phase::Declined(decline) => decline.method,
             Phase::Captured(capture) => capture.means.method(),
+        }
+    }
+
+    /// Whom the card is, was or will be charged through; `None` where no provider is asked.
+    pub fn provider(&self) -> Option<PaymentProvider> {
+        match &self.phase {
+            Phase::Waiting => match self.due.as_ref()?.instrument.as_ref()? {
+                Instrument::Wallet | Instrument::CardWithoutToken => None,
+                Instrument::Card(card) => Some(card.provider),
+            },
+            Phase::Charging(charge) => Some(charge.card.provider),
+            Phase::Declined(decline) => decline.provider,
+            Phase::Captured(capture) => match &capture.means {
+                Means::Wallet => None,
+                Means::Card { provider, .. } => Some(*provider),
+            },
         }
     }
 

@@ -183,9 +183,9 @@ fn begin(payment: &mut Payment, amount: Money, cause: RefundCause, next: &mut De
     let state = RefundState::Processing;
     capture.refund = Some(Refund { number, amount, cause, state });
     let state = match &capture.means {
-        Means::Card { reference, .. } => {
+        Means::Card { provider, reference, .. } => {
             let operation = Operation::Refund { number, reference: Arc::clone(reference) };
-            next.call = Some(Call { order, amount, operation });
+            next.call = Some(Call { order, amount, provider: *provider, operation });
             next.refunds.extend(capture.refund.clone());
             return;
         }

@@ -9,7 +9,16 @@ use uuid::Uuid;
 use crate::{
     cards::{self, Wrong},
     domain::{Card, Instrument},
+    provider::CardRouting,
 };
+
+/// What cards are read by.
+#[derive(Clone, Copy)]
+pub(super) struct CardRules {
+    /// Cards that have expired by then are declined.
+    pub(super) today: Date,
+    pub(super) routing: CardRouting,
+}
 
 /// A request to pay.
 pub(super) struct Payment {
@@ -18,12 +27,12 @@ pub(super) struct Payment {
     pub(super) instrument: Instrument,
 }
 
-pub(super) fn payment(fields: &mut Fields<'_>, today: Date) -> Option<Payment> {
+pub(super) fn payment(fields: &mut Fields<'_>, rules: CardRules) -> Option<Payment> {
     let order = fields.parsed("order_id", |text| {
         OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
     });
     let amount = AmountRequest::read_optional(fields, "amount");
-    let instrument = instrument(fields, today);
+    let instrument = instrument(fields, rules);
     Some(Payment { order: order?, amount: amount?, instrument: instrument? })
 }
 
@@ -35,9 +44,9 @@ pub(super) struct Unusable {
 }
 
 /// Reads the member `payment_method`; an unusable instrument is noted as a fault.
-fn instrument(fields: &mut Fields<'_>, today: Date) -> Option<Instrument> {
+fn instrument(fields: &mut Fields<'_>, rules: CardRules) -> Option<Instrument> {
     fields.object("payment_method", |method| {
-        read_instrument(method, today)?
+        read_instrument(method, rules)?
             .map_err(|Unusable { member, code, detail }| method.refuse(member, code, detail))
             .ok()
     })
@@ -46,16 +55,19 @@ fn instrument(fields: &mut Fields<'_>, today: Date) -> Option<Instrument> {
 /// Reads the member `payment_method`; an unusable instrument is returned, for `validate` to report.
 pub(super) fn any_instrument(
     fields: &mut Fields<'_>,
-    today: Date,
+    rules: CardRules,
 ) -> Option<Result<Instrument, Unusable>> {
-    fields.object("payment_method", |method| read_instrument(method, today))
+    fields.object("payment_method", |method| read_instrument(method, rules))
 }
 
-fn read_instrument(method: &mut Fields<'_>, today: Date) -> Option<Result<Instrument, Unusable>> {
+fn read_instrument(
+    method: &mut Fields<'_>,
+    rules: CardRules,
+) -> Option<Result<Instrument, Unusable>> {
     match method.text("type", limits::TEXT_CHARS_MAX)? {
         "wallet" => Some(Ok(Instrument::Wallet)),
-        "card" => Some(token(method)?.map(Instrument::Card)),
-        "credit_card" => Some(card(method, today)?.map(Instrument::Card)),
+        "card" => Some(token(method, rules.routing)?.map(Instrument::Card)),
+        "credit_card" => Some(card(method, rules.today)?.map(Instrument::Card)),
         _ => {
             // The members of an unknown type are not known, so none of them is unexpected.
             for name in ["token", "card_number", "expiry", "cvv"] {
@@ -67,13 +79,13 @@ fn read_instrument(method: &mut Fields<'_>, today: Date) -> Option<Result<Instru
     }
 }
 
-fn token(method: &mut Fields<'_>) -> Option<Result<Card, Unusable>> {
+fn token(method: &mut Fields<'_>, routing: CardRouting) -> Option<Result<Card, Unusable>> {
     let token = method.text("token", limits::TOKEN_CHARS_MAX)?;
-    if proto::card_number::is_number(token) {
-        let detail = "is a card number, not a token";
+    if proto::card_number::is_in(token) {
+        let detail = "has a card number in it: send a provider's token";
         return Some(Err(Unusable { member: "token", code: Code::CardNumberRefused, detail }));
     }
-    Some(Ok(cards::of_token(token)))
+    Some(Ok(cards::of_token(token, routing)))
 }
 
 /// Reads a card as it is printed. Nothing of it is stored, logged or shown but its last four

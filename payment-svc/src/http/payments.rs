@@ -42,9 +42,9 @@ pub(super) async fn post_payment(
     body: JsonBody,
 ) -> HttpResult {
     let began = Instant::now();
-    let today = clock::now().date();
+    let rules = app.card_rules();
     let bodies::Payment { order, amount, instrument } =
-        body.read(|fields| bodies::payment(fields, today))?;
+        body.read(|fields| bodies::payment(fields, rules))?;
     let request = Request::Pay { order, instrument, amount, trace: Some(trace.to_bytes()) };
     let command = asked.command(Input::Request(request), &body.0)?;
     app.hear_of(order).await?;
@@ -92,8 +92,8 @@ pub(super) async fn validate_method(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let today = clock::now().date();
-    let instrument = body.read(|fields| bodies::any_instrument(fields, today))?;
+    let rules = app.card_rules();
+    let instrument = body.read(|fields| bodies::any_instrument(fields, rules))?;
     let answer = match &instrument {
         Ok(Instrument::Wallet) if !app.has_account(asked.caller()).await? => {
             views::unusable(DeclineCode::NoAccount.as_str())
@@ -114,6 +114,10 @@ impl AppState {
         let Ok(customer) = CustomerId::parse(caller) else { return Ok(false) };
         let mut db = self.pool.acquire().await?;
         Ok(store::accounts::find(&mut db, &customer).await?.is_some())
+    }
+
+    fn card_rules(&self) -> bodies::CardRules {
+        bodies::CardRules { today: clock::now().date(), routing: self.routing }
     }
 
     pub(super) async fn root(&self, order: OrderId) -> Result<Option<Root>, Problem> {

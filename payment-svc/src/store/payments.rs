@@ -20,9 +20,9 @@ pub async fn lock(
         Row,
         "-- payments.lock
         select
-            order_id, customer_id, revision, due, currency, instrument, token, phase,
-            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, compensation,
+            order_id, customer_id, revision, due, currency, instrument, token, provider, phase,
+            tried_revision, tried, tried_method, tried_token, tried_provider, reference, brand,
+            last4, decline_code, decline_detail, refunded, refunds, refunding, compensation,
             cancelled_revision, version, heard_orders, heard_stock, created_at, updated_at,
             outcome_at
         from payments
@@ -74,9 +74,9 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
         Row,
         "-- payments.find
         select
-            order_id, customer_id, revision, due, currency, instrument, token, phase,
-            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, compensation,
+            order_id, customer_id, revision, due, currency, instrument, token, provider, phase,
+            tried_revision, tried, tried_method, tried_token, tried_provider, reference, brand,
+            last4, decline_code, decline_detail, refunded, refunds, refunding, compensation,
             cancelled_revision, version, heard_orders, heard_stock, created_at, updated_at,
             outcome_at
         from payments
@@ -104,7 +104,8 @@ pub async fn insert(
             order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
             decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
-            heard_orders, heard_stock, created_at, updated_at, cancelled_revision, outcome_at
+            heard_orders, heard_stock, created_at, updated_at, cancelled_revision, outcome_at,
+            provider, tried_provider
         )
         select *
         from unnest(
@@ -112,7 +113,8 @@ pub async fn insert(
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::bytea[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[], $26::timestamptz[], $27::int[], $28::timestamptz[]
+            $25::timestamptz[], $26::timestamptz[], $27::int[], $28::timestamptz[],
+            $29::text[], $30::text[]
         )",
         &column(rows, |row| row.order_id),
         &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
@@ -142,6 +144,8 @@ pub async fn insert(
         &column(rows, |row| row.updated_at),
         &column(rows, |row| row.cancelled_revision) as &[Option<i32>],
         &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
+        &column(rows, |row| row.provider.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.tried_provider.as_deref()) as &[Option<&str>],
     )
     .execute(db)
     .await?;
@@ -163,31 +167,30 @@ pub async fn update(
         update payments
         set
             customer_id = t.customer_id, revision = t.revision, due = t.due,
-            currency = t.currency, instrument = t.instrument,
-            token = case t.token when '' then payments.token else t.token end,
-            phase = t.phase, tried_revision = t.tried_revision, tried = t.tried,
-            tried_method = t.tried_method,
+            currency = t.currency, instrument = t.instrument, provider = t.provider,
+            token = case t.token when '' then payments.token else t.token end, phase = t.phase,
+            tried_revision = t.tried_revision, tried = t.tried, tried_method = t.tried_method,
             tried_token = case t.tried_token
                 when '' then coalesce(payments.tried_token, payments.token)
                 else t.tried_token
             end,
-            reference = t.reference,
-            brand = t.brand, last4 = t.last4, decline_code = t.decline_code,
-            decline_detail = t.decline_detail, refunded = t.refunded, refunds = t.refunds,
-            refunding = t.refunding, compensation = t.compensation, version = t.version,
-            heard_orders = t.heard_orders, heard_stock = t.heard_stock, updated_at = t.updated_at,
-            cancelled_revision = t.cancelled_revision, outcome_at = t.outcome_at
+            tried_provider = t.tried_provider, reference = t.reference, brand = t.brand,
+            last4 = t.last4, decline_code = t.decline_code, decline_detail = t.decline_detail,
+            refunded = t.refunded, refunds = t.refunds, refunding = t.refunding,
+            compensation = t.compensation, cancelled_revision = t.cancelled_revision,
+            version = t.version, heard_orders = t.heard_orders, heard_stock = t.heard_stock,
+            updated_at = t.updated_at, outcome_at = t.outcome_at
         from unnest(
             $1::uuid[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::text[], $7::bytea[],
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::bytea[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[], $26::int[], $27::timestamptz[]
+            $25::timestamptz[], $26::int[], $27::timestamptz[], $28::text[], $29::text[]
         ) as t (
             order_id, customer_id, revision, due, currency, instrument, token, phase,
-            tried_revision, tried, tried_method, tried_token, reference, brand, last4,
-            decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
-            heard_orders, heard_stock, updated_at, cancelled_revision, outcome_at
+            tried_revision, tried, tried_method, tried_token, reference, brand, last4, decline_code,
+            decline_detail, refunded, refunds, refunding, compensation, version, heard_orders,
+            heard_stock, updated_at, cancelled_revision, outcome_at, provider, tried_provider
         )
         where payments.order_id = t.order_id",
         &column(rows, |row| row.order_id),
@@ -217,6 +220,8 @@ pub async fn update(
         &column(rows, |row| row.updated_at),
         &column(rows, |row| row.cancelled_revision) as &[Option<i32>],
         &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
+        &column(rows, |row| row.provider.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.tried_provider.as_deref()) as &[Option<&str>],
     )
     .execute(db)
     .await?;

@@ -5,16 +5,19 @@ use std::{
     time::Duration,
 };
 
-use mailbox::wrote;
+use mailbox::{Trace, wrote};
 use proto::{Currency, CustomerId, Money, OrderId, SealKeyRing};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{invalid, milliseconds, rows::opened};
+use super::{
+    invalid, milliseconds,
+    rows::{opened, provider},
+};
 use crate::{
-    domain::{Call, Operation},
+    domain::{Call, CallName, Operation, PaymentProvider},
     world::CallRow,
 };
 
@@ -94,7 +97,7 @@ pub async fn lease(
 ) -> sqlx::Result<Vec<CallRow>> {
     let leased_until = Instant::now() + lease;
     let rows = sqlx::query!(
-        "-- provider_calls.lease
+        r#"-- provider_calls.lease
         update provider_calls
         set leased_until = clock_timestamp() + $1::bigint * interval '1 millisecond',
             attempts = attempts + 1
@@ -109,7 +112,8 @@ pub async fn lease(
               for update skip locked
           )
         returning provider_calls.order_id, provider_calls.customer_id, kind, number, amount,
-            provider_calls.currency, trace, attempts, tried_token, reference",
+            provider_calls.currency, trace, attempts, tried_token, tried_provider, reference,
+            greatest(extract(epoch from clock_timestamp() - begun_at), 0)::bigint as "age_seconds!""#,
         milliseconds(lease),
         limit,
     )
@@ -130,10 +134,13 @@ pub async fn lease(
             };
             let currency = Currency::parse(&row.currency).map_err(invalid)?;
             let amount = Money::new(row.amount, currency).map_err(invalid)?;
-            let call = Call { order, amount, operation };
+            let provider = provider(row.tried_provider.as_deref());
+            let provider = provider.ok_or_else(|| invalid("a call that nobody is asked for"))?;
+            let call = Call { order, amount, provider, operation };
             let customer = CustomerId::parse(&row.customer_id).map_err(invalid)?;
             let trace = row.trace.and_then(|trace| trace.try_into().ok());
-            Ok(CallRow { call, customer, trace, attempts: row.attempts, leased_until })
+            let age = Duration::from_secs(row.age_seconds.unsigned_abs());
+            Ok(CallRow { call, customer, trace, attempts: row.attempts, age, leased_until })
         })
         .collect()
 }
@@ -183,6 +190,47 @@ pub async fn lock_attempts(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (OrderId::new(row.order_id), row.attempts)).collect())
+}
+
+/// A call without an answer, as far as a provider's notice of it has to be compared with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCall {
+    pub name: CallName,
+    pub amount: Money,
+    pub trace: Option<Trace>,
+    pub attempts: i32,
+}
+
+/// The call of an order that `provider` has not answered, if there is one.
+pub async fn open(
+    db: &mut PgConnection,
+    order: OrderId,
+    provider: PaymentProvider,
+) -> sqlx::Result<Option<OpenCall>> {
+    let row = sqlx::query!(
+        "-- provider_calls.open
+        select kind, number, amount, provider_calls.currency, trace, attempts
+        from provider_calls
+        join payments using (order_id)
+        where provider_calls.order_id = $1
+          and tried_provider = $2",
+        order.uuid(),
+        provider.as_str(),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        let number = row.number.cast_unsigned();
+        let name = match row.kind.as_str() {
+            "charge" => CallName::Charge { order, revision: number },
+            _ => CallName::Refund { order, number },
+        };
+        let currency = Currency::parse(&row.currency).map_err(invalid)?;
+        let amount = Money::new(row.amount, currency).map_err(invalid)?;
+        let trace = row.trace.and_then(|trace| trace.try_into().ok());
+        Ok(OpenCall { name, amount, trace, attempts: row.attempts })
+    })
+    .transpose()
 }
 
 /// Calls that were taken over at least once and still have no answer.

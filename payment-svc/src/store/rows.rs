@@ -13,7 +13,7 @@ use crate::{
     cards,
     domain::{
         Capture, Card, CardDisplay, Charge, CompensationState, Decline, DeclineCode, Due,
-        Instrument, Means, Method, Payment, Phase, Refund, Token,
+        Instrument, Means, Method, Payment, PaymentProvider, Phase, Refund, Token,
     },
     world::Root,
 };
@@ -27,11 +27,13 @@ pub(super) struct Row {
     pub(super) currency: Option<String>,
     pub(super) instrument: Option<String>,
     pub(super) token: Option<Vec<u8>>,
+    pub(super) provider: Option<String>,
     pub(super) phase: String,
     pub(super) tried_revision: Option<i32>,
     pub(super) tried: Option<Decimal>,
     pub(super) tried_method: Option<String>,
     pub(super) tried_token: Option<Vec<u8>>,
+    pub(super) tried_provider: Option<String>,
     pub(super) reference: Option<String>,
     pub(super) brand: Option<String>,
     pub(super) last4: Option<String>,
@@ -62,11 +64,13 @@ impl Row {
             currency: due.map(|due| due.amount.currency().code().to_owned()),
             instrument: None,
             token: None,
+            provider: None,
             phase: String::new(),
             tried_revision: None,
             tried: None,
             tried_method: None,
             tried_token: None,
+            tried_provider: None,
             reference: None,
             brand: payment.face().map(|face| face.brand.to_string()),
             last4: payment.face().map(|face| face.last4.to_string()),
@@ -99,6 +103,7 @@ impl Row {
         self.instrument = instrument.map(|instrument| instrument.method().as_str().to_owned());
         if let Some(Instrument::Card(card)) = instrument {
             self.token = Some(sealed(payment.order, &card.token, keys));
+            self.provider = Some(card.provider.as_str().to_owned());
         }
     }
 
@@ -130,6 +135,7 @@ impl Row {
             self.tried_revision = Some(revision.cast_signed());
             self.tried = Some(amount.amount());
             self.tried_method = Some(method.as_str().to_owned());
+            self.tried_provider = payment.provider().map(|provider| provider.as_str().to_owned());
         }
     }
 }
@@ -150,6 +156,11 @@ pub(super) fn opened(order: Uuid, sealed: &[u8], keys: Option<&SealKeyRing>) -> 
         String::from_utf8(plain).ok().map(|token| Token::new(&token))
     };
     keys.and_then(open).unwrap_or_else(Token::unreadable)
+}
+
+/// The provider that a column names.
+pub(super) fn provider(column: Option<&str>) -> Option<PaymentProvider> {
+    column.and_then(PaymentProvider::parse)
 }
 
 impl Row {
@@ -210,14 +221,16 @@ impl Row {
             return Ok(None);
         };
         let currency = Currency::parse(currency).map_err(invalid)?;
-        let instrument = match (self.instrument.as_deref().map(Method::parse), &self.token) {
-            (None, _) => None,
-            (Some(Some(Method::Wallet)), _) => Some(Instrument::Wallet),
-            (Some(Some(Method::Card)), Some(token)) => {
+        let method = self.instrument.as_deref().map(Method::parse);
+        let provider = provider(self.provider.as_deref());
+        let instrument = match (method, &self.token, provider) {
+            (None, ..) => None,
+            (Some(Some(Method::Wallet)), ..) => Some(Instrument::Wallet),
+            (Some(Some(Method::Card)), Some(token), Some(provider)) => {
                 let token = opened(self.order_id, token, keys);
-                Some(Instrument::Card(cards::of_token(token.expose())))
+                Some(Instrument::Card(cards::card(token, provider)))
             }
-            (Some(Some(Method::Card)), None) => Some(Instrument::CardWithoutToken),
+            (Some(Some(Method::Card)), None, _) => Some(Instrument::CardWithoutToken),
             _ => return Err(invalid("an instrument without what it needs")),
         };
         Ok(Some(Due {
@@ -238,27 +251,29 @@ impl Row {
             return Ok(None);
         };
         let (revision, amount) = (revision.cast_unsigned(), money(tried)?);
-        let face = self.face();
+        let (face, provider) = (self.face(), provider(self.tried_provider.as_deref()));
         match self.phase.as_str() {
             "charging" => {
-                let Some(token) = &self.tried_token else { return Ok(None) };
-                let card = Card { token: opened(self.order_id, token, keys), face };
+                let Some((token, provider)) = self.tried_token.as_ref().zip(provider) else {
+                    return Ok(None);
+                };
+                let card = Card { token: opened(self.order_id, token, keys), provider, face };
                 Ok(Some(Phase::Charging(Charge { revision, amount, card })))
             }
             "declined" => {
                 let code = self.decline_code.as_deref().and_then(DeclineCode::parse);
                 let Some(code) = code else { return Ok(None) };
                 let detail = Arc::from(self.decline_detail.as_deref().unwrap_or_default());
-                let decline = Decline { revision, amount, method, face, code, detail };
+                let decline = Decline { revision, amount, method, provider, face, code, detail };
                 Ok(Some(Phase::Declined(decline)))
             }
             "captured" => {
-                let means = match (method, &self.reference) {
-                    (Method::Wallet, _) => Means::Wallet,
-                    (Method::Card, Some(reference)) => {
-                        Means::Card { reference: Arc::from(reference.as_str()), face }
+                let means = match (method, &self.reference, provider) {
+                    (Method::Wallet, ..) => Means::Wallet,
+                    (Method::Card, Some(reference), Some(provider)) => {
+                        Means::Card { provider, reference: Arc::from(reference.as_str()), face }
                     }
-                    (Method::Card | Method::Deferred, _) => return Ok(None),
+                    (Method::Card | Method::Deferred, ..) => return Ok(None),
                 };
                 let Some(refunded) = self.refunded else { return Ok(None) };
                 let (refunded, refund) = (money(refunded)?, None);

@@ -8,7 +8,7 @@ use proto::Currency;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Account, Card, RefundState, Token, refund};
+use crate::domain::{Account, Card, PaymentProvider, RefundState, Token, refund};
 
 mod ends;
 mod refunds;
@@ -22,7 +22,11 @@ fn usd(text: &str) -> Money {
 }
 
 fn card() -> Instrument {
-    Instrument::Card(Card { token: Token::new("tok"), face: None })
+    Instrument::Card(Card {
+        token: Token::new("tok"),
+        provider: PaymentProvider::Simulator,
+        face: None,
+    })
 }
 
 fn due(revision: u32, amount: &str, instrument: Option<Instrument>) -> Event {

@@ -15,12 +15,12 @@ async fn some_money() -> Tables {
                 ('ann', gen_random_uuid(), 'capture', 'available', 'shop', 30, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now()),
                 ('ann', gen_random_uuid(), 'refund', 'shop', 'available', 20, 'USD', '01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', now());
             insert into payments (
-                order_id, customer_id, revision, due, currency, instrument, tried_token, phase, tried_revision, tried, tried_method,
+                order_id, customer_id, revision, due, currency, instrument, tried_token, tried_provider, phase, tried_revision, tried, tried_method,
                 refunded, refunds, compensation, version, heard_orders, heard_stock, created_at, updated_at
             )
             values
-                ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 1, 30, 'USD', 'wallet', null, 'captured', 1, 30, 'wallet', 20, 2, 'refunded', 2, 3, 1, now(), now()),
-                ('01932c1e-5a4b-7c3d-8e2f-000000000002', 'ann', 1, 7, 'USD', 'card', '\\x01', 'charging', 1, 7, 'card', null, null, 'not_asked', 0, 0, 1, now(), now());
+                ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 'ann', 1, 30, 'USD', 'wallet', null, null, 'captured', 1, 30, 'wallet', 20, 2, 'refunded', 2, 3, 1, now(), now()),
+                ('01932c1e-5a4b-7c3d-8e2f-000000000002', 'ann', 1, 7, 'USD', 'card', '\\x01', 'simulator', 'charging', 1, 7, 'card', null, null, 'not_asked', 0, 0, 1, now(), now());
             insert into refunds (order_id, number, refund_id, customer_id, amount, currency, cause, state, reason, begun_at, ended_at)
             values
                 ('01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f', 1, gen_random_uuid(), 'ann', 5, 'USD', 'staff', 'refused', 'no', now(), now()),
