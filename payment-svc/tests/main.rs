@@ -12,6 +12,7 @@ mod reactions;
 mod refunds;
 mod server;
 mod store;
+mod stripe;
 mod stub;
 
 use std::{sync::Arc, time::Duration};
