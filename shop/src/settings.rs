@@ -74,9 +74,18 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         "payment-svc" => {
             settings.push(("SEAL_KEY_FILE", file("seal-key")));
             settings.extend(url("simulator").map(|url| ("SIMULATOR_URL", url)));
+            // The simulator speaks Stripe's protocol, too, and takes any key that is for tests.
+            settings.extend(url("simulator").map(|url| ("STRIPE_URL", format!("{url}/stripe"))));
+            settings.push(("STRIPE_KEY", "sk_test_shop".to_owned()));
+            settings.push(("STRIPE_WEBHOOK_SECRET_FILE", file("webhook-secret")));
         }
         "notify-svc" => settings.extend(providers(ports, &file("webhook-secret"))),
-        "simulator" => settings.push(("LEDGER", file("simulator-ledger.jsonl"))),
+        "simulator" => {
+            settings.push(("LEDGER", file("simulator-ledger.jsonl")));
+            let webhook = |gateway| format!("{gateway}/v1/providers/stripe/webhook");
+            settings.extend(url("gateway").map(|url| ("STRIPE_WEBHOOK_URL", webhook(url))));
+            settings.push(("STRIPE_WEBHOOK_SECRET_FILE", file("webhook-secret")));
+        }
         "smtp-sink" => {
             settings.push(("HTTP_PORT", ports.messages().to_string()));
             settings.push(("MESSAGES", file("messages.jsonl")));

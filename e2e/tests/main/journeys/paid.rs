@@ -79,6 +79,34 @@ fn an_order_paid_by_card_is_captured_at_the_provider() {
     });
 }
 
+/// In Stripe's protocol, which the simulator speaks, with its events coming in at the gateway.
+#[test]
+fn an_order_paid_through_stripe_is_captured_there_and_given_back() {
+    in_the_shop(async |shop| {
+        let lamp = shop.lists("20.00", 10).await;
+        let customer = shop.welcomes("1.00").await;
+
+        let order = shop.place(customer.wants(1, &lamp).by_card("pm_card_visa")).await;
+        shop.expect(&order, "confirmed").await;
+        let payment = shop.the("payments", &order, "captured").await;
+        assert_eq!(payment["provider"], "stripe");
+        assert_eq!(payment["amount"]["amount"], "20.00");
+        let refused = shop.place(customer.wants(1, &lamp).by_card("pm_card_chargeDeclined")).await;
+        shop.expect(&refused, "cancelled").await;
+        shop.ask("DELETE", &order.path("")).await.with(200);
+
+        let payment = shop.the("payments", &order, "refunded").await;
+        assert_eq!(payment["provider"], "stripe");
+        let url = format!("/v1/payments?order_id={}", refused.id);
+        let declined = shop.get(&url).await.with(200)["items"][0].clone();
+        assert_eq!(
+            (&declined["provider"], &declined["decline"]["code"]),
+            (&json!("stripe"), &json!("card_declined"))
+        );
+        shop.expect_shelf(&lamp, 10, 0, 0).await;
+    });
+}
+
 #[test]
 fn a_lost_answer_of_the_provider_is_asked_for_again() {
     in_the_shop(async |shop| {
