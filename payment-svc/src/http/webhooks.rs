@@ -14,7 +14,7 @@ use mailbox::Command;
 
 use super::AppState;
 use crate::{
-    domain::PaymentProvider,
+    domain::{Event, PaymentProvider},
     input::Input,
     metrics,
     provider::stripe::webhook::{self, BadSignature, StripeNotice},
@@ -60,6 +60,10 @@ impl AppState {
         let open = store::provider_calls::open(&mut db, order, PaymentProvider::Stripe).await?;
         drop(db);
         let Some(call) = open.filter(|call| call.name == notice.name) else {
+            // Money that was given back may return days later: the card's bank did not take it.
+            if let Event::RefundRefused { reason, .. } = &notice.event {
+                tracing::warn!(order.id = %order, %reason, "Stripe says that a refund has failed");
+            }
             return Ok("nothing_open");
         };
         if !notice.fits(call.name, call.amount) {
