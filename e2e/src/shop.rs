@@ -246,6 +246,15 @@ impl Shop {
         list["items"][0].take()
     }
 
+    /// What the provider's own ledger has of an order.
+    pub async fn provider_entry(&self, order: &PlacedOrder) -> Value {
+        let provider = self.stack().service("simulator").unwrap();
+        let url = format!("{provider}/ledger?order_id={}", order.id);
+        let mut books = self.ask_at("GET", &url).await.with(200);
+        assert_eq!(books["items"].as_array().map(Vec::len), Some(1), "{books}");
+        books["items"][0].take()
+    }
+
     /// The product's stock.
     pub async fn shelf(&self, product: &Product) -> Shelf {
         let stock = self.get(&format!("/v1/products/{}/stock", product.sku)).await.with(200);

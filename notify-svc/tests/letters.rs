@@ -116,6 +116,8 @@ async fn a_repeated_letter_is_sent_once() {
 
     assert_eq!((first.status.as_u16(), again.header("idempotency-replayed")), (202, "true"));
     assert_eq!(first.body, again.body);
+    let at = format!("/v1/notifications/{}", first.body["id"].as_str().unwrap());
+    assert_eq!((first.header("location"), again.header("location")), (at.as_str(), at.as_str()));
     assert_eq!(other.code(), (422, "idempotency_key_reused"));
     assert_eq!(server.shop.handed().len(), 1);
 }

@@ -158,6 +158,14 @@ async fn a_request_may_wait_for_the_outcome() {
     let applied = server.http.ask("GET", &at, &prefer, None).await;
     assert_eq!(applied.header("preference-applied"), "wait=20");
 
+    let other = server.http.post("/v1/orders", &two_mugs()).await;
+    let at = format!("/v1/orders/{}", id_of(&other));
+    let (http, path) = (server.http.clone(), at.clone());
+    waiting.spawn(async move { http.ask("GET", &path, &prefer, None).await.body });
+    server.http.ask("DELETE", &at, &[], None).await;
+    assert_eq!(waiting.join_next().await.unwrap().unwrap()["status"], "cancelled");
+    assert!(started.elapsed() < Duration::from_secs(10), "a cancellation is an outcome, too");
+
     let short = [("prefer", "wait=1")];
     let open = server.http.post_with("/v1/orders", &short, &two_mugs()).await;
     assert_eq!((open.status.as_u16(), &open.body["status"]), (201, &json!("pending")));

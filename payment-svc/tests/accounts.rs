@@ -309,6 +309,8 @@ async fn payment_methods_are_validated_without_trying() {
         assert_eq!(told.status, 200, "{method}: {}", told.body);
         assert_eq!(told.body["valid"], json!(reason.is_null()), "{}", told.body);
         assert_eq!((&told.body["last4"], &told.body["reason"]), (&last4, &reason), "{method}");
+        let brand = if last4.is_null() { Value::Null } else { json!("visa") };
+        assert_eq!(told.body["brand"], brand, "{method}");
     }
     let shapeless = server.http.post(path, json!({"payment_method": {"type": "card"}})).await;
     assert_eq!(shapeless.code(), (422, "missing_field"));
@@ -333,4 +335,19 @@ async fn a_validation_honours_its_idempotency_key() {
     assert_eq!(again.headers["idempotency-replayed"], "true");
     assert_eq!(other.code(), (422, "idempotency_key_reused"));
     assert_eq!(bad.code(), (400, "bad_header"));
+}
+
+#[tokio::test]
+async fn an_account_opened_without_a_body_is_in_dollars() {
+    let server = a_server().await;
+    let nothing = json!({"amount": "0.00", "currency": "USD"});
+
+    let opened = server.http.ask("POST", "/v1/accounts/c-1", &[], None).await;
+    let again = server.http.ask("POST", "/v1/accounts/c-1", &[], None).await;
+
+    assert_eq!((opened.status.as_u16(), opened.header("location")), (201, "/v1/accounts/c-1"));
+    for member in ["balance", "held", "available"] {
+        assert_eq!(opened.body[member], nothing, "{member}");
+    }
+    assert_eq!(again.code(), (409, "account_exists"));
 }

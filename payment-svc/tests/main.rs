@@ -7,6 +7,7 @@ mod charges;
 mod details;
 mod held;
 mod http;
+mod patience;
 mod provider;
 mod reactions;
 mod refunds;

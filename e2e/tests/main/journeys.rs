@@ -1,15 +1,18 @@
 //! Journeys: orders of every kind from placing to their end, over HTTP alone.
 
 mod cancelled;
+mod cards;
 mod changed;
 mod crowds;
 mod edge;
+mod extras;
 mod late;
 mod paid;
 mod paid_later;
 mod refused;
 mod reserved;
 mod shown;
+mod tags;
 
 use e2e::{PlacedOrder, Shop};
 use serde_json::Value;

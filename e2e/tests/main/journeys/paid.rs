@@ -116,14 +116,8 @@ fn a_lost_answer_of_the_provider_is_asked_for_again() {
 
         shop.expect(&order, "confirmed").await;
         shop.the("payments", &order, "captured").await;
-        let provider = shop.stack().service("simulator").unwrap();
-        let books = format!("{provider}/ledger?order_id={}", order.id);
-        let books = shop.ask_at("GET", &books).await.with(200);
-        assert_eq!(books["items"].as_array().unwrap().len(), 1, "{books}");
-        assert_eq!(
-            (&books["items"][0]["captures"], &books["items"][0]["captured"]),
-            (&json!(1), &json!("5.00"))
-        );
+        let entry = shop.provider_entry(&order).await;
+        assert_eq!((&entry["captures"], &entry["captured"]), (&json!(1), &json!("5.00")));
     });
 }
 
