@@ -228,3 +228,32 @@ fn canonical_bodies_ignore_order_and_spaces_only() {
     assert_ne!(canonical(r#"{"a":1}"#), canonical(r#"{"a":1.0}"#));
     assert_eq!(canonical(r#"{"a":"\"\u0007"}"#), br#"{"a":"\"\u0007"}"#);
 }
+
+/// A card number is refused in what people write, in whatever member, and nothing of it is repeated.
+/// An id may look like one.
+#[test]
+fn a_card_number_in_what_people_write_is_refused_and_not_repeated() {
+    let read = |body: &str| {
+        body::read(body.as_bytes(), |fields| {
+            let (words, more) = (fields.words("words", 200), fields.optional_words("more", 200));
+            let id = fields.text("id", 200).map(str::len);
+            let data = fields.texts("data", 200).map(|data| data.len());
+            Some((words?.len(), more.map(str::len), id?, data?))
+        })
+    };
+
+    let fine = read(r#"{"words":"a","id":"4012888888881881","data":{"b":"c"}}"#);
+    assert_eq!(fine.unwrap(), (1, None, 16, 1));
+    let number = "it is 4012 8888 8888 1881!";
+    for (words, more, data, pointer) in
+        [(number, "", "", "/words"), ("a", number, "", "/more"), ("a", "", number, "/data/b")]
+    {
+        let body =
+            format!(r#"{{"words":"{words}","more":"{more}","id":"1","data":{{"b":"{data}"}}}}"#);
+        let problem = read(&body).unwrap_err();
+        let told = String::from_utf8(problem.to_parts().1).unwrap();
+        assert_eq!(problem.code(), Code::CardNumberRefused, "{body}");
+        assert_eq!(problem.errors()[0].pointer, pointer);
+        assert!(!told.contains("8888"), "{told}");
+    }
+}

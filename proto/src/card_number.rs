@@ -28,13 +28,6 @@ pub fn is_in(text: &str) -> bool {
     is_checked(&digits)
 }
 
-/// Whether `text` is a card number and nothing else, grouped by spaces or dashes.
-pub fn is_number(text: &str) -> bool {
-    let separates = |c: char| matches!(c, ' ' | '-');
-    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
-    text.chars().all(|c| c.is_ascii_digit() || separates(c)) && is_checked(&digits)
-}
-
 fn is_checked(digits: &[u32]) -> bool {
     DIGITS.contains(&digits.len()) && luhn(digits).is_multiple_of(10)
 }
@@ -63,6 +56,8 @@ mod tests {
             "my card is 4111 1111 1111 1111, thanks",
             "4242-4242-4242-4242",
             "378282246310005",
+            "4000000000000069",
+            "5500 0055-5555 5559",
         ] {
             assert!(is_in(text), "{text}");
         }
@@ -70,18 +65,15 @@ mod tests {
 
     #[test]
     fn other_digits_are_none() {
-        for text in ["", "4111111111111112", "leave at door 12", "tok_visa", "+49 30 1234567"] {
+        for text in [
+            "",
+            "4111111111111112",
+            "123456789012",
+            "leave at door 12",
+            "tok_visa",
+            "+49 30 1234567",
+        ] {
             assert!(!is_in(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_card_number_alone_is_recognised() {
-        for text in ["4242424242424242", "4000000000000069", "5500 0055-5555 5559"] {
-            assert!(is_number(text), "{text}");
-        }
-        for text in ["tok_visa", "4242424242424241", "4242", "", "123456789012"] {
-            assert!(!is_number(text), "{text}");
         }
     }
 }

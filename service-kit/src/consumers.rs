@@ -71,7 +71,7 @@ async fn pause<R: Reactor>(
     desk.check_path(&service)?;
     let (topic, reason) = body.read(|fields| {
         let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
-        let reason = fields.text("reason", REASON_CHARS_MAX)?.to_owned();
+        let reason = fields.words("reason", REASON_CHARS_MAX)?.to_owned();
         Some((topic, reason))
     })?;
     let request = desk.request(&asked, &body, &reason, (topic.as_deref(), "paused"))?;
@@ -89,7 +89,7 @@ async fn resume<R: Reactor>(
         let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
         let partition = fields.optional_integer("partition", 0..=i64::from(i32::MAX));
         let from = read_from(fields);
-        let reason = fields.text("reason", REASON_CHARS_MAX)?.to_owned();
+        let reason = fields.words("reason", REASON_CHARS_MAX)?.to_owned();
         if partition.is_some() && topic.is_none() {
             fields.refuse("topic", Code::MissingField, "is missing: a partition is one of a topic");
             return None;

@@ -65,7 +65,7 @@ async fn pause<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.check_path(&service)?;
-    let reason = body.read(|fields| Some(fields.text("reason", REASON_CHARS_MAX)?.to_owned()))?;
+    let reason = body.read(|fields| Some(fields.words("reason", REASON_CHARS_MAX)?.to_owned()))?;
     let key = asked.key(&body.0)?;
     let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
     answered(desk.mailbox.pause_lane(request, |change| desk.tell(change)).await)
@@ -80,7 +80,7 @@ async fn resume<R: Reactor>(
     desk.check_path(&service)?;
     let (reason, from) = body.read(|fields| {
         let from = resume_from(fields);
-        let reason = fields.text("reason", REASON_CHARS_MAX);
+        let reason = fields.words("reason", REASON_CHARS_MAX);
         Some((reason?.to_owned(), from))
     })?;
     let key = asked.key(&body.0)?;

@@ -163,7 +163,7 @@ async fn discard<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let reason = body.read(|fields| Some(fields.text("reason", REASON_CHARS_MAX)?.to_owned()))?;
+    let reason = body.read(|fields| Some(fields.words("reason", REASON_CHARS_MAX)?.to_owned()))?;
     let once = once(&asked, &body, discarded)?;
     let end = desk.mailbox.discard(&topic, &key, &reason, once).await;
     respond(end.map(|()| 1), discarded)
@@ -184,7 +184,7 @@ async fn replace<R: Reactor>(
             }
             decoded
         });
-        let reason = fields.text("reason", REASON_CHARS_MAX);
+        let reason = fields.words("reason", REASON_CHARS_MAX);
         let event_type = fields.optional_text("event_type", REASON_CHARS_MAX).map(str::to_owned);
         let version = fields.optional_integer("version", 1..=i64::MAX);
         Some(ReplacementBody {

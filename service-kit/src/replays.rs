@@ -60,7 +60,7 @@ fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     let is_dry_run = if fields.has("dry_run") { fields.flag("dry_run") } else { Some(true) };
     // Asked for even when it is absent, because a null would be refused as unknown otherwise.
     fields.json("dry_run");
-    let reason = fields.text("reason", REASON_CHARS_MAX).map(str::to_owned);
+    let reason = fields.words("reason", REASON_CHARS_MAX).map(str::to_owned);
     Some(Wish {
         service: service?,
         topic,

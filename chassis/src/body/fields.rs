@@ -132,6 +132,29 @@ impl<'a> Fields<'a> {
         self.as_text(name, value, max)
     }
 
+    /// Required text that people write, of 1 to `max` characters.
+    pub fn words(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let text = self.text(name, max)?;
+        self.without_card_number(name, text)
+    }
+
+    /// Text that people write, of up to `max` characters, or none.
+    pub fn optional_words(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let text = self.optional_text(name, max)?;
+        self.without_card_number(name, text)
+    }
+
+    /// What people write may hold a card number, which must not enter the system. Ids, addresses
+    /// and tokens of devices are made by machines, and some look like one.
+    fn without_card_number(&self, name: &str, text: &'a str) -> Option<&'a str> {
+        if proto::card_number::is_in(text) {
+            // Nothing of the text is repeated.
+            self.refuse(name, Code::CardNumberRefused, "must not hold a card number");
+            return None;
+        }
+        Some(text)
+    }
+
     /// Required text, parsed; the error of `parse` says what would be right.
     pub fn parsed<T>(
         &mut self,
@@ -312,8 +335,8 @@ impl<'a> Fields<'a> {
         values
     }
 
-    /// An object with member names of the client's choice, whose members are all text of up to
-    /// `max` characters; a missing one counts as empty.
+    /// An object with member names of the client's choice, whose members are all text that people
+    /// write, of up to `max` characters; a missing one counts as empty.
     pub fn texts(&mut self, name: &'static str, max: usize) -> Option<Vec<(String, String)>> {
         let members = match self.json(name) {
             None => return Some(Vec::new()),
@@ -330,7 +353,7 @@ impl<'a> Fields<'a> {
                 inner.refuse("", Code::InvalidValue, "has a name that cannot be stored");
                 return None;
             }
-            let text = inner.as_text(key, value, max)?;
+            let text = inner.without_card_number(key, inner.as_text(key, value, max)?)?;
             Some((key.clone().into_owned(), text.to_owned()))
         });
         // Collected before it is judged, so that every member is looked at.

@@ -8,3 +8,4 @@ mod plants;
 mod poison;
 mod refusals;
 mod replays;
+mod secrets;

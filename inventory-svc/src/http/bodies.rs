@@ -21,7 +21,7 @@ const HOLD_S: RangeInclusive<i64> = 1..=30 * 24 * 60 * 60;
 
 /// `{"name","price"}`
 pub(super) fn product(fields: &mut Fields<'_>) -> Option<(String, AmountRequest)> {
-    let name = fields.text("name", TEXT_CHARS_MAX);
+    let name = fields.words("name", TEXT_CHARS_MAX);
     let price = AmountRequest::read(fields, "price");
     Some((name?.to_owned(), price?))
 }
@@ -32,13 +32,13 @@ pub(super) fn adjustment(fields: &mut Fields<'_>) -> Option<(WarehouseId, i64, S
         WarehouseId::parse(text).map_err(|error| invalid(error.to_string()))
     });
     let delta = fields.integer("delta", -ON_HAND_MAX..=ON_HAND_MAX);
-    let reason = fields.optional_text("reason", TEXT_CHARS_MAX).unwrap_or_default().to_owned();
+    let reason = fields.optional_words("reason", TEXT_CHARS_MAX).unwrap_or_default().to_owned();
     Some((warehouse?, delta?, reason))
 }
 
 /// `{"name","priority"}`
 pub(super) fn warehouse(fields: &mut Fields<'_>) -> Option<Warehouse> {
-    let name = fields.text("name", TEXT_CHARS_MAX);
+    let name = fields.words("name", TEXT_CHARS_MAX);
     let priority = fields.integer("priority", PRIORITY);
     Some(Warehouse { name: name?.to_owned(), priority: i32::try_from(priority?).ok()? })
 }
@@ -47,7 +47,7 @@ pub(super) fn warehouse(fields: &mut Fields<'_>) -> Option<Warehouse> {
 pub(super) fn reservation(
     fields: &mut Fields<'_>,
 ) -> Option<(Option<String>, Vec<SkuQuantity>, Duration)> {
-    let reference = fields.optional_text("reference", TEXT_CHARS_MAX).map(ToOwned::to_owned);
+    let reference = fields.optional_words("reference", TEXT_CHARS_MAX).map(ToOwned::to_owned);
     let items = distinct_items(fields);
     let hold = expires_in(fields).unwrap_or(HOLD);
     Some((reference, items?, hold))

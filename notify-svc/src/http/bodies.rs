@@ -27,7 +27,7 @@ pub(super) fn contact(fields: &mut Fields<'_>) -> Contact {
     let email = fields.optional_parsed("email", email);
     let phone = fields.optional_parsed("phone", phone);
     let push_token = fields.optional_parsed("push_token", push_token);
-    let language = fields.optional_text("language", LANGUAGE_MAX);
+    let language = fields.optional_words("language", LANGUAGE_MAX);
     let language = language.filter(|it| !it.is_empty()).map(ToOwned::to_owned);
     Contact { email, phone, push_token, language }
 }
@@ -65,18 +65,17 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
 
 /// What staff write themselves. An SMS and a push need no subject.
 fn words(channel: Channel, fields: &mut Fields<'_>) -> Option<TemplateFields> {
-    let subject = |text: &str| {
-        let wrong = (Code::InvalidValue, "has to be one line".into());
-        if text.contains(char::is_control) { Err(wrong) } else { Ok(text.to_owned()) }
+    let subject = if channel == Channel::Email || fields.has("subject") {
+        fields.words("subject", TEXT_CHARS_MAX)
+    } else {
+        fields.json("subject");
+        Some("")
     };
-    let subject = match channel {
-        Channel::Email => fields.parsed("subject", subject),
-        Channel::Sms | Channel::Push => {
-            Some(fields.optional_parsed("subject", subject).unwrap_or_default())
-        }
-    };
-    let text = fields.text("text", WORDS_MAX).map(ToOwned::to_owned);
-    let words = [("subject".to_owned(), subject?), ("text".to_owned(), text?)];
+    if subject.is_some_and(|text| text.contains(char::is_control)) {
+        fields.refuse("subject", Code::InvalidValue, "has to be one line");
+    }
+    let text = fields.words("text", WORDS_MAX).map(ToOwned::to_owned);
+    let words = [("subject".to_owned(), subject?.to_owned()), ("text".to_owned(), text?)];
     Some(TemplateFields::from(words))
 }
 

@@ -1,6 +1,6 @@
 //! Orders that change after they were placed: amended, refunded in part, shipped.
 
-use e2e::{PlacedOrder, in_the_shop};
+use e2e::in_the_shop;
 use serde_json::{Value, json};
 
 use super::events;
@@ -100,45 +100,5 @@ fn a_confirmed_order_is_shipped_delivered_and_refunded_in_parts() {
         let saga = shop.saga(&order, "completed").await;
         assert_eq!(saga["expected"], json!(null));
         assert_eq!(shop.get(&order.path("")).await.with(200)["status"], "delivered");
-    });
-}
-
-#[test]
-fn what_people_wrote_of_a_customer_is_nowhere_after_the_erasure() {
-    in_the_shop(async |shop| {
-        let mug = shop.lists("20.00", 5).await;
-        let customer = shop.welcomes("100.00").await;
-        let canary = shop.a_name("canary");
-        let contact = json!({"email": format!("{canary}@example.com"), "phone": "+4930123456"});
-        let path = format!("/v1/customers/{}", customer.id);
-        shop.put(&format!("{path}/contact"), &contact).await.with(200);
-        let wanted = customer.wants(1, &mug).with("note", json!(canary)).from_the_account();
-        // The kept answer is erased, too, and the audit finds no fault in that.
-        let placed = shop.ordering(&wanted).header("idempotency-key", &canary).await;
-        let order = PlacedOrder::of(placed.with(201));
-        shop.expect(&order, "confirmed").await;
-        shop.notification(&order, "order_confirmation", "sent").await;
-        let words = json!({"reason": format!("because of {canary}")});
-        shop.post(&order.path("/cancel"), &words).await.with(200);
-        shop.saga(&order, "compensated").await;
-        shop.notification(&order, "order_cancelled", "sent").await;
-
-        let erased = shop.delete(&path).await.with(200);
-
-        assert_eq!(
-            (&erased["erased"]["contacts"], &erased["erased"]["orders"]),
-            (&json!(1), &json!(1))
-        );
-        let again = shop.delete(&path).await.with(200)["erased"].clone();
-        assert!(again.as_object().unwrap().values().all(|count| *count == 0), "{again}");
-        let shown = shop.get(&order.path("")).await.with(200);
-        assert_eq!((&shown["note"], &shown["status"]), (&json!(""), &json!("cancelled")));
-        for list in [order.path("/events"), order.path("/history")] {
-            let told = shop.get(&list).await.with(200).to_string();
-            assert!(!told.contains(&canary), "{list}: {told}");
-        }
-        for process in ["order-svc", "notify-svc", "gateway", "payment-svc", "inventory-svc"] {
-            assert!(!shop.log(process).contains(&canary), "{process} has logged it");
-        }
     });
 }
