@@ -9,3 +9,4 @@ mod poison;
 mod refusals;
 mod replays;
 mod secrets;
+mod storms;
