@@ -26,10 +26,10 @@ use serde::Deserialize;
 pub(in crate::audit) use self::stored::in_history;
 
 /// A number for each kind of event of a topic, by the number of its member in the topic's message;
-/// 0 where nothing is known. Index 0, which no member has, is for the payment terms.
+/// 0 where nothing is known. Index 0, which no member has, is for the terms.
 pub(super) type Contents = [u32; 8];
 
-/// The index in [`Contents`] of what `OrderPlaced` and `StockReserved` say to payment-svc.
+/// The index in [`Contents`] of what `OrderPlaced`, `OrderAmended` and `StockReserved` agree on.
 pub(super) const TERMS: usize = 0;
 
 /// An amount in ten-thousandths, with its currency.
@@ -126,9 +126,10 @@ pub(super) fn pieces_of(rows: &[PieceRow]) -> u32 {
     pieces(rows.iter().map(|row| (row.sku.as_str(), row.warehouse.as_str(), row.quantity)))
 }
 
-/// A number for the payment terms: who pays how much, and how.
-pub(super) fn terms(customer: &str, amount: Amount, method: &str) -> u32 {
-    digest((customer, amount, method))
+/// A number for the terms of a revision: what stock is asked for (a [`basket`]), and who pays how
+/// much, and how, which stock passes on.
+pub(super) fn terms(revision: u32, basket: u32, payer: &str, amount: Amount, method: &str) -> u32 {
+    digest((revision, basket, payer, amount, method))
 }
 
 /// A number for `OrderPlaced` and `OrderConfirmed`.
@@ -196,7 +197,9 @@ pub(super) fn of(event: &Event) -> (u32, u32) {
     match event {
         Event::Orders(event) => of_order(event),
         Event::Stock(Stock::StockReserved(it)) => {
-            (reserved(it.revision, allocations(&it.lines)), terms_of(it.terms.as_ref()))
+            let pieces = basket(it.lines.iter().map(|it| (it.sku.as_str(), it.quantity)));
+            let terms = terms_of(it.revision, pieces, it.terms.as_ref());
+            (reserved(it.revision, allocations(&it.lines)), terms)
         }
         Event::Stock(Stock::StockReleased(it)) => (allocations(&it.lines), 0),
         Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => (0, 0),
@@ -219,7 +222,7 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
         TopicContents::OrderPlaced(it) => {
             let total = Amount::from(&it.total);
             let placed = ordered(&it.customer_id, it.revision, total, said_lines(&it.lines));
-            (placed, terms_of(it.terms.as_ref()))
+            (placed, terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref()))
         }
         TopicContents::OrderConfirmed(it) => {
             let total = Amount::from(&it.total);
@@ -237,7 +240,8 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
         TopicContents::OrderAmended(it) => {
             let (total, lines) = (Amount::from(&it.total), said_lines(&it.lines));
             let ordered = ordered(&it.customer_id, it.revision, total, lines);
-            (amended(ordered, cause(it.cause())), terms_of(it.terms.as_ref()))
+            let terms = terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref());
+            (amended(ordered, cause(it.cause())), terms)
         }
         TopicContents::OrderShipped(it) => {
             let how = (it.carrier.as_str(), it.tracking_number.as_str());
@@ -279,8 +283,17 @@ fn allocations(said: &[Allocation]) -> u32 {
     pieces(said.iter().map(|it| (it.sku.as_str(), it.warehouse.as_str(), it.quantity)))
 }
 
-fn terms_of(said: Option<&Terms>) -> u32 {
-    said.map_or(1, |it| terms(&it.customer_id, Amount::from(&it.amount), method(it.method())))
+/// The pieces of an order; lines without stock have none.
+fn said_basket(said: &[Line]) -> u32 {
+    let goods = said.iter().filter(|it| !it.sku.is_empty());
+    basket(goods.map(|it| (it.sku.as_str(), it.quantity)))
+}
+
+fn terms_of(revision: u32, basket: u32, said: Option<&Terms>) -> u32 {
+    said.map_or(1, |it| {
+        let amount = Amount::from(&it.amount);
+        terms(revision, basket, &it.customer_id, amount, method(it.method()))
+    })
 }
 
 fn refund_cause(cause: RefundCause) -> &'static str {

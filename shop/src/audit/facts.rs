@@ -39,6 +39,8 @@ pub(super) struct Order {
     /// How many events the order's history holds.
     pub(super) events: u32,
     pub(super) foretold: Contents,
+    /// The terms of the highest revision that is reserved, as a number; 0 for none.
+    pub(super) reserved_terms: u32,
     /// All of the row that the history comes to, as a number.
     pub(super) folded: u32,
 }
@@ -183,6 +185,8 @@ pub(super) struct TopicFacts {
     pub(super) times: [u8; 8],
     pub(super) last: [u16; 8],
     pub(super) contents: Contents,
+    /// The terms that the last event with terms named, as a number; 0 for none.
+    pub(super) last_terms: u32,
     pub(super) partition: i32,
     /// The offset of the last message, and when Kafka received it.
     pub(super) offset: i64,
@@ -207,6 +211,9 @@ impl TopicFacts {
                 self.contents[tag] = self.contents[tag].wrapping_add(heard.content);
                 let terms = &mut self.contents[super::content::TERMS];
                 *terms = terms.wrapping_add(heard.terms);
+                if heard.terms != 0 {
+                    self.last_terms = heard.terms;
+                }
             }
         }
     }

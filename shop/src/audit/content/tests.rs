@@ -78,12 +78,26 @@ fn stock_passes_the_terms_on() {
         method: PaymentMethod::Wallet.into(),
         details: None,
     };
-    let placed = OrderPlaced { terms: Some(terms.clone()), ..OrderPlaced::default() };
-    let kept = StockReserved { terms: Some(terms), revision: 1, ..StockReserved::default() };
-    let foretold = super::terms("ann", Amount::new(599_800, "USD"), "wallet");
+    let line = |sku: &str, quantity| Line { sku: sku.into(), quantity, ..Line::default() };
+    let lines = vec![line("mug", 3), line("", 1)];
+    let (of_order, revision) = (Some(terms.clone()), 1);
+    let placed = OrderPlaced { revision, lines, terms: of_order, ..OrderPlaced::default() };
+    let allocated = |warehouse: &str, quantity| {
+        let (sku, warehouse) = ("mug".into(), warehouse.into());
+        Allocation { sku, warehouse, quantity }
+    };
+    let lines = vec![allocated("far", 1), allocated("main", 2)];
+    let kept = StockReserved { terms: Some(terms), revision, lines, ..StockReserved::default() };
+    let mugs = basket([("mug", 3)].into_iter());
+    let foretold = super::terms(1, mugs, "ann", Amount::new(599_800, "USD"), "wallet");
     assert_eq!((of(&placed.into()).1, of(&kept.clone().into()).1), (foretold, foretold));
-    let lost = StockReserved { terms: None, ..kept };
-    assert!(![0, foretold].contains(&of(&lost.into()).1));
+    for other in [
+        StockReserved { terms: None, ..kept.clone() },
+        StockReserved { revision: 2, ..kept.clone() },
+        StockReserved { lines: vec![allocated("main", 2)], ..kept },
+    ] {
+        assert!(![0, foretold].contains(&of(&other.clone().into()).1), "{other:?}");
+    }
 }
 
 #[test]

@@ -146,10 +146,7 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
     ];
     for (topic, foretold) in foretold.into_iter().enumerate() {
         let told = &facts.said[topic];
-        let Some(mut foretold) = foretold else { continue };
-        // inventory-svc passes the order's terms on: those of each revision that it reserves.
-        let is_passed = topic == STOCK && order.revision == 1;
-        foretold[TERMS] = if is_passed { order.foretold[TERMS] } else { foretold[TERMS] };
+        let Some(foretold) = foretold else { continue };
         for (member, (foretold, found)) in foretold.into_iter().zip(told.contents).enumerate() {
             // The terms are those of the topic's first kind of event, and of amendments.
             let times = told.times[member.max(1)];
@@ -166,9 +163,25 @@ pub(super) fn contents(facts: &Facts, order: &Order, broken: &mut Findings) {
             }
         }
     }
+    terms(facts, order, broken);
     if facts.history != facts.told_history {
         let what = "its history is not what the topics say".to_owned();
         broken.push((Promise::HistoryAgrees, what));
+    }
+}
+
+/// inventory-svc reserves what a revision asks for, and passes on who is to pay for it. Which
+/// revisions it has rejected is not kept, so all of them are compared if none was rejected, and
+/// otherwise the last one that is reserved: it is the one that is charged.
+fn terms(facts: &Facts, order: &Order, broken: &mut Findings) {
+    let told = &facts.said[STOCK];
+    let are_all = u32::from(told.times[tag::RESERVED]) == order.revision;
+    let is_other = are_all && told.contents[TERMS] != order.foretold[TERMS];
+    let is_last_other = order.reserved_terms != 0 && told.last_terms != order.reserved_terms;
+    // Of a message that an operator discarded, order-svc knows nothing.
+    if (is_other || is_last_other) && !facts.has_intervention {
+        let what = format!("the terms on {} are not those of the order", TOPICS[STOCK]);
+        broken.push((Promise::ContentsAgree, what));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     super::{
-        content::{Amount, TERMS},
+        content::Amount,
         facts::{
             CANCELLATION, CONFIRMATION, CompensationState, DUE, Hold, MessageFacts, NOTIFICATIONS,
             Notices, Order, PAYMENTS, Payment, Provider, REFUND, Reservation, STOCK,
@@ -57,6 +57,7 @@ fn confirmed() -> Facts {
             heard: [1, 1, 1],
             events: 5,
             foretold: [0, 1, 2, 3, 4, 0, 0, 0],
+            reserved_terms: 0,
             folded: 0,
         }),
         reservation: Some(Reservation {
@@ -302,11 +303,6 @@ fn an_event_that_says_something_else_than_its_state_is_found() {
         let other = planted(cancelled(), |facts| facts.said[topic].contents[tag] += 1);
         assert_eq!(other, [Promise::ContentsAgree], "{topic} {tag}");
     }
-    let terms = planted(confirmed(), |facts| {
-        change_order(facts, |order| order.foretold[TERMS] = 9);
-        facts.said[STOCK].contents[TERMS] = 8;
-    });
-    assert_eq!(terms, [Promise::ContentsAgree]);
 }
 
 #[test]

@@ -79,14 +79,12 @@ impl OrderRow {
             (Some(_), None) => CompensationState::Voided,
             (Some(_), Some(_)) => CompensationState::Refunded,
         };
-        let pieces = self.lines.iter();
-        let pieces = pieces.filter_map(|line| Some((line.sku.as_deref()?, line.quantity)));
         let heard = [self.heard_stock, self.heard_payments, self.heard_notifications];
         Ok(Order {
             ending,
             customer: content::digest(&self.customer_id),
             total: self.total(),
-            basket: content::basket(pieces),
+            basket: basket(&self.lines),
             revision: number(self.revision),
             is_stock_undone: self.released_at.is_some(),
             compensation,
@@ -96,6 +94,7 @@ impl OrderRow {
             heard: heard.map(version),
             events: version(self.events.into()),
             foretold: self.foretold(),
+            reserved_terms: self.reserved_terms(),
             folded: self.folded().digest(),
         })
     }
@@ -113,20 +112,14 @@ impl OrderRow {
     fn foretold(&self) -> Contents {
         let mut foretold = Contents::default();
         let (customer, present) = (self.customer_id.as_str(), number(self.revision));
-        let superseded = self.superseded.iter().flat_map(|rows| rows.iter()).map(|it| {
-            let total = Amount::new(it.total, &self.currency);
-            let lines = content::lines_of(&it.lines, &self.currency);
-            (total, lines, it.cause.as_deref())
-        });
-        let last = (self.total(), self.lines(), self.cause.as_deref());
-        for (revision, (total, lines, cause)) in (1..).zip(superseded.chain([last])) {
-            let ordered = content::ordered(customer, revision, total, lines);
+        for (revision, (total, lines, cause)) in (1..).zip(self.revisions()) {
+            let digest = content::lines_of(lines, &self.currency);
+            let ordered = content::ordered(customer, revision, total, digest);
             let (tag, said) = match cause {
                 None => (tag::PLACED, ordered),
                 Some(cause) => (tag::AMENDED, content::amended(ordered, cause)),
             };
-            for (tag, said) in [(tag, said), (TERMS, content::terms(customer, total, &self.method))]
-            {
+            for (tag, said) in [(tag, said), (TERMS, self.terms(revision, total, lines))] {
                 foretold[tag] = foretold[tag].wrapping_add(said);
             }
         }
@@ -144,6 +137,24 @@ impl OrderRow {
             foretold[tag::DELIVERED] = content::delivered(customer, present);
         }
         foretold
+    }
+
+    /// Total, lines and cause of each revision, the first one first.
+    fn revisions(&self) -> impl Iterator<Item = (Amount, &[LineRow], Option<&str>)> {
+        let superseded = self.superseded.iter().flat_map(|rows| rows.iter()).map(|it| {
+            (Amount::new(it.total, &self.currency), it.lines.as_slice(), it.cause.as_deref())
+        });
+        superseded.chain([(self.total(), self.lines.as_slice(), self.cause.as_deref())])
+    }
+
+    fn terms(&self, revision: u32, total: Amount, lines: &[LineRow]) -> u32 {
+        content::terms(revision, basket(lines), &self.customer_id, total, &self.method)
+    }
+
+    fn reserved_terms(&self) -> u32 {
+        let reserved = self.reserved_revision.map(number);
+        let found = (1..).zip(self.revisions()).find(|(revision, _)| Some(*revision) == reserved);
+        found.map_or(0, |(revision, (total, lines, _))| self.terms(revision, total, lines))
     }
 
     fn pay_by(&self) -> Option<i64> {
@@ -189,4 +200,9 @@ impl OrderRow {
 
 fn number(count: i32) -> u32 {
     u32::try_from(count).unwrap_or_default()
+}
+
+/// How many pieces of which SKU; lines without stock have none.
+fn basket(lines: &[LineRow]) -> u32 {
+    content::basket(lines.iter().filter_map(|line| Some((line.sku.as_deref()?, line.quantity))))
 }
