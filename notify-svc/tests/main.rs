@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod deliveries;
+mod encrypted;
 mod erasure;
 mod held;
 mod http;

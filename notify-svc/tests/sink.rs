@@ -21,7 +21,7 @@ use notify_svc::{
     templates::Templates,
 };
 use reqwest::Url;
-use smtp_sink::{MessageLog, MessageRecord, SinkState, receive, routes};
+use smtp_sink::{MailHost, MessageLog, MessageRecord, SinkState, receive, routes};
 use sqlx::PgPool;
 use standardwebhooks::Webhook;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
@@ -42,6 +42,11 @@ pub(crate) struct Sink {
 }
 
 pub(crate) async fn a_sink() -> Sink {
+    a_sink_as(|host| host).await
+}
+
+/// A sink whose mail server is changed by `change`.
+pub(crate) async fn a_sink_as(change: impl FnOnce(MailHost) -> MailHost) -> Sink {
     let file = std::env::temp_dir().join(format!("sink-{}.jsonl", mailbox::testing::new_id()));
     let log = Arc::new(MessageLog::open(&file).unwrap());
     let [mails, requests] =
@@ -53,7 +58,8 @@ pub(crate) async fn a_sink() -> Sink {
     let signature = Some(Arc::new(Webhook::new(SECRET).unwrap()));
     let state = SinkState { log: Arc::clone(&log), signature };
     let mut running = JoinSet::new();
-    running.spawn(receive(mails, Arc::clone(&log), ended.clone()));
+    let host = change(MailHost { log: Arc::clone(&log), tls: None, login: None });
+    running.spawn(receive(mails, host, ended.clone()));
     running.spawn(chassis::http::serve(requests, Edge::new(health), routes(state), ended));
     Sink { log, smtp, http, file, _running: running }
 }
@@ -73,7 +79,12 @@ impl Sink {
     }
 
     pub(crate) fn mailer(&self) -> Mailer {
-        Mailer::new(SmtpServer {
+        Mailer::new(self.server()).unwrap()
+    }
+
+    /// The mail server as a service is told of it.
+    pub(crate) fn server(&self) -> SmtpServer {
+        SmtpServer {
             host: "127.0.0.1".to_owned(),
             port: self.smtp.port(),
             tls: SmtpTls::None,
@@ -82,8 +93,7 @@ impl Sink {
             sender: "Shop <shop@shop.example>".parse().unwrap(),
             connections: 2,
             timeout: Duration::from_secs(5),
-        })
-        .unwrap()
+        }
     }
 
     pub(crate) fn provider(&self, channel: Channel) -> WebhookEndpoint {

@@ -20,12 +20,14 @@ mod http;
 mod manner;
 mod messages;
 mod smtp;
+mod tls;
 
 pub use config::Config;
 pub use http::{SinkState, routes};
 pub use manner::Manner;
 pub use messages::{MessageLog, MessageRecord};
-pub use smtp::receive;
+pub use smtp::{MailHost, receive};
+pub use tls::{MailTls, TlsStart};
 
 /// Opens the file, takes mails and webhooks, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
@@ -41,7 +43,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let signature = secret.context("the secret is not whsec_…")?.map(Arc::new);
     let state = SinkState { log: Arc::clone(&log), signature };
     let edge = Edge::new(chassis.health.clone());
-    chassis.tasks.spawn("mails", |stop| receive(mails, log, stop));
+    let host = MailHost { log, tls: config.mail_tls()?, login: config.login() };
+    chassis.tasks.spawn("mails", |stop| receive(mails, host, stop));
     chassis.tasks.spawn("http", |stop| chassis::http::serve(requests, edge, routes(state), stop));
     chassis.wait().await
 }

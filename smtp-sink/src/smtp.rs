@@ -1,13 +1,15 @@
-//! A mail server (RFC 5321) that takes mails for everybody.
+//! A mail server (RFC 5321) that takes mails for everybody: over TLS (RFC 3207, RFC 8314) if it has
+//! a certificate, and from one user alone (RFC 4954) if it knows one.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use chassis::clock;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use chassis::{Secret, clock};
 use mail_parser::MessageParser;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     manner::Manner,
     messages::{MessageLog, MessageRecord},
+    tls::{MailTls, TlsStart},
 };
 
 /// How long a client may be silent.
@@ -25,10 +28,20 @@ const MAIL_BYTES_MAX: usize = 1024 * 1024;
 /// Pause after a failed accept, as when file handles run out.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
+/// What a mail server is, for every connection to it.
+#[derive(Clone)]
+pub struct MailHost {
+    pub log: Arc<MessageLog>,
+    /// Without it, mail is taken in the clear.
+    pub tls: Option<MailTls>,
+    /// The user and the password of those from whom mail is taken; without it, from everybody.
+    pub login: Option<(String, Secret<String>)>,
+}
+
 /// Takes mails from `listener` until `stop`.
 pub async fn receive(
     listener: TcpListener,
-    log: Arc<MessageLog>,
+    host: MailHost,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("could not read the listener's address")?;
@@ -43,17 +56,34 @@ pub async fn receive(
             tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        let (log, stop) = (Arc::clone(&log), stop.clone());
+        let (host, stop) = (host.clone(), stop.clone());
         sessions.spawn(async move {
-            let session =
-                Session { stream: BufReader::new(stream), log, envelope: Envelope::default() };
             tokio::select! {
                 () = stop.cancelled() => {}
-                // A client that goes away is no concern of ours.
-                _ = session.run() => {}
+                // A client that goes away, or does not trust us, is no concern of ours.
+                _ = serve(stream, host) => {}
             }
         });
     }
+}
+
+/// One connection, from its first byte to its end.
+async fn serve(stream: TcpStream, host: MailHost) -> std::io::Result<()> {
+    let Some(tls) = host.tls.clone() else {
+        Session::new(stream, host, false).run(true).await?;
+        return Ok(());
+    };
+    let is_implicit = tls.start == TlsStart::Implicit;
+    let stream = if is_implicit {
+        stream
+    } else {
+        let session = Session::new(stream, host.clone(), true);
+        let Some(stream) = session.run(true).await? else { return Ok(()) };
+        stream
+    };
+    let stream = timeout(IDLE_MAX, tls.acceptor.accept(stream)).await??;
+    Session::new(stream, host, false).run(is_implicit).await?;
+    Ok(())
 }
 
 /// From whom, and to whom, the next mail is.
@@ -65,27 +95,43 @@ struct Envelope {
 
 struct Session<S> {
     stream: BufReader<S>,
-    log: Arc<MessageLog>,
+    host: MailHost,
     envelope: Envelope,
+    /// Whether nothing is taken before the client has begun TLS.
+    needs_tls: bool,
+    /// Whether the client has said who it is, if it has to.
+    is_known: bool,
 }
 
-/// The session goes on, or its connection is closed.
+/// The session goes on, its connection is closed, or TLS begins.
 #[derive(PartialEq, Eq)]
 enum Flow {
     On,
     Close,
+    BeginTls,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    async fn run(mut self) -> std::io::Result<()> {
-        self.say("220 smtp-sink takes mails for everybody").await?;
+    fn new(stream: S, host: MailHost, needs_tls: bool) -> Self {
+        let (stream, envelope) = (BufReader::new(stream), Envelope::default());
+        let is_known = host.login.is_none();
+        Self { stream, host, envelope, needs_tls, is_known }
+    }
+
+    /// Answers what the client says; returns the connection if TLS begins on it.
+    async fn run(mut self, greets: bool) -> std::io::Result<Option<S>> {
+        if greets {
+            self.say("220 smtp-sink takes mails for everybody").await?;
+        }
         loop {
-            let Some(line) = line(&mut self.stream, LINE_BYTES_MAX).await? else { return Ok(()) };
+            let Some(line) = line(&mut self.stream, LINE_BYTES_MAX).await? else { return Ok(None) };
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
             let flow = match word.to_ascii_uppercase().as_str() {
                 "EHLO" => self.greet().await?,
                 "HELO" => self.say("250 smtp-sink").await?,
+                "STARTTLS" => self.begin_tls().await?,
+                "AUTH" => self.authenticate(rest).await?,
                 "MAIL" => self.begin(rest).await?,
                 "RCPT" => self.recipient(rest).await?,
                 "DATA" => self.data().await?,
@@ -101,17 +147,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 _ => self.say("500 what?").await?,
             };
-            if flow == Flow::Close {
-                return Ok(());
+            match flow {
+                Flow::On => {}
+                Flow::Close => return Ok(None),
+                // What was sent ahead of the encryption is dropped with the reader: anybody may
+                // have put it there.
+                Flow::BeginTls => return Ok(Some(self.stream.into_inner())),
             }
         }
     }
 
     async fn greet(&mut self) -> std::io::Result<Flow> {
-        self.say("250-smtp-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 1048576").await
+        let more = match (self.needs_tls, self.is_known) {
+            (true, _) => "250-STARTTLS\r\n",
+            (false, false) => "250-AUTH PLAIN\r\n",
+            (false, true) => "",
+        };
+        let all =
+            format!("250-smtp-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n{more}250 SIZE 1048576");
+        self.say(&all).await
+    }
+
+    async fn begin_tls(&mut self) -> std::io::Result<Flow> {
+        if !self.needs_tls {
+            return self.say("503 not here, or not again").await;
+        }
+        self.say("220 begin").await?;
+        Ok(Flow::BeginTls)
+    }
+
+    async fn authenticate(&mut self, rest: &str) -> std::io::Result<Flow> {
+        let Some(initial) = rest.strip_prefix("PLAIN") else {
+            return self.say("504 5.5.4 PLAIN only").await;
+        };
+        if self.needs_tls {
+            return self.say("538 5.7.11 STARTTLS first").await;
+        }
+        let words = BASE64_STANDARD.decode(initial.trim()).unwrap_or_default();
+        let mut words = words.split(|byte| *byte == 0).skip(1);
+        let said = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let is_right = |(user, password): &(String, Secret<String>)| {
+            said == (user.as_bytes(), password.expose().as_bytes())
+        };
+        self.is_known = self.host.login.as_ref().is_none_or(is_right);
+        let answer =
+            if self.is_known { "235 2.7.0 welcome" } else { "535 5.7.8 that is not the password" };
+        self.say(answer).await
     }
 
     async fn begin(&mut self, rest: &str) -> std::io::Result<Flow> {
+        if self.needs_tls {
+            return self.say("530 5.7.0 STARTTLS first").await;
+        }
+        if !self.is_known {
+            return self.say("530 5.7.0 AUTH first").await;
+        }
         self.envelope = Envelope { from: path(rest, "FROM:"), to: Vec::new() };
         match self.envelope.from {
             Some(_) => self.say("250 go on").await,
@@ -177,14 +267,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let id = message.message_id().unwrap_or_default();
         let is_once = to.iter().any(|to| Manner::of(to) == Manner::Once);
-        if is_once && self.log.is_first_attempt(id) {
+        if is_once && self.host.log.is_first_attempt(id) {
             return "451 4.3.0 not at the first time".to_owned();
         }
         // A line ends with CR and LF on the way, and with LF where people read it.
         let body = |body: Option<Cow<'_, str>>| body.map(|body| body.replace("\r\n", "\n"));
         let html = message.html_part(0).filter(|part| part.is_text_html());
         for to in to {
-            let taken = self.log.take(MessageRecord {
+            let taken = self.host.log.take(MessageRecord {
                 // Before the @ stands what the sender calls the mail.
                 id: id.split('@').next().unwrap_or_default().to_owned(),
                 channel: "email".to_owned(),

@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use smtp_sink::{MessageLog, MessageRecord, receive};
+use smtp_sink::{MailHost, MessageLog, MessageRecord, receive};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -30,7 +30,8 @@ async fn a_client(name: &str) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut running = JoinSet::new();
-    running.spawn(receive(listener, Arc::clone(&log), CancellationToken::new()));
+    let host = MailHost { log: Arc::clone(&log), tls: None, login: None };
+    running.spawn(receive(listener, host, CancellationToken::new()));
     let stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     let mut client = Client { stream, log, file, _running: running };
     assert!(client.answer().await.starts_with("220 "));
