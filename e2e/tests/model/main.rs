@@ -42,7 +42,7 @@ fn every_promise_stands_however_an_order_is_told() {
         let checker = shop.checker().threads(THREADS).spawn_bfs().join();
 
         println!(
-            "{:<10} {:>9} states, {:>9} steps, depth {:>2}, {:>5.1} s",
+            "{:<16} {:>9} states, {:>9} steps, depth {:>2}, {:>5.1} s",
             scene.name,
             checker.unique_state_count(),
             checker.state_count(),

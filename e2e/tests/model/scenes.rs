@@ -1,6 +1,13 @@
 //! The scenes: who orders what in which small world. Each is explored completely.
 
+mod changed;
+
 use order_svc::domain::Method;
+
+pub(crate) use self::changed::{
+    AMENDED, CARD_LATE, CARD_THRICE, CHANGED_CARD, CHANGED_DEFERRED, CHANGED_LATE, DEFERRED_THRICE,
+    DEFERRED_TWICE, LATE_THRICE, TOO_MUCH,
+};
 
 /// A world to start from, and the orders that may be placed in it.
 pub(crate) struct Scene {
@@ -97,11 +104,6 @@ const fn wish(method: Method, lines: Basket) -> Wish {
         amendments: (&[], 0),
         refunds: 0,
     }
-}
-
-/// An order whose customer changes their mind, and which only answers can end.
-const fn fickle(method: Method, lines: Basket, amendments: (&'static [Basket], usize)) -> Wish {
-    Wish { amendments, hearing: DeliveryMode::StepByStep, clocks: false, ..wish(method, lines) }
 }
 
 pub(crate) const WALLET: Scene = Scene {
@@ -223,72 +225,6 @@ pub(crate) const LAST_PIECE: Scene = Scene {
     covers: &["confirmed", "out of stock", "released pieces go to the rival"],
 };
 
-/// Three amendments of an order that is paid from the account, and a rival for its stock.
-pub(crate) const AMENDED: Scene = Scene {
-    name: "amended",
-    orders: &[
-        fickle(Method::Wallet, TWO_MUGS, (&[A_MUG, A_POT, TWO_MUGS], 3)),
-        Wish { lines: A_POT, ..RIVAL },
-    ],
-    shelves: &[(Product::Mug, &[2]), (Product::Pot, &[1])],
-    accounts: &[2, 2],
-    covers: &[
-        "confirmed",
-        "confirmed as amended",
-        "an amendment is rejected and undone",
-        "the payment of an earlier revision is first, and the amendment undone",
-        "the payment of an earlier revision counts for the same lines",
-        "cancelled while open",
-        "cancelled when confirmed",
-        "released pieces go to the rival",
-    ],
-};
-
-/// Two amendments of an order that is paid by card, so that they come during charges: one never
-/// fits, and what the other one does not need, a rival wants.
-pub(crate) const CHANGED_CARD: Scene = Scene {
-    name: "changed card",
-    orders: &[fickle(Method::Card, TWO_MUGS, (&[A_POT, A_MUG], 2)), RIVAL],
-    shelves: &[(Product::Mug, &[2])],
-    accounts: &[0, 2],
-    covers: &[
-        "confirmed as amended",
-        "an amendment is rejected and undone",
-        "the payment of an earlier revision is first, and the amendment undone",
-        "declined",
-        "an earlier revision is declined, and the present one paid",
-        "cancelled during a charge",
-    ],
-};
-
-/// An order that does not fit at first, and is amended until it does.
-pub(crate) const TOO_MUCH: Scene = Scene {
-    name: "too much",
-    orders: &[fickle(Method::Wallet, THREE_MUGS, (&[A_MUG, THREE_MUGS], 3))],
-    shelves: &[(Product::Mug, &[2])],
-    accounts: &[2],
-    covers: &["out of stock", "rejected at first, and confirmed as amended"],
-};
-
-/// An amendment of a deferred order, which asks for its payment anew.
-pub(crate) const CHANGED_DEFERRED: Scene = Scene {
-    name: "changed deferred",
-    orders: &[fickle(Method::Deferred, TWO_MUGS, (&[A_MUG], 1))],
-    shelves: &[(Product::Mug, &[2])],
-    accounts: &[2],
-    covers: &["confirmed as amended", "asked for its payment anew"],
-};
-
-/// An amendment of an order whose deadline and reservation may run out, and for which the account
-/// has enough only once it is amended.
-pub(crate) const CHANGED_LATE: Scene = Scene {
-    name: "changed late",
-    orders: &[Wish { clocks: true, ..fickle(Method::Wallet, TWO_MUGS, (&[A_MUG], 1)) }],
-    shelves: &[(Product::Mug, &[2])],
-    accounts: &[1],
-    covers: &["confirmed as amended", "payment timed out", "reservation ran out"],
-};
-
 /// Staff give money back, all of it or a part, and the provider may refuse.
 pub(crate) const REFUNDS: Scene = Scene {
     name: "refunds",
@@ -322,6 +258,11 @@ pub(crate) const SCENES: &[&Scene] = &[
     &TOO_MUCH,
     &CHANGED_DEFERRED,
     &CHANGED_LATE,
+    &CARD_LATE,
+    &CARD_THRICE,
+    &DEFERRED_TWICE,
+    &DEFERRED_THRICE,
+    &LATE_THRICE,
     &REFUNDS,
 ];
 
