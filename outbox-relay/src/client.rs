@@ -138,14 +138,15 @@ impl Client {
         self.producer.send(record).map_err(|(error, _)| error)
     }
 
-    /// Queues the messages that need wait no longer.
+    /// Queues the messages that need wait no longer. After a failure none is sent any more: they are
+    /// dropped, and their batches end.
     pub(crate) fn send_admitted(&self) {
+        if self.deliveries.broken.is_cancelled() {
+            *self.contacts.lock() = Partitions::new(&PartitionCounts::new());
+            return;
+        }
         let admitted = self.contacts.lock().take_admitted();
         for message in admitted {
-            // After a failure they go with the batches that failed, unsent.
-            if self.deliveries.broken.is_cancelled() {
-                return;
-            }
             message.send(&self.producer, &self.deliveries);
         }
     }
