@@ -1,6 +1,6 @@
 //! Notifications and contacts over HTTP.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use chassis::{
-    Problem,
+    Code, Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
@@ -32,6 +32,10 @@ mod bodies;
 /// What the cursors of lists are marked with, so that no other list takes them.
 const NOTIFICATIONS: &str = "notifications";
 const TEMPLATES: &str = "templates";
+
+/// How long an erasure waits for what was under way, and how often it looks.
+const ERASURE_PATIENCE: Duration = Duration::from_secs(5);
+const ERASURE_LOOK: Duration = Duration::from_millis(20);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -177,6 +181,17 @@ async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>)
     let words: Vec<&str> = addresses.into_iter().filter_map(Option::as_deref).collect();
     mailbox::erase_answers(&mut db, &[&[customer.as_str()], &words[..]].concat()).await?;
     let erased = store::erasure::erase(&mut db, &customer).await?;
+    // A batch that has read the contact before may write it into a notification afterwards.
+    let at = store::erasure::clock(&mut db).await?;
+    let give_up_at = tokio::time::Instant::now() + ERASURE_PATIENCE;
+    while store::erasure::has_writers_before(&mut db, at).await? {
+        if tokio::time::Instant::now() >= give_up_at {
+            let why = "what was under way before is not over yet";
+            return Err(Problem::new(Code::Overloaded, why).retry_after(1));
+        }
+        tokio::time::sleep(ERASURE_LOOK).await;
+    }
+    let erased = erased.and(store::erasure::erase(&mut db, &customer).await?);
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
 }
 

@@ -64,3 +64,51 @@ async fn what_is_held_of_a_customer_is_erased_once() {
     assert_eq!(item["to"], json!(null));
     assert_eq!(server.shop.said_of_orders().await, ["NotificationFailed"]);
 }
+
+/// A batch that has read the contact before it was erased writes it into a notification afterwards.
+#[tokio::test]
+async fn what_was_under_way_is_erased_too() {
+    let mut server = a_server().await;
+    let path = "/v1/customers/customer-456";
+    server.put(&format!("{path}/contact"), json!({"email": "canary@shop.example"})).await;
+    let pool = sink::room(&server.shop, &server.mailbox).pool;
+    let mut batch = pool.begin().await.unwrap();
+    sqlx::raw_sql(
+        "insert into notifications (notification_id, order_id, customer_id, channel, template,
+           language, recipient, fields, status, attempts, created_at)
+         values (gen_random_uuid(), gen_random_uuid(), 'customer-456', 'email',
+           'order_confirmation', 'en', 'canary@shop.example', '{}', 'queued', 0, now())",
+    )
+    .execute(&mut *batch)
+    .await
+    .unwrap();
+
+    let committed = async {
+        let contact = format!("{path}/contact");
+        backends::testing::eventually("the contact's end", super::SOON, async || {
+            let told = server.http.get(&contact).await;
+            if told.status == 404 { Ok(()) } else { Err(told.body) }
+        })
+        .await;
+        batch.commit().await.unwrap();
+    };
+    let (erased, ()) = tokio::join!(server.http.ask("DELETE", path, &[], None), committed);
+
+    assert_eq!(erased.body, json!({"erased": {"contacts": 1, "notifications": 1}}));
+    assert!(!is_found(&mut server.shop, "canary").await);
+}
+
+#[tokio::test]
+async fn an_erasure_that_cannot_see_the_end_of_what_is_under_way_is_to_be_repeated() {
+    let mut server = a_server().await;
+    let pool = sink::room(&server.shop, &server.mailbox).pool;
+    let mut batch = pool.begin().await.unwrap();
+    sqlx::raw_sql("select pg_current_xact_id()").execute(&mut *batch).await.unwrap();
+
+    let path = "/v1/customers/customer-456";
+    let refused = server.http.ask("DELETE", path, &[], None).await;
+    assert_eq!(refused.code(), (503, "overloaded"));
+    batch.rollback().await.unwrap();
+    let erased = server.http.ask("DELETE", path, &[], None).await;
+    assert_eq!((erased.status, server.shop.count("notifications").await), (200, 0));
+}

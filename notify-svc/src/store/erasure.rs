@@ -3,12 +3,51 @@
 use proto::CustomerId;
 use serde::Serialize;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 /// What one call has erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ErasureCount {
     pub contacts: i64,
     pub notifications: i64,
+}
+
+impl ErasureCount {
+    /// What two calls have erased together.
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            contacts: self.contacts + more.contacts,
+            notifications: self.notifications + more.notifications,
+        }
+    }
+}
+
+/// The database's time.
+pub async fn clock(db: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
+    sqlx::query_scalar!(
+        r#"-- erasure.clock
+        select clock_timestamp() as "clock!""#
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Whether a transaction of this service is under way that writes and began before `at`.
+pub async fn has_writers_before(db: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- erasure.has_writers_before
+        select exists (
+            select from pg_stat_activity
+            where datname = current_database()
+              and usename = current_user
+              and pid <> pg_backend_pid()
+              and backend_xid is not null
+              and xact_start < $1
+        ) as "has!""#,
+        at
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Erases a customer's contact, and the addresses and texts of all notifications about the
