@@ -14,7 +14,7 @@ use mailbox::Command;
 
 use super::AppState;
 use crate::{
-    domain::{Event, PaymentProvider},
+    domain::{ChargeOutcome, Event, PaymentProvider, Phase},
     input::Input,
     metrics,
     provider::stripe::webhook::{self, BadSignature, StripeNotice},
@@ -60,11 +60,7 @@ impl AppState {
         let open = store::provider_calls::open(&mut db, order, PaymentProvider::Stripe).await?;
         drop(db);
         let Some(call) = open.filter(|call| call.name == notice.name) else {
-            // Money that was given back may return days later: the card's bank did not take it.
-            if let Event::RefundRefused { reason, .. } = &notice.event {
-                tracing::warn!(order.id = %order, %reason, "Stripe says that a refund has failed");
-            }
-            return Ok("nothing_open");
+            return Ok(self.unasked(&notice).await?);
         };
         if !notice.fits(call.name, call.amount) {
             tracing::error!(order.id = %order, "an event of Stripe's is about another amount");
@@ -77,5 +73,31 @@ impl AppState {
         let command = Command { trace, ..Command::new(input) };
         service_kit::outcome_of(self.mailbox.submit(command).await)?;
         Ok("answered")
+    }
+
+    /// Tells people of money that moved although no call waits for it: nothing here can settle that.
+    async fn unasked(&self, notice: &StripeNotice) -> sqlx::Result<&'static str> {
+        let order = notice.name.order();
+        match &notice.event {
+            // The bank of the card may refuse days later what had been given back.
+            Event::RefundRefused { reason, .. } => {
+                tracing::error!(order.id = %order, %reason, "Stripe says that a refund has failed");
+                return Ok("refund_failed_later");
+            }
+            Event::ChargeAnswered { revision, outcome: ChargeOutcome::Captured { .. } } => {
+                let mut db = self.pool.acquire().await?;
+                let found = store::payments::find(&mut db, order).await?;
+                let is_known = found.is_some_and(|root| match root.payment.phase {
+                    Phase::Captured(capture) => capture.revision == *revision,
+                    Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => false,
+                });
+                if !is_known {
+                    tracing::error!(order.id = %order, "Stripe took money that no payment has");
+                    return Ok("unknown_money");
+                }
+            }
+            _ => {}
+        }
+        Ok("nothing_open")
     }
 }

@@ -163,7 +163,8 @@ fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
     match status.as_u16() {
         409 if FOR_GOOD.contains(&said.code.as_str()) => ProviderError::Refused(why),
         401 | 403 | 408 | 409 | 425 | 429 => ProviderError::Unknown(why),
-        400..=499 => ProviderError::Refused(why),
+        // Without a code of its own it is somebody else's answer: a proxy's, or another server's.
+        400..=499 if !said.code.is_empty() => ProviderError::Refused(why),
         _ => ProviderError::Unknown(why),
     }
 }
@@ -205,10 +206,11 @@ mod tests {
             matches!(verdict(status, &said), ProviderError::Refused(_))
         };
         for status in [400, 402, 404, 410, 413, 422] {
-            assert!(refuses(status, ""), "{status}");
+            assert!(refuses(status, "invalid_value"), "{status}");
+            assert!(!refuses(status, ""), "{status} of a proxy");
         }
         for status in [301, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504] {
-            assert!(!refuses(status, ""), "{status}");
+            assert!(!refuses(status, "invalid_value"), "{status}");
         }
         assert!(refuses(409, "not_refundable") && refuses(409, "refund_refused"));
     }
