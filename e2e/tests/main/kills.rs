@@ -43,6 +43,11 @@ fn a_killed_simulator_loses_no_order() {
 }
 
 #[test]
+fn a_killed_mail_server_loses_no_order() {
+    alone_in_the_shop(async |shop| killed(shop, "smtp-sink").await);
+}
+
+#[test]
 fn a_killed_kafka_loses_no_order() {
     alone_in_the_shop(async |shop| killed(shop, "kafka").await);
 }

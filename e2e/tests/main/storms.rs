@@ -1,5 +1,5 @@
-//! All kinds of orders at once, by card, while the provider loses answers and is silent: nothing is
-//! oversold at any instant, and by the provider's own ledger nobody is charged or refunded twice.
+//! All kinds of orders at once, by card, while the provider loses answers and is silent, and
+//! processes are killed: nothing is oversold at any instant, and by the provider's own ledger nobody is charged or refunded twice.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,9 @@ const PROVIDER: [(&str, &str); 3] = [
 /// Orders of all kinds, and the pause from one to the next: 32 seconds in all.
 const ORDERS: usize = 400;
 const PAUSE: Duration = Duration::from_millis(80);
+/// What is killed meanwhile, and the pause before each: nobody asks these over HTTP.
+const KILLED: [&str; 4] = ["outbox-relay", "kafka", "notify-svc", "smtp-sink"];
+const KILL_EVERY: Duration = Duration::from_secs(5);
 /// How long payment-svc waits for the provider before it asks again.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,16 +37,18 @@ enum Fate {
     OutOfStock,
     Cancelled,
     Amended,
+    AmendedWhileCharged,
     RefundedInParts,
     Shipped,
 }
 
-/// Nine in ten are happy.
+/// Nearly nine in ten are happy.
 fn fate(number: usize) -> Fate {
     match number % 60 {
         0 => Fate::Declined,
         10 => Fate::OutOfStock,
         20 => Fate::Cancelled,
+        25 => Fate::AmendedWhileCharged,
         30 => Fate::Amended,
         40 => Fate::RefundedInParts,
         50 => Fate::Shipped,
@@ -81,7 +86,14 @@ fn in_a_storm_nothing_is_oversold_and_nobody_is_charged_twice() {
         let crowds = async {
             let fifty = crowd(shop, (0..50).map(|_| wanted()).collect());
             let thirty = crowd(shop, (0..30).map(|_| by_wallet()).collect());
-            let (ended, pieces, paid) = tokio::join!(all_kinds(shop, &goods), fifty, thirty);
+            let kills = async {
+                for process in KILLED {
+                    sleep(KILL_EVERY).await;
+                    shop.kill(process).await;
+                }
+            };
+            let (ended, pieces, paid, ()) =
+                tokio::join!(all_kinds(shop, &goods), fifty, thirty, kills);
             is_over.store(true, Ordering::Relaxed);
             (ended, pieces, paid)
         };
@@ -150,6 +162,18 @@ async fn lives(shop: &Shop, goods: &Goods, fate: Fate) -> Option<OrderEnd> {
         }
         Fate::Amended => {
             let (order, total) = amended(shop, &goods.mug).await;
+            ended(order, "confirmed", &total, "0.00")
+        }
+        Fate::AmendedWhileCharged => {
+            let order = shop.place(wanted(&goods.mug).by_card("tok_visa")).await;
+            // Before, during or after the charge: the later one of the two is undone or refused.
+            sleep(Duration::from_millis(random_below(300))).await;
+            let body = json!({"items": [{"sku": goods.mug.sku, "quantity": 2}]});
+            let told = shop.put(&order.path(""), &body).await;
+            assert!(told.status == 200 || told.status == 409, "{told}");
+            let settled = |it: &Value| it["status"] == "confirmed" && it["amendment"].is_null();
+            let order = PlacedOrder::of(shop.until(&order.path(""), "a price", settled).await);
+            let total = order.body["total_amount"]["amount"].as_str().unwrap().to_owned();
             ended(order, "confirmed", &total, "0.00")
         }
         Fate::RefundedInParts => {

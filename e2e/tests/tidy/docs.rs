@@ -42,7 +42,12 @@ fn every_row_of_the_contract_is_shown_by_a_test() {
     let shown = "| row | tests |\n|---|---|\n| `GET /v1/x` | order-svc `http::it_is_shown` |\n";
     holds(is_shown, &[(CONTRACT, &one)]);
     holds(is_shown, &[(CONTRACT, &contract("")), (SHOWN_BY, shown)]);
+    let bare = "| row | tests |\n|---|---|\n| `GET /v1/x` | |\n";
+    holds(is_shown, &[(CONTRACT, &one), (SHOWN_BY, bare)]);
 }
+
+/// The head of the tables in [`SHOWN_BY`].
+const HEAD: &str = "| row | tests |";
 
 fn is_shown(files: &[File]) -> Vec<String> {
     let text = |path: &str| {
@@ -60,7 +65,12 @@ fn is_shown(files: &[File]) -> Vec<String> {
     let missing = rows.iter().filter(|(cell, count)| shown.get(*cell) != Some(count));
     let missing = missing.map(|(cell, _)| format!("{SHOWN_BY} has no tests for the row {cell}"));
     let gone = shown.keys().filter(|cell| !rows.contains_key(*cell));
-    missing.chain(gone.map(|cell| format!("{CONTRACT} has no row {cell}"))).collect()
+    let is_bare = |line: &&str| line.starts_with("| ") && !line.contains("::");
+    let bare = text(SHOWN_BY).lines().filter(is_bare).filter(|line| *line != HEAD);
+    missing
+        .chain(gone.map(|cell| format!("{CONTRACT} has no row {cell}")))
+        .chain(bare.map(|line| format!("{SHOWN_BY} names no test for {line}")))
+        .collect()
 }
 
 /// The first cell of each row of the tables, without their heads.
