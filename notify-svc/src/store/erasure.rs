@@ -14,6 +14,7 @@ pub struct ErasureCount {
 
 impl ErasureCount {
     /// What two calls have erased together.
+    #[must_use]
     pub fn and(self, more: Self) -> Self {
         Self {
             contacts: self.contacts + more.contacts,
