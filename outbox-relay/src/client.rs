@@ -147,6 +147,10 @@ impl Client {
         }
         let admitted = self.contacts.lock().take_admitted();
         for message in admitted {
+            // One that cannot be sent is overtaken by none of those behind it.
+            if self.deliveries.broken.is_cancelled() {
+                break;
+            }
             message.send(&self.producer, &self.deliveries);
         }
     }

@@ -115,6 +115,31 @@ async fn an_event_that_cannot_even_be_sent_stops_its_lane_and_loses_nothing_befo
     relay.stop().await;
 }
 
+/// The first event of a partition goes alone, and the others wait for it together.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_an_event_that_waited_and_cannot_be_sent() {
+    let stage = Stage::new().await;
+    // The second is too large for the producer: the key stands in a message twice.
+    run(
+        &mut stage.session().await,
+        "insert into outbox (event_id, key, version, type, payload)
+         select gen_random_uuid(), decode(repeat('ab', 320000), 'hex'), version, 1,
+                decode(repeat('cd', case when version = 2 then 390000 else 1 end), 'hex')
+         from generate_series(1, 3) as version",
+    )
+    .await;
+    let relay = stage.relay(&[]);
+
+    let refused =
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("too large"));
+    relay.until(0, refused).await;
+    let mut reader = stage.reader();
+    reader.read(1).await;
+    reader.drain().await;
+    assert_eq!(reader.events, 1);
+    relay.stop().await;
+}
+
 /// A broker that answers metadata requests and acknowledges no message, until told otherwise.
 fn deaf(topic: &str) -> MockCluster<'static, DefaultProducerContext> {
     let kafka = MockCluster::new(1).unwrap();
