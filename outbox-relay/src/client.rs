@@ -78,13 +78,10 @@ struct Callbacks {
 }
 
 impl Client {
-    pub(crate) fn create(
-        config: &ClientConfig,
-        deliveries: &Arc<Deliveries>,
-        counts: &PartitionCounts,
-    ) -> KafkaResult<Self> {
+    /// A producer that knows no topic yet.
+    pub(crate) fn create(config: &ClientConfig, deliveries: &Arc<Deliveries>) -> KafkaResult<Self> {
         let contacts = Arc::new(Contacts {
-            partitions: Mutex::new(Partitions::new(counts)),
+            partitions: Mutex::new(Partitions::new(&PartitionCounts::new())),
             has_introductions: AtomicBool::new(false),
         });
         let deliveries = Arc::clone(deliveries);
@@ -141,24 +138,29 @@ impl Client {
     /// Queues the messages that need wait no longer. After a failure none is sent any more: they are
     /// dropped, and their batches end.
     pub(crate) fn send_admitted(&self) {
-        if self.deliveries.broken.is_cancelled() {
-            *self.contacts.lock() = Partitions::new(&PartitionCounts::new());
-            return;
-        }
+        let is_broken = || self.deliveries.broken.is_cancelled();
         let admitted = self.contacts.lock().take_admitted();
         for message in admitted {
             // One that cannot be sent is overtaken by none of those behind it.
-            if self.deliveries.broken.is_cancelled() {
+            if is_broken() {
                 break;
             }
             message.send(&self.producer, &self.deliveries);
+        }
+        if is_broken() {
+            self.forget_partitions();
         }
     }
 
     /// Drops all that is not acknowledged.
     pub(crate) fn purge(&self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
-        *self.contacts.lock() = Partitions::new(&PartitionCounts::new());
+        self.forget_partitions();
+    }
+
+    /// Drops what waits; nothing can be sent any more.
+    fn forget_partitions(&self) {
+        self.set_partitions(&PartitionCounts::new());
     }
 
     /// All topics of Kafka. Asking for one by name could create it, with the broker's defaults.

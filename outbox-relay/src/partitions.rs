@@ -23,8 +23,6 @@ pub(crate) struct Partitions<M> {
     topics: HashMap<Arc<str>, Vec<Partition<M>>>,
     /// Partitions whose first message is in flight.
     introductions: usize,
-    /// Messages that wait, over all partitions.
-    waiting: usize,
 }
 
 struct Partition<M> {
@@ -51,7 +49,7 @@ impl<M> Partitions<M> {
     pub(crate) fn new(counts: &HashMap<Arc<str>, usize>) -> Self {
         let partitions = |count: &usize| (0..*count).map(|_| Partition::new()).collect();
         let topics = counts.iter().map(|(topic, count)| (Arc::clone(topic), partitions(count)));
-        Self { topics: topics.collect(), introductions: 0, waiting: 0 }
+        Self { topics: topics.collect(), introductions: 0 }
     }
 
     /// The partition of a key: that of Kafka's Java client, so that other producers put a key into
@@ -85,7 +83,6 @@ impl<M> Partitions<M> {
     pub(crate) fn wait(&mut self, topic: &str, partition: i32, message: M) {
         if let Some(partition) = find(&mut self.topics, topic, partition) {
             partition.waiting.push(message);
-            self.waiting += 1;
         }
     }
 
@@ -106,16 +103,11 @@ impl<M> Partitions<M> {
 
     /// Takes what waited for partitions that know the producer by now, in the order it came.
     pub(crate) fn take_admitted(&mut self) -> Vec<M> {
-        if self.waiting == 0 {
-            return Vec::new();
-        }
         let partitions = self.topics.values_mut().flatten();
-        let admitted: Vec<M> = partitions
+        partitions
             .filter(|partition| matches!(partition.contact, Contact::Known(_)))
             .flat_map(|partition| mem::take(&mut partition.waiting))
-            .collect();
-        self.waiting -= admitted.len();
-        admitted
+            .collect()
     }
 }
 

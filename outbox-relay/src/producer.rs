@@ -71,11 +71,10 @@ impl Producer {
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "60000");
         let deliveries = Deliveries::new(traffic);
-        let partitions = PartitionCounts::new();
         // A poll's rows are the batch: waiting for more would only add latency.
         config.set("linger.ms", "0");
-        let polls = Arc::new(Client::create(&config, &deliveries, &partitions)?);
-        Ok(Self { config, polls, scans: None, deliveries, partitions })
+        let polls = Arc::new(Client::create(&config, &deliveries)?);
+        Ok(Self { config, polls, scans: None, deliveries, partitions: PartitionCounts::new() })
     }
 
     /// Makes the librdkafka producer for scans, if no scan has come before.
@@ -84,7 +83,9 @@ impl Producer {
             // At 8 ms a partition's request holds about a hundred events of a scan's windows; at 50
             // ms the scan waits for room in flight.
             self.config.set("linger.ms", "8");
-            self.scans = Some(Client::create(&self.config, &self.deliveries, &self.partitions)?);
+            let scans = Client::create(&self.config, &self.deliveries)?;
+            scans.set_partitions(&self.partitions);
+            self.scans = Some(scans);
         }
         Ok(())
     }
