@@ -66,11 +66,11 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         let (pressure, pool, limits) = (pressure.clone(), pool.clone(), config.limits());
         move |stop| pressure.run(pool, limits, stop)
     });
-    let seal_key = config.seal.seal_key.expose().clone();
     chassis.tasks.spawn("saga_gauges", {
         let pool = pool.clone();
         move |stop| saga_gauges::run(pool, stop)
     });
+    let seal_key = config.seal.seal_key.expose().clone();
     let state = AppState { pool, mailbox, waiters, pressure, seal_key, pay_within };
     chassis.serve(http::router(state)).await?;
     chassis.wait().await

@@ -18,8 +18,6 @@ use crate::{
     world::Root,
 };
 
-/// Orders read by one statement.
-const PIECE: usize = 100;
 /// How many orders one page looks through at most.
 const WINDOW: i64 = 2_000;
 
@@ -61,7 +59,7 @@ pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) 
     let rest = ids.last().filter(|_| i64::try_from(ids.len()).is_ok_and(|found| found >= WINDOW));
     let rest = rest.copied().map(OrderId::new);
     let (mut body, mut last, now) = (PageBody::new(page.limit), from, chassis::clock::now());
-    for piece in ids.chunks(PIECE) {
+    for piece in ids.chunks(store::orders::READ_AT_ONCE) {
         let mut roots = store::orders::find_all(&mut db, piece).await?;
         if !shown.is_newest_first() {
             roots.reverse();

@@ -18,6 +18,9 @@ use self::{
 pub use self::{revisions::add_revisions, update::update};
 use crate::{domain::Order, world::Root};
 
+/// Orders that one statement reads for whoever reads many.
+pub const READ_AT_ONCE: usize = 100;
+
 /// Reads orders; `$tail` chooses which.
 macro_rules! select_orders {
     ($head:literal, $tail:literal, $ids:expr) => {
