@@ -147,10 +147,14 @@ async fn intent(
     account.admit(&headers)?;
     let params = query(text.as_deref());
     let expanded = params.get("expand[]") == Some("latest_charge");
-    let found = provider.ledger.look(|book| book.charge_of(&id).cloned()).await?;
-    let charge = found.filter(|charge| charge.asked.is_some());
-    let charge = charge.ok_or_else(|| StripeError::missing("payment_intent", &id))?;
-    Ok(answer(&intent_view(&charge, expanded)))
+    Ok(answer(&intent_view(&find_intent(&provider, &id).await?, expanded)))
+}
+
+/// The charge of an intent; one that was asked for otherwise is no intent.
+async fn find_intent(provider: &AppState, id: &str) -> Result<Charge, StripeError> {
+    let found = provider.ledger.look(|book| book.charge_of(id).cloned()).await?;
+    let intent = found.filter(|charge| charge.asked.is_some());
+    intent.ok_or_else(|| StripeError::missing("payment_intent", id))
 }
 
 async fn make_refund(
@@ -162,9 +166,7 @@ async fn make_refund(
     let params = form(&headers, &body)?;
     params.only(&REFUND_PARAMS)?;
     let intent = params.required("payment_intent")?;
-    let of = provider.ledger.look(|book| book.charge_of(&intent).cloned()).await?;
-    let of = of.filter(|charge| charge.asked.is_some());
-    let of = of.ok_or_else(|| StripeError::missing("payment_intent", &intent))?;
+    let of = find_intent(&provider, &intent).await?;
     let amount = params.get("amount").map(|text| units(text, of.money.currency())).transpose()?;
     let asked = FormRequest { key: key_of(&headers)?, form: params.0 };
     let _under_way = account.enter(&asked.key)?;
