@@ -5,6 +5,26 @@
 //! audit no longer fits. Each database is read in one snapshot: its states, its outbox and the
 //! relay's last tick are of the same moment.
 
+/// Runs a statement whose last `with` part, `compared`, has a row's `id` and whether the row `fits`:
+/// counts its rows and those that do not fit.
+macro_rules! counted {
+    ($db:expr, $compared:literal) => {
+        sqlx::query_as!(
+            super::CountedRow,
+            $compared
+                + r#"
+        select
+            count(*) as "checked!",
+            count(*) filter (where fits is not true) as "wrong!",
+            min(id) filter (where fits is not true) as first
+        from compared"#
+        )
+        .fetch_one($db)
+        .await
+        .map($crate::audit::check::CountResult::from)
+    };
+}
+
 pub(super) mod mailbox;
 pub(super) mod money;
 pub(super) mod notices;
@@ -52,7 +72,7 @@ fn version(number: i64) -> u32 {
 struct CountedRow {
     checked: i64,
     wrong: i64,
-    /// One of the rows that do not agree.
+    /// The id of one of the rows that do not agree.
     first: Option<String>,
 }
 

@@ -2,14 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::CountedRow;
 use crate::audit::check::CountResult;
 
 /// Compares what the ledger says is held for each order with the holds: no hold may be overdrawn.
 pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.held
+    counted!(
+        db,
+        "-- audit.held
         with moved as (
             select
                 customer_id,
@@ -21,28 +20,20 @@ pub(in crate::audit) async fn held(db: &mut PgConnection) -> sqlx::Result<CountR
         ),
         compared as (
             select
-                order_id,
+                order_id::text as id,
                 coalesce(m.held, 0) = case h.state when 'held' then h.amount else 0 end as fits
             from holds h
             full join moved m using (customer_id, order_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares the answers to deposits and payments that are still stored under an idempotency key
 /// with the ledger and the payments.
 pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.answers_of_payments
+    counted!(
+        db,
+        "-- audit.answers_of_payments
         with told as (
             select route, convert_from(body, 'UTF8')::jsonb as answer
             from idempotency_keys
@@ -62,23 +53,15 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
             left join ledger_entries e
                 on e.entry_id = (answer ->> 'entry_id')::uuid
                 and e.customer_id = answer #>> '{account,customer_id}'
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(id) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares every account with the sum of its ledger entries, and what it holds with its holds.
 pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.accounts
+    counted!(
+        db,
+        "-- audit.accounts
         with moved as (
             select
                 customer_id,
@@ -97,7 +80,7 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
         ),
         compared as (
             select
-                customer_id,
+                customer_id as id,
                 a.balance is not distinct from coalesce(m.balance, 0)
                 and a.held = coalesce(m.held, 0)
                 and a.held = coalesce(h.held, 0)
@@ -105,23 +88,15 @@ pub(in crate::audit) async fn accounts(db: &mut PgConnection) -> sqlx::Result<Co
             from accounts a
             full join moved m using (customer_id)
             full join holding h using (customer_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(customer_id) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares every payment from an account with the ledger entries of its order.
 pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.captures
+    counted!(
+        db,
+        "-- audit.captures
         with moved as (
             select
                 order_id,
@@ -140,31 +115,23 @@ pub(in crate::audit) async fn captures(db: &mut PgConnection) -> sqlx::Result<Co
         ),
         compared as (
             select
-                order_id,
+                order_id::text as id,
                 p.captured is not distinct from m.captured
                 and p.refunded is not distinct from m.refunded
                 and m.lowest = p.currency
                 and m.highest = p.currency as fits
             from paid p
             full join moved m using (order_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares every payment with its refunds: their sum and their last number, the one under way, and
 /// the one that answered a cancellation.
 pub(in crate::audit) async fn refunds(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.refunds
+    counted!(
+        db,
+        "-- audit.refunds
         with made as (
             select
                 order_id,
@@ -183,7 +150,7 @@ pub(in crate::audit) async fn refunds(db: &mut PgConnection) -> sqlx::Result<Cou
         ),
         compared as (
             select
-                order_id,
+                order_id::text as id,
                 p.refunds is not distinct from m.last
                 and m.last = m.rows
                 and p.refunded is not distinct from m.refunded
@@ -197,26 +164,18 @@ pub(in crate::audit) async fn refunds(db: &mut PgConnection) -> sqlx::Result<Cou
             from payments p
             full join made m using (order_id)
             where p.refunds > 0 or m.order_id is not null
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares calls to the provider with the payments that wait for them.
 pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.calls
+    counted!(
+        db,
+        "-- audit.calls
         with compared as (
             select
-                order_id,
+                order_id::text as id,
                 coalesce(c.kind, 'none') = case
                     when p.phase = 'charging' then 'charge'
                     when p.refunding is not null then 'refund'
@@ -228,14 +187,6 @@ pub(in crate::audit) async fn calls(db: &mut PgConnection) -> sqlx::Result<Count
             from payments p
             full join provider_calls c using (order_id)
             where c.order_id is not null or p.phase = 'charging' or p.refunding is not null
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }

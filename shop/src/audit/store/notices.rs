@@ -4,7 +4,7 @@ use futures::TryStreamExt as _;
 use serde::Deserialize;
 use sqlx::{PgConnection, types::Json};
 
-use super::{CountedRow, Each, Which, forget, seconds, version};
+use super::{Each, Which, forget, seconds, version};
 use crate::audit::{
     check::CountResult,
     content,
@@ -100,9 +100,9 @@ fn told(news: &[NewsRow]) -> Notices {
 
 /// Compares what notices say was told with the notifications themselves.
 pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.notifications
+    counted!(
+        db,
+        "-- audit.notifications
         with told as (
             select order_id, t.id as notification_id, t.template, t.channel, t.status
             from notices
@@ -110,23 +110,15 @@ pub(in crate::audit) async fn notifications(db: &mut PgConnection) -> sqlx::Resu
         ),
         compared as (
             select
-                notification_id,
+                notification_id::text as id,
                 n.order_id = t.order_id
                 and n.template is not distinct from t.template
                 and n.channel = t.channel
                 and case n.status when 'failed' then n.failure else n.status end = t.status as fits
             from told t
             full join (select * from notifications where order_id is not null) n using (notification_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(notification_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// The notifications that were sent: the random half of each id.
@@ -145,24 +137,16 @@ pub(in crate::audit) async fn sent(db: &mut PgConnection) -> sqlx::Result<Vec<u6
 
 /// Compares deliveries with the notifications that wait for them.
 pub(in crate::audit) async fn deliveries(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.deliveries
+    counted!(
+        db,
+        "-- audit.deliveries
         with compared as (
             select
-                notification_id,
+                notification_id::text as id,
                 d.notification_id is not null and n.status = 'queued' as fits
             from notifications n
             full join deliveries d using (notification_id)
             where d.notification_id is not null or n.status = 'queued'
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(notification_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }

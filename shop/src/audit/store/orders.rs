@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use sqlx::{PgConnection, types::Json};
 
 use self::row::{OrderRow, RevisionRow};
-use super::{CountedRow, Each, Which, forget, seconds, version};
+use super::{Each, Which, forget, seconds, version};
 use crate::audit::{
     check::CountResult,
     content::{self, Amount, LineRow},
@@ -109,12 +109,12 @@ pub(in crate::audit) async fn history(
 /// Compares every order with its own lines and answers: its total, its status, why it was
 /// cancelled.
 pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.sums
+    counted!(
+        db,
+        "-- audit.sums
         with compared as (
             select
-                o.order_id,
+                o.order_id::text as id,
                 o.total = (
                     select coalesce(sum((line ->> 'unit_price')::numeric * (line ->> 'quantity')::bigint), 0)
                     from jsonb_array_elements(o.lines) as line
@@ -151,41 +151,29 @@ pub(in crate::audit) async fn sums(db: &mut PgConnection) -> sqlx::Result<CountR
                     else o.cancel_reason is null or o.cancelled_by is not null
                 end as fits
             from orders o
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares answers to `POST /v1/orders` that are still stored under an idempotency key with the
 /// orders. An erased answer is `{}`.
 pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.answers_of_orders
+    counted!(
+        db,
+        "-- audit.answers_of_orders
         with told as (
             select convert_from(body, 'UTF8')::jsonb ->> 'id' as order_id
             from idempotency_keys
             where route = 'POST /v1/orders'
               and status = 201
               and body <> '{}'
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where o.order_id is null) as "wrong!",
-            min(t.order_id) filter (where o.order_id is null) as first
-        from told t
-        left join orders o on o.order_id = t.order_id::uuid"#
+        ),
+        compared as (
+            select t.order_id as id, o.order_id is not null as fits
+            from told t
+            left join orders o on o.order_id = t.order_id::uuid
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// A product, as inventory-svc or order-svc has it.
@@ -221,12 +209,12 @@ pub(in crate::audit) async fn products_seen(
 
 /// Compares deadlines with the orders that they are for.
 pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.deadlines
+    counted!(
+        db,
+        "-- audit.deadlines
         with compared as (
             select
-                order_id,
+                order_id::text as id,
                 d.due_at is not distinct from case
                     when o.status = 'payment_pending' and o.captured_at is null
                     then o.reserved_at + make_interval(secs => o.pay_within)
@@ -234,14 +222,6 @@ pub(in crate::audit) async fn deadlines(db: &mut PgConnection) -> sqlx::Result<C
             from orders o
             full join order_deadlines d using (order_id)
             where d.order_id is not null or o.status in ('pending', 'payment_pending')
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(order_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }

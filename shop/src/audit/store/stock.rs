@@ -3,7 +3,7 @@
 use futures::TryStreamExt as _;
 use sqlx::{PgConnection, types::Json};
 
-use super::{CountedRow, Each, Which, forget, orders::ProductRow, seconds, version};
+use super::{Each, Which, forget, orders::ProductRow, seconds, version};
 use crate::audit::{
     check::CountResult,
     content::{self, Amount, Contents, PieceRow},
@@ -89,12 +89,12 @@ pub(in crate::audit) async fn products(db: &mut PgConnection) -> sqlx::Result<Ve
 /// Compares what is available of each product with what was announced: below a hundred pieces
 /// exactly, above that within a tenth.
 pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.availability
+    counted!(
+        db,
+        "-- audit.availability
         with compared as (
             select
-                p.sku,
+                p.sku as id,
                 p.said_available = a.available
                 or a.available >= 100 and abs(a.available - p.said_available) * 10 < p.said_available
                 as fits
@@ -104,24 +104,16 @@ pub(in crate::audit) async fn availability(db: &mut PgConnection) -> sqlx::Resul
                 from stock s
                 where s.sku = p.sku
             ) a
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(sku) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares every shelf with what was received, and with what reservations, of orders or of staff,
 /// hold and have sold of it.
 pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.shelves
+    counted!(
+        db,
+        "-- audit.shelves
         with received as (
             select sku, warehouse_id, sum(delta) as pieces
             from stock_adjustments
@@ -141,7 +133,7 @@ pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Cou
         ),
         compared as (
             select
-                sku,
+                sku as id,
                 s.on_hand + s.sold = coalesce(r.pieces, 0)
                 and s.reserved = coalesce(p.held, 0)
                 and s.sold = coalesce(p.sold, 0)
@@ -149,40 +141,24 @@ pub(in crate::audit) async fn shelves(db: &mut PgConnection) -> sqlx::Result<Cou
             from stock s
             full join received r using (sku, warehouse_id)
             full join promised p using (sku, warehouse_id)
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(sku) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
 
 /// Compares the waits for an expiry with the reservations that they are for.
 pub(in crate::audit) async fn waits(db: &mut PgConnection) -> sqlx::Result<CountResult> {
-    sqlx::query_as!(
-        CountedRow,
-        r#"-- audit.waits
+    counted!(
+        db,
+        "-- audit.waits
         with compared as (
             select
-                reservation_id,
+                reservation_id::text as id,
                 (w.expires_at is not null) = coalesce(r.status = 'held' and not r.expired, false)
                 and (w.expires_at is null or w.expires_at = r.expires_at)
                 and (w.reservation_id is null or w.order_id is not distinct from r.order_id) as fits
             from reservations r
             full join reservation_waits w using (reservation_id)
             where w.reservation_id is not null or r.status = 'held'
-        )
-        select
-            count(*) as "checked!",
-            count(*) filter (where fits is not true) as "wrong!",
-            min(reservation_id::text) filter (where fits is not true) as first
-        from compared"#
+        )"
     )
-    .fetch_one(db)
-    .await
-    .map(CountResult::from)
 }
