@@ -233,7 +233,7 @@ impl<R: Reactor> Batch<'_, R> {
     /// Marks the messages of keys that are parked already. Returns the keys whose kept events are
     /// to be decided first.
     async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<KeyRef>> {
-        if !self.live().any(|place| self.items[place].message().is_some()) {
+        if !self.live().any(|index| self.items[index].message().is_some()) {
             return Ok(Vec::new());
         }
         let aside = parked::aside(db).await?;

@@ -4,7 +4,7 @@
 pub(crate) mod bounds;
 pub(crate) mod list;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, iter};
 
 use sqlx::PgConnection;
 
@@ -104,23 +104,29 @@ pub(crate) async fn park_messages(
     db: &mut PgConnection,
     messages: &[(&Message, Option<&Park>)],
 ) -> sqlx::Result<()> {
-    let mut rest = messages;
-    while !rest.is_empty() {
-        let (chunk, later) = rest.split_at(chunk_of(rest.iter().map(|(message, _)| *message)));
+    for chunk in chunks(messages, |(message, _)| message) {
         insert(db, chunk).await?;
-        rest = later;
     }
     Ok(())
 }
 
-/// How many of these messages, from the first, make one chunk: one at least.
-pub(crate) fn chunk_of<'a>(messages: impl Iterator<Item = &'a Message>) -> usize {
-    let mut bytes = 0;
-    let fit = messages.take_while(|message| {
-        bytes += message.size();
-        bytes <= CHUNK_BYTES
-    });
-    fit.count().max(1)
+/// Splits entries, each with a message, into chunks of at most [`CHUNK_BYTES`]; a message that is
+/// larger has a chunk of its own.
+pub(crate) fn chunks<T>(
+    entries: &[T],
+    message: impl Fn(&T) -> &Message,
+) -> impl Iterator<Item = &[T]> {
+    let mut rest = entries;
+    iter::from_fn(move || {
+        let mut bytes = 0;
+        let fit = rest.iter().take_while(|entry| {
+            bytes += message(entry).size();
+            bytes <= CHUNK_BYTES
+        });
+        let (chunk, later) = rest.split_at(fit.count().max(1).min(rest.len()));
+        rest = later;
+        (!chunk.is_empty()).then_some(chunk)
+    })
 }
 
 async fn insert(db: &mut PgConnection, messages: &[(&Message, Option<&Park>)]) -> sqlx::Result<()> {
@@ -366,10 +372,11 @@ mod tests {
                 .iter()
                 .map(|size| crate::testing::message("t", "", "t.Said", 1, vec![0; *size]))
                 .collect();
-            chunk_of(messages.iter())
+            chunks(&messages, |message| message).map(<[_]>::len).collect::<Vec<_>>()
         };
-        assert_eq!(of(&[1, 2, 3]), 3);
-        assert_eq!(of(&[CHUNK_BYTES - 1, 1, 1]), 2);
-        assert_eq!(of(&[CHUNK_BYTES + 1, 1]), 1);
+        assert!(of(&[]).is_empty());
+        assert_eq!(of(&[1, 2, 3]), [3]);
+        assert_eq!(of(&[CHUNK_BYTES - 1, 1, 1]), [2, 1]);
+        assert_eq!(of(&[CHUNK_BYTES + 1, 1]), [1, 1]);
     }
 }

@@ -30,11 +30,8 @@ pub(crate) struct KeptType {
 
 /// Keeps events in the order given; one that is kept already is left alone.
 pub(crate) async fn keep(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> {
-    let mut rest = events;
-    while !rest.is_empty() {
-        let (chunk, later) = rest.split_at(parked::chunk_of(rest.iter().copied()));
+    for chunk in parked::chunks(events, |event| event) {
         insert(db, chunk).await?;
-        rest = later;
     }
     Ok(())
 }
