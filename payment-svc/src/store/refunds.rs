@@ -65,8 +65,29 @@ fn changed_at(world: &World, order: OrderId) -> OffsetDateTime {
     world.root(order).expect("a refund's payment is in its batch").updated_at
 }
 
-fn ended_at(world: &World, ((order, _), refund): &Entry<'_>) -> Option<OffsetDateTime> {
-    (refund.state != RefundState::Processing).then(|| changed_at(world, *order))
+/// The columns that a refund's beginning and its end both write.
+#[derive(Default)]
+struct Columns<'a> {
+    orders: Vec<Uuid>,
+    numbers: Vec<i32>,
+    states: Vec<&'a str>,
+    reasons: Vec<Option<&'a str>>,
+    ended: Vec<Option<OffsetDateTime>>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(world: &World, refunds: &[Entry<'a>]) -> Self {
+        let mut columns = Self::default();
+        for ((order, number), refund) in refunds {
+            let has_ended = refund.state != RefundState::Processing;
+            columns.orders.push(order.uuid());
+            columns.numbers.push(number.cast_signed());
+            columns.states.push(refund.state.as_str());
+            columns.reasons.push(refund.state.reason());
+            columns.ended.push(has_ended.then(|| changed_at(world, *order)));
+        }
+        columns
+    }
 }
 
 /// Adds refunds, sorted by order and number.
@@ -78,8 +99,7 @@ pub async fn insert(
     if refunds.is_empty() {
         return Ok(());
     }
-    let orders: Vec<Uuid> = refunds.iter().map(|((order, _), _)| order.uuid()).collect();
-    let numbers: Vec<i32> = refunds.iter().map(|((_, n), _)| n.cast_signed()).collect();
+    let Columns { orders, numbers, states, reasons, ended } = Columns::new(world, refunds);
     let ids: Vec<Uuid> = refunds.iter().map(|((order, n), _)| refund_id(*order, *n)).collect();
     let customers: Vec<&str> = refunds
         .iter()
@@ -91,12 +111,8 @@ pub async fn insert(
     let amounts: Vec<Decimal> = refunds.iter().map(|(_, it)| it.amount.amount()).collect();
     let currencies: Vec<&str> = refunds.iter().map(|(_, it)| it.amount.currency().code()).collect();
     let causes: Vec<&str> = refunds.iter().map(|(_, it)| it.cause.as_str()).collect();
-    let states: Vec<&str> = refunds.iter().map(|(_, it)| it.state.as_str()).collect();
-    let reasons: Vec<Option<&str>> = refunds.iter().map(|(_, it)| it.state.reason()).collect();
     let begun: Vec<OffsetDateTime> =
         refunds.iter().map(|((order, _), _)| changed_at(world, *order)).collect();
-    let ended: Vec<Option<OffsetDateTime>> =
-        refunds.iter().map(|refund| ended_at(world, refund)).collect();
     let done = sqlx::query!(
         "-- refunds.insert
         insert into refunds (
@@ -134,12 +150,7 @@ pub async fn update(
     if refunds.is_empty() {
         return Ok(());
     }
-    let orders: Vec<Uuid> = refunds.iter().map(|((order, _), _)| order.uuid()).collect();
-    let numbers: Vec<i32> = refunds.iter().map(|((_, n), _)| n.cast_signed()).collect();
-    let states: Vec<&str> = refunds.iter().map(|(_, it)| it.state.as_str()).collect();
-    let reasons: Vec<Option<&str>> = refunds.iter().map(|(_, it)| it.state.reason()).collect();
-    let ended: Vec<Option<OffsetDateTime>> =
-        refunds.iter().map(|refund| ended_at(world, refund)).collect();
+    let Columns { orders, numbers, states, reasons, ended } = Columns::new(world, refunds);
     let done = sqlx::query!(
         "-- refunds.update
         update refunds
@@ -205,10 +216,11 @@ pub async fn outcome(
 /// Refunds of cancelled orders that were refused and wait for staff.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefusedRefunds {
+    /// How many there are.
     pub count: i64,
     /// The lowest order id among them.
     pub first: OrderId,
-    /// What was said to it.
+    /// Why that order's refund was refused.
     pub reason: Arc<str>,
 }
 
