@@ -87,6 +87,7 @@ pub trait ProcessConfig: Parser {
     /// The public port unless another is set, such as `"8001"`.
     const PORT: &'static str;
 
+    /// The settings that every process has.
     fn settings(&self) -> &Settings;
 
     /// Contradictions between settings that are valid one by one.
@@ -108,6 +109,7 @@ pub enum LogFormat {
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
+    /// Keeps `value` from being printed.
     pub fn new(value: T) -> Self {
         Self(value)
     }

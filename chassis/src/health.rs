@@ -88,6 +88,7 @@ impl Health {
         self.0.probes.lock().unwrap_or_else(PoisonError::into_inner).push(probe);
     }
 
+    /// The service's name, as the health shows it.
     pub fn service(&self) -> &'static str {
         self.0.service
     }

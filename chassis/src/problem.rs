@@ -136,14 +136,17 @@ impl Problem {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// The code, by which clients decide what to do.
     pub fn code(&self) -> Code {
         self.0.code
     }
 
+    /// The HTTP status of the response.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
 
+    /// The explanation for people.
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
@@ -153,6 +156,7 @@ impl Problem {
         &self.0.errors
     }
 
+    /// The headers that the response has besides its body's.
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.0.headers
     }

@@ -60,14 +60,17 @@ impl TraceParent {
         bytes
     }
 
+    /// The trace id.
     pub fn trace(&self) -> [u8; 16] {
         self.trace
     }
 
+    /// The id of the last span.
     pub fn span(&self) -> [u8; 8] {
         self.span
     }
 
+    /// The flags: bit 0 says that the trace is sampled.
     pub fn flags(&self) -> u8 {
         self.flags
     }

@@ -115,18 +115,22 @@ impl Shop {
         String::from_utf8_lossy(&std::fs::read(self.home().log(process)).unwrap()).into_owned()
     }
 
+    /// A GET of `path` at the gateway.
     pub fn get(&self, path: &str) -> Ask {
         self.ask("GET", path)
     }
 
+    /// A DELETE of `path` at the gateway.
     pub fn delete(&self, path: &str) -> Ask {
         self.ask("DELETE", path)
     }
 
+    /// A POST of `body` to `path` at the gateway.
     pub fn post(&self, path: &str, body: &Value) -> Ask {
         self.ask("POST", path).json(body)
     }
 
+    /// A PUT of `body` to `path` at the gateway.
     pub fn put(&self, path: &str, body: &Value) -> Ask {
         self.ask("PUT", path).json(body)
     }

@@ -17,6 +17,7 @@ impl Clock {
         Self { now, new_id }
     }
 
+    /// The time now.
     pub fn now(&self) -> OffsetDateTime {
         (self.now)()
     }

@@ -38,7 +38,7 @@ const NAME_PAUSE: Duration = Duration::from_millis(100);
 /// Limit of one exchange with the database; one that takes longer is away.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Shared by the loop in `consume`, the polling thread, and the operators.
+/// What the loop in `consume`, its polling thread and the operators share about what is consumed.
 pub(crate) struct Control {
     /// The instance's name; empty for a member without one.
     instance: String,

@@ -31,6 +31,7 @@ pub enum ResumeFrom {
     /// At the committed offset, or the nearest one that Kafka has; without one, at the beginning.
     Here,
     Beginning,
+    /// At this offset.
     Offset(i64),
 }
 

@@ -32,7 +32,7 @@ pub enum OperatorError {
     /// The first message still cannot be processed; those before it were released.
     #[error("the first message still cannot be processed: {0}")]
     StillStopped(Park),
-    /// This idempotency key was used before, for the same request; its stored answer.
+    /// The same request was answered before, under the same idempotency key: its stored answer.
     #[error("the request was answered before")]
     Answered(Answer),
     /// The idempotency key was used for another request.

@@ -33,7 +33,9 @@ impl ReplayScope {
 /// How many events and keys a replay has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplaySize {
+    /// Events that would be published.
     pub events: i64,
+    /// Keys that they belong to.
     pub keys: i64,
 }
 
@@ -46,6 +48,7 @@ pub struct Replay {
     pub reason: String,
     pub events: i64,
     pub keys: i64,
+    /// Events that were published so far.
     pub done: i64,
     pub started_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,

@@ -33,6 +33,7 @@ pub enum CarrierError {
 
 /// A provider: it takes a notification, and may give it a name of its own.
 pub trait Carrier: Send + Sync + 'static {
+    /// Hands one notification over; returns the provider's name for it, if it has one.
     fn carry(
         &self,
         message: OutgoingMessage<'_>,

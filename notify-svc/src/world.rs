@@ -35,6 +35,7 @@ pub struct Notification {
     pub channel: Channel,
     pub template: Option<Template>,
     pub language: Language,
+    /// The address; none where nobody knows one.
     pub to: Option<String>,
     pub fields: TemplateFields,
     pub status: DeliveryStatus,

@@ -36,6 +36,7 @@ pub struct Limits {
     /// How long an order that is reserved, and not deferred, may wait for the answer of
     /// payment-svc.
     pub payment: Duration,
+    /// How often it is measured.
     pub every: Duration,
     /// While orders are refused for want of answers: how often one is let through to see whether it
     /// is answered.

@@ -57,7 +57,7 @@ fn heard(wire: &Wire) -> Result<Option<(&str, Source, Event)>, Park> {
     Ok(Some((id, source, event)))
 }
 
-/// Each of the next three reads one topic: the order id that the event names, and what it means.
+/// What an event about stock says about an order: the order's id, and the fact.
 fn stock_event(stock: &Stock) -> Result<(&str, Event), Park> {
     Ok(match stock {
         Stock::StockReserved(it) => {
@@ -74,6 +74,7 @@ fn stock_event(stock: &Stock) -> Result<(&str, Event), Park> {
     })
 }
 
+/// What an event about a payment says about an order.
 fn payment_event(payment: &Payment) -> Result<(&str, Event), Park> {
     Ok(match payment {
         Payment::PaymentCaptured(it) => {

@@ -120,6 +120,7 @@ pub struct Database {
 }
 
 impl Database {
+    /// The database at `url`, under the relay's own lock.
     pub fn new(label: &str, url: &str) -> Self {
         Self { label: label.into(), lock: crate::LOCK, url: url.into() }
     }

@@ -43,6 +43,7 @@ impl LaneStatus {
         &self.label
     }
 
+    /// How the lane is doing.
     pub fn state(&self) -> LanePhase {
         self.state.borrow().clone()
     }

@@ -86,6 +86,7 @@ struct Silent {
 }
 
 impl<P: Provider> Charges<P> {
+    /// The calls of this process: those that `begun` brings, and those that the sweep takes over.
     pub fn new(
         provider: P,
         (mailbox, pool): (Mailbox<Payments>, PgPool),

@@ -93,6 +93,7 @@ pub struct Providers {
 }
 
 impl Providers {
+    /// Which provider a new card is charged through.
     pub fn routing(&self) -> CardRouting {
         CardRouting { stripe: self.stripe.is_some() }
     }

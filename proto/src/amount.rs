@@ -170,10 +170,12 @@ impl Money {
         Self { amount: Decimal::new(0, currency.digits()), currency }
     }
 
+    /// The amount in units of its currency.
     pub fn amount(self) -> Decimal {
         self.amount
     }
 
+    /// The currency.
     pub fn currency(self) -> Currency {
         self.currency
     }
@@ -203,10 +205,12 @@ impl Money {
         self.amount > Decimal::ZERO
     }
 
+    /// Whether the amount is nothing.
     pub fn is_zero(self) -> bool {
         self.amount.is_zero()
     }
 
+    /// Whether the amount is less than nothing.
     pub fn is_negative(self) -> bool {
         self.amount < Decimal::ZERO
     }

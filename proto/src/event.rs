@@ -74,6 +74,7 @@ pub const PLANNED: [&EventType; 0] = [];
 /// The message of one event. It is `Into<Event>`, so that `OrderPlaced { .. }.into()` is an
 /// [`Event`].
 pub trait Payload: Message + Into<Event> {
+    /// The event's number, topic and name.
     const TYPE: EventType;
 }
 

@@ -35,6 +35,7 @@ macro_rules! uuid_id {
                 parse_uuid(text).map(Self)
             }
 
+            /// The id as a UUID.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -119,6 +120,7 @@ macro_rules! name_id {
                 if is_name(text) { Ok(Self(text.into())) } else { Err(IdError::NotName) }
             }
 
+            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

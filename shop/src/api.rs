@@ -31,18 +31,22 @@ impl Api {
         Ok(Self { base: base.to_owned(), http })
     }
 
+    /// A GET of `path`.
     pub async fn get(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         self.call(Method::GET, path, None).await
     }
 
+    /// A PUT of `body` to `path`.
     pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<ApiAnswer> {
         self.call(Method::PUT, path, Some(body)).await
     }
 
+    /// A POST of `body` to `path`.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<ApiAnswer> {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// A DELETE of `path`.
     pub async fn delete(&self, path: &str) -> anyhow::Result<ApiAnswer> {
         self.call(Method::DELETE, path, None).await
     }

@@ -43,22 +43,27 @@ impl Paint {
         Self { coloured: false }
     }
 
+    /// `text` in green: what is well.
     pub fn green(self, text: impl Display) -> String {
         self.with("32", text)
     }
 
+    /// `text` in red: what is wrong.
     pub fn red(self, text: impl Display) -> String {
         self.with("31", text)
     }
 
+    /// `text` in cyan.
     pub fn cyan(self, text: impl Display) -> String {
         self.with("36", text)
     }
 
+    /// `text` in bold type.
     pub fn bold(self, text: impl Display) -> String {
         self.with("1", text)
     }
 
+    /// `text` in faint type.
     pub fn dim(self, text: impl Display) -> String {
         self.with("2", text)
     }

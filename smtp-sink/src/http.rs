@@ -36,6 +36,7 @@ pub struct SinkState {
     pub signature: Option<Arc<Webhook>>,
 }
 
+/// All routes of the sink.
 pub fn routes(sink: SinkState) -> Router {
     Router::new()
         .route("/messages", get(messages))

@@ -20,6 +20,7 @@ pub struct Fields<'a> {
 /// Money as it was written: the amount as text, never through a float.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount {
+    /// The amount as it was written.
     pub text: String,
     /// Absent if the amount was a bare string or number.
     pub currency: Option<String>,

@@ -39,6 +39,7 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Answers requests: an [`axum::Router`], or any service that never fails.
 pub trait Handler: Clone + Send + Sync + 'static {
+    /// Answers one request; a failure is an answer, too.
     fn answer(&mut self, request: Request) -> impl Future<Output = Response> + Send;
 }
 
@@ -76,6 +77,7 @@ struct Counts {
 }
 
 impl Edge {
+    /// An edge that serves this health at `/health`.
     pub fn new(health: Health) -> Self {
         let class = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let counts = Counts {

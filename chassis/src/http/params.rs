@@ -19,6 +19,7 @@ pub struct Params(Vec<(String, String)>);
 pub struct Page {
     /// Items on the page, 1 to 200.
     pub limit: i64,
+    /// Where the page begins; the list's beginning without one.
     pub cursor: Option<String>,
 }
 

@@ -15,6 +15,7 @@ pub const PAYLOAD_SHOWN_MAX: i32 = 16 * 1024;
 pub struct ParkedKey {
     pub topic: String,
     pub key: String,
+    /// Messages that are parked under the key.
     pub messages: i64,
     pub class: String,
     pub reason: String,
@@ -27,6 +28,7 @@ pub struct ParkedQuery {
     pub class: Option<String>,
     pub topic: Option<String>,
     pub after: Option<ParkedPlace>,
+    /// Keys on the page at most.
     pub limit: i64,
 }
 

@@ -26,6 +26,7 @@ pub type Catalogue = BTreeMap<Sku, Product>;
 pub struct Product {
     pub name: Arc<str>,
     pub price: Money,
+    /// Pieces that inventory-svc last counted as available; a hint, not a promise.
     pub available: i64,
     /// Counts the product's changes: of two versions the higher one is valid.
     pub version: i64,
@@ -144,15 +145,15 @@ fn known<'a>(
     let mut unknown = Vec::new();
     let mut foreign = Vec::new();
     let mut products = Vec::with_capacity(wanted.len());
-    for (place, line) in wanted.iter().enumerate() {
+    for (index, line) in wanted.iter().enumerate() {
         let product = match line {
             LineRequest::Extra { .. } => None,
             LineRequest::Product { sku, .. } => {
                 let product = catalogue.get(sku);
                 match product.map(|product| product.price.currency()) {
-                    None => unknown.push((place, sku.clone())),
+                    None => unknown.push((index, sku.clone())),
                     Some(other) if other != currency => {
-                        foreign.push((place, other));
+                        foreign.push((index, other));
                     }
                     Some(_) => {}
                 }
@@ -172,9 +173,9 @@ fn sold<'a>(
     wanted: &'a [LineRequest],
     products: &'a [Option<&Product>],
 ) -> impl Iterator<Item = (usize, &'a Sku, u32, Option<Money>, &'a Product)> {
-    wanted.iter().zip(products).enumerate().filter_map(|(place, (line, product))| match line {
+    wanted.iter().zip(products).enumerate().filter_map(|(index, (line, product))| match line {
         LineRequest::Product { sku, quantity, seen } => {
-            Some((place, sku, *quantity, *seen, (*product)?))
+            Some((index, sku, *quantity, *seen, (*product)?))
         }
         LineRequest::Extra { .. } => None,
     })
@@ -182,9 +183,9 @@ fn sold<'a>(
 
 fn same_prices(wanted: &[LineRequest], products: &[Option<&Product>]) -> Result<(), Refusal> {
     let changed: Vec<_> = sold(wanted, products)
-        .filter_map(|(place, sku, _, seen, product)| {
+        .filter_map(|(index, sku, _, seen, product)| {
             let seen = seen.filter(|seen| *seen != product.price)?;
-            Some((place, PriceChange { sku: sku.clone(), seen, price: product.price }))
+            Some((index, PriceChange { sku: sku.clone(), seen, price: product.price }))
         })
         .collect();
     if changed.is_empty() { Ok(()) } else { Err(Refusal::PriceChanged(changed)) }
@@ -196,11 +197,11 @@ fn enough(
     held: &dyn Fn(&Sku) -> u32,
 ) -> Result<(), Refusal> {
     let short: Vec<_> = sold(wanted, products)
-        .filter_map(|(place, sku, wanted, _, product)| {
+        .filter_map(|(index, sku, wanted, _, product)| {
             let available = product.available.max(0).saturating_add(held(sku).into());
             let available = u32::try_from(available).unwrap_or(u32::MAX);
             let short = Shortage { sku: sku.clone(), wanted, available };
-            (wanted > available).then_some((place, short))
+            (wanted > available).then_some((index, short))
         })
         .collect();
     if short.is_empty() { Ok(()) } else { Err(Refusal::InsufficientInventory(short)) }

@@ -10,14 +10,15 @@ use uuid::Uuid;
 pub struct Filter {
     pub customer: Option<String>,
     pub status: Option<&'static str>,
-    /// Inclusive.
+    /// Orders placed at this time or later.
     pub from: OffsetDateTime,
-    /// Exclusive.
+    /// Orders placed before this time.
     pub to: OffsetDateTime,
-    /// Only ids below this one.
+    /// Orders with an id below this one.
     pub before: Uuid,
-    /// Only ids from this one on: no order placed at `from` or later has an id below it.
+    /// Orders with this id or a higher one: no order placed at `from` or later has an id below it.
     pub floor: Uuid,
+    /// Ids on the page at most.
     pub limit: i64,
 }
 

@@ -57,6 +57,7 @@ impl CallName {
         (name.to_string() == key).then_some(name)
     }
 
+    /// The order that the call is about.
     pub fn order(self) -> OrderId {
         match self {
             Self::Charge { order, .. } | Self::Refund { order, .. } => order,

@@ -75,7 +75,7 @@ impl AppState {
         Ok("answered")
     }
 
-    /// Tells people of money that moved although no call waits for it: nothing here can settle that.
+    /// Logs money that moved although no call waits for it: staff have to settle that.
     async fn unasked(&self, notice: &StripeNotice) -> sqlx::Result<&'static str> {
         let order = notice.name.order();
         match &notice.event {

@@ -115,7 +115,7 @@ impl Provider for Simulator {
         charged(self.post("/charges", &request).await?)
     }
 
-    /// The simulator never forgets a key, so the age of a call is all the same.
+    /// The simulator never forgets a key, so the age of a call makes no difference.
     async fn charge_of(
         &self,
         key: &str,

@@ -222,8 +222,8 @@ impl Provider for Stripe {
         refund.outcome().unwrap_or_else(|| Err(refund.open()))
     }
 
-    /// What is younger than the list has seen is still known by its key, and the other way around;
-    /// so a refund that is not listed may be asked for at any age.
+    /// Stripe knows a refund by its key while it is young, and lists it long before it forgets the
+    /// key: so a refund that is not listed may be asked for, however old its call is.
     async fn refund_of(
         &self,
         key: &str,

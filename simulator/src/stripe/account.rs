@@ -44,6 +44,7 @@ impl Drop for UnderWay {
 }
 
 impl StripeAccount {
+    /// An account with this secret key; without one, any key is taken.
     pub fn new(key: Option<&str>) -> Self {
         Self { key: key.map(Arc::from), ..Self::default() }
     }
