@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use proto::words;
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     metadata::{MetadataPartition, MetadataTopic},
@@ -34,14 +35,15 @@ pub struct ConsumedPartition {
     pub since: Option<OffsetDateTime>,
 }
 
-/// Whether a partition is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsumerState {
-    Reading,
-    /// Paused by an operator, with its topic.
-    Paused,
-    /// Stopped by itself, because Kafka lacks what comes next.
-    Stopped,
+words! {
+    /// Whether a partition is read.
+    pub enum ConsumerState {
+        Reading = "reading",
+        /// Paused by an operator, with its topic.
+        Paused = "paused",
+        /// Stopped by itself, because Kafka lacks what comes next.
+        Stopped = "stopped",
+    }
 }
 
 /// Everything that is not consumed, in one line.

@@ -1,5 +1,6 @@
 //! The relay's lane of this database, as operators see and steer it. All SQL on its pause.
 
+use proto::words;
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
@@ -15,14 +16,15 @@ use crate::{
 /// Limit up to which events behind the last checkpoint are counted.
 const LAG_MAX: i64 = 100_000;
 
-/// Whether a lane publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneState {
-    Publishing,
-    /// Paused by an operator.
-    Paused,
-    /// Stopped until an operator says how the lane goes on.
-    Stopped,
+words! {
+    /// Whether a lane publishes.
+    pub enum LaneState {
+        Publishing = "publishing",
+        /// Paused by an operator.
+        Paused = "paused",
+        /// Stopped until an operator says how the lane goes on.
+        Stopped = "stopped",
+    }
 }
 
 /// The lane's state, the reason for it, and its lag.

@@ -1,6 +1,7 @@
 //! The record of operators' changes: every change by hand leaves a row, with who, when and why. All
 //! SQL on it.
 
+use proto::words;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -41,32 +42,17 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// The kinds of operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    ParkedRelease,
-    ParkedDiscard,
-    ParkedReplace,
-    ConsumersPause,
-    ConsumersResume,
-    LanesPause,
-    LanesResume,
-    ReplaysStart,
-}
-
-impl Action {
-    /// The action's name in the table.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::ParkedRelease => "parked.release",
-            Self::ParkedDiscard => "parked.discard",
-            Self::ParkedReplace => "parked.replace",
-            Self::ConsumersPause => "consumers.pause",
-            Self::ConsumersResume => "consumers.resume",
-            Self::LanesPause => "lanes.pause",
-            Self::LanesResume => "lanes.resume",
-            Self::ReplaysStart => "replays.start",
-        }
+words! {
+    /// The kinds of operations, as the table names them.
+    pub(crate) enum Action {
+        ParkedRelease = "parked.release",
+        ParkedDiscard = "parked.discard",
+        ParkedReplace = "parked.replace",
+        ConsumersPause = "consumers.pause",
+        ConsumersResume = "consumers.resume",
+        LanesPause = "lanes.pause",
+        LanesResume = "lanes.resume",
+        ReplaysStart = "replays.start",
     }
 }
 

@@ -89,7 +89,7 @@ pub async fn deliver<C: Carrier>(
             _ = sweep.tick(), if is_idle && jobs.is_empty() && sending.len() < slots => {
                 waiting.extend(worker.due().await);
                 if waiting.len() >= usize::try_from(SWEEP_MAX)? {
-                    // There is more.
+                    // As many were found as are looked for at once: more may be due.
                     sweep.reset_immediately();
                 }
             }
@@ -229,14 +229,14 @@ impl<C: Carrier> Worker<C> {
     fn answered(&self, result: &'static str) {
         metrics::attempt(self.channel, result);
         if self.silent.swap(false, Ordering::Relaxed) {
-            tracing::info!(channel = self.channel.name(), "notifications are taken again");
+            tracing::info!(channel = self.channel.as_str(), "notifications are taken again");
         }
     }
 
     fn unanswered(&self, why: &str) {
         metrics::attempt(self.channel, "later");
         if !self.silent.swap(true, Ordering::Relaxed) {
-            tracing::warn!(channel = self.channel.name(), why, "a notification waits");
+            tracing::warn!(channel = self.channel.as_str(), why, "a notification waits");
         }
     }
 }

@@ -39,5 +39,5 @@ pub fn notifications(world: &World) {
 
 /// Counts an attempt at a delivery.
 pub fn attempt(channel: Channel, result: &'static str) {
-    counter!(ATTEMPTS, "channel" => channel.name(), "result" => result).increment(1);
+    counter!(ATTEMPTS, "channel" => channel.as_str(), "result" => result).increment(1);
 }

@@ -120,11 +120,11 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
 }
 
 fn parse_channel(name: &str) -> sqlx::Result<Channel> {
-    Channel::named(name).ok_or_else(|| invalid(format!("there is no channel {name}")))
+    Channel::parse(name).ok_or_else(|| invalid(format!("there is no channel {name}")))
 }
 
 fn parse_template(name: &str) -> sqlx::Result<Template> {
-    Template::named(name).ok_or_else(|| invalid(format!("there is no template {name}")))
+    Template::parse(name).ok_or_else(|| invalid(format!("there is no template {name}")))
 }
 
 /// The error for a stored value that is no valid state: reported when it is loaded, not later.

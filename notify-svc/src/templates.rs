@@ -116,7 +116,7 @@ impl Templates {
         language: Language,
         kind: &str,
     ) -> minijinja::Template<'_, '_> {
-        let name = format!("{}/{}.{kind}", language.tag(), template.name());
+        let name = format!("{}/{}.{kind}", language.as_str(), template.as_str());
         self.0.get_template(&name).expect("every template is there in every language")
     }
 }

@@ -32,6 +32,7 @@ pub struct NotificationView<'a> {
 }
 
 impl<'a> NotificationView<'a> {
+    /// A notification as it is stored.
     pub fn new(row: &'a NotificationRow) -> Self {
         Self {
             id: NotificationId::new(row.notification_id),
@@ -57,8 +58,8 @@ impl<'a> NotificationView<'a> {
             id: notification.id,
             order_id: about.map(|(order, _)| *order),
             customer_id: about.map(|(_, customer)| customer.as_str()),
-            channel: notification.channel.name(),
-            template: notification.template.map(Template::name),
+            channel: notification.channel.as_str(),
+            template: notification.template.map(Template::as_str),
             to: notification.to.as_deref().map(masked),
             status: "queued",
             attempts: 0,
@@ -80,9 +81,10 @@ pub struct TemplateView {
 }
 
 impl TemplateView {
+    /// The template, with the fields that it takes.
     pub fn new(template: Template) -> Self {
-        let channels = Channel::ALL.map(Channel::name);
-        Self { name: template.name(), channels, fields: template.fields() }
+        let channels = Channel::ALL.map(Channel::as_str);
+        Self { name: template.as_str(), channels, fields: template.fields() }
     }
 }
 
@@ -93,6 +95,7 @@ pub struct ErasureView {
 }
 
 impl ErasureView {
+    /// What an erasure has removed.
     pub fn new(erased: ErasureCount) -> Self {
         Self { erased }
     }
@@ -116,6 +119,7 @@ pub struct ContactView<'a> {
 }
 
 impl<'a> ContactView<'a> {
+    /// The contact of this customer.
     pub fn new(customer_id: &'a CustomerId, contact: &'a Contact) -> Self {
         let Contact { email, phone, push_token, language } = contact;
         Self {

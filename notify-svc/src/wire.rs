@@ -124,8 +124,8 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
         announcement;
     let NotificationState { id, channel, template, revision, .. } = told;
     let (order_id, notification_id) = (order.to_string(), id.to_string());
-    let channel = channel.name().to_owned();
-    let template = template.map_or("", Template::name).to_owned();
+    let channel = channel.as_str().to_owned();
+    let template = template.map_or("", Template::as_str).to_owned();
     match announcement {
         Announcement::NotificationSent(_) => notifications::NotificationSent {
             order_id,
@@ -140,7 +140,7 @@ pub fn encode(order: OrderId, announcement: Announcement) -> proto::Event {
             notification_id,
             channel,
             template,
-            failure: failure.name().to_owned(),
+            failure: failure.as_str().to_owned(),
             revision,
         }
         .into(),

@@ -107,7 +107,8 @@ async fn every_piece_of_news_is_told_and_none_twice() {
     ];
     shop.hear(messages).await;
 
-    let told: Vec<_> = shop.handed().into_iter().map(|job| job.template.unwrap().name()).collect();
+    let told: Vec<_> =
+        shop.handed().into_iter().map(|job| job.template.unwrap().as_str()).collect();
     assert_eq!(
         told,
         [

@@ -97,7 +97,7 @@ impl Sink {
     }
 
     pub(crate) fn provider(&self, channel: Channel) -> WebhookEndpoint {
-        let url = format!("http://localhost:{}/webhooks/{}", self.http.port(), channel.name());
+        let url = format!("http://localhost:{}/webhooks/{}", self.http.port(), channel.as_str());
         WebhookEndpoint {
             channel,
             url: Url::parse(&url).unwrap(),

@@ -71,6 +71,7 @@ struct ShipmentView<'a> {
 }
 
 impl<'a> OrderView<'a> {
+    /// An order, with what people wrote about it.
     pub fn new(order: &'a Order, texts: &'a Texts) -> Self {
         let line = |(number, line): (usize, &'a Line)| LineView {
             line: number,
@@ -81,7 +82,7 @@ impl<'a> OrderView<'a> {
             total: line.total(),
         };
         let cancellation = |it: &'a Cancellation| CancellationView {
-            reason: it.reason.word(),
+            reason: it.reason.as_str(),
             detail: [&*it.detail, &*texts.cancel_words].into_iter().find(|it| !it.is_empty()),
             by: it.by.as_deref(),
             at: rfc3339(it.at),
@@ -95,18 +96,18 @@ impl<'a> OrderView<'a> {
         Self {
             id: order.id,
             customer_id: order.customer.as_str(),
-            status: order.status().word(),
+            status: order.status().as_str(),
             revision: order.present.number,
             version: order.version,
             items: (1..).zip(order.present.lines.iter()).map(line).collect(),
             total_amount: order.present.total,
             payment: PaymentView {
-                method: order.method.word(),
+                method: order.method.as_str(),
                 payment_id: order.payment.id.map(|id| id.to_string()),
             },
             cancellation: order.cancellation.as_ref().map(cancellation),
             shipment: order.shipment.as_ref().map(shipment),
-            amendment: order.present.cause.map(AmendmentCause::word),
+            amendment: order.present.cause.map(AmendmentCause::as_str),
             note: &texts.note,
             created_at: order.placed_at,
             updated_at: order.updated_at,
@@ -125,10 +126,11 @@ pub struct StatusView {
 }
 
 impl StatusView {
+    /// The status of an order.
     pub fn new(order: &Order) -> Self {
         Self {
             id: order.id,
-            status: order.status().word(),
+            status: order.status().as_str(),
             revision: order.present.number,
             updated_at: order.updated_at,
         }
@@ -204,15 +206,16 @@ struct ExpectedView {
 }
 
 impl SagaView {
+    /// The saga of an order as it stands `now`; `parked` if its key is parked at this service.
     pub fn new(stored: &Root, parked: bool, now: OffsetDateTime) -> Self {
         let order = &stored.order;
         let saga = Saga::of(order);
         let (completed, compensated) = (saga.completed(), saga.compensated());
         Self {
             order_id: order.id,
-            status: SagaStatus::word(saga.status),
-            completed_steps: completed.map(StepName::word).collect(),
-            compensated_steps: compensated.map(StepName::word).collect(),
+            status: SagaStatus::as_str(saga.status),
+            completed_steps: completed.map(StepName::as_str).collect(),
+            compensated_steps: compensated.map(StepName::as_str).collect(),
             expected: saga.expected.map(|it| ExpectedView {
                 step: it.step,
                 from: it.from,
@@ -231,7 +234,7 @@ impl SagaView {
 impl From<Step> for StepView {
     fn from(step: Step) -> Self {
         let Step { name, state, at, compensated_at, detail } = step;
-        Self { step: name.word(), state: state.word(), at, compensated_at, detail }
+        Self { step: name.as_str(), state: state.as_str(), at, compensated_at, detail }
     }
 }
 

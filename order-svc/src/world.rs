@@ -209,7 +209,7 @@ fn end(before: &Order, decision: &Decision) -> Option<OrderEnd> {
         Announcement::Confirmed => Some(OrderEnd::Confirmed),
         Announcement::Cancelled => {
             let reason = decision.order.cancellation.as_ref()?.reason;
-            before.cancellation.is_none().then_some(OrderEnd::Cancelled(reason.word()))
+            before.cancellation.is_none().then_some(OrderEnd::Cancelled(reason.as_str()))
         }
     }
 }

@@ -130,7 +130,7 @@ async fn an_amendment_that_does_not_fit_is_undone() {
     let names = ["OrderPlaced", "OrderAmended", "OrderAmended", "OrderConfirmed"];
     assert_eq!(shop.names(order).await, names);
     let present = shop.order(order).await.order.present;
-    assert_eq!(present.cause.unwrap().word(), "stock_rejected");
+    assert_eq!(present.cause.unwrap().as_str(), "stock_rejected");
     assert_eq!(shop.count("order_revisions").await, 2);
     assert_eq!(shop.count("unfinished_orders").await, 0);
 }
@@ -176,7 +176,7 @@ async fn only_answers_to_the_present_revision_end_an_order() {
     shop.hear(messages).await;
 
     let reason = shop.order(order).await.order.cancellation.unwrap().reason;
-    assert_eq!(reason.word(), "payment_declined");
+    assert_eq!(reason.as_str(), "payment_declined");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn an_order_of_lines_without_stock_goes_through() {
     server.shop.hear([reserved, captured]).await;
 
     let told = server.shop.order(id).await.order;
-    assert_eq!(told.status().word(), "confirmed", "{:?}", told.cancellation);
+    assert_eq!(told.status().as_str(), "confirmed", "{:?}", told.cancellation);
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ impl Shop {
     }
 
     async fn status(&mut self, id: OrderId) -> &'static str {
-        self.order(id).await.order.status().word()
+        self.order(id).await.order.status().as_str()
     }
 
     /// The names of the events announced about an order; their versions have to be 1, 2, 3 and so

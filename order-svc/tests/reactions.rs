@@ -76,7 +76,7 @@ async fn the_whole_life_of_an_order_fits_into_one_batch() {
     let numbers: Vec<i32> = history.iter().map(|row| row.seq).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
     let saga = order_svc::domain::Saga::of(&stored.order);
-    assert_eq!(saga.status.word(), "compensated");
+    assert_eq!(saga.status.as_str(), "compensated");
     assert_eq!(saga.expected, None);
 }
 
@@ -90,11 +90,11 @@ async fn a_declined_payment_and_missing_stock_cancel() {
 
     let cancellation = shop.order(declined).await.order.cancellation.unwrap();
     assert_eq!(
-        (cancellation.reason.word(), &*cancellation.detail),
+        (cancellation.reason.as_str(), &*cancellation.detail),
         ("payment_declined", "card_declined")
     );
     let cancellation = shop.order(rejected).await.order.cancellation.unwrap();
-    assert_eq!(cancellation.reason.word(), "insufficient_inventory");
+    assert_eq!(cancellation.reason.as_str(), "insufficient_inventory");
     assert_eq!(&*cancellation.detail, "insufficient inventory: 2 of mug wanted, 1 available");
     assert_eq!(shop.count("order_deadlines").await, 0);
 }
@@ -115,7 +115,7 @@ async fn a_deferred_order_asks_for_its_payment_and_is_cancelled_when_its_time_is
     shop.tell(Input::DeadlinePassed(order)).await;
 
     assert_eq!(
-        shop.order(order).await.order.cancellation.unwrap().reason.word(),
+        shop.order(order).await.order.cancellation.unwrap().reason.as_str(),
         "payment_timeout"
     );
     let said = ["OrderPlaced", "OrderAwaitingPayment", "OrderCancelled"];
@@ -131,7 +131,7 @@ async fn an_expired_reservation_cancels_what_nobody_paid() {
     let messages = [shop.reserved(order), shop.said(order, expired)];
     shop.hear(messages).await;
 
-    let reason = shop.order(order).await.order.cancellation.unwrap().reason.word();
+    let reason = shop.order(order).await.order.cancellation.unwrap().reason.as_str();
     assert_eq!(reason, "reservation_expired");
 }
 

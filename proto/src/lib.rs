@@ -3,8 +3,8 @@
 //! The `.proto` files under `shop/` are the contract; [`orders`], [`payments`], [`stock`],
 //! [`notifications`] and [`catalogue`] hold the types made from them, one message for each event.
 //! [`Event`] gathers all events and knows the number, topic and name of each. Ids and [`Money`] are
-//! here because the services have to agree on them, and so are the [`limits`] of texts; nothing
-//! else is shared.
+//! here because the services have to agree on them, and so are the [`limits`] of texts and how an
+//! enum has its [`words!`]; nothing else is shared.
 
 mod amount;
 pub mod card_number;
@@ -17,6 +17,7 @@ mod sealed;
 
 pub mod limits;
 pub mod trace_context;
+mod words;
 
 pub use amount::{Currency, Money, MoneyError, SumError, UnknownCurrency, WireMoneyError};
 pub use event::{DecodeError, EVENT_TYPES, Event, EventType, PLANNED, Payload, source, topic};

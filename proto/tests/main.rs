@@ -5,3 +5,4 @@ mod golden;
 mod readable;
 mod registry;
 mod samples;
+mod words;

@@ -13,8 +13,8 @@ use chassis::{
     http,
 };
 use mailbox::{
-    Answer, ConsumedPartition, ConsumerError, ConsumerRequest, ConsumerState, Mailbox, Outcome,
-    Reactor, ResumeFrom, ResumeScope,
+    Answer, ConsumedPartition, ConsumerError, ConsumerRequest, Mailbox, Outcome, Reactor,
+    ResumeFrom, ResumeScope,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -155,16 +155,11 @@ fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
 
 impl<R: Reactor> Desk<R> {
     fn item(&self, it: ConsumedPartition) -> Item {
-        let state = match it.state {
-            ConsumerState::Reading => "reading",
-            ConsumerState::Paused => "paused",
-            ConsumerState::Stopped => "stopped",
-        };
         Item {
             service: self.service,
             topic: it.topic,
             partition: it.partition,
-            state,
+            state: it.state.as_str(),
             reason: it.reason,
             lag: it.lag,
             since: it.since.map(rfc3339),

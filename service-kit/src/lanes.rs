@@ -11,14 +11,12 @@ use chassis::{
     body::{Fields, JsonBody},
     clock::rfc3339,
     http,
-    problem::FieldError,
 };
-use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorRequest, Reactor};
+use mailbox::{Answer, Lane, LaneChange, LaneStart, Mailbox, OperatorRequest, Reactor};
 use serde::Serialize;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, unanswered},
-    replays::answered,
+    desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
     requests::{RequestInfo, json_answer, refusal},
 };
 
@@ -41,11 +39,7 @@ struct LaneView {
 }
 
 fn view(service: &'static str, lane: Lane) -> LaneView {
-    let state = match lane.state {
-        LaneState::Publishing => "publishing",
-        LaneState::Paused => "paused",
-        LaneState::Stopped => "stopped",
-    };
+    let state = lane.state.as_str();
     LaneView { service, state, reason: lane.reason, lag: lane.lag, since: lane.since.map(rfc3339) }
 }
 
@@ -104,8 +98,7 @@ impl<R: Reactor> Desk<R> {
             LaneChange::WhereFrom(lane) => {
                 let why = lane.reason.unwrap_or_default();
                 let detail = format!("the lane is stopped: say from where it goes on ({why})");
-                let (pointer, code) = ("/from".to_owned(), Code::MissingField);
-                refusal(&Problem::of(vec![FieldError { pointer, code, detail: detail.into() }], 0))
+                refusal(&fault("/from", Code::MissingField, detail))
             }
         }
     }

@@ -35,11 +35,13 @@ const ROOMS: [&str; 15] = [
     "World",
 ];
 /// Words of the shop of which each service has a type of its own.
-const SHOP: [&str; 11] = [
+const SHOP: [&str; 13] = [
     "Account",
     "Capture",
     "Charge",
     "Decline",
+    "DeclineCode",
+    "Method",
     "Payment",
     "Product",
     "Refund",

@@ -68,12 +68,13 @@ struct WebhookAnswer {
 }
 
 impl WebhookCarrier {
+    /// A carrier to this endpoint. Fails if its secret is not one of Standard Webhooks.
     pub fn new(endpoint: Option<WebhookEndpoint>) -> anyhow::Result<Self> {
         let Some(endpoint) = endpoint else { return Ok(Self(None)) };
         let WebhookEndpoint { channel, url, secret, addresses, timeout } = endpoint;
-        ensure!(!secret.is_empty(), "the secret of {} is missing", channel.name());
+        ensure!(!secret.is_empty(), "the secret of {} is missing", channel.as_str());
         let signature = Webhook::new(&secret)
-            .with_context(|| format!("the secret of {} is not whsec_…", channel.name()))?;
+            .with_context(|| format!("the secret of {} is not whsec_…", channel.as_str()))?;
         let client = Client::builder()
             .timeout(timeout)
             // Where a redirection leads, nobody has checked; a proxy would resolve names itself.
@@ -103,7 +104,7 @@ impl Endpoint {
         let OutgoingMessage { id, to, text } = message;
         let (id, now) = (id.to_string(), clock::now());
         let payload = Payload {
-            r#type: format!("notification.{}", self.channel.name()),
+            r#type: format!("notification.{}", self.channel.as_str()),
             timestamp: clock::rfc3339(now),
             data: Data { id: id.clone(), to, subject: &text.subject, text: &text.text },
         };

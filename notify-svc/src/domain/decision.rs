@@ -120,7 +120,7 @@ mod tests {
         let each = notice.told.iter().map(|told| {
             let NotificationState { channel, about, revision, status, .. } = told;
             let about = about.map_or("a request".to_owned(), |about| about.to_string());
-            format!("{about} {} r{revision} {status:?}", channel.name())
+            format!("{about} {} r{revision} {status:?}", channel.as_str())
         });
         let each: Vec<_> = each.collect();
         if each.is_empty() { "nothing told".to_owned() } else { each.join(", ") }

@@ -1,43 +1,22 @@
 //! What the customer of an order has been told, and what became of each notification.
 
-use proto::NotificationId;
+use proto::{NotificationId, words};
 
 use crate::domain::channel::Channel;
 
-/// Which text a customer gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Template {
-    OrderConfirmation,
-    PaymentDue,
-    OrderCancelled,
-    PaymentRefunded,
-    OrderShipped,
-    OrderDelivered,
+words! {
+    /// Which text a customer gets.
+    pub enum Template {
+        OrderConfirmation = "order_confirmation",
+        PaymentDue = "payment_due",
+        OrderCancelled = "order_cancelled",
+        PaymentRefunded = "payment_refunded",
+        OrderShipped = "order_shipped",
+        OrderDelivered = "order_delivered",
+    }
 }
 
 impl Template {
-    /// Every template.
-    pub const ALL: [Self; 6] = [
-        Self::OrderConfirmation,
-        Self::PaymentDue,
-        Self::OrderCancelled,
-        Self::PaymentRefunded,
-        Self::OrderShipped,
-        Self::OrderDelivered,
-    ];
-
-    /// The template's name: `order_confirmation`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OrderConfirmation => "order_confirmation",
-            Self::PaymentDue => "payment_due",
-            Self::OrderCancelled => "order_cancelled",
-            Self::PaymentRefunded => "payment_refunded",
-            Self::OrderShipped => "order_shipped",
-            Self::OrderDelivered => "order_delivered",
-        }
-    }
-
     /// The fields that the template is filled with.
     pub fn fields(self) -> &'static [&'static str] {
         match self {
@@ -48,11 +27,6 @@ impl Template {
             Self::OrderShipped => &["order_id", "carrier", "tracking_number"],
             Self::OrderDelivered => &["order_id"],
         }
-    }
-
-    /// The template of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|template| template.name() == name)
     }
 }
 
@@ -67,31 +41,17 @@ pub struct News {
     pub revision: u32,
 }
 
-/// Why a notification was not delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Failure {
-    /// Nobody knows where the customer can be reached.
-    NoAddress,
-    /// The provider refuses it for good.
-    Refused,
-    /// It was tried for as long as makes sense.
-    Undelivered,
-    /// The customer was erased before it was delivered.
-    Erased,
-}
-
-impl Failure {
-    /// Every failure.
-    pub const ALL: [Self; 4] = [Self::NoAddress, Self::Refused, Self::Undelivered, Self::Erased];
-
-    /// The failure's name: `no_address`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NoAddress => "no_address",
-            Self::Refused => "refused",
-            Self::Undelivered => "undelivered",
-            Self::Erased => "erased",
-        }
+words! {
+    /// Why a notification was not delivered.
+    pub enum Failure {
+        /// Nobody knows where the customer can be reached.
+        NoAddress = "no_address",
+        /// The provider refuses it for good.
+        Refused = "refused",
+        /// It was tried for as long as makes sense.
+        Undelivered = "undelivered",
+        /// The customer was erased before it was delivered.
+        Erased = "erased",
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
     } else {
         let template = fields.parsed("template", |name| {
             let unknown = || (Code::UnknownTemplate, format!("there is no template {name}").into());
-            Template::named(name).ok_or_else(unknown)
+            Template::parse(name).ok_or_else(unknown)
         });
         let data = data(fields);
         Some((Some(template?), data?))

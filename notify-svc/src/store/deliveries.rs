@@ -41,7 +41,7 @@ pub async fn take_over(
         where d.notification_id = due.notification_id
         returning d.notification_id, d.attempts",
         LEASE_MS,
-        channel.name(),
+        channel.as_str(),
         limit
     )
     .fetch_all(&mut *db)
@@ -141,7 +141,7 @@ pub async fn postpone(
 pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Result<()> {
     let queued = made.iter().filter(|it| it.status == DeliveryStatus::Queued);
     let (ids, channels): (Vec<Uuid>, Vec<String>) =
-        queued.map(|it| (it.id.uuid(), it.channel.name().to_owned())).unzip();
+        queued.map(|it| (it.id.uuid(), it.channel.as_str().to_owned())).unzip();
     if ids.is_empty() {
         return Ok(());
     }

@@ -29,10 +29,10 @@ impl Piece {
         let status = match status {
             DeliveryStatus::Queued => "queued",
             DeliveryStatus::Sent => "sent",
-            DeliveryStatus::Failed(failure) => failure.name(),
+            DeliveryStatus::Failed(failure) => failure.as_str(),
         };
-        let template = template.map(|template| Template::name(template).to_owned());
-        let (channel, status) = (channel.name().to_owned(), status.to_owned());
+        let template = template.map(|template| Template::as_str(template).to_owned());
+        let (channel, status) = (channel.as_str().to_owned(), status.to_owned());
         Self { id, channel, template, about, revision, status }
     }
 
@@ -41,9 +41,7 @@ impl Piece {
         let status = match status.as_str() {
             "queued" => DeliveryStatus::Queued,
             "sent" => DeliveryStatus::Sent,
-            name => Failure::ALL
-                .into_iter()
-                .find(|failure| failure.name() == name)
+            name => Failure::parse(name)
                 .map(DeliveryStatus::Failed)
                 .ok_or_else(|| invalid(format!("no notification is {name}")))?,
         };

@@ -128,10 +128,10 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
     let orders: Vec<Option<Uuid>> = made.iter().map(|it| about(it).0.map(OrderId::uuid)).collect();
     let customers: Vec<Option<String>> =
         made.iter().map(|it| about(it).1.map(|customer| customer.to_string())).collect();
-    let channels: Vec<String> = made.iter().map(|it| it.channel.name().to_owned()).collect();
+    let channels: Vec<String> = made.iter().map(|it| it.channel.as_str().to_owned()).collect();
     let templates: Vec<Option<String>> =
-        made.iter().map(|it| it.template.map(|it| Template::name(it).to_owned())).collect();
-    let languages: Vec<String> = made.iter().map(|it| it.language.tag().to_owned()).collect();
+        made.iter().map(|it| it.template.map(|it| Template::as_str(it).to_owned())).collect();
+    let languages: Vec<String> = made.iter().map(|it| it.language.as_str().to_owned()).collect();
     let recipients: Vec<Option<String>> = made.iter().map(|it| it.to.clone()).collect();
     let fields: Vec<Json<&TemplateFields>> = made.iter().map(|it| Json(&it.fields)).collect();
     let (statuses, failures): (Vec<_>, Vec<_>) = made.iter().map(|it| columns(it.status)).unzip();
@@ -166,7 +166,7 @@ fn columns(status: DeliveryStatus) -> (&'static str, Option<&'static str>) {
     match status {
         DeliveryStatus::Queued => ("queued", None),
         DeliveryStatus::Sent => ("sent", None),
-        DeliveryStatus::Failed(failure) => ("failed", Some(failure.name())),
+        DeliveryStatus::Failed(failure) => ("failed", Some(failure.as_str())),
     }
 }
 

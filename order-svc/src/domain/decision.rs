@@ -181,7 +181,7 @@ fn conclusion(
             (Reason::InsufficientInventory, detail.into())
         }
         Event::PaymentDeclined { revision, code, .. } if is_present(revision) && is_uncaptured => {
-            (Reason::PaymentDeclined, code.word().into())
+            (Reason::PaymentDeclined, code.as_str().into())
         }
         // The expiry of an earlier revision's reservation says nothing: the present one has its own
         // time.

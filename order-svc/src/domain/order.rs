@@ -5,91 +5,66 @@
 
 use std::{fmt, sync::Arc};
 
-use proto::{CustomerId, Money, OrderId, PaymentId, Sku};
+use proto::{CustomerId, Money, OrderId, PaymentId, Sku, words};
 use time::{Duration, OffsetDateTime};
-
-/// Declares an enum whose values are words on the API and in the database.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$of])* $value,)+ }
-
-        impl $name {
-            /// All values, in the order of their declaration.
-            pub const ALL: &[Self] = &[$(Self::$value,)+];
-
-            /// The value as a word.
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$value => $word,)+ }
-            }
-
-            /// Reads what [`Self::word`] wrote.
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.word() == word)
-            }
-        }
-    };
-}
-pub(crate) use words;
 
 words! {
     /// How an order is to be paid.
-    Method {
+    pub enum Method {
         /// From the customer's account at payment-svc.
-        Wallet "wallet",
+        Wallet = "wallet",
         /// With a card's token.
-        Card "card",
+        Card = "card",
         /// Not chosen yet: the order waits for a payment.
-        Deferred "deferred",
+        Deferred = "deferred",
     }
 }
 
 words! {
     /// An order's status, as the API shows it and lists filter by it.
-    Status {
-        Pending "pending",
-        PaymentPending "payment_pending",
-        Paid "paid",
-        Confirmed "confirmed",
-        Shipped "shipped",
-        Delivered "delivered",
-        Cancelled "cancelled",
+    pub enum Status {
+        Pending = "pending",
+        PaymentPending = "payment_pending",
+        Paid = "paid",
+        Confirmed = "confirmed",
+        Shipped = "shipped",
+        Delivered = "delivered",
+        Cancelled = "cancelled",
     }
 }
 
 words! {
     /// Why an order has another revision.
-    AmendmentCause {
+    pub enum AmendmentCause {
         /// Somebody asked for other lines.
-        Requested "requested",
+        Requested = "requested",
         /// The revision before could not be reserved: the lines are those that are.
-        StockRejected "stock_rejected",
+        StockRejected = "stock_rejected",
         /// An earlier revision was paid first: the lines are those that are paid.
-        CapturedFirst "captured_first",
+        CapturedFirst = "captured_first",
     }
 }
 
 words! {
     /// Why an order was cancelled.
-    Reason {
-        InsufficientInventory "insufficient_inventory",
-        PaymentDeclined "payment_declined",
-        PaymentTimeout "payment_timeout",
-        ReservationExpired "reservation_expired",
-        CustomerRequest "customer_request",
-        StaffRequest "staff_request",
+    pub enum Reason {
+        InsufficientInventory = "insufficient_inventory",
+        PaymentDeclined = "payment_declined",
+        PaymentTimeout = "payment_timeout",
+        ReservationExpired = "reservation_expired",
+        CustomerRequest = "customer_request",
+        StaffRequest = "staff_request",
     }
 }
 
 words! {
     /// Why a payment was declined.
-    DeclineCode {
-        CardDeclined "card_declined",
-        InsufficientFunds "insufficient_funds",
-        ExpiredCard "expired_card",
-        NoAccount "no_account",
-        CurrencyMismatch "currency_mismatch",
+    pub enum DeclineCode {
+        CardDeclined = "card_declined",
+        InsufficientFunds = "insufficient_funds",
+        ExpiredCard = "expired_card",
+        NoAccount = "no_account",
+        CurrencyMismatch = "currency_mismatch",
     }
 }
 
@@ -161,6 +136,7 @@ pub struct Line {
 }
 
 impl Line {
+    /// The price of all its pieces.
     pub fn total(&self) -> Money {
         self.unit_price.times(self.quantity).expect("limits of both keep the product in range")
     }
@@ -293,6 +269,7 @@ pub enum Phase {
 }
 
 impl Order {
+    /// Whether the order is open, or how it ended.
     pub fn phase(&self) -> Phase {
         match (&self.cancellation, self.confirmed_at) {
             (Some(_), _) => Phase::Cancelled,

@@ -19,13 +19,13 @@ pub enum Refusal {
     TooMuch,
     #[error("insufficient inventory")]
     InsufficientInventory(Vec<(usize, Shortage)>),
-    #[error("an order that is {} cannot be amended", .0.word())]
+    #[error("an order that is {} cannot be amended", .0.as_str())]
     NotAmendable(Status),
     #[error("the order has been amended too often")]
     AmendedTooOften,
-    #[error("an order that is {} cannot be cancelled", .0.word())]
+    #[error("an order that is {} cannot be cancelled", .0.as_str())]
     NotCancellable(Status),
-    #[error("an order that is {} cannot be shipped or delivered", .0.word())]
+    #[error("an order that is {} cannot be shipped or delivered", .0.as_str())]
     NotShippable(Status),
 }
 

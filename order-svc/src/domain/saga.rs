@@ -1,42 +1,43 @@
 //! How far an order has come: its steps, what is expected next, and since when that is late. All of
 //! it is derived from the answers that `order.rs` records.
 
+use proto::words;
 use time::{Duration, OffsetDateTime};
 
-use super::{Order, Payment, Phase, Stock, order::words};
+use super::{Order, Payment, Phase, Stock};
 
 /// A healthy shop answers within a second; after a minute somebody should look.
 const ANSWER_WITHIN: Duration = Duration::minutes(1);
 
 words! {
     /// The steps that an order goes through.
-    StepName {
-        InventoryReserved "inventory_reserved",
-        PaymentProcessed "payment_processed",
-        OrderConfirmed "order_confirmed",
-        NotificationSent "notification_sent",
+    pub enum StepName {
+        InventoryReserved = "inventory_reserved",
+        PaymentProcessed = "payment_processed",
+        OrderConfirmed = "order_confirmed",
+        NotificationSent = "notification_sent",
     }
 }
 
 words! {
     /// What became of a step.
-    StepState {
-        Waiting "waiting",
-        Completed "completed",
-        Failed "failed",
-        Compensated "compensated",
+    pub enum StepState {
+        Waiting = "waiting",
+        Completed = "completed",
+        Failed = "failed",
+        Compensated = "compensated",
     }
 }
 
 words! {
     /// How far an order has come as a whole.
-    SagaStatus {
-        Started "started",
-        Completed "completed",
-        Failed "failed",
+    pub enum SagaStatus {
+        Started = "started",
+        Completed = "completed",
+        Failed = "failed",
         /// The order is cancelled, and stock or payment has not answered the cancellation yet.
-        Compensating "compensating",
-        Compensated "compensated",
+        Compensating = "compensating",
+        Compensated = "compensated",
     }
 }
 
@@ -157,7 +158,7 @@ fn payment(order: &Order) -> Step {
         },
         _ if order.phase() == Phase::Open => step(name, StepState::Waiting, None),
         (None, Some(decline)) => Step {
-            detail: Some(decline.code.word().to_owned()),
+            detail: Some(decline.code.as_str().to_owned()),
             ..step(name, StepState::Failed, Some(decline.at))
         },
         (None, None) => never(name, compensation.map(|compensation| compensation.at)),
@@ -207,8 +208,8 @@ fn never(name: StepName, over: Option<OffsetDateTime>) -> Step {
 fn expected(order: &Order) -> Option<ExpectedStep> {
     let soon = |at: OffsetDateTime| at.saturating_add(ANSWER_WITHIN);
     let expect = |step, from, by| Some(ExpectedStep { step, from, by });
-    let reserving = StepName::InventoryReserved.word();
-    let paying = StepName::PaymentProcessed.word();
+    let reserving = StepName::InventoryReserved.as_str();
+    let paying = StepName::PaymentProcessed.as_str();
     match order.phase() {
         Phase::Open => match order.pay_by() {
             None => expect(reserving, "inventory-svc", soon(order.present.at)),

@@ -116,7 +116,7 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
             as o (order_id, customer_id, method, currency, pay_within, trace_id, placed_at, total, lines)",
         &ids,
         &texts(|order| order.customer.as_str()) as &[&str],
-        &texts(|order| order.method.word()) as &[&str],
+        &texts(|order| order.method.as_str()) as &[&str],
         &texts(|order| order.present.total.currency().code()) as &[&str],
         &pay_within,
         &traces as &[Option<&[u8]>],

@@ -1,8 +1,8 @@
 //! A customer's account and its ledger: every movement has two sides, so money is only ever moved.
 
-use proto::{Currency, CustomerId, Money, OrderId};
+use proto::{Currency, CustomerId, Money, OrderId, words};
 
-use super::{DeclineCode, Refusal, payment::words};
+use super::{DeclineCode, Refusal};
 
 /// A customer's account at this service: the balance is what is held and what is available
 /// together.
@@ -20,20 +20,15 @@ pub struct Hold {
     pub state: HoldState,
 }
 
-/// What became of the money that an account holds for an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HoldState {
-    Held,
-    Released,
-    /// The order was paid with it.
-    Captured,
+words! {
+    /// What became of the money that an account holds for an order.
+    pub enum HoldState {
+        Held = "held",
+        Released = "released",
+        /// The order was paid with it.
+        Captured = "captured",
+    }
 }
-
-words! { HoldState {
-    Held "held"
-    Released "released"
-    Captured "captured"
-} }
 
 /// What a decision may take an order's money from: its customer's account, and the hold there for
 /// it.
@@ -64,6 +59,7 @@ pub enum Movement {
 }
 
 impl Movement {
+    /// The word for it in the ledger.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Deposit => "deposit",
@@ -100,6 +96,7 @@ impl Account {
         Self { customer, balance: Money::zero(currency), held: Money::zero(currency) }
     }
 
+    /// The one currency of the account.
     pub fn currency(&self) -> Currency {
         self.balance.currency()
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::payment::words;
+use proto::words;
 
 /// A card as its provider knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,11 +19,12 @@ pub struct CardDisplay {
     pub last4: Arc<str>,
 }
 
-/// A payment service provider that a card may be charged through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PaymentProvider {
-    Simulator,
-    Stripe,
+words! {
+    /// A payment service provider that a card may be charged through.
+    pub enum PaymentProvider {
+        Simulator = "simulator",
+        Stripe = "stripe",
+    }
 }
 
 /// A provider's name for a card: whoever has it can charge it, so it does not print.
@@ -31,6 +32,7 @@ pub enum PaymentProvider {
 pub struct Token(Arc<str>);
 
 impl Token {
+    /// The token of this text.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
@@ -51,8 +53,3 @@ impl fmt::Debug for Token {
         f.write_str("Token(…)")
     }
 }
-
-words! { PaymentProvider {
-    Simulator "simulator"
-    Stripe "stripe"
-} }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use proto::{CustomerId, Money, OrderId, PaymentId};
+use proto::{CustomerId, Money, OrderId, PaymentId, words};
 use uuid::Uuid;
 
 use super::{Card, CardDisplay, PaymentProvider, Refund};
@@ -88,14 +88,15 @@ pub struct Decline {
     pub detail: Arc<str>,
 }
 
-/// Why a payment was declined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeclineCode {
-    CardDeclined,
-    InsufficientFunds,
-    ExpiredCard,
-    NoAccount,
-    CurrencyMismatch,
+words! {
+    /// Why a payment was declined.
+    pub enum DeclineCode {
+        CardDeclined = "card_declined",
+        InsufficientFunds = "insufficient_funds",
+        ExpiredCard = "expired_card",
+        NoAccount = "no_account",
+        CurrencyMismatch = "currency_mismatch",
+    }
 }
 
 /// Money that was taken, and how much of it went back.
@@ -133,69 +134,27 @@ pub enum CompensationState {
     Refunded,
 }
 
-/// How an order is paid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Method {
-    Wallet,
-    Card,
-    Deferred,
+words! {
+    /// How an order is paid.
+    pub enum Method {
+        Wallet = "wallet",
+        Card = "card",
+        Deferred = "deferred",
+    }
 }
 
-/// How a payment is described to people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Status {
-    Pending,
-    Processing,
-    Captured,
-    Declined,
-    Refunded,
-    PartiallyRefunded,
-    Voided,
+words! {
+    /// How a payment is described to people.
+    pub enum Status {
+        Pending = "pending",
+        Processing = "processing",
+        Captured = "captured",
+        Declined = "declined",
+        Refunded = "refunded",
+        PartiallyRefunded = "partially_refunded",
+        Voided = "voided",
+    }
 }
-
-/// Gives the values of an enum their words: the same in JSON, in the database and in logs.
-macro_rules! words {
-    ($name:ident { $($variant:ident $word:literal)+ }) => {
-        impl $name {
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-
-            pub fn parse(word: &str) -> Option<Self> {
-                match word {
-                    $($word => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-pub(super) use words;
-
-words! { DeclineCode {
-    CardDeclined "card_declined"
-    InsufficientFunds "insufficient_funds"
-    ExpiredCard "expired_card"
-    NoAccount "no_account"
-    CurrencyMismatch "currency_mismatch"
-} }
-
-words! { Method {
-    Wallet "wallet"
-    Card "card"
-    Deferred "deferred"
-} }
-
-words! { Status {
-    Pending "pending"
-    Processing "processing"
-    Captured "captured"
-    Declined "declined"
-    Refunded "refunded"
-    PartiallyRefunded "partially_refunded"
-    Voided "voided"
-} }
 
 impl CompensationState {
     /// The word for it in the database.
@@ -210,6 +169,7 @@ impl CompensationState {
 }
 
 impl Instrument {
+    /// The payment method that it belongs to.
     pub fn method(&self) -> Method {
         match self {
             Self::Wallet => Method::Wallet,
@@ -219,6 +179,7 @@ impl Instrument {
 }
 
 impl Means {
+    /// The payment method that it belongs to.
     pub fn method(&self) -> Method {
         match self {
             Self::Wallet => Method::Wallet,

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use proto::{CustomerId, Money, OrderId};
+use proto::{CustomerId, Money, OrderId, words};
 use uuid::Uuid;
 
 use super::{
     Announcement, Call, Capture, CompensationState, Decision, Means, Operation, Payment, Phase,
-    Refusal, State, payment::words,
+    Refusal, State,
 };
 
 /// A refund's id is its order's id with these random bits and the refund's number flipped, as a
@@ -34,12 +34,13 @@ pub struct Refund {
     pub state: RefundState,
 }
 
-/// Why money goes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RefundCause {
-    /// All that was left of a cancelled order's money: it answers the cancellation.
-    OrderCancelled,
-    Staff,
+words! {
+    /// Why money goes back.
+    pub enum RefundCause {
+        /// All that was left of a cancelled order's money: it answers the cancellation.
+        OrderCancelled = "order_cancelled",
+        Staff = "staff",
+    }
 }
 
 /// What has become of a refund.
@@ -51,11 +52,6 @@ pub enum RefundState {
     /// It will never be carried out, for this reason: the money stays.
     Refused(Arc<str>),
 }
-
-words! { RefundCause {
-    OrderCancelled "order_cancelled"
-    Staff "staff"
-} }
 
 impl RefundState {
     /// The word for it in the database.

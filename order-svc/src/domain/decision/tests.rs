@@ -171,12 +171,12 @@ fn after(method: Method, inputs: &[Input]) -> Order {
 
 fn words(order: &Order) -> String {
     let Saga { status: saga, .. } = Saga::of(order);
-    let mut words = vec![order.status().word()];
-    words.extend(order.cancellation.as_ref().map(|it| it.reason.word()));
+    let mut words = vec![order.status().as_str()];
+    words.extend(order.cancellation.as_ref().map(|it| it.reason.as_str()));
     let revision = order.present.cause.map(|cause| {
-        format!(" {} ({}, {})", order.present.number, order.present.total, cause.word())
+        format!(" {} ({}, {})", order.present.number, order.present.total, cause.as_str())
     });
-    format!("{}{} [{}]", words.join(" "), revision.unwrap_or_default(), saga.word())
+    format!("{}{} [{}]", words.join(" "), revision.unwrap_or_default(), saga.as_str())
 }
 
 fn states() -> Vec<(&'static str, Method, &'static [Input])> {
@@ -280,7 +280,7 @@ fn a_capture_that_is_not_the_total_ends_the_order_and_goes_back() {
         let cancellation = order.cancellation.as_ref().unwrap();
         assert_eq!(cancellation.reason, Reason::PaymentDeclined);
         assert_eq!(&*cancellation.detail, "9.98 USD was captured for a total of 59.98 USD");
-        assert_eq!(Saga::of(&order).status.word(), "compensating");
+        assert_eq!(Saga::of(&order).status.as_str(), "compensating");
     }
 }
 

@@ -67,7 +67,7 @@ pub async fn add_revisions(
         &rows.iter().map(|(_, it)| stored_revision(it.number)).collect::<Vec<_>>(),
         &rows.iter().map(|(_, it)| it.total.amount()).collect::<Vec<Decimal>>(),
         &lines as &[Json<Vec<LineRow>>],
-        &rows.iter().map(|(_, it)| it.cause.map(AmendmentCause::word)).collect::<Vec<_>>()
+        &rows.iter().map(|(_, it)| it.cause.map(AmendmentCause::as_str)).collect::<Vec<_>>()
             as &[Option<&str>],
         &rows.iter().map(|(_, it)| it.at).collect::<Vec<OffsetDateTime>>()
     )

@@ -80,7 +80,7 @@ async fn advance(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
                   heard_stock, heard_payments, heard_notifications)
         where o.order_id = n.order_id",
         column!(orders, order => order.id.uuid()),
-        column!(orders, order => order.status().word()) as &[&str],
+        column!(orders, order => order.status().as_str()) as &[&str],
         column!(orders, order => order.version),
         column!(orders, root it => it.events),
         column!(orders, order => order.updated_at),
@@ -125,14 +125,14 @@ async fn disturb(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
                   refunded, refund_refused_at, notify_failure, carrier, tracking_number, shipped_at, delivered_at)
         where o.order_id = n.order_id",
         column!(orders, order => order.id.uuid()),
-        column!(orders, order => order.status().word()) as &[&str],
+        column!(orders, order => order.status().as_str()) as &[&str],
         column!(orders, order => order.stock.rejected.map(|it| stored_revision(it.revision))) as &[Option<i32>],
         column!(orders, order => order.stock.rejected.map(|it| it.at)) as &[Option<OffsetDateTime>],
         column!(orders, order => order.payment.declined.map(|it| stored_revision(it.revision))) as &[Option<i32>],
-        column!(orders, order => order.payment.declined.map(|it| it.code.word())) as &[Option<&str>],
+        column!(orders, order => order.payment.declined.map(|it| it.code.as_str())) as &[Option<&str>],
         column!(orders, order => order.payment.declined.map(|it| it.at)) as &[Option<OffsetDateTime>],
         column!(orders, order => order.cancellation.as_ref().map(|it| it.at)) as &[Option<OffsetDateTime>],
-        column!(orders, order => order.cancellation.as_ref().map(|it| it.reason.word())) as &[Option<&str>],
+        column!(orders, order => order.cancellation.as_ref().map(|it| it.reason.as_str())) as &[Option<&str>],
         column!(orders, order => order.cancellation.as_ref().map(|it| &*it.detail)) as &[Option<&str>],
         column!(orders, order => order.cancellation.as_ref().and_then(|it| it.by.as_deref())) as &[Option<&str>],
         column!(orders, order => order.stock.released_at) as &[Option<OffsetDateTime>],
@@ -166,7 +166,7 @@ async fn revise(db: &mut PgConnection, orders: &[&Root]) -> sqlx::Result<()> {
         column!(orders, order => stored_revision(order.present.number)),
         column!(orders, order => order.present.total.amount()),
         column!(orders, order => lines_row(&order.present)) as &[Json<Vec<LineRow>>],
-        column!(orders, order => order.present.cause.map(AmendmentCause::word)) as &[Option<&str>],
+        column!(orders, order => order.present.cause.map(AmendmentCause::as_str)) as &[Option<&str>],
         column!(orders, order => order.present.at)
     )
     .execute(db)

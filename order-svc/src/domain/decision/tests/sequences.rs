@@ -112,7 +112,7 @@ fn check(path: &Path) {
     let saga = Saga::of(order);
     assert_eq!(saga.expected.is_some(), order.is_unfinished(), "what is unfinished, is expected");
     let waits_for = saga.expected.map(|it| it.step);
-    let step = saga.steps.iter().find(|step| waits_for == Some(step.name.word()));
+    let step = saga.steps.iter().find(|step| waits_for == Some(step.name.as_str()));
     assert!(step.is_none_or(|step| step.state == StepState::Waiting), "{waits_for:?}");
 }
 
