@@ -19,8 +19,8 @@ use crate::{
 /// Carries a request out, or says why not; a refusal leaves `world` as it was.
 pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) -> Effects {
     let answered = match request {
-        Request::PutProduct { sku, name, price, headers } => {
-            put_product(world, sku, (name, price), headers)
+        Request::PutProduct { sku, name, price, conditions } => {
+            put_product(world, sku, (name, price), conditions)
         }
         Request::AdjustStock { sku, warehouse, delta, reason, caller } => {
             let adjustment = Adjustment {
@@ -34,8 +34,8 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
             };
             adjust_stock(world, adjustment)
         }
-        Request::PutWarehouse { id, warehouse, headers } => {
-            put_warehouse(world, id, warehouse, headers)
+        Request::PutWarehouse { id, warehouse, conditions } => {
+            put_warehouse(world, id, warehouse, conditions)
         }
         Request::AskAvailability { items } => {
             Ok(service_kit::json_answer(200, &AvailabilityView::new(items, &world.stock), None))
@@ -43,11 +43,13 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
         Request::Reserve { reference, items, hold } => {
             reserve(world, (reference, items), context.now.saturating_add(*hold), context)
         }
-        Request::AmendReservation { id, items, hold, headers } => {
+        Request::AmendReservation { id, items, hold, conditions } => {
             let until = hold.map(|hold| context.now.saturating_add(hold));
-            amend(world, (*id, headers), (items.as_deref(), until), context.now)
+            amend(world, (*id, conditions), (items.as_deref(), until), context.now)
         }
-        Request::ReleaseReservation { id, headers } => release(world, (*id, headers), context.now),
+        Request::ReleaseReservation { id, conditions } => {
+            release(world, (*id, conditions), context.now)
+        }
     };
     let answer = answered.unwrap_or_else(|problem| service_kit::refusal(&problem));
     Effects { answer, ..Effects::default() }
@@ -57,13 +59,13 @@ fn put_product(
     world: &mut World,
     sku: &Sku,
     (name, price): (&str, &AmountRequest),
-    headers: &HeaderMap,
+    conditions: &HeaderMap,
 ) -> Result<Answer, Problem> {
     let available = world.stock.available(sku);
     let currency = price.currency();
     let price = |currency| price.in_currency(currency).map_err(|fault| fault.problem("/price"));
     let status = if let Some(found) = world.products.get_mut(sku) {
-        http::if_match(headers, &service_kit::etag(&ProductView::new(&found.now, available)))?;
+        http::if_match(conditions, &service_kit::etag(&ProductView::new(&found.now, available)))?;
         // A product keeps its currency, because orders that were placed are in it.
         let price = price(found.now.price.currency())?;
         if found.now.name != name || found.now.price != price {
@@ -73,7 +75,7 @@ fn put_product(
         }
         200
     } else {
-        http::if_nothing_matches(headers)?;
+        http::if_nothing_matches(conditions)?;
         let price = price(currency.unwrap_or(Currency::USD))?;
         let product = Product::listed(sku.clone(), name.to_owned(), price);
         world.products.insert(sku.clone(), Tracked::new(product));
@@ -112,14 +114,14 @@ fn put_warehouse(
     world: &mut World,
     id: &WarehouseId,
     warehouse: &Warehouse,
-    headers: &HeaderMap,
+    conditions: &HeaderMap,
 ) -> Result<Answer, Problem> {
     let status = if let Some(found) = world.warehouses.get_mut(id) {
-        http::if_match(headers, &service_kit::etag(&WarehouseView::new(id, &found.now)))?;
+        http::if_match(conditions, &service_kit::etag(&WarehouseView::new(id, &found.now)))?;
         found.now = warehouse.clone();
         200
     } else {
-        http::if_nothing_matches(headers)?;
+        http::if_nothing_matches(conditions)?;
         world.warehouses.insert(id.clone(), Tracked::new(warehouse.clone()));
         201
     };
@@ -141,11 +143,11 @@ fn reserve(
 
 fn amend(
     world: &mut World,
-    (id, headers): (ReservationId, &HeaderMap),
+    (id, conditions): (ReservationId, &HeaderMap),
     (items, until): (Option<&[SkuQuantity]>, Option<OffsetDateTime>),
     now: OffsetDateTime,
 ) -> Result<Answer, Problem> {
-    let found = amendable(world, (id, headers), now)?;
+    let found = amendable(world, (id, conditions), now)?;
     known_products(world, items.unwrap_or_default())?;
     let amended = found.amend(items, until, &world.stock, now);
     let refused = |refusal| refusals::manual(&refusal, items.unwrap_or_default());
@@ -155,10 +157,10 @@ fn amend(
 
 fn release(
     world: &mut World,
-    (id, headers): (ReservationId, &HeaderMap),
+    (id, conditions): (ReservationId, &HeaderMap),
     now: OffsetDateTime,
 ) -> Result<Answer, Problem> {
-    let found = amendable(world, (id, headers), now)?;
+    let found = amendable(world, (id, conditions), now)?;
     let released = found.release(now);
     let decision = released.map_err(|refusal| refusals::manual(&refusal, &[]))?;
     Ok(changed(world, id, decision, 200))
@@ -167,14 +169,14 @@ fn release(
 /// The reservation that a request wants to change, if people may.
 fn amendable<'w>(
     world: &'w World,
-    (id, headers): (ReservationId, &HeaderMap),
+    (id, conditions): (ReservationId, &HeaderMap),
     now: OffsetDateTime,
 ) -> Result<&'w ManualReservation, Problem> {
     if let Some(order) = world.of_orders.get(&id) {
         return Err(refusals::of_order(id, *order));
     }
     let found = world.manual.get(&id).ok_or_else(|| refusals::no_reservation(id))?;
-    http::if_match(headers, &service_kit::etag(&ReservationView::manual(id, &found.now)))?;
+    http::if_match(conditions, &service_kit::etag(&ReservationView::manual(id, &found.now)))?;
     found.now.held_until(now).map_err(|refusal| refusals::manual(&refusal, &[]))?;
     Ok(&found.now)
 }

@@ -14,7 +14,7 @@ use chassis::{
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
-use mailbox::{Mailbox, Outcome};
+use mailbox::Mailbox;
 use proto::{ReservationId, Sku, WarehouseId};
 use service_kit::RequestInfo;
 use sqlx::PgPool;
@@ -104,7 +104,7 @@ async fn get_product(
     Path(sku): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let sku = known_sku(&sku)?;
+    let sku = parse_sku(&sku)?;
     let mut db = app.pool.acquire().await?;
     let (product, available) =
         store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
@@ -118,9 +118,9 @@ async fn put_product(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let sku = known_sku(&sku)?;
+    let sku = parse_sku(&sku)?;
     let (name, price) = body.read(bodies::product)?;
-    let request = Request::PutProduct { sku, name, price, headers };
+    let request = Request::PutProduct { sku, name, price, conditions: headers };
     app.submit(&asked, request, &body).await
 }
 
@@ -130,7 +130,7 @@ async fn get_stock(
     Path(sku): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let sku = known_sku(&sku)?;
+    let sku = parse_sku(&sku)?;
     let mut db = app.pool.acquire().await?;
     store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
     let stock = stock_of(store::stock::shelves(&mut db, &[sku.to_string()]).await?);
@@ -143,7 +143,7 @@ async fn adjust_stock(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let sku = known_sku(&sku)?;
+    let sku = parse_sku(&sku)?;
     let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
     let caller = asked.caller().to_owned();
     let request = Request::AdjustStock { sku, warehouse, delta, reason, caller };
@@ -155,7 +155,7 @@ async fn list_adjustments(
     Path(sku): Path<String>,
     mut params: Params,
 ) -> HttpResult {
-    let sku = known_sku(&sku)?;
+    let sku = parse_sku(&sku)?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<Uuid> = page.place(ADJUSTMENTS)?;
@@ -188,7 +188,7 @@ async fn put_warehouse(
     let id =
         WarehouseId::parse(&id).map_err(|_| Problem::not_found(format!("no warehouse {id}")))?;
     let warehouse = body.read(bodies::warehouse)?;
-    let request = Request::PutWarehouse { id, warehouse, headers };
+    let request = Request::PutWarehouse { id, warehouse, conditions: headers };
     app.submit(&asked, request, &body).await
 }
 
@@ -208,7 +208,7 @@ async fn availability(
     let stock = stock_of(store::stock::shelves(&mut db, &skus).await?);
     // Written by the same function as in a batch, so that both answers have one form.
     let answer = service_kit::json_answer(200, &AvailabilityView::new(&items, &stock), None);
-    Ok(service_kit::response(Outcome { answer, replayed: false }))
+    Ok(service_kit::new_response(answer))
 }
 
 async fn list_reservations(State(app): State<AppState>, mut params: Params) -> HttpResult {
@@ -228,7 +228,7 @@ async fn get_reservation(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let id = known_reservation(&id)?;
+    let id = parse_reservation(&id)?;
     let mut db = app.pool.acquire().await?;
     if let Some(found) = store::manual_reservations::find(&mut db, id).await? {
         return Ok(http::resource(&headers, &ReservationView::manual(id, &found)));
@@ -252,9 +252,10 @@ async fn amend_reservation(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let id = known_reservation(&id)?;
+    let id = parse_reservation(&id)?;
     let (items, hold) = body.read(bodies::reservation_change)?;
-    app.submit(&asked, Request::AmendReservation { id, items, hold, headers }, &body).await
+    app.submit(&asked, Request::AmendReservation { id, items, hold, conditions: headers }, &body)
+        .await
 }
 
 async fn release_reservation(
@@ -263,8 +264,8 @@ async fn release_reservation(
     headers: HeaderMap,
     asked: RequestInfo,
 ) -> HttpResult {
-    let id = known_reservation(&id)?;
-    let request = Request::ReleaseReservation { id, headers };
+    let id = parse_reservation(&id)?;
+    let request = Request::ReleaseReservation { id, conditions: headers };
     let command = asked.command_without_key(Input::Request(request));
     service_kit::submit(&app.mailbox, command).await
 }
@@ -277,10 +278,10 @@ fn stock_of(shelves: Vec<store::stock::PlacedShelf>) -> Stock {
     stock
 }
 
-fn known_sku(text: &str) -> Result<Sku, Problem> {
+fn parse_sku(text: &str) -> Result<Sku, Problem> {
     Sku::parse(text).map_err(|_| no_product(text))
 }
 
-fn known_reservation(text: &str) -> Result<ReservationId, Problem> {
+fn parse_reservation(text: &str) -> Result<ReservationId, Problem> {
     ReservationId::parse(text).map_err(|_| no_reservation(text))
 }

@@ -87,11 +87,12 @@ pub enum Request {
         sku: Sku,
         name: String,
         price: AmountRequest,
-        headers: HeaderMap,
+        conditions: HeaderMap,
     },
     AdjustStock {
         sku: Sku,
         warehouse: WarehouseId,
+        /// Pieces received, or written off if below 0.
         delta: i64,
         reason: String,
         caller: String,
@@ -99,7 +100,7 @@ pub enum Request {
     PutWarehouse {
         id: WarehouseId,
         warehouse: Warehouse,
-        headers: HeaderMap,
+        conditions: HeaderMap,
     },
     /// Only with an Idempotency-Key, which asks for the first answer: a mere read needs no batch.
     AskAvailability {
@@ -109,18 +110,20 @@ pub enum Request {
     Reserve {
         reference: Option<String>,
         items: Vec<SkuQuantity>,
+        /// How long the pieces are held.
         hold: Duration,
     },
     /// A reservation without an order is to hold other pieces, or for another time from now.
     AmendReservation {
         id: ReservationId,
         items: Option<Vec<SkuQuantity>>,
+        /// How long the pieces are held from now on; as before without it.
         hold: Option<Duration>,
-        headers: HeaderMap,
+        conditions: HeaderMap,
     },
     ReleaseReservation {
         id: ReservationId,
-        headers: HeaderMap,
+        conditions: HeaderMap,
     },
 }
 

@@ -89,9 +89,9 @@ impl Reactor for Inventory {
         let mut announced = Vec::new();
         for (sku, Tracked { now: product, .. }) in products {
             let available = stock.available(sku);
-            let certain = to_say.contains(sku);
-            if certain || catalogue::matters(product.said_available, available) {
-                product.version += i64::from(!certain);
+            let has_to_be_said = to_say.contains(sku);
+            if has_to_be_said || catalogue::matters(product.said_available, available) {
+                product.version += i64::from(!has_to_be_said);
                 product.said_available = available;
                 let event = wire::product_changed(product);
                 *said.entry(event.event_type().name).or_default() += 1;
@@ -102,12 +102,12 @@ impl Reactor for Inventory {
         announced
     }
 
-    fn committed(&self, world: World) {
-        metrics::said(&world.said);
-    }
-
     async fn save(&self, db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
         store::save(db, world).await
+    }
+
+    fn committed(&self, world: World) {
+        metrics::said(&world.said);
     }
 }
 

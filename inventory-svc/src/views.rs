@@ -24,6 +24,7 @@ pub struct ProductView<'a> {
 }
 
 impl<'a> ProductView<'a> {
+    /// The product, of which `available` pieces can be reserved.
     pub fn new(product: &'a Product, available: i64) -> Self {
         let Product { sku, name, price, version, .. } = product;
         Self { sku, name, price: *price, available, version: *version }
@@ -50,6 +51,7 @@ struct ShelfView<'a> {
 }
 
 impl<'a> StockView<'a> {
+    /// The shelves of one SKU.
     pub fn new(sku: &'a Sku, stock: &'a Stock) -> Self {
         let mut view =
             Self { sku, on_hand: 0, reserved: 0, available: 0, sold: 0, warehouses: Vec::new() };
@@ -74,6 +76,7 @@ pub struct WarehouseView<'a> {
 }
 
 impl<'a> WarehouseView<'a> {
+    /// The warehouse with this id.
     pub fn new(id: &'a WarehouseId, warehouse: &'a Warehouse) -> Self {
         Self { id, name: &warehouse.name, priority: warehouse.priority }
     }
@@ -94,6 +97,7 @@ struct AvailableView<'a> {
 }
 
 impl<'a> AvailabilityView<'a> {
+    /// Whether `stock` has all of `items`.
     pub fn new(items: &'a [SkuQuantity], stock: &Stock) -> Self {
         let line = |item: &'a SkuQuantity| AvailableView {
             sku: &item.sku,
@@ -179,6 +183,7 @@ pub struct AdjustmentView<'a> {
 }
 
 impl<'a> AdjustmentView<'a> {
+    /// An adjustment as it was booked.
     pub fn new(adjustment: &'a Adjustment) -> Self {
         let Adjustment { id, warehouse, delta, reason, caller, at, .. } = adjustment;
         Self { id: *id, warehouse, delta: *delta, reason, by: caller, at: *at }

@@ -70,7 +70,7 @@ pub struct Wait {
     pub order: Option<OrderId>,
 }
 
-/// The SKUs of allocations, as often as they are there.
+/// The SKU of each allocation; one that lies in several warehouses comes several times.
 pub fn skus_of<'a>(
     allocations: impl IntoIterator<Item = &'a Allocation>,
 ) -> impl Iterator<Item = &'a Sku> {
@@ -83,6 +83,7 @@ pub struct Adjustment {
     pub id: Uuid,
     pub sku: Sku,
     pub warehouse: WarehouseId,
+    /// Pieces received, or written off if below 0.
     pub delta: i64,
     pub reason: String,
     /// Who asked for it.
@@ -101,6 +102,7 @@ pub struct World {
     pub of_orders: BTreeMap<ReservationId, OrderId>,
     pub products: BTreeMap<Sku, Tracked<Product>>,
     pub stock: Stock,
+    /// The shelves as they were found, to tell which have changed.
     pub shelves_found: BTreeMap<(Sku, WarehouseId), Shelf>,
     /// Loaded only when an input may name a warehouse, or a SKU lies in several.
     pub warehouses: BTreeMap<WarehouseId, Tracked<Warehouse>>,

@@ -49,8 +49,8 @@ impl Shop {
         let price = Money::parse("29.99", Currency::USD).unwrap();
         let name = format!("a {sku}");
         let sku = Sku::parse(sku).unwrap();
-        let (price, headers) = (price.into(), axum_headers());
-        let put = Request::PutProduct { sku: sku.clone(), name, price, headers };
+        let (price, conditions) = (price.into(), axum_headers());
+        let put = Request::PutProduct { sku: sku.clone(), name, price, conditions };
         assert_eq!(self.ask(put).await.status, 201);
         assert_eq!(self.adjust(sku.as_str(), "main", pieces).await.status, 200);
         self

@@ -1,5 +1,7 @@
 //! Notifications and contacts over HTTP.
 
+mod bodies;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -13,8 +15,8 @@ use chassis::{
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
-use mailbox::{Mailbox, Outcome};
-use proto::{CustomerId, NotificationId};
+use mailbox::Mailbox;
+use proto::NotificationId;
 use service_kit::RequestInfo;
 use sqlx::PgPool;
 
@@ -26,8 +28,6 @@ use crate::{
     templates::Templates,
     views::{ContactView, ErasureView, NotificationView, TemplateView},
 };
-
-mod bodies;
 
 /// What the cursors of lists are marked with, so that no other list takes them.
 const NOTIFICATIONS: &str = "notifications";
@@ -43,6 +43,12 @@ pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Notify>,
     pub templates: Arc<Templates>,
+}
+
+impl AppState {
+    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    }
 }
 
 /// All routes of this service.
@@ -81,8 +87,7 @@ async fn send(
     body: JsonBody,
 ) -> HttpResult {
     let letter = body.read(|fields| bodies::letter(channel, fields))?;
-    let input = Input::Request(Request::Notify(letter));
-    service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
+    app.submit(&asked, Request::Notify(letter), &body).await
 }
 
 async fn list_templates(mut params: Params) -> HttpResult {
@@ -91,10 +96,10 @@ async fn list_templates(mut params: Params) -> HttpResult {
     let after: Option<String> = page.place(TEMPLATES)?;
     let rest = Template::ALL.into_iter().skip_while(|template| {
         // The cursor names the last template shown.
-        after.as_deref().is_some_and(|after| template.name() != after)
+        after.as_deref().is_some_and(|after| template.as_str() != after)
     });
     let rest = rest.skip(usize::from(after.is_some()));
-    let items = rest.map(|template| (template.name(), TemplateView::new(template)));
+    let items = rest.map(|template| (template.as_str(), TemplateView::new(template)));
     Ok(http::page(TEMPLATES, page.limit, items, None))
 }
 
@@ -104,7 +109,7 @@ async fn preview(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let template = Template::named(&name)
+    let template = Template::parse(&name)
         .ok_or_else(|| Problem::not_found(format!("there is no template {name}")))?;
     let (fields, language) = body.read_optional(bodies::preview)?;
     let text = app.templates.page(template, language, &fields);
@@ -114,7 +119,7 @@ async fn preview(
     if command.key.is_some() {
         return service_kit::submit(&app.mailbox, command).await;
     }
-    Ok(service_kit::response(Outcome { answer, replayed: false }))
+    Ok(service_kit::new_response(answer))
 }
 
 async fn list_notifications(State(app): State<AppState>, mut params: Params) -> HttpResult {
@@ -149,7 +154,7 @@ async fn get_contact(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let customer = customer(&id)?;
+    let customer = service_kit::parse_customer(&id)?;
     let mut db = app.pool.acquire().await?;
     let found = store::contacts::find_all(&mut db, &[customer.to_string()]).await?;
     let (_, contact) =
@@ -164,15 +169,14 @@ async fn put_contact(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = customer(&id)?;
+    let customer = service_kit::parse_customer(&id)?;
     let contact = body.read(|fields| Some(bodies::contact(fields)))?;
-    let input = Input::Request(Request::PutContact { customer, contact, conditions: headers });
-    service_kit::submit(&app.mailbox, asked.command(input, &body.0)?).await
+    app.submit(&asked, Request::PutContact { customer, contact, conditions: headers }, &body).await
 }
 
 /// Erases what this service holds of a customer.
 async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
-    let customer = customer(&id)?;
+    let customer = service_kit::parse_customer(&id)?;
     let mut db = app.pool.acquire().await?;
     let found = store::contacts::find_all(&mut db, &[customer.to_string()]).await?;
     let contact = found.into_iter().next().map(|(_, contact)| contact).unwrap_or_default();
@@ -193,8 +197,4 @@ async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>)
     }
     let erased = erased.and(store::erasure::erase(&mut db, &customer).await?);
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
-}
-
-fn customer(id: &str) -> Result<CustomerId, Problem> {
-    CustomerId::parse(id).map_err(|_| Problem::not_found(format!("there is no customer {id}")))
 }

@@ -70,7 +70,7 @@ impl Reactor for Notify {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Heard(fact) => tell(world, fact, context),
+            Input::Heard(fact) => react(world, fact, context),
             Input::Ended(end) => ended(world, end, context),
             Input::Request(request) => commands::execute(world, request, context),
         })
@@ -89,7 +89,7 @@ impl Reactor for Notify {
 }
 
 /// Queues a notification, or announces that it has failed.
-fn tell(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
+fn react(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
     let Fact { order, customer, news, fields, trace, .. } = fact;
     let contact = world.contacts.get(customer);
     let (channel, to) = contact.and_then(Contact::reach).unzip();
@@ -117,6 +117,7 @@ fn tell(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
     Effects { announced, ..Effects::default() }
 }
 
+/// Records how a delivery ended, and announces it if it was about an order.
 fn ended(world: &mut World, end: &DeliveryEnd, context: &DecisionContext) -> Effects {
     let DeliveryEnd { id, order, attempts, outcome } = end;
     let (event, provider_id, detail) = match outcome {

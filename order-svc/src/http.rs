@@ -20,7 +20,7 @@ use chassis::{
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::Mailbox;
-use proto::{CustomerId, OrderId, SealKeyRing};
+use proto::{OrderId, SealKeyRing};
 use service_kit::{RequestInfo, Waiters};
 use sqlx::PgPool;
 
@@ -47,6 +47,12 @@ pub struct AppState {
     pub seal_key: SealKeyRing,
     /// How long an order may wait for its payment once its stock is reserved.
     pub pay_within: time::Duration,
+}
+
+impl AppState {
+    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    }
 }
 
 /// All routes of this service.
@@ -76,7 +82,7 @@ async fn get_order(
     prefer: Prefer,
     headers: HeaderMap,
 ) -> HttpResult {
-    let id = order_id(&id)?;
+    let id = parse_order(&id)?;
     let (stored, texts) = match prefer.0 {
         Some(wait) => app.outcome(id, wait).await?,
         None => app.shown(id).await?,
@@ -92,7 +98,7 @@ async fn get_status(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let stored = app.find(order_id(&id)?).await?;
+    let stored = app.find(parse_order(&id)?).await?;
     Ok(http::resource(&headers, &StatusView::new(&stored.order)))
 }
 
@@ -101,7 +107,7 @@ async fn list_events(
     Path(id): Path<String>,
     mut params: Params,
 ) -> HttpResult {
-    let id = order_id(&id)?;
+    let id = parse_order(&id)?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<i32> = page.place(EVENTS)?;
@@ -124,7 +130,7 @@ async fn delete_order(
 ) -> HttpResult {
     let change = Change::Cancel { by: asked.caller().into(), words: "".into() };
     let conditions = if_match(&headers);
-    let changing = ChangeOrder { order: order_id(&id)?, change, conditions };
+    let changing = ChangeOrder { order: parse_order(&id)?, change, conditions };
     // Idempotency keys are for POST: the answer to a DELETE is not stored.
     let command = asked.command_without_key(Input::Request(Request::Change(changing)));
     service_kit::submit(&app.mailbox, command).await
@@ -136,10 +142,10 @@ async fn cancel_order(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let order = order_id(&id)?;
+    let order = parse_order(&id)?;
     let words: Arc<str> = body.read_optional(bodies::reason)?;
     let change = Change::Cancel { by: asked.caller().into(), words };
-    app.change(order, change, &asked, &body).await
+    app.submit(&asked, changing(order, change), &body).await
 }
 
 async fn ship_order(
@@ -148,10 +154,10 @@ async fn ship_order(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let order = order_id(&id)?;
+    let order = parse_order(&id)?;
     let (carrier, tracking_number) = body.read(bodies::shipment)?;
     let change = Change::Ship { carrier, tracking_number };
-    app.change(order, change, &asked, &body).await
+    app.submit(&asked, changing(order, change), &body).await
 }
 
 async fn deliver_order(
@@ -160,9 +166,9 @@ async fn deliver_order(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let order = order_id(&id)?;
+    let order = parse_order(&id)?;
     body.read_optional(|_nothing| Some(()))?;
-    app.change(order, Change::Deliver, &asked, &body).await
+    app.submit(&asked, changing(order, Change::Deliver), &body).await
 }
 
 /// Erases what this service holds of a customer: words; the orders stay under the bare id.
@@ -171,7 +177,7 @@ async fn erase_customer(
     _: NoParams,
     Path(id): Path<String>,
 ) -> HttpResult {
-    let customer = customer(&id)?;
+    let customer = service_kit::parse_customer(&id)?;
     let mut db = app.pool.acquire().await?;
     let orders = store::order_texts::erase(&mut db, &customer).await?;
     Ok(http::json(StatusCode::OK, &serde_json::json!({"erased": {"orders": orders}})))
@@ -188,19 +194,6 @@ impl AppState {
         store::shown(&mut db, &[id.uuid()]).await?.pop().ok_or_else(|| no_order(id))
     }
 
-    /// Puts a POST that changes an order to a decision.
-    async fn change(
-        &self,
-        order: OrderId,
-        change: Change,
-        asked: &RequestInfo,
-        body: &JsonBody,
-    ) -> HttpResult {
-        let changing = ChangeOrder { order, change, conditions: HeaderMap::new() };
-        let command = asked.command(Input::Request(Request::Change(changing)), &body.0)?;
-        service_kit::submit(&self.mailbox, command).await
-    }
-
     /// The order once it has an outcome, or as it is after `wait`.
     async fn outcome(&self, id: OrderId, wait: Duration) -> Result<(Root, Texts), Problem> {
         let seen = self.waiters.wait(id, wait, || async move {
@@ -214,11 +207,12 @@ impl AppState {
     }
 }
 
-fn customer(id: &str) -> Result<CustomerId, Problem> {
-    CustomerId::parse(id).map_err(|_| Problem::not_found(format!("there is no customer {id}")))
+/// A change for which the request makes no conditions.
+fn changing(order: OrderId, change: Change) -> Request {
+    Request::Change(ChangeOrder { order, change, conditions: HeaderMap::new() })
 }
 
-fn order_id(text: &str) -> Result<OrderId, Problem> {
+fn parse_order(text: &str) -> Result<OrderId, Problem> {
     OrderId::parse(text).map_err(|_| no_order(text))
 }
 

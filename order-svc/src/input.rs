@@ -97,7 +97,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct AmendedLines {
     pub lines: Arc<[LineRequest]>,
-    /// As in [`PlaceOrder`].
+    /// For each line, the JSON member that named its product, so that a refusal can point at it.
     pub names: Arc<[&'static str]>,
 }
 

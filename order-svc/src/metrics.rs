@@ -17,6 +17,7 @@ pub enum OrderEnd {
 /// The orders that are not finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnfinishedOrders {
+    /// How many there are.
     pub count: i64,
     /// Since when the oldest of them is unfinished.
     pub since: Option<OffsetDateTime>,
@@ -39,6 +40,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts orders that were placed.
     pub fn placed(&self, orders: u64) {
         self.placed.increment(orders);
     }

@@ -1,4 +1,4 @@
-//! The thin shell around `domain`: what a message means, which rows a batch touches, what is saved.
+//! The thin shell around `domain`: loads what a batch touches, lets each input be decided, saves.
 
 use mailbox::{
     DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, Park, Reactor,
@@ -16,7 +16,7 @@ use crate::{
     world::World,
 };
 
-/// The order service's reactor.
+/// This service's reactor.
 #[derive(Default)]
 pub struct Orders {
     pub waiters: Waiters,
@@ -77,7 +77,7 @@ impl Reactor for Orders {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Heard(fact) => heard(world, fact, context)?,
+            Input::Heard(fact) => react(world, fact, context)?,
             Input::ProductChanged(sku, product) => {
                 world.learn(sku, product);
                 Effects::default()
@@ -112,7 +112,8 @@ impl Reactor for Orders {
     }
 }
 
-fn heard(world: &mut World, fact: &Fact, context: &DecisionContext) -> Result<Effects, Park> {
+/// Applies what another service said to its order, which there has to be.
+fn react(world: &mut World, fact: &Fact, context: &DecisionContext) -> Result<Effects, Park> {
     if fact.version < 1 {
         // The history counts each source's events by their versions: an event without a version has
         // no place in it, and what the history does not hold is not applied to the order.

@@ -10,11 +10,13 @@ use axum::{
     Router,
     routing::{get, post},
 };
+use chassis::{body::JsonBody, http::HttpResult};
 use mailbox::Mailbox;
-use service_kit::Waiters;
+use service_kit::{RequestInfo, Waiters};
 use sqlx::PgPool;
 
 use crate::{
+    input::{Input, Request},
     provider::{CardRouting, stripe::webhook::WebhookSecrets},
     reactions::Payments,
 };
@@ -28,6 +30,12 @@ pub struct AppState {
     pub routing: CardRouting,
     /// What Stripe signs its events with; without it there is no webhook.
     pub stripe_webhook: Option<WebhookSecrets>,
+}
+
+impl AppState {
+    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    }
 }
 
 /// All routes of this service.

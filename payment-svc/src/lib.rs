@@ -80,7 +80,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     });
     charges::watch(&chassis.health, &pool);
     let stripe_webhook = config.stripe.stripe_webhook_secret.map(|it| it.expose().clone());
-    let app = AppState { pool, mailbox, waiters, routing, stripe_webhook };
-    chassis.serve(http::router(app)).await?;
+    let state = AppState { pool, mailbox, waiters, routing, stripe_webhook };
+    chassis.serve(http::router(state)).await?;
     chassis.wait().await
 }

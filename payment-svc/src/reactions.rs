@@ -84,7 +84,7 @@ impl Reactor for Payments {
             Input::Heard(fact) => {
                 let Fact { order, customer, event, trace, .. } = &**fact;
                 let state = state(world, *order, customer.as_ref());
-                told(react(world, *order, (state, event), *trace, context))
+                effects(react(world, *order, (state, event), *trace, context))
             }
             // No money moved, and another process holds the call now: it will get the answer
             // itself.
@@ -95,7 +95,7 @@ impl Reactor for Payments {
             }
             Input::Answered { order, event, trace, .. } => {
                 let state = state(world, *order, None);
-                told(react(world, *order, (state, event), *trace, context))
+                effects(react(world, *order, (state, event), *trace, context))
             }
             Input::Request(request) => commands::execute(world, request, context),
         })
@@ -118,7 +118,7 @@ impl Reactor for Payments {
     }
 }
 
-fn told(announced: Vec<OutboxEvent>) -> Effects {
+fn effects(announced: Vec<OutboxEvent>) -> Effects {
     Effects { announced, ..Effects::default() }
 }
 

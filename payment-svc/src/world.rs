@@ -159,9 +159,13 @@ pub struct World {
     pub entries: Vec<EntryRow>,
     /// Refunds by order and number: the last one of each order, and those begun since.
     pub refunds: BTreeMap<(OrderId, u32), Tracked<Refund>>,
+    /// How often each call was taken over, of the orders in `RowsToLock::calls`.
     pub attempts: BTreeMap<OrderId, i32>,
+    /// Calls that the batch begins.
     pub begun: BTreeMap<OrderId, CallRow>,
+    /// Orders whose call was answered: its row is removed.
     pub over: BTreeSet<OrderId>,
+    /// How many events were announced, by outcome.
     pub said: BTreeMap<&'static str, u64>,
     /// Payments and accounts whose rows another session holds.
     pub held_payments: BTreeSet<OrderId>,
@@ -169,6 +173,7 @@ pub struct World {
 }
 
 impl World {
+    /// A world without rows, whose calls will be leased until `leased_until`.
     pub fn new(leased_until: Instant) -> Self {
         Self {
             leased_until,

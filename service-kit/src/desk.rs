@@ -1,12 +1,16 @@
 //! What the operators' handlers of one service share.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
+use axum::response::Response;
 use chassis::{
     Code, Problem,
     http::{Page, Params},
+    problem::FieldError,
 };
-use mailbox::{Mailbox, Reactor};
+use mailbox::{Answer, Mailbox, OperatorError, Outcome, Reactor};
+
+use crate::requests::{key_reused, new_response, response};
 
 /// Characters of an operator's reason, as of every other reason in the API.
 pub(crate) const REASON_CHARS_MAX: usize = 200;
@@ -45,6 +49,31 @@ impl<R: Reactor> Desk<R> {
     }
 }
 
+/// The response to an operator's request.
+pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, Problem> {
+    match end {
+        Ok(answer) => Ok(new_response(answer)),
+        Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),
+        Err(OperatorError::KeyReused) => Err(key_reused()),
+        Err(OperatorError::NotParked) => Err(not_parked()),
+        Err(OperatorError::Database(error)) => Err(unanswered(&error)),
+        // Only releasing a parked key ends so, and `parked` has made an answer of it.
+        Err(error @ OperatorError::StillStopped(_)) => Err(unanswered(&error)),
+    }
+}
+
+/// The problem of a key that is not parked.
+pub(crate) fn not_parked() -> Problem {
+    Problem::not_found("this key is not parked")
+}
+
+/// The problem of one member of a request's body.
+pub(crate) fn fault(pointer: &str, code: Code, detail: impl Into<Cow<'static, str>>) -> Problem {
+    let (pointer, detail) = (pointer.to_owned(), detail.into());
+    Problem::of(vec![FieldError { pointer, code, detail }], 0)
+}
+
+/// The problem of a request that the database did not answer; the log has the cause.
 pub(crate) fn unanswered(error: &(dyn Error + 'static)) -> Problem {
     tracing::error!(error, "an operator's request failed");
     Problem::new(Code::Overloaded, "the database did not answer").retry_after(1)

@@ -11,8 +11,8 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
-    Answer, IdempotentRequest, Mailbox, OperatorError, Outcome, Park, ParkedKey, ParkedMessage,
-    ParkedPlace, ParkedQuery, Reactor, Replacement,
+    Answer, IdempotentRequest, Mailbox, OperatorError, Park, ParkedKey, ParkedMessage, ParkedPlace,
+    ParkedQuery, Reactor, Replacement,
 };
 use proto::{Event, OrderId};
 use serde::Serialize;
@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, unanswered},
-    requests::{RequestInfo, json_answer, key_reused, refusal, response},
+    desk::{Desk, REASON_CHARS_MAX, answered, not_parked, unanswered},
+    requests::{RequestInfo, json_answer, refusal},
 };
 
 const CURSOR: &str = "parked";
@@ -254,15 +254,11 @@ fn once(
 }
 
 fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {
-    let first = |answer| response(Outcome { answer, replayed: false });
-    match end {
-        Ok(messages) => Ok(first(tell(Ok(messages)))),
-        Err(OperatorError::StillStopped(park)) => Ok(first(tell(Err(&park)))),
-        Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),
-        Err(OperatorError::KeyReused) => Err(key_reused()),
-        Err(OperatorError::NotParked) => Err(not_parked()),
-        Err(OperatorError::Database(error)) => Err(unanswered(&error)),
-    }
+    answered(match end {
+        Ok(messages) => Ok(tell(Ok(messages))),
+        Err(OperatorError::StillStopped(park)) => Ok(tell(Err(&park))),
+        Err(error) => Err(error),
+    })
 }
 
 impl<R: Reactor> Desk<R> {
@@ -285,10 +281,6 @@ impl<R: Reactor> Desk<R> {
 /// Whether PostgreSQL can store the text, which it cannot with NUL.
 fn storable(text: &str) -> bool {
     !text.contains('\0')
-}
-
-fn not_parked() -> Problem {
-    Problem::not_found("this key is not parked")
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Replays over HTTP: events of a service's outbox that are to be published once more.
 
-use std::borrow::Cow;
-
 use axum::{
     Router,
     extract::{Path, State},
@@ -13,17 +11,14 @@ use chassis::{
     body::{Fields, JsonBody},
     clock::{parse, rfc3339},
     http::NoParams,
-    problem::FieldError,
 };
-use mailbox::{
-    Answer, Mailbox, OperatorError, OperatorRequest, Outcome, Reactor, Replay, ReplayScope,
-};
+use mailbox::{Answer, Mailbox, OperatorRequest, Reactor, Replay, ReplayScope};
 use proto::topic;
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, unanswered},
-    requests::{RequestInfo, json_answer, key_reused, response},
+    desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
+    requests::{RequestInfo, json_answer, new_response},
 };
 
 const KEY_CHARS_MAX: usize = 200;
@@ -77,7 +72,7 @@ async fn start<R: Reactor>(
 ) -> Result<Response, Problem> {
     let mut wish = body.read(read)?;
     if wish.service != desk.service {
-        return Err(fault("/service", format!("this is {}", desk.service)));
+        return Err(fault("/service", Code::InvalidValue, format!("this is {}", desk.service)));
     }
     let said = desk.mailbox.topics().await.map_err(|error| unanswered(&error))?;
     wish.scope.topics = topics(said, wish.topic)?;
@@ -85,7 +80,7 @@ async fn start<R: Reactor>(
         let size = desk.mailbox.size_replay(&wish.scope).await;
         let size = size.map_err(|error| unanswered(&error))?;
         let counted = json!({ "events": size.events, "keys": size.keys });
-        return Ok(first(json_answer(200, &counted, None)));
+        return Ok(new_response(json_answer(200, &counted, None)));
     }
     let key = asked.key(&body.0)?;
     let request =
@@ -106,17 +101,16 @@ fn topics(said: Vec<String>, wanted: Option<String>) -> Result<Vec<String>, Prob
         None => Ok(said.into_iter().filter(|name| name != topic::CATALOGUE).collect()),
         Some(name) if name == topic::CATALOGUE => Err(fault(
             "/topic",
+            Code::InvalidValue,
             "the catalogue is not replayed: an old event would outlive the newest in a compacted \
              topic; inventory-svc says each product anew",
         )),
         Some(name) if said.contains(&name) => Ok(vec![name]),
-        Some(_) => Err(fault("/topic", format!("is none of this service's: {}", said.join(", ")))),
+        Some(_) => {
+            let wrong = format!("is none of this service's: {}", said.join(", "));
+            Err(fault("/topic", Code::InvalidValue, wrong))
+        }
     }
-}
-
-fn fault(pointer: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
-    let (code, pointer) = (Code::InvalidValue, pointer.to_owned());
-    Problem::of(vec![FieldError { pointer, code, detail: detail.into() }], 0)
 }
 
 async fn get_replay<R: Reactor>(
@@ -128,7 +122,7 @@ async fn get_replay<R: Reactor>(
     let id = id.parse().map_err(|_| none())?;
     let replay = desk.mailbox.replay(id).await.map_err(|error| unanswered(&error))?;
     let replay = replay.ok_or_else(none)?;
-    Ok(first(json_answer(200, &view(desk.service, &replay), None)))
+    Ok(new_response(json_answer(200, &view(desk.service, &replay), None)))
 }
 
 fn view(service: &str, replay: &Replay) -> Value {
@@ -138,20 +132,4 @@ fn view(service: &str, replay: &Replay) -> Value {
         "done": replay.done, "state": if replay.ended_at.is_some() { "ended" } else { "running" },
         "started_at": rfc3339(replay.started_at), "ended_at": replay.ended_at.map(rfc3339),
     })
-}
-
-fn first(answer: Answer) -> Response {
-    response(Outcome { answer, replayed: false })
-}
-
-/// The response to an operator's request.
-pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, Problem> {
-    match end {
-        Ok(answer) => Ok(first(answer)),
-        Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),
-        Err(OperatorError::KeyReused) => Err(key_reused()),
-        Err(OperatorError::Database(error)) => Err(unanswered(&error)),
-        // The other errors are only about parked keys.
-        Err(error) => Err(unanswered(&error)),
-    }
 }

@@ -12,7 +12,7 @@ use chassis::{
     http::{self, NoParams, Params},
 };
 use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
-use proto::OrderId;
+use proto::{CustomerId, OrderId};
 use serde::Serialize;
 
 /// Longest path in the route of an idempotency key. The route is indexed, so a longer path is
@@ -166,6 +166,11 @@ pub fn response(outcome: Outcome) -> Response {
     response
 }
 
+/// The response for an answer that was made for this request, and not kept from an earlier one.
+pub fn new_response(answer: Answer) -> Response {
+    response(Outcome { answer, replayed: false })
+}
+
 /// An answer with a JSON body and its entity tag and, for a new resource, its location.
 pub fn json_answer(status: u16, body: &impl Serialize, location: Option<String>) -> Answer {
     let body = serde_json::to_vec(body).expect("what answers are made of is JSON");
@@ -177,6 +182,11 @@ pub fn json_answer(status: u16, body: &impl Serialize, location: Option<String>)
 /// The entity tag that a response with `view` would have.
 pub fn etag(view: &impl Serialize) -> String {
     http::etag_of(&serde_json::to_vec(view).expect("a view has text keys and plain values"))
+}
+
+/// The customer that a path names.
+pub fn parse_customer(id: &str) -> Result<CustomerId, Problem> {
+    CustomerId::parse(id).map_err(|_| Problem::not_found(format!("there is no customer {id}")))
 }
 
 /// The parameter `order_id`, which the list requires.

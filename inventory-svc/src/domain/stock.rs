@@ -128,7 +128,9 @@ impl Pieces {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shortage {
     pub sku: Sku,
+    /// Pieces that the order wants.
     pub wanted: u32,
+    /// Pieces that it can have.
     pub available: u32,
 }
 

@@ -7,7 +7,7 @@ use chassis::{
 };
 use proto::{EventType, topic};
 
-use super::{AppState, order_id};
+use super::{AppState, parse_order};
 use crate::{
     domain::{HistoryEvent, Order, fold},
     store::order_events,
@@ -26,7 +26,7 @@ pub(super) async fn list_history(
     Path(id): Path<String>,
     mut params: Params,
 ) -> HttpResult {
-    let id = order_id(&id)?;
+    let id = parse_order(&id)?;
     let after = params.take_parsed("after", |text| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         // A number beyond all versions is one that nothing follows.

@@ -41,14 +41,14 @@ pub(super) async fn list_orders_of_customer(
     Path(id): Path<String>,
     params: Params,
 ) -> HttpResult {
-    list(&app, Some(super::customer(&id)?), params).await
+    list(&app, Some(service_kit::parse_customer(&id)?), params).await
 }
 
 async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) -> HttpResult {
     let status = params.take_parsed("status", |word| {
         let wrong =
             "has to be pending, payment_pending, paid, confirmed, shipped, delivered or cancelled";
-        Status::parse(word).map(Status::word).ok_or(wrong)
+        Status::parse(word).map(Status::as_str).ok_or(wrong)
     })?;
     let from = params.take_parsed("created_from", instant)?;
     let to = params.take_parsed("created_to", instant)?;
@@ -74,7 +74,7 @@ async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) 
     for piece in ids.chunks(PIECE) {
         for (crate::world::Root { order, .. }, texts) in store::shown(&mut db, piece).await? {
             // The order's status may have changed since its id was found.
-            let fits = status.is_none_or(|status| status == order.status().word());
+            let fits = status.is_none_or(|status| status == order.status().as_str());
             if fits && !body.push(&OrderView::new(&order, &texts)) {
                 return Ok(body.finish(last.map(cursor).as_deref()));
             }

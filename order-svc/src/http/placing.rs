@@ -74,7 +74,7 @@ pub(super) async fn amend_order(
     headers: HeaderMap,
     body: JsonBody,
 ) -> HttpResult {
-    let order = super::order_id(&id)?;
+    let order = super::parse_order(&id)?;
     let known = app.find(order).await;
     // Bare amounts are in the order's currency. Whatever the order is, the shape of the body is
     // refused first.

@@ -9,7 +9,7 @@ use proto::OrderId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{AppState, order_id};
+use super::{AppState, parse_order};
 use crate::{
     domain::{Saga, SagaStatus},
     refusals::no_order,
@@ -35,7 +35,7 @@ pub(super) async fn get_saga(
     _: NoParams,
     Path(id): Path<String>,
 ) -> HttpResult {
-    let id = order_id(&id)?;
+    let id = parse_order(&id)?;
     let mut db = app.pool.acquire().await?;
     let stored = store::orders::find(&mut db, id).await?.ok_or_else(|| no_order(id))?;
     let is_parked = !store::parked(&mut db, std::slice::from_ref(&stored)).await?.is_empty();

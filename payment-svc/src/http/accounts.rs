@@ -14,7 +14,7 @@ use service_kit::{AmountRequest, RequestInfo};
 
 use super::{AppState, bodies};
 use crate::{
-    input::{Input, Request},
+    input::Request,
     store,
     views::{AccountView, EntryView},
 };
@@ -28,9 +28,9 @@ pub(super) async fn open_account(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = named(&customer)?;
+    let customer = parse_customer(&customer)?;
     let currency = body.read_optional(bodies::currency)?;
-    app.change(&asked, &body, Request::OpenAccount { customer, currency }).await
+    app.submit(&asked, Request::OpenAccount { customer, currency }, &body).await
 }
 
 pub(super) async fn get_account(
@@ -39,7 +39,7 @@ pub(super) async fn get_account(
     Path(customer): Path<String>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let customer = named(&customer)?;
+    let customer = parse_customer(&customer)?;
     let mut db = app.pool.acquire().await?;
     let row = store::accounts::find(&mut db, &customer)
         .await?
@@ -53,9 +53,9 @@ pub(super) async fn deposit_money(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = named(&customer)?;
+    let customer = parse_customer(&customer)?;
     let amount = body.read(|fields| AmountRequest::read(fields, "amount"))?;
-    app.change(&asked, &body, Request::Deposit { customer, amount }).await
+    app.submit(&asked, Request::Deposit { customer, amount }, &body).await
 }
 
 pub(super) async fn hold_money(
@@ -64,13 +64,13 @@ pub(super) async fn hold_money(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = named(&customer)?;
+    let customer = parse_customer(&customer)?;
     let (order, amount) = body.read(|fields| {
         let order = bodies::any_order(fields);
         let amount = AmountRequest::read(fields, "amount");
         Some((order?, amount?))
     })?;
-    app.change(&asked, &body, Request::Hold { customer, order, amount }).await
+    app.submit(&asked, Request::Hold { customer, order, amount }, &body).await
 }
 
 pub(super) async fn release_money(
@@ -79,9 +79,9 @@ pub(super) async fn release_money(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = named(&customer)?;
+    let customer = parse_customer(&customer)?;
     let order = body.read(bodies::any_order)?;
-    app.change(&asked, &body, Request::Release { customer, order }).await
+    app.submit(&asked, Request::Release { customer, order }, &body).await
 }
 
 pub(super) async fn list_entries(
@@ -89,7 +89,7 @@ pub(super) async fn list_entries(
     Path(customer): Path<String>,
     mut params: Params,
 ) -> HttpResult {
-    let customer = named(&customer)?;
+    let customer = parse_customer(&customer)?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<i64> = page.place(ENTRIES)?;
@@ -108,14 +108,7 @@ pub(super) async fn list_entries(
     Ok(http::page(ENTRIES, page.limit, items, None))
 }
 
-impl AppState {
-    async fn change(&self, asked: &RequestInfo, body: &JsonBody, request: Request) -> HttpResult {
-        let command = asked.command(Input::Request(request), &body.0)?;
-        service_kit::submit(&self.mailbox, command).await
-    }
-}
-
-fn named(customer: &str) -> Result<CustomerId, Problem> {
+fn parse_customer(customer: &str) -> Result<CustomerId, Problem> {
     CustomerId::parse(customer).map_err(|_| unknown(customer))
 }
 

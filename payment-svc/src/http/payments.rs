@@ -48,7 +48,7 @@ pub(super) async fn post_payment(
     let request = Request::Pay { order, instrument, amount, trace: Some(trace.to_bytes()) };
     let command = asked.command(Input::Request(request), &body.0)?;
     app.hear_of(order).await?;
-    let mut outcome = service_kit::outcome_of(app.submit(command, began + PATIENCE).await)?;
+    let mut outcome = service_kit::outcome_of(app.submit_until(command, began + PATIENCE).await)?;
     // There is no outcome yet, or there was none when the answer was stored: the client waits for
     // the outcome now.
     if outcome.answer.status == StatusCode::ACCEPTED {
@@ -57,9 +57,7 @@ pub(super) async fn post_payment(
         outcome.answer = app.outcome(order, is_payer, until).await?;
     }
     let mut response = service_kit::response(outcome);
-    if let Some((name, value)) = prefer.applied() {
-        response.headers_mut().insert(name, value);
-    }
+    response.headers_mut().extend(prefer.applied());
     Ok(response)
 }
 
@@ -101,11 +99,11 @@ pub(super) async fn validate_method(
         Ok(instrument) => views::validated(instrument),
         Err(unusable) => views::unusable(unusable.code.as_str()),
     };
-    if asked.key(&body.0)?.is_none() {
-        return Ok(service_kit::response(Outcome { answer, replayed: false }));
+    let command = asked.command(Input::Request(Request::Keep(answer.clone())), &body.0)?;
+    if command.key.is_some() {
+        return service_kit::submit(&app.mailbox, command).await;
     }
-    let command = asked.command(Input::Request(Request::Keep(answer)), &body.0)?;
-    service_kit::submit(&app.mailbox, command).await
+    Ok(service_kit::new_response(answer))
 }
 
 impl AppState {
@@ -133,7 +131,7 @@ impl AppState {
     }
 
     /// Hands a command over and waits for it until `until`; the command is decided all the same.
-    pub(super) async fn submit(
+    pub(super) async fn submit_until(
         &self,
         command: Command<Input>,
         until: Instant,

@@ -42,9 +42,7 @@ pub(super) async fn refund_payment(
         outcome.answer = app.refund_outcome(order, number, until).await?;
     }
     let mut response = service_kit::response(outcome);
-    if let Some((name, value)) = prefer.applied() {
-        response.headers_mut().insert(name, value);
-    }
+    response.headers_mut().extend(prefer.applied());
     Ok(response)
 }
 
@@ -59,7 +57,7 @@ impl AppState {
     ) -> Result<Result<mailbox::Outcome, CommandError>, Problem> {
         let early = Command { is_last_try: false, ..command };
         loop {
-            let end = self.submit(early.clone(), Instant::now() + PATIENCE).await;
+            let end = self.submit_until(early.clone(), Instant::now() + PATIENCE).await;
             if end != Err(CommandError::TryAgain) {
                 return Ok(end);
             }
@@ -95,6 +93,7 @@ impl AppState {
         let told = told.map(|(root, outcome)| views::refund_outcome(root, &outcome));
         told.ok_or_else(Problem::internal)
     }
+
     async fn refund_so_far(
         &self,
         order: OrderId,
