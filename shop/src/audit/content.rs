@@ -23,11 +23,13 @@ use proto::{
 };
 use serde::Deserialize;
 
+use super::tag;
+
 pub(in crate::audit) use self::stored::in_history;
 
 /// A number for each kind of event of a topic, by the number of its member in the topic's message;
 /// 0 where nothing is known. Index 0, which no member has, is for the terms.
-pub(super) type Contents = [u32; 8];
+pub(super) type Contents = [u32; tag::LENGTH];
 
 /// The index in [`Contents`] of what `OrderPlaced`, `OrderAmended` and `StockReserved` agree on.
 pub(super) const TERMS: usize = 0;

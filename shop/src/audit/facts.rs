@@ -6,7 +6,10 @@
 
 use proto::topic;
 
-use super::content::{Amount, Contents};
+use super::{
+    content::{Amount, Contents},
+    tag,
+};
 use crate::by_id::ById;
 
 /// How an order ended according to order-svc, if it has.
@@ -182,8 +185,8 @@ pub(super) struct TopicFacts {
     pub(super) version: u32,
     /// How often each event was published, its last version and the sum of its contents, by the
     /// number of its member in the topic's message.
-    pub(super) times: [u8; 8],
-    pub(super) last: [u16; 8],
+    pub(super) times: [u8; tag::LENGTH],
+    pub(super) last: [u16; tag::LENGTH],
     pub(super) contents: Contents,
     /// The terms that the last event with terms named, as a number; 0 for none.
     pub(super) last_terms: u32,

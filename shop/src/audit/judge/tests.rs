@@ -371,7 +371,7 @@ fn a_customer_whom_nobody_told_is_found() {
 #[test]
 fn what_retention_removed_is_not_counted() {
     let trimmed = planted(confirmed(), |facts| {
-        facts.said[ORDERS].times = [0; 8];
+        facts.said[ORDERS].times = [0; tag::LENGTH];
         facts.said[ORDERS].is_trimmed = true;
     });
     assert_eq!(trimmed, []);
