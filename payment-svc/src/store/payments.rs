@@ -88,6 +88,45 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
     Ok(roots(db, row, None).await?.pop())
 }
 
+/// A statement that takes the columns of `$rows`, and then whatever else it needs.
+macro_rules! with_columns {
+    ($statement:literal, $rows:expr $(, $more:expr)*) => {
+        sqlx::query!(
+            $statement,
+            &column($rows, |row| row.order_id),
+            &column($rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.revision) as &[Option<i32>],
+            &column($rows, |row| row.due) as &[Option<Decimal>],
+            &column($rows, |row| row.currency.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.instrument.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.token.as_deref()) as &[Option<&[u8]>],
+            &column($rows, |row| row.phase.as_str()) as &[&str],
+            &column($rows, |row| row.tried_revision) as &[Option<i32>],
+            &column($rows, |row| row.tried) as &[Option<Decimal>],
+            &column($rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.tried_token.as_deref()) as &[Option<&[u8]>],
+            &column($rows, |row| row.reference.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.brand.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.last4.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.decline_code.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.decline_detail.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.refunded) as &[Option<Decimal>],
+            &column($rows, |row| row.refunds) as &[Option<i32>],
+            &column($rows, |row| row.refunding) as &[Option<Decimal>],
+            &column($rows, |row| row.compensation.as_str()) as &[&str],
+            &column($rows, |row| row.version),
+            &column($rows, |row| row.heard_orders),
+            &column($rows, |row| row.heard_stock),
+            &column($rows, |row| row.updated_at),
+            &column($rows, |row| row.cancelled_revision) as &[Option<i32>],
+            &column($rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
+            &column($rows, |row| row.provider.as_deref()) as &[Option<&str>],
+            &column($rows, |row| row.tried_provider.as_deref()) as &[Option<&str>],
+            $($more,)*
+        )
+    };
+}
+
 /// Adds new payments. A plain insert, so that it fails if another session was quicker.
 pub async fn insert(
     db: &mut PgConnection,
@@ -98,14 +137,14 @@ pub async fn insert(
         return Ok(());
     }
     let rows = &rows_of(roots, keys);
-    let done = sqlx::query!(
+    let done = with_columns!(
         "-- payments.insert
         insert into payments (
             order_id, customer_id, revision, due, currency, instrument, token, phase,
             tried_revision, tried, tried_method, tried_token, reference, brand, last4,
             decline_code, decline_detail, refunded, refunds, refunding, compensation, version,
-            heard_orders, heard_stock, created_at, updated_at, cancelled_revision, outcome_at,
-            provider, tried_provider
+            heard_orders, heard_stock, updated_at, cancelled_revision, outcome_at, provider,
+            tried_provider, created_at
         )
         select *
         from unnest(
@@ -113,39 +152,11 @@ pub async fn insert(
             $8::text[], $9::int[], $10::numeric[], $11::text[], $12::bytea[], $13::text[],
             $14::text[], $15::text[], $16::text[], $17::text[], $18::numeric[], $19::int[],
             $20::numeric[], $21::text[], $22::bigint[], $23::bigint[], $24::bigint[],
-            $25::timestamptz[], $26::timestamptz[], $27::int[], $28::timestamptz[],
-            $29::text[], $30::text[]
+            $25::timestamptz[], $26::int[], $27::timestamptz[], $28::text[], $29::text[],
+            $30::timestamptz[]
         )",
-        &column(rows, |row| row.order_id),
-        &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.revision) as &[Option<i32>],
-        &column(rows, |row| row.due) as &[Option<Decimal>],
-        &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.token.as_deref()) as &[Option<&[u8]>],
-        &column(rows, |row| row.phase.as_str()) as &[&str],
-        &column(rows, |row| row.tried_revision) as &[Option<i32>],
-        &column(rows, |row| row.tried) as &[Option<Decimal>],
-        &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&[u8]>],
-        &column(rows, |row| row.reference.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.brand.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.last4.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.decline_code.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.decline_detail.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.refunded) as &[Option<Decimal>],
-        &column(rows, |row| row.refunds) as &[Option<i32>],
-        &column(rows, |row| row.refunding) as &[Option<Decimal>],
-        &column(rows, |row| row.compensation.as_str()) as &[&str],
-        &column(rows, |row| row.version),
-        &column(rows, |row| row.heard_orders),
-        &column(rows, |row| row.heard_stock),
-        &column(rows, |row| row.created_at),
-        &column(rows, |row| row.updated_at),
-        &column(rows, |row| row.cancelled_revision) as &[Option<i32>],
-        &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
-        &column(rows, |row| row.provider.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.tried_provider.as_deref()) as &[Option<&str>],
+        rows,
+        &column(rows, |row| row.created_at)
     )
     .execute(db)
     .await?;
@@ -162,7 +173,7 @@ pub async fn update(
         return Ok(());
     }
     let rows = &rows_of(roots, keys);
-    let done = sqlx::query!(
+    let done = with_columns!(
         "-- payments.update
         update payments
         set
@@ -193,35 +204,7 @@ pub async fn update(
             heard_stock, updated_at, cancelled_revision, outcome_at, provider, tried_provider
         )
         where payments.order_id = t.order_id",
-        &column(rows, |row| row.order_id),
-        &column(rows, |row| row.customer_id.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.revision) as &[Option<i32>],
-        &column(rows, |row| row.due) as &[Option<Decimal>],
-        &column(rows, |row| row.currency.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.instrument.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.token.as_deref()) as &[Option<&[u8]>],
-        &column(rows, |row| row.phase.as_str()) as &[&str],
-        &column(rows, |row| row.tried_revision) as &[Option<i32>],
-        &column(rows, |row| row.tried) as &[Option<Decimal>],
-        &column(rows, |row| row.tried_method.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.tried_token.as_deref()) as &[Option<&[u8]>],
-        &column(rows, |row| row.reference.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.brand.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.last4.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.decline_code.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.decline_detail.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.refunded) as &[Option<Decimal>],
-        &column(rows, |row| row.refunds) as &[Option<i32>],
-        &column(rows, |row| row.refunding) as &[Option<Decimal>],
-        &column(rows, |row| row.compensation.as_str()) as &[&str],
-        &column(rows, |row| row.version),
-        &column(rows, |row| row.heard_orders),
-        &column(rows, |row| row.heard_stock),
-        &column(rows, |row| row.updated_at),
-        &column(rows, |row| row.cancelled_revision) as &[Option<i32>],
-        &column(rows, |row| row.outcome_at) as &[Option<OffsetDateTime>],
-        &column(rows, |row| row.provider.as_deref()) as &[Option<&str>],
-        &column(rows, |row| row.tried_provider.as_deref()) as &[Option<&str>],
+        rows
     )
     .execute(db)
     .await?;
