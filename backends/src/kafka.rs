@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use crate::{
     Watchdog,
     jars::{self, Jars},
     machine,
-    server::{LOOK, Server, send},
+    server::{LOOK, Server, ServerSlot, send},
     topics,
 };
 
@@ -159,13 +159,13 @@ pub fn answers(port: u16) -> anyhow::Result<()> {
 pub struct Kafka {
     config: KafkaConfig,
     watchdog: Arc<Watchdog>,
-    server: Mutex<Option<Server>>,
+    server: ServerSlot,
 }
 
 impl Kafka {
     /// Starts a broker and waits until it answers.
     pub async fn start(config: KafkaConfig, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
-        let kafka = Self { config, watchdog: Arc::clone(watchdog), server: Mutex::new(None) };
+        let kafka = Self { config, watchdog: Arc::clone(watchdog), server: ServerSlot::default() };
         kafka.restart().await?;
         Ok(kafka)
     }
@@ -182,23 +182,17 @@ impl Kafka {
 
     /// The broker's process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.with(|server| server.as_ref().map(Server::pid))
+        self.server.pid()
     }
 
     /// Kills the broker with SIGKILL.
     pub fn kill9(&self) -> anyhow::Result<()> {
-        match self.with(Option::take) {
-            Some(mut server) => server.kill9(),
-            None => Ok(()),
-        }
+        self.server.kill9()
     }
 
     /// Stops the broker in order, by a controlled shutdown.
     pub async fn stop(&self) -> anyhow::Result<()> {
-        match self.with(Option::take) {
-            Some(mut server) => server.stop(Signal::TERM, STOP_MAX).await,
-            None => Ok(()),
-        }
+        self.server.stop(Signal::TERM, STOP_MAX).await
     }
 
     /// Stops the broker if it runs, starts it on the same port, and waits until it answers.
@@ -220,17 +214,13 @@ impl Kafka {
                 Err(_) => tokio::time::sleep(LOOK).await,
             }
         }
-        self.with(|slot| *slot = Some(server));
+        self.server.put(server);
         Ok(())
     }
 
     /// Makes topics on the broker.
     pub async fn create_topics(&self, wanted: &[topics::Topic]) -> anyhow::Result<()> {
         topics::create(&self.bootstrap(), wanted).await
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Option<Server>) -> T) -> T {
-        act(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use crate::{
     Watchdog,
     machine::{self, Account},
-    server::{LOOK, Server},
+    server::{LOOK, Server, ServerSlot},
 };
 
 /// The longest start: recovery after a crash with 2 GB of WAL took 20 s on a slow disk.
@@ -183,13 +183,13 @@ fn accepts(account: Account, binaries: &Path, setting: &str) -> bool {
 pub struct Postgres {
     config: PostgresConfig,
     watchdog: Arc<Watchdog>,
-    server: Mutex<Option<Server>>,
+    server: ServerSlot,
 }
 
 impl Postgres {
     /// Starts a server and waits until it answers.
     pub async fn start(config: PostgresConfig, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
-        let server = Self { config, watchdog: Arc::clone(watchdog), server: Mutex::new(None) };
+        let server = Self { config, watchdog: Arc::clone(watchdog), server: ServerSlot::default() };
         server.restart().await?;
         Ok(server)
     }
@@ -206,23 +206,17 @@ impl Postgres {
 
     /// The server's process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.with(|server| server.as_ref().map(Server::pid))
+        self.server.pid()
     }
 
     /// Kills the postmaster with SIGKILL: a crash.
     pub fn kill9(&self) -> anyhow::Result<()> {
-        match self.with(Option::take) {
-            Some(mut server) => server.kill9(),
-            None => Ok(()),
-        }
+        self.server.kill9()
     }
 
     /// A fast shutdown: sessions are ended, everything is on disk.
     pub async fn stop(&self) -> anyhow::Result<()> {
-        match self.with(Option::take) {
-            Some(mut server) => server.stop(Signal::INT, STOP_MAX).await,
-            None => Ok(()),
-        }
+        self.server.stop(Signal::INT, STOP_MAX).await
     }
 
     /// Stops the server if it runs, starts it on the same port, and waits until it answers.
@@ -256,7 +250,7 @@ impl Postgres {
                 Err(_) => tokio::time::sleep(LOOK).await,
             }
         }
-        self.with(|slot| *slot = Some(server));
+        self.server.put(server);
         Ok(())
     }
 
@@ -266,10 +260,6 @@ impl Postgres {
         let statement = format!("create database {}", quoted(name));
         db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
         Ok(db.close().await?)
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Option<Server>) -> T) -> T {
-        act(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

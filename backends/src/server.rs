@@ -5,7 +5,7 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -100,6 +100,41 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill9().ok();
+    }
+}
+
+/// The place of a server that may be stopped and started again.
+#[derive(Debug, Default)]
+pub(crate) struct ServerSlot(Mutex<Option<Server>>);
+
+impl ServerSlot {
+    /// The server's process id, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.lock().as_ref().map(Server::pid)
+    }
+
+    /// Puts a server that was just started in its place.
+    pub(crate) fn put(&self, server: Server) {
+        *self.lock() = Some(server);
+    }
+
+    /// Kills the server with SIGKILL, if it runs.
+    pub(crate) fn kill9(&self) -> anyhow::Result<()> {
+        let taken = self.lock().take();
+        taken.map_or(Ok(()), |mut server| server.kill9())
+    }
+
+    /// Stops the server if it runs, as [`Server::stop`] does.
+    pub(crate) async fn stop(&self, signal: Signal, patience: Duration) -> anyhow::Result<()> {
+        let taken = self.lock().take();
+        match taken {
+            Some(mut server) => server.stop(signal, patience).await,
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Server>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
