@@ -14,7 +14,7 @@ pub mod warehouses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
+use mailbox::{LockPolicy, Tracked, changed_rows, invalid, new_rows};
 use proto::{OrderId, ReservationId, Sku, WarehouseId};
 use sqlx::PgConnection;
 
@@ -200,9 +200,4 @@ fn parse_sku(text: &str) -> sqlx::Result<Sku> {
 
 fn parse_warehouse(text: &str) -> sqlx::Result<WarehouseId> {
     WarehouseId::parse(text).map_err(invalid)
-}
-
-/// The error for a stored value that is no valid state: reported when it is loaded, not later.
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
 }

@@ -386,3 +386,8 @@ pub fn wrote(done: &sqlx::postgres::PgQueryResult, rows: usize) -> sqlx::Result<
         Err(sqlx::Error::RowNotFound)
     }
 }
+
+/// The error for a stored value that no build could have written: reported when it is loaded.
+pub fn invalid(what: impl std::fmt::Display) -> sqlx::Error {
+    sqlx::Error::Decode(format!("a row cannot be: {what}").into())
+}

@@ -10,7 +10,7 @@ pub mod notifications;
 
 use std::collections::BTreeSet;
 
-use mailbox::{LockPolicy, Tracked, changed_rows, new_rows};
+use mailbox::{LockPolicy, Tracked, changed_rows, invalid, new_rows};
 use proto::{NotificationId, OrderId};
 use sqlx::PgConnection;
 
@@ -125,9 +125,4 @@ fn parse_channel(name: &str) -> sqlx::Result<Channel> {
 
 fn parse_template(name: &str) -> sqlx::Result<Template> {
     Template::parse(name).ok_or_else(|| invalid(format!("there is no template {name}")))
-}
-
-/// The error for a stored value that is no valid state: reported when it is loaded, not later.
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
 }

@@ -127,8 +127,3 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     order_deadlines::remove(db, &over).await?;
     order_deadlines::add(db, &new).await
 }
-
-/// The error for a stored value that no valid state could have left.
-fn invalid(what: &'static str, of: impl std::fmt::Display) -> sqlx::Error {
-    sqlx::Error::Decode(format!("{what} is not valid: {of}").into())
-}

@@ -112,8 +112,3 @@ pub async fn save(
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
-
-/// The error for a stored value that this service could not have written.
-fn invalid(what: impl std::fmt::Display) -> sqlx::Error {
-    sqlx::Error::Decode(format!("a row cannot be: {what}").into())
-}

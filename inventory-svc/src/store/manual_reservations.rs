@@ -1,15 +1,12 @@
 //! Reservations that staff made for no order: rows of `reservations` without an order.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::ReservationId;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    invalid,
-    reservations::{Pieces, allocations, pieces},
-};
+use super::reservations::{Pieces, allocations, pieces};
 use crate::domain::{ManualPhase, ManualReservation};
 
 /// A reservation to write, with its id.

@@ -1,11 +1,11 @@
 //! Products: what is sold, and what was last announced of each.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{Currency, Money, Sku};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use super::{invalid, parse_sku};
+use super::parse_sku;
 use crate::domain::Product;
 
 struct ProductRow {

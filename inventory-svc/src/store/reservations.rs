@@ -1,14 +1,13 @@
 //! Reservations of orders: one row for each order that this service has heard of. Those without an
 //! order are in `manual_reservations.rs`; the table is the same.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{CustomerId, OrderId, ReservationId, Sku, WarehouseId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::invalid;
 use crate::{
     domain::{Allocation, Reservation},
     world::Root,

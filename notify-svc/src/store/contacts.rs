@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::CustomerId;
 use sqlx::PgConnection;
 
-use super::invalid;
 use crate::domain::Contact;
 
 struct ContactRow {

@@ -1,12 +1,12 @@
 //! Notices: what the customer of each order has been told.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{CustomerId, NotificationId, OrderId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{invalid, parse_channel, parse_template};
+use super::{parse_channel, parse_template};
 use crate::{
     domain::{DeliveryStatus, Failure, Notice, NotificationState, Template},
     world::Root,

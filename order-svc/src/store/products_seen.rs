@@ -1,10 +1,10 @@
 //! The catalogue as inventory-svc published it: the highest version of each product wins.
 
+use mailbox::invalid;
 use proto::{Currency, Money, Sku};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use super::invalid;
 use crate::domain::{Catalogue, Product};
 
 /// Those of the products that are known. Nothing is locked, because inventory-svc decides about
@@ -21,11 +21,9 @@ pub async fn find_all(db: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Cata
     .await?;
     rows.into_iter()
         .map(|row| {
-            let sku = Sku::parse(&row.sku).map_err(|wrong| invalid("a SKU", wrong))?;
-            let currency =
-                Currency::parse(&row.currency).map_err(|wrong| invalid("a currency", wrong))?;
-            let price =
-                Money::new(row.price, currency).map_err(|wrong| invalid("a price", wrong))?;
+            let sku = Sku::parse(&row.sku).map_err(invalid)?;
+            let currency = Currency::parse(&row.currency).map_err(invalid)?;
+            let price = Money::new(row.price, currency).map_err(invalid)?;
             let (available, version) = (row.available, row.version);
             Ok((sku, Product { name: row.name.into(), price, available, version }))
         })

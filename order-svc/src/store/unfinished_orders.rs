@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mailbox::invalid;
 use prost::Message as _;
 use proto::{OrderId, orders::Sealed};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::invalid;
 use crate::{
     domain::{Method, Order, Phase},
     world::World,
@@ -33,9 +33,7 @@ pub(super) async fn details(
     )
     .fetch_all(db)
     .await?;
-    let sealed = |bytes: Vec<u8>| {
-        Sealed::decode(bytes.as_slice()).map_err(|wrong| invalid("sealed details", wrong))
-    };
+    let sealed = |bytes: Vec<u8>| Sealed::decode(bytes.as_slice()).map_err(invalid);
     rows.into_iter().map(|row| Ok((OrderId::new(row.order_id), sealed(row.details)?))).collect()
 }
 

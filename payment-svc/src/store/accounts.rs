@@ -1,12 +1,11 @@
 //! Accounts: what a customer has, and how much of it is held.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{Currency, CustomerId, Money};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::invalid;
 use crate::{domain::Account, world::AccountRow};
 
 struct Row {

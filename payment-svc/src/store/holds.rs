@@ -1,12 +1,11 @@
 //! Holds: money of an account that is set aside for an order.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{Currency, CustomerId, Money, OrderId};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::invalid;
 use crate::domain::{Hold, HoldState};
 
 /// The holds for these orders in these accounts; the caller has locked the accounts.

@@ -1,13 +1,12 @@
 //! The ledger: every movement of money, written once.
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{Currency, CustomerId, Money, OrderId};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::invalid;
 use crate::world::EntryRow;
 
 /// Adds entries in the order of decisions, timed by the database's clock under the accounts' locks.

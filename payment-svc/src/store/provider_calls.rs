@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use mailbox::{Trace, wrote};
+use mailbox::{Trace, invalid, wrote};
 use proto::{Currency, CustomerId, Money, OrderId, SealKeyRing};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    invalid, milliseconds,
+    milliseconds,
     rows::{opened, provider},
 };
 use crate::{

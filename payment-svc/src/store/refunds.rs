@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::{Currency, Money, OrderId};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::invalid;
 use crate::{
     domain::{Refund, RefundCause, RefundState, refund_id},
     world::World,

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use mailbox::invalid;
 use prost::Message as _;
 use proto::{Currency, CustomerId, Money, OrderId, SealKeyRing, orders::Sealed};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::invalid;
 use crate::{
     cards,
     domain::{

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use mailbox::invalid;
 use proto::{Currency, CustomerId, Money, OrderId, PaymentId};
 use rust_decimal::Decimal;
 use sqlx::types::Json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{super::invalid, columns::LineRow};
+use super::columns::LineRow;
 use crate::{
     domain::{
         AmendmentCause, Cancellation, Capture, Compensation, CompensationKind, Decline,
@@ -67,8 +68,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn stored(self) -> sqlx::Result<Root> {
-        let currency =
-            Currency::parse(&self.currency).map_err(|wrong| invalid("a currency", wrong))?;
+        let currency = Currency::parse(&self.currency).map_err(invalid)?;
         let heard = LastVersions {
             stock: self.heard_stock,
             payments: self.heard_payments,
@@ -87,9 +87,9 @@ impl Row {
         let wanted = (self.lines, self.total, self.cause.as_deref());
         Ok(Order {
             id: OrderId::new(self.order_id),
-            customer: CustomerId::parse(&self.customer_id)
-                .map_err(|wrong| invalid("a customer's id", wrong))?,
-            method: Method::parse(&self.method).ok_or_else(|| invalid("a method", &self.method))?,
+            customer: CustomerId::parse(&self.customer_id).map_err(invalid)?,
+            method: Method::parse(&self.method)
+                .ok_or_else(|| invalid(format_args!("a method {}", self.method)))?,
             placed_at: self.placed_at,
             pay_within: Duration::seconds(self.pay_within.into()),
             present: stored_lines(self.revision, wanted, currency, self.revised_at)?,
@@ -128,7 +128,8 @@ impl Row {
         };
         let declined = match (self.declined_revision, &self.decline_code, self.declined_at) {
             (Some(number), Some(code), Some(at)) => {
-                let code = DeclineCode::parse(code).ok_or_else(|| invalid("a decline", code))?;
+                let code = DeclineCode::parse(code)
+                    .ok_or_else(|| invalid(format_args!("a decline {code}")))?;
                 Some(Decline { revision: revision(number)?, code, at })
             }
             _ => None,
@@ -151,7 +152,8 @@ impl Row {
             return Ok(None);
         };
         Ok(Some(Cancellation {
-            reason: Reason::parse(reason).ok_or_else(|| invalid("a reason", reason))?,
+            reason: Reason::parse(reason)
+                .ok_or_else(|| invalid(format_args!("a reason {reason}")))?,
             detail: self.cancel_detail.as_deref().unwrap_or_default().into(),
             by: self.cancelled_by.as_deref().map(Arc::from),
             at,
@@ -183,7 +185,9 @@ pub(super) fn stored_lines(
             unit_price: money(row.unit_price, currency)?,
         })
     };
-    let known = |word: &str| AmendmentCause::parse(word).ok_or_else(|| invalid("a cause", word));
+    let known = |word: &str| {
+        AmendmentCause::parse(word).ok_or_else(|| invalid(format_args!("a cause {word}")))
+    };
     Ok(Revision {
         number: revision(number)?,
         lines: lines.0.into_iter().map(line).collect::<sqlx::Result<_>>()?,
@@ -194,9 +198,9 @@ pub(super) fn stored_lines(
 }
 
 fn money(amount: Decimal, currency: Currency) -> sqlx::Result<Money> {
-    Money::new(amount, currency).map_err(|wrong| invalid("an amount", wrong))
+    Money::new(amount, currency).map_err(invalid)
 }
 
 fn revision(number: i32) -> sqlx::Result<u32> {
-    u32::try_from(number).map_err(|_| invalid("a revision", number))
+    u32::try_from(number).map_err(|_| invalid(format_args!("a revision {number}")))
 }
