@@ -12,6 +12,27 @@ use super::{
     usd,
 };
 
+#[tokio::test]
+async fn a_saga_has_a_tag_that_changes_as_it_moves() {
+    let mut server = a_server().await;
+    let order = server.shop.place(Method::Wallet).await;
+    let path = format!("/v1/orders/{order}/saga");
+    let first = server.http.get(&path).await;
+    let known = [("if-none-match", first.header("etag"))];
+    let same = server.http.ask("GET", &path, &known, None).await;
+    assert_eq!(
+        (same.status.as_u16(), &same.body, same.header("etag")),
+        (304, &Value::Null, known[0].1)
+    );
+
+    let reserved = server.shop.reserved(order);
+    server.shop.hear([reserved]).await;
+
+    let moved = server.http.ask("GET", &path, &known, None).await;
+    assert_eq!(moved.status, 200);
+    assert_ne!(moved.header("etag"), known[0].1);
+}
+
 async fn saga(server: &Server, order: OrderId) -> Value {
     server.http.get(&format!("/v1/orders/{order}/saga")).await.body
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
+    http::HeaderMap,
 };
 use chassis::http::{self, HttpResult, NoParams, PageBody, Params, write_cursor};
 use proto::OrderId;
@@ -34,13 +34,14 @@ pub(super) async fn get_saga(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> HttpResult {
     let id = parse_order(&id)?;
     let mut db = app.pool.acquire().await?;
     let stored = store::orders::find(&mut db, id).await?.ok_or_else(|| no_order(id))?;
     let is_parked = !store::parked(&mut db, std::slice::from_ref(&stored)).await?.is_empty();
     let view = SagaView::new(&stored, is_parked, chassis::clock::now());
-    Ok(http::json(StatusCode::OK, &view))
+    Ok(http::resource(&headers, &view))
 }
 
 pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) -> HttpResult {
