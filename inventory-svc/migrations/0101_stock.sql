@@ -98,7 +98,8 @@ create table reservations (
     constraint reservations_status_known check (
         case when order_id is null
             then status in ('held', 'released', 'expired')
-            else status in ('rejected', 'held', 'sold', 'released')
+            -- A tombstone is of an order that was cancelled before anything was reserved.
+            else status in ('rejected', 'held', 'sold', 'released', 'tombstone')
         end
     ),
     constraint reservations_held_until check (

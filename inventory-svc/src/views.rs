@@ -137,10 +137,8 @@ impl<'a> ReservationView<'a> {
                 ("held", allocations, Some(*expires_at))
             }
             Reservation::Sold { allocations, .. } => ("sold", allocations, None),
-            Reservation::Released { allocations, .. } if !allocations.is_empty() => {
-                ("released", allocations, None)
-            }
-            Reservation::Released { .. } | Reservation::Unheard | Reservation::Rejected { .. } => {
+            Reservation::Released { allocations, .. } => ("released", allocations, None),
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Tombstone { .. } => {
                 return None;
             }
         };

@@ -40,7 +40,8 @@ impl Root {
             | Reservation::Unheard
             | Reservation::Rejected { .. }
             | Reservation::Sold { .. }
-            | Reservation::Released { .. } => None,
+            | Reservation::Released { .. }
+            | Reservation::Tombstone { .. } => None,
         }
     }
 
@@ -51,7 +52,9 @@ impl Root {
             Reservation::Sold { allocations, .. } | Reservation::Released { allocations, .. } => {
                 (allocations, &[])
             }
-            Reservation::Unheard | Reservation::Rejected { .. } => (&[], &[]),
+            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Tombstone { .. } => {
+                (&[], &[])
+            }
         }
     }
 

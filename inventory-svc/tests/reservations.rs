@@ -327,6 +327,30 @@ async fn an_orders_reservation_ends_with_its_order_alone() {
     assert_eq!(server.of_order(order).await[0]["status"], "released");
 }
 
+/// An order of lines without stock is reserved like any other, and so is its end shown.
+#[tokio::test]
+async fn a_reservation_of_no_pieces_is_shown_to_its_end_and_one_that_never_was_is_not() {
+    let mut server = a_shop_with_stock().await;
+    let (extras, rejected, unheard) = (an_order(), an_order(), an_order());
+    let messages = [server.shop.placed(extras, &[]), server.shop.placed(rejected, &[("mug", 6)])];
+    server.shop.hear(messages).await;
+    let held = server.of_order(extras).await[0].clone();
+    assert_eq!((&held["status"], &held["items"]), (&json!("held"), &json!([])));
+
+    for order in [extras, rejected, unheard] {
+        let cancelled = server.shop.cancelled(order);
+        server.shop.hear([cancelled]).await;
+    }
+
+    let released = server.of_order(extras).await[0].clone();
+    assert_eq!((&released["status"], &released["items"]), (&json!("released"), &json!([])));
+    let path = format!("{RESERVATIONS}/{}", held["id"].as_str().unwrap());
+    assert_eq!(server.http.get(&path).await.body, released);
+    for order in [rejected, unheard] {
+        assert_eq!(server.of_order(order).await, json!([]));
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_reservation_is_not_found() {
     let server = a_shop_with_stock().await;

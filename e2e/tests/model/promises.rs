@@ -34,9 +34,10 @@ pub(crate) const PROMISES: &[(&str, Promise)] = &[
             Reservation::Held { revision, .. } | Reservation::Sold { revision, .. } => {
                 life.asked(revision).lines.iter().all(|line| has_line(life, line))
             }
-            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {
-                life.pieces() == 0
-            }
+            Reservation::Unheard
+            | Reservation::Rejected { .. }
+            | Reservation::Released { .. }
+            | Reservation::Tombstone { .. } => life.pieces() == 0,
         })
     }),
     ("an order is captured at most once", |_, world| {
@@ -278,7 +279,10 @@ fn pieces_are_conserved(shop: &Shop, world: &World) -> bool {
         match life.reservation {
             Reservation::Held { .. } => held += life.pieces(),
             Reservation::Sold { .. } => sold += life.pieces(),
-            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {}
+            Reservation::Unheard
+            | Reservation::Rejected { .. }
+            | Reservation::Released { .. }
+            | Reservation::Tombstone { .. } => {}
         }
     }
     let promised: i64 = world.stock.shelves().map(|(_, _, shelf)| shelf.reserved).sum();

@@ -235,9 +235,10 @@ impl Life {
             Reservation::Held { allocations, .. } | Reservation::Sold { allocations, .. } => {
                 allocations
             }
-            Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Released { .. } => {
-                &[]
-            }
+            Reservation::Unheard
+            | Reservation::Rejected { .. }
+            | Reservation::Released { .. }
+            | Reservation::Tombstone { .. } => &[],
         }
     }
 

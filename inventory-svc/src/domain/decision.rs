@@ -3,8 +3,8 @@
 //! Only order-svc says how an order ended, and pieces are given back only when it has said so: when
 //! the time of a reservation runs out, that is announced and the pieces stay held, and what an
 //! amendment no longer needs stays held, too, because the order may yet go back to the revision
-//! before. A cancellation that arrives before its order leaves a released reservation, which the
-//! order finds and does not change.
+//! before. A cancellation that arrives before its order leaves a tombstone, which the order finds and
+//! does not change.
 
 use time::{Duration, OffsetDateTime};
 
@@ -35,8 +35,10 @@ pub enum Reservation {
     /// The order is confirmed and its pieces have left the shelf.
     Sold { revision: u32, allocations: Vec<Allocation> },
     /// The order is cancelled; these pieces of the revision reserved last went back, with what was
-    /// held beside them. The cancelled revision, and no pieces, if none was ever reserved.
+    /// held beside them. There may be none: an order of lines without stock is reserved all the same.
     Released { revision: u32, allocations: Vec<Allocation> },
+    /// The order is cancelled, and nothing was ever reserved for it.
+    Tombstone { revision: u32 },
 }
 
 impl Reservation {
@@ -45,7 +47,10 @@ impl Reservation {
         let (allocations, surplus): (&[_], &[_]) = match self {
             Self::Held { allocations, surplus, .. } => (allocations, surplus),
             Self::Sold { allocations, .. } => (allocations, &[]),
-            Self::Unheard | Self::Rejected { .. } | Self::Released { .. } => (&[], &[]),
+            Self::Unheard
+            | Self::Rejected { .. }
+            | Self::Released { .. }
+            | Self::Tombstone { .. } => (&[], &[]),
         };
         allocations.iter().chain(surplus)
     }
@@ -95,7 +100,7 @@ pub struct Decision {
 
 /// Applies one event to an order's reservation, looking at `stock` and leaving it as it is.
 pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTime) -> Decision {
-    use Reservation::{Held, Rejected, Released, Sold, Unheard};
+    use Reservation::{Held, Rejected, Released, Sold, Tombstone, Unheard};
     match (state, event) {
         (
             Unheard,
@@ -114,7 +119,10 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
             decided(Sold { revision, allocations }, motions, None)
         }
         (Unheard | Rejected { .. }, Event::OrderCancelled { revision }) => {
-            release(*revision, (*revision, Vec::new()), Vec::new())
+            let revision = *revision;
+            let announcement =
+                Announcement::StockReleased { revision, allocations: Vec::new() };
+            decided(Tombstone { revision }, Vec::new(), Some(announcement))
         }
         (
             Held { revision, allocations, surplus, .. },
@@ -138,19 +146,27 @@ pub fn decide(state: Reservation, event: &Event, stock: &Stock, at: OffsetDateTi
         // The first answer stands: a repeated revision, one before it, or one of an order that has
         // ended changes nothing.
         (
-            state @ (Rejected { .. } | Held { .. } | Sold { .. } | Released { .. }),
+            state
+            @ (Rejected { .. } | Held { .. } | Sold { .. } | Released { .. } | Tombstone { .. }),
             Event::OrderPlaced { .. } | Event::OrderAmended { .. },
         )
         // The pieces are sold already, or none are held that could be sold.
         | (
-            state @ (Unheard | Rejected { .. } | Sold { .. } | Released { .. }),
+            state
+            @ (Unheard | Rejected { .. } | Sold { .. } | Released { .. } | Tombstone { .. }),
             Event::OrderConfirmed { .. },
         )
         // StockReleased was announced already.
-        | (state @ Released { .. }, Event::OrderCancelled { .. })
+        | (state @ (Released { .. } | Tombstone { .. }), Event::OrderCancelled { .. })
         // The expiry was announced already, it is too early, or the order has ended.
         | (
-            state @ (Unheard | Rejected { .. } | Held { .. } | Sold { .. } | Released { .. }),
+            state
+            @ (Unheard
+            | Rejected { .. }
+            | Held { .. }
+            | Sold { .. }
+            | Released { .. }
+            | Tombstone { .. }),
             Event::HoldRanOut,
         ) => decided(state, Vec::new(), None),
     }

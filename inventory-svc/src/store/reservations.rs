@@ -73,6 +73,7 @@ impl TryFrom<ReservationRow> for (OrderId, Root) {
             },
             ("sold", None) => Reservation::Sold { revision, allocations },
             ("released", None) => Reservation::Released { revision, allocations },
+            ("tombstone", None) => Reservation::Tombstone { revision },
             (status, _) => return Err(invalid(format!("no reservation is {status} so"))),
         };
         let customer = row.customer_id.as_deref().map(CustomerId::parse).transpose();
@@ -110,6 +111,7 @@ impl Columns {
                 Reservation::Held { revision, answered, .. } => ("held", revision, answered),
                 Reservation::Sold { revision, .. } => ("sold", revision, revision),
                 Reservation::Released { revision, .. } => ("released", revision, revision),
+                Reservation::Tombstone { revision } => ("tombstone", revision, revision),
             };
             let (expires_at, expired) = match &root.state {
                 Reservation::Held { expires_at, expired, .. } => (Some(*expires_at), *expired),

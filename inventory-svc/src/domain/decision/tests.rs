@@ -67,7 +67,7 @@ fn states() -> Vec<(&'static str, Reservation)> {
         ("held, 2 rejected", held(2, &[], AT, true)),
         ("sold", Reservation::Sold { revision: 1, allocations: vec![at("main", 2)] }),
         ("released", Reservation::Released { revision: 1, allocations: vec![at("main", 2)] }),
-        ("tombstone", Reservation::Released { revision: 1, allocations: vec![] }),
+        ("tombstone", Reservation::Tombstone { revision: 1 }),
     ]
 }
 
@@ -102,6 +102,7 @@ fn words(state: &Reservation) -> String {
         Reservation::Released { revision, allocations } => {
             format!("released r{revision} {}", listed(allocations))
         }
+        Reservation::Tombstone { revision } => format!("tombstone r{revision}"),
     }
 }
 
@@ -196,7 +197,8 @@ impl Shop {
                 Reservation::Sold { .. } => sold += sum(order.pieces()),
                 Reservation::Unheard
                 | Reservation::Rejected { .. }
-                | Reservation::Released { .. } => {}
+                | Reservation::Released { .. }
+                | Reservation::Tombstone { .. } => {}
             }
         }
         let of = |count: fn(&Shelf) -> i64| self.stock.shelves().map(|s| count(s.2)).sum::<i64>();
@@ -260,9 +262,11 @@ fn check_held(order: &Reservation, said: &[Announcement]) {
         Reservation::Sold { revision, allocations } => {
             assert_eq!(reserved.last(), Some(&(*revision, allocations)));
         }
-        Reservation::Unheard | Reservation::Rejected { .. } => assert_eq!(reserved, []),
+        Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Tombstone { .. } => {
+            assert_eq!(reserved, []);
+        }
         Reservation::Released { allocations, .. } => {
-            assert_eq!(reserved.last().map_or([].as_slice(), |it| it.1.as_slice()), allocations);
+            assert_eq!(reserved.last().map(|it| it.1), Some(allocations));
         }
     }
 }

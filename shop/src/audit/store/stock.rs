@@ -41,7 +41,7 @@ pub(in crate::audit) async fn reservations(
             "rejected" => Hold::Rejected,
             "held" => Hold::Held,
             "sold" => Hold::Sold,
-            "released" => Hold::Released,
+            "released" | "tombstone" => Hold::Released,
             other => anyhow::bail!("inventory-svc knows a status {other}, the audit does not"),
         };
         let revision = u32::try_from(row.revision).unwrap_or_default();
