@@ -1,19 +1,22 @@
-//! Mails over SMTP: a pool of connections to one server.
+//! Mails over SMTP, to one server.
 
-use std::{error::Error, time::Duration};
+mod connections;
+
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
+    Address,
     message::{Mailbox, MultiPart, SinglePart},
     transport::smtp::{
-        PoolConfig,
         authentication::Credentials,
-        client::{Certificate, Tls, TlsParameters},
+        client::{Certificate, TlsParameters},
         response::Response,
     },
 };
+use tokio::sync::Mutex;
 
+use self::connections::{Connections, Encryption};
 use crate::carriers::{Carrier, CarrierError, OutgoingMessage, brief};
 
 /// How a connection to the mail server is encrypted.
@@ -45,30 +48,31 @@ pub struct SmtpServer {
 }
 
 /// Sends mails.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    connections: Arc<Connections>,
     sender: Mailbox,
 }
 
 impl Mailer {
     /// A mailer for this server; it connects when there is something to send.
     pub fn new(server: SmtpServer) -> anyhow::Result<Self> {
-        let tls = match server.tls {
-            SmtpTls::None => Tls::None,
-            SmtpTls::Starttls => Tls::Required(tls(&server)?),
-            SmtpTls::Implicit => Tls::Wrapper(tls(&server)?),
+        let encryption = match server.tls {
+            SmtpTls::None => Encryption::None,
+            SmtpTls::Starttls => Encryption::Starttls(tls(&server)?),
+            SmtpTls::Implicit => Encryption::Implicit(tls(&server)?),
         };
-        let pool = PoolConfig::new().max_size(server.connections);
-        let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.host)
-            .port(server.port)
-            .tls(tls)
-            .timeout(Some(server.timeout))
-            .pool_config(pool);
-        if let Some((user, password)) = server.login {
-            transport = transport.credentials(Credentials::new(user, password));
-        }
-        Ok(Self { transport: transport.build(), sender: server.sender })
+        let SmtpServer { host, port, login, timeout, .. } = server;
+        let connections = Connections {
+            host,
+            port,
+            encryption,
+            credentials: login.map(|(user, password)| Credentials::new(user, password)),
+            timeout,
+            idle_max: usize::try_from(server.connections)?,
+            idle: Mutex::default(),
+        };
+        Ok(Self { connections: Arc::new(connections), sender: server.sender })
     }
 
     fn mail(&self, message: OutgoingMessage<'_>) -> anyhow::Result<lettre::Message> {
@@ -103,35 +107,9 @@ impl Carrier for Mailer {
         // What cannot be written as a mail now cannot be written later either.
         let mail =
             self.mail(message).map_err(|error| CarrierError::Refused(format!("{error:#}")))?;
-        let answer = self.transport.send(mail).await.map_err(|error| verdict(&error))?;
+        let answer = self.connections.send(mail.envelope(), &mail.formatted()).await?;
         Ok(queue_id(&answer))
     }
-}
-
-/// What an error means. Refused for good is what the server answers with 5xx, except for what it
-/// says about us instead of the mail (530 to 538: who we are, how we connect): that is put right
-/// here, and the mail is none the worse. Everything else may be otherwise the next time.
-fn verdict(error: &lettre::transport::smtp::Error) -> CarrierError {
-    let why = brief(&describe(error));
-    let code = error.status().map_or(0, u16::from);
-    if (500..600).contains(&code) && !(530..=538).contains(&code) {
-        return CarrierError::Refused(why);
-    }
-    CarrierError::later(why)
-}
-
-/// An error with its causes.
-fn describe(error: &lettre::transport::smtp::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 /// What the server calls the mail: most write `queued as 3F2A` or the like.
