@@ -26,6 +26,14 @@ create table contacts (
     constraint contacts_pkey primary key (customer_id)
 );
 
+-- Every address that a customer has ever had, until the customer is erased: what staff sent to one
+-- is found by it.
+create table addresses (
+    customer_id text collate "C" not null,
+    address text not null,
+    constraint addresses_pkey primary key (customer_id, address)
+);
+
 -- One message to one person.
 create table notifications (
     notification_id uuid not null,
@@ -49,6 +57,8 @@ create table notifications (
     detail text,
     created_at timestamptz not null,
     sent_at timestamptz,
+    -- Whether staff asked for it: then the address need not be one of the order's customer.
+    requested boolean not null default false,
     -- Whether address and text were erased with their customer.
     erased boolean not null default false,
     constraint notifications_pkey primary key (notification_id),
@@ -63,7 +73,7 @@ create table notifications (
 ) with (fillfactor = 70);
 -- For the erasure of a customer, and of what staff sent to the addresses of one.
 create index notifications_of_customer on notifications (customer_id) where not erased;
-create index notifications_to on notifications (recipient) where order_id is null;
+create index notifications_to on notifications (recipient) where requested;
 
 -- A notification to be delivered. Its row is leased from the start to the process that queued it;
 -- when the lease is over, any process may take it over. After a failed attempt, the lease lasts

@@ -73,6 +73,7 @@ fn notify(
         fields: fields.clone(),
         status: DeliveryStatus::Queued,
         created_at: context.now,
+        requested: true,
         trace: None,
     };
     let view = NotificationView::queued(&notification);

@@ -178,13 +178,11 @@ async fn put_contact(
 async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
     let mut db = app.pool.acquire().await?;
-    let found = store::contacts::find_all(&mut db, &[customer.to_string()]).await?;
-    let contact = found.into_iter().next().map(|(_, contact)| contact).unwrap_or_default();
-    // Kept answers first: once the contact is gone, nobody knows the addresses in them.
-    let addresses = [&contact.email, &contact.phone, &contact.push_token];
-    let words: Vec<&str> = addresses.into_iter().filter_map(Option::as_deref).collect();
-    mailbox::erase_answers(&mut db, &[&[customer.as_str()], &words[..]].concat()).await?;
-    let erased = store::erasure::erase(&mut db, &customer).await?;
+    let addresses = store::addresses::of(&mut db, &customer).await?;
+    let mut words: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    words.push(customer.as_str());
+    mailbox::erase_answers(&mut db, &words).await?;
+    let erased = store::erasure::erase(&mut db, &customer, &addresses).await?;
     // A batch that has read the contact before may write it into a notification afterwards.
     let at = store::erasure::clock(&mut db).await?;
     let give_up_at = tokio::time::Instant::now() + ERASURE_PATIENCE;
@@ -195,6 +193,7 @@ async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>)
         }
         tokio::time::sleep(ERASURE_LOOK).await;
     }
-    let erased = erased.and(store::erasure::erase(&mut db, &customer).await?);
+    mailbox::erase_answers(&mut db, &words).await?;
+    let erased = erased.and(store::erasure::erase(&mut db, &customer, &addresses).await?);
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
 }

@@ -111,6 +111,7 @@ fn react(world: &mut World, fact: &Fact, context: &DecisionContext) -> Effects {
             fields: fields.clone(),
             status: told.status,
             created_at: context.now,
+            requested: false,
             trace: *trace,
         });
     }

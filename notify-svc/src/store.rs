@@ -1,7 +1,9 @@
 //! Every SQL statement of this service, by table.
 //!
-//! Order of locks: notices by order id, contacts by customer, notifications by id, deliveries.
+//! Order of locks: notices by order id, contacts by customer, addresses, notifications by id,
+//! deliveries.
 
+pub mod addresses;
 pub mod contacts;
 pub mod deliveries;
 pub mod erasure;
@@ -113,6 +115,7 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     notices::insert(db, &new_rows(told)).await?;
     notices::update(db, &changed_rows(&world.roots)).await?;
     contacts::put(db, &world.put).await?;
+    addresses::note(db, &world.put).await?;
     notifications::insert(db, &world.notifications).await?;
     deliveries::insert(db, &world.notifications).await?;
     notifications::finish(db, &world.ended).await?;

@@ -40,6 +40,8 @@ pub struct Notification {
     pub fields: TemplateFields,
     pub status: DeliveryStatus,
     pub created_at: OffsetDateTime,
+    /// Whether staff asked for it.
+    pub requested: bool,
     /// The trace of the event or request that made it.
     pub trace: Option<Trace>,
 }

@@ -65,6 +65,42 @@ async fn what_is_held_of_a_customer_is_erased_once() {
     assert_eq!(server.shop.said_of_orders().await, ["NotificationFailed"]);
 }
 
+/// What staff sent to an address of the customer's is found by the address alone: whatever order it
+/// is about, and although the customer has another address by now.
+#[tokio::test]
+async fn letters_to_an_address_of_the_past_and_about_anothers_order_are_erased() {
+    let mut server = a_server().await;
+    let path = "/v1/customers/customer-9";
+    let order = an_order();
+    let message = server.shop.confirmed(order);
+    server.shop.hear([message]).await;
+    for email in ["canary@old.example", "canary@shop.example"] {
+        let contact = json!({"email": email, "phone": "+4930777"});
+        server.put(&format!("{path}/contact"), contact).await;
+    }
+    let letters = [
+        json!({"to": "canary@old.example", "subject": "canary", "text": "canary"}),
+        json!({"to": "canary@shop.example", "subject": "canary", "text": "b", "order_id": order}),
+        json!({"to": "canary@shop.example", "template": "order_shipped", "order_id": order,
+            "data": {"carrier": "canary"}}),
+        json!({"to": "other@shop.example", "subject": "b", "text": "c", "order_id": order}),
+    ];
+    for (number, letter) in letters.iter().enumerate() {
+        let key = [("idempotency-key", &*number.to_string())];
+        let queued = server.http.post_with("/v1/notifications/email", &key, letter).await;
+        assert_eq!(queued.status, 202, "{}", queued.body);
+    }
+
+    let erased = server.http.ask("DELETE", path, &[], None).await;
+
+    assert_eq!(erased.body, json!({"erased": {"contacts": 1, "notifications": 3}}));
+    assert!(!is_found(&mut server.shop, "canary").await);
+    assert!(!is_found(&mut server.shop, "+4930777").await);
+    assert!(is_found(&mut server.shop, "other@shop.example").await);
+    let again = server.http.ask("DELETE", path, &[], None).await;
+    assert_eq!(again.body, json!({"erased": {"contacts": 0, "notifications": 0}}));
+}
+
 /// A batch that has read the contact before it was erased writes it into a notification afterwards.
 #[tokio::test]
 async fn what_was_under_way_is_erased_too() {

@@ -9,6 +9,7 @@ mod held;
 mod http;
 mod letters;
 mod reactions;
+mod refusing;
 mod sink;
 mod store;
 

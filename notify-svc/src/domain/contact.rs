@@ -23,6 +23,12 @@ impl Contact {
         Channel::ALL.into_iter().find_map(|channel| Some((channel, address(channel)?)))
     }
 
+    /// All addresses, of any channel.
+    pub fn addresses(&self) -> Vec<&str> {
+        let all = [&self.email, &self.phone, &self.push_token];
+        all.into_iter().filter_map(Option::as_deref).collect()
+    }
+
     /// The language in which the customer is told.
     pub fn language(&self) -> Language {
         Language::fitting(self.language.as_deref().unwrap_or_default())

@@ -52,17 +52,27 @@ pub async fn has_writers_before(db: &mut PgConnection, at: OffsetDateTime) -> sq
 }
 
 /// Erases a customer's contact, and the addresses and texts of all notifications about the
-/// customer's orders or to the contact's addresses. What was not delivered yet is due at once, and
+/// customer's orders, and of all that staff sent to an address that the customer has or had: one of
+/// `addresses`, or one noted since those were read. What was not delivered yet is due at once, and
 /// then fails for want of an address; whoever has it in hand has lost it. One statement, so that
 /// nothing is half erased; erased rows keep what the order's history needs.
-pub async fn erase(db: &mut PgConnection, customer: &CustomerId) -> sqlx::Result<ErasureCount> {
+pub async fn erase(
+    db: &mut PgConnection,
+    customer: &CustomerId,
+    addresses: &[String],
+) -> sqlx::Result<ErasureCount> {
     sqlx::query_as!(
         ErasureCount,
         r#"-- erasure.erase
         with contact as (
             delete from contacts
             where customer_id = $1
-            returning array[email, phone, push_token] as addresses
+            returning customer_id
+        ),
+        noted as (
+            delete from addresses
+            where customer_id = $1
+            returning address
         ),
         mine as (
             select notification_id
@@ -74,9 +84,8 @@ pub async fn erase(db: &mut PgConnection, customer: &CustomerId) -> sqlx::Result
                   and not erased
                 union all
                 select n.notification_id
-                from contact
-                cross join unnest(addresses) as address
-                join notifications n on n.recipient = address and n.order_id is null
+                from (select address from noted union select unnest($2::text[])) as a (address)
+                join notifications n on n.recipient = a.address and n.requested
             )
             order by notification_id
             for update
@@ -102,7 +111,8 @@ pub async fn erase(db: &mut PgConnection, customer: &CustomerId) -> sqlx::Result
         select
             (select count(*) from contact) as "contacts!",
             (select count(*) from blank) as "notifications!""#,
-        customer.as_str()
+        customer.as_str(),
+        addresses
     )
     .fetch_one(db)
     .await

@@ -136,14 +136,16 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
     let fields: Vec<Json<&TemplateFields>> = made.iter().map(|it| Json(&it.fields)).collect();
     let (statuses, failures): (Vec<_>, Vec<_>) = made.iter().map(|it| columns(it.status)).unzip();
     let created: Vec<OffsetDateTime> = made.iter().map(|it| it.created_at).collect();
+    let requested: Vec<bool> = made.iter().map(|it| it.requested).collect();
     let done = sqlx::query!(
         "-- notifications.insert
         insert into notifications
             (notification_id, order_id, customer_id, channel, template, language, recipient,
-             fields, status, failure, created_at, attempts)
+             fields, status, failure, created_at, requested, attempts)
         select u.*, 0
         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::timestamptz[]) as u",
+            $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::timestamptz[], $12::bool[])
+            as u",
         &ids,
         &orders as &[Option<Uuid>],
         &customers as &[Option<String>],
@@ -154,7 +156,8 @@ pub async fn insert(db: &mut PgConnection, made: &[Notification]) -> sqlx::Resul
         &fields as &[Json<&TemplateFields>],
         &statuses as &[&str],
         &failures as &[Option<&str>],
-        &created
+        &created,
+        &requested
     )
     .execute(db)
     .await?;
