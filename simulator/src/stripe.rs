@@ -106,6 +106,8 @@ async fn make_intent(
     let charge = &recorded.entry;
     if recorded.is_new {
         let kind = if charge.declined.is_some() { "payment_failed" } else { "succeeded" };
+        let of_charge = if charge.declined.is_some() { "failed" } else { "succeeded" };
+        account.tell(&format!("charge.{of_charge}"), &charge_view(charge), charge.at);
         let object = intent_view(charge, false);
         account.tell(&format!("payment_intent.{kind}"), &object, charge.at);
     }

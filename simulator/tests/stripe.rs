@@ -219,8 +219,10 @@ async fn events_are_sent_signed_and_sent_again_until_they_are_taken() {
         let signed = HMAC::mac([at.as_bytes(), b".", &body].concat(), SECRET);
         assert_eq!(hex::encode(signed), v1);
         let event: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(event["type"], "payment_intent.succeeded");
-        assert_eq!(event["data"]["object"]["metadata"]["payment_key"], "k1");
+        assert_eq!(event["type"], "charge.succeeded", "as Stripe says it, before the intent's");
+        let charge = &event["data"]["object"];
+        assert_eq!(charge["metadata"]["payment_key"], "k1");
+        assert_eq!(charge["payment_method_details"]["card"]["brand"], "visa");
     }
     drop(serving);
 }

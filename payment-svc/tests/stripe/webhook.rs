@@ -154,6 +154,37 @@ async fn an_event_ends_a_charge_whose_answer_was_lost_and_its_repetition_changes
     assert_eq!(told, ["PaymentCaptured", "PaymentRefunded"]);
 }
 
+/// An intent names its charge alone, so only the charge's own event tells the card.
+#[tokio::test]
+async fn a_charge_that_its_own_event_ends_shows_the_card() {
+    let mut account = a_shop_with_stripe(&[Trouble::Lost]).await;
+    account.close_after_troubles();
+    let order = account.begun("pm_card_visa").await;
+    account.is_charged(order).await;
+    let intent = account.intent(order).await;
+    let charge = |captured: i64| {
+        json!({"id": "ch_1", "object": "charge", "amount": 2000, "amount_captured": captured,
+            "currency": "usd", "status": "succeeded", "payment_intent": intent["id"],
+            "metadata": intent["metadata"], "payment_method_details":
+                {"type": "card", "card": {"brand": "visa", "last4": "4242"}}})
+    };
+
+    account.hears("charge.succeeded", &charge(0)).await;
+    assert_eq!(account.payment(order).await["status"], "processing", "nothing is captured");
+    for _ in 0..2 {
+        account.hears("charge.succeeded", &charge(2000)).await;
+        account.hears("payment_intent.succeeded", &intent).await;
+    }
+
+    let told = account.payment(order).await;
+    assert_eq!(told["status"], "captured");
+    assert_eq!(told["card"], json!({"brand": "visa", "last4": "4242"}));
+    account.open();
+    let back = account.server.http.post(&refund_path(order), json!({})).await;
+    assert_eq!(back.status, 200, "its reference is the intent: {}", back.body);
+    assert_eq!(account.server.shop.told().await.len(), 2);
+}
+
 #[tokio::test]
 async fn an_event_before_the_calls_own_answer_doubles_nothing() {
     let mut account = a_shop_with_stripe(&[Trouble::Held]).await;
@@ -255,5 +286,5 @@ async fn the_accounts_events_are_taken_as_they_come() {
 
     account.becomes(order, "captured").await;
     let face = account.payment(order).await["card"].clone();
-    assert_eq!(face, Value::Null, "an event does not tell the card");
+    assert_eq!(face, json!({"brand": "visa", "last4": "4242"}));
 }

@@ -156,16 +156,20 @@ pub(super) fn charge_view(charge: &Charge) -> Value {
     let card = TestMethod::of(charge).map(|method| {
         json!({"brand": method.brand, "last4": method.last4, "exp_month": 12, "exp_year": 2034})
     });
+    let is_taken = charge.declined.is_none();
+    let amount = units(units_of(charge.money));
     json!({
         "id": charge_id(charge),
         "object": "charge",
-        "amount": units(units_of(charge.money)),
+        "amount": amount,
+        "amount_captured": if is_taken { amount.clone() } else { 0.into() },
+        "captured": is_taken,
         "currency": charge.money.currency().code().to_ascii_lowercase(),
         "created": charge.at.unix_timestamp(),
         "metadata": metadata(charge.asked.as_ref()),
         "payment_intent": charge.idempotency_key,
         "payment_method_details": {"type": "card", "card": card},
-        "status": if charge.declined.is_none() { "succeeded" } else { "failed" },
+        "status": if is_taken { "succeeded" } else { "failed" },
     })
 }
 

@@ -47,6 +47,20 @@ pub(super) struct Intent {
     latest_charge: Option<Value>,
 }
 
+/// A charge. It has the metadata of its intent, as that was made.
+#[derive(Debug, Deserialize)]
+pub(super) struct ChargeObject {
+    status: String,
+    payment_intent: Option<String>,
+    amount: i64,
+    #[serde(default)]
+    amount_captured: i64,
+    currency: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    payment_method_details: Option<Value>,
+}
+
 /// A refund.
 #[derive(Debug, Deserialize)]
 pub(super) struct RefundObject {
@@ -163,9 +177,31 @@ impl Intent {
     }
 
     fn face(&self) -> Option<CardDisplay> {
-        let card = self.latest_charge.as_ref()?.pointer("/payment_method_details/card")?;
-        let text = |name: &str| card.get(name)?.as_str().map(|text| brief(text).into());
-        Some(CardDisplay { brand: text("brand")?, last4: text("last4")? })
+        face(self.latest_charge.as_ref()?.get("payment_method_details")?)
+    }
+}
+
+/// The card among the details of a charge.
+fn face(details: &Value) -> Option<CardDisplay> {
+    let card = details.get("card")?;
+    let text = |name: &str| card.get(name)?.as_str().map(|text| brief(text).into());
+    Some(CardDisplay { brand: text("brand")?, last4: text("last4")? })
+}
+
+impl ChargeObject {
+    pub(super) fn claim(&self) -> Claim<'_> {
+        let key = self.metadata.get("payment_key").map(String::as_str);
+        Claim { key, units: self.amount, currency: &self.currency }
+    }
+
+    /// What it came to, if it took the whole amount.
+    pub(super) fn outcome(&self) -> Option<ChargeOutcome> {
+        let is_taken = self.status == "succeeded" && self.amount_captured == self.amount;
+        let intent = self.payment_intent.as_ref().filter(|_| is_taken)?;
+        Some(ChargeOutcome::Captured {
+            reference: brief(intent).into(),
+            face: self.payment_method_details.as_ref().and_then(face),
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Stripe's webhook: who signed an event, and what it says about a call of ours.
 //!
-//! An event brings nothing but an answer that a call still waits for. `charge.refunded` is not read:
-//! it does not say which of several refunds it is about, and `refund.updated` does.
+//! An event brings nothing but an answer that a call still waits for. `charge.succeeded` says what
+//! `payment_intent.succeeded` says, and which card it was. `charge.refunded` is not read: it does not
+//! say which of several refunds it is about, and `refund.updated` does.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -13,9 +14,9 @@ use time::OffsetDateTime;
 
 use super::{
     super::{ProviderError, brief},
-    objects::{Claim, Intent, RefundObject},
+    objects::{ChargeObject, Claim, Intent, RefundObject},
 };
-use crate::domain::{CallName, Event};
+use crate::domain::{CallName, ChargeOutcome, Event};
 
 /// How old an event may be, and how far ahead its clock: Stripe's own libraries allow as much. It
 /// bounds how long somebody who has seen an event can repeat it.
@@ -134,7 +135,14 @@ pub fn read(body: &[u8]) -> Result<Option<StripeNotice>, serde_json::Error> {
     Ok(match event.kind.as_str() {
         "payment_intent.succeeded"
         | "payment_intent.payment_failed"
-        | "payment_intent.canceled" => charged(&serde_json::from_str(object)?),
+        | "payment_intent.canceled" => {
+            let intent: Intent = serde_json::from_str(object)?;
+            charged(intent.claim(), intent.outcome())
+        }
+        "charge.succeeded" => {
+            let charge: ChargeObject = serde_json::from_str(object)?;
+            charged(charge.claim(), charge.outcome())
+        }
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
             refunded(&serde_json::from_str(object)?)
         }
@@ -157,9 +165,9 @@ impl StripeNotice {
     }
 }
 
-fn charged(intent: &Intent) -> Option<StripeNotice> {
-    let outcome = intent.outcome()?;
-    StripeNotice::of(intent.claim(), |name| match name {
+fn charged(claim: Claim<'_>, outcome: Option<ChargeOutcome>) -> Option<StripeNotice> {
+    let outcome = outcome?;
+    StripeNotice::of(claim, |name| match name {
         CallName::Charge { revision, .. } => Some(Event::ChargeAnswered { revision, outcome }),
         CallName::Refund { .. } => None,
     })
