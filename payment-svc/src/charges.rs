@@ -136,19 +136,29 @@ impl<P: Provider> Charges<P> {
 }
 
 impl<P: Provider> Caller<P> {
+    /// Calls whose lease has run out. One that cannot be read is told, and nobody makes it.
     async fn left_behind(&self, lease: Duration, room: usize) -> Vec<CallRow> {
         let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leased = async {
             let mut db = self.pool.acquire().await?;
             store::provider_calls::lease(&mut db, lease, room, &self.keys).await
         };
-        leased.await.unwrap_or_else(|error: sqlx::Error| {
+        let found = leased.await.unwrap_or_else(|error: sqlx::Error| {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not look for calls left behind"
             );
             Vec::new()
-        })
+        });
+        let readable = found.into_iter().filter_map(|call| match call {
+            Ok(call) => Some(call),
+            Err((order, error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(order.id = %order, error, "a call to the provider cannot be read");
+                None
+            }
+        });
+        readable.collect()
     }
 
     /// Makes one call, and submits its answer as an input. Without an answer the call is put off.

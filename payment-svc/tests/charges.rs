@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shop, a_shop, an_order, customer, mailbox_of, payments, seal_key,
+    Shop, a_shop, an_order, by_card, customer, mailbox_of, payments, seal_key,
     stub::{Stub, Trouble},
     usd,
 };
@@ -336,4 +336,34 @@ async fn a_provider_that_is_silent_shows_in_the_health() {
     })
     .await;
     assert!(health.report().await.is_healthy(), "everything else works");
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_read_keeps_no_other_from_being_made() {
+    let mut shop = a_shop().await;
+    let (broken, good) = (an_order(), an_order());
+    for order in [broken, good] {
+        let reserved = shop.reserved(order, by_card(order, "tok_visa", "20.00"));
+        shop.hear([reserved]).await;
+    }
+    let lapse = "update provider_calls
+        set leased_until = clock_timestamp(), begun_at = begun_at - interval '1 minute'";
+    // A currency that this build does not know.
+    let spoil = format!("update provider_calls set currency = 'ZZZ' where order_id = '{broken}'");
+    for statement in [lapse, &spoil] {
+        let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()));
+        statement.execute(shop.mailbox.db().await).await.unwrap();
+    }
+
+    let service = running(&shop, Stub::default(), Duration::from_secs(30)).await;
+
+    becomes(&mut shop, good, Status::Captured).await;
+    assert_eq!(shop.count("provider_calls").await, 1);
+    let pool = chassis::database::connect_pool(&shop.database.url(), 1).await.unwrap();
+    let health =
+        Health::new(payment_svc::NAME, Arc::new(AtomicBool::new(true)), CancellationToken::new());
+    charges::watch(&health, &pool);
+    let told = health.report().await.problems.remove("provider").unwrap_or_default();
+    assert!(told.to_string().contains("1 calls have no answer"), "{told}");
+    drop(service);
 }

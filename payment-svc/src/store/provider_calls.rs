@@ -88,13 +88,14 @@ pub async fn end(db: &mut PgConnection, orders: &BTreeSet<OrderId>) -> sqlx::Res
 
 /// Takes over calls whose lease has run out, those that have waited longest first. What they are
 /// about stands in their payments: a card's token, which `keys` open, or the provider's name for the
-/// charge.
+/// charge. A call that cannot be read keeps nobody from the others: it comes as an error with its
+/// order, each time that its lease has run out.
 pub async fn lease(
     db: &mut PgConnection,
     lease: Duration,
     limit: i64,
     keys: &SealKeyRing,
-) -> sqlx::Result<Vec<CallRow>> {
+) -> sqlx::Result<Vec<Result<CallRow, (OrderId, sqlx::Error)>>> {
     let leased_until = Instant::now() + lease;
     let rows = sqlx::query!(
         r#"-- provider_calls.lease
@@ -119,9 +120,10 @@ pub async fn lease(
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let (order, number) = (OrderId::new(row.order_id), row.number.cast_unsigned());
+    let read = rows.into_iter().map(|row| {
+        let order = OrderId::new(row.order_id);
+        let call = || {
+            let number = row.number.cast_unsigned();
             let operation = match (row.kind.as_str(), row.tried_token, row.reference) {
                 ("charge", Some(token), _) => {
                     let token = opened(row.order_id, &token, Some(keys));
@@ -141,8 +143,10 @@ pub async fn lease(
             let trace = row.trace.and_then(|trace| trace.try_into().ok());
             let age = Duration::from_secs(row.age_seconds.unsigned_abs());
             Ok(CallRow { call, customer, trace, attempts: row.attempts, age, leased_until })
-        })
-        .collect()
+        };
+        call().map_err(|error| (order, error))
+    });
+    Ok(read.collect())
 }
 
 /// Puts a call off after its answer was lost. Nothing happens if another call has replaced it, or
