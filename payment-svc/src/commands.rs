@@ -7,7 +7,7 @@ use service_kit::AmountRequest;
 
 use crate::{
     apply::{add_entry, keep, state},
-    domain::{self, Account, Decision, Instrument, LedgerEntry, Payment, Refusal, State, Wallet},
+    domain::{self, Account, Instrument, LedgerEntry, Payment, Refusal, State, Wallet},
     input::Request,
     views,
     world::{AccountRow, World},
@@ -17,12 +17,7 @@ use crate::{
 pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) -> Effects {
     let decided = match request {
         Request::Pay { order, instrument, amount, trace } => {
-            pay(world, *order, instrument, amount.as_ref()).map(|decision| {
-                let announced = keep(world, *order, decision, *trace, context);
-                let root = world.root(*order).expect("only a known payment is paid");
-                let answer = views::paid(root, instrument);
-                Effects { announced, answer, ..Effects::default() }
-            })
+            pay(world, (*order, *trace), instrument, amount.as_ref(), context)
         }
         Request::Refund { order, amount, trace } => {
             refund(world, *order, amount.as_ref(), *trace, context)
@@ -50,16 +45,33 @@ fn told(answer: Answer) -> Effects {
     Effects { answer, ..Effects::default() }
 }
 
+/// A payment of another amount than is due is refused provisionally: the order may have been amended
+/// just now.
 fn pay(
-    world: &World,
-    order: OrderId,
+    world: &mut World,
+    (order, trace): (OrderId, Option<Trace>),
     instrument: &Instrument,
     amount: Option<&AmountRequest>,
-) -> Result<Decision, Problem> {
+    context: &DecisionContext,
+) -> Result<Effects, Problem> {
     let state = state(world, order, None);
     let due = state.payment.as_ref().and_then(|payment| payment.due.as_ref());
     let amount = amount.zip(due).map(|(amount, due)| within(amount, due.amount.currency()));
-    Ok(domain::pay(state, instrument, amount.transpose()?)?)
+    let decision = match domain::pay(state, instrument, amount.transpose()?) {
+        Ok(decision) => decision,
+        Err(refusal) => {
+            let is_provisional = matches!(refusal, Refusal::OtherAmount { .. });
+            return Ok(refused(refusal, is_provisional));
+        }
+    };
+    let announced = keep(world, order, decision, trace, context);
+    let root = world.root(order).expect("only a known payment is paid");
+    let answer = views::paid(root, instrument);
+    Ok(Effects { announced, answer, ..Effects::default() })
+}
+
+fn refused(refusal: Refusal, is_provisional: bool) -> Effects {
+    Effects { is_provisional, ..told(service_kit::refusal(&refusal.into())) }
 }
 
 /// A refund that has to wait for another is answered provisionally: it is asked for again.
@@ -77,8 +89,7 @@ fn refund(
         Ok(decision) => decision,
         Err(refusal) => {
             let is_provisional = refusal == Refusal::RefundUnderWay;
-            let answer = service_kit::refusal(&refusal.into());
-            return Ok(Effects { is_provisional, ..told(answer) });
+            return Ok(refused(refusal, is_provisional));
         }
     };
     let asked = decision.refunds.first().cloned();

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use backends::testing::eventually;
-use payment_svc::domain::{Event, payment_id};
+use payment_svc::domain::{Due, Event, payment_id};
 use proto::{OrderId, limits::TEXT_CHARS_MAX};
 use serde_json::{Value, json};
 
 use super::{
-    an_order,
+    an_order, customer,
     server::{a_server, a_server_with},
     stub::{Stub, Trouble},
+    usd,
 };
 
 fn card(order: OrderId, token: &str) -> Value {
@@ -161,6 +162,43 @@ async fn what_is_sent_to_pay_with_is_read_strictly() {
     assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), "/amount"));
     let told = server.http.post("/v1/payments", json!({"order_id": "7"})).await;
     assert_eq!((told.code(), told.pointer()), ((422, "invalid_value"), "/order_id"));
+}
+
+/// Whoever names the amount pays nothing else: an amendment that this service has not heard of yet
+/// is waited for, and one that the client does not know of is no reason to charge more.
+#[tokio::test]
+async fn who_names_the_amount_pays_that_amount_or_nothing() {
+    let server = a_server().await;
+    let (early, unaware) = (an_order(), an_order());
+    for order in [early, unaware] {
+        server.waits_for(order, "20.00").await;
+    }
+    let named = |order| {
+        let mut body = card(order, "tok_visa");
+        body["amount"] = json!("15.00");
+        body
+    };
+    let amended = |order| {
+        let (customer, amount) = (customer("c-1"), usd("15.00"));
+        let due = Due { customer, revision: 2, amount, instrument: None };
+        server.hear(order, Event::StockReserved(due))
+    };
+
+    let key = [("idempotency-key", "early")];
+    let paying = server.http.post_with("/v1/payments", &key, named(early));
+    let (paid, ()) = tokio::join!(paying, async {
+        // The request is to come first, and nothing shows that it waits.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        amended(early).await;
+    });
+    amended(unaware).await;
+    let mut old = named(unaware);
+    old["amount"] = json!("20.00");
+    let refused = server.http.post("/v1/payments", old).await;
+
+    assert_eq!((paid.status.as_u16(), &paid.body["amount"]["amount"]), (201, &json!("15.00")));
+    assert_eq!((refused.code(), refused.pointer()), ((422, "invalid_value"), "/amount"));
+    assert_eq!(server.stub.book().charges.len(), 1);
 }
 
 /// A client that comes second with another card or a wallet is told what became of the order, not

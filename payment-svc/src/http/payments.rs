@@ -26,8 +26,8 @@ use crate::{
     world::Root,
 };
 
-/// How long to wait for `StockReserved` of an order that a client wants to pay: the client may know
-/// of the order before this service does.
+/// How long to wait for `StockReserved` of an order that a client wants to pay, or of the revision
+/// whose amount the client names: the client may know of either before this service does.
 const NEWS_WAIT: Duration = Duration::from_secs(2);
 /// How long a client that pays waits in all: for `StockReserved`, for the commit and for the
 /// outcome. Only the outcome may take longer, if `Prefer` says so. The gateway waits longer than
@@ -47,8 +47,7 @@ pub(super) async fn post_payment(
         body.read(|fields| bodies::payment(fields, rules))?;
     let request = Request::Pay { order, instrument, amount, trace: Some(trace.to_bytes()) };
     let command = asked.command(Input::Request(request), &body.0)?;
-    app.hear_of(order).await?;
-    let mut outcome = service_kit::outcome_of(app.submit_until(command, began + PATIENCE).await)?;
+    let mut outcome = service_kit::outcome_of(app.pay(order, command, began).await?)?;
     // There is no outcome yet, or there was none when the answer was stored: the client waits for
     // the outcome now.
     if outcome.answer.status == StatusCode::ACCEPTED {
@@ -123,11 +122,35 @@ impl AppState {
         Ok(store::payments::find(&mut db, order).await?)
     }
 
-    /// Waits for the payment of an order that may have been placed just now.
-    async fn hear_of(&self, order: OrderId) -> Result<(), Problem> {
+    /// Hands a payment over, once the order is heard of: it may have been placed just now. It may
+    /// have been amended just now, too: then another amount is due than the client names, and the
+    /// payment waits for what is reserved next.
+    async fn pay(
+        &self,
+        order: OrderId,
+        command: Command<Input>,
+        began: Instant,
+    ) -> Result<Result<Outcome, CommandError>, Problem> {
         let found = self.waiters.wait(order, NEWS_WAIT, || self.root(order)).await?;
-        let unknown = "no stock has been reserved for such an order";
-        found.map(drop).ok_or_else(|| Problem::not_found(unknown))
+        let unknown = || Problem::not_found("no stock has been reserved for such an order");
+        let mut seen = found.ok_or_else(unknown)?.payment;
+        let early = Command { is_last_try: false, ..command.clone() };
+        loop {
+            let end = self.submit_until(early.clone(), began + PATIENCE).await;
+            if end != Err(CommandError::TryAgain) {
+                return Ok(end);
+            }
+            let (before, within) =
+                (&seen, (began + NEWS_WAIT).saturating_duration_since(Instant::now()));
+            let newer = self.waiters.wait(order, within, || async move {
+                let root = self.root(order).await?;
+                Ok::<_, Problem>(root.filter(|root| root.payment != *before))
+            });
+            match newer.await? {
+                Some(root) => seen = root.payment,
+                None => return Ok(self.submit_until(command, began + PATIENCE).await),
+            }
+        }
     }
 
     /// Hands a command over and waits for it until `until`; the command is decided all the same.
