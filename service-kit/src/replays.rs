@@ -3,6 +3,7 @@
 use axum::{
     Router,
     extract::{Path, State},
+    http::HeaderMap,
     response::Response,
     routing::{get, post},
 };
@@ -10,7 +11,7 @@ use chassis::{
     Code, Problem,
     body::{Fields, JsonBody},
     clock::{parse, rfc3339},
-    http::NoParams,
+    http::{self, NoParams},
 };
 use mailbox::{Answer, Mailbox, OperatorRequest, Reactor, Replay, ReplayScope};
 use proto::topic;
@@ -117,12 +118,13 @@ async fn get_replay<R: Reactor>(
     State(desk): State<Desk<R>>,
     _: NoParams,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let none = || Problem::not_found("there is no such replay");
     let id = id.parse().map_err(|_| none())?;
     let replay = desk.mailbox.replay(id).await.map_err(|error| unanswered(&error))?;
     let replay = replay.ok_or_else(none)?;
-    Ok(new_response(json_answer(200, &view(desk.service, &replay), None)))
+    Ok(http::resource(&headers, &view(desk.service, &replay)))
 }
 
 fn view(service: &str, replay: &Replay) -> Value {

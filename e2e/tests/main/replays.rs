@@ -26,6 +26,10 @@ fn what_was_published_is_published_once_more_and_happens_once() {
         assert_eq!((&begun["events"], &begun["done"]), (&json!(2), &json!(0)));
         let ended = ended(shop, &begun).await;
         assert_eq!(ended["done"], 2);
+        let path = format!("/v1/replays/{}", ended["id"].as_str().unwrap());
+        let tag = shop.get(&path).await.header("etag").to_owned();
+        let same = shop.get(&path).header("if-none-match", &tag).await;
+        assert_eq!((same.status, same.header("etag")), (304, &*tag), "{same}");
 
         let stock = shop.get(&format!("/v1/products/{}/stock", mug.sku)).await.with(200);
         assert_eq!(stock["sold"], 1, "{stock}");
