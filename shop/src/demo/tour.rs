@@ -83,10 +83,12 @@ impl Tour {
         let path = format!("/v1/orders/{order}");
         terminal::say(format_args!("  PUT {path}"));
         self.last = Some(Instant::now());
-        self.api.put(&path, &json!({"items": items})).await?.ok().context("it is as it was")?;
+        let amended = self.api.put(&path, &json!({"items": items})).await?.ok();
+        let amended = amended.context("it is as it was")?;
         self.show(&order, &[is_said("OrderAwaitingPayment")]).await?;
-        let body =
-            json!({"order_id": order, "payment_method": {"type": "card", "token": "tok_visa"}});
+        // Who names the amount pays it even if payment-svc hears of the amendment last.
+        let body = json!({"order_id": order, "amount": amended["total_amount"],
+            "payment_method": {"type": "card", "token": "tok_visa"}});
         self.post("/v1/payments", &body).await?;
         self.show(&order, &[is_notified(CONFIRMATION)]).await
     }
