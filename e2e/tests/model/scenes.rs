@@ -5,8 +5,8 @@ mod changed;
 use order_svc::domain::Method;
 
 pub(crate) use self::changed::{
-    AMENDED, CARD_LATE, CARD_THRICE, CHANGED_CARD, CHANGED_DEFERRED, CHANGED_LATE, DEFERRED_THRICE,
-    DEFERRED_TWICE, LATE_THRICE, TOO_MUCH,
+    AMENDED, CARD_LATE, CARD_THRICE, CHANGED_CARD, CHANGED_DEFERRED, CHANGED_LATE,
+    CHANGED_REFUNDED, DEFERRED_THRICE, DEFERRED_TWICE, LATE_THRICE, TOO_MUCH,
 };
 
 /// A world to start from, and the orders that may be placed in it.
@@ -264,6 +264,7 @@ pub(crate) const SCENES: &[&Scene] = &[
     &DEFERRED_THRICE,
     &LATE_THRICE,
     &REFUNDS,
+    &CHANGED_REFUNDED,
 ];
 
 impl Scene {

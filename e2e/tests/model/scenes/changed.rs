@@ -130,3 +130,22 @@ pub(crate) const LATE_THRICE: Scene = Scene {
     shelves: &[(Product::Mug, &[2]), (Product::Pot, &[1])],
     ..CHANGED_LATE
 };
+
+/// An order paid by card that is amended, during a charge as well, while a rival wants its pieces;
+/// of what it has paid staff give back all or a part, which the provider may refuse.
+pub(crate) const CHANGED_REFUNDED: Scene = Scene {
+    name: "changed, refunded",
+    orders: &[Wish { refunds: 2, ..fickle(Method::Card, TWO_MUGS, (&[A_POT, A_MUG], 2)) }, RIVAL],
+    shelves: &[(Product::Mug, &[2])],
+    accounts: &[0, 2],
+    covers: &[
+        "confirmed as amended",
+        "an amendment is rejected and undone",
+        "the payment of an earlier revision is first, and the amendment undone",
+        "cancelled when confirmed",
+        "staff gave all of it back before the cancel",
+        "a refund is refused, and staff have to settle it",
+        "a refund is refused, and staff have settled it",
+        "released pieces go to the rival",
+    ],
+};
