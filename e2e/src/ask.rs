@@ -1,9 +1,14 @@
 //! One request, as any client could send it, and its whole answer.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+/// The pause before a request is repeated, unless `Retry-After` says another one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A request that is sent when it is awaited.
 #[derive(Debug)]
@@ -11,6 +16,10 @@ use serde_json::Value;
 pub struct Ask {
     what: String,
     request: reqwest::RequestBuilder,
+    /// Whether a repetition needs a key, so that it does nothing twice.
+    needs_key: bool,
+    /// How long it is repeated while the shop has no time or no answer for it.
+    patience: Option<Duration>,
 }
 
 /// The answer to a request.
@@ -28,7 +37,15 @@ pub struct TestResponse {
 impl Ask {
     pub(crate) fn new(client: &reqwest::Client, method: &str, url: &str) -> Self {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        Self { what: format!("{method} {url}"), request: client.request(method, url) }
+        let needs_key = method == reqwest::Method::POST;
+        let (what, request) = (format!("{method} {url}"), client.request(method, url));
+        Self { what, request, needs_key, patience: None }
+    }
+
+    /// When it is awaited, it is repeated for so long, as a client does that wants to get through.
+    pub(crate) fn repeated_for(mut self, patience: Option<Duration>) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Adds a JSON body.
@@ -51,12 +68,35 @@ impl Ask {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.what = format!("{} [{name}: {value}]", self.what);
         self.request = self.request.header(name, value);
+        self.needs_key &= !name.eq_ignore_ascii_case("idempotency-key");
         self
     }
 
-    /// Sends the request; an error if no answer came.
+    /// Sends the request again and again until the shop has an answer for it.
+    async fn repeat(mut self, patience: Duration) -> Result<TestResponse, String> {
+        if self.needs_key {
+            self = self.header("idempotency-key", &Uuid::new_v4().to_string());
+        }
+        let until = Instant::now() + patience;
+        loop {
+            let request = self.request.try_clone().expect("its body is in memory");
+            let again = Self { what: self.what.clone(), request, ..self };
+            let answer = again.send().await;
+            let pause = match &answer {
+                Ok(answer) if !answer.is_to_be_repeated() => return Ok(answer.clone()),
+                Ok(answer) => answer.header("retry-after").parse().map(Duration::from_secs),
+                Err(_) => Ok(PAUSE),
+            };
+            if Instant::now() > until {
+                return answer;
+            }
+            sleep(pause.unwrap_or(PAUSE)).await;
+        }
+    }
+
+    /// Sends the request once; an error if no answer came.
     pub async fn send(self) -> Result<TestResponse, String> {
-        let Self { what, request } = self;
+        let Self { what, request, .. } = self;
         let answer = request.send().await.map_err(|error| format!("{what}: {error:?}"))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.map_err(|error| format!("{what}: {error:?}"))?;
@@ -70,7 +110,13 @@ impl IntoFuture for Ask {
     type IntoFuture = Pin<Box<dyn Future<Output = TestResponse> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.send().await.unwrap_or_else(|error| panic!("{error}")) })
+        Box::pin(async move {
+            let answer = match self.patience {
+                Some(patience) => self.repeat(patience).await,
+                None => self.send().await,
+            };
+            answer.unwrap_or_else(|error| panic!("{error}"))
+        })
     }
 }
 
@@ -88,6 +134,11 @@ impl TestResponse {
         assert_eq!((self.status, self.code()), (status, code), "{self}");
         assert_eq!(self.header("content-type"), "application/problem+json", "{self}");
         self.body
+    }
+
+    /// Whether the shop says that the same request may get through later.
+    fn is_to_be_repeated(&self) -> bool {
+        self.status == 429 || (502..=504).contains(&self.status)
     }
 
     /// A problem's code; empty if there is none.

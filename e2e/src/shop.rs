@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub struct Shop {
     client: reqwest::Client,
     gateway: String,
     named: AtomicU32,
+    /// Whether requests are repeated until the shop has an answer.
+    is_patient: AtomicBool,
     /// The test that each customer belongs to.
     hosts: Mutex<HashMap<String, String>>,
 }
@@ -70,8 +72,9 @@ impl Shop {
         let stack = stack.unwrap_or_else(|error| panic!("{error:#}"));
         let gateway = stack.stack().unwrap().gateway();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(45)).build().unwrap();
-        let (named, hosts) = (AtomicU32::new(0), Mutex::default());
-        let shop = Self { stack, client, gateway, named, hosts };
+        let (named, is_patient) = (AtomicU32::new(0), AtomicBool::new(false));
+        let hosts = Mutex::default();
+        let shop = Self { stack, client, gateway, named, is_patient, hosts };
         shop.awakes().await;
         shop
     }
@@ -110,6 +113,21 @@ impl Shop {
         self.stack.back(process, before, Duration::from_mins(1)).await.unwrap();
     }
 
+    /// From now on, whoever awaits a request repeats it while it gets no answer, or 429, 502, 503
+    /// or 504, as the clients of a shop do whose processes are killed.
+    pub fn takes_patience(&self) {
+        self.is_patient.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether requests are repeated, and so may have been carried out more than once.
+    pub fn is_patient(&self) -> bool {
+        self.is_patient.load(Ordering::Relaxed)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.is_patient().then_some(WITHIN)
+    }
+
     /// The log of a process.
     pub fn log(&self, process: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.home().log(process)).unwrap()).into_owned()
@@ -137,12 +155,12 @@ impl Shop {
 
     /// Any request, to the gateway.
     pub fn ask(&self, method: &str, path: &str) -> Ask {
-        Ask::new(&self.client, method, &format!("{}{path}", self.gateway))
+        self.ask_at(method, &format!("{}{path}", self.gateway))
     }
 
     /// Any request, to any address.
     pub fn ask_at(&self, method: &str, url: &str) -> Ask {
-        Ask::new(&self.client, method, url)
+        Ask::new(&self.client, method, url).repeated_for(self.patience())
     }
 
     /// A name that no other test uses.
