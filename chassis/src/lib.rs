@@ -10,6 +10,7 @@ pub mod config;
 pub mod database;
 pub mod health;
 pub mod http;
+pub mod identity;
 pub mod problem;
 pub mod tasks;
 pub mod trace;
@@ -21,6 +22,7 @@ mod telemetry;
 
 pub use config::{ProcessConfig, Secret, Settings};
 pub use health::Health;
+pub use identity::{Caller, Guard, IdentitySettings};
 pub use problem::{Code, Problem};
 pub use run::{Chassis, run};
 pub use tasks::{DetachedRunner, Tasks};

@@ -5,6 +5,7 @@ mod bodies;
 mod conventions;
 mod database;
 mod edge;
+mod identity;
 mod server;
 mod settings;
 mod tasks;

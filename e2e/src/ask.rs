@@ -20,6 +20,7 @@ pub struct Ask {
     needs_key: bool,
     /// How long it is repeated while the shop has no time or no answer for it.
     patience: Option<Duration>,
+    token: Option<String>,
 }
 
 /// The answer to a request.
@@ -39,13 +40,23 @@ impl Ask {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let needs_key = method == reqwest::Method::POST;
         let (what, request) = (format!("{method} {url}"), client.request(method, url));
-        Self { what, request, needs_key, patience: None }
+        Self { what, request, needs_key, patience: None, token: None }
     }
 
     /// When it is awaited, it is repeated for so long, as a client does that wants to get through.
     pub(crate) fn repeated_for(mut self, patience: Option<Duration>) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// Asks as the caller of this token, instead of as staff.
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// Asks without a token.
+    pub fn as_stranger(self) -> Self {
+        Self { token: None, ..self }
     }
 
     /// Adds a JSON body.
@@ -80,7 +91,8 @@ impl Ask {
         let until = Instant::now() + patience;
         loop {
             let request = self.request.try_clone().expect("its body is in memory");
-            let again = Self { what: self.what.clone(), request, ..self };
+            let (what, token) = (self.what.clone(), self.token.clone());
+            let again = Self { what, request, token, ..self };
             let answer = again.send().await;
             let pause = match &answer {
                 Ok(answer) if !answer.is_to_be_repeated() => return Ok(answer.clone()),
@@ -96,7 +108,10 @@ impl Ask {
 
     /// Sends the request once; an error if no answer came.
     pub async fn send(self) -> Result<TestResponse, String> {
-        let Self { what, request, .. } = self;
+        let Self { what, mut request, token, .. } = self;
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         let answer = request.send().await.map_err(|error| format!("{what}: {error:?}"))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.map_err(|error| format!("{what}: {error:?}"))?;

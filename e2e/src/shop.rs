@@ -10,6 +10,7 @@ use std::{
 };
 
 use backends::testing::eventually;
+use proto::Role;
 use serde_json::{Value, json};
 use shop::{Home, Stack, audit, processes::OURS, testing::TestStack};
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub struct Shop {
     stack: TestStack,
     client: reqwest::Client,
     gateway: String,
+    /// The token of somebody with every role.
+    token: String,
     named: AtomicU32,
     /// Whether requests are repeated until the shop has an answer.
     is_patient: AtomicBool,
@@ -74,7 +77,8 @@ impl Shop {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(45)).build().unwrap();
         let (named, is_patient) = (AtomicU32::new(0), AtomicBool::new(false));
         let hosts = Mutex::default();
-        let shop = Self { stack, client, gateway, named, is_patient, hosts };
+        let token = shop::token::own(stack.home()).unwrap();
+        let shop = Self { stack, client, gateway, token, named, is_patient, hosts };
         shop.awakes().await;
         shop
     }
@@ -160,7 +164,13 @@ impl Shop {
 
     /// Any request, to any address.
     pub fn ask_at(&self, method: &str, url: &str) -> Ask {
-        Ask::new(&self.client, method, url).repeated_for(self.patience())
+        let ask = Ask::new(&self.client, method, url).with_token(&self.token);
+        ask.repeated_for(self.patience())
+    }
+
+    /// A token of somebody with these roles.
+    pub fn token(&self, subject: &str, roles: &[Role]) -> String {
+        shop::token::of(self.home(), subject, roles).unwrap()
     }
 
     /// A name that no other test uses.

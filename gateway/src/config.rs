@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use axum::http::uri::Authority;
-use chassis::{ProcessConfig, Settings, config::duration};
+use chassis::{IdentitySettings, ProcessConfig, Settings, config::duration};
 use clap::Parser;
 
 /// The shop's public edge: one port for all services.
@@ -12,6 +12,8 @@ use clap::Parser;
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     /// Where order-svc answers: one address or several, separated by commas
     #[arg(
         long,

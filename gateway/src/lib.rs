@@ -20,10 +20,13 @@ use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use chassis::{Chassis, Code, Health, Problem, http::Handler};
+use chassis::{
+    Chassis, Code, Guard, Health, Problem,
+    http::{Handler, raw_json},
+};
 
 use crate::{
     config::Config,
@@ -32,16 +35,14 @@ use crate::{
     upstreams::Upstreams,
 };
 
+const KEY_SET: &str = "/.well-known/jwks.json";
+
 /// Starts the gateway, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
-    tracing::warn!(
-        "identity is not checked yet: every caller is trusted to do everything, a token is \
-         ignored; do not let strangers reach {}",
-        config.chassis.address()
-    );
-    let gateway = Gateway::new(&config);
+    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    let gateway = Gateway::new(&config, guard.clone());
     gateway.watch(&chassis.health);
-    chassis.serve(gateway).await?;
+    chassis.serve(guard.protect(gateway)).await?;
     chassis.wait().await
 }
 
@@ -49,12 +50,13 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
 #[derive(Clone)]
 pub struct Gateway {
     forwarder: Forwarder,
+    guard: Guard,
 }
 
 impl Gateway {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, guard: Guard) -> Self {
         let upstreams = Arc::new(Upstreams::new(config));
-        Self { forwarder: Forwarder { upstreams, patience: config.upstream_timeout } }
+        Self { forwarder: Forwarder { upstreams, patience: config.upstream_timeout }, guard }
     }
 
     /// Reports in `health` which services do not answer. The gateway works while one of them does.
@@ -80,6 +82,9 @@ impl Gateway {
         {
             return page(request.method(), code);
         }
+        if path == KEY_SET {
+            return self.key_set(request.method());
+        }
         match routes::find(request.method().as_str(), path) {
             RouteMatch::Service(service) => {
                 let asked = UpstreamRequest::read(request).await?;
@@ -100,6 +105,18 @@ impl Gateway {
             RouteMatch::WrongMethod(allowed) => Err(wrong_method(&allowed)),
             RouteMatch::Nothing => Err(Problem::not_found(format!("nothing is at {path}"))),
         }
+    }
+}
+
+impl Gateway {
+    /// The public keys of tokens, for who verifies them by this shop's address.
+    fn key_set(&self, method: &Method) -> Result<Response, Problem> {
+        if method != Method::GET && method != Method::HEAD {
+            return Err(wrong_method(&["GET", "HEAD"]));
+        }
+        let keys = self.guard.key_set();
+        let keys = keys.ok_or_else(|| Problem::not_found("no keys of tokens are known here"))?;
+        Ok(raw_json(StatusCode::OK, keys))
     }
 }
 

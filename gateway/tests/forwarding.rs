@@ -8,7 +8,8 @@ use axum::{
     response::IntoResponse,
 };
 use chassis::Code;
-use gateway::routes::{Owner, ROUTES, Service};
+use gateway::routes::Service;
+use proto::api::{Owner, ROUTES};
 use serde_json::json;
 
 use crate::stub::{Stub, gateway, json, text, with_settings};
@@ -30,7 +31,7 @@ async fn every_route_reaches_its_service() {
 
     for route in ROUTES {
         let path = route.path.replace("{service}", "notify-svc").replace(['{', '}'], "");
-        for method in route.methods {
+        for (method, _) in route.methods {
             let request = Request::builder().method(*method).uri(&path);
             let response = public.send(request.body(Body::empty()).unwrap()).await;
             match route.owner {

@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, Method},
     response::{IntoResponse, Response},
 };
-use chassis::{Health, http::Edge};
+use chassis::{Guard, Health, http::Edge};
 use clap::Parser;
 use gateway::{Gateway, config::Config};
 use serde_json::Value;
@@ -106,7 +106,7 @@ pub(crate) fn gateway(addresses: &[SocketAddr], settings: &[&str]) -> Public {
 
 pub(crate) fn with_settings<'a>(settings: impl Iterator<Item = &'a str>) -> Public {
     let config = Config::parse_from(["gateway"].into_iter().chain(settings));
-    let gateway = Gateway::new(&config);
+    let gateway = Gateway::new(&config, Guard::off());
     let health = health("gateway");
     gateway.watch(&health);
     Public { gateway, edge: Edge::new(health) }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{ProcessConfig, Settings, config::duration};
+use chassis::{IdentitySettings, ProcessConfig, Settings, config::duration};
 use service_kit::BackingServices;
 
 /// Promises stock to orders and takes it back.
@@ -11,6 +11,8 @@ use service_kit::BackingServices;
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     #[command(flatten)]
     pub backing: BackingServices,
     /// How long stock is held for an order before its expiry is announced

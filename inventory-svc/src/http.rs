@@ -10,7 +10,7 @@ use axum::{
     routing::{get, post, put},
 };
 use chassis::{
-    Problem,
+    Caller, Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
@@ -145,7 +145,7 @@ async fn adjust_stock(
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
     let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
-    let caller = asked.caller().to_owned();
+    let caller = asked.caller().subject().to_owned();
     let request = Request::AdjustStock { sku, warehouse, delta, reason, caller };
     app.submit(&asked, request, &body).await
 }
@@ -211,13 +211,18 @@ async fn availability(
     Ok(service_kit::new_response(answer))
 }
 
-async fn list_reservations(State(app): State<AppState>, mut params: Params) -> HttpResult {
+async fn list_reservations(
+    State(app): State<AppState>,
+    caller: Caller,
+    mut params: Params,
+) -> HttpResult {
     let order = service_kit::required_order(&mut params)?;
     // An order has one reservation, so there is never a next page.
     params.take_page()?.first_only()?;
     params.finish()?;
     let mut db = app.pool.acquire().await?;
-    let root = store::reservations::find(&mut db, order).await?.unwrap_or_default();
+    let root = store::reservations::find(&mut db, order, caller.sees()).await?;
+    let root = root.unwrap_or_default();
     let views: Vec<_> = ReservationView::of_order(order, &root).into_iter().collect();
     Ok(http::list(&views, None))
 }
@@ -226,16 +231,21 @@ async fn get_reservation(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
     let id = parse_reservation(&id)?;
+    let owner = caller.sees();
     let mut db = app.pool.acquire().await?;
-    if let Some(found) = store::manual_reservations::find(&mut db, id).await? {
+    // A reservation without an order belongs to no customer.
+    if owner.is_none()
+        && let Some(found) = store::manual_reservations::find(&mut db, id).await?
+    {
         return Ok(http::resource(&headers, &ReservationView::manual(id, &found)));
     }
     let of_order = store::reservations::orders(&mut db, &[id.uuid()]).await?;
     let (_, order) = of_order.first().ok_or_else(|| no_reservation(id))?;
-    let root = store::reservations::find(&mut db, *order).await?.unwrap_or_default();
+    let root = store::reservations::find(&mut db, *order, owner).await?.unwrap_or_default();
     let view = ReservationView::of_order(*order, &root).ok_or_else(|| no_reservation(id))?;
     Ok(http::resource(&headers, &view))
 }

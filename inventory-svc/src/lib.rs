@@ -23,7 +23,7 @@ pub mod views;
 pub mod wire;
 pub mod world;
 
-use chassis::Chassis;
+use chassis::{Chassis, Guard};
 use proto::topic;
 use service_kit::ServiceSpec;
 use time::Duration;
@@ -54,6 +54,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         let (pool, mailbox) = (pool.clone(), mailbox.clone());
         |stop| relisting::watch(pool, mailbox, stop)
     });
-    chassis.serve(http::router(AppState { pool, mailbox })).await?;
+    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    chassis.serve(guard.protect(http::router(AppState { pool, mailbox }))).await?;
     chassis.wait().await
 }

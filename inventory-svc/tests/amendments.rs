@@ -31,7 +31,7 @@ impl Shop {
     }
 
     async fn root(&mut self, order: OrderId) -> inventory_svc::world::Root {
-        store::reservations::find(self.mailbox.db().await, order).await.unwrap().unwrap()
+        store::reservations::find(self.mailbox.db().await, order, None).await.unwrap().unwrap()
     }
 
     /// When the sweep will look at an order's reservation.

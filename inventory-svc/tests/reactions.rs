@@ -139,7 +139,8 @@ async fn a_hold_that_runs_out_is_said_once_and_goes_on() {
     assert_eq!(shop.said_of_orders().await, ["StockReserved", "ReservationExpired"]);
     assert_eq!(shop.pieces("mug").await, (500, 2, 0));
     assert_eq!(shop.count("reservation_waits").await, 0);
-    let root = store::reservations::find(shop.mailbox.db().await, order).await.unwrap().unwrap();
+    let root =
+        store::reservations::find(shop.mailbox.db().await, order, None).await.unwrap().unwrap();
     assert!(matches!(root.state, Reservation::Held { expired: true, .. }));
 }
 

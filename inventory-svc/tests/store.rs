@@ -72,7 +72,7 @@ async fn a_reservation_survives_its_rows() {
     shop.hear(messages).await;
 
     let db = shop.mailbox.db().await;
-    let seen = store::reservations::find(db, order).await.unwrap().unwrap();
+    let seen = store::reservations::find(db, order, None).await.unwrap().unwrap();
     let mut tx = db.begin().await.unwrap();
     let locked = store::reservations::lock(&mut tx, &[order.uuid()]).await.unwrap();
     tx.rollback().await.unwrap();

@@ -34,7 +34,7 @@ fn put_contact(
 ) -> Answer {
     let checked = match world.contacts.get(customer) {
         Some(known) => {
-            http::if_match(conditions, &service_kit::etag(&ContactView::new(customer, known)))
+            http::if_match(conditions, &service_kit::etag(&ContactView::new(customer, known, true)))
         }
         None => http::if_nothing_matches(conditions),
     };
@@ -43,7 +43,7 @@ fn put_contact(
     }
     world.contacts.insert(customer.clone(), contact.clone());
     world.put.insert(customer.clone(), contact.clone());
-    service_kit::json_answer(200, &ContactView::new(customer, contact), None)
+    service_kit::json_answer(200, &ContactView::new(customer, contact, true), None)
 }
 
 /// Queues what staff send. About an order, it is in the language of the order's customer.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use chassis::{ProcessConfig, Secret, Settings, config::duration};
+use chassis::{IdentitySettings, ProcessConfig, Secret, Settings, config::duration};
 use lettre::message::Mailbox;
 use reqwest::Url;
 use service_kit::BackingServices;
@@ -24,6 +24,8 @@ use crate::{
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     #[command(flatten)]
     pub backing: BackingServices,
     #[command(flatten)]

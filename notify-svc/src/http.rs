@@ -11,7 +11,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use chassis::{
-    Code, Problem,
+    Caller, Code, Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
@@ -122,15 +122,21 @@ async fn preview(
     Ok(service_kit::new_response(answer))
 }
 
-async fn list_notifications(State(app): State<AppState>, mut params: Params) -> HttpResult {
+async fn list_notifications(
+    State(app): State<AppState>,
+    caller: Caller,
+    mut params: Params,
+) -> HttpResult {
     let order = service_kit::required_order(&mut params)?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<NotificationId> = page.place(NOTIFICATIONS)?;
     let mut db = app.pool.acquire().await?;
     // One more than asked for tells whether there is another page.
-    let found = store::notifications::of_order(&mut db, order, after, page.limit + 1).await?;
-    let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it)));
+    let (of, limit) = ((order, caller.sees()), page.limit + 1);
+    let found = store::notifications::of_order(&mut db, of, after, limit).await?;
+    let shown = caller.sees_addresses();
+    let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it, shown)));
     Ok(http::page(NOTIFICATIONS, page.limit, items, None))
 }
 
@@ -138,28 +144,34 @@ async fn get_notification(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
     let unknown = || Problem::not_found(format!("there is no notification {id}"));
     let known = NotificationId::parse(&id).map_err(|_| unknown())?;
     let mut db = app.pool.acquire().await?;
-    let found = store::notifications::find_all(&mut db, &[known.uuid()]).await?;
+    let found = store::notifications::find_all(&mut db, &[known.uuid()], caller.sees()).await?;
     let row = found.first().ok_or_else(unknown)?;
-    Ok(http::resource(&headers, &NotificationView::new(row)))
+    Ok(http::resource(&headers, &NotificationView::new(row, caller.sees_addresses())))
 }
 
 async fn get_contact(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
+    if !caller.may_see(&customer) {
+        return Err(no_contact(&id));
+    }
     let mut db = app.pool.acquire().await?;
     let found = store::contacts::find_all(&mut db, &[customer.to_string()]).await?;
-    let (_, contact) =
-        found.first().ok_or_else(|| Problem::not_found(format!("{id} has no contact")))?;
-    Ok(http::resource(&headers, &ContactView::new(&customer, contact)))
+    let (_, contact) = found.first().ok_or_else(|| no_contact(&id))?;
+    // A customer sees their own, and staff everyone's; a viewer sees that there is one.
+    let is_whole = caller.may_act_for(&customer);
+    Ok(http::resource(&headers, &ContactView::new(&customer, contact, is_whole)))
 }
 
 async fn put_contact(
@@ -170,13 +182,24 @@ async fn put_contact(
     body: JsonBody,
 ) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
+    if !asked.caller().may_act_for(&customer) {
+        return Err(no_contact(&id));
+    }
     let contact = body.read(|fields| Some(bodies::contact(fields)))?;
     app.submit(&asked, Request::PutContact { customer, contact, conditions: headers }, &body).await
 }
 
 /// Erases what this service holds of a customer.
-async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>) -> HttpResult {
+async fn erase(
+    State(app): State<AppState>,
+    _: NoParams,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
+    if !caller.may_act_for(&customer) {
+        return Err(service_kit::no_customer(&id));
+    }
     let mut db = app.pool.acquire().await?;
     let addresses = store::addresses::of(&mut db, &customer).await?;
     let mut words: Vec<&str> = addresses.iter().map(String::as_str).collect();
@@ -196,4 +219,8 @@ async fn erase(State(app): State<AppState>, _: NoParams, Path(id): Path<String>)
     mailbox::erase_answers(&mut db, &words).await?;
     let erased = erased.and(store::erasure::erase(&mut db, &customer, &addresses).await?);
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
+}
+
+fn no_contact(id: &str) -> Problem {
+    Problem::not_found(format!("{id} has no contact"))
 }

@@ -28,7 +28,7 @@ pub mod world;
 
 use std::sync::Arc;
 
-use chassis::Chassis;
+use chassis::{Chassis, Guard};
 use proto::topic;
 use service_kit::ServiceSpec;
 
@@ -78,6 +78,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let each = room.clone();
     tasks.spawn("texts", |stop| deliver((Channel::Sms, sms), texts, each, stop));
     tasks.spawn("pushes", |stop| deliver((Channel::Push, push), pushes, room, stop));
-    chassis.serve(http::router(AppState { pool, mailbox, templates })).await?;
+    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    chassis.serve(guard.protect(http::router(AppState { pool, mailbox, templates }))).await?;
     chassis.wait().await
 }

@@ -1,5 +1,7 @@
 //! How notifications and contacts are written in JSON.
 
+use std::borrow::Cow;
+
 use proto::{CustomerId, NotificationId, OrderId};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -10,7 +12,7 @@ use crate::{
     world::Notification,
 };
 
-/// A notification as it is told over HTTP, its address masked.
+/// A notification as it is told over HTTP, its address masked for all but staff.
 #[derive(Debug, Serialize)]
 pub struct NotificationView<'a> {
     id: NotificationId,
@@ -33,14 +35,15 @@ pub struct NotificationView<'a> {
 
 impl<'a> NotificationView<'a> {
     /// A notification as it is stored.
-    pub fn new(row: &'a NotificationRow) -> Self {
+    pub fn new(row: &'a NotificationRow, shows_address: bool) -> Self {
+        let to = row.recipient.as_deref();
         Self {
             id: NotificationId::new(row.notification_id),
             order_id: row.order_id.map(OrderId::new),
             customer_id: row.customer_id.as_deref(),
             channel: &row.channel,
             template: row.template.as_deref(),
-            to: row.recipient.as_deref().map(masked),
+            to: if shows_address { to.map(str::to_owned) } else { to.map(masked) },
             status: &row.status,
             attempts: row.attempts,
             provider_id: row.provider_id.as_deref(),
@@ -108,25 +111,30 @@ pub fn masked(address: &str) -> String {
     if place.is_empty() { format!("{first}***") } else { format!("{first}***@{place}") }
 }
 
-/// Where a customer can be reached, as it is told over HTTP.
+/// Where a customer can be reached, as it is told over HTTP; addresses masked for those who only
+/// look.
 #[derive(Debug, Serialize)]
 pub struct ContactView<'a> {
     customer_id: &'a CustomerId,
-    email: Option<&'a str>,
-    phone: Option<&'a str>,
-    push_token: Option<&'a str>,
+    email: Option<Cow<'a, str>>,
+    phone: Option<Cow<'a, str>>,
+    push_token: Option<Cow<'a, str>>,
     language: Option<&'a str>,
 }
 
 impl<'a> ContactView<'a> {
     /// The contact of this customer.
-    pub fn new(customer_id: &'a CustomerId, contact: &'a Contact) -> Self {
+    pub fn new(customer_id: &'a CustomerId, contact: &'a Contact, is_whole: bool) -> Self {
         let Contact { email, phone, push_token, language } = contact;
+        let address = |address: &'a Option<String>| {
+            let whole = address.as_deref()?;
+            Some(if is_whole { Cow::Borrowed(whole) } else { Cow::Owned(masked(whole)) })
+        };
         Self {
             customer_id,
-            email: email.as_deref(),
-            phone: phone.as_deref(),
-            push_token: push_token.as_deref(),
+            email: address(email),
+            phone: address(phone),
+            push_token: address(push_token),
             language: language.as_deref(),
         }
     }

@@ -34,7 +34,8 @@ async fn until(
 ) -> NotificationRow {
     eventually("the notification is so", SOON, async || {
         let mut db = room.pool.acquire().await.unwrap();
-        let found = notify_svc::store::notifications::of_order(&mut db, order, None, 1).await;
+        let found =
+            notify_svc::store::notifications::of_order(&mut db, (order, None), None, 1).await;
         let row = found.unwrap().pop().ok_or_else(String::new)?;
         if fits(&row) { Ok(row) } else { Err(format!("{row:?}")) }
     })

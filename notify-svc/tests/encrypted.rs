@@ -158,7 +158,8 @@ async fn a_mail_waits_for_a_certificate_that_fits() {
     shop.hear([message]).await;
     let shown = async || {
         let mut db = room.pool.acquire().await.unwrap();
-        let found = notify_svc::store::notifications::of_order(&mut db, order, None, 1).await;
+        let found =
+            notify_svc::store::notifications::of_order(&mut db, (order, None), None, 1).await;
         found.unwrap().remove(0)
     };
     let deliver_to = |sink: &Sink, jobs, ended: &CancellationToken| {

@@ -101,8 +101,10 @@ async fn an_order_leads_to_its_notifications() {
     shop.hear(messages).await;
 
     let db = shop.mailbox.db().await;
-    let found = store::notifications::of_order(db, order, None, 10).await.unwrap();
+    let found = store::notifications::of_order(db, (order, None), None, 10).await.unwrap();
     let templates: Vec<_> = found.iter().map(|kept| kept.template.as_deref().unwrap()).collect();
     assert_eq!(templates, ["order_confirmation", "order_cancelled"]);
-    assert!(store::notifications::of_order(db, an_order(), None, 10).await.unwrap().is_empty());
+    assert!(
+        store::notifications::of_order(db, (an_order(), None), None, 10).await.unwrap().is_empty()
+    );
 }

@@ -6,7 +6,7 @@ use chassis::{Problem, http};
 use mailbox::{DecisionContext, Effects};
 
 use crate::{
-    domain::{self, Decision, Order, Refusal, Shipment},
+    domain::{self, Decision, Order, Reason, Refusal, Shipment},
     input::{Change, ChangeOrder, PlaceOrder, Request},
     pressure, refusals,
     views::OrderView,
@@ -37,15 +37,17 @@ fn place(world: &mut World, asked: &PlaceOrder, context: &DecisionContext) -> Ef
 }
 
 fn change(world: &mut World, asked: &ChangeOrder, context: &DecisionContext) -> Effects {
-    let ChangeOrder { order: id, change, conditions } = asked;
-    let Some(order) = world.order(*id) else {
+    let ChangeOrder { order: id, caller, change, conditions } = asked;
+    // What is somebody else's is not there for the caller.
+    let order = world.order(*id).filter(|order| caller.may_act_for(&order.customer));
+    let Some(order) = order else {
         return refused(&refusals::no_order(id));
     };
     let present = service_kit::etag(&OrderView::new(order, &world.texts(*id)));
     if let Err(stale) = http::if_match(conditions, &present) {
         return refused(&stale);
     }
-    let decision = match decide(world, order, change, context) {
+    let decision = match decide(world, order, asked, context) {
         Ok(decision) => decision,
         Err(refusal) => {
             let (names, is_of_lines): (&[_], _) = match change {
@@ -69,13 +71,21 @@ fn change(world: &mut World, asked: &ChangeOrder, context: &DecisionContext) -> 
 fn decide(
     world: &World,
     order: &Order,
-    change: &Change,
+    asked: &ChangeOrder,
     context: &DecisionContext,
 ) -> Result<Decision, Refusal> {
     let at = context.now;
-    match change {
+    match &asked.change {
         Change::Amend(wanted) => domain::amend(order, &wanted.lines, &world.catalogue, at),
-        Change::Cancel { by, .. } => domain::cancel(order, Arc::clone(by), at),
+        Change::Cancel { .. } => {
+            let caller = &asked.caller;
+            let reason = if caller.is_staff_for(&order.customer) {
+                Reason::StaffRequest
+            } else {
+                Reason::CustomerRequest
+            };
+            domain::cancel(order, reason, caller.subject().into(), at)
+        }
         Change::Ship { carrier, tracking_number } => {
             let (carrier, tracking_number) = (Arc::clone(carrier), Arc::clone(tracking_number));
             let shipment = Shipment { carrier, tracking_number, at, delivered_at: None };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{ProcessConfig, Settings, config::duration};
+use chassis::{IdentitySettings, ProcessConfig, Settings, config::duration};
 use service_kit::{BackingServices, SealSettings};
 
 use crate::pressure::Limits;
@@ -13,6 +13,8 @@ use crate::pressure::Limits;
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     #[command(flatten)]
     pub backing: BackingServices,
     #[command(flatten)]

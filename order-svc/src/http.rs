@@ -15,7 +15,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use chassis::{
-    Problem,
+    Caller, Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
@@ -79,13 +79,13 @@ async fn get_order(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
-    prefer: Prefer,
+    (caller, prefer): (Caller, Prefer),
     headers: HeaderMap,
 ) -> HttpResult {
     let id = parse_order(&id)?;
     let (stored, texts) = match prefer.0 {
-        Some(wait) => app.outcome(id, wait).await?,
-        None => app.shown(id).await?,
+        Some(wait) => app.outcome(id, &caller, wait).await?,
+        None => app.shown(id, &caller).await?,
     };
     let mut response = http::resource(&headers, &OrderView::new(&stored.order, &texts));
     response.headers_mut().extend(prefer.applied());
@@ -96,22 +96,24 @@ async fn get_status(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
-    let stored = app.find(parse_order(&id)?).await?;
+    let stored = app.find(parse_order(&id)?, &caller).await?;
     Ok(http::resource(&headers, &StatusView::new(&stored.order)))
 }
 
 async fn list_events(
     State(app): State<AppState>,
     Path(id): Path<String>,
+    caller: Caller,
     mut params: Params,
 ) -> HttpResult {
     let id = parse_order(&id)?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<i32> = page.place(EVENTS)?;
-    let order = app.find(id).await?.order;
+    let order = app.find(id, &caller).await?.order;
     let mut db = app.pool.acquire().await?;
     let rows =
         store::order_events::of_order(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
@@ -128,9 +130,9 @@ async fn delete_order(
     asked: RequestInfo,
     headers: HeaderMap,
 ) -> HttpResult {
-    let change = Change::Cancel { by: asked.caller().into(), words: "".into() };
-    let conditions = if_match(&headers);
-    let changing = ChangeOrder { order: parse_order(&id)?, change, conditions };
+    let change = Change::Cancel { words: "".into() };
+    let (caller, conditions) = (asked.caller().clone(), if_match(&headers));
+    let changing = ChangeOrder { order: parse_order(&id)?, caller, change, conditions };
     // Idempotency keys are for POST: the answer to a DELETE is not stored.
     let command = asked.command_without_key(Input::Request(Request::Change(changing)));
     service_kit::submit(&app.mailbox, command).await
@@ -144,8 +146,7 @@ async fn cancel_order(
 ) -> HttpResult {
     let order = parse_order(&id)?;
     let words: Arc<str> = body.read_optional(bodies::reason)?;
-    let change = Change::Cancel { by: asked.caller().into(), words };
-    app.submit(&asked, changing(order, change), &body).await
+    app.submit(&asked, changing(order, Change::Cancel { words }, &asked), &body).await
 }
 
 async fn ship_order(
@@ -157,7 +158,7 @@ async fn ship_order(
     let order = parse_order(&id)?;
     let (carrier, tracking_number) = body.read(bodies::shipment)?;
     let change = Change::Ship { carrier, tracking_number };
-    app.submit(&asked, changing(order, change), &body).await
+    app.submit(&asked, changing(order, change, &asked), &body).await
 }
 
 async fn deliver_order(
@@ -168,7 +169,7 @@ async fn deliver_order(
 ) -> HttpResult {
     let order = parse_order(&id)?;
     body.read_optional(|_nothing| Some(()))?;
-    app.submit(&asked, changing(order, Change::Deliver), &body).await
+    app.submit(&asked, changing(order, Change::Deliver, &asked), &body).await
 }
 
 /// Erases what this service holds of a customer: words; the orders stay under the bare id.
@@ -176,40 +177,51 @@ async fn erase_customer(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
 ) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
+    if !caller.may_act_for(&customer) {
+        return Err(service_kit::no_customer(&id));
+    }
     let mut db = app.pool.acquire().await?;
     let orders = store::order_texts::erase(&mut db, &customer).await?;
     Ok(http::json(StatusCode::OK, &serde_json::json!({"erased": {"orders": orders}})))
 }
 
 impl AppState {
-    async fn find(&self, id: OrderId) -> Result<Root, Problem> {
+    async fn find(&self, id: OrderId, caller: &Caller) -> Result<Root, Problem> {
         let mut db = self.pool.acquire().await?;
-        store::orders::find(&mut db, id).await?.ok_or_else(|| no_order(id))
+        store::orders::find(&mut db, id, caller.sees()).await?.ok_or_else(|| no_order(id))
     }
 
-    async fn shown(&self, id: OrderId) -> Result<(Root, Texts), Problem> {
+    async fn shown(&self, id: OrderId, caller: &Caller) -> Result<(Root, Texts), Problem> {
         let mut db = self.pool.acquire().await?;
-        store::shown(&mut db, &[id.uuid()]).await?.pop().ok_or_else(|| no_order(id))
+        let found = store::shown(&mut db, &[id.uuid()], caller.sees()).await?;
+        found.into_iter().next().ok_or_else(|| no_order(id))
     }
 
     /// The order once it has an outcome, or as it is after `wait`.
-    async fn outcome(&self, id: OrderId, wait: Duration) -> Result<(Root, Texts), Problem> {
+    async fn outcome(
+        &self,
+        id: OrderId,
+        caller: &Caller,
+        wait: Duration,
+    ) -> Result<(Root, Texts), Problem> {
         let seen = self.waiters.wait(id, wait, || async move {
-            let shown = self.shown(id).await?;
+            let shown = self.shown(id, caller).await?;
             Ok::<_, Problem>(Some(shown).filter(|(root, _)| root.order.has_outcome()))
         });
         match seen.await? {
             Some(shown) => Ok(shown),
-            None => self.shown(id).await,
+            None => self.shown(id, caller).await,
         }
     }
 }
 
 /// A change for which the request makes no conditions.
-fn changing(order: OrderId, change: Change) -> Request {
-    Request::Change(ChangeOrder { order, change, conditions: HeaderMap::new() })
+fn changing(order: OrderId, change: Change, asked: &RequestInfo) -> Request {
+    let (caller, conditions) = (asked.caller().clone(), HeaderMap::new());
+    Request::Change(ChangeOrder { order, caller, change, conditions })
 }
 
 fn parse_order(text: &str) -> Result<OrderId, Problem> {

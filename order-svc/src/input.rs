@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use chassis::Caller;
 use proto::{Event as Wire, OrderId, Sku, orders::Sealed};
 use uuid::Uuid;
 
-use crate::domain::{By, Event, LineRequest, OrderRequest, Product};
+use crate::domain::{Event, LineRequest, OrderRequest, Product};
 
 /// What a message, a request or a find of the sweep means to this service.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ pub struct PlaceOrder {
 #[derive(Clone, Debug)]
 pub struct ChangeOrder {
     pub order: OrderId,
+    pub caller: Caller,
     pub change: Change,
     /// The request's `If-Match` headers: the state of the order that the caller wants to change.
     pub conditions: HeaderMap,
@@ -82,7 +84,6 @@ pub struct ChangeOrder {
 pub enum Change {
     Amend(AmendedLines),
     Cancel {
-        by: By,
         /// Why, in the caller's words; may be empty.
         words: Arc<str>,
     },

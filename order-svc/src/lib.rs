@@ -26,7 +26,7 @@ pub mod views;
 pub mod wire;
 pub mod world;
 
-use chassis::Chassis;
+use chassis::{Chassis, Guard};
 use proto::topic;
 use service_kit::{ServiceSpec, Waiters};
 use time::Duration;
@@ -72,6 +72,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     });
     let seal_key = config.seal.seal_key.expose().clone();
     let state = AppState { pool, mailbox, waiters, pressure, seal_key, pay_within };
-    chassis.serve(http::router(state)).await?;
+    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

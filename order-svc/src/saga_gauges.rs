@@ -37,7 +37,7 @@ pub async fn measure(db: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result
     let mut orders = UnfinishedOrders { count, since, ..UnfinishedOrders::default() };
     let ids = store::unfinished_orders::after(&mut *db, Uuid::nil(), LOOKED_AT_MAX).await?;
     for piece in ids.chunks(store::orders::READ_AT_ONCE) {
-        let roots = store::orders::find_all(&mut *db, piece).await?;
+        let roots = store::orders::find_all(&mut *db, piece, None).await?;
         let parked = store::parked(&mut *db, &roots).await?;
         for root in &roots {
             let saga = Saga::of(&root.order);

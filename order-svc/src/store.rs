@@ -68,9 +68,14 @@ pub async fn load(
     Ok(world)
 }
 
-/// The orders that exist, newest first, with what people wrote about them.
-pub async fn shown(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Root, Texts)>> {
-    let roots = orders::find_all(db, ids).await?;
+/// The orders that exist, newest first, with what people wrote about them; only those of `owner`,
+/// if one is given.
+pub async fn shown(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+    owner: Option<&str>,
+) -> sqlx::Result<Vec<(Root, Texts)>> {
+    let roots = orders::find_all(db, ids, owner).await?;
     let found = roots.iter().map(|root| root.order.id).collect();
     let mut texts = order_texts::find_all(db, &found).await?;
     let of = |root: Root| {

@@ -117,8 +117,8 @@ impl Shop {
     }
 
     async fn cancel(&mut self, order: OrderId) -> Answer {
-        let (by, words) = ("anonymous".into(), "changed my mind".into());
-        self.change(order, Change::Cancel { by, words }).await
+        let words = "changed my mind".into();
+        self.change(order, Change::Cancel { words }).await
     }
 
     /// Asks for so many mugs instead of what was ordered.
@@ -136,7 +136,8 @@ impl Shop {
 
     async fn change(&mut self, order: OrderId, change: Change) -> Answer {
         let conditions = axum::http::HeaderMap::new();
-        let changing = ChangeOrder { order, change, conditions };
+        let changing =
+            ChangeOrder { order, caller: chassis::Caller::anonymous(), change, conditions };
         self.tell(Input::Request(Request::Change(changing))).await
     }
 
@@ -254,7 +255,7 @@ impl Shop {
     }
 
     async fn order(&mut self, id: OrderId) -> Root {
-        order_svc::store::orders::find(self.db().await, id).await.unwrap().unwrap()
+        order_svc::store::orders::find(self.db().await, id, None).await.unwrap().unwrap()
     }
 
     async fn status(&mut self, id: OrderId) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mailbox::Tracked;
 use order_svc::{
-    domain::{Catalogue, Event, Method, Product, cancel, decide, place},
+    domain::{Catalogue, Event, Method, Product, Reason, cancel, decide, place},
     store::{self, lists::Filter, order_deadlines::Deadline},
     world::{HistoryRow, LastVersions, Root},
 };
@@ -44,7 +44,8 @@ async fn an_order_is_read_as_it_was_written() {
     for path in paths {
         let mut stored = an_order(Method::Card);
         store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
-        let fresh = store::orders::find(shop.db().await, stored.order.id).await.unwrap().unwrap();
+        let fresh =
+            store::orders::find(shop.db().await, stored.order.id, None).await.unwrap().unwrap();
         assert_eq!(fresh, stored);
         for event in &path {
             stored.order = decide(&stored.order, event, at).order;
@@ -192,10 +193,11 @@ async fn a_cancelled_order_keeps_who_and_why() {
     let mut stored = an_order(Method::Wallet);
     store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
     let was = stored.clone();
-    stored.order = cancel(&stored.order, "anonymous".into(), now()).unwrap().order;
+    stored.order =
+        cancel(&stored.order, Reason::CustomerRequest, "anonymous".into(), now()).unwrap().order;
     stored.events += 1;
     update(&mut shop, was, &stored).await.unwrap();
 
-    let found = store::orders::find(shop.db().await, stored.order.id).await.unwrap().unwrap();
+    let found = store::orders::find(shop.db().await, stored.order.id, None).await.unwrap().unwrap();
     assert_eq!(found.order.cancellation, stored.order.cancellation);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{ProcessConfig, Secret, Settings, config::duration};
+use chassis::{IdentitySettings, ProcessConfig, Secret, Settings, config::duration};
 use service_kit::{BackingServices, SealSettings};
 
 use crate::provider::{Providers, Simulator, Stripe, stripe::webhook::WebhookSecrets};
@@ -13,6 +13,8 @@ use crate::provider::{Providers, Simulator, Stripe, stripe::webhook::WebhookSecr
 pub struct Config {
     #[command(flatten)]
     pub chassis: Settings,
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     #[command(flatten)]
     pub backing: BackingServices,
     #[command(flatten)]

@@ -26,7 +26,7 @@ pub mod world;
 mod cards;
 mod metrics;
 
-use chassis::Chassis;
+use chassis::{Chassis, Guard};
 use proto::topic;
 use service_kit::{ServiceSpec, Waiters};
 use tokio::sync::mpsc;
@@ -81,6 +81,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     charges::watch(&chassis.health, &pool);
     let stripe_webhook = config.stripe.stripe_webhook_secret.map(|it| it.expose().clone());
     let state = AppState { pool, mailbox, waiters, routing, stripe_webhook };
-    chassis.serve(http::router(state)).await?;
+    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

@@ -79,7 +79,7 @@ async fn becomes(shop: &mut Shop, order: OrderId, wanted: Status) {
     let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
     eventually("the payment's status", SOON, || async move {
         let mut db = pool.acquire().await.unwrap();
-        let root = store::payments::find(&mut db, order).await.unwrap().unwrap();
+        let root = store::payments::find(&mut db, order, None).await.unwrap().unwrap();
         let status = root.payment.status();
         if status == wanted { Ok(()) } else { Err(status.as_str()) }
     })
@@ -211,7 +211,7 @@ async fn one_that_never_answers_does_not_hold_up_the_others() {
         let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
         eventually("a capture", SOON, || async move {
             let mut db = pool.acquire().await.unwrap();
-            let root = store::payments::find(&mut db, order).await.unwrap().unwrap();
+            let root = store::payments::find(&mut db, order, None).await.unwrap().unwrap();
             if root.payment.status() == Status::Captured { Ok(()) } else { Err("not yet") }
         })
         .await;

@@ -26,7 +26,7 @@ async fn execute(shop: &mut Shop, statement: &str) -> Result<u64, String> {
 
 /// The payment as it is read back: its status and its card's last digits.
 async fn found(shop: &mut Shop, order: OrderId) -> String {
-    let root = store::payments::find(shop.mailbox.db().await, order).await.unwrap().unwrap();
+    let root = store::payments::find(shop.mailbox.db().await, order, None).await.unwrap().unwrap();
     format!("{:?} {:?}", root.payment.status(), root.payment.face().map(|face| &face.last4))
 }
 

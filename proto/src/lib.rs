@@ -3,16 +3,19 @@
 //! The `.proto` files under `shop/` are the contract; [`orders`], [`payments`], [`stock`],
 //! [`notifications`] and [`catalogue`] hold the types made from them, one message for each event.
 //! [`Event`] gathers all events and knows the number, topic and name of each. Ids and [`Money`] are
-//! here because the services have to agree on them, and so are the [`limits`] of texts and how an
-//! enum has its [`words!`]; nothing else is shared.
+//! here because the services have to agree on them, and so are the [`limits`] of texts, how an enum
+//! has its [`words!`], the table of the HTTP [`api`], and the roles of those who call it; nothing
+//! else is shared.
 
 mod amount;
+pub mod api;
 pub mod card_number;
 pub mod cloud_events;
 mod event;
 mod generated;
 mod ids;
 mod json;
+mod roles;
 mod sealed;
 
 pub mod limits;
@@ -29,4 +32,5 @@ pub use ids::{
     CustomerId, EventId, IdError, NotificationId, OrderId, PaymentId, ReservationId, Sku,
     WarehouseId,
 };
+pub use roles::{Access, Role, Roles, UnknownRole};
 pub use sealed::{NotOpened, SealKey, SealKeyError, SealKeyRing};

@@ -168,7 +168,7 @@ impl<R: Reactor> Desk<R> {
 
     fn request<'a>(
         &self,
-        asked: &RequestInfo,
+        asked: &'a RequestInfo,
         body: &JsonBody,
         reason: &'a str,
         (topic, state): (Option<&str>, &str),
@@ -178,6 +178,11 @@ impl<R: Reactor> Desk<R> {
         });
         let body_said = serde_json::to_vec(&said).expect("plain words are JSON");
         let answer = Answer { status: 200, headers: Vec::new(), body: body_said };
-        Ok(ConsumerRequest { caller: asked.caller(), reason, key: asked.key(&body.0)?, answer })
+        Ok(ConsumerRequest {
+            caller: asked.caller().subject(),
+            reason,
+            key: asked.key(&body.0)?,
+            answer,
+        })
     }
 }

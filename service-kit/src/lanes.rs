@@ -61,7 +61,8 @@ async fn pause<R: Reactor>(
     desk.check_path(&service)?;
     let reason = body.read(|fields| Some(fields.words("reason", REASON_CHARS_MAX)?.to_owned()))?;
     let key = asked.key(&body.0)?;
-    let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
+    let request =
+        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
     answered(desk.mailbox.pause_lane(request, |change| desk.tell(change)).await)
 }
 
@@ -78,7 +79,8 @@ async fn resume<R: Reactor>(
         Some((reason?.to_owned(), from))
     })?;
     let key = asked.key(&body.0)?;
-    let request = OperatorRequest { caller: asked.caller(), reason: &reason, key: key.as_ref() };
+    let request =
+        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
     answered(desk.mailbox.resume_lane(request, from, |change| desk.tell(change)).await)
 }
 

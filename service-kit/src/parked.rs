@@ -9,12 +9,12 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chassis::{Code, Problem, body::JsonBody, clock::rfc3339, http};
+use chassis::{Caller, Code, Problem, body::JsonBody, clock::rfc3339, http};
 use mailbox::{
     Answer, IdempotentRequest, Mailbox, OperatorError, Park, ParkedKey, ParkedMessage, ParkedPlace,
     ParkedQuery, Reactor, Replacement,
 };
-use proto::{Event, OrderId};
+use proto::{Event, OrderId, Role};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -95,6 +95,7 @@ fn place_after(cursor: &str) -> Result<ParkedPlace, Problem> {
 async fn get_key<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
+    caller: Caller,
     mut params: http::Params,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
@@ -108,7 +109,7 @@ async fn get_key<R: Reactor>(
     if messages.is_empty() && after.is_none() {
         return Err(not_parked());
     }
-    let items = messages.iter().map(|it| (it.parked_id, view(&topic, it)));
+    let items = messages.iter().map(|it| (it.parked_id, view(&topic, it, &caller)));
     Ok(http::page(MESSAGES_CURSOR, page.limit, items, None))
 }
 
@@ -116,30 +117,35 @@ async fn get_message<R: Reactor>(
     State(desk): State<Desk<R>>,
     _: http::NoParams,
     Path((service, topic, key, parked_id)): Path<(String, String, String, String)>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place((service, topic, key))?;
     let parked_id: i64 = parked_id.parse().map_err(|_| not_parked())?;
     let message = desk.mailbox.parked_message(&topic, &key, parked_id).await;
     let message = message.map_err(|error| unanswered(&error))?.ok_or_else(not_parked)?;
-    Ok(http::resource(&headers, &view(&topic, &message)))
+    Ok(http::resource(&headers, &view(&topic, &message, &caller)))
 }
 
-/// A message as operators see it: decoded, unless only its beginning was fetched.
-fn view(topic: &str, message: &ParkedMessage) -> Value {
+/// A message as operators see it: decoded, unless only its beginning was fetched. Who may only look
+/// is not shown what it says.
+fn view(topic: &str, message: &ParkedMessage, caller: &Caller) -> Value {
+    let is_shown = caller.roles().contains(Role::Operator);
     let is_truncated = message.is_truncated();
     let (data, error) = match Event::decode(topic, &message.payload) {
+        _ if !is_shown => (Value::Null, Value::from("payloads are shown to operators")),
         _ if is_truncated => (Value::Null, Value::from("only its beginning is shown here")),
         Ok(Some(event)) => (event.to_json(), Value::Null),
         Ok(None) => (Value::Null, Value::from("an event that this build does not know")),
         Err(error) => (Value::Null, Value::from(error.to_string())),
     };
+    let payload = is_shown.then(|| BASE64_STANDARD.encode(&message.payload));
     json!({
         "parked_id": message.parked_id,
         "event_id": message.event_id, "type": message.event_type, "source": message.source,
         "version": message.version, "partition": message.partition, "offset": message.offset,
         "reason": message.reason, "parked_at": rfc3339(message.parked_at),
-        "data": data, "not_decoded": error, "payload": BASE64_STANDARD.encode(&message.payload),
+        "data": data, "not_decoded": error, "payload": payload,
         "payload_bytes": message.payload_bytes, "truncated": is_truncated,
     })
 }
@@ -307,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_of_large_messages_ends_before_a_mebibyte_and_goes_on_after_its_last() {
         let messages: Vec<_> = (1..=200).map(large).collect();
-        let items = messages.iter().map(|it| (it.parked_id, view("t", it)));
+        let items = messages.iter().map(|it| (it.parked_id, view("t", it, &Caller::anonymous())));
         let page = http::page(MESSAGES_CURSOR, 200, items, None);
 
         let bytes = axum::body::to_bytes(page.into_body(), 1024 * 1024 - 1).await.unwrap();
@@ -321,10 +327,11 @@ mod tests {
 
     #[test]
     fn what_is_cut_says_so_and_is_not_decoded() {
-        let cut = view("shop.orders.v1", &large(1));
+        let cut = view("shop.orders.v1", &large(1), &Caller::anonymous());
         assert_eq!((&cut["truncated"], &cut["data"]), (&json!(true), &Value::Null));
         assert_eq!(cut["payload_bytes"], 900_000);
-        let whole = view("shop.orders.v1", &ParkedMessage { payload_bytes: 16_384, ..large(1) });
+        let whole = ParkedMessage { payload_bytes: 16_384, ..large(1) };
+        let whole = view("shop.orders.v1", &whole, &Caller::anonymous());
         assert_eq!(whole["truncated"], json!(false));
     }
 

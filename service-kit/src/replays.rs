@@ -84,8 +84,11 @@ async fn start<R: Reactor>(
         return Ok(new_response(json_answer(200, &counted, None)));
     }
     let key = asked.key(&body.0)?;
-    let request =
-        OperatorRequest { caller: asked.caller(), reason: &wish.reason, key: key.as_ref() };
+    let request = OperatorRequest {
+        caller: asked.caller().subject(),
+        reason: &wish.reason,
+        key: key.as_ref(),
+    };
     answered(desk.mailbox.start_replay(&wish.scope, request, started).await)
 }
 

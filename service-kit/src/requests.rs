@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use chassis::{
-    Code, Problem, TraceParent,
+    Caller, Code, Problem, TraceParent,
     http::{self, NoParams, Params},
 };
 use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
@@ -18,8 +18,6 @@ use serde::Serialize;
 /// Longest path in the route of an idempotency key. The route is indexed, so a longer path is
 /// replaced by its hash; no path of a resource that we could have made is nearly as long.
 const ROUTE_BYTES_MAX: usize = 512;
-/// The caller of all requests, until callers are authenticated.
-const CALLER: &str = "anonymous";
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What a command needs to know of its request besides the body.
@@ -27,6 +25,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 pub struct RequestInfo {
     method: Method,
     path: String,
+    caller: Caller,
     key: Result<Option<String>, Code>,
     trace: Option<TraceParent>,
 }
@@ -40,6 +39,7 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
         Ok(Self {
             method: parts.method.clone(),
             path: compared(parts.uri.path()),
+            caller: Caller::from_request_parts(parts, state).await?,
             key: key.map(|key| key.0).map_err(|problem| problem.code()),
             trace: parts.extensions.get::<TraceParent>().copied(),
         })
@@ -47,9 +47,9 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
 }
 
 impl RequestInfo {
-    /// The caller's name.
-    pub fn caller(&self) -> &'static str {
-        CALLER
+    /// Who sent the request.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The command for `input`, under the request's idempotency key if it has one; `body` goes into
@@ -73,7 +73,7 @@ impl RequestInfo {
             )
         })?;
         Ok(key.map(|key| mailbox::IdempotencyKey {
-            caller: CALLER.to_owned(),
+            caller: self.caller.subject().to_owned(),
             route: route(&self.method, &self.path),
             key,
             fingerprint: http::fingerprint(&self.method, &self.path, body),
@@ -186,7 +186,12 @@ pub fn etag(view: &impl Serialize) -> String {
 
 /// The customer that a path names.
 pub fn parse_customer(id: &str) -> Result<CustomerId, Problem> {
-    CustomerId::parse(id).map_err(|_| Problem::not_found(format!("there is no customer {id}")))
+    CustomerId::parse(id).map_err(|_| no_customer(id))
+}
+
+/// The problem of a customer who is not there, or not for the caller.
+pub fn no_customer(id: &str) -> Problem {
+    Problem::not_found(format!("there is no customer {id}"))
 }
 
 /// The parameter `order_id`, which the list requires.

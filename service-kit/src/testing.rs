@@ -11,7 +11,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use chassis::{Health, http::Edge};
+use chassis::{Guard, Health, http::Edge, identity::Guarded};
 use mailbox::{Loop, Mailbox, Reactor};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone)]
 pub struct TestClient {
     edge: Edge,
-    router: Router,
+    router: Guarded<Router>,
+    /// Sent with every request, if there is one.
+    token: Option<String>,
 }
 
 /// An answer, with its whole body: JSON, or null where there is none.
@@ -33,10 +35,22 @@ pub struct TestResponse {
 }
 
 impl TestClient {
-    /// A client of the `router` of `service`, which counts as started.
+    /// A client of the `router` of `service`, which counts as started. Identity is off.
     pub fn new(service: &'static str, router: Router) -> Self {
+        Self::guarded(service, router, &Guard::off())
+    }
+
+    /// The same behind a guard.
+    pub fn guarded(service: &'static str, router: Router, guard: &Guard) -> Self {
         let started = Arc::new(AtomicBool::new(true));
-        Self { edge: Edge::new(Health::new(service, started, CancellationToken::new())), router }
+        let edge = Edge::new(Health::new(service, started, CancellationToken::new()));
+        Self { edge, router: guard.protect(router), token: None }
+    }
+
+    /// The client of a caller with this token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// The answer to any request.
@@ -61,6 +75,9 @@ impl TestClient {
         body: Option<&Value>,
     ) -> TestResponse {
         let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

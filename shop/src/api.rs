@@ -6,11 +6,14 @@ use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::{Home, token};
+
 /// A client of the gateway, a service or the simulator, by its address.
 #[derive(Clone, Debug)]
 pub struct Api {
     base: String,
     http: reqwest::Client,
+    token: Option<String>,
 }
 
 /// An answer: any status, and the body as JSON (null if it is none).
@@ -25,10 +28,19 @@ pub struct ApiAnswer {
 const PATIENCE: Duration = Duration::from_secs(35);
 
 impl Api {
-    /// The API at `base`, such as `http://127.0.0.1:8000`.
+    /// The API at `base`, such as `http://127.0.0.1:8040`, without a token.
     pub fn at(base: &str) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { base: base.to_owned(), http })
+        Ok(Self { base: base.to_owned(), http, token: None })
+    }
+
+    /// The gateway of the stack that runs in `home`, with the commands' own token.
+    pub fn of(home: &Home) -> anyhow::Result<Self> {
+        let token = match home.token() {
+            Some(token) => token.to_owned(),
+            None => token::own(home)?,
+        };
+        Ok(Self { token: Some(token), ..Self::at(&home.stack()?.gateway())? })
     }
 
     /// A GET of `path`.
@@ -76,6 +88,9 @@ impl Api {
         body: Option<&Value>,
     ) -> anyhow::Result<ApiAnswer> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

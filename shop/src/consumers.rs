@@ -57,7 +57,7 @@ pub enum ConsumerAction {
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let api = Api::at(&home.stack()?.gateway())?;
+    let api = Api::of(home)?;
     let told = match args.action.unwrap_or(ConsumerAction::List { service: None }) {
         ConsumerAction::List { service } => return list(&api, service.as_deref(), args.json).await,
         ConsumerAction::Pause { service, topic, reason } => {

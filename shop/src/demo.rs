@@ -55,7 +55,7 @@ async fn show(args: &Args, was_there: bool, home: &Home) -> anyhow::Result<ExitC
     let topics = [topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS];
     let events = follow::live(&stack.kafka(), &topics)?;
     let messages = format!("http://127.0.0.1:{}", stack.ports()?.messages());
-    Tour::new(Api::at(&stack.gateway())?, Api::at(&messages)?, events, paint).all().await?;
+    Tour::new(Api::of(home)?, Api::at(&messages)?, events, paint).all().await?;
 
     terminal::say(paint.bold("\nshop audit"));
     let audited = audit::run(audit::Args { json: false }, home).await?;

@@ -16,6 +16,8 @@ use crate::Ports;
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
+    /// What calls the stack's API, if somebody gave one.
+    token: Option<String>,
 }
 
 /// Where a stack is between its start and its end.
@@ -72,7 +74,18 @@ impl Home {
         if let Some(odd) = text.chars().find(|character| character.is_control()) {
             bail!("--home {text:?} has the control character {odd:?}: choose another");
         }
-        Ok(Self { path })
+        Ok(Self { path, token: None })
+    }
+
+    /// The same home, whose API is called with `token`, if there is one.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The token that was given for the stack's API.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// The folder's path.

@@ -35,6 +35,7 @@ pub mod parked;
 pub mod replay;
 pub mod seed;
 pub mod tail;
+pub mod token;
 
 pub mod testing;
 

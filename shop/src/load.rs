@@ -27,11 +27,11 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use self::book::OrderEnd;
-pub use self::place::LoadPlan;
 use self::place::LoadRun;
+pub use self::place::{Buyer, LoadPlan};
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{LoadReport, Percentiles};
-use crate::{Home, Stack, follow, seed, terminal};
+use crate::{Home, Stack, follow, seed, terminal, token};
 
 /// The arguments of `shop load`.
 #[derive(Clone, Debug, clap::Args)]
@@ -116,6 +116,7 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
         (_, Some(concurrency)) => Pace::Closed { concurrency },
         (rate, None) => Pace::Open { rate: rate.unwrap_or(20) },
     };
+    let own = home.token().map_or_else(|| token::own(home), |given| Ok(given.to_owned()))?;
     let lasting = args.duration.unwrap_or(Duration::from_secs(30));
     Ok(LoadPlan {
         gateway: stack.gateway().trim_start_matches("http://").to_owned(),
@@ -129,9 +130,20 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
             args.skus.unwrap_or(seeded.products).min(seeded.products),
             args.zipf,
         ),
-        customers: seeded.customers,
+        buyers: buyers(seeded.customers, home)?,
+        token: own,
         seed: args.seed,
     })
+}
+
+/// The customers who order, each with a token of their own; where one was given, it is for all.
+fn buyers(customers: u32, home: &Home) -> anyhow::Result<Arc<[Buyer]>> {
+    let names = (1..=customers).map(seed::customer);
+    let tokens = match home.token() {
+        Some(given) => vec![given.to_owned(); customers as usize],
+        None => token::of_customers(home, names.clone())?,
+    };
+    Ok(names.zip(tokens).map(|(name, token)| Buyer { name, token }).collect())
 }
 
 /// Runs a plan to its end: this thread places, another one reads the endings.

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use shop::{
     Home, audit, consumers, demo, down, load, order, parked, replay, seed, status, supervise, tail,
-    up,
+    token, up,
 };
 
 /// Starts the whole shop on this machine, places orders, follows and checks them.
@@ -15,6 +15,9 @@ struct Line {
     /// The folder of the stack: its data, logs and state.
     #[arg(long, global = true, value_name = "DIR", default_value = ".shop")]
     home: PathBuf,
+    /// The token that calls the shop's API; unless given, one of the stack's own issuer is made.
+    #[arg(long, global = true, env = "SHOP_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,6 +47,8 @@ enum Command {
     Replay(replay::Args),
     /// Show what each service reads, pause it, or resume what stopped.
     Consumers(consumers::Args),
+    /// Print a token of the stack's own issuer.
+    Token(token::Args),
     /// Place one order of each kind, and show how they go.
     Demo(demo::Args),
     #[command(hide = true)]
@@ -54,7 +59,7 @@ enum Command {
 async fn main() -> ExitCode {
     let line = Line::parse();
     let ended = match Home::at(&line.home) {
-        Ok(home) => run(line.command, &home).await,
+        Ok(home) => run(line.command, &home.with_token(line.token)).await,
         Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| {
@@ -77,6 +82,7 @@ async fn run(command: Command, home: &Home) -> anyhow::Result<ExitCode> {
         Command::Parked(args) => parked::run(args, home).await,
         Command::Replay(args) => replay::run(args, home).await,
         Command::Consumers(args) => consumers::run(args, home).await,
+        Command::Token(args) => token::run(&args, home),
         Command::Demo(args) => demo::run(args, home).await,
         Command::Supervise(args) => supervise::run(args, home).await,
     }

@@ -25,7 +25,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let api = Api::at(&home.stack()?.gateway())?;
+    let api = Api::of(home)?;
     let story = Story::read(&api, args.id).await?;
     if args.json {
         terminal::say(story.object());

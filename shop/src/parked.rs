@@ -106,7 +106,7 @@ impl Key {
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let api = Api::at(&home.stack()?.gateway())?;
+    let api = Api::of(home)?;
     let told = match args.action.unwrap_or_else(|| ParkedAction::List(ParkedFilter::default())) {
         ParkedAction::List(filter) => return list(&api, &filter, args.json).await,
         ParkedAction::Show { key, id: Some(id) } => {

@@ -27,6 +27,7 @@ use crate::{
     process::Spec,
     processes::{self, OURS},
     settings::{self, Overrides},
+    token,
 };
 
 /// How long a service may take to stop: longer than it gives itself to drain.
@@ -167,6 +168,9 @@ impl Plan {
     pub fn run_ours(&self, name: &'static str) -> Spec {
         let program = self.binaries.join(name);
         let mut settings = settings::of(name, &self.stack, self.ports, self.home.path());
+        if self.overrides.has_own_issuer() {
+            settings.retain(|(name, _)| name != "SHOP_JWKS");
+        }
         let own = self.overrides.of(name);
         settings.extend(own.into_iter().map(|(name, value)| (format!("SHOP_{name}"), value)));
         let hidden: Vec<_> = self.overrides.names().map(str::to_owned).collect();
@@ -185,7 +189,7 @@ impl Plan {
         Spec { name, command: Box::new(command), stop: (Signal::TERM, DRAIN_MAX) }
     }
 
-    /// Makes the keys that are not there: one with which order-svc seals payment details for
+    /// Makes the keys that are not there: one that signs tokens, one with which order-svc seals payment details for
     /// payment-svc, and one with which notify-svc signs its webhooks to the sink.
     pub fn make_keys(&self) -> anyhow::Result<()> {
         for (name, prefix) in [("seal-key", ""), ("webhook-secret", "whsec_")] {
@@ -194,7 +198,7 @@ impl Plan {
                 self.home.write_private(name, format!("{prefix}{key}").as_bytes())?;
             }
         }
-        Ok(())
+        token::make_key(&self.home)
     }
 }
 

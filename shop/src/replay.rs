@@ -50,7 +50,7 @@ impl Args {
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let api = Api::at(&home.stack()?.gateway())?;
+    let api = Api::of(home)?;
     let counted = api.post("/v1/replays", &args.body(true)).await?.ok()?;
     if args.dry_run {
         terminal::say(if args.json { counted.to_string() } else { words(&counted) });

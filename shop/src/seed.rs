@@ -63,7 +63,7 @@ pub fn customer(n: u32) -> String {
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let api = Api::at(&home.stack()?.gateway())?;
+    let api = Api::of(home)?;
     let began = Instant::now();
     seed(&api, &args).await?;
     let before = seeded(home)?;

@@ -6,12 +6,13 @@
 
 use std::path::Path;
 
-use crate::{Ports, Stack, home::DATABASES};
+use crate::{Ports, Stack, home::DATABASES, token::KEY_SET};
 
 /// The `SHOP_*` variables of the caller, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     set: Vec<(String, String)>,
+    has_own_issuer: bool,
 }
 
 impl Overrides {
@@ -24,8 +25,19 @@ impl Overrides {
 
     /// Those of the variables that are for one process.
     pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Self {
-        let ours = |(name, _): &(String, String)| name.starts_with("SHOP_") && name.contains("__");
-        Self { set: variables.filter(ours).collect() }
+        let (mut set, mut has_own_issuer) = (Vec::new(), false);
+        for (name, value) in variables.filter(|(name, _)| name.starts_with("SHOP_")) {
+            has_own_issuer |= name == "SHOP_JWKS";
+            if name.contains("__") {
+                set.push((name, value));
+            }
+        }
+        Self { set, has_own_issuer }
+    }
+
+    /// Whether `SHOP_JWKS` says where the keys of tokens are, instead of the stack's own issuer.
+    pub fn has_own_issuer(&self) -> bool {
+        self.has_own_issuer
     }
 
     /// The settings for one process: `PAYMENT_DEADLINE` and its value.
@@ -65,6 +77,9 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
     settings.extend(port.map(|port| ("PORT", port.to_string())));
     if !["simulator", "smtp-sink"].contains(&process) {
         settings.push(("KAFKA", stack.kafka()));
+    }
+    if process == "gateway" || DATABASES.iter().any(|(_, role)| role.replace('_', "-") == process) {
+        settings.push(("JWKS", file(KEY_SET)));
     }
     let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
     settings

@@ -1,6 +1,7 @@
 //! The whole shop: journeys, outages, refusals and parked messages.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access;
 mod consumers;
 mod journeys;
 mod kills;

@@ -229,7 +229,9 @@ impl Shop {
             Action::Cancel(at) => {
                 let life = world.life(at);
                 let Some(order) = &life.order else { return };
-                if let Ok(decision) = orders::cancel(order, "anonymous".into(), NOW) {
+                if let Ok(decision) =
+                    orders::cancel(order, orders::Reason::CustomerRequest, "anonymous".into(), NOW)
+                {
                     took(life, None, decision);
                 }
             }

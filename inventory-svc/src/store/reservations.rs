@@ -192,7 +192,11 @@ pub async fn held(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Or
 }
 
 /// An order's reservation.
-pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
+pub async fn find(
+    db: &mut PgConnection,
+    order: OrderId,
+    owner: Option<&str>,
+) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         ReservationRow,
         r#"-- reservations.find
@@ -200,8 +204,10 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
             revision, answered, status, expired, expires_at,
             allocations as "allocations: Pieces", surplus as "surplus: Pieces"
         from reservations
-        where order_id = $1"#,
-        order.uuid()
+        where order_id = $1
+          and ($2::text is null or customer_id = $2)"#,
+        order.uuid(),
+        owner
     )
     .fetch_optional(db)
     .await?;

@@ -34,8 +34,12 @@ pub struct NotificationRow {
 }
 
 /// Notifications by id, in the order of their ids, which is the order they were made in. A queued
-/// one whose delivery was begun is shown as `sending`.
-pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<NotificationRow>> {
+/// one whose delivery was begun is shown as `sending`. Only those of `owner`, if one is given.
+pub async fn find_all(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+    owner: Option<&str>,
+) -> sqlx::Result<Vec<NotificationRow>> {
     sqlx::query_as!(
         NotificationRow,
         r#"-- notifications.find_all
@@ -48,8 +52,10 @@ pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<N
         from notifications n
         left join deliveries d on d.notification_id = n.notification_id
         where n.notification_id = any($1)
+          and ($2::text is null or n.customer_id = $2)
         order by n.notification_id"#,
-        ids
+        ids,
+        owner
     )
     .fetch_all(db)
     .await
@@ -90,11 +96,12 @@ pub async fn lock_single(
         .collect()
 }
 
-/// Some of an order's notifications: those after the one with the id `after`. Their ids stand in
+/// Some of an order's notifications, of `owner` alone if one is given: those after the one with the
+/// id `after`. Their ids stand in
 /// the order's notice, so they need no index of their own.
 pub async fn of_order(
     db: &mut PgConnection,
-    order: OrderId,
+    (order, owner): (OrderId, Option<&str>),
     after: Option<NotificationId>,
     limit: i64,
 ) -> sqlx::Result<Vec<NotificationRow>> {
@@ -114,7 +121,7 @@ pub async fn of_order(
     ids.retain(|id| after.is_none_or(|after| *id > after.uuid()));
     ids.sort_unstable();
     ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    find_all(db, &ids).await
+    find_all(db, &ids, owner).await
 }
 
 /// Adds notifications. Their ids are made in the order of decisions, so the rows come in the order

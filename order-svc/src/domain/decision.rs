@@ -98,12 +98,17 @@ pub fn decide(before: &Order, event: &Event, at: OffsetDateTime) -> Decision {
 
 /// Cancels an order on request, even a confirmed one, until it is shipped. Cancelling it again
 /// changes nothing and is no refusal.
-pub fn cancel(order: &Order, by: By, at: OffsetDateTime) -> Result<Decision, Refusal> {
+pub fn cancel(
+    order: &Order,
+    reason: Reason,
+    by: By,
+    at: OffsetDateTime,
+) -> Result<Decision, Refusal> {
     let conclusion = match (order.phase(), &order.shipment) {
         (Phase::Cancelled, _) => None,
         (Phase::Confirmed, Some(_)) => return Err(Refusal::NotCancellable(order.status())),
         (Phase::Open | Phase::Confirmed, _) => {
-            let (reason, detail) = (Reason::CustomerRequest, "".into());
+            let detail = "".into();
             Some(Conclusion::Cancelled(Cancellation { reason, detail, by: Some(by), at }))
         }
     };

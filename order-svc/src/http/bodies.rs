@@ -24,16 +24,27 @@ pub(super) struct Body {
     pub(super) names: Arc<[&'static str]>,
 }
 
-/// Reads the order that will have this id and `pay_within` to be paid; `None` when faults were
-/// noted.
-pub(super) fn order(
-    fields: &mut Fields<'_>,
-    id: OrderId,
-    pay_within: time::Duration,
-) -> Option<Body> {
-    let customer = fields.parsed("customer_id", |text| {
-        CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
-    });
+/// What an order has besides its body.
+pub(super) struct OrderTerms<'a> {
+    pub(super) id: OrderId,
+    /// How long it may wait for its payment once its stock is reserved.
+    pub(super) pay_within: time::Duration,
+    /// Whose order it is if the body names nobody.
+    pub(super) buyer: Option<&'a CustomerId>,
+}
+
+/// Reads an order; `None` when faults were noted.
+pub(super) fn order(fields: &mut Fields<'_>, terms: &OrderTerms<'_>) -> Option<Body> {
+    let OrderTerms { id, pay_within, buyer } = *terms;
+    let customer = match buyer {
+        Some(buyer) if !fields.has("customer_id") => {
+            fields.json("customer_id");
+            Some(buyer.clone())
+        }
+        _ => fields.parsed("customer_id", |text| {
+            CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
+        }),
+    };
     let currency = fields.optional_parsed("currency", |text| {
         Currency::in_force(text).map_err(|wrong| (Code::UnknownCurrency, wrong.to_string().into()))
     });

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use chassis::{
-    Problem,
+    Caller, Problem,
     http::{HttpResult, PageBody, Params, write_cursor},
 };
 use proto::{EventType, topic};
@@ -24,6 +24,7 @@ const PIECE: i64 = 200;
 pub(super) async fn list_history(
     State(app): State<AppState>,
     Path(id): Path<String>,
+    caller: Caller,
     mut params: Params,
 ) -> HttpResult {
     let id = parse_order(&id)?;
@@ -35,7 +36,7 @@ pub(super) async fn list_history(
     let page = params.take_page()?;
     params.finish()?;
     let shown: Option<i64> = page.place(HISTORY)?;
-    let (root, texts) = app.shown(id).await?;
+    let (root, texts) = app.shown(id, &caller).await?;
     let mut last = after.unwrap_or(0).max(shown.unwrap_or(0));
     let (mut body, mut order, mut seq) = (PageBody::new(page.limit), None, 0);
     let mut db = app.pool.acquire().await?;

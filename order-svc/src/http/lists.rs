@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use chassis::{
-    Problem,
+    Caller, Problem,
     http::{self, PageBody, Params},
 };
 use proto::{CustomerId, OrderId};
@@ -29,22 +29,36 @@ const DECIDED_WITHIN: Duration = Duration::minutes(2);
 /// is large.
 const PIECE: usize = 25;
 
-pub(super) async fn list_orders(State(app): State<AppState>, mut params: Params) -> HttpResult {
+pub(super) async fn list_orders(
+    State(app): State<AppState>,
+    caller: Caller,
+    mut params: Params,
+) -> HttpResult {
     let customer = params.take_parsed("customer_id", |text| {
         CustomerId::parse(text).map_err(|_| "has to be a customer's id")
     })?;
-    list(&app, customer, params).await
+    list(&app, &caller, customer, params).await
 }
 
 pub(super) async fn list_orders_of_customer(
     State(app): State<AppState>,
     Path(id): Path<String>,
+    caller: Caller,
     params: Params,
 ) -> HttpResult {
-    list(&app, Some(service_kit::parse_customer(&id)?), params).await
+    let customer = service_kit::parse_customer(&id)?;
+    if !caller.may_see(&customer) {
+        return Err(service_kit::no_customer(&id));
+    }
+    list(&app, &caller, Some(customer), params).await
 }
 
-async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) -> HttpResult {
+async fn list(
+    app: &AppState,
+    caller: &Caller,
+    customer: Option<CustomerId>,
+    mut params: Params,
+) -> HttpResult {
     let status = params.take_parsed("status", |word| {
         let wrong =
             "has to be pending, payment_pending, paid, confirmed, shipped, delivered or cancelled";
@@ -55,10 +69,14 @@ async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) 
     let page = params.take_page()?;
     params.finish()?;
     let from_here: Option<OrderId> = page.place(ORDERS)?;
+    if customer.as_ref().is_some_and(|customer| !caller.may_see(customer)) {
+        return Ok(PageBody::new(page.limit).finish(None));
+    }
     // An order placed just before `to` may have an id of that same millisecond.
     let before_to = to.map(|to| first_id(to.saturating_add(Duration::MILLISECOND)));
     let filter = Filter {
-        customer: customer.map(|customer| customer.to_string()),
+        // A customer's list is their own without saying so.
+        customer: caller.sees().map(str::to_owned).or(customer.map(|it| it.to_string())),
         status,
         from: from.unwrap_or(OffsetDateTime::UNIX_EPOCH),
         to: to.unwrap_or_else(|| chassis::clock::now().saturating_add(Duration::DAY)),
@@ -72,7 +90,9 @@ async fn list(app: &AppState, customer: Option<CustomerId>, mut params: Params) 
     let cursor = |id: OrderId| http::write_cursor(ORDERS, &id);
     let (mut body, mut last) = (PageBody::new(page.limit), None);
     for piece in ids.chunks(PIECE) {
-        for (crate::world::Root { order, .. }, texts) in store::shown(&mut db, piece).await? {
+        for (crate::world::Root { order, .. }, texts) in
+            store::shown(&mut db, piece, caller.sees()).await?
+        {
             // The order's status may have changed since its id was found.
             let fits = status.is_none_or(|status| status == order.status().as_str());
             if fits && !body.push(&OrderView::new(&order, &texts)) {

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use chassis::{
-    Problem, TraceParent,
+    Caller, Code, Problem, TraceParent,
     body::JsonBody,
     http::{HttpResult, Prefer},
 };
@@ -18,7 +18,7 @@ use service_kit::RequestInfo;
 
 use super::{AppState, bodies};
 use crate::{
-    domain::Catalogue,
+    domain::{Catalogue, LineRequest, OrderRequest},
     input::{Change, ChangeOrder, Input, PlaceOrder, Request},
     store::products_seen,
     views::OrderView,
@@ -40,7 +40,12 @@ pub(super) async fn place_order(
     body: JsonBody,
 ) -> HttpResult {
     let id = OrderId::new(chassis::clock::new_id());
-    let read = body.read(|fields| bodies::order(fields, id, app.pay_within))?;
+    let caller = asked.caller();
+    let read = body.read(|fields| {
+        let terms = bodies::OrderTerms { id, pay_within: app.pay_within, buyer: caller.customer() };
+        bodies::order(fields, &terms)
+    })?;
+    may_order(caller, &read.request)?;
     let admitted = app.pressure.admit();
     let placing = PlaceOrder {
         request: Arc::new(read.request),
@@ -62,7 +67,7 @@ pub(super) async fn place_order(
     else {
         return Ok(service_kit::response(outcome));
     };
-    let mut response = app.waited(outcome, wait).await?;
+    let mut response = app.waited(outcome, caller, wait).await?;
     response.headers_mut().extend(prefer.applied());
     Ok(response)
 }
@@ -75,17 +80,38 @@ pub(super) async fn amend_order(
     body: JsonBody,
 ) -> HttpResult {
     let order = super::parse_order(&id)?;
-    let known = app.find(order).await;
+    let caller = asked.caller();
+    let known = app.find(order, caller).await;
     // Bare amounts are in the order's currency. Whatever the order is, the shape of the body is
     // refused first.
     let currency = known.as_ref().map_or(Currency::USD, |it| it.order.present.total.currency());
     let lines = body.read(|fields| bodies::items(fields, currency))?;
     known?;
+    may_add(caller, &lines.lines)?;
     let conditions = super::if_match(&headers);
-    let changing = ChangeOrder { order, change: Change::Amend(lines), conditions };
+    let (caller, change) = (caller.clone(), Change::Amend(lines));
+    let changing = ChangeOrder { order, caller, change, conditions };
     // Idempotency keys are for POST: the answer to a PUT is not stored.
     let command = asked.command_without_key(Input::Request(Request::Change(changing)));
     Ok(service_kit::response(app.submit_lines(command).await?))
+}
+
+/// Refuses an order in somebody else's name, or with what only staff may put into it.
+fn may_order(caller: &Caller, request: &OrderRequest) -> Result<(), Problem> {
+    if !caller.may_act_for(&request.customer) {
+        let detail = "customer_id: an order is placed for the caller, or by staff";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    may_add(caller, &request.lines)
+}
+
+/// Refuses lines that only staff may add.
+fn may_add(caller: &Caller, lines: &[LineRequest]) -> Result<(), Problem> {
+    let is_extra = |line: &LineRequest| matches!(line, LineRequest::Extra { .. });
+    if lines.iter().any(is_extra) {
+        caller.require_staff("a line without stock is for staff to add")?;
+    }
+    Ok(())
 }
 
 impl AppState {
@@ -104,13 +130,13 @@ impl AppState {
     }
 
     /// The same answer with the order as it is once it has an outcome, or when `wait` is over.
-    async fn waited(&self, mut outcome: Outcome, wait: Duration) -> HttpResult {
+    async fn waited(&self, mut outcome: Outcome, caller: &Caller, wait: Duration) -> HttpResult {
         let at = outcome.answer.headers.iter().find(|(name, _)| name == header::LOCATION.as_str());
         // The first answer under this key may name another order than this request would have made.
         let location = at.map(|(_, location)| location.clone());
         let id = location.as_deref().and_then(|at| at.rsplit('/').next());
         if let Some(id) = id.and_then(|id| OrderId::parse(id).ok()) {
-            let (stored, texts) = self.outcome(id, wait).await?;
+            let (stored, texts) = self.outcome(id, caller, wait).await?;
             let status = outcome.answer.status;
             let view = OrderView::new(&stored.order, &texts);
             outcome.answer = service_kit::json_answer(status, &view, location);

@@ -4,7 +4,10 @@ use axum::{
     extract::{Path, State},
     http::HeaderMap,
 };
-use chassis::http::{self, HttpResult, NoParams, PageBody, Params, write_cursor};
+use chassis::{
+    Caller,
+    http::{self, HttpResult, NoParams, PageBody, Params, write_cursor},
+};
 use proto::OrderId;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -34,11 +37,13 @@ pub(super) async fn get_saga(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
     let id = parse_order(&id)?;
     let mut db = app.pool.acquire().await?;
-    let stored = store::orders::find(&mut db, id).await?.ok_or_else(|| no_order(id))?;
+    let stored = store::orders::find(&mut db, id, caller.sees()).await?;
+    let stored = stored.ok_or_else(|| no_order(id))?;
     let is_parked = !store::parked(&mut db, std::slice::from_ref(&stored)).await?.is_empty();
     let view = SagaView::new(&stored, is_parked, chassis::clock::now());
     Ok(http::resource(&headers, &view))
@@ -61,7 +66,7 @@ pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) 
     let rest = rest.copied().map(OrderId::new);
     let (mut body, mut last, now) = (PageBody::new(page.limit), from, chassis::clock::now());
     for piece in ids.chunks(store::orders::READ_AT_ONCE) {
-        let mut roots = store::orders::find_all(&mut db, piece).await?;
+        let mut roots = store::orders::find_all(&mut db, piece, None).await?;
         if !shown.is_newest_first() {
             roots.reverse();
         }

@@ -23,7 +23,7 @@ pub const READ_AT_ONCE: usize = 100;
 
 /// Reads orders; `$tail` chooses which.
 macro_rules! select_orders {
-    ($head:literal, $tail:literal, $ids:expr) => {
+    ($head:literal, $tail:literal, $($argument:expr),+) => {
         sqlx::query_as!(
             Row,
             $head
@@ -39,7 +39,7 @@ from orders
 where order_id = any($1)
 "
                 + $tail,
-            $ids
+            $($argument),+
         )
     };
 }
@@ -75,17 +75,30 @@ pub async fn held(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Order
     Ok(held.into_iter().map(OrderId::new).collect())
 }
 
-/// The orders that exist, newest first.
-pub async fn find_all(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Root>> {
-    let rows =
-        select_orders!("-- orders.find_all", "order by order_id desc", ids).fetch_all(&mut *db);
+/// The orders that exist, newest first; only those of `owner`, if one is given.
+pub async fn find_all(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+    owner: Option<&str>,
+) -> sqlx::Result<Vec<Root>> {
+    let rows = select_orders!(
+        "-- orders.find_all",
+        "and ($2::text is null or customer_id = $2) order by order_id desc",
+        ids,
+        owner
+    );
+    let rows = rows.fetch_all(&mut *db);
     let roots = rows.await?.into_iter().map(Row::stored).collect::<sqlx::Result<_>>()?;
     revisions::complete(db, roots).await
 }
 
-/// One order, if it exists.
-pub async fn find(db: &mut PgConnection, id: OrderId) -> sqlx::Result<Option<Root>> {
-    Ok(find_all(db, &[id.uuid()]).await?.pop())
+/// One order, if it exists and is `owner`'s, if one is given.
+pub async fn find(
+    db: &mut PgConnection,
+    id: OrderId,
+    owner: Option<&str>,
+) -> sqlx::Result<Option<Root>> {
+    Ok(find_all(db, &[id.uuid()], owner).await?.pop())
 }
 
 /// Adds new orders, sorted by id: as they were placed, before any answer.

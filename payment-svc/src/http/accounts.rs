@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
 };
 use chassis::{
-    Problem,
+    Caller, Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
@@ -28,7 +28,7 @@ pub(super) async fn open_account(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = parse_customer(&customer)?;
+    let customer = changeable(&customer, asked.caller())?;
     let currency = body.read_optional(bodies::currency)?;
     app.submit(&asked, Request::OpenAccount { customer, currency }, &body).await
 }
@@ -37,9 +37,10 @@ pub(super) async fn get_account(
     State(app): State<AppState>,
     _: NoParams,
     Path(customer): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
-    let customer = parse_customer(&customer)?;
+    let customer = visible(&customer, &caller)?;
     let mut db = app.pool.acquire().await?;
     let row = store::accounts::find(&mut db, &customer)
         .await?
@@ -53,7 +54,7 @@ pub(super) async fn deposit_money(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = parse_customer(&customer)?;
+    let customer = changeable(&customer, asked.caller())?;
     let amount = body.read(|fields| AmountRequest::read(fields, "amount"))?;
     app.submit(&asked, Request::Deposit { customer, amount }, &body).await
 }
@@ -64,7 +65,7 @@ pub(super) async fn hold_money(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = parse_customer(&customer)?;
+    let customer = changeable(&customer, asked.caller())?;
     let (order, amount) = body.read(|fields| {
         let order = bodies::any_order(fields);
         let amount = AmountRequest::read(fields, "amount");
@@ -79,7 +80,7 @@ pub(super) async fn release_money(
     asked: RequestInfo,
     body: JsonBody,
 ) -> HttpResult {
-    let customer = parse_customer(&customer)?;
+    let customer = changeable(&customer, asked.caller())?;
     let order = body.read(bodies::any_order)?;
     app.submit(&asked, Request::Release { customer, order }, &body).await
 }
@@ -87,9 +88,10 @@ pub(super) async fn release_money(
 pub(super) async fn list_entries(
     State(app): State<AppState>,
     Path(customer): Path<String>,
+    caller: Caller,
     mut params: Params,
 ) -> HttpResult {
-    let customer = parse_customer(&customer)?;
+    let customer = visible(&customer, &caller)?;
     let page = params.take_page()?;
     params.finish()?;
     let after: Option<i64> = page.place(ENTRIES)?;
@@ -106,6 +108,18 @@ pub(super) async fn list_entries(
     };
     let items = shown.iter().map(|entry| (entry.seq, EntryView::from(entry)));
     Ok(http::page(ENTRIES, page.limit, items, None))
+}
+
+/// The customer whose account the caller may see; somebody else's is not there.
+fn visible(customer: &str, caller: &Caller) -> Result<CustomerId, Problem> {
+    let id = parse_customer(customer)?;
+    if caller.may_see(&id) { Ok(id) } else { Err(unknown(customer)) }
+}
+
+/// The customer whose account the caller may use.
+fn changeable(customer: &str, caller: &Caller) -> Result<CustomerId, Problem> {
+    let id = parse_customer(customer)?;
+    if caller.may_act_for(&id) { Ok(id) } else { Err(unknown(customer)) }
 }
 
 fn parse_customer(customer: &str) -> Result<CustomerId, Problem> {

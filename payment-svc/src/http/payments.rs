@@ -7,13 +7,13 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use chassis::{
-    Problem, TraceParent,
+    Caller, Problem, TraceParent,
     body::JsonBody,
     clock,
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
-use proto::{CustomerId, OrderId, PaymentId};
+use proto::{OrderId, PaymentId};
 use service_kit::RequestInfo;
 use tokio::time::{Instant, timeout_at};
 
@@ -47,7 +47,8 @@ pub(super) async fn post_payment(
         body.read(|fields| bodies::payment(fields, rules))?;
     let request = Request::Pay { order, instrument, amount, trace: Some(trace.to_bytes()) };
     let command = asked.command(Input::Request(request), &body.0)?;
-    let mut outcome = service_kit::outcome_of(app.pay(order, command, began).await?)?;
+    let of = (order, asked.caller().acts_for());
+    let mut outcome = service_kit::outcome_of(app.pay(of, command, began).await?)?;
     // There is no outcome yet, or there was none when the answer was stored: the client waits for
     // the outcome now.
     if outcome.answer.status == StatusCode::ACCEPTED {
@@ -64,21 +65,26 @@ pub(super) async fn get_payment(
     State(app): State<AppState>,
     _: NoParams,
     Path(id): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> HttpResult {
     let unknown = || Problem::not_found(format!("there is no payment {id}"));
     let payment = PaymentId::parse(&id).map_err(|_| unknown())?;
-    let root = app.root(order_of(payment)).await?.ok_or_else(unknown)?;
+    let root = app.root_of(order_of(payment), caller.sees()).await?.ok_or_else(unknown)?;
     let view = PaymentView::of(&root).ok_or_else(unknown)?;
     Ok(http::resource(&headers, &view))
 }
 
-pub(super) async fn list_payments(State(app): State<AppState>, mut params: Params) -> HttpResult {
+pub(super) async fn list_payments(
+    State(app): State<AppState>,
+    caller: Caller,
+    mut params: Params,
+) -> HttpResult {
     let order = service_kit::required_order(&mut params)?;
     // An order has one payment, so there is never a next page.
     params.take_page()?.first_only()?;
     params.finish()?;
-    let root = app.root(order).await?;
+    let root = app.root_of(order, caller.sees()).await?;
     let views: Vec<_> = root.iter().filter_map(PaymentView::of).collect();
     Ok(http::list(&views, None))
 }
@@ -107,10 +113,10 @@ pub(super) async fn validate_method(
 
 impl AppState {
     /// Whether a caller could pay from a wallet.
-    async fn has_account(&self, caller: &str) -> Result<bool, Problem> {
-        let Ok(customer) = CustomerId::parse(caller) else { return Ok(false) };
+    async fn has_account(&self, caller: &Caller) -> Result<bool, Problem> {
+        let Some(customer) = caller.customer() else { return Ok(false) };
         let mut db = self.pool.acquire().await?;
-        Ok(store::accounts::find(&mut db, &customer).await?.is_some())
+        Ok(store::accounts::find(&mut db, customer).await?.is_some())
     }
 
     fn card_rules(&self) -> bodies::CardRules {
@@ -118,20 +124,26 @@ impl AppState {
     }
 
     pub(super) async fn root(&self, order: OrderId) -> Result<Option<Root>, Problem> {
+        self.root_of(order, None).await
+    }
+
+    /// The payment of an order of `owner`, if one is given.
+    async fn root_of(&self, order: OrderId, owner: Option<&str>) -> Result<Option<Root>, Problem> {
         let mut db = self.pool.acquire().await?;
-        Ok(store::payments::find(&mut db, order).await?)
+        Ok(store::payments::find(&mut db, order, owner).await?)
     }
 
     /// Hands a payment over, once the order is heard of: it may have been placed just now. It may
     /// have been amended just now, too: then another amount is due than the client names, and the
-    /// payment waits for what is reserved next.
+    /// payment waits for what is reserved next. An order of somebody else than `owner` is never
+    /// heard of.
     async fn pay(
         &self,
-        order: OrderId,
+        (order, owner): (OrderId, Option<&str>),
         command: Command<Input>,
         began: Instant,
     ) -> Result<Result<Outcome, CommandError>, Problem> {
-        let found = self.waiters.wait(order, NEWS_WAIT, || self.root(order)).await?;
+        let found = self.waiters.wait(order, NEWS_WAIT, || self.root_of(order, owner)).await?;
         let unknown = || Problem::not_found("no stock has been reserved for such an order");
         let mut seen = found.ok_or_else(unknown)?.payment;
         let early = Command { is_last_try: false, ..command.clone() };

@@ -86,7 +86,7 @@ impl AppState {
             }
             Event::ChargeAnswered { revision, outcome: ChargeOutcome::Captured { .. } } => {
                 let mut db = self.pool.acquire().await?;
-                let found = store::payments::find(&mut db, order).await?;
+                let found = store::payments::find(&mut db, order, None).await?;
                 let is_known = found.is_some_and(|root| match root.payment.phase {
                     Phase::Captured(capture) => capture.revision == *revision,
                     Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => false,

@@ -68,8 +68,13 @@ pub async fn held(db: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Or
     Ok(held.into_iter().map(OrderId::new).collect())
 }
 
-/// The payment of an order, for reading: tokens stay sealed.
-pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Root>> {
+/// The payment of an order, for reading: tokens stay sealed. Only of an order of `owner`, if one is
+/// given.
+pub async fn find(
+    db: &mut PgConnection,
+    order: OrderId,
+    owner: Option<&str>,
+) -> sqlx::Result<Option<Root>> {
     let row = sqlx::query_as!(
         Row,
         "-- payments.find
@@ -80,8 +85,10 @@ pub async fn find(db: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<
             cancelled_revision, version, heard_orders, heard_stock, created_at, updated_at,
             outcome_at
         from payments
-        where order_id = $1",
+        where order_id = $1
+          and ($2::text is null or customer_id = $2)",
         order.uuid(),
+        owner,
     )
     .fetch_all(&mut *db)
     .await?;

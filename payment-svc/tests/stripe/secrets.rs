@@ -75,7 +75,7 @@ async fn a_card_number_in_a_token_reaches_no_row_and_no_provider() {
     let order = an_order();
     let reserved = shop.reserved(order, by_card(order, &format!("pm_{NUMBER}"), "20.00"));
     shop.hear([reserved]).await;
-    let root = store::payments::find(shop.mailbox.db().await, order).await.unwrap().unwrap();
+    let root = store::payments::find(shop.mailbox.db().await, order, None).await.unwrap().unwrap();
     assert_eq!(root.payment.status(), Status::Declined);
     assert!(matches!(shop.outbox().await[..], [payment_event::Event::PaymentDeclined(_)]));
     let dump = format!("{:?}", shop.mailbox.dump().await);

@@ -31,6 +31,7 @@ pub(super) struct Reply {
 #[derive(Debug)]
 pub(super) struct Connection {
     address: String,
+    token: String,
     stream: Option<TcpStream>,
     read: Vec<u8>,
     used: Instant,
@@ -46,7 +47,12 @@ impl Connection {
     /// A connection to `host:port`, which is not opened yet.
     pub(super) fn to(address: &str) -> Self {
         let (address, read) = (address.to_owned(), Vec::with_capacity(4096));
-        Self { address, stream: None, read, used: Instant::now() }
+        Self { address, token: String::new(), stream: None, read, used: Instant::now() }
+    }
+
+    /// The same, whose errands are done with this token.
+    pub(super) fn with_token(self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self }
     }
 
     /// Sends a request, with the order's id as its idempotency key, until it is answered by more
@@ -54,7 +60,9 @@ impl Connection {
     pub(super) async fn insist(&mut self, line: &str, order: Uuid, body: &str) -> Option<Reply> {
         const TRIES: u32 = 20;
         let mut bytes = Vec::new();
-        let line = format!("{line} HTTP/1.1\r\nidempotency-key: {order}");
+        let token = &self.token;
+        let line =
+            format!("{line} HTTP/1.1\r\nauthorization: Bearer {token}\r\nidempotency-key: {order}");
         request(&mut bytes, &line, &self.address, body);
         for tried in 0..TRIES {
             if let Ok(reply) = self.send(&bytes).await

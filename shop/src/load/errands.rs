@@ -33,7 +33,7 @@ pub(super) async fn run(run: &Arc<LoadRun>, to_do: ToDo) {
 }
 
 async fn work(run: Arc<LoadRun>, to_do: Arc<Mutex<ToDo>>) {
-    let mut connection = Connection::to(&run.plan.gateway);
+    let mut connection = Connection::to(&run.plan.gateway).with_token(&run.plan.token);
     loop {
         let next = to_do.lock().await.recv().await;
         let Some((order, errand)) = next else { return };

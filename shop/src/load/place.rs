@@ -38,8 +38,17 @@ pub struct LoadPlan {
     pub grace: Duration,
     pub mix: Mix,
     pub products: Popularity,
-    pub customers: u32,
+    pub buyers: Arc<[Buyer]>,
+    /// What staff does its errands with.
+    pub token: String,
     pub seed: u64,
+}
+
+/// A customer who orders.
+#[derive(Clone, Debug)]
+pub struct Buyer {
+    pub name: String,
+    pub token: String,
 }
 
 /// A run under way, shared by the tasks that place, listen and show progress.
@@ -161,12 +170,17 @@ pub(super) async fn place(run: &Arc<LoadRun>) {
 async fn work(run: Arc<LoadRun>, worker: u64) {
     let mut rng = StdRng::seed_from_u64(run.plan.seed.wrapping_mul(1_000_003).wrapping_add(worker));
     let mut connection = Connection::to(&run.plan.gateway);
-    let (mut body, mut request) = (String::with_capacity(256), Vec::with_capacity(512));
+    let (mut body, mut line) = (String::with_capacity(256), String::with_capacity(512));
+    let mut request = Vec::with_capacity(1_024);
     while let Some(intended) = run.next_start().await {
         run.started.fetch_add(1, Ordering::Relaxed);
         let kind = run.plan.mix.pick(rng.random_range(0..run.plan.mix.total()));
-        write_order(&mut body, &run.plan, kind, &mut rng);
-        connection::request(&mut request, "POST /v1/orders HTTP/1.1", &run.plan.gateway, &body);
+        let buyer = &run.plan.buyers[rng.random_range(0..run.plan.buyers.len())];
+        write_order(&mut body, &run.plan, kind, &buyer.name, &mut rng);
+        line.clear();
+        write!(line, "POST /v1/orders HTTP/1.1\r\nauthorization: Bearer {}", buyer.token)
+            .expect("a string takes everything");
+        connection::request(&mut request, &line, &run.plan.gateway, &body);
         let counted = intended >= run.counted_from();
         let placed = PlacedOrder { intended, kind, counted };
         let answer = connection.send(&request).await;
@@ -200,8 +214,7 @@ async fn pause(rng: &mut StdRng) {
     tokio::time::sleep(Duration::from_millis(rng.random_range(1..10))).await;
 }
 
-fn write_order(body: &mut String, plan: &LoadPlan, kind: Kind, rng: &mut StdRng) {
-    let customer = seed::customer(rng.random_range(1..=plan.customers));
+fn write_order(body: &mut String, plan: &LoadPlan, kind: Kind, customer: &str, rng: &mut StdRng) {
     let sku = match kind {
         Kind::OutOfStock => seed::SOLD_OUT.to_owned(),
         _ => seed::sku(plan.products.pick(rng.random())),
@@ -233,7 +246,8 @@ mod tests {
             grace: Duration::from_millis(200),
             mix: "happy=1".parse().unwrap(),
             products: Popularity::new(9, 0.0),
-            customers: 3,
+            buyers: Arc::new([]),
+            token: String::new(),
             seed: 1,
         }
     }
@@ -244,7 +258,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(7);
         let mut order = |kind| {
             let mut body = String::new();
-            write_order(&mut body, &plan, kind, &mut rng);
+            write_order(&mut body, &plan, kind, "ann", &mut rng);
             serde_json::from_str::<serde_json::Value>(&body).unwrap()
         };
         assert_eq!(order(Kind::Happy)["payment"]["method"], "wallet");

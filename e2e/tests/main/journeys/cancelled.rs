@@ -10,17 +10,18 @@ fn cancelled_at_once_nothing_is_kept_and_nothing_is_charged() {
     in_the_shop(async |shop| {
         let mug = shop.lists("5.00", 50).await;
         let customer = shop.welcomes("100.00").await;
+        let own = shop.token(&customer.id, &[]);
         for payment in [json!({"method": "wallet"}), json!({"method": "card", "token": "tok_visa"})]
         {
             for _ in 0..5 {
                 let order =
                     shop.place(customer.wants(1, &mug).with("payment", payment.clone())).await;
 
-                let cancelled = shop.delete(&order.path("")).await.with(200);
+                let cancelled = shop.delete(&order.path("")).with_token(&own).await.with(200);
 
                 assert_eq!(cancelled["status"], "cancelled");
                 assert_eq!(cancelled["cancellation"]["reason"], "customer_request");
-                assert_eq!(cancelled["cancellation"]["by"], "anonymous");
+                assert_eq!(cancelled["cancellation"]["by"], customer.id);
                 assert_eq!(shop.delete(&order.path("")).await.with(200)["status"], "cancelled");
                 let ended =
                     |saga: &Value| saga["status"] == "compensated" || saga["status"] == "failed";

@@ -153,7 +153,7 @@ fn apply(order: &Order, input: Input) -> Result<Decision, Refusal> {
         Input::Deadline => Event::DeadlinePassed,
         Input::Fewer => return amended_to(order, 1, AT),
         Input::Two => return amended_to(order, 2, AT),
-        Input::Cancel => return cancel(order, "anonymous".into(), AT),
+        Input::Cancel => return cancel(order, Reason::CustomerRequest, "anonymous".into(), AT),
         Input::Ship => return ship(order, a_shipment(AT)),
         Input::Deliver => return deliver(order, AT),
         Input::Released => Event::StockReleased,

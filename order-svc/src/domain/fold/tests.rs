@@ -58,7 +58,7 @@ fn meet(order: &Order, what: &Incident, at: OffsetDateTime) -> Option<Decision> 
     match what {
         Incident::Heard(event) => Some(decide(order, event, at)),
         Incident::Amended(quantity) => amended_to(order, *quantity, at).ok(),
-        Incident::Cancelled => cancel(order, "anonymous".into(), at).ok(),
+        Incident::Cancelled => cancel(order, Reason::CustomerRequest, "anonymous".into(), at).ok(),
         Incident::Shipped => ship(order, a_shipment(at)).ok(),
         Incident::Delivered => deliver(order, at).ok(),
     }

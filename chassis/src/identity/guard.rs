@@ -1,0 +1,178 @@
+//! What stands before every handler: who calls, and whether they may.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use metrics::counter;
+use proto::{Access, api};
+
+use super::{
+    Caller,
+    claims::ClaimFault,
+    key_source::KeySource,
+    settings::{IdentitySettings, KeyLocation},
+    verifier::{TokenFault, Verifier},
+};
+use crate::{
+    http::Handler,
+    problem::{Code, Problem},
+    run::Chassis,
+};
+
+/// Lets a request through to its handler once it is known who sends it and that they may. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Guard(Option<Arc<Verifier>>);
+
+/// A handler behind a guard.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    guard: Guard,
+    handler: S,
+}
+
+impl Guard {
+    /// The guard of a process: fetches keys as its task `identity`, and shows in its health whether
+    /// that works.
+    pub async fn start(settings: &IdentitySettings, chassis: &mut Chassis) -> anyhow::Result<Self> {
+        if settings.jwks == KeyLocation::Off {
+            tracing::warn!(
+                "identity is off: every caller is trusted to do everything; do not let strangers \
+                 reach {}",
+                chassis.settings.address()
+            );
+            return Ok(Self::off());
+        }
+        let source = Arc::new(KeySource::new(settings)?);
+        // A shop that starts while its issuer is away begins to work when that is back.
+        source.fetch().await;
+        let watched = Arc::clone(&source);
+        chassis
+            .health
+            .notice("identity", move || std::future::ready(watched.fault().map_or(Ok(()), Err)));
+        chassis.tasks.spawn("identity", {
+            let source = Arc::clone(&source);
+            move |stop| source.run(stop)
+        });
+        Ok(Self(Some(Arc::new(Verifier::new(source, settings.rules())))))
+    }
+
+    /// Trusts everyone: for tests, and for a shop that no stranger reaches.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Puts the guard before `handler`.
+    pub fn protect<S: Handler>(&self, handler: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), handler }
+    }
+
+    /// The key set that tokens are verified with, as its issuer wrote it.
+    pub fn key_set(&self) -> Option<String> {
+        let (keys, _) = self.0.as_ref()?.source.current()?;
+        Some(keys.text.clone())
+    }
+
+    /// The caller, once it is known that they may do what they ask for.
+    async fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Problem> {
+        let access = access(method, path)?;
+        let Some(verifier) = &self.0 else { return Ok(Caller::anonymous()) };
+        let Some(token) = bearer(headers)? else {
+            if access == Access::Open {
+                return Ok(Caller::unknown());
+            }
+            return Err(unauthenticated("this needs a token: Authorization: Bearer …", ""));
+        };
+        let caller = verifier.verify(token).await.map_err(refused)?;
+        let reads = method == Method::GET || method == Method::HEAD;
+        if !access.permits(caller.roles(), reads) {
+            counter!("identity_refusals_total", "reason" => "forbidden").increment(1);
+            return Err(Problem::new(Code::Forbidden, "the caller has no role that may do this"));
+        }
+        Ok(caller)
+    }
+}
+
+impl<S: Handler> Handler for Guarded<S> {
+    async fn answer(&mut self, mut request: Request) -> Response {
+        // What is outside the API (pages, documents) is for everyone.
+        if request.uri().path().starts_with("/v1/") {
+            let (parts, body) = request.into_parts();
+            let admitted = self.guard.admit(&parts.method, parts.uri.path(), &parts.headers).await;
+            request = Request::from_parts(parts, body);
+            match admitted {
+                Ok(caller) => request.extensions_mut().insert(caller),
+                Err(problem) => return problem.into_response(),
+            };
+        }
+        self.handler.answer(request).await
+    }
+}
+
+/// Who may use a path; what is not in the table of the API is not there.
+fn access(method: &Method, path: &str) -> Result<Access, Problem> {
+    let route =
+        api::find(path).ok_or_else(|| Problem::not_found(format!("nothing is at {path}")))?;
+    route.access(method.as_str()).ok_or_else(|| {
+        let mut allowed: Vec<_> = route.methods.iter().map(|(known, _)| *known).collect();
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        let allow = HeaderValue::try_from(allowed.join(", ")).expect("methods are plain words");
+        Problem::new(Code::MethodNotAllowed, "the path does not know this method")
+            .header(header::ALLOW, allow)
+    })
+}
+
+/// The token of a request (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    match token {
+        Some(token) if values.next().is_none() => Ok(Some(token)),
+        _ => Err(unauthenticated("Authorization has to be one Bearer token", "invalid_request")),
+    }
+}
+
+fn refused(fault: TokenFault) -> Problem {
+    let reason = match fault {
+        TokenFault::NoKeys => "no_keys",
+        TokenFault::Claim(ClaimFault::Expired) => "expired",
+        _ => "invalid",
+    };
+    counter!("identity_refusals_total", "reason" => reason).increment(1);
+    match fault {
+        TokenFault::NoKeys => Problem::new(Code::Overloaded, fault.to_string()).retry_after(1),
+        TokenFault::Claim(ClaimFault::Expired) => {
+            challenged(Problem::new(Code::TokenExpired, fault.to_string()), "invalid_token")
+        }
+        fault => unauthenticated(fault.to_string(), "invalid_token"),
+    }
+}
+
+fn unauthenticated(detail: impl Into<std::borrow::Cow<'static, str>>, error: &str) -> Problem {
+    challenged(Problem::new(Code::Unauthenticated, detail), error)
+}
+
+/// Adds the challenge (RFC 6750 §3): without an error where no token was sent.
+fn challenged(problem: Problem, error: &str) -> Problem {
+    let challenge = match error {
+        "" => "Bearer realm=\"shop\"".to_owned(),
+        error => format!("Bearer realm=\"shop\", error=\"{error}\""),
+    };
+    let challenge = HeaderValue::try_from(challenge).expect("plain words are a header's value");
+    problem.header(header::WWW_AUTHENTICATE, challenge)
+}

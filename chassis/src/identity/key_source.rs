@@ -1,0 +1,156 @@
+//! Where keys come from, and how long they are believed.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use reqwest::{Client, Url, redirect};
+use serde_json::Value;
+use tokio::{sync::Mutex, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    keys::KeySet,
+    settings::{IdentitySettings, KeyLocation},
+};
+
+/// How long an issuer may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A key set is a few kilobytes.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Pause after a failed refresh.
+const RETRY: Duration = Duration::from_secs(5);
+/// A file is cheap to read, so a change of it is seen soon.
+const FILE_REFRESH: Duration = Duration::from_secs(5);
+/// Least time between two refreshes that tokens with an unknown key ask for: strangers choose how
+/// many of those there are.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(30);
+const UNKNOWN_PAUSE_FILE: Duration = Duration::from_secs(1);
+
+/// The keys as they were last fetched. Keys outlive an issuer that is away, for a while.
+pub(super) struct KeySource {
+    location: KeyLocation,
+    http: Client,
+    refresh: Duration,
+    stale: Duration,
+    unknown_pause: Duration,
+    state: RwLock<State>,
+    /// When a token with an unknown key last led to a refresh; locked while one is under way.
+    asked: Mutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Arc<KeySet>,
+    /// Counts the changes of the set: what was verified with an older one is verified again.
+    generation: u64,
+    fetched: Option<Instant>,
+    fault: Option<String>,
+}
+
+impl KeySource {
+    pub(super) fn new(settings: &IdentitySettings) -> anyhow::Result<Self> {
+        let is_file = matches!(settings.jwks, KeyLocation::File(_));
+        let http =
+            Client::builder().timeout(ANSWER_MAX).redirect(redirect::Policy::none()).build()?;
+        Ok(Self {
+            location: settings.jwks.clone(),
+            http,
+            refresh: if is_file { FILE_REFRESH } else { settings.jwks_refresh },
+            stale: settings.jwks_stale,
+            unknown_pause: if is_file { UNKNOWN_PAUSE_FILE } else { UNKNOWN_PAUSE },
+            state: RwLock::default(),
+            asked: Mutex::default(),
+        })
+    }
+
+    /// The keys and their generation, unless they were never fetched, or too long ago.
+    pub(super) fn current(&self) -> Option<(Arc<KeySet>, u64)> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.fetched.filter(|at| at.elapsed() <= self.stale)?;
+        Some((Arc::clone(&state.keys), state.generation))
+    }
+
+    /// What is wrong with the last refresh.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).fault.clone()
+    }
+
+    /// Fetches the keys because a token names one that is not known; at most once in a while. Those
+    /// who come meanwhile wait for the same answer.
+    pub(super) async fn refresh_for_unknown(&self) {
+        let mut asked = self.asked.lock().await;
+        if asked.is_none_or(|at| at.elapsed() >= self.unknown_pause) {
+            self.fetch().await;
+            *asked = Some(Instant::now());
+        }
+    }
+
+    /// Fetches the keys, and keeps those that were there if that fails.
+    pub(super) async fn fetch(&self) -> bool {
+        let fetched = self.read().await;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match fetched {
+            Ok(keys) => {
+                if keys.text != state.keys.text {
+                    state.generation += 1;
+                    state.keys = Arc::new(keys);
+                }
+                state.fetched = Some(Instant::now());
+                state.fault = None;
+                true
+            }
+            Err(error) => {
+                let fault = format!("the keys of tokens could not be fetched: {error:#}");
+                if state.fault.is_none() {
+                    tracing::warn!("{fault}");
+                }
+                state.fault = Some(fault);
+                false
+            }
+        }
+    }
+
+    /// Fetches the keys again and again until `stop`.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let pause = if self.fetch().await { self.refresh } else { RETRY };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn read(&self) -> anyhow::Result<KeySet> {
+        let text = match &self.location {
+            KeyLocation::Off => String::new(),
+            KeyLocation::File(path) => tokio::fs::read_to_string(path).await?,
+            KeyLocation::Url(url) => {
+                let text = self.get(url).await?;
+                match discovered(&text) {
+                    Some(keys) => self.get(&keys).await?,
+                    None => text,
+                }
+            }
+        };
+        Ok(KeySet::parse(&text)?)
+    }
+
+    async fn get(&self, url: &Url) -> anyhow::Result<String> {
+        let mut response = self.http.get(url.clone()).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            body.extend_from_slice(&chunk);
+            anyhow::ensure!(body.len() <= ANSWER_BYTES_MAX, "the answer is too long");
+        }
+        Ok(String::from_utf8(body)?)
+    }
+}
+
+/// Where a discovery document (`OpenID` Connect Discovery 1.0 §3) says that the keys are.
+fn discovered(text: &str) -> Option<Url> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    document.get("jwks_uri")?.as_str()?.parse().ok()
+}
