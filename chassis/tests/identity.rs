@@ -19,7 +19,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::{
     Caller, Chassis, Guard, Health, IdentitySettings, Settings, Tasks,
-    http::{Edge, Handler},
+    http::Edge,
     identity::{Guarded, Issuer},
 };
 use clap::Parser;
@@ -54,8 +54,7 @@ struct Process {
 
 impl Process {
     async fn start(jwks: &str, more: &[&str]) -> Self {
-        let args = ["test", "--jwks", jwks].iter().chain(more);
-        let config = Config::parse_from(args);
+        let config = Config::parse_from([&["test", "--jwks", jwks], more].concat());
         let tasks = Tasks::new(Duration::from_secs(1));
         let health = Health::new("test", tasks.waiting(), tasks.stop_token());
         let mut chassis = Chassis { tasks, health: health.clone(), settings: config.chassis };
@@ -259,7 +258,8 @@ async fn attacks_on_tokens_are_refused() {
     for secret in [public.as_slice(), keys.issuer.key_set().as_bytes()] {
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some(id.clone());
-        let token = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(secret));
+        let token =
+            jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(secret).unwrap());
         bad.push(("HS256 with the public key", token.unwrap()));
     }
     // Keys brought along, or named so that a careless look-up would find another one.

@@ -49,14 +49,14 @@ impl Guard {
         }
         let source = Arc::new(KeySource::new(settings)?);
         // A shop that starts while its issuer is away begins to work when that is back.
-        source.fetch().await;
+        let is_fetched = source.fetch().await;
         let watched = Arc::clone(&source);
         chassis
             .health
             .notice("identity", move || std::future::ready(watched.fault().map_or(Ok(()), Err)));
         chassis.tasks.spawn("identity", {
             let source = Arc::clone(&source);
-            move |stop| source.run(stop)
+            move |stop| source.run(is_fetched, stop)
         });
         Ok(Self(Some(Arc::new(Verifier::new(source, settings.rules())))))
     }

@@ -112,14 +112,18 @@ impl KeySource {
         }
     }
 
-    /// Fetches the keys again and again until `stop`.
-    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Fetches the keys again and again until `stop`; they were fetched just now, or could not be.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        mut is_fetched: bool,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         loop {
-            let pause = if self.fetch().await { self.refresh } else { RETRY };
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
+            let pause = if is_fetched { self.refresh } else { RETRY };
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Ok(());
             }
+            is_fetched = self.fetch().await;
         }
     }
 
