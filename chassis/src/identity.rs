@@ -20,6 +20,6 @@ mod verifier;
 
 pub use caller::Caller;
 pub use claims::{Claim, RoleNames};
-pub use guard::{Guard, Guarded};
+pub use guard::{Guard, GuardedHandler};
 pub use issuer::{Issuer, IssuerError};
 pub use settings::{IdentitySettings, KeyLocation};

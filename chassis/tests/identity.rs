@@ -2,17 +2,12 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     time::{Duration, SystemTime},
 };
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::State,
     http::{Request, StatusCode, header},
     routing::{get, put},
 };
@@ -20,20 +15,19 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::{
     Caller, Chassis, Guard, Health, IdentitySettings, Settings, Tasks,
     http::Edge,
-    identity::{Guarded, Issuer},
+    identity::{GuardedHandler, Issuer},
 };
 use clap::Parser;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proto::Role;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 const KEYCLOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/keycloak.json");
 const RS256: &str = include_str!("keys/rs256.pem");
 const RS256_ID: &str = "Vt6pX0mQ2hN8rYkS4wLzB1cGfJdEa9uToI5bHxRvCqM";
 const ES256: &str = include_str!("keys/es256.pem");
 const ES256_ID: &str = "hD3sKp7WqYzX1nTcVf9bLgRm2aEoUiJ6xQ0tBwNv8ys";
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 struct Config {
@@ -44,16 +38,16 @@ struct Config {
 }
 
 /// A process with a route for each kind of access.
-struct Process {
-    handler: Guarded<Router>,
+pub(crate) struct Process {
+    handler: GuardedHandler<Router>,
     edge: Edge,
-    health: Health,
+    pub(crate) health: Health,
     // Dropping it would end the fetching of keys.
     _chassis: Chassis,
 }
 
 impl Process {
-    async fn start(jwks: &str, more: &[&str]) -> Self {
+    pub(crate) async fn start(jwks: &str, more: &[&str]) -> Self {
         let config = Config::parse_from([&["test", "--jwks", jwks], more].concat());
         let tasks = Tasks::new(Duration::from_secs(1));
         let health = Health::new("test", tasks.waiting(), tasks.stop_token());
@@ -70,7 +64,12 @@ impl Process {
         Self { handler: guard.protect(router), edge, health, _chassis: chassis }
     }
 
-    async fn ask(&self, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: Option<&str>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(authorization) = authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -88,15 +87,15 @@ impl Process {
     }
 
     /// The status and code that a token gets at a customer's path.
-    async fn with(&self, token: &str) -> (u16, String) {
+    pub(crate) async fn with(&self, token: &str) -> (u16, String) {
         let answer = self.ask("GET", "/v1/orders", Some(&format!("Bearer {token}"))).await;
         (answer.status.as_u16(), answer.code)
     }
 }
 
 #[derive(Debug)]
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     challenge: Option<String>,
     code: String,
     body: String,
@@ -340,94 +339,6 @@ fn now_of(token: &str) -> u64 {
     let claims = token.split('.').nth(1).unwrap();
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     claims["exp"].as_u64().unwrap()
-}
-
-/// An issuer that may be away, and counts how often its keys are asked for.
-#[derive(Clone, Default)]
-struct FarIssuer {
-    keys: Arc<Mutex<String>>,
-    asked: Arc<AtomicUsize>,
-    is_away: Arc<AtomicBool>,
-}
-
-impl FarIssuer {
-    /// The issuer, and the address of its discovery document.
-    async fn start() -> (Self, String) {
-        let issuer = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let key_set = format!("{address}/keys");
-        let router = Router::new()
-            .route(
-                "/keys",
-                get(|State(issuer): State<Self>| async move {
-                    issuer.asked.fetch_add(1, Ordering::SeqCst);
-                    if issuer.is_away.load(Ordering::SeqCst) {
-                        return Err(StatusCode::SERVICE_UNAVAILABLE);
-                    }
-                    Ok(issuer.keys.lock().unwrap().clone())
-                }),
-            )
-            .route(
-                "/.well-known/openid-configuration",
-                get(move || async move {
-                    json!({"issuer": "https://sso.example", "jwks_uri": key_set}).to_string()
-                }),
-            )
-            .with_state(issuer.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (issuer, format!("{address}/.well-known/openid-configuration"))
-    }
-
-    fn has(&self, issuer: &Issuer) {
-        issuer.key_set().clone_into(&mut self.keys.lock().unwrap());
-    }
-}
-
-#[tokio::test]
-async fn keys_outlive_an_issuer_that_is_away() {
-    let (far, url) = FarIssuer::start().await;
-    let issuer = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
-    far.has(&issuer);
-    let process = Process::start(&url, &[]).await;
-    far.is_away.store(true, Ordering::SeqCst);
-    let token = issuer.token("ann", &[], MINUTE).unwrap();
-    assert_eq!(process.with(&token).await.0, 200);
-
-    // A token with an unknown key makes the issuer be asked, once; those who come meanwhile wait
-    // for the same answer, and later ones do not ask again.
-    let before = far.asked.load(Ordering::SeqCst);
-    let stranger = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
-    let strange: Vec<_> = (0..20)
-        .map(|number| stranger.token(&format!("eve-{number}"), &[], MINUTE).unwrap())
-        .collect();
-    let asking = strange.iter().map(|token| process.with(token));
-    for answer in futures::future::join_all(asking).await {
-        assert_eq!(answer, (401, "unauthenticated".to_owned()));
-    }
-    assert_eq!(far.asked.load(Ordering::SeqCst) - before, 1);
-    let report = process.health.report().await;
-    assert!(report.is_healthy(), "the process works with the keys that it has");
-    assert!(report.problems["identity"].as_str().unwrap().contains("503"), "{report:?}");
-}
-
-#[tokio::test]
-async fn a_process_that_starts_before_its_issuer_says_so_and_works_later() {
-    let (far, url) = FarIssuer::start().await;
-    far.is_away.store(true, Ordering::SeqCst);
-    let process = Process::start(&url, &[]).await;
-    let issuer = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
-    let token = issuer.token("ann", &[], MINUTE).unwrap();
-    assert_eq!(process.with(&token).await, (503, "overloaded".to_owned()));
-    assert_eq!(process.ask("GET", "/v1/products", None).await.status, 200);
-
-    far.has(&issuer);
-    far.is_away.store(false, Ordering::SeqCst);
-    // The task asks again after five seconds.
-    while process.with(&token).await.0 != 200 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(process.health.report().await.problems.get("identity").is_none());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod conventions;
 mod database;
 mod edge;
 mod identity;
+mod issuers;
 mod server;
 mod settings;
 mod tasks;

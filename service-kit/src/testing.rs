@@ -11,7 +11,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use chassis::{Guard, Health, http::Edge, identity::Guarded};
+use chassis::{Guard, Health, http::Edge, identity::GuardedHandler};
 use mailbox::{Loop, Mailbox, Reactor};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone)]
 pub struct TestClient {
     edge: Edge,
-    router: Guarded<Router>,
+    router: GuardedHandler<Router>,
     /// Sent with every request, if there is one.
     token: Option<String>,
 }

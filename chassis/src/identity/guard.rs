@@ -30,7 +30,7 @@ pub struct Guard(Option<Arc<Verifier>>);
 
 /// A handler behind a guard.
 #[derive(Clone)]
-pub struct Guarded<S> {
+pub struct GuardedHandler<S> {
     guard: Guard,
     handler: S,
 }
@@ -67,8 +67,8 @@ impl Guard {
     }
 
     /// Puts the guard before `handler`.
-    pub fn protect<S: Handler>(&self, handler: S) -> Guarded<S> {
-        Guarded { guard: self.clone(), handler }
+    pub fn protect<S: Handler>(&self, handler: S) -> GuardedHandler<S> {
+        GuardedHandler { guard: self.clone(), handler }
     }
 
     /// The key set that tokens are verified with, as its issuer wrote it.
@@ -102,7 +102,7 @@ impl Guard {
     }
 }
 
-impl<S: Handler> Handler for Guarded<S> {
+impl<S: Handler> Handler for GuardedHandler<S> {
     async fn answer(&mut self, mut request: Request) -> Response {
         // What is outside the API (pages, documents) is for everyone.
         if request.uri().path().starts_with("/v1/") {

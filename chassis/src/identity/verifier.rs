@@ -17,7 +17,7 @@ use super::{
 };
 use crate::clock;
 
-/// Verified tokens that are remembered, so that their signatures are not computed again.
+/// VerifiedToken tokens that are remembered, so that their signatures are not computed again.
 const REMEMBERED: usize = 10_000;
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
@@ -26,11 +26,11 @@ const TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub(super) struct Verifier {
     pub(super) source: Arc<KeySource>,
     rules: ClaimRules,
-    verified: Cache<[u8; 32], Verified>,
+    verified: Cache<[u8; 32], VerifiedToken>,
 }
 
 #[derive(Clone)]
-struct Verified {
+struct VerifiedToken {
     caller: Caller,
     generation: u64,
 }
@@ -101,7 +101,7 @@ impl Verifier {
             let key = keys.get(id).ok_or(TokenFault::UnknownKey)?;
             (self.read(token, &header, key, now)?, generation)
         };
-        self.verified.insert(hash, Verified { caller: caller.clone(), generation });
+        self.verified.insert(hash, VerifiedToken { caller: caller.clone(), generation });
         Ok(caller)
     }
 

@@ -1,0 +1,104 @@
+//! Issuers that are elsewhere: their keys are fetched, kept while they are away, and fetched again.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use chassis::identity::Issuer;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::identity::{MINUTE, Process};
+
+/// An issuer that may be away, and counts how often its keys are asked for.
+#[derive(Clone, Default)]
+struct FarIssuer {
+    keys: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+    is_away: Arc<AtomicBool>,
+}
+
+impl FarIssuer {
+    /// The issuer, and the address of its discovery document.
+    async fn start() -> (Self, String) {
+        let issuer = Self::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let key_set = format!("{address}/keys");
+        let router = Router::new()
+            .route(
+                "/keys",
+                get(|State(issuer): State<Self>| async move {
+                    issuer.asked.fetch_add(1, Ordering::SeqCst);
+                    if issuer.is_away.load(Ordering::SeqCst) {
+                        return Err(StatusCode::SERVICE_UNAVAILABLE);
+                    }
+                    Ok(issuer.keys.lock().unwrap().clone())
+                }),
+            )
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || async move {
+                    json!({"issuer": "https://sso.example", "jwks_uri": key_set}).to_string()
+                }),
+            )
+            .with_state(issuer.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (issuer, format!("{address}/.well-known/openid-configuration"))
+    }
+
+    fn has(&self, issuer: &Issuer) {
+        issuer.key_set().clone_into(&mut self.keys.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn keys_outlive_an_issuer_that_is_away() {
+    let (far, url) = FarIssuer::start().await;
+    let issuer = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
+    far.has(&issuer);
+    let process = Process::start(&url, &[]).await;
+    far.is_away.store(true, Ordering::SeqCst);
+    let token = issuer.token("ann", &[], MINUTE).unwrap();
+    assert_eq!(process.with(&token).await.0, 200);
+
+    // A token with an unknown key makes the issuer be asked, once; those who come meanwhile wait
+    // for the same answer, and later ones do not ask again.
+    let before = far.asked.load(Ordering::SeqCst);
+    let stranger = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
+    let strange: Vec<_> = (0..20)
+        .map(|number| stranger.token(&format!("eve-{number}"), &[], MINUTE).unwrap())
+        .collect();
+    let asking = strange.iter().map(|token| process.with(token));
+    for answer in futures::future::join_all(asking).await {
+        assert_eq!(answer, (401, "unauthenticated".to_owned()));
+    }
+    assert_eq!(far.asked.load(Ordering::SeqCst) - before, 1);
+    let report = process.health.report().await;
+    assert!(report.is_healthy(), "the process works with the keys that it has");
+    assert!(report.problems["identity"].as_str().unwrap().contains("503"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_starts_before_its_issuer_says_so_and_works_later() {
+    let (far, url) = FarIssuer::start().await;
+    far.is_away.store(true, Ordering::SeqCst);
+    let process = Process::start(&url, &[]).await;
+    let issuer = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
+    let token = issuer.token("ann", &[], MINUTE).unwrap();
+    assert_eq!(process.with(&token).await, (503, "overloaded".to_owned()));
+    assert_eq!(process.ask("GET", "/v1/products", None).await.status, 200);
+
+    far.has(&issuer);
+    far.is_away.store(false, Ordering::SeqCst);
+    // The task asks again after five seconds.
+    while process.with(&token).await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(process.health.report().await.problems.get("identity").is_none());
+}
