@@ -2,36 +2,23 @@
 
 use std::{fmt, str::FromStr};
 
-/// A role that a token may give. Roles add up; a token without any is a customer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Acts for the customer that the token names.
-    Customer,
-    /// Acts for every customer, and looks after products, stock, shipments and refunds.
-    Staff,
-    /// Sees and moves what has stopped; nothing of the shop itself.
-    Operator,
-    /// Reads what staff and operators read, addresses and payloads masked; changes nothing.
-    Viewer,
-}
-
-impl Role {
-    pub const ALL: [Self; 4] = [Self::Customer, Self::Staff, Self::Operator, Self::Viewer];
-
-    /// The role's name in a token.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Staff => "staff",
-            Self::Operator => "operator",
-            Self::Viewer => "viewer",
-        }
+crate::words! {
+    /// A role that a token may give. Roles add up; a token without any is a customer's.
+    pub enum Role {
+        /// Acts for the customer that the token names.
+        Customer = "customer",
+        /// Acts for every customer, and looks after products, stock, shipments and refunds.
+        Staff = "staff",
+        /// Sees and moves what has stopped; nothing of the shop itself.
+        Operator = "operator",
+        /// Reads what staff and operators read, addresses and payloads masked; changes nothing.
+        Viewer = "viewer",
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
+        out.write_str(self.as_str())
     }
 }
 
@@ -44,7 +31,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Self::ALL.into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
+        Self::parse(name).ok_or(UnknownRole)
     }
 }
 
@@ -105,7 +92,7 @@ mod tests {
 
     fn permitted(access: Access, reads: bool) -> Vec<&'static str> {
         let permits = |role: &Role| access.permits(Roles::from_iter([*role]), reads);
-        Role::ALL.into_iter().filter(permits).map(Role::name).collect()
+        Role::ALL.into_iter().filter(permits).map(Role::as_str).collect()
     }
 
     #[test]

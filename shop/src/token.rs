@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let name = args.role.first().copied().unwrap_or(Role::Customer).name();
+    let name = args.role.first().copied().unwrap_or(Role::Customer).as_str();
     let subject = args.sub.as_deref().unwrap_or(name);
     terminal::say(issuer(home)?.token(subject, &args.role, args.ttl)?);
     Ok(ExitCode::SUCCESS)

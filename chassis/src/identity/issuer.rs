@@ -61,7 +61,7 @@ impl Issuer {
         ttl: Duration,
     ) -> Result<String, IssuerError> {
         let now = clock::now().unix_timestamp();
-        let roles: Vec<_> = roles.iter().map(|role| role.name()).collect();
+        let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
         let claims = json!({"sub": subject, "roles": roles, "aud": "shop",
             "iat": now, "exp": now.saturating_add_unsigned(ttl.as_secs())});
         self.sign(&claims)
