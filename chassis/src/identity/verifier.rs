@@ -17,7 +17,7 @@ use super::{
 };
 use crate::clock;
 
-/// VerifiedToken tokens that are remembered, so that their signatures are not computed again.
+/// Verified tokens that are remembered, so that their signatures are not computed again.
 const REMEMBERED: usize = 10_000;
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
