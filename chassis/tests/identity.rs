@@ -1,9 +1,6 @@
 //! Tokens: which are taken, which are refused and how, and where their keys come from.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, time::Duration};
 
 use axum::{
     Router,
@@ -27,7 +24,7 @@ const RS256: &str = include_str!("keys/rs256.pem");
 const RS256_ID: &str = "Vt6pX0mQ2hN8rYkS4wLzB1cGfJdEa9uToI5bHxRvCqM";
 const ES256: &str = include_str!("keys/es256.pem");
 const ES256_ID: &str = "hD3sKp7WqYzX1nTcVf9bLgRm2aEoUiJ6xQ0tBwNv8ys";
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Parser)]
 struct Config {
@@ -130,7 +127,7 @@ impl Drop for Keys {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+    chassis::clock::now().unix_timestamp().unsigned_abs()
 }
 
 fn claims() -> Value {

@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use chassis::identity::Issuer;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use super::identity::{MINUTE, Process};
 
@@ -21,6 +21,7 @@ struct FarIssuer {
     keys: Arc<Mutex<String>>,
     asked: Arc<AtomicUsize>,
     is_away: Arc<AtomicBool>,
+    serving: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl FarIssuer {
@@ -48,7 +49,8 @@ impl FarIssuer {
                 }),
             )
             .with_state(issuer.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let serve = async move { axum::serve(listener, router).await.unwrap() };
+        issuer.serving.lock().unwrap().spawn(serve);
         (issuer, format!("{address}/.well-known/openid-configuration"))
     }
 

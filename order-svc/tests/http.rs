@@ -269,7 +269,7 @@ async fn what_is_not_there_is_not_found() {
     let wrong = server.http.ask("PATCH", "/v1/orders", &[], None).await;
     assert_eq!(
         (wrong.code(), wrong.header("allow")),
-        ((405, "method_not_allowed"), "GET,HEAD,POST")
+        ((405, "method_not_allowed"), "GET, POST, HEAD")
     );
     assert_eq!(server.http.get("/v1/parked").await.body, json!({"items": [], "next_cursor": null}));
 }

@@ -5,7 +5,7 @@ use time::Duration;
 
 use super::*;
 use crate::domain::{
-    Decision, DeclineCode, Method, Shortage, cancel, decide,
+    Decision, DeclineCode, Method, Reason, Shortage, cancel, decide,
     decision::tests::{AT, a_shipment, amended_to, an_order, payment, usd},
     deliver, ship,
 };
