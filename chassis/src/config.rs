@@ -45,6 +45,10 @@ pub struct Settings {
     /// How long stopping may take before it is forced
     #[arg(long, env = "SHOP_DRAIN", default_value = "10s", value_parser = duration)]
     pub drain: Duration,
+    /// How long clients are told to go elsewhere, and served, before stopping begins on SIGTERM;
+    /// longer than they keep idle connections, and than a load balancer looks away
+    #[arg(long, env = "SHOP_LAME_DUCK", default_value = "4s", value_parser = duration)]
+    pub lame_duck: Duration,
     /// Worker threads
     #[arg(long, env = "SHOP_THREADS", default_value = "2", value_parser = threads)]
     pub threads: usize,
@@ -132,6 +136,12 @@ impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("(secret)")
     }
+}
+
+/// Parses a number of at least 1.
+pub fn at_least_1(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number >= 1);
+    number.ok_or_else(|| "write a number of at least 1".to_owned())
 }
 
 /// Parses a duration with its unit: `250ms`, `2s`, `15m`, `1h`, `7d`.

@@ -3,11 +3,15 @@
 use std::{
     net::SocketAddr,
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -18,7 +22,7 @@ use crate::{
     admin,
     config::{self, ProcessConfig, Settings},
     health::Health,
-    http::{self, Edge, Handler},
+    http::{Edge, Handler, HttpServer, ServerLimits},
     tasks::Tasks,
     telemetry,
 };
@@ -32,6 +36,19 @@ pub struct Chassis {
     pub tasks: Tasks,
     pub health: Health,
     pub settings: Settings,
+    shutdown: Shutdown,
+}
+
+/// How the process ends.
+#[derive(Clone)]
+struct Shutdown {
+    /// Cancelled at the first signal.
+    draining: CancellationToken,
+    /// Cancelled when the process stops.
+    stop: CancellationToken,
+    /// Whether there are clients that have to be told.
+    serves: Arc<AtomicBool>,
+    lame_duck: Duration,
 }
 
 impl Chassis {
@@ -39,19 +56,24 @@ impl Chassis {
     /// The port is bound at once, so that one already in use ends the start.
     pub async fn serve<S: Handler>(&mut self, handler: S) -> anyhow::Result<SocketAddr> {
         let edge = Edge::new(self.health.clone());
-        self.serve_with(edge, handler).await
+        self.serve_with(edge, ServerLimits::default(), handler).await
     }
 
-    /// Like [`Chassis::serve`], with an edge that the caller has made.
+    /// Like [`Chassis::serve`], with an edge that the caller has made, and with other limits.
     pub async fn serve_with<S: Handler>(
         &mut self,
         edge: Edge,
+        limits: ServerLimits,
         handler: S,
     ) -> anyhow::Result<SocketAddr> {
         let listener = bind(self.settings.address()).await?;
         let address = listener.local_addr().context("could not read the listener's address")?;
         tracing::info!("{} listens on http://{address}", self.health.service());
-        self.tasks.spawn("http", |stop| http::serve(listener, edge, handler, stop));
+        let edge = edge.limited(limits.clone());
+        let draining = self.shutdown.draining.clone();
+        let server = |stop| HttpServer { limits, draining, stop };
+        self.tasks.spawn("http", |stop| server(stop).serve(listener, edge, handler));
+        self.shutdown.serves.store(true, Ordering::Release);
         Ok(address)
     }
 
@@ -81,6 +103,7 @@ where
         .expect("a runtime needs threads and nothing else");
     let ended = runtime.block_on(async {
         let telemetry = telemetry::start(name, &settings).context("could not start telemetry")?;
+        raise_open_files();
         let ended = supervise(name, settings, |chassis| start(config, chassis)).await;
         if let Err(error) = &ended {
             tracing::error!("{name} ends: {error:#}");
@@ -102,39 +125,69 @@ where
 {
     let tasks = Tasks::new(settings.drain);
     let (stop, waiting) = (tasks.stop_token(), tasks.waiting());
-    let health = Health::new(name, tasks.waiting(), stop.clone());
+    let shutdown = Shutdown {
+        // A process that ends for another reason than a signal is not ready either.
+        draining: stop.child_token(),
+        stop,
+        serves: Arc::default(),
+        lame_duck: settings.lame_duck,
+    };
+    let health = Health::new(name, tasks.waiting(), shutdown.draining.clone());
     let listener = bind(settings.admin_address()).await?;
     let metrics = telemetry::install_metrics()?;
     let admin = admin::serve(listener, health.clone(), metrics);
     tokio::select! {
-        ended = start(Chassis { tasks, health, settings }) => ended,
-        asked = asked_twice(&stop, &waiting) => asked,
+        ended = start(Chassis { tasks, health, settings, shutdown: shutdown.clone() }) => ended,
+        asked = asked_twice(&shutdown, &waiting) => asked,
         // The private listener shows how the drain goes, so it stays until the end.
         ended = admin => ended.context("the private listener failed"),
     }
 }
 
-/// Cancels `stop` at the first signal. Ends at the second one, or at once if the process has not
-/// finished starting.
-async fn asked_twice(stop: &CancellationToken, waiting: &AtomicBool) -> anyhow::Result<()> {
+/// Ends the process at the first signal: after SIGTERM clients are first told to go elsewhere, and
+/// served meanwhile; after SIGINT somebody waits for the end. Returns at the second signal, or at
+/// once if the process has not finished starting.
+async fn asked_twice(shutdown: &Shutdown, waiting: &AtomicBool) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
-    let asked = async || {
-        let asked = tokio::select! {
-            asked = terminate.recv() => asked,
-            asked = interrupt.recv() => asked,
-        };
-        asked.context("signals ended")
+    let mut asked = async || {
+        tokio::select! {
+            asked = terminate.recv() => asked.map(|()| shutdown.lame_duck),
+            asked = interrupt.recv() => asked.map(|()| Duration::ZERO),
+        }
+        .context("signals ended")
     };
-    let mut asked = asked;
-    asked().await?;
+    let lame_duck = asked().await?;
     tracing::info!("asked to stop: finishing what is in hand");
-    stop.cancel();
-    if waiting.load(Ordering::Acquire) {
+    shutdown.draining.cancel();
+    let is_started = waiting.load(Ordering::Acquire);
+    if is_started && shutdown.serves.load(Ordering::Acquire) {
+        tokio::select! {
+            () = tokio::time::sleep(lame_duck) => {}
+            again = asked() => {
+                again?;
+                anyhow::bail!("asked to stop a second time: aborting what is in hand");
+            }
+        }
+    }
+    shutdown.stop.cancel();
+    if is_started {
         asked().await?;
         anyhow::bail!("asked to stop a second time: aborting what is in hand");
     }
     Ok(())
+}
+
+/// Lets the process open as many files as the system allows it: connections are files, and the
+/// usual limit is one of 1990.
+fn raise_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the limit of open files stays as it is"
+        );
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -70,6 +70,8 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         ("BIND", "127.0.0.1".to_owned()),
         ("THREADS", "1".to_owned()),
         ("POLL_HOT", "5ms".to_owned()),
+        // There is one instance of each, so nobody can go elsewhere meanwhile.
+        ("LAME_DUCK", "0s".to_owned()),
     ];
     // The relay has only its private listener, which is a thousand above the port that it is given.
     let relay = process == "outbox-relay";

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery},
     response::{IntoResponse, Response},
 };
 use metrics::{Counter, Histogram};
@@ -17,13 +17,16 @@ use tower::Service;
 use tracing::{Instrument, field};
 
 use super::{
+    access::{AccessLine, AccessLog},
     answers::{self, FinishedResponse},
+    headers::RequestId,
+    limits::ServerLimits,
     paths::decoded_path,
 };
 use crate::{
     health::Health,
     limits::BODY_LIMIT,
-    problem::{self, Cause, Problem},
+    problem::{self, Cause, Code, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
 };
@@ -57,20 +60,20 @@ where
     }
 }
 
-/// The id of a request, sent by the client or made here; an extension of the request.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub HeaderValue);
-
 /// The edge of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Edge(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     health: Health,
     counts: Option<Counts>,
+    limits: ServerLimits,
+    access: AccessLog,
 }
 
 /// The counts by class of status. Their handles are looked up once, not for each request.
+#[derive(Clone)]
 struct Counts {
     total: [Counter; 5],
     seconds: [Histogram; 5],
@@ -85,13 +88,27 @@ impl Edge {
             seconds: class
                 .map(|class| metrics::histogram!("http_request_seconds", "class" => class)),
         };
-        Self(Arc::new(Inner { health, counts: Some(counts) }))
+        let (limits, access) = (ServerLimits::default(), AccessLog::of(0));
+        Self(Arc::new(Inner { health, counts: Some(counts), limits, access }))
+    }
+
+    /// The same edge with other limits for heads.
+    #[must_use]
+    pub fn limited(self, limits: ServerLimits) -> Self {
+        Self(Arc::new(Inner { limits, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The same edge that logs so many of a hundred requests, a line each.
+    #[must_use]
+    pub fn logged(self, percent: u8) -> Self {
+        let access = AccessLog::of(percent);
+        Self(Arc::new(Inner { access, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// The same edge without counts, for listeners whose requests are not work.
     #[must_use]
     pub(crate) fn uncounted(self) -> Self {
-        Self(Arc::new(Inner { health: self.0.health.clone(), counts: None }))
+        Self(Arc::new(Inner { counts: None, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Answers one request: everything from its arrival to its response.
@@ -113,6 +130,7 @@ impl Edge {
         request.extensions_mut().insert(RequestId(id.clone()));
         // For the responses that name the path, which are few; a URI is cheap to clone.
         let uri = request.uri().clone();
+        let line = self.0.access.takes_next().then(|| AccessLine::of(&request, trace, started));
 
         let response = if span.is_disabled() {
             self.within(handler, request).await
@@ -128,25 +146,28 @@ impl Edge {
         response.headers_mut().insert(TRACERESPONSE, trace.header());
         span.record("http.response.status_code", response.status().as_u16());
         // Health checks are not counted as requests.
-        if uri.path() != HEALTH {
-            self.count(response.status(), started);
+        if uri.path() == HEALTH {
+            return response;
         }
-        response
+        self.count(response.status(), started);
+        match line {
+            None => response,
+            Some(line) => line.follow(response),
+        }
     }
 
     async fn within<S: Handler>(&self, mut handler: S, request: Request) -> Response {
         if request.uri().path() == HEALTH {
             return self.health(request.method()).await;
         }
-        if decoded_path(request.uri().path()).is_none() {
-            return Problem::not_found("nothing is at this path").into_response();
-        }
-        if length(request.headers()).is_some_and(|length| length > BODY_LIMIT) {
+        if let Some(problem) = self.too_large(&request) {
             // The body is not read: on a connection that was kept, it would be taken for the next
             // request.
-            let refusal = Problem::body_too_large().into_response();
-            return ([(header::CONNECTION, HeaderValue::from_static("close"))], refusal)
-                .into_response();
+            let close = HeaderValue::from_static("close");
+            return problem.header(header::CONNECTION, close).into_response();
+        }
+        if decoded_path(request.uri().path()).is_none() {
+            return Problem::not_found("nothing is at this path").into_response();
         }
         let mut answer = pin!(handler.answer(request));
         std::future::poll_fn(|context| {
@@ -159,6 +180,27 @@ impl Edge {
             })
         })
         .await
+    }
+
+    /// What is too large about a request, as its head alone shows.
+    fn too_large(&self, request: &Request) -> Option<Problem> {
+        let limits = &self.0.limits;
+        let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+        if path.len() > limits.uri_bytes_max {
+            let max = limits.uri_bytes_max;
+            let detail = format!("path and query are longer than {max} bytes");
+            return Some(Problem::new(Code::UriTooLong, detail));
+        }
+        let headers = request.headers();
+        let bytes: usize =
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.len() > limits.headers_max || bytes > limits.header_bytes_max {
+            let (count, bytes) = (limits.headers_max, limits.header_bytes_max);
+            let detail = format!("there are more than {count} headers, or {bytes} bytes of them");
+            return Some(Problem::new(Code::HeadersTooLarge, detail));
+        }
+        let is_large = length(headers).is_some_and(|length| length > BODY_LIMIT);
+        is_large.then(Problem::body_too_large)
     }
 
     async fn health(&self, method: &Method) -> Response {

@@ -64,6 +64,10 @@ pub fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
     wait.map(|seconds| Duration::from_secs(seconds.min(WAIT_SECONDS_MAX))).next()
 }
 
+/// The id of a request, sent by the client or made at the edge; an extension of the request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
+
 /// [`prefer_wait`] as an extractor.
 #[derive(Clone, Copy, Debug)]
 pub struct Prefer(pub Option<Duration>);

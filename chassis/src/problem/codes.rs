@@ -80,6 +80,9 @@ codes! {
     413 {
         BodyTooLarge "body_too_large" "Body too large",
     }
+    414 {
+        UriTooLong "uri_too_long" "URI too long",
+    }
     415 {
         UnsupportedMediaType "unsupported_media_type" "Unsupported media type",
     }
@@ -99,6 +102,9 @@ codes! {
     }
     429 {
         RateLimited "rate_limited" "Rate limited",
+    }
+    431 {
+        HeadersTooLarge "headers_too_large" "Headers too large",
     }
     500 {
         Internal "internal" "Internal error",

@@ -177,6 +177,12 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
         "the body is larger than 65536 bytes",
     ),
     (
+        Code::UriTooLong,
+        "Path and query together are longer than 8 KiB.",
+        "Send a shorter query; a cursor goes back unchanged.",
+        "path and query are longer than 8192 bytes",
+    ),
+    (
         Code::UnsupportedMediaType,
         "The body is not declared as JSON.",
         "Send Content-Type: application/json.",
@@ -262,6 +268,12 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
         "too many requests",
     ),
     (
+        Code::HeadersTooLarge,
+        "The request has more than 64 headers, or more than 16 KiB of them.",
+        "Send fewer or shorter headers.",
+        "there are more than 64 headers, or 16384 bytes of them",
+    ),
+    (
         Code::Internal,
         "A fault of the shop's own.",
         "Repeat the request later with the same Idempotency-Key; tell the operators \
@@ -277,7 +289,7 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::CircuitOpen,
-        "A service has failed several times in a row, and is left alone for a moment.",
+        "Half of a service's last answers failed, and it is left alone for a moment.",
         "Repeat the request after the seconds in Retry-After; nothing was done.",
         "payment-svc does not answer; it is tried again soon",
     ),
