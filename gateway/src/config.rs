@@ -1,10 +1,13 @@
 //! The gateway's settings.
 
-use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, num::NonZeroU32, str::FromStr, time::Duration};
 
-use axum::http::uri::Authority;
-use chassis::{IdentitySettings, ProcessConfig, Settings, config::duration};
+use axum::http::{HeaderValue, uri::Authority};
+use chassis::{IdentitySettings, ProcessConfig, Settings, config::duration, http::ServerLimits};
 use clap::Parser;
+use ipnet::IpNet;
+
+use crate::forwarded::ProxyHeader;
 
 /// The shop's public edge: one port for all services.
 #[derive(Clone, Debug, Parser)]
@@ -14,7 +17,10 @@ pub struct Config {
     pub chassis: Settings,
     #[command(flatten)]
     pub identity: IdentitySettings,
-    /// Where order-svc answers: one address or several, separated by commas
+    #[command(flatten)]
+    pub limits: ServerLimits,
+    /// Where order-svc answers: host:port, or several with commas between; a name with several
+    /// addresses is several instances
     #[arg(
         long,
         env = "SHOP_ORDER_URL",
@@ -53,12 +59,42 @@ pub struct Config {
     /// How long a connection to a service may take to make
     #[arg(long, env = "SHOP_CONNECT_TIMEOUT", default_value = "1s", value_parser = duration)]
     pub connect_timeout: Duration,
-    /// After how many failures in a row an instance is left alone
-    #[arg(long, env = "SHOP_CIRCUIT_FAILURES", default_value = "5")]
-    pub circuit_failures: NonZeroU32,
-    /// How long an instance is left alone before one request tries it again
+    /// How often names among the services' addresses are looked up
+    #[arg(long, env = "SHOP_RESOLVE_EVERY", default_value = "5s", value_parser = duration)]
+    pub resolve_every: Duration,
+    /// How many of an instance's last ten outcomes have to be known before its circuit opens, which
+    /// it does when half of them failed
+    #[arg(long, env = "SHOP_CIRCUIT_CALLS", default_value = "5",
+        value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub circuit_calls: u32,
+    /// How long a circuit stays open before one request tries the instance again
     #[arg(long, env = "SHOP_CIRCUIT_PAUSE", default_value = "1s", value_parser = duration)]
     pub circuit_pause: Duration,
+    /// Networks of proxies that are believed about where a request comes from: 10.0.0.0/8,…
+    #[arg(long, env = "SHOP_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say so; the other one is not believed
+    #[arg(long, env = "SHOP_PROXY_HEADER", default_value = "forwarded")]
+    pub proxy_header: ProxyHeader,
+    /// Requests a second that each address may send in the long run; 0 is no limit
+    #[arg(long, env = "SHOP_RATE_PER_ADDRESS", default_value = "0")]
+    pub rate_per_address: u32,
+    /// Requests that an address may send at once
+    #[arg(long, env = "SHOP_BURST_PER_ADDRESS", default_value = "100")]
+    pub burst_per_address: NonZeroU32,
+    /// Requests a second that each caller may send in the long run; 0 is no limit
+    #[arg(long, env = "SHOP_RATE_PER_CALLER", default_value = "0")]
+    pub rate_per_caller: u32,
+    /// Requests that a caller may send at once
+    #[arg(long, env = "SHOP_BURST_PER_CALLER", default_value = "100")]
+    pub burst_per_caller: NonZeroU32,
+    /// Origins of web pages whose scripts may call, such as <https://shop.example>, or * for all
+    #[arg(long, env = "SHOP_CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub cors_origins: Vec<HeaderValue>,
+    /// How many of a hundred requests are logged, a line each
+    #[arg(long, env = "SHOP_ACCESS_LOG_PERCENT", default_value = "0",
+        value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub access_log_percent: u8,
 }
 
 impl ProcessConfig for Config {
@@ -67,9 +103,37 @@ impl ProcessConfig for Config {
     fn settings(&self) -> &Settings {
         &self.chassis
     }
+
+    fn contradictions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.resolve_every.is_zero() {
+            all.push("SHOP_RESOLVE_EVERY (--resolve-every): has to be more than 0".to_owned());
+        }
+        all
+    }
 }
 
-/// Where an instance answers: `host:port`, with or without `http://`.
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.trim();
+    let one = || network.parse::<IpAddr>().map(IpNet::from);
+    let wrong = "write a network such as 10.0.0.0/8, or an address";
+    network.parse().or_else(|_| one()).map_err(|_| wrong.to_owned())
+}
+
+/// An origin: scheme, host and perhaps a port, or `*`.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let wrong = || "write https://host, perhaps with a port, or *".to_owned();
+    let text = text.trim();
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_origin = host.is_some_and(|host| host.parse::<Authority>().is_ok());
+    if text != "*" && !is_origin {
+        return Err(wrong());
+    }
+    HeaderValue::try_from(text).map_err(|_| wrong())
+}
+
+/// Where instances answer: `host:port`, with or without `http://`.
 #[derive(Clone, Debug)]
 pub struct Address(pub Authority);
 

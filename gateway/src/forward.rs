@@ -3,15 +3,15 @@
 //! A request is rebuilt, not passed on raw: headers that mean one connection end here, and the
 //! length is that of the body which was read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
-    extract::Request,
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
-        uri::{Authority, PathAndQuery, Scheme},
-    },
+    extract::{ConnectInfo, Request},
+    http::{Extensions, HeaderMap, HeaderName, Method, header, uri::PathAndQuery},
     response::Response,
 };
 use chassis::{
@@ -20,9 +20,14 @@ use chassis::{
     problem,
 };
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 
-use crate::{routes::Service, upstreams::Upstreams};
+use crate::{
+    forwarded::TrustedProxies,
+    instance::{Instance, UpstreamBody},
+    routes::Service,
+    upstreams::{Patience, Upstreams},
+};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,11 +46,15 @@ pub struct UpstreamRequest {
 impl UpstreamRequest {
     /// Reads a request whole. Bodies are small, and a request that was read whole can be sent to a
     /// second instance when the first cannot be reached; and a slow sender costs no service time.
-    pub async fn read(request: Request) -> Result<Self, Problem> {
+    pub async fn read(request: Request, proxies: &TrustedProxies) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let wait = prefer_wait(&parts.headers);
         let wait = wait.unwrap_or_else(|| own_wait(&parts.method, parts.uri.path()));
-        let headers = onward(&parts.headers, &parts.extensions);
+        let mut headers = onward(&parts.headers, &parts.extensions);
+        match peer(&parts.extensions) {
+            Some(peer) => proxies.tell(peer, &mut headers),
+            None => proxies.forget(&mut headers),
+        }
         let body = if length_is_zero(&parts.headers, &parts.method) {
             Bytes::new()
         } else {
@@ -68,19 +77,18 @@ impl UpstreamRequest {
         (self.method == Method::POST).then_some(&*self.body)
     }
 
-    fn request(&self, to: &Authority) -> hyper::Request<Full<Bytes>> {
-        let mut request = hyper::Request::new(Full::new(self.body.clone()));
-        let mut uri = axum::http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(to.clone());
-        uri.path_and_query = Some(self.path.clone());
+    fn request(&self, to: &Instance) -> hyper::Request<Full<Bytes>> {
+        let mut request = to.request(self.path.clone(), self.body.clone());
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path are a URI");
         request.headers_mut().clone_from(&self.headers);
-        let host = HeaderValue::try_from(to.as_str()).expect("an authority is a header's value");
-        request.headers_mut().insert(header::HOST, host);
+        request.headers_mut().insert(header::HOST, to.host());
         request
     }
+}
+
+/// The address at the other end of the connection, if there is a connection.
+pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
 }
 
 /// How long a payment or a refund waits for its outcome where the caller names no time.
@@ -96,9 +104,8 @@ fn own_wait(method: &Method, path: &str) -> Duration {
 }
 
 /// Sends requests on to services, each with a deadline.
-#[derive(Clone)]
 pub struct Forwarder {
-    pub upstreams: Arc<Upstreams>,
+    pub upstreams: Upstreams,
     pub patience: Duration,
 }
 
@@ -113,7 +120,7 @@ impl Forwarder {
     }
 
     /// A service's answer, without the headers of the gateway's connection to the service.
-    pub fn pass_on(response: hyper::Response<Incoming>) -> Response {
+    pub fn pass_on(response: hyper::Response<UpstreamBody>) -> Response {
         let (mut parts, body) = response.into_parts();
         strip(&mut parts.headers);
         let problem = parts.headers.get(header::CONTENT_TYPE) == Some(&problem::MEDIA_TYPE);
@@ -130,15 +137,16 @@ impl Forwarder {
         &self,
         service: Service,
         asked: &UpstreamRequest,
-    ) -> Result<hyper::Response<Incoming>, Problem> {
-        let patience = self.patience + asked.wait;
+    ) -> Result<hyper::Response<UpstreamBody>, Problem> {
+        let patience =
+            Patience { limit: self.patience + asked.wait, is_safe: asked.method.is_safe() };
         self.upstreams.send(service, patience, |to| asked.request(to)).await
     }
 }
 
 /// The headers that are passed on: none of the connection, and the gateway's own for trace and
 /// request id.
-fn onward(headers: &HeaderMap, extensions: &axum::http::Extensions) -> HeaderMap {
+fn onward(headers: &HeaderMap, extensions: &Extensions) -> HeaderMap {
     let mut onward = HeaderMap::with_capacity(headers.keys_len() + 4);
     for (name, value) in headers {
         if !is_hop(name) && *name != header::HOST && *name != header::CONTENT_LENGTH {

@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! Owns   the public port, and which service answers which path.
-//! Keeps  A request that may have been received is never sent twice.
+//! Keeps  A request that may have been received, and may do something, is never sent twice.
 //!        No answer is a hang: every wait has a deadline, every failure a problem.
 //! ```
 
 pub mod circuit;
 pub mod config;
+mod cors;
+pub mod discovery;
 mod erasure;
 pub mod forward;
+pub mod forwarded;
+pub mod instance;
 mod lists;
 mod problems;
+mod rates;
 mod replays;
 pub mod routes;
 pub mod upstreams;
 
-use std::sync::Arc;
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
@@ -25,12 +30,18 @@ use axum::{
 };
 use chassis::{
     Chassis, Code, Guard, Health, Problem,
-    http::{Handler, raw_json},
+    http::{ClientAddress, Edge, Handler, raw_json},
 };
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::cors::CorsLayer;
 
 use crate::{
     config::Config,
-    forward::{Forwarder, UpstreamRequest},
+    discovery::Resolver,
+    forward::{Forwarder, UpstreamRequest, peer},
+    forwarded::TrustedProxies,
+    rates::{FORGET_EVERY, Rates},
     routes::{RouteMatch, Service},
     upstreams::Upstreams,
 };
@@ -40,42 +51,113 @@ const KEY_SET: &str = "/.well-known/jwks.json";
 /// Starts the gateway, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let guard = Guard::start(&config.identity, &mut chassis).await?;
-    let gateway = Gateway::new(&config, guard.clone());
+    let gateway = Gateway::new(&config, Resolver::system(), guard);
     gateway.watch(&chassis.health);
-    chassis.serve(guard.protect(gateway)).await?;
+    gateway.refresh().await;
+    let (resolving, forgetting) = (gateway.clone(), gateway.clone());
+    let every = config.resolve_every;
+    chassis.tasks.spawn("resolver", |stop| async move {
+        resolving.keep_refreshing(every, stop).await;
+        Ok(())
+    });
+    chassis.tasks.spawn("rates", |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
+            forgetting.0.rates.forget();
+        }
+        Ok(())
+    });
+    let edge = Edge::new(chassis.health.clone()).logged(config.access_log_percent);
+    chassis.serve_with(edge, config.limits, gateway).await?;
     chassis.wait().await
 }
 
-/// What answers the public port.
+/// What answers the public port. Cheap to clone.
 #[derive(Clone)]
-pub struct Gateway {
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
     forwarder: Forwarder,
     guard: Guard,
+    proxies: TrustedProxies,
+    rates: Rates,
+    cors: Option<CorsLayer>,
 }
 
 impl Gateway {
-    pub fn new(config: &Config, guard: Guard) -> Self {
-        let upstreams = Arc::new(Upstreams::new(config));
-        Self { forwarder: Forwarder { upstreams, patience: config.upstream_timeout }, guard }
+    pub fn new(config: &Config, resolver: Resolver, guard: Guard) -> Self {
+        let upstreams = Upstreams::new(config, resolver);
+        Self(Arc::new(Inner {
+            forwarder: Forwarder { upstreams, patience: config.upstream_timeout },
+            proxies: TrustedProxies {
+                networks: config.trusted_proxies.clone(),
+                header: config.proxy_header,
+            },
+            guard,
+            rates: Rates::new(config),
+            cors: cors::layer(&config.cors_origins),
+        }))
     }
 
     /// Reports in `health` which services do not answer. The gateway works while one of them does.
     pub fn watch(&self, health: &Health) {
         for service in Service::ALL {
-            let upstreams = Arc::clone(&self.forwarder.upstreams);
+            let gateway = self.clone();
             health.notice(service.name(), move || {
-                let wrong = upstreams.wrong(service).map_or(Ok(()), Err);
-                async move { wrong }
+                let problem = gateway.upstreams().problem(service).map_or(Ok(()), Err);
+                async move { problem }
             });
         }
-        let upstreams = Arc::clone(&self.forwarder.upstreams);
+        let gateway = self.clone();
         health.probe("services", move || {
-            let none = Service::ALL.into_iter().all(|service| upstreams.wrong(service).is_some());
+            let none = Service::ALL.into_iter().all(|it| gateway.upstreams().is_away(it));
             async move { if none { Err("no service answers".to_owned()) } else { Ok(()) } }
         });
     }
 
+    /// Looks the services' names up.
+    pub async fn refresh(&self) {
+        self.upstreams().refresh().await;
+    }
+
+    async fn keep_refreshing(&self, every: Duration, stop: CancellationToken) {
+        if !self.upstreams().has_names().await {
+            return stop.cancelled().await;
+        }
+        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+            self.refresh().await;
+        }
+    }
+
+    fn upstreams(&self) -> &Upstreams {
+        &self.0.forwarder.upstreams
+    }
+
+    /// Answers a request, or refuses it by its rate before anything of it is read.
+    async fn respond(&self, request: Request) -> Response {
+        let inner = &self.0;
+        let peer = peer(request.extensions());
+        let client = peer.map(|peer| inner.proxies.client(peer, request.headers()));
+        let response = self.admit(request, client).await;
+        let mut response = response.unwrap_or_else(IntoResponse::into_response);
+        if client != peer
+            && let Some(client) = client
+        {
+            response.extensions_mut().insert(ClientAddress(client));
+        }
+        response
+    }
+
+    /// Lets a request through that its address may send, whose caller is known and may send it.
+    async fn admit(&self, request: Request, client: Option<IpAddr>) -> Result<Response, Problem> {
+        let Inner { guard, rates, .. } = &*self.0;
+        rates.check_address(client)?;
+        let request = guard.admit(request).await?;
+        rates.check_caller(request.extensions().get())?;
+        self.route(request).await
+    }
+
     async fn route(&self, request: Request) -> Result<Response, Problem> {
+        let Inner { forwarder, proxies, .. } = &*self.0;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix("/problems")
             && (code.is_empty() || code.starts_with('/'))
@@ -87,17 +169,17 @@ impl Gateway {
         }
         match routes::find(request.method().as_str(), path) {
             RouteMatch::Service(service) => {
-                let asked = UpstreamRequest::read(request).await?;
-                self.forwarder.forward(service, &asked).await
+                let asked = UpstreamRequest::read(request, proxies).await?;
+                forwarder.forward(service, &asked).await
             }
             RouteMatch::All => {
-                lists::list(&self.forwarder, &UpstreamRequest::read(request).await?).await
+                lists::list(forwarder, &UpstreamRequest::read(request, proxies).await?).await
             }
             RouteMatch::Erasure => {
-                erasure::erase(&self.forwarder, &UpstreamRequest::read(request).await?).await
+                erasure::erase(forwarder, &UpstreamRequest::read(request, proxies).await?).await
             }
             RouteMatch::Replays => {
-                replays::pass(&self.forwarder, &UpstreamRequest::read(request).await?).await
+                replays::pass(forwarder, &UpstreamRequest::read(request, proxies).await?).await
             }
             RouteMatch::NoService(name) => {
                 Err(Problem::not_found(format!("there is no service {name}")))
@@ -114,7 +196,7 @@ impl Gateway {
         if method != Method::GET && method != Method::HEAD {
             return Err(wrong_method(&["GET", "HEAD"]));
         }
-        let keys = self.guard.key_set();
+        let keys = self.0.guard.key_set();
         let keys = keys.ok_or_else(|| Problem::not_found("no keys of tokens are known here"))?;
         Ok(raw_json(StatusCode::OK, keys))
     }
@@ -122,7 +204,15 @@ impl Gateway {
 
 impl Handler for Gateway {
     async fn answer(&mut self, request: Request) -> Response {
-        self.route(request).await.unwrap_or_else(IntoResponse::into_response)
+        let Some(cors) = &self.0.cors else { return self.respond(request).await };
+        let responding = service_fn(|request| {
+            let gateway = self.clone();
+            async move { Ok::<_, Infallible>(gateway.respond(request).await) }
+        });
+        match cors.layer(responding).oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
 }
 

@@ -1,58 +1,53 @@
 //! The services' instances, and how one request gets an answer from one of them.
 //!
-//! A request is sent to another instance only when no connection could be made: once a request may
-//! have been received it is never sent again, because the gateway does not know what it does.
+//! A request is sent to another instance only when nothing of it was sent, or when it only reads:
+//! once another may have been received it is never sent again, because the gateway does not know
+//! what it does.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    net::SocketAddr,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use axum::http::uri::Authority;
 use chassis::{Code, Problem};
 use http_body_util::Full;
-use hyper::{
-    Request, Response,
-    body::{Bytes, Incoming},
-};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use metrics::Counter;
-use tokio::time::Instant;
+use hyper::{Request, Response, body::Bytes};
+use metrics::{Counter, Gauge};
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
-    circuit::{Circuit, Rule},
-    config::{Address, Config},
+    circuit::{CircuitState, Rule},
+    config::Config,
+    discovery::{Endpoint, Resolver},
+    instance::{Attempt, Instance, InstanceConfig, Passage, UpstreamBody},
     routes::Service,
 };
 
-/// How long an idle connection is kept: less than the 5 s after which a service closes it, so that
-/// no request meets a connection that is being closed.
-const IDLE_CONNECTION: Duration = Duration::from_secs(3);
-/// Idle connections kept for one instance: as many as requests are under way at once.
-const IDLE_CONNECTIONS_MAX: usize = 1_024;
 /// A single instance is tried twice: it may just be restarting.
 const ATTEMPTS_MIN: usize = 2;
+/// However many instances there are: a request that meets so many that are away meets an outage.
+const ATTEMPTS_MAX: usize = 5;
 
 /// All services' instances.
 pub struct Upstreams {
-    client: Client<HttpConnector, Full<Bytes>>,
     of: [Upstream; 4],
+    resolver: Resolver,
+    instance_config: InstanceConfig,
+    /// How long a service may be silent in the middle of an answer.
+    stall: Duration,
     born: Instant,
 }
 
 struct Upstream {
     service: Service,
-    instances: Vec<Instance>,
+    instances: RwLock<Arc<[Arc<Instance>]>>,
+    endpoints: Mutex<Vec<Endpoint>>,
     turn: AtomicUsize,
     counts: Counts,
-}
-
-struct Instance {
-    address: Authority,
-    circuit: Circuit,
 }
 
 /// Handles of the metrics, looked up once and not for each request.
@@ -61,31 +56,26 @@ struct Counts {
     unreachable: Counter,
     lost: Counter,
     timed_out: Counter,
+    unavailable: Counter,
     refused: Counter,
+    retried: Counter,
+    instances: Gauge,
 }
 
-/// The outcome of sending a request to one instance.
-enum Attempt {
-    Answered(Response<Incoming>),
-    /// No connection could be made, so nothing was sent.
-    Unreachable,
-    /// The connection broke, and the request may have been received.
-    Lost,
-    TimedOut,
+/// How a request may be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long all attempts together may take.
+    pub limit: Duration,
+    /// Whether the request only reads, so that it may be sent twice.
+    pub is_safe: bool,
 }
 
 impl Upstreams {
-    pub fn new(config: &Config) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .set_host(false)
-            .build(connector);
-        let rule = Rule { failures: config.circuit_failures, pause: config.circuit_pause };
+    /// The services' instances, those with names not yet looked up: see [`Upstreams::refresh`].
+    pub fn new(config: &Config, resolver: Resolver) -> Self {
+        let rule = Rule { calls: config.circuit_calls, pause: config.circuit_pause };
+        let instance_config = InstanceConfig { rule, connect_timeout: config.connect_timeout };
         let of = Service::ALL.map(|service| {
             let addresses = match service {
                 Service::Order => &config.order_url,
@@ -93,63 +83,104 @@ impl Upstreams {
                 Service::Inventory => &config.inventory_url,
                 Service::Notify => &config.notify_url,
             };
-            Upstream::new(service, addresses, rule)
+            Upstream::new(service, addresses.iter().map(Endpoint::new).collect(), instance_config)
         });
-        Self { client, of, born: Instant::now() }
+        Self { of, resolver, instance_config, stall: config.upstream_timeout, born: Instant::now() }
+    }
+
+    /// Looks all names up. Instances that are no longer found get no new requests.
+    pub async fn refresh(&self) {
+        for upstream in &self.of {
+            upstream.refresh(&self.resolver, self.instance_config).await;
+        }
     }
 
     /// Sends the request that `request` makes for each instance, until one answers.
     pub async fn send(
         &self,
         service: Service,
-        patience: Duration,
-        request: impl Fn(&Authority) -> Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Problem> {
+        patience: Patience,
+        request: impl Fn(&Instance) -> Request<Full<Bytes>>,
+    ) -> Result<Response<UpstreamBody>, Problem> {
         let upstream = self.of(service);
-        let deadline = Instant::now() + patience;
-        let mut refused = false;
-        for _ in 0..upstream.instances.len().max(ATTEMPTS_MIN) {
-            let Some(instance) = upstream.pick(self.now()) else {
-                refused = true;
-                break;
-            };
-            match self.attempt(deadline, request(&instance.address)).await {
+        let deadline = Instant::now() + patience.limit;
+        let instances = upstream.instances();
+        // Allocates nothing until something fails.
+        let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut may_repeat = patience.is_safe;
+        for _ in 0..instances.len().clamp(ATTEMPTS_MIN, ATTEMPTS_MAX) {
+            let Some(mut passage) = upstream.pick(&instances, &tried, self.now()) else { break };
+            let sent = passage.instance.send(request(&passage.instance), deadline).await;
+            let (count, problem) = match sent {
                 Attempt::Answered(response) => {
-                    instance.circuit.answered();
-                    upstream.counts.answered.increment(1);
-                    return Ok(response);
+                    let has_failed = passage.answered(&response, self.now());
+                    let counts = &upstream.counts;
+                    let count = if has_failed { &counts.unavailable } else { &counts.answered };
+                    count.increment(1);
+                    return Ok(response.map(|body| UpstreamBody::new(body, self.stall, passage)));
                 }
-                Attempt::Unreachable => {
-                    upstream.failed(instance, &upstream.counts.unreachable, self.now());
-                }
+                Attempt::Unsent => (&upstream.counts.unreachable, None),
                 Attempt::Lost => {
-                    upstream.failed(instance, &upstream.counts.lost, self.now());
-                    return Err(unknown_end(service, "went away"));
+                    let again = std::mem::take(&mut may_repeat);
+                    let problem = (!again).then(|| unknown_end(service, "went away"));
+                    (&upstream.counts.lost, problem)
                 }
                 Attempt::TimedOut => {
-                    upstream.failed(instance, &upstream.counts.timed_out, self.now());
-                    return Err(unknown_end(service, "did not answer in time"));
+                    let problem = unknown_end(service, "did not answer in time");
+                    (&upstream.counts.timed_out, Some(problem))
                 }
+            };
+            count.increment(1);
+            passage.failed(self.now());
+            if let Some(problem) = problem {
+                return Err(problem);
             }
+            upstream.counts.retried.increment(1);
+            tried.push(passage.instance.address);
         }
         upstream.counts.refused.increment(1);
-        Err(if refused { upstream.open(self.now()) } else { unreachable(service) })
+        Err(upstream.unanswered(&instances, self.now()))
     }
 
-    async fn attempt(&self, deadline: Instant, request: Request<Full<Bytes>>) -> Attempt {
-        match tokio::time::timeout_at(deadline, self.client.request(request)).await {
-            Ok(Ok(response)) => Attempt::Answered(response),
-            Ok(Err(error)) if error.is_connect() => Attempt::Unreachable,
-            Ok(Err(_)) => Attempt::Lost,
-            Err(_) => Attempt::TimedOut,
-        }
-    }
-
-    /// What is wrong with a service, as far as its requests have shown.
-    pub fn wrong(&self, service: Service) -> Option<String> {
+    /// What is wrong with a service, as far as its requests and look-ups have shown.
+    pub fn problem(&self, service: Service) -> Option<String> {
         let upstream = self.of(service);
-        let closed = upstream.instances.iter().any(|instance| instance.circuit.is_closed());
-        (!closed).then(|| format!("none of its {} instances answers", upstream.instances.len()))
+        let instances = upstream.instances();
+        let states = instances.iter().map(|instance| (instance.address, instance.circuit.state()));
+        let troubled = states.filter(|(_, state)| *state != CircuitState::Closed);
+        let mut all: Vec<String> =
+            troubled.map(|(address, state)| format!("circuit {state} at {address}")).collect();
+        if !all.is_empty() {
+            all.push(format!(
+                "{} of {} instances in use",
+                instances.len() - all.len(),
+                instances.len()
+            ));
+        }
+        if instances.is_empty() {
+            all.push("no instance is known".to_owned());
+        }
+        // A look-up that is under way has no news.
+        if let Ok(endpoints) = upstream.endpoints.try_lock() {
+            all.extend(endpoints.iter().filter_map(|endpoint| endpoint.problem.clone()));
+        }
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Whether no instance of a service is in use.
+    pub fn is_away(&self, service: Service) -> bool {
+        let instances = self.of(service).instances();
+        !instances.iter().any(|instance| instance.circuit.state() == CircuitState::Closed)
+    }
+
+    /// Whether there are names to look up.
+    pub async fn has_names(&self) -> bool {
+        for upstream in &self.of {
+            if upstream.endpoints.lock().await.iter().any(|endpoint| !endpoint.is_address()) {
+                return true;
+            }
+        }
+        false
     }
 
     fn of(&self, service: Service) -> &Upstream {
@@ -167,56 +198,114 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(service: Service, addresses: &[Address], rule: Rule) -> Self {
-        let instances = addresses
-            .iter()
-            .map(|address| Instance { address: address.0.clone(), circuit: Circuit::new(rule) });
+    fn new(service: Service, endpoints: Vec<Endpoint>, instance_config: InstanceConfig) -> Self {
         let counter = |result: &'static str| {
             metrics::counter!("upstream_requests_total", "service" => service.name(),
                 "result" => result)
         };
-        Self {
+        let this = Self {
             service,
-            instances: instances.collect(),
+            instances: RwLock::new(Arc::from([])),
             turn: AtomicUsize::new(0),
             counts: Counts {
                 answered: counter("answered"),
                 unreachable: counter("unreachable"),
                 lost: counter("lost"),
                 timed_out: counter("timed_out"),
+                unavailable: counter("unavailable"),
                 refused: counter("refused"),
+                retried: metrics::counter!("upstream_retries_total", "service" => service.name()),
+                instances: metrics::gauge!("upstream_instances", "service" => service.name()),
             },
-        }
+            endpoints: Mutex::default(),
+        };
+        this.replace(&endpoints, instance_config);
+        Self { endpoints: Mutex::new(endpoints), ..this }
     }
 
-    /// The next instance in turn whose circuit lets a request through.
-    fn pick(&self, now: u64) -> Option<&Instance> {
+    fn instances(&self) -> Arc<[Arc<Instance>]> {
+        Arc::clone(&self.instances.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn refresh(&self, resolver: &Resolver, instance_config: InstanceConfig) {
+        let mut endpoints = self.endpoints.lock().await;
+        for endpoint in endpoints.iter_mut().filter(|endpoint| !endpoint.is_address()) {
+            endpoint.refresh(resolver).await;
+        }
+        self.replace(&endpoints, instance_config);
+    }
+
+    /// Uses the instances that were found. Those that are known already are kept with their
+    /// circuits; the others' idle connections end with them, and their requests when they are
+    /// answered.
+    fn replace(&self, endpoints: &[Endpoint], instance_config: InstanceConfig) {
+        let before = self.instances();
+        let mut now: Vec<Arc<Instance>> = Vec::new();
+        for endpoint in endpoints {
+            for address in &endpoint.found {
+                if now.iter().any(|instance| instance.address == *address) {
+                    continue;
+                }
+                let known = before.iter().find(|instance| instance.address == *address);
+                now.push(known.map_or_else(
+                    || {
+                        Arc::new(Instance::new(
+                            self.service,
+                            *address,
+                            &endpoint.authority,
+                            instance_config,
+                        ))
+                    },
+                    Arc::clone,
+                ));
+            }
+        }
+        let is_new = |it: &Arc<Instance>, than: &[Arc<Instance>]| {
+            !than.iter().any(|other| other.address == it.address)
+        };
+        for (from, than, what) in [(&now[..], &before[..], "is used"), (&before, &now, "has left")]
+        {
+            for instance in from.iter().filter(|instance| is_new(instance, than)) {
+                tracing::info!("{} at {} {what}", self.service, instance.address);
+            }
+        }
+        let count = u32::try_from(now.len()).unwrap_or(u32::MAX);
+        self.counts.instances.set(f64::from(count));
+        *self.instances.write().unwrap_or_else(PoisonError::into_inner) = now.into();
+    }
+
+    /// The instance with the least under way whose circuit lets a request through; of equals, the
+    /// next in turn. One that was tried already is tried again only if there is no other.
+    fn pick(&self, instances: &[Arc<Instance>], tried: &[SocketAddr], now: u64) -> Option<Passage> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.instances.len();
-        (0..count)
-            .map(|step| &self.instances[turn.wrapping_add(step) % count])
-            .find(|instance| instance.circuit.admits(now))
-    }
-
-    fn failed(&self, instance: &Instance, count: &Counter, now: u64) {
-        count.increment(1);
-        if instance.circuit.failed(now) {
-            let (service, address) = (self.service, &instance.address);
-            tracing::warn!("{service} at {address} does not answer: it is left alone for a while");
+        // Another request may take the trial of a circuit meanwhile.
+        for _ in 0..=instances.len() {
+            let in_turn = (0..instances.len())
+                .map(|step| &instances[turn.wrapping_add(step) % instances.len()]);
+            let best = in_turn
+                .filter(|instance| instance.circuit.admits(now))
+                .min_by_key(|instance| (tried.contains(&instance.address), instance.load(now)))?;
+            if let Some(passage) = best.enter(now) {
+                return Some(passage);
+            }
         }
+        None
     }
 
-    fn open(&self, now: u64) -> Problem {
-        let waits = self.instances.iter().map(|instance| instance.circuit.wait(now));
+    /// The answer when no instance was asked, or none could be reached.
+    fn unanswered(&self, instances: &[Arc<Instance>], now: u64) -> Problem {
+        let service = self.service;
+        let are_open = !instances.is_empty()
+            && instances.iter().all(|it| it.circuit.state() != CircuitState::Closed);
+        if !are_open {
+            let detail = format!("{service} cannot be reached; nothing was done");
+            return Problem::new(Code::Overloaded, detail).retry_after(1);
+        }
+        let waits = instances.iter().map(|instance| instance.circuit.wait(now));
         let wait = waits.min().unwrap_or_default().as_millis().div_ceil(1_000).max(1);
-        let detail = format!("{} does not answer; it is tried again soon", self.service);
+        let detail = format!("{service} does not answer; it is tried again soon");
         Problem::new(Code::CircuitOpen, detail).retry_after(u32::try_from(wait).unwrap_or(1))
     }
-}
-
-fn unreachable(service: Service) -> Problem {
-    let detail = format!("{service} cannot be reached; nothing was done");
-    Problem::new(Code::Overloaded, detail).retry_after(1)
 }
 
 fn unknown_end(service: Service, what: &str) -> Problem {

@@ -1,9 +1,15 @@
 //! The gateway in front of small services whose behaviour a test chooses.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod discovery;
+mod edge;
 mod erasure;
 mod failing;
+mod floods;
 mod forwarding;
+mod hostile;
 mod lists;
+mod live;
 mod replays;
+mod restarts;
 mod stub;

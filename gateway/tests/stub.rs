@@ -12,9 +12,12 @@ use axum::{
     http::{HeaderMap, Method},
     response::{IntoResponse, Response},
 };
-use chassis::{Guard, Health, http::Edge};
+use chassis::{
+    Guard, Health,
+    http::{Edge, ServerLimits},
+};
 use clap::Parser;
-use gateway::{Gateway, config::Config};
+use gateway::{Gateway, config::Config, discovery::Resolver};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -91,9 +94,11 @@ pub(crate) fn health(name: &'static str) -> Health {
 }
 
 /// A gateway with its edge.
+#[derive(Clone)]
 pub(crate) struct Public {
-    gateway: Gateway,
-    edge: Edge,
+    pub(crate) gateway: Gateway,
+    pub(crate) edge: Edge,
+    pub(crate) limits: ServerLimits,
 }
 
 /// A gateway with every service at `addresses`, and further settings.
@@ -105,11 +110,19 @@ pub(crate) fn gateway(addresses: &[SocketAddr], settings: &[&str]) -> Public {
 }
 
 pub(crate) fn with_settings<'a>(settings: impl Iterator<Item = &'a str>) -> Public {
-    let config = Config::parse_from(["gateway"].into_iter().chain(settings));
-    let gateway = Gateway::new(&config, Guard::off());
+    with_resolver(Resolver::system(), settings)
+}
+
+pub(crate) fn with_resolver<'a>(
+    resolver: Resolver,
+    settings: impl Iterator<Item = &'a str>,
+) -> Public {
+    let config = Config::parse_from(["gateway", "--jwks", "off"].into_iter().chain(settings));
+    let gateway = Gateway::new(&config, resolver, Guard::off());
     let health = health("gateway");
     gateway.watch(&health);
-    Public { gateway, edge: Edge::new(health) }
+    let edge = Edge::new(health).limited(config.limits.clone());
+    Public { gateway, edge, limits: config.limits }
 }
 
 impl Public {

@@ -47,6 +47,11 @@ impl Caller {
         &self.0.subject
     }
 
+    /// Whether a token has named the caller.
+    pub fn has_name(&self) -> bool {
+        !self.0.is_everyone && !self.0.subject.is_empty()
+    }
+
     pub fn roles(&self) -> Roles {
         self.0.roles
     }

@@ -77,8 +77,18 @@ impl Guard {
         Some(keys.text.clone())
     }
 
-    /// The caller, once it is known that they may do what they ask for.
-    async fn admit(
+    /// The request with its [`Caller`], once it is known that they may do what they ask for.
+    pub async fn admit(&self, request: Request) -> Result<Request, Problem> {
+        let (mut parts, body) = request.into_parts();
+        // What is outside the API (pages, documents) is for everyone.
+        if parts.uri.path().starts_with("/v1/") {
+            let caller = self.caller(&parts.method, parts.uri.path(), &parts.headers).await?;
+            parts.extensions.insert(caller);
+        }
+        Ok(Request::from_parts(parts, body))
+    }
+
+    async fn caller(
         &self,
         method: &Method,
         path: &str,
@@ -103,18 +113,11 @@ impl Guard {
 }
 
 impl<S: Handler> Handler for GuardedHandler<S> {
-    async fn answer(&mut self, mut request: Request) -> Response {
-        // What is outside the API (pages, documents) is for everyone.
-        if request.uri().path().starts_with("/v1/") {
-            let (parts, body) = request.into_parts();
-            let admitted = self.guard.admit(&parts.method, parts.uri.path(), &parts.headers).await;
-            request = Request::from_parts(parts, body);
-            match admitted {
-                Ok(caller) => request.extensions_mut().insert(caller),
-                Err(problem) => return problem.into_response(),
-            };
+    async fn answer(&mut self, request: Request) -> Response {
+        match self.guard.admit(request).await {
+            Ok(request) => self.handler.answer(request).await,
+            Err(problem) => problem.into_response(),
         }
-        self.handler.answer(request).await
     }
 }
 
