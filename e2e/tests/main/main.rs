@@ -9,5 +9,6 @@ mod plants;
 mod poison;
 mod refusals;
 mod replays;
+mod rolling;
 mod secrets;
 mod storms;
