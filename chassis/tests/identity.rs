@@ -10,7 +10,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::{
-    Caller, Chassis, Guard, Health, IdentitySettings, Settings, Tasks,
+    Caller, Guard, Health, IdentitySettings, Tasks,
     http::Edge,
     identity::{GuardedHandler, Issuer},
 };
@@ -29,8 +29,6 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 #[derive(Parser)]
 struct Config {
     #[command(flatten)]
-    chassis: Settings,
-    #[command(flatten)]
     identity: IdentitySettings,
 }
 
@@ -40,16 +38,15 @@ pub(crate) struct Process {
     edge: Edge,
     pub(crate) health: Health,
     // Dropping it would end the fetching of keys.
-    _chassis: Chassis,
+    _tasks: Tasks,
 }
 
 impl Process {
     pub(crate) async fn start(jwks: &str, more: &[&str]) -> Self {
         let config = Config::parse_from([&["test", "--jwks", jwks], more].concat());
-        let tasks = Tasks::new(Duration::from_secs(1));
+        let mut tasks = Tasks::new(Duration::from_secs(1));
         let health = Health::new("test", tasks.waiting(), tasks.stop_token());
-        let mut chassis = Chassis { tasks, health: health.clone(), settings: config.chassis };
-        let guard = Guard::start(&config.identity, &mut chassis).await.unwrap();
+        let guard = Guard::start(&config.identity, &mut tasks, &health).await.unwrap();
         let name = |caller: Caller| async move { caller.subject().to_owned() };
         let router = Router::new()
             .route("/v1/products", get(name))
@@ -58,7 +55,7 @@ impl Process {
             .route("/v1/sagas", get(name))
             .route("/v1/operations", get(name));
         let edge = Edge::new(health.clone());
-        Self { handler: guard.protect(router), edge, health, _chassis: chassis }
+        Self { handler: guard.protect(router), edge, health, _tasks: tasks }
     }
 
     pub(crate) async fn ask(

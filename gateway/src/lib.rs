@@ -50,7 +50,7 @@ const KEY_SET: &str = "/.well-known/jwks.json";
 
 /// Starts the gateway, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
-    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
     let gateway = Gateway::new(&config, Resolver::system(), guard);
     gateway.watch(&chassis.health);
     gateway.refresh().await;

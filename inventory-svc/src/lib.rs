@@ -54,7 +54,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         let (pool, mailbox) = (pool.clone(), mailbox.clone());
         |stop| relisting::watch(pool, mailbox, stop)
     });
-    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(AppState { pool, mailbox }))).await?;
     chassis.wait().await
 }

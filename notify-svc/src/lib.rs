@@ -78,7 +78,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let each = room.clone();
     tasks.spawn("texts", |stop| deliver((Channel::Sms, sms), texts, each, stop));
     tasks.spawn("pushes", |stop| deliver((Channel::Push, push), pushes, room, stop));
-    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(AppState { pool, mailbox, templates }))).await?;
     chassis.wait().await
 }

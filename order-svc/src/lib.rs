@@ -72,7 +72,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     });
     let seal_key = config.seal.seal_key.expose().clone();
     let state = AppState { pool, mailbox, waiters, pressure, seal_key, pay_within };
-    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

@@ -81,7 +81,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     charges::watch(&chassis.health, &pool);
     let stripe_webhook = config.stripe.stripe_webhook_secret.map(|it| it.expose().clone());
     let state = AppState { pool, mailbox, waiters, routing, stripe_webhook };
-    let guard = Guard::start(&config.identity, &mut chassis).await?;
+    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

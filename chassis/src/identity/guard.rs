@@ -18,9 +18,10 @@ use super::{
     verifier::{TokenFault, Verifier},
 };
 use crate::{
+    health::Health,
     http::Handler,
     problem::{Code, Problem},
-    run::Chassis,
+    tasks::Tasks,
 };
 
 /// Lets a request through to its handler once it is known who sends it and that they may. Cheap to
@@ -38,12 +39,16 @@ pub struct GuardedHandler<S> {
 impl Guard {
     /// The guard of a process: fetches keys as its task `identity`, and shows in its health whether
     /// that works.
-    pub async fn start(settings: &IdentitySettings, chassis: &mut Chassis) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: &IdentitySettings,
+        tasks: &mut Tasks,
+        health: &Health,
+    ) -> anyhow::Result<Self> {
         if settings.jwks == KeyLocation::Off {
             tracing::warn!(
-                "identity is off: every caller is trusted to do everything; do not let strangers \
-                 reach {}",
-                chassis.settings.address()
+                "identity is off: every caller is trusted to do everything; let no stranger reach \
+                 {}",
+                health.service()
             );
             return Ok(Self::off());
         }
@@ -51,10 +56,8 @@ impl Guard {
         // A shop that starts while its issuer is away begins to work when that is back.
         let is_fetched = source.fetch().await;
         let watched = Arc::clone(&source);
-        chassis
-            .health
-            .notice("identity", move || std::future::ready(watched.fault().map_or(Ok(()), Err)));
-        chassis.tasks.spawn("identity", {
+        health.notice("identity", move || std::future::ready(watched.fault().map_or(Ok(()), Err)));
+        tasks.spawn("identity", {
             let source = Arc::clone(&source);
             move |stop| source.run(is_fetched, stop)
         });
