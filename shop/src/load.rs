@@ -26,11 +26,10 @@ use rdkafka::{
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::book::OrderEnd;
-use self::place::LoadRun;
 pub use self::place::{Buyer, LoadPlan};
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{LoadReport, Percentiles};
+use self::{book::OrderEnd, place::LoadRun};
 use crate::{Home, Stack, follow, seed, terminal, token};
 
 /// The arguments of `shop load`.
