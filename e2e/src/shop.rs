@@ -34,7 +34,7 @@ pub struct Shop {
     stack: TestStack,
     client: reqwest::Client,
     gateway: String,
-    /// The token of somebody with every role.
+    /// The token of the shop's own commands: staff and operator.
     token: String,
     named: AtomicU32,
     /// Whether requests are repeated until the shop has an answer.

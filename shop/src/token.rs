@@ -16,6 +16,8 @@ pub const KEY_SET: &str = "jwks.json";
 const OWN_TTL: Duration = Duration::from_hours(24);
 /// Under which name the commands of `shop` act.
 const OWN_NAME: &str = "shop";
+/// For whom: for every customer, and for what has stopped.
+const OWN_ROLES: [Role; 2] = [Role::Staff, Role::Operator];
 
 /// The arguments of `shop token`.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,9 +50,9 @@ pub fn make_key(home: &Home) -> anyhow::Result<()> {
     home.write_private(KEY_SET, issuer(home)?.key_set().as_bytes())
 }
 
-/// The token under which the commands of `shop` act on this stack: with every role.
+/// The token under which the commands of `shop` act on this stack.
 pub fn own(home: &Home) -> anyhow::Result<String> {
-    of(home, OWN_NAME, &Role::ALL)
+    of(home, OWN_NAME, &OWN_ROLES)
 }
 
 /// The token of somebody with these roles.

@@ -14,12 +14,16 @@ async fn resources(shop: &Shop) -> Vec<String> {
     let payment = shop.the("payments", &order, "captured").await;
     let reservation = shop.the("reservations", &order, "sold").await;
     let told = shop.notification(&order, "order_confirmation", "sent").await;
+    // The order changes once more when order-svc has heard of it.
+    let is_told = |saga: &Value| saga["completed_steps"][3] == "notification_sent";
+    shop.until(&order.path("/saga"), "told", is_told).await;
     let free = json!({"items": [{"sku": mug.sku, "quantity": 1}]});
     let free = shop.post("/v1/reservations", &free).await.with(201);
     let by_id = |what: &str, it: &Value| format!("/v1/{what}/{}", it["id"].as_str().unwrap());
     vec![
         order.path(""),
         order.path("/status"),
+        order.path("/saga"),
         by_id("payments", &payment),
         by_id("reservations", &reservation),
         by_id("reservations", &free),
