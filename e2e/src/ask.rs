@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::EventStream;
+
 /// The pause before a request is repeated, unless `Retry-After` says another one.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -104,6 +106,18 @@ impl Ask {
             }
             sleep(pause.unwrap_or(PAUSE)).await;
         }
+    }
+
+    /// Opens a stream of Server-Sent Events.
+    pub async fn stream(self) -> EventStream {
+        let Self { what, mut request, token, .. } = self;
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        assert_eq!(answer.status(), 200, "{what}");
+        assert_eq!(answer.headers()["content-type"], "text/event-stream", "{what}");
+        EventStream::of(answer)
     }
 
     /// Sends the request once; an error if no answer came.

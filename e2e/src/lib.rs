@@ -14,6 +14,7 @@
 )]
 
 mod ask;
+mod events;
 mod programs;
 mod shared;
 mod shop;
@@ -21,6 +22,7 @@ mod twin;
 mod wanted;
 
 pub use self::ask::{Ask, TestResponse};
+pub use self::events::{EventStream, StreamEvent};
 pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};
 pub use self::shop::{PlacedOrder, Purse, Shelf, Shop, WITHIN};
 pub use self::twin::{SERVICES, Twin, is_healthy};

@@ -168,6 +168,11 @@ impl Shop {
         ask.repeated_for(self.patience())
     }
 
+    /// A token that ends soon.
+    pub fn brief_token(&self, subject: &str, roles: &[Role], ttl: Duration) -> String {
+        shop::token::lasting(self.home(), subject, roles, ttl).unwrap()
+    }
+
     /// A token of somebody with these roles.
     pub fn token(&self, subject: &str, roles: &[Role]) -> String {
         shop::token::of(self.home(), subject, roles).unwrap()

@@ -91,6 +91,14 @@ pub struct Config {
     /// Origins of web pages whose scripts may call, such as <https://shop.example>, or * for all
     #[arg(long, env = "SHOP_CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<HeaderValue>,
+    /// Kafka's bootstrap servers, as host:port,…: its news wake the streams of orders, which
+    /// otherwise look every 5 s
+    #[arg(long, env = "SHOP_KAFKA")]
+    pub kafka: Option<String>,
+    /// Streams of orders that may be open at once
+    #[arg(long, env = "SHOP_STREAMS_MAX", default_value = "4096",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub streams_max: u32,
     /// How many of a hundred requests are logged, a line each
     #[arg(long, env = "SHOP_ACCESS_LOG_PERCENT", default_value = "0",
         value_parser = clap::value_parser!(u8).range(0..=100))]

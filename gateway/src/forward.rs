@@ -65,6 +65,11 @@ impl UpstreamRequest {
         Ok(Self { method: parts.method, path, headers, body, wait })
     }
 
+    /// The headers that are passed on.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// A request of the same caller for another path.
     #[must_use]
     pub fn elsewhere(&self, path: PathAndQuery) -> Self {

@@ -19,7 +19,9 @@ mod problems;
 mod rates;
 mod replays;
 pub mod routes;
+mod stream;
 pub mod upstreams;
+mod wakes;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
@@ -29,9 +31,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chassis::{
-    Chassis, Code, Guard, Health, Problem,
+    Caller, Chassis, Code, Guard, Health, Problem,
     http::{ClientAddress, Edge, Handler, raw_json},
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::CorsLayer;
@@ -43,7 +46,9 @@ use crate::{
     forwarded::TrustedProxies,
     rates::{FORGET_EVERY, Rates},
     routes::{RouteMatch, Service},
+    stream::Streams,
     upstreams::Upstreams,
+    wakes::Wakes,
 };
 
 const KEY_SET: &str = "/.well-known/jwks.json";
@@ -66,6 +71,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         }
         Ok(())
     });
+    let (streaming, kafka) = (gateway.clone(), config.kafka.clone());
+    chassis.tasks.spawn("streams", |stop| streaming.stream(kafka, stop));
     let edge = Edge::new(chassis.health.clone()).logged(config.access_log_percent);
     chassis.serve_with(edge, config.limits, gateway).await?;
     chassis.wait().await
@@ -76,7 +83,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
 pub struct Gateway(Arc<Inner>);
 
 struct Inner {
-    forwarder: Forwarder,
+    forwarder: Arc<Forwarder>,
+    streams: Streams,
     guard: Guard,
     proxies: TrustedProxies,
     rates: Rates,
@@ -86,8 +94,16 @@ struct Inner {
 impl Gateway {
     pub fn new(config: &Config, resolver: Resolver, guard: Guard) -> Self {
         let upstreams = Upstreams::new(config, resolver);
+        let forwarder = Arc::new(Forwarder { upstreams, patience: config.upstream_timeout });
+        let streams = Streams {
+            forwarder: Arc::clone(&forwarder),
+            wakes: Wakes::default(),
+            room: Arc::new(Semaphore::new(config.streams_max as usize)),
+            stop: CancellationToken::new(),
+        };
         Self(Arc::new(Inner {
-            forwarder: Forwarder { upstreams, patience: config.upstream_timeout },
+            forwarder,
+            streams,
             proxies: TrustedProxies {
                 networks: config.trusted_proxies.clone(),
                 header: config.proxy_header,
@@ -107,11 +123,27 @@ impl Gateway {
                 async move { problem }
             });
         }
+        let wakes = self.0.streams.wakes.clone();
+        health.notice("streams", move || std::future::ready(wakes.fault().map_or(Ok(()), Err)));
         let gateway = self.clone();
         health.probe("services", move || {
             let none = Service::ALL.into_iter().all(|it| gateway.upstreams().is_away(it));
             async move { if none { Err("no service answers".to_owned()) } else { Ok(()) } }
         });
+    }
+
+    /// Wakes the streams of orders until `stop`, then ends them.
+    async fn stream(self, kafka: Option<String>, stop: CancellationToken) -> anyhow::Result<()> {
+        let Streams { wakes, stop: over, .. } = &self.0.streams;
+        let ended = match kafka {
+            Some(kafka) => wakes.clone().run(kafka, stop).await,
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        };
+        over.cancel();
+        ended
     }
 
     /// Looks the services' names up.
@@ -157,7 +189,7 @@ impl Gateway {
     }
 
     async fn route(&self, request: Request) -> Result<Response, Problem> {
-        let Inner { forwarder, proxies, .. } = &*self.0;
+        let Inner { forwarder, streams, proxies, .. } = &*self.0;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix("/problems")
             && (code.is_empty() || code.starts_with('/'))
@@ -180,6 +212,11 @@ impl Gateway {
             }
             RouteMatch::Replays => {
                 replays::pass(forwarder, &UpstreamRequest::read(request, proxies).await?).await
+            }
+            RouteMatch::Stream => {
+                let caller = request.extensions().get::<Caller>().cloned();
+                let asked = UpstreamRequest::read(request, proxies).await?;
+                streams.open(asked, caller.as_ref()).await
             }
             RouteMatch::NoService(name) => {
                 Err(Problem::not_found(format!("there is no service {name}")))

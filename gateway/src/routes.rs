@@ -11,6 +11,7 @@ pub enum RouteMatch<'a> {
     All,
     Replays,
     Erasure,
+    Stream,
     /// The path names a service that does not exist.
     NoService(&'a str),
     /// The path is known; it has these methods.
@@ -33,6 +34,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
         Owner::All => RouteMatch::All,
         Owner::Replays => RouteMatch::Replays,
         Owner::Erasure => RouteMatch::Erasure,
+        Owner::Gateway => RouteMatch::Stream,
         Owner::Named => {
             let name = path.split('/').nth(3).unwrap_or_default();
             Service::parse(name).map_or(RouteMatch::NoService(name), RouteMatch::Service)
@@ -58,6 +60,7 @@ mod tests {
                     Owner::All => RouteMatch::All,
                     Owner::Replays => RouteMatch::Replays,
                     Owner::Erasure => RouteMatch::Erasure,
+                    Owner::Gateway => RouteMatch::Stream,
                 };
                 assert_eq!(found, expected, "{method} {path}");
             }

@@ -177,11 +177,23 @@ pub struct SagaView {
     expected: Option<ExpectedView>,
     /// Whether a message about the order is parked at this service.
     parked: bool,
+    /// How many events this service has said about the order.
+    version: i64,
+    /// The last version of the order that was heard from each of the others.
+    heard: HeardView,
     #[serde(serialize_with = "serialize")]
     started_at: OffsetDateTime,
     #[serde(serialize_with = "serialize")]
     updated_at: OffsetDateTime,
     trace_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct HeardView {
+    inventory_svc: i64,
+    payment_svc: i64,
+    notify_svc: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -223,6 +235,12 @@ impl SagaView {
                 late: it.by < now,
             }),
             parked,
+            version: order.version,
+            heard: HeardView {
+                inventory_svc: stored.heard.stock,
+                payment_svc: stored.heard.payments,
+                notify_svc: stored.heard.notifications,
+            },
             started_at: order.placed_at,
             updated_at: order.updated_at,
             trace_id: stored.trace_id.as_ref().map(hexadecimal),

@@ -55,9 +55,19 @@ pub fn own(home: &Home) -> anyhow::Result<String> {
     of(home, OWN_NAME, &OWN_ROLES)
 }
 
-/// The token of somebody with these roles.
+/// The token of somebody with these roles, for a day.
 pub fn of(home: &Home, subject: &str, roles: &[Role]) -> anyhow::Result<String> {
-    Ok(issuer(home)?.token(subject, roles, OWN_TTL)?)
+    lasting(home, subject, roles, OWN_TTL)
+}
+
+/// The token of somebody with these roles that lives for `ttl`.
+pub fn lasting(
+    home: &Home,
+    subject: &str,
+    roles: &[Role],
+    ttl: Duration,
+) -> anyhow::Result<String> {
+    Ok(issuer(home)?.token(subject, roles, ttl)?)
 }
 
 /// The tokens of these customers.

@@ -76,7 +76,8 @@ impl Things {
 fn services(route: &Route) -> Vec<Service> {
     match route.owner {
         Owner::One(service) => vec![service],
-        Owner::Named | Owner::Replays => vec![Service::Order],
+        // At a service's own port there is no stream, for whoever may ask.
+        Owner::Named | Owner::Replays | Owner::Gateway => vec![Service::Order],
         Owner::All => Service::ALL.to_vec(),
         Owner::Erasure => vec![Service::Order, Service::Notify],
     }

@@ -12,3 +12,4 @@ mod replays;
 mod rolling;
 mod secrets;
 mod storms;
+mod streams;

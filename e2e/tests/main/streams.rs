@@ -1,0 +1,173 @@
+//! Live updates of an order, over the gateway's stream.
+
+use std::time::Duration;
+
+use e2e::{EventStream, PlacedOrder, Shop, StreamEvent, alone_in_the_shop, in_the_shop};
+use futures::future::join_all;
+use proto::Role;
+use serde_json::{Value, json};
+
+/// Streams at once in the test of their memory.
+const MANY: usize = 1_000;
+
+async fn an_order(shop: &Shop) -> PlacedOrder {
+    let mug = shop.lists("5.00", 9).await;
+    shop.place(shop.welcomes("100.00").await.wants(1, &mug)).await
+}
+
+/// The versions of the orders that were shown.
+fn versions(events: &[StreamEvent]) -> Vec<i64> {
+    let orders = events.iter().filter(|event| event.name == "order");
+    orders.map(|order| order.data["version"].as_i64().unwrap()).collect()
+}
+
+/// Reads on until an event is as wanted; returns all that came, it included.
+async fn until(stream: &mut EventStream, is_it: impl Fn(&StreamEvent) -> bool) -> Vec<StreamEvent> {
+    let mut all = Vec::new();
+    loop {
+        let event = stream.next().await.expect("the stream goes on");
+        let found = is_it(&event);
+        all.push(event);
+        if found {
+            return all;
+        }
+    }
+}
+
+fn has_status(name: &'static str, status: &'static str) -> impl Fn(&StreamEvent) -> bool {
+    move |event| event.name == name && event.data["status"] == status
+}
+
+#[test]
+fn an_order_is_followed_from_the_present_to_its_end() {
+    in_the_shop(async |shop| {
+        let order = an_order(shop).await;
+        let mut stream = shop.get(&order.path("/stream")).stream().await;
+
+        let first = stream.next().await.unwrap();
+        assert_eq!((first.name.as_str(), first.id.as_deref()), ("order", Some("1")));
+        assert_eq!(first.data["id"], order.id);
+        // Between two events said about the order its saga moves: stock is reserved.
+        let reserved = |event: &StreamEvent| {
+            event.name == "saga" && event.data["completed_steps"] == json!(["inventory_reserved"])
+        };
+        let so_far = until(&mut stream, reserved).await;
+        assert!(so_far.iter().filter(|event| event.name == "saga").all(|saga| saga.id.is_none()));
+
+        shop.paying(&order, &json!({"type": "wallet"})).await.with(201);
+        let confirmed = until(&mut stream, has_status("order", "confirmed")).await;
+        shop.post(&order.path("/ship"), &json!({"carrier": "post", "tracking_number": "1"}))
+            .await
+            .with(200);
+        shop.post(&order.path("/deliver"), &json!({})).await.with(200);
+        let rest = stream.rest().await;
+
+        assert_eq!(rest.last().unwrap().data["status"], "delivered", "the stream ends with it");
+        let all = [vec![first], so_far, confirmed, rest].concat();
+        let seen = versions(&all);
+        let last = shop.get(&order.path("")).await.with(200)["version"].as_i64().unwrap();
+        assert_eq!(seen, (1..=last).collect::<Vec<_>>(), "each version once, in order");
+        for event in all.iter().filter(|event| event.name == "order") {
+            assert_eq!(event.id.as_deref(), Some(&*event.data["version"].to_string()));
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_orders_stream_ends_with_its_compensation() {
+    in_the_shop(async |shop| {
+        let order = an_order(shop).await;
+        shop.expect(&order, "payment_pending").await;
+        let stream = shop.get(&order.path("/stream")).stream().await;
+        shop.delete(&order.path("")).await.with(200);
+
+        let all = stream.rest().await;
+        assert_eq!(all.last().unwrap().name, "saga");
+        assert_eq!(all.last().unwrap().data["status"], "compensated");
+        let orders: Vec<&Value> = all.iter().map(|event| &event.data).collect();
+        assert!(orders.iter().any(|data| data["status"] == "cancelled"));
+
+        // Whoever comes later is shown the end at once.
+        let late = shop.get(&order.path("/stream")).stream().await.rest().await;
+        let names: Vec<&str> = late.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(names, ["order", "saga"]);
+    });
+}
+
+#[test]
+fn a_stream_goes_on_where_it_broke_off_though_the_gateway_was_killed() {
+    alone_in_the_shop(async |shop| {
+        let order = an_order(shop).await;
+        shop.expect(&order, "payment_pending").await;
+        let mut stream = shop.get(&order.path("/stream")).stream().await;
+        let seen = stream.next().await.unwrap().id.unwrap();
+
+        shop.kill("gateway").await;
+        assert!(stream.rest().await.iter().all(|event| event.name == "saga"), "it broke off");
+        shop.paying(&order, &json!({"type": "wallet"})).await.with(201);
+        shop.expect(&order, "confirmed").await;
+
+        let resumed = |last: &str| shop.get(&order.path("/stream")).header("last-event-id", last);
+        let mut again = resumed(&seen).stream().await;
+        let missed = until(&mut again, has_status("order", "confirmed")).await;
+        let first: i64 = seen.parse().unwrap();
+        let expected: Vec<i64> =
+            (first + 1..=first + i64::try_from(versions(&missed).len()).unwrap()).collect();
+        assert_eq!(versions(&missed), expected, "every version after the one that was seen");
+
+        // All of them, on demand; one that never was counts as none.
+        let all = until(&mut resumed("0").stream().await, has_status("order", "confirmed")).await;
+        assert_eq!(versions(&all)[0], 1);
+        for unknown in ["99", "-1", "soon"] {
+            let first = resumed(unknown).stream().await.next().await.unwrap();
+            assert_eq!(first.data["status"], "confirmed", "{unknown}");
+        }
+    });
+}
+
+#[test]
+fn a_stream_is_its_customers_and_ends_with_the_token() {
+    in_the_shop(async |shop| {
+        let order = an_order(shop).await;
+        let path = order.path("/stream");
+        shop.get(&path).as_stranger().await.refused(401, "unauthenticated");
+        let other = shop.token("customer-other", &[Role::Customer]);
+        shop.get(&path).with_token(&other).await.refused(404, "not_found");
+        let operator = shop.token("ops", &[Role::Operator]);
+        shop.get(&path).with_token(&operator).await.refused(403, "forbidden");
+        shop.get("/v1/orders/nonsense/stream").await.refused(404, "not_found");
+        shop.get(&format!("{path}?after=1")).await.refused(400, "bad_parameter");
+
+        let brief = shop.brief_token("shop", &[Role::Staff], Duration::from_secs(2));
+        let stream = shop.get(&path).with_token(&brief).stream().await;
+        let shown = stream.rest().await;
+        assert!(!shown.is_empty(), "it showed the present, and ended");
+    });
+}
+
+#[test]
+fn a_thousand_streams_cost_little_and_all_hear_the_end() {
+    alone_in_the_shop(async |shop| {
+        let order = an_order(shop).await;
+        shop.expect(&order, "payment_pending").await;
+        let gateway = shop.stack().processes.iter().find(|it| it.name == "gateway").unwrap().pid;
+        let resident = || resident_kib(gateway.unwrap());
+        let before = resident();
+        let path = order.path("/stream");
+        let streams = join_all((0..MANY).map(|_| shop.get(&path).stream())).await;
+        let grown = resident() - before;
+        assert!(grown < 100 * 1024, "{MANY} streams took {grown} KiB");
+
+        shop.delete(&order.path("")).await.with(200);
+        for all in join_all(streams.into_iter().map(EventStream::rest)).await {
+            assert_eq!(all.last().unwrap().data["status"], "compensated");
+        }
+    });
+}
+
+/// The resident memory of a process.
+fn resident_kib(pid: u32) -> i64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

@@ -1,0 +1,271 @@
+//! Wake-ups for open streams: Kafka tells that something happened to an order, not what.
+//!
+//! One thread reads every partition of the topics about orders, in no group, so that each gateway
+//! hears everything; and only while a stream is open. Whoever watches an order reads its state
+//! after [`Wakes::watch`] has returned, and so misses nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use proto::{cloud_events, topic};
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    message::{BorrowedMessage, Headers as _},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The topics whose keys are orders.
+const TOPICS: [&str; 4] = [topic::ORDERS, topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS];
+const BROKER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stream waits for the first position in Kafka; it goes on without, and looks by
+/// itself.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+/// How long reading goes on after the last stream has ended: the next one begins at once.
+const LINGER: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The highest version of an order that each source has published, as far as was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) orders: i64,
+    pub(crate) stock: i64,
+    pub(crate) payments: i64,
+    pub(crate) notifications: i64,
+    /// How often reading began anew: what was published in between was not heard.
+    rounds: u64,
+}
+
+impl News {
+    fn note(&mut self, topic: &str, version: i64) {
+        let known = match topic {
+            topic::ORDERS => &mut self.orders,
+            topic::STOCK => &mut self.stock,
+            topic::PAYMENTS => &mut self.payments,
+            _ => &mut self.notifications,
+        };
+        *known = version.max(*known);
+    }
+
+    /// Whether a state that has seen `seen` lacks something of this.
+    pub(crate) fn is_ahead_of(&self, seen: &Self) -> bool {
+        self.orders > seen.orders
+            || self.stock > seen.stock
+            || self.payments > seen.payments
+            || self.notifications > seen.notifications
+    }
+}
+
+/// Wakes those who watch an order. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Wakes(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    watched: Mutex<HashMap<Uuid, watch::Sender<News>>>,
+    /// Notified when there is somebody to wake, and at the end.
+    changed: Condvar,
+    is_ready: watch::Sender<bool>,
+    is_over: AtomicBool,
+    fault: Mutex<Option<String>>,
+}
+
+/// Watches one order until it is dropped.
+pub(crate) struct OrderWatch {
+    pub(crate) news: watch::Receiver<News>,
+    order: Uuid,
+    wakes: Wakes,
+}
+
+impl Drop for OrderWatch {
+    fn drop(&mut self) {
+        let mut watched = self.wakes.watched();
+        // This receiver is still counted.
+        if watched.get(&self.order).is_some_and(|sender| sender.receiver_count() <= 1) {
+            watched.remove(&self.order);
+        }
+    }
+}
+
+impl Wakes {
+    /// Reads Kafka until `stop`, whenever somebody watches.
+    pub(crate) async fn run(self, kafka: String, stop: CancellationToken) -> anyhow::Result<()> {
+        let reading = self.clone();
+        let thread = thread::Builder::new().name("wakes".to_owned());
+        let thread = thread.spawn(move || reading.read_when_watched(&kafka))?;
+        stop.cancelled().await;
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.changed.notify_all();
+        // It ends within one poll; the drain does not wait for it.
+        drop(thread);
+        Ok(())
+    }
+
+    /// What is wrong with reading, for the health.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Watches an order: what is published about it from now on wakes the watch.
+    pub(crate) async fn watch(&self, order: Uuid) -> OrderWatch {
+        let news = {
+            let mut watched = self.watched();
+            watched.entry(order).or_insert_with(|| watch::Sender::new(News::default())).subscribe()
+        };
+        self.0.changed.notify_all();
+        let mut is_ready = self.0.is_ready.subscribe();
+        let ready = is_ready.wait_for(|is_ready| *is_ready);
+        // Without Kafka the stream looks by itself.
+        drop(tokio::time::timeout(READY_WITHIN, ready).await);
+        OrderWatch { news, order, wakes: self.clone() }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<News>>> {
+        self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Acquire)
+    }
+
+    fn read_when_watched(&self, kafka: &str) {
+        while !self.is_over() {
+            let watched = self.watched();
+            if watched.is_empty() {
+                let waited = self.0.changed.wait_timeout(watched, RETRY);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                continue;
+            }
+            drop(watched);
+            let ended = self.read(kafka);
+            self.0.is_ready.send_replace(false);
+            if let Err(error) = ended {
+                self.set_fault(Some(format!("orders' news cannot be read from Kafka: {error:#}")));
+                thread::sleep(RETRY);
+            }
+        }
+    }
+
+    fn set_fault(&self, fault: Option<String>) {
+        let mut known = self.0.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none()
+            && let Some(fault) = &fault
+        {
+            tracing::warn!("{fault}");
+        }
+        *known = fault;
+    }
+
+    /// Reads from the present end on, until nobody has watched for a while.
+    fn read(&self, kafka: &str) -> anyhow::Result<()> {
+        let consumer = consumer(kafka)?;
+        consumer.assign(&ends(&consumer)?)?;
+        self.set_fault(None);
+        self.0.is_ready.send_replace(true);
+        for sender in self.watched().values() {
+            sender.send_modify(|news| news.rounds += 1);
+        }
+        let mut watched_at = Instant::now();
+        while !self.is_over() {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => self.tell(&message),
+                Some(Err(error)) => return Err(error.into()),
+                None => {}
+            }
+            if !self.watched().is_empty() {
+                watched_at = Instant::now();
+            } else if watched_at.elapsed() > LINGER {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, message: &BorrowedMessage<'_>) {
+        let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+        let Some(order) = key.and_then(|key| Uuid::try_parse(key).ok()) else { return };
+        let watched = self.watched();
+        let Some(sender) = watched.get(&order) else { return };
+        let Some(version) = version(message) else { return };
+        sender.send_modify(|news| news.note(message.topic(), version));
+    }
+}
+
+fn version(message: &BorrowedMessage<'_>) -> Option<i64> {
+    let header = message.headers()?.iter().find(|header| header.key == cloud_events::VERSION)?;
+    std::str::from_utf8(header.value?).ok()?.parse().ok()
+}
+
+/// A consumer in no group; librdkafka wants a group's name all the same.
+fn consumer(kafka: &str) -> anyhow::Result<BaseConsumer> {
+    let consumer: Result<BaseConsumer, _> = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "gateway")
+        .set("client.id", "gateway")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "10")
+        .set("log_level", "3")
+        .create();
+    consumer.context("cannot make a Kafka consumer")
+}
+
+/// The end of every partition. "From the end" is not left to the broker: the client resolves it
+/// some time after it was asked, and what comes in between would be missed.
+fn ends(consumer: &BaseConsumer) -> anyhow::Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for topic in TOPICS {
+        let metadata = consumer.fetch_metadata(Some(topic), BROKER_PATIENCE)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let count = found.map_or(0, |found| found.partitions().len());
+        anyhow::ensure!(count > 0, "there is no topic {topic}");
+        for partition in 0..i32::try_from(count)? {
+            let (_, high) = consumer.fetch_watermarks(topic, partition, BROKER_PATIENCE)?;
+            list.add_partition_offset(topic, partition, Offset::Offset(high))?;
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_lacks_what_was_published_after_it() {
+        let (mut news, mut seen) = (News::default(), News::default());
+        assert!(!news.is_ahead_of(&seen));
+        news.note(topic::STOCK, 2);
+        news.note(topic::STOCK, 1);
+        assert!(news.is_ahead_of(&seen));
+        seen.stock = 2;
+        assert!(!news.is_ahead_of(&seen));
+        news.note(topic::PAYMENTS, 1);
+        assert!(news.is_ahead_of(&seen), "payments are counted by themselves");
+    }
+
+    #[tokio::test]
+    async fn the_last_watch_of_an_order_ends_its_entry() {
+        let wakes = Wakes::default();
+        wakes.0.is_ready.send_replace(true);
+        let order = Uuid::max();
+        let (first, second) = (wakes.watch(order).await, wakes.watch(order).await);
+        drop(first);
+        assert_eq!(wakes.watched().len(), 1);
+        drop(second);
+        assert!(wakes.watched().is_empty());
+    }
+}
