@@ -25,9 +25,9 @@ impl EventStream {
     /// The next event; `None` at the end of the stream. Comments are left out.
     pub async fn next(&mut self) -> Option<StreamEvent> {
         loop {
-            while let Some((block, rest)) = self.read.split_once("\n\n") {
-                let event = parse(block);
-                self.read = rest.to_owned();
+            while let Some(end) = self.read.find("\n\n") {
+                let event = parse(&self.read[..end]);
+                self.read.drain(..end + 2);
                 if event.is_some() {
                     return event;
                 }

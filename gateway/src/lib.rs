@@ -135,12 +135,11 @@ impl Gateway {
     /// Wakes the streams of orders until `stop`, then ends them.
     async fn stream(self, kafka: Option<String>, stop: CancellationToken) -> anyhow::Result<()> {
         let Streams { wakes, stop: over, .. } = &self.0.streams;
-        let ended = match kafka {
-            Some(kafka) => wakes.clone().run(kafka, stop).await,
-            None => {
-                stop.cancelled().await;
-                Ok(())
-            }
+        let ended = if let Some(kafka) = kafka {
+            wakes.clone().run(kafka, stop).await
+        } else {
+            stop.cancelled().await;
+            Ok(())
         };
         over.cancel();
         ended

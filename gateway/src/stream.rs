@@ -17,7 +17,7 @@ use axum::{
 };
 use chassis::{Caller, Code, Problem, clock, http::Params};
 use futures::stream;
-use proto::OrderId;
+use proto::{OrderId, topic};
 use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -188,9 +188,11 @@ impl OrderStream {
                 return false;
             };
             let orders = page["items"].as_array().map_or(&[][..], Vec::as_slice);
-            orders.iter().for_each(|order| self.show(order));
             if orders.is_empty() {
                 return false;
+            }
+            for order in orders {
+                self.show(order);
             }
         }
         self.seen = heard(&saga);
@@ -244,11 +246,10 @@ fn version_of(order: &Value) -> i64 {
 /// What order-svc had heard when it told this saga.
 fn heard(saga: &Value) -> News {
     let of = |source: &str| saga["heard"][source].as_i64().unwrap_or_default();
-    News {
-        orders: version_of(saga),
-        stock: of("inventory-svc"),
-        payments: of("payment-svc"),
-        notifications: of("notify-svc"),
-        ..News::default()
-    }
+    let mut news = News::default();
+    news.note(topic::ORDERS, version_of(saga));
+    news.note(topic::STOCK, of("inventory-svc"));
+    news.note(topic::PAYMENTS, of("payment-svc"));
+    news.note(topic::NOTIFICATIONS, of("notify-svc"));
+    news
 }

@@ -39,16 +39,17 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The highest version of an order that each source has published, as far as was heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
-    pub(crate) orders: i64,
-    pub(crate) stock: i64,
-    pub(crate) payments: i64,
-    pub(crate) notifications: i64,
+    orders: i64,
+    stock: i64,
+    payments: i64,
+    notifications: i64,
     /// How often reading began anew: what was published in between was not heard.
     rounds: u64,
 }
 
 impl News {
-    fn note(&mut self, topic: &str, version: i64) {
+    /// Takes a version that the source of `topic` has published.
+    pub(crate) fn note(&mut self, topic: &str, version: i64) {
         let known = match topic {
             topic::ORDERS => &mut self.orders,
             topic::STOCK => &mut self.stock,
@@ -251,7 +252,7 @@ mod tests {
         news.note(topic::STOCK, 2);
         news.note(topic::STOCK, 1);
         assert!(news.is_ahead_of(&seen));
-        seen.stock = 2;
+        seen.note(topic::STOCK, 2);
         assert!(!news.is_ahead_of(&seen));
         news.note(topic::PAYMENTS, 1);
         assert!(news.is_ahead_of(&seen), "payments are counted by themselves");

@@ -189,11 +189,13 @@ pub struct SagaView {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct HeardView {
-    inventory_svc: i64,
-    payment_svc: i64,
-    notify_svc: i64,
+    #[serde(rename = "inventory-svc")]
+    stock: i64,
+    #[serde(rename = "payment-svc")]
+    payments: i64,
+    #[serde(rename = "notify-svc")]
+    notifications: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -237,9 +239,9 @@ impl SagaView {
             parked,
             version: order.version,
             heard: HeardView {
-                inventory_svc: stored.heard.stock,
-                payment_svc: stored.heard.payments,
-                notify_svc: stored.heard.notifications,
+                stock: stored.heard.stock,
+                payments: stored.heard.payments,
+                notifications: stored.heard.notifications,
             },
             started_at: order.placed_at,
             updated_at: order.updated_at,
