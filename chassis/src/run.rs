@@ -56,7 +56,7 @@ impl Chassis {
     /// The port is bound at once, so that one already in use ends the start.
     pub async fn serve<S: Handler>(&mut self, handler: S) -> anyhow::Result<SocketAddr> {
         let edge = Edge::new(self.health.clone());
-        self.serve_with(edge, ServerLimits::default(), handler).await
+        self.serve_with(edge, ServerLimits::default().behind_a_gateway(), handler).await
     }
 
     /// Like [`Chassis::serve`], with an edge that the caller has made, and with other limits.

@@ -96,9 +96,9 @@ pub struct Config {
     #[arg(long, env = "SHOP_KAFKA")]
     pub kafka: Option<String>,
     /// Streams of orders that may be open at once
-    #[arg(long, env = "SHOP_STREAMS_MAX", default_value = "4096",
+    #[arg(long, env = "SHOP_LIVE_STREAMS_MAX", default_value = "4096",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub streams_max: u32,
+    pub live_streams_max: u32,
     /// How many of a hundred requests are logged, a line each
     #[arg(long, env = "SHOP_ACCESS_LOG_PERCENT", default_value = "0",
         value_parser = clap::value_parser!(u8).range(0..=100))]

@@ -98,7 +98,7 @@ impl Gateway {
         let streams = Streams {
             forwarder: Arc::clone(&forwarder),
             wakes: Wakes::default(),
-            room: Arc::new(Semaphore::new(config.streams_max as usize)),
+            room: Arc::new(Semaphore::new(config.live_streams_max as usize)),
             stop: CancellationToken::new(),
         };
         Self(Arc::new(Inner {

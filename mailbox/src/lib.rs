@@ -348,9 +348,9 @@ impl<R: Reactor> Mailbox<R> {
         &self,
         topic: &str,
         key: &str,
-        once: Option<IdempotentRequest>,
+        asked: IdempotentRequest,
     ) -> Result<u64, OperatorError> {
-        self.operators.release(topic, key, once.as_ref()).await
+        self.operators.release(topic, key, &asked).await
     }
 
     /// Drops a parked key's first message for good; the reason is recorded among the operations.
@@ -359,9 +359,9 @@ impl<R: Reactor> Mailbox<R> {
         topic: &str,
         key: &str,
         reason: &str,
-        once: Option<IdempotentRequest>,
+        asked: IdempotentRequest,
     ) -> Result<(), OperatorError> {
-        self.operators.discard(topic, key, reason, once.as_ref()).await
+        self.operators.discard(topic, key, reason, &asked).await
     }
 
     /// Gives a parked key's first message another payload; the old one is recorded among the
@@ -371,9 +371,9 @@ impl<R: Reactor> Mailbox<R> {
         topic: &str,
         key: &str,
         mended: Replacement<'_>,
-        once: Option<IdempotentRequest>,
+        asked: IdempotentRequest,
     ) -> Result<(), OperatorError> {
-        self.operators.replace(topic, key, mended, once.as_ref()).await
+        self.operators.replace(topic, key, mended, &asked).await
     }
 }
 

@@ -43,10 +43,13 @@ pub enum OperatorError {
     Database(#[from] sqlx::Error),
 }
 
-/// A request that takes effect once, however often it is sent: its answer is stored under its key.
+/// An operator's request. With a key it takes effect once, however often it is sent: its answer is
+/// stored under the key.
 #[derive(Clone)]
 pub struct IdempotentRequest {
-    pub key: IdempotencyKey,
+    /// Who asks: it is recorded among the operations.
+    pub caller: String,
+    pub key: Option<IdempotencyKey>,
     /// Makes the answer to store: from the number of messages that were changed, or from the reason
     /// why a release stopped.
     pub tell: fn(Result<u64, &Park>) -> Answer,
@@ -72,7 +75,7 @@ impl<R: Reactor> Operators<R> {
         &self,
         topic: &str,
         key: &str,
-        once: Option<&IdempotentRequest>,
+        asked: &IdempotentRequest,
     ) -> Result<u64, OperatorError> {
         let mut session = self.session()?;
         // Events of this key that were kept (`unknown`) before it stopped come before the message
@@ -88,7 +91,7 @@ impl<R: Reactor> Operators<R> {
         let mut released = 0;
         let mut size = CHUNK;
         loop {
-            let wanted = ReleaseChunk { topic, key, size, released, once };
+            let wanted = ReleaseChunk { topic, key, size, released, asked };
             match self.release_chunk(&mut session, wanted).await {
                 Ok(ChunkOutcome { decided, refused: Some(park), .. }) => {
                     released += decided;
@@ -129,10 +132,10 @@ impl<R: Reactor> Operators<R> {
         session: &mut Session,
         wanted: ReleaseChunk<'_>,
     ) -> Result<ChunkOutcome, Failure> {
-        let ReleaseChunk { topic, key, size, released, once } = wanted;
+        let ReleaseChunk { topic, key, size, released, asked } = wanted;
         let db = session.connection().await.map_err(Fault::NotBegun)?;
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
-        hold(&mut tx, topic, key, once).await?;
+        hold(&mut tx, topic, key, asked).await?;
         // In a statement after the lock, so that it sees what the transactions before it committed.
         let mut items = Vec::new();
         let mut ids = Vec::new();
@@ -167,14 +170,14 @@ impl<R: Reactor> Operators<R> {
         let note = format!("{} messages", over.len());
         log(
             &mut tx,
-            KeyOperation { action: Action::ParkedRelease, topic, key, reason: &note, once },
+            KeyOperation { action: Action::ParkedRelease, topic, key, reason: &note, asked },
             None,
         )
         .await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
         match &refused {
-            Some(park) => keep(&mut tx, once, Err(park)).await?,
-            None if gone => keep(&mut tx, once, Ok(released + decided)).await?,
+            Some(park) => keep(&mut tx, asked, Err(park)).await?,
+            None if gone => keep(&mut tx, asked, Ok(released + decided)).await?,
             // There are more messages: the last chunk stores the answer.
             None => {}
         }
@@ -190,13 +193,13 @@ impl<R: Reactor> Operators<R> {
     async fn explain(
         &self,
         session: &mut Session,
-        ReleaseChunk { topic, key, once, .. }: ReleaseChunk<'_>,
+        ReleaseChunk { topic, key, asked, .. }: ReleaseChunk<'_>,
         park: &Park,
     ) -> Result<(), OperatorError> {
         let mut tx = session.connection().await?.begin().await?;
-        hold(&mut tx, topic, key, once).await?;
+        hold(&mut tx, topic, key, asked).await?;
         parked::explain(&mut tx, topic, key, park).await?;
-        keep(&mut tx, once, Err(park)).await?;
+        keep(&mut tx, asked, Err(park)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -207,11 +210,11 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         reason: &str,
-        once: Option<&IdempotentRequest>,
+        asked: &IdempotentRequest,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        let dropped = match hold_first(&mut tx, topic, key, once).await {
+        let dropped = match hold_first(&mut tx, topic, key, asked).await {
             Ok(first) => {
                 parked::remove(&mut tx, topic, key, &[first.id]).await?;
                 first
@@ -220,16 +223,16 @@ impl<R: Reactor> Operators<R> {
                 let Some(first) = unknown::drop_first(&mut tx, topic, key).await? else {
                     // Of two requests at once the second has waited for the first to drop the
                     // event: the first may have been this very request, sent twice.
-                    idempotent::first(&mut tx, once.map(|once| &once.key)).await?;
+                    idempotent::first(&mut tx, asked.key.as_ref()).await?;
                     return Err(OperatorError::NotParked);
                 };
                 first
             }
             Err(error) => return Err(error),
         };
-        let deed = KeyOperation { action: Action::ParkedDiscard, topic, key, reason, once };
+        let deed = KeyOperation { action: Action::ParkedDiscard, topic, key, reason, asked };
         log(&mut tx, deed, Some(&dropped)).await?;
-        keep(&mut tx, once, Ok(1)).await?;
+        keep(&mut tx, asked, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -240,16 +243,16 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         mended: Replacement<'_>,
-        once: Option<&IdempotentRequest>,
+        asked: &IdempotentRequest,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        let first = hold_first(&mut tx, topic, key, once).await?;
+        let first = hold_first(&mut tx, topic, key, asked).await?;
         let reason = mended.reason;
-        let deed = KeyOperation { action: Action::ParkedReplace, topic, key, reason, once };
+        let deed = KeyOperation { action: Action::ParkedReplace, topic, key, reason, asked };
         log(&mut tx, deed, Some(&first)).await?;
         parked::replace(&mut tx, first.id, mended).await?;
-        keep(&mut tx, once, Ok(1)).await?;
+        keep(&mut tx, asked, Ok(1)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -263,7 +266,7 @@ struct ReleaseChunk<'a> {
     size: i64,
     /// Messages that the chunks before released.
     released: u64,
-    once: Option<&'a IdempotentRequest>,
+    asked: &'a IdempotentRequest,
 }
 
 struct ChunkOutcome {
@@ -314,20 +317,20 @@ async fn hold(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-    once: Option<&IdempotentRequest>,
+    asked: &IdempotentRequest,
 ) -> Result<(), OperatorError> {
     let is_parked = parked::hold(db, topic, key).await?;
-    idempotent::first(db, once.map(|once| &once.key)).await?;
+    idempotent::first(db, asked.key.as_ref()).await?;
     if is_parked { Ok(()) } else { Err(OperatorError::NotParked) }
 }
 
 async fn keep(
     db: &mut PgConnection,
-    once: Option<&IdempotentRequest>,
+    asked: &IdempotentRequest,
     end: Result<u64, &Park>,
 ) -> Result<(), OperatorError> {
-    let Some(IdempotentRequest { key, tell }) = once else { return Ok(()) };
-    idempotent::keep(db, Some(key), &tell(end)).await
+    let Some(key) = &asked.key else { return Ok(()) };
+    idempotent::keep(db, Some(key), &(asked.tell)(end)).await
 }
 
 /// An operation on a key, to be recorded.
@@ -336,17 +339,15 @@ struct KeyOperation<'a> {
     topic: &'a str,
     key: &'a str,
     reason: &'a str,
-    once: Option<&'a IdempotentRequest>,
+    asked: &'a IdempotentRequest,
 }
 
 /// Records what was done to a key, and to which of its messages.
 async fn log(
     db: &mut PgConnection,
-    KeyOperation { action, topic, key, reason, once }: KeyOperation<'_>,
+    KeyOperation { action, topic, key, reason, asked }: KeyOperation<'_>,
     message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
-    // Until callers are authenticated, a request without an idempotency key has no known caller.
-    let caller = once.map_or("anonymous", |once| once.key.caller.as_str());
     let done = Operation {
         topic: Some(topic),
         key: Some(key),
@@ -354,7 +355,7 @@ async fn log(
         source: message.and_then(|message| message.source.as_deref()),
         version: message.and_then(|message| message.version),
         payload: message.and_then(|message| message.payload.as_deref()),
-        ..Operation::new(caller, action, reason)
+        ..Operation::new(&asked.caller, action, reason)
     };
     operations::record(db, done).await
 }
@@ -363,8 +364,8 @@ async fn hold_first(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-    once: Option<&IdempotentRequest>,
+    asked: &IdempotentRequest,
 ) -> Result<StoredMessage, OperatorError> {
-    hold(db, topic, key, once).await?;
+    hold(db, topic, key, asked).await?;
     parked::first(db, (topic, key), 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
 }

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    operators::{a_key, options, under},
+    operators::{a_key, by_hand, options, under},
     proxy::Proxy,
     toy::{TOPIC, Toy, ask, clock, hear, prepare},
 };
@@ -177,14 +177,14 @@ async fn release(mailbox: &Mailbox<Toy>, key: &str, heard: &AtomicBool) -> bool 
     let wish = a_key(key, 1);
     let mut random = StdRng::seed_from_u64(23);
     loop {
-        match mailbox.discard(TOPIC, key, "the hammer's own", Some(under(&wish))).await {
+        match mailbox.discard(TOPIC, key, "the hammer's own", under(&wish)).await {
             Ok(()) | Err(OperatorError::Answered(_)) => break,
             Err(_) => pause(&mut random, 100).await,
         }
     }
     let is_early = !heard.load(Ordering::SeqCst);
     loop {
-        match mailbox.release(TOPIC, key, None).await {
+        match mailbox.release(TOPIC, key, by_hand()).await {
             Ok(_) | Err(OperatorError::NotParked) => return is_early,
             Err(_) => pause(&mut random, 100).await,
         }

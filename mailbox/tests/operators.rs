@@ -51,12 +51,15 @@ async fn discard_and_release_go_on_in_order() {
 
     let keys = mailbox.parked().await.unwrap();
     assert_eq!((keys.len(), keys[0].messages), (1, 1_202));
-    assert!(matches!(mailbox.release(TOPIC, "a", None).await, Err(OperatorError::StillStopped(_))));
+    assert!(matches!(
+        mailbox.release(TOPIC, "a", by_hand()).await,
+        Err(OperatorError::StillStopped(_))
+    ));
     assert_eq!(words(&mut toy, "a").await, ["1"], "nothing overtakes the first");
 
-    mailbox.discard(TOPIC, "a", "it was a test", None).await.unwrap();
+    mailbox.discard(TOPIC, "a", "it was a test", by_hand()).await.unwrap();
     assert_eq!(mailbox.parked().await.unwrap()[0].messages, 1_201, "only the first is dropped");
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 1_201);
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 1_201);
 
     let expected: Vec<String> =
         std::iter::once(1).chain(3..=1_203).map(|version: i64| version.to_string()).collect();
@@ -73,8 +76,8 @@ async fn a_replaced_message_takes_effect_under_its_own_id() {
     let first = poison("a", 1);
     toy.hear(vec![first.clone(), hear("a", 2, "2")]).await;
 
-    mailbox.replace(TOPIC, "a", mended(b"mended"), None).await.unwrap();
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
+    mailbox.replace(TOPIC, "a", mended(b"mended"), by_hand()).await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 2);
 
     assert_eq!(words(&mut toy, "a").await, ["mended", "2"]);
     toy.hear(vec![first]).await;
@@ -86,13 +89,16 @@ async fn a_second_poison_stops_the_release_where_it_is() {
     let (mut toy, mailbox) = desk().await;
     toy.hear(vec![poison("a", 1), hear("a", 2, "2"), poison("a", 3), hear("a", 4, "4")]).await;
 
-    mailbox.discard(TOPIC, "a", "first", None).await.unwrap();
-    assert!(matches!(mailbox.release(TOPIC, "a", None).await, Err(OperatorError::StillStopped(_))));
+    mailbox.discard(TOPIC, "a", "first", by_hand()).await.unwrap();
+    assert!(matches!(
+        mailbox.release(TOPIC, "a", by_hand()).await,
+        Err(OperatorError::StillStopped(_))
+    ));
     assert_eq!(words(&mut toy, "a").await, ["2"]);
     assert_eq!(mailbox.parked_messages(TOPIC, "a", 0, 200).await.unwrap().len(), 2);
 
-    mailbox.discard(TOPIC, "a", "second", None).await.unwrap();
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 1);
+    mailbox.discard(TOPIC, "a", "second", by_hand()).await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 1);
     assert_eq!(words(&mut toy, "a").await, ["2", "4"]);
 }
 
@@ -101,24 +107,28 @@ async fn a_message_the_database_refused_is_released_up_to_it() {
     let (mut toy, mailbox) = desk().await;
     toy.hear(vec![poison("a", 1)]).await;
     toy.hear(vec![hear("a", 2, "2"), hear("a", 3, "cursed"), hear("a", 4, "4")]).await;
-    mailbox.discard(TOPIC, "a", "poison", None).await.unwrap();
+    mailbox.discard(TOPIC, "a", "poison", by_hand()).await.unwrap();
 
-    let Err(OperatorError::StillStopped(park)) = mailbox.release(TOPIC, "a", None).await else {
+    let Err(OperatorError::StillStopped(park)) = mailbox.release(TOPIC, "a", by_hand()).await
+    else {
         panic!("the database refuses it still")
     };
     assert_eq!(park.class, "refused_by_database");
     assert_eq!(mailbox.parked().await.unwrap()[0].reason, park.reason);
     assert_eq!(words(&mut toy, "a").await, ["2"]);
-    mailbox.replace(TOPIC, "a", mended(b"blessed"), None).await.unwrap();
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
+    mailbox.replace(TOPIC, "a", mended(b"blessed"), by_hand()).await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["2", "blessed", "4"]);
 }
 
 #[tokio::test]
 async fn what_is_not_parked_cannot_be_released() {
     let (_toy, mailbox) = desk().await;
-    assert!(matches!(mailbox.release(TOPIC, "a", None).await, Err(OperatorError::NotParked)));
-    assert!(matches!(mailbox.discard(TOPIC, "a", "", None).await, Err(OperatorError::NotParked)));
+    assert!(matches!(mailbox.release(TOPIC, "a", by_hand()).await, Err(OperatorError::NotParked)));
+    assert!(matches!(
+        mailbox.discard(TOPIC, "a", "", by_hand()).await,
+        Err(OperatorError::NotParked)
+    ));
     assert!(mailbox.parked_messages(TOPIC, "a", 0, 200).await.unwrap().is_empty());
 }
 
@@ -128,20 +138,20 @@ async fn a_wish_that_is_repeated_under_its_key_is_fulfilled_once() {
     toy.hear(vec![poison("a", 1), hear("a", 2, "2"), poison("a", 3), hear("a", 4, "4")]).await;
 
     let (first, again) = (a_key("discard", 1), a_key("discard", 2));
-    mailbox.discard(TOPIC, "a", "poison", Some(under(&first))).await.unwrap();
-    let repeated = mailbox.discard(TOPIC, "a", "poison", Some(under(&first))).await;
+    mailbox.discard(TOPIC, "a", "poison", under(&first)).await.unwrap();
+    let repeated = mailbox.discard(TOPIC, "a", "poison", under(&first)).await;
     assert!(matches!(repeated, Err(OperatorError::Answered(answer)) if answer.body == b"Ok(1)"));
-    let other = mailbox.discard(TOPIC, "a", "another", Some(under(&again))).await;
+    let other = mailbox.discard(TOPIC, "a", "another", under(&again)).await;
     assert!(matches!(other, Err(OperatorError::KeyReused)));
     assert_eq!(mailbox.parked().await.unwrap()[0].messages, 3, "one was dropped");
 
     let stopped = a_key("release", 1);
-    let end = mailbox.release(TOPIC, "a", Some(under(&stopped))).await;
+    let end = mailbox.release(TOPIC, "a", under(&stopped)).await;
     assert!(matches!(end, Err(OperatorError::StillStopped(_))));
-    mailbox.replace(TOPIC, "a", mended(b"3"), None).await.unwrap();
-    let repeated = mailbox.release(TOPIC, "a", Some(under(&stopped))).await;
+    mailbox.replace(TOPIC, "a", mended(b"3"), by_hand()).await.unwrap();
+    let repeated = mailbox.release(TOPIC, "a", under(&stopped)).await;
     assert!(matches!(repeated, Err(OperatorError::Answered(_))), "a refusal is told again, too");
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["2", "3", "4"]);
 }
 
@@ -150,11 +160,11 @@ async fn a_release_in_pieces_is_answered_by_its_last() {
     let (mut toy, mailbox) = desk().await;
     let behind = (2..=1_202).map(|version| hear("a", version, "on"));
     toy.hear(std::iter::once(poison("a", 1)).chain(behind).collect()).await;
-    mailbox.discard(TOPIC, "a", "poison", None).await.unwrap();
+    mailbox.discard(TOPIC, "a", "poison", by_hand()).await.unwrap();
 
     let key = a_key("release", 1);
-    assert_eq!(mailbox.release(TOPIC, "a", Some(under(&key))).await.unwrap(), 1_201);
-    let repeated = mailbox.release(TOPIC, "a", Some(under(&key))).await;
+    assert_eq!(mailbox.release(TOPIC, "a", under(&key)).await.unwrap(), 1_201);
+    let repeated = mailbox.release(TOPIC, "a", under(&key)).await;
     assert!(matches!(repeated, Err(OperatorError::Answered(it)) if it.body == b"Ok(1201)"));
 }
 
@@ -168,6 +178,11 @@ pub(crate) fn a_key(wish: &str, body: u8) -> IdempotencyKey {
     }
 }
 
+/// A request without a key.
+pub(crate) fn by_hand() -> IdempotentRequest {
+    IdempotentRequest { key: None, ..under(&a_key("by hand", 0)) }
+}
+
 /// Stores what came of the request as the answer's body.
 pub(crate) fn under(key: &IdempotencyKey) -> IdempotentRequest {
     let tell = |end: Result<u64, &Park>| Answer {
@@ -175,7 +190,7 @@ pub(crate) fn under(key: &IdempotencyKey) -> IdempotentRequest {
         headers: Vec::new(),
         body: format!("{end:?}").into_bytes(),
     };
-    IdempotentRequest { key: key.clone(), tell }
+    IdempotentRequest { caller: key.caller.clone(), key: Some(key.clone()), tell }
 }
 
 fn mended(payload: &[u8]) -> Replacement<'_> {

@@ -7,7 +7,7 @@ use mailbox::{
 use uuid::Uuid;
 
 use crate::{
-    operators::desk,
+    operators::{by_hand, desk},
     toy::{ADDED, TOPIC, clock, hear, words},
 };
 
@@ -41,7 +41,7 @@ async fn a_key_of_any_length_and_bytes_parks_itself_and_nothing_else() {
         assert!(name.len() < 400, "a path has room for it: {}", name.len());
         let seen = mailbox.parked_messages(TOPIC, &name, 0, 10).await.unwrap();
         assert_eq!(seen.len(), 1, "{name}");
-        mailbox.discard(TOPIC, &name, "a test", None).await.unwrap();
+        mailbox.discard(TOPIC, &name, "a test", by_hand()).await.unwrap();
     }
     assert!(mailbox.parked().await.unwrap().is_empty());
 }
@@ -112,9 +112,9 @@ async fn a_release_of_large_messages_takes_them_piece_by_piece() {
     for version in 2..=41 {
         toy.hear(vec![hear("a", version, &"w".repeat(250_000))]).await;
     }
-    mailbox.discard(TOPIC, "a", "a test", None).await.unwrap();
+    mailbox.discard(TOPIC, "a", "a test", by_hand()).await.unwrap();
     // Each transaction of the release records an operation.
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 40);
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 40);
     let rows = toy.dump().await.remove("operations").unwrap();
     let pieces = |words| rows.iter().filter(|row| row.contains(words)).count();
     assert_eq!((pieces("16 messages"), pieces("8 messages")), (2, 1), "{rows:?}");
@@ -162,8 +162,8 @@ async fn what_has_no_version_is_released_only_once_an_operator_gave_it_one() {
         reason: "as the source's outbox has it",
     };
     for half in [mend(None, None), mend(Some(ADDED), None), mend(None, Some(0))] {
-        mailbox.replace(TOPIC, "a", half, None).await.unwrap();
-        let end = mailbox.release(TOPIC, "a", None).await;
+        mailbox.replace(TOPIC, "a", half, by_hand()).await.unwrap();
+        let end = mailbox.release(TOPIC, "a", by_hand()).await;
         let Err(OperatorError::StillStopped(park)) = end else {
             panic!("it was released: {end:?}")
         };
@@ -171,8 +171,8 @@ async fn what_has_no_version_is_released_only_once_an_operator_gave_it_one() {
     }
     assert!(words(&mut toy, "a").await.is_empty());
 
-    mailbox.replace(TOPIC, "a", mend(None, Some(1)), None).await.unwrap();
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
+    mailbox.replace(TOPIC, "a", mend(None, Some(1)), by_hand()).await.unwrap();
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["1", "2"]);
 }
 
@@ -186,7 +186,7 @@ async fn two_copies_of_a_message_that_the_inbox_has_forgotten_take_effect_once()
     toy.hear(vec![hear("a", 1, "1")]).await;
     toy.hear(vec![old, copy]).await;
 
-    assert_eq!(mailbox.release(TOPIC, "a", None).await.unwrap(), 2);
+    assert_eq!(mailbox.release(TOPIC, "a", by_hand()).await.unwrap(), 2);
     assert_eq!(words(&mut toy, "a").await, ["1", "2"]);
 }
 
@@ -197,7 +197,7 @@ type Row = (String, String, Option<String>, Option<String>, Option<i64>, Option<
 async fn what_is_discarded_is_written_down_with_its_source_and_version() {
     let (mut toy, mailbox) = desk().await;
     toy.hear(vec![poison(b"a", 41, 3)]).await;
-    mailbox.discard(TOPIC, "a", "not ours", None).await.unwrap();
+    mailbox.discard(TOPIC, "a", "not ours", by_hand()).await.unwrap();
 
     let row: Row =
         sqlx::query_as("select action, reason, key, source, version, payload from operations")

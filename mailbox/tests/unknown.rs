@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     members::Listener,
-    operators::{a_key, options, under},
+    operators::{a_key, by_hand, options, under},
     toy::{ADDED, TOPIC, Toy, clock, hear, prepare, words},
 };
 
@@ -154,8 +154,8 @@ async fn a_kept_event_that_cannot_be_decided_parks_its_key_and_no_other() {
     assert!(told.contains(&("b", "refused_by_database", 3)), "{told:?}");
 
     for key in ["a", "b"] {
-        desk.discard(TOPIC, key, "a test", None).await.unwrap();
-        desk.release(TOPIC, key, None).await.unwrap();
+        desk.discard(TOPIC, key, "a test", by_hand()).await.unwrap();
+        desk.release(TOPIC, key, by_hand()).await.unwrap();
     }
     assert_eq!(stage.words("a").await, ["1", "3", "4"]);
     assert_eq!(stage.words("b").await, ["b2", "b3"]);
@@ -170,8 +170,8 @@ async fn behind_a_parked_message_it_queues_and_a_release_keeps_it() {
     assert_eq!(stage.kept().await, 0, "its key stopped before");
 
     let desk = stage.desk(Toy).await;
-    desk.discard(TOPIC, "a", "a test", None).await.unwrap();
-    assert_eq!(desk.release(TOPIC, "a", None).await.unwrap(), 2);
+    desk.discard(TOPIC, "a", "a test", by_hand()).await.unwrap();
+    assert_eq!(desk.release(TOPIC, "a", by_hand()).await.unwrap(), 2);
     assert_eq!(stage.words("a").await, ["3"]);
     assert_eq!(stage.kept().await, 1);
 
@@ -187,8 +187,8 @@ async fn what_was_kept_before_a_key_stopped_is_taken_before_it_is_released() {
     stage.old.hear(vec![doubled("a", 1, "1"), poison, hear("a", 3, "3")]).await;
 
     let desk = stage.desk(next_toy()).await;
-    desk.discard(TOPIC, "a", "a test", None).await.unwrap();
-    desk.release(TOPIC, "a", None).await.unwrap();
+    desk.discard(TOPIC, "a", "a test", by_hand()).await.unwrap();
+    desk.release(TOPIC, "a", by_hand()).await.unwrap();
     assert_eq!(stage.words("a").await, ["1", "3"]);
 }
 
@@ -234,11 +234,11 @@ async fn operators_see_what_is_kept_and_may_drop_it() {
     assert_eq!(told, [("a", 2), ("b", 1)]);
     assert!(keys[0].reason.contains(DOUBLED), "{}", keys[0].reason);
 
-    desk.discard(TOPIC, "a", "nobody will hear it", None).await.unwrap();
+    desk.discard(TOPIC, "a", "nobody will hear it", by_hand()).await.unwrap();
     assert_eq!(stage.kept().await, 2);
     let done = stage.old.dump().await["operations"].join("\n");
     assert!(done.contains("parked.discard") && done.contains("/test,7,"), "{done}");
-    assert!(matches!(desk.discard(TOPIC, "c", "", None).await, Err(OperatorError::NotParked)));
+    assert!(matches!(desk.discard(TOPIC, "c", "", by_hand()).await, Err(OperatorError::NotParked)));
 }
 
 /// A request that is repeated while the first is under way gets the answer of the first, even
@@ -251,7 +251,7 @@ async fn two_discards_of_a_keys_only_event_under_one_key_get_one_answer() {
     let person = Person::holds(&stage.database.url(), "select * from unknown_events").await;
     let key = a_key("discard", 1);
 
-    let discard = || desk.discard(TOPIC, "a", "nobody will hear it", Some(under(&key)));
+    let discard = || desk.discard(TOPIC, "a", "nobody will hear it", under(&key));
     let both_wait = async {
         until_locks_are_waited_for(&mut stage.old, 2).await;
         person.ends().await;

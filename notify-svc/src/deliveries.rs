@@ -175,10 +175,10 @@ impl<C: Carrier> Worker<C> {
                 }
                 Err(CarrierError::Refused(why)) => {
                     self.answered("refused");
-                    Err((Failure::Refused, unaddressed(&why, to)))
+                    Err((Failure::Refused, unaddressed(&why, to, self.channel)))
                 }
                 Err(CarrierError::Later { why, after }) => {
-                    let why = unaddressed(&why, to);
+                    let why = unaddressed(&why, to, self.channel);
                     self.unanswered(&why);
                     let pause = after.unwrap_or_default().max(pause_after(job.attempts));
                     if clock::now() + pause < job.created_at + self.room.give_up_after {
@@ -249,9 +249,16 @@ fn pause_after(attempts: i32) -> Duration {
     rand::random_range(longest / 2..=longest)
 }
 
-/// What a provider says, without the address that it may repeat.
-fn unaddressed(why: &str, to: &str) -> String {
-    why.replace(to, &masked(to))
+/// What a provider says, without the address that it may repeat, in whatever case.
+fn unaddressed(why: &str, to: &str, channel: Channel) -> String {
+    let masked = masked(to, channel == Channel::Email);
+    let (mut rest, mut said) = (why, String::new());
+    while let Some(at) = rest.to_ascii_lowercase().find(&to.to_ascii_lowercase()) {
+        said.push_str(&rest[..at]);
+        said.push_str(&masked);
+        rest = &rest[at + to.len()..];
+    }
+    said + rest
 }
 
 #[cfg(test)]
@@ -271,7 +278,10 @@ mod tests {
 
     #[test]
     fn an_address_that_a_provider_repeats_is_masked() {
-        let why = unaddressed("550 <jane@shop.example> is unknown", "jane@shop.example");
-        assert_eq!(why, "550 <j***@shop.example> is unknown");
+        let mail = |why: &str| unaddressed(why, "jane@shop.example", Channel::Email);
+        let masked = "550 <j***@shop.example> is unknown";
+        assert_eq!(mail("550 <jane@shop.example> is unknown"), masked);
+        assert_eq!(mail("550 <Jane@SHOP.example> is unknown"), masked);
+        assert_eq!(unaddressed("no x@y here", "x@y", Channel::Push), "no x*** here");
     }
 }

@@ -135,8 +135,7 @@ async fn list_notifications(
     // One more than asked for tells whether there is another page.
     let (of, limit) = ((order, caller.sees()), page.limit + 1);
     let found = store::notifications::of_order(&mut db, of, after, limit).await?;
-    let shown = caller.sees_addresses();
-    let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it, shown)));
+    let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it, &caller)));
     Ok(http::page(NOTIFICATIONS, page.limit, items, None))
 }
 
@@ -152,7 +151,7 @@ async fn get_notification(
     let mut db = app.pool.acquire().await?;
     let found = store::notifications::find_all(&mut db, &[known.uuid()], caller.sees()).await?;
     let row = found.first().ok_or_else(unknown)?;
-    Ok(http::resource(&headers, &NotificationView::new(row, caller.sees_addresses())))
+    Ok(http::resource(&headers, &NotificationView::new(row, &caller)))
 }
 
 async fn get_contact(
@@ -202,10 +201,9 @@ async fn erase(
     }
     let mut db = app.pool.acquire().await?;
     let addresses = store::addresses::of(&mut db, &customer).await?;
-    let mut words: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    words.push(customer.as_str());
-    mailbox::erase_answers(&mut db, &words).await?;
-    let erased = store::erasure::erase(&mut db, &customer, &addresses).await?;
+    let is_proven = caller.is_staff();
+    mailbox::erase_answers(&mut db, customer.as_str()).await?;
+    let erased = store::erasure::erase(&mut db, &customer, &addresses, is_proven).await?;
     // A batch that has read the contact before may write it into a notification afterwards.
     let at = store::erasure::clock(&mut db).await?;
     let give_up_at = tokio::time::Instant::now() + ERASURE_PATIENCE;
@@ -216,8 +214,9 @@ async fn erase(
         }
         tokio::time::sleep(ERASURE_LOOK).await;
     }
-    mailbox::erase_answers(&mut db, &words).await?;
-    let erased = erased.and(store::erasure::erase(&mut db, &customer, &addresses).await?);
+    mailbox::erase_answers(&mut db, customer.as_str()).await?;
+    let erased =
+        erased.and(store::erasure::erase(&mut db, &customer, &addresses, is_proven).await?);
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chassis::Caller;
 use proto::{CustomerId, NotificationId, OrderId};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -29,21 +30,25 @@ pub struct NotificationView<'a> {
     #[serde(serialize_with = "chassis::clock::serialize_option")]
     sent_at: Option<OffsetDateTime>,
     failure: Option<&'a str>,
-    /// What went wrong at the last attempt, in the provider's words.
+    /// What went wrong at the last attempt, in the provider's words, the address masked.
     detail: Option<&'a str>,
 }
 
 impl<'a> NotificationView<'a> {
-    /// A notification as it is stored.
-    pub fn new(row: &'a NotificationRow, shows_address: bool) -> Self {
-        let to = row.recipient.as_deref();
+    /// A notification as it is stored, for this caller.
+    pub fn new(row: &'a NotificationRow, caller: &Caller) -> Self {
+        let is_mail = row.channel == Channel::Email.as_str();
+        let to = row
+            .recipient
+            .as_deref()
+            .map(|to| if caller.sees_addresses() { to.to_owned() } else { masked(to, is_mail) });
         Self {
             id: NotificationId::new(row.notification_id),
             order_id: row.order_id.map(OrderId::new),
             customer_id: row.customer_id.as_deref(),
             channel: &row.channel,
             template: row.template.as_deref(),
-            to: if shows_address { to.map(str::to_owned) } else { to.map(masked) },
+            to,
             status: &row.status,
             attempts: row.attempts,
             provider_id: row.provider_id.as_deref(),
@@ -57,13 +62,14 @@ impl<'a> NotificationView<'a> {
     /// A notification that is being queued.
     pub fn queued(notification: &'a Notification) -> Self {
         let about = notification.about.as_ref();
+        let is_mail = notification.channel == Channel::Email;
         Self {
             id: notification.id,
             order_id: about.map(|(order, _)| *order),
             customer_id: about.map(|(_, customer)| customer.as_str()),
             channel: notification.channel.as_str(),
             template: notification.template.map(Template::as_str),
-            to: notification.to.as_deref().map(masked),
+            to: notification.to.as_deref().map(|to| masked(to, is_mail)),
             status: "queued",
             attempts: 0,
             provider_id: None,
@@ -105,8 +111,9 @@ impl ErasureView {
 }
 
 /// An address that its owner recognises and nobody else can use: `c***@example.com`.
-pub fn masked(address: &str) -> String {
-    let (name, place) = address.split_once('@').unwrap_or((address, ""));
+pub fn masked(address: &str, is_mail: bool) -> String {
+    let parts = if is_mail { address.split_once('@') } else { None };
+    let (name, place) = parts.unwrap_or((address, ""));
     let first = name.chars().next().map_or(String::new(), String::from);
     if place.is_empty() { format!("{first}***") } else { format!("{first}***@{place}") }
 }
@@ -126,15 +133,15 @@ impl<'a> ContactView<'a> {
     /// The contact of this customer.
     pub fn new(customer_id: &'a CustomerId, contact: &'a Contact, is_whole: bool) -> Self {
         let Contact { email, phone, push_token, language } = contact;
-        let address = |address: &'a Option<String>| {
+        let address = |address: &'a Option<String>, is_mail| {
             let whole = address.as_deref()?;
-            Some(if is_whole { Cow::Borrowed(whole) } else { Cow::Owned(masked(whole)) })
+            Some(if is_whole { Cow::Borrowed(whole) } else { Cow::Owned(masked(whole, is_mail)) })
         };
         Self {
             customer_id,
-            email: address(email),
-            phone: address(phone),
-            push_token: address(push_token),
+            email: address(email, true),
+            phone: address(phone, false),
+            push_token: address(push_token, false),
             language: language.as_deref(),
         }
     }
@@ -146,8 +153,9 @@ mod tests {
 
     #[test]
     fn an_address_is_masked_but_for_its_first_character_and_its_place() {
-        assert_eq!(masked("customer@example.com"), "c***@example.com");
-        assert_eq!(masked("é@x.example"), "é***@x.example");
-        assert_eq!(masked("+4912345"), "+***");
+        assert_eq!(masked("customer@example.com", true), "c***@example.com");
+        assert_eq!(masked("é@x.example", true), "é***@x.example");
+        assert_eq!(masked("+4912345", false), "+***");
+        assert_eq!(masked("x@secret", false), "x***", "a token may hold any character");
     }
 }

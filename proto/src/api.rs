@@ -194,6 +194,19 @@ mod tests {
         }
     }
 
+    /// The table once more, as a text to be read when it changes: a route that is opened by
+    /// mistake is opened twice, or not at all.
+    #[test]
+    fn who_may_call_what_is_as_written() {
+        let rows = ROUTES.iter().flat_map(|route| {
+            route
+                .methods
+                .iter()
+                .map(|(method, access)| format!("{method} {} {access:?}\n", route.path))
+        });
+        assert_eq!(rows.collect::<String>(), include_str!("api.golden"));
+    }
+
     #[test]
     fn what_is_planned_is_not_found_yet() {
         for route in PLANNED_ROUTES {

@@ -251,12 +251,9 @@ fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
 }
 
 /// Makes a request take effect once, if it came with an idempotency key.
-fn once(
-    asked: &RequestInfo,
-    body: &JsonBody,
-    tell: Tell,
-) -> Result<Option<IdempotentRequest>, Problem> {
-    Ok(asked.key(&body.0)?.map(|key| IdempotentRequest { key, tell }))
+fn once(asked: &RequestInfo, body: &JsonBody, tell: Tell) -> Result<IdempotentRequest, Problem> {
+    let (caller, key) = (asked.caller().subject().to_owned(), asked.key(&body.0)?);
+    Ok(IdempotentRequest { caller, key, tell })
 }
 
 fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {

@@ -36,11 +36,14 @@ impl<S: Sync> FromRequestParts<S> for RequestInfo {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         NoParams::from_request_parts(parts, state).await?;
         let key = http::IdempotencyKeyHeader::from_request_parts(parts, state).await;
+        let caller = Caller::from_request_parts(parts, state).await?;
+        // Callers without a name share none, or one would find another's answer.
+        let key = key.map(|key| key.0.filter(|_| !caller.subject().is_empty()));
         Ok(Self {
             method: parts.method.clone(),
             path: compared(parts.uri.path()),
-            caller: Caller::from_request_parts(parts, state).await?,
-            key: key.map(|key| key.0).map_err(|problem| problem.code()),
+            caller,
+            key: key.map_err(|problem| problem.code()),
             trace: parts.extensions.get::<TraceParent>().copied(),
         })
     }

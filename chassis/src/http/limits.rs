@@ -66,6 +66,15 @@ impl Default for ServerLimits {
     }
 }
 
+impl ServerLimits {
+    /// The same for a listener behind a gateway, which adds some headers of its own.
+    #[must_use]
+    pub fn behind_a_gateway(self) -> Self {
+        let headers_max = self.headers_max + 8;
+        Self { headers_max, header_bytes_max: self.header_bytes_max + 2 * 1024, ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;

@@ -129,8 +129,13 @@ impl ClaimRules {
             return Err(ClaimFault::Subject);
         }
         // Roles of other applications stand among ours in the tokens of many issuers.
-        let said = texts(self.roles.of(claims)).flat_map(str::split_whitespace);
-        let roles: Roles = said.filter_map(|name| self.names.role(name)).collect();
+        let roles: Roles = match self.roles.of(claims) {
+            // One text lists roles as `scope` lists scopes; a name in a list may have spaces.
+            Some(Value::String(text)) => {
+                text.split_whitespace().filter_map(|name| self.names.role(name)).collect()
+            }
+            said => texts(said).filter_map(|name| self.names.role(name)).collect(),
+        };
         Ok(Caller::new(subject.to_owned(), roles.or_customer(), expires_at))
     }
 }
@@ -277,6 +282,20 @@ mod tests {
         let caller = read(&auth0, claims).unwrap();
         assert_eq!(caller.subject(), "customer-456");
         assert_eq!(caller.roles(), Roles::from_iter([Role::Operator, Role::Viewer]));
+    }
+
+    #[test]
+    fn a_name_with_a_space_is_one_name() {
+        let roles = |said: Value| {
+            let named = ClaimRules { names: "viewer=Shop Viewer".parse().unwrap(), ..rules() };
+            let claims = json!({"sub":"a","aud":"shop","exp":NOW,"roles":said});
+            read(&named, claims).unwrap().roles()
+        };
+        let customer = Roles::from_iter([Role::Customer]);
+        assert_eq!(roles(json!(["former staff", "no operator"])), customer);
+        assert_eq!(roles(json!(["Shop Viewer"])), Roles::from_iter([Role::Viewer]));
+        let both = Roles::from_iter([Role::Staff, Role::Operator]);
+        assert_eq!(roles(json!("staff operator")), both, "one text is a list, as scopes are");
     }
 
     #[test]

@@ -74,10 +74,10 @@ impl Guard {
         GuardedHandler { guard: self.clone(), handler }
     }
 
-    /// The key set that tokens are verified with, as its issuer wrote it.
+    /// The keys that tokens are verified with, as a JWK set of their public halves.
     pub fn key_set(&self) -> Option<String> {
         let (keys, _) = self.0.as_ref()?.source.current()?;
-        Some(keys.text.clone())
+        Some(keys.public.clone())
     }
 
     /// The request with its [`Caller`], once it is known that they may do what they ask for.

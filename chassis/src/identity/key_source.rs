@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     keys::KeySet,
-    settings::{IdentitySettings, KeyLocation},
+    settings::{IdentitySettings, KeyLocation, is_private},
 };
 
 /// How long an issuer may take to answer.
@@ -82,13 +82,19 @@ impl KeySource {
     pub(super) async fn refresh_for_unknown(&self) {
         let mut asked = self.asked.lock().await;
         if asked.is_none_or(|at| at.elapsed() >= self.unknown_pause) {
-            self.fetch().await;
+            self.fetch_alone().await;
             *asked = Some(Instant::now());
         }
     }
 
-    /// Fetches the keys, and keeps those that were there if that fails.
+    /// Fetches the keys, and keeps those that were there if that fails. One fetch at a time, so
+    /// that no older answer replaces a newer one.
     pub(super) async fn fetch(&self) -> bool {
+        let _turn = self.asked.lock().await;
+        self.fetch_alone().await
+    }
+
+    async fn fetch_alone(&self) -> bool {
         let fetched = self.read().await;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match fetched {
@@ -156,5 +162,5 @@ impl KeySource {
 /// Where a discovery document (`OpenID` Connect Discovery 1.0 §3) says that the keys are.
 fn discovered(text: &str) -> Option<Url> {
     let document: Value = serde_json::from_str(text).ok()?;
-    document.get("jwks_uri")?.as_str()?.parse().ok()
+    document.get("jwks_uri")?.as_str()?.parse().ok().filter(is_private)
 }

@@ -23,8 +23,10 @@ pub(super) struct Key {
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeySet {
     by_id: HashMap<String, Key>,
-    /// The set as it came, for who asks this process for it.
+    /// The set as it came: by it a change is seen.
     pub(super) text: String,
+    /// The keys that are used, with their public members alone, for who asks this process.
+    pub(super) public: String,
 }
 
 /// Why a document is no key set.
@@ -47,13 +49,17 @@ impl KeySet {
     /// is not on the list are left out.
     pub(super) fn parse(text: &str) -> Result<Self, KeySetError> {
         let document: Document = serde_json::from_str(text)?;
-        let keys = document.keys.into_iter().take(KEYS_MAX);
-        let by_id: HashMap<_, _> = keys.filter_map(read).collect();
-        if by_id.is_empty() {
-            Err(KeySetError::Empty)
-        } else {
-            Ok(Self { by_id, text: text.to_owned() })
+        let keys = document.keys.into_iter().take(KEYS_MAX).filter_map(read);
+        let (mut by_id, mut public) = (HashMap::new(), Vec::new());
+        for (jwk, id, key) in keys {
+            by_id.insert(id, key);
+            public.push(jwk);
         }
+        if by_id.is_empty() {
+            return Err(KeySetError::Empty);
+        }
+        let public = serde_json::json!({"keys": public}).to_string();
+        Ok(Self { by_id, text: text.to_owned(), public })
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Key> {
@@ -61,7 +67,7 @@ impl KeySet {
     }
 }
 
-fn read(value: Value) -> Option<(String, Key)> {
+fn read(value: Value) -> Option<(Jwk, String, Key)> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     let is_for_signatures =
         matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
@@ -81,7 +87,7 @@ fn read(value: Value) -> Option<(String, Key)> {
         return None;
     }
     let key = DecodingKey::from_jwk(&jwk).ok()?;
-    Some((id, Key { algorithm, key }))
+    Some((jwk, id, Key { algorithm, key }))
 }
 
 #[cfg(test)]
@@ -90,13 +96,13 @@ mod tests {
 
     use super::*;
 
-    /// Key sets as Keycloak and Auth0 serve them: keys for encryption among them, certificates,
+    /// Key sets in the form in which Keycloak and Auth0 serve theirs: keys for encryption among them, certificates,
     /// thumbprints.
     const KEYCLOAK: &str = include_str!("../../tests/keys/keycloak.json");
     const AUTH0: &str = include_str!("../../tests/keys/auth0.json");
 
     #[test]
-    fn recorded_key_sets_are_read() {
+    fn key_sets_of_keycloaks_and_auth0s_form_are_read() {
         let keycloak = KeySet::parse(KEYCLOAK).unwrap();
         assert_eq!(keycloak.by_id.len(), 2, "the third is for encryption");
         let algorithms: Vec<_> = keycloak.by_id.values().map(|key| key.algorithm).collect();
@@ -120,6 +126,12 @@ mod tests {
             let set = KeySet::parse(&json!({"keys":[key, ed]}).to_string()).unwrap();
             assert_eq!(set.by_id.keys().collect::<Vec<_>>(), ["good"]);
         }
+        // Whoever keeps the private half in the file does not publish it.
+        let mut private = ed.clone();
+        private["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
+        let set = KeySet::parse(&json!({"keys":[private]}).to_string()).unwrap();
+        let public: Value = serde_json::from_str(&set.public).unwrap();
+        assert_eq!((&public["keys"][0]["kid"], public["keys"][0].get("d")), (&json!("good"), None));
         assert!(KeySet::parse("{}").is_err());
         assert!(KeySet::parse("<html>").is_err());
     }

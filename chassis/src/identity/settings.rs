@@ -68,11 +68,16 @@ impl FromStr for KeyLocation {
             "off" => Ok(Self::Off),
             text if text.contains("://") => {
                 let url: Option<Url> = text.parse().ok();
-                let url =
-                    url.filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
-                url.map(Self::Url).ok_or("write an https:// address")
+                let wrong = "write an https:// address; http:// is for this machine alone";
+                url.filter(is_private).map(Self::Url).ok_or(wrong)
             }
             path => Ok(Self::File(path.into())),
         }
     }
+}
+
+/// Whether nobody on the way can change what is fetched from an address.
+pub(super) fn is_private(url: &Url) -> bool {
+    let is_here = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && is_here))
 }

@@ -257,6 +257,44 @@ fn a_viewer_sees_addresses_and_payloads_masked() {
 }
 
 #[test]
+fn who_claims_anothers_address_erases_nothing_of_theirs() {
+    in_the_shop(async |shop| {
+        let things = Things::of_a_customer(shop).await;
+        let address = format!("{}@example.com", things.owner.id);
+        let letter = json!({"to": address, "subject": "Your order", "text": "It is on its way.",
+            "order_id": things.order.id});
+        let written = shop.post("/v1/notifications/email", &letter).await.with(202);
+        let path = format!("/v1/notifications/{}", written["id"].as_str().unwrap());
+        shop.until(&path, "sent", |letter| letter["status"] == "sent").await;
+
+        let thief = shop.a_stranger();
+        let own = shop.token(&thief.id, &[Role::Customer]);
+        let (contact, customer) =
+            (format!("/v1/customers/{}/contact", thief.id), format!("/v1/customers/{}", thief.id));
+        let claim = json!({"email": address});
+        shop.put(&contact, &claim).with_token(&own).await.with(200);
+        let erased = shop.delete(&customer).with_token(&own).await.with(200);
+
+        assert_eq!(erased["erased"]["notifications"], 0, "{erased}");
+        assert_eq!(shop.get(&path).await.with(200)["to"], address);
+    });
+}
+
+#[test]
+fn an_order_of_another_customer_holds_no_money() {
+    in_the_shop(async |shop| {
+        let things = Things::of_a_customer(shop).await;
+        let other = shop.welcomes("100.00").await;
+        let own = shop.token(&other.id, &[Role::Customer]);
+        let path = format!("/v1/accounts/{}/hold", other.id);
+        let hold = json!({"order_id": things.order.id, "amount": "1.00"});
+        shop.post(&path, &hold).with_token(&own).await.refused(404, "not_found");
+        let unheard = json!({"order_id": uuid::Uuid::new_v4(), "amount": "1.00"});
+        shop.post(&path, &unheard).with_token(&own).await.with(201);
+    });
+}
+
+#[test]
 fn keys_of_one_caller_are_not_anothers() {
     in_the_shop(async |shop| {
         let mug = shop.lists("5.00", 9).await;

@@ -56,10 +56,14 @@ pub async fn has_writers_before(db: &mut PgConnection, at: OffsetDateTime) -> sq
 /// `addresses`, or one noted since those were read. What was not delivered yet is due at once, and
 /// then fails for want of an address; whoever has it in hand has lost it. One statement, so that
 /// nothing is half erased; erased rows keep what the order's history needs.
+///
+/// Anybody may claim an address as their own. Unless staff has made sure (`is_proven`), letters
+/// about others' orders stay, and letters to an address that another customer has, too.
 pub async fn erase(
     db: &mut PgConnection,
     customer: &CustomerId,
     addresses: &[String],
+    is_proven: bool,
 ) -> sqlx::Result<ErasureCount> {
     sqlx::query_as!(
         ErasureCount,
@@ -86,6 +90,14 @@ pub async fn erase(
                 select n.notification_id
                 from (select address from noted union select unnest($2::text[])) as a (address)
                 join notifications n on n.recipient = a.address and n.requested
+                where $3
+                   or (coalesce(n.customer_id, $1) = $1
+                       and not exists (
+                           select
+                           from addresses o
+                           where o.address = a.address
+                             and o.customer_id <> $1
+                       ))
             )
             order by notification_id
             for update
@@ -112,7 +124,8 @@ pub async fn erase(
             (select count(*) from contact) as "contacts!",
             (select count(*) from blank) as "notifications!""#,
         customer.as_str(),
-        addresses
+        addresses,
+        is_proven
     )
     .fetch_one(db)
     .await

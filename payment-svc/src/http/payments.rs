@@ -128,7 +128,11 @@ impl AppState {
     }
 
     /// The payment of an order of `owner`, if one is given.
-    async fn root_of(&self, order: OrderId, owner: Option<&str>) -> Result<Option<Root>, Problem> {
+    pub(super) async fn root_of(
+        &self,
+        order: OrderId,
+        owner: Option<&str>,
+    ) -> Result<Option<Root>, Problem> {
         let mut db = self.pool.acquire().await?;
         Ok(store::payments::find(&mut db, order, owner).await?)
     }
