@@ -176,9 +176,9 @@ async fn a_release_over_which_it_panics_leaves_the_key_parked() {
     let words_heard = ["undecidable", "2", "panic in decide", "4"];
     toy.hear((1..).zip(words_heard).map(|(version, word)| hear("a", version, word)).collect())
         .await;
-    mailbox.discard(TOPIC, "a", "it was a test", None).await.unwrap();
+    mailbox.discard(TOPIC, "a", "it was a test", crate::operators::by_hand()).await.unwrap();
 
-    let end = mailbox.release(TOPIC, "a", None).await;
+    let end = mailbox.release(TOPIC, "a", crate::operators::by_hand()).await;
 
     assert!(matches!(&end, Err(OperatorError::StillStopped(park)) if park.class == "panicked"));
     assert_eq!(words(&mut toy, "a").await, ["2"]);

@@ -44,7 +44,11 @@ async fn a_key_with_more_messages_than_anybody_looks_through_stops_the_consumer(
     let names_it = |why: Option<&str>| why.is_some_and(|why| why.contains("key none of toy.v1"));
     until(running.mailbox(), "the key to be named", names_it).await;
 
-    running.mailbox().discard("toy.v1", "none", "one less", None).await.unwrap();
+    running
+        .mailbox()
+        .discard("toy.v1", "none", "one less", crate::operators::by_hand())
+        .await
+        .unwrap();
     until(running.mailbox(), "it to be over", |why| why.is_none()).await;
     running.end().await;
     let left = sqlx::query_scalar("select count(*) from parked");

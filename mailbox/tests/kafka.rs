@@ -170,8 +170,8 @@ async fn messages_arrive_once_in_order_across_a_restart_and_around_a_poison() {
     let heard = until_words(&mut toy, "a", 100).await;
     let expected: Vec<String> = (1..=100).map(|version| version.to_string()).collect();
     assert_eq!(heard, expected);
-    second.mailbox.discard(TOPIC, "b", "no envelope", None).await.unwrap();
-    assert_eq!(second.mailbox.release(TOPIC, "b", None).await.unwrap(), 1);
+    second.mailbox.discard(TOPIC, "b", "no envelope", crate::operators::by_hand()).await.unwrap();
+    assert_eq!(second.mailbox.release(TOPIC, "b", crate::operators::by_hand()).await.unwrap(), 1);
     assert_eq!(words(&mut toy, "b").await, ["before", "after"]);
     second.end().await;
 
