@@ -99,6 +99,7 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .args(urls)
             .args([format!("--port={port}"), format!("--admin-port={admin}")])
+            .arg("--jwks=off")
             .args(settings)
             .stderr(Stdio::piped())
             .spawn()
