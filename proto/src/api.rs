@@ -174,7 +174,9 @@ static BY_PATH: LazyLock<matchit::Router<&'static Route>> = LazyLock::new(|| {
 
 /// The route of a path that is served.
 pub fn find(path: &str) -> Option<&'static Route> {
-    BY_PATH.at(path).ok().map(|found| *found.value)
+    // A name between two slashes is never empty.
+    let found = BY_PATH.at(path).ok().filter(|_| !path.contains("//"));
+    found.map(|found| *found.value)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use chassis::{
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
-use proto::{OrderId, PaymentId};
+use proto::{CustomerId, OrderId, PaymentId};
 use service_kit::RequestInfo;
 use tokio::time::{Instant, timeout_at};
 
@@ -114,9 +114,9 @@ pub(super) async fn validate_method(
 impl AppState {
     /// Whether a caller could pay from a wallet.
     async fn has_account(&self, caller: &Caller) -> Result<bool, Problem> {
-        let Some(customer) = caller.customer() else { return Ok(false) };
+        let Ok(customer) = CustomerId::parse(caller.subject()) else { return Ok(false) };
         let mut db = self.pool.acquire().await?;
-        Ok(store::accounts::find(&mut db, customer).await?.is_some())
+        Ok(store::accounts::find(&mut db, &customer).await?.is_some())
     }
 
     fn card_rules(&self) -> bodies::CardRules {

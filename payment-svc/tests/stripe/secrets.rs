@@ -19,7 +19,8 @@ const NUMBER: &str = "5555555555554444";
 
 fn config(settings: &[&str]) -> Result<Config, Vec<String>> {
     let seal = format!("--seal-key={}", super::super::SEAL_KEY);
-    let needed = ["payment-svc", "--database-url=postgres://a@b/c", "--kafka=k:1", &seal];
+    let needed =
+        ["payment-svc", "--jwks=off", "--database-url=postgres://a@b/c", "--kafka=k:1", &seal];
     let args = needed.iter().chain(settings).map(Into::into).collect();
     read("payment-svc", args).map_err(|bad| match bad {
         chassis::config::Bad::Values(problems) => problems,
