@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    body::{Body, to_bytes},
     response::{IntoResponse, Response},
 };
 use chassis::{Code, Problem};
@@ -36,19 +35,10 @@ pub(crate) async fn erase(
 ) -> Result<Response, Problem> {
     let (mut all, mut failure) = (Erasure::default(), None);
     for service in KEEPERS {
-        match forwarder.ask(service, asked).await {
-            Ok(response) if response.status().is_client_error() => {
-                return Ok(Forwarder::pass_on(response));
-            }
-            Ok(response) if response.status().is_success() => {
-                let body = to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX).await;
-                let part = body.ok().and_then(|body| serde_json::from_slice::<Erasure>(&body).ok());
-                match part {
-                    Some(part) => all.erased.extend(part.erased),
-                    None => failure = Some(unclear(service)),
-                }
-            }
-            Ok(_) => failure = Some(unclear(service)),
+        let unclear = |_| unclear(service);
+        match forwarder.ask_json::<Erasure>(service, asked, ANSWER_BYTES_MAX, unclear).await {
+            Ok(Ok((part, _))) => all.erased.extend(part.erased),
+            Ok(Err(refusal)) => return Ok(refusal),
             Err(problem) => failure = Some(problem),
         }
     }

@@ -9,9 +9,9 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     extract::{ConnectInfo, Request},
-    http::{Extensions, HeaderMap, HeaderName, Method, header, uri::PathAndQuery},
+    http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, header, uri::PathAndQuery},
     response::Response,
 };
 use chassis::{
@@ -21,6 +21,7 @@ use chassis::{
 };
 use http_body_util::Full;
 use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::{
     forwarded::TrustedProxies,
@@ -135,6 +136,28 @@ impl Forwarder {
             parts.extensions.insert(FinishedResponse);
         }
         Response::from_parts(parts, Body::new(body))
+    }
+
+    /// The service's answer as JSON of at most `max` bytes, and how many it took; or its refusal,
+    /// ready for the caller. Where it is neither, the problem that `unclear` makes of its status.
+    pub async fn ask_json<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        asked: &UpstreamRequest,
+        max: usize,
+        unclear: impl FnOnce(StatusCode) -> Problem,
+    ) -> Result<Result<(T, usize), Response>, Problem> {
+        let response = self.ask(service, asked).await?;
+        let status = response.status();
+        if status.is_server_error() {
+            return Err(unclear(status));
+        }
+        if !status.is_success() {
+            return Ok(Err(Self::pass_on(response)));
+        }
+        let body = to_bytes(Body::new(response.into_body()), max).await.ok();
+        let read = body.and_then(|body| Some((serde_json::from_slice(&body).ok()?, body.len())));
+        read.map(Ok).ok_or_else(|| unclear(status))
     }
 
     /// The service's answer as it comes, with the headers of its connection.

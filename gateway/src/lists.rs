@@ -1,11 +1,7 @@
 //! The lists of all services merged into one: service after service, page by page; a list by time
 //! has the newest item of all services first.
 
-use axum::{
-    body::{Body, to_bytes},
-    http::uri::PathAndQuery,
-    response::Response,
-};
+use axum::{http::uri::PathAndQuery, response::Response};
 use chassis::{
     Code, Problem,
     http::{self, Params},
@@ -27,12 +23,6 @@ const OPERATIONS: &str = "operations";
 struct Page {
     items: Vec<Value>,
     next_cursor: Option<String>,
-}
-
-/// A service's page with its size in bytes, or its refusal of the request.
-enum Answer {
-    Page(Page, usize),
-    Refusal(Response),
 }
 
 /// The request for a list, as each service gets it.
@@ -100,8 +90,8 @@ impl Question<'_> {
             }
             let at = inner.take();
             let (found, size) = match self.ask(service, left, at.as_deref()).await? {
-                Answer::Page(found, size) => (found, size),
-                Answer::Refusal(refusal) => return Ok(refusal),
+                Ok(page) => page,
+                Err(refusal) => return Ok(refusal),
             };
             if !items.is_empty() && bytes + size > PAGE_BYTES_MAX {
                 return Ok(http::list(&items, Some(self.write(service, at))));
@@ -141,8 +131,8 @@ impl Question<'_> {
         for (service, last) in self.services().zip(&last) {
             let inner = last.map(|id| http::write_cursor(self.name, &id));
             match self.ask(service, self.limit, inner.as_deref()).await? {
-                Answer::Page(page, _) => parts.push(Part::of(page)),
-                Answer::Refusal(refusal) => return Ok(refusal),
+                Ok((page, _)) => parts.push(Part::of(page)),
+                Err(refusal) => return Ok(refusal),
             }
         }
         let (mut items, mut bytes) = (Vec::new(), 0);
@@ -165,12 +155,13 @@ impl Question<'_> {
         Ok(http::list(&items, (!is_over).then(|| http::write_cursor(self.name, &last))))
     }
 
+    /// A service's page with its size in bytes, or its refusal of the request.
     async fn ask(
         &self,
         service: Service,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Result<(Page, usize), Response>, Problem> {
         let name = self.name;
         let mut path = format!("/v1/{name}?service={service}&limit={limit}{}", self.filters);
         if let Some(cursor) = cursor {
@@ -183,25 +174,14 @@ impl Question<'_> {
         }
         let path = PathAndQuery::try_from(path).map_err(|_| no_cursor())?;
         let asked = self.asked.elsewhere(path);
-        let response = self.forwarder.ask(service, &asked).await?;
-        let status = response.status();
-        if status.is_client_error() {
-            return Ok(Answer::Refusal(Forwarder::pass_on(response)));
-        }
-        let unclear = || {
+        let unclear = |status| {
             let detail = format!(
                 "{service} did not tell its part of {name} ({status}); \
                  ask for the others with ?service="
             );
             Problem::new(Code::Overloaded, detail).retry_after(1)
         };
-        let body = to_bytes(Body::new(response.into_body()), PAGE_BYTES_MAX).await;
-        let body = body.map_err(|_| unclear())?;
-        if !status.is_success() {
-            return Err(unclear());
-        }
-        let page = serde_json::from_slice(&body).map_err(|_| unclear())?;
-        Ok(Answer::Page(page, body.len()))
+        self.forwarder.ask_json(service, &asked, PAGE_BYTES_MAX, unclear).await
     }
 }
 

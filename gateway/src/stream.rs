@@ -8,8 +8,7 @@
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
-    http::{HeaderMap, HeaderName, StatusCode, uri::PathAndQuery},
+    http::{HeaderMap, HeaderName, uri::PathAndQuery},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -213,20 +212,12 @@ impl OrderStream {
 
     /// What order-svc has under the order's path; an answer of another status as it is.
     async fn get(&self, under: &str) -> Result<Result<Value, Response>, Problem> {
-        let unclear = || Problem::new(Code::Overloaded, "order-svc did not answer").retry_after(1);
+        let unclear = |_| Problem::new(Code::Overloaded, "order-svc did not answer").retry_after(1);
         let path = format!("/v1/orders/{}{under}", self.order);
         let path = PathAndQuery::try_from(path).map_err(|_| Problem::internal())?;
-        let asked = self.asked.elsewhere(path);
-        let response = self.streams.forwarder.ask(Service::Order, &asked).await?;
-        if response.status().is_server_error() {
-            return Err(unclear());
-        }
-        if response.status() != StatusCode::OK {
-            return Ok(Err(Forwarder::pass_on(response)));
-        }
-        let body = to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX).await;
-        let body = body.map_err(|_| unclear())?;
-        serde_json::from_slice(&body).map(Ok).map_err(|_| unclear())
+        let (asked, forwarder) = (self.asked.elsewhere(path), &self.streams.forwarder);
+        let answer = forwarder.ask_json(Service::Order, &asked, ANSWER_BYTES_MAX, unclear).await?;
+        Ok(answer.map(|(value, _)| value))
     }
 }
 
