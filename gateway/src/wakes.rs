@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -203,9 +204,15 @@ impl Wakes {
     }
 }
 
+/// The version that a message has in its envelope. rdkafka panics at a header name that is not
+/// UTF-8: such a message is none of ours, and must not end the thread.
 fn version(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let header = message.headers()?.iter().find(|header| header.key == cloud_events::VERSION)?;
-    std::str::from_utf8(header.value?).ok()?.parse().ok()
+    let headers = message.headers()?;
+    catch_unwind(AssertUnwindSafe(|| {
+        let header = headers.iter().find(|header| header.key == cloud_events::VERSION)?;
+        std::str::from_utf8(header.value?).ok()?.parse().ok()
+    }))
+    .ok()?
 }
 
 /// A consumer in no group; librdkafka wants a group's name all the same.
