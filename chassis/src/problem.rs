@@ -76,6 +76,13 @@ impl Problem {
         }))
     }
 
+    /// The answer when a path does not know the method, but those in `allowed`.
+    pub fn wrong_method(allowed: &[&str]) -> Self {
+        let allow = HeaderValue::try_from(allowed.join(", ")).expect("methods are plain words");
+        Self::new(Code::MethodNotAllowed, "the path does not know this method")
+            .header(header::ALLOW, allow)
+    }
+
     /// A body larger than any that is taken.
     pub(crate) fn body_too_large() -> Self {
         Self::new(Code::BodyTooLarge, format!("the body is larger than {BODY_LIMIT} bytes"))

@@ -1,14 +1,12 @@
 //! Issuers that are elsewhere: their keys are fetched, kept while they are away, and fetched again.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use backends::testing::eventually;
 use chassis::identity::Issuer;
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -99,8 +97,10 @@ async fn a_process_that_starts_before_its_issuer_says_so_and_works_later() {
     far.has(&issuer);
     far.is_away.store(false, Ordering::SeqCst);
     // The task asks again after five seconds.
-    while process.with(&token).await.0 != 200 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the token is taken", MINUTE, async || match process.with(&token).await {
+        (200, _) => Ok(()),
+        (status, code) => Err(format!("{status} {code}")),
+    })
+    .await;
     assert!(process.health.report().await.problems.get("identity").is_none());
 }

@@ -27,11 +27,11 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
 use chassis::{
-    Caller, Chassis, Code, Guard, Health, Problem,
+    Caller, Chassis, Guard, Health, Problem,
     http::{ClientAddress, Edge, Handler, raw_json},
 };
 use tokio::sync::Semaphore;
@@ -220,7 +220,7 @@ impl Gateway {
             RouteMatch::NoService(name) => {
                 Err(Problem::not_found(format!("there is no service {name}")))
             }
-            RouteMatch::WrongMethod(allowed) => Err(wrong_method(&allowed)),
+            RouteMatch::WrongMethod(allowed) => Err(Problem::wrong_method(&allowed)),
             RouteMatch::Nothing => Err(Problem::not_found(format!("nothing is at {path}"))),
         }
     }
@@ -230,7 +230,7 @@ impl Gateway {
     /// The public keys of tokens, for who verifies them by this shop's address.
     fn key_set(&self, method: &Method) -> Result<Response, Problem> {
         if method != Method::GET && method != Method::HEAD {
-            return Err(wrong_method(&["GET", "HEAD"]));
+            return Err(Problem::wrong_method(&["GET", "HEAD"]));
         }
         let keys = self.0.guard.key_set();
         let keys = keys.ok_or_else(|| Problem::not_found("no keys of tokens are known here"))?;
@@ -256,13 +256,7 @@ fn page(method: &Method, code: &str) -> Result<Response, Problem> {
     let page = problems::page(code.trim_matches('/'))
         .ok_or_else(|| Problem::not_found("there is no such problem"))?;
     if method != Method::GET && method != Method::HEAD {
-        return Err(wrong_method(&["GET", "HEAD"]));
+        return Err(Problem::wrong_method(&["GET", "HEAD"]));
     }
     Ok(page)
-}
-
-fn wrong_method(allowed: &[&str]) -> Problem {
-    let allow = HeaderValue::try_from(allowed.join(", ")).expect("methods are plain words");
-    Problem::new(Code::MethodNotAllowed, "the path does not know this method")
-        .header(header::ALLOW, allow)
 }

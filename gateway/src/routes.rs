@@ -23,11 +23,7 @@ pub enum RouteMatch<'a> {
 pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
     let Some(route) = api::find(path) else { return RouteMatch::Nothing };
     if route.access(method).is_none() {
-        let mut allowed: Vec<_> = route.methods.iter().map(|(known, _)| *known).collect();
-        if allowed.contains(&"GET") {
-            allowed.push("HEAD");
-        }
-        return RouteMatch::WrongMethod(allowed);
+        return RouteMatch::WrongMethod(route.allowed());
     }
     match route.owner {
         Owner::One(service) => RouteMatch::Service(service),

@@ -195,10 +195,7 @@ async fn erase(
     Path(id): Path<String>,
     caller: Caller,
 ) -> HttpResult {
-    let customer = service_kit::parse_customer(&id)?;
-    if !caller.may_act_for(&customer) {
-        return Err(service_kit::no_customer(&id));
-    }
+    let customer = service_kit::parse_own_customer(&id, &caller)?;
     let mut db = app.pool.acquire().await?;
     let addresses = store::addresses::of(&mut db, &customer).await?;
     let is_proven = caller.is_staff();

@@ -179,10 +179,7 @@ async fn erase_customer(
     Path(id): Path<String>,
     caller: Caller,
 ) -> HttpResult {
-    let customer = service_kit::parse_customer(&id)?;
-    if !caller.may_act_for(&customer) {
-        return Err(service_kit::no_customer(&id));
-    }
+    let customer = service_kit::parse_own_customer(&id, &caller)?;
     let mut db = app.pool.acquire().await?;
     let orders = store::order_texts::erase(&mut db, &customer).await?;
     Ok(http::json(StatusCode::OK, &serde_json::json!({"erased": {"orders": orders}})))

@@ -69,6 +69,15 @@ pub struct Route {
 }
 
 impl Route {
+    /// The methods that the path knows, as `Allow` lists them.
+    pub fn allowed(&self) -> Vec<&'static str> {
+        let mut allowed: Vec<_> = self.methods.iter().map(|(method, _)| *method).collect();
+        if allowed.contains(&GET) {
+            allowed.push("HEAD");
+        }
+        allowed
+    }
+
     /// Who may use the path with this method; `None` if the path does not know the method.
     pub fn access(&self, method: &str) -> Option<Access> {
         let wanted = if method == "HEAD" { GET } else { method };

@@ -192,6 +192,12 @@ pub fn parse_customer(id: &str) -> Result<CustomerId, Problem> {
     CustomerId::parse(id).map_err(|_| no_customer(id))
 }
 
+/// The customer that a path names, for whom the caller has to be allowed to act.
+pub fn parse_own_customer(id: &str, caller: &Caller) -> Result<CustomerId, Problem> {
+    let customer = parse_customer(id)?;
+    if caller.may_act_for(&customer) { Ok(customer) } else { Err(no_customer(id)) }
+}
+
 /// The problem of a customer who is not there, or not for the caller.
 pub fn no_customer(id: &str) -> Problem {
     Problem::not_found(format!("there is no customer {id}"))

@@ -22,8 +22,6 @@ use tokio_util::sync::CancellationToken;
 pub struct TestClient {
     edge: Edge,
     router: GuardedHandler<Router>,
-    /// Sent with every request, if there is one.
-    token: Option<String>,
 }
 
 /// An answer, with its whole body: JSON, or null where there is none.
@@ -37,20 +35,9 @@ pub struct TestResponse {
 impl TestClient {
     /// A client of the `router` of `service`, which counts as started. Identity is off.
     pub fn new(service: &'static str, router: Router) -> Self {
-        Self::guarded(service, router, &Guard::off())
-    }
-
-    /// The same behind a guard.
-    pub fn guarded(service: &'static str, router: Router, guard: &Guard) -> Self {
         let started = Arc::new(AtomicBool::new(true));
         let edge = Edge::new(Health::new(service, started, CancellationToken::new()));
-        Self { edge, router: guard.protect(router), token: None }
-    }
-
-    /// The client of a caller with this token.
-    #[must_use]
-    pub fn with_token(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
+        Self { edge, router: Guard::off().protect(router) }
     }
 
     /// The answer to any request.
@@ -75,9 +62,6 @@ impl TestClient {
         body: Option<&Value>,
     ) -> TestResponse {
         let mut request = Request::builder().method(method).uri(path);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

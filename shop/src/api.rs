@@ -36,11 +36,7 @@ impl Api {
 
     /// The gateway of the stack that runs in `home`, with the commands' own token.
     pub fn of(home: &Home) -> anyhow::Result<Self> {
-        let token = match home.token() {
-            Some(token) => token.to_owned(),
-            None => token::own(home)?,
-        };
-        Ok(Self { token: Some(token), ..Self::at(&home.stack()?.gateway())? })
+        Ok(Self { token: Some(token::own(home)?), ..Self::at(&home.stack()?.gateway())? })
     }
 
     /// A GET of `path`.

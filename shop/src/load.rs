@@ -115,7 +115,6 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
         (_, Some(concurrency)) => Pace::Closed { concurrency },
         (rate, None) => Pace::Open { rate: rate.unwrap_or(20) },
     };
-    let own = home.token().map_or_else(|| token::own(home), |given| Ok(given.to_owned()))?;
     let lasting = args.duration.unwrap_or(Duration::from_secs(30));
     Ok(LoadPlan {
         gateway: stack.gateway().trim_start_matches("http://").to_owned(),
@@ -130,7 +129,7 @@ fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> 
             args.zipf,
         ),
         buyers: buyers(seeded.customers, home)?,
-        token: own,
+        token: token::own(home)?,
         seed: args.seed,
     })
 }

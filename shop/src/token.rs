@@ -50,9 +50,10 @@ pub fn make_key(home: &Home) -> anyhow::Result<()> {
     home.write_private(KEY_SET, issuer(home)?.key_set().as_bytes())
 }
 
-/// The token under which the commands of `shop` act on this stack.
+/// The token under which the commands of `shop` act on this stack: the one that was given, or one
+/// of the stack's own issuer.
 pub fn own(home: &Home) -> anyhow::Result<String> {
-    of(home, OWN_NAME, &OWN_ROLES)
+    home.token().map_or_else(|| of(home, OWN_NAME, &OWN_ROLES), |given| Ok(given.to_owned()))
 }
 
 /// The token of somebody with these roles, for a day.

@@ -128,15 +128,7 @@ impl<S: Handler> Handler for GuardedHandler<S> {
 fn access(method: &Method, path: &str) -> Result<Access, Problem> {
     let route =
         api::find(path).ok_or_else(|| Problem::not_found(format!("nothing is at {path}")))?;
-    route.access(method.as_str()).ok_or_else(|| {
-        let mut allowed: Vec<_> = route.methods.iter().map(|(known, _)| *known).collect();
-        if allowed.contains(&"GET") {
-            allowed.push("HEAD");
-        }
-        let allow = HeaderValue::try_from(allowed.join(", ")).expect("methods are plain words");
-        Problem::new(Code::MethodNotAllowed, "the path does not know this method")
-            .header(header::ALLOW, allow)
-    })
+    route.access(method.as_str()).ok_or_else(|| Problem::wrong_method(&route.allowed()))
 }
 
 /// The token of a request (RFC 6750 §2.1).

@@ -96,8 +96,8 @@ mod tests {
 
     use super::*;
 
-    /// Key sets in the form in which Keycloak and Auth0 serve theirs: keys for encryption among them, certificates,
-    /// thumbprints.
+    /// Key sets in the form in which Keycloak and Auth0 serve theirs: keys for encryption among
+    /// them, certificates, thumbprints.
     const KEYCLOAK: &str = include_str!("../../tests/keys/keycloak.json");
     const AUTH0: &str = include_str!("../../tests/keys/auth0.json");
 

@@ -94,13 +94,12 @@ impl Verifier {
         }
         let header = header(token)?;
         let id = header.kid.as_deref().ok_or(TokenFault::NoKeyId)?;
-        let (caller, generation) = if let Some(key) = keys.get(id) {
-            (self.read(token, &header, key, now)?, generation)
-        } else {
-            let (keys, generation) = self.refreshed().await?;
-            let key = keys.get(id).ok_or(TokenFault::UnknownKey)?;
-            (self.read(token, &header, key, now)?, generation)
+        let (keys, generation) = match keys.get(id) {
+            Some(_) => (keys, generation),
+            None => self.refreshed().await?,
         };
+        let key = keys.get(id).ok_or(TokenFault::UnknownKey)?;
+        let caller = self.read(token, &header, key, now)?;
         self.verified.insert(hash, VerifiedToken { caller: caller.clone(), generation });
         Ok(caller)
     }

@@ -71,10 +71,12 @@ pub(super) async fn hold_money(
         let amount = AmountRequest::read(fields, "amount");
         Some((order?, amount?))
     })?;
-    let owner = asked.caller().acts_for();
     // An order that nobody knows yet may be the caller's; one that is known to be another's is not
     // there.
-    if app.root(order).await?.is_some() && app.root_of(order, owner).await?.is_none() {
+    if let Some(owner) = asked.caller().acts_for()
+        && let Some(root) = app.root(order).await?
+        && root.payment.due.is_none_or(|due| due.customer.as_str() != owner)
+    {
         return Err(Problem::not_found(format!("there is no order {order}")));
     }
     app.submit(&asked, Request::Hold { customer, order, amount }, &body).await

@@ -128,11 +128,7 @@ impl AppState {
     }
 
     /// The payment of an order of `owner`, if one is given.
-    pub(super) async fn root_of(
-        &self,
-        order: OrderId,
-        owner: Option<&str>,
-    ) -> Result<Option<Root>, Problem> {
+    async fn root_of(&self, order: OrderId, owner: Option<&str>) -> Result<Option<Root>, Problem> {
         let mut db = self.pool.acquire().await?;
         Ok(store::payments::find(&mut db, order, owner).await?)
     }
