@@ -42,7 +42,7 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --workspace --test tidy
-	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint
+	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint && npm run --silent breaking
 	target/debug/with-postgres deploy/prepare --check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
