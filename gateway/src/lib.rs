@@ -6,6 +6,7 @@
 //!        No answer is a hang: every wait has a deadline, every failure a problem.
 //! ```
 
+mod begun;
 pub mod circuit;
 pub mod config;
 mod cors;
@@ -17,7 +18,6 @@ pub mod instance;
 mod lists;
 mod problems;
 mod rates;
-mod replays;
 pub mod routes;
 mod stream;
 pub mod upstreams;
@@ -209,8 +209,9 @@ impl Gateway {
             RouteMatch::Erasure => {
                 erasure::erase(forwarder, &UpstreamRequest::read(request, proxies).await?).await
             }
-            RouteMatch::Replays => {
-                replays::pass(forwarder, &UpstreamRequest::read(request, proxies).await?).await
+            RouteMatch::Begun(pointer) => {
+                let asked = UpstreamRequest::read(request, proxies).await?;
+                begun::pass(forwarder, &asked, pointer).await
             }
             RouteMatch::Stream => {
                 let caller = request.extensions().get::<Caller>().cloned();

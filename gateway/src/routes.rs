@@ -9,7 +9,8 @@ pub use proto::api::Service;
 pub enum RouteMatch<'a> {
     Service(Service),
     All,
-    Replays,
+    /// What the service has begun that a body names at this pointer.
+    Begun(&'static str),
     Erasure,
     Stream,
     /// The path names a service that does not exist.
@@ -28,7 +29,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
     match route.owner {
         Owner::One(service) => RouteMatch::Service(service),
         Owner::All => RouteMatch::All,
-        Owner::Replays => RouteMatch::Replays,
+        Owner::Body(pointer) => RouteMatch::Begun(pointer),
         Owner::Erasure => RouteMatch::Erasure,
         Owner::Gateway => RouteMatch::Stream,
         Owner::Named => {
@@ -54,7 +55,7 @@ mod tests {
                     Owner::One(service) => RouteMatch::Service(service),
                     Owner::Named => RouteMatch::Service(Service::Notify),
                     Owner::All => RouteMatch::All,
-                    Owner::Replays => RouteMatch::Replays,
+                    Owner::Body(pointer) => RouteMatch::Begun(pointer),
                     Owner::Erasure => RouteMatch::Erasure,
                     Owner::Gateway => RouteMatch::Stream,
                 };

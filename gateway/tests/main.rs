@@ -1,6 +1,7 @@
 //! The gateway in front of small services whose behaviour a test chooses.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod begun;
 mod discovery;
 mod edge;
 mod erasure;
@@ -10,6 +11,5 @@ mod forwarding;
 mod hostile;
 mod lists;
 mod live;
-mod replays;
 mod restarts;
 mod stub;

@@ -284,10 +284,60 @@ create table operations (
     payload bytea,
     constraint operations_pkey primary key (operation_id),
     constraint operations_action_known check (action in (
-        'parked.release', 'parked.discard', 'parked.replace',
+        'parked.release', 'parked.discard', 'parked.replace', 'parked.bulk',
         'consumers.pause', 'consumers.resume', 'lanes.pause', 'lanes.resume', 'replays.start'
     ))
 );
+
+-- A bulk operation: what an operator does to all keys that were parked under its filter when it
+-- began. Rows are never removed, nor are those of its keys.
+create table bulk_operations (
+    bulk_id uuid not null,
+    action text not null,
+    -- The filter: null means any.
+    topic text,
+    class text,
+    caller text not null,
+    reason text not null,
+    keys bigint not null,
+    -- Messages that waited under the keys when it began.
+    messages bigint not null default 0,
+    started_at timestamptz not null default clock_timestamp(),
+    -- Null while it is under way.
+    ended_at timestamptz,
+    constraint bulk_operations_pkey primary key (bulk_id),
+    constraint bulk_operations_action_known check (action in ('release', 'discard'))
+);
+-- For the operation that is next.
+create index bulk_operations_open on bulk_operations (started_at) where ended_at is null;
+
+-- A key of a bulk operation.
+create table bulk_keys (
+    bulk_id uuid not null,
+    -- Its place in the order of the operation, from 1.
+    place bigint not null,
+    topic text not null,
+    -- As parked_keys.key.
+    key text not null,
+    -- The key's first message when the operation began: a discard drops no other.
+    first_id bigint not null,
+    -- Messages that waited then.
+    waiting bigint not null,
+    -- Null until the key's turn is over.
+    outcome text,
+    -- Messages that were processed or dropped.
+    messages bigint not null default 0,
+    -- Why the key stays parked, if it does.
+    detail text,
+    ended_at timestamptz,
+    constraint bulk_keys_pkey primary key (bulk_id, place),
+    constraint bulk_keys_of_operation foreign key (bulk_id) references bulk_operations (bulk_id),
+    constraint bulk_keys_outcome_known check (
+        outcome in ('released', 'discarded', 'stopped', 'changed', 'gone', 'failed')
+    )
+);
+-- For the keys whose turn has not come.
+create index bulk_keys_pending on bulk_keys (bulk_id, place) where outcome is null;
 
 -- The first answer to a request that carried an Idempotency-Key; kept for a day.
 create table idempotency_keys (

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The class under which keys with kept events are listed; such keys have not stopped.
-const UNKNOWN_EVENT: &str = "unknown_event";
+pub const UNKNOWN_EVENT: &str = "unknown_event";
 
 impl<R: Reactor> Mailbox<R> {
     /// The first 200 of the keys that stopped, the oldest first.
@@ -48,6 +48,17 @@ impl<R: Reactor> Mailbox<R> {
         parked_id: i64,
     ) -> sqlx::Result<Option<ParkedMessage>> {
         self.operators.message((topic, key), parked_id).await
+    }
+
+    /// The operations of operators before the one with id `before`, the newest first.
+    pub async fn operations(&self, before: i64, limit: i64) -> sqlx::Result<Vec<OperationRecord>> {
+        self.operators.operations(before, limit).await
+    }
+
+    /// Lets consuming go on although a flood of keys is parked (`flood`). The reason is recorded
+    /// among the operations. `false` if there is no flood.
+    pub async fn lift_flood(&self, caller: &str, reason: &str) -> sqlx::Result<bool> {
+        self.operators.lift_flood(caller, reason).await
     }
 }
 

@@ -11,13 +11,15 @@
 //! `broker_status` says whether Kafka is reachable; `polling`, `assignment`, `positions`,
 //! `watchdog` and `control` belong to the consumer, `consumers` is the SQL of its tables),
 //! `consumed` and `halts` (what is not consumed, and how operators change that), `parked` and
-//! `operate` (parked keys; `flood` stops consuming when they are too many), `unknown` and
-//! `catch_up` (events of types that a build does not know), `lanes` and `replays` (what operators
-//! ask of the relay), `sweep`.
+//! `operate` (parked keys; `flood` stops consuming when they are too many), `bulk` and `bulk_keys`
+//! (many keys at a time), `unknown` and `catch_up` (events of types that a build does not know),
+//! `lanes` and `replays` (what operators ask of the relay), `sweep`.
 
 mod assignment;
 mod batch;
 mod broker_status;
+mod bulk;
+mod bulk_keys;
 mod catch_up;
 mod clock;
 mod command;
@@ -65,24 +67,28 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     assignment::CurrentConsumer,
     broker_status::BrokerStatus,
+    bulk::BulkWorker,
     commands::Commands,
     consume::ConsumerShared,
     control::Control,
     halts::HaltDesk,
     held::{HeldBack, HeldRows},
     notices::Notices,
-    operate::Operators,
+    operate::{Asker, Operators},
     session::Session,
     settle::Settler,
     sweep::Sweep,
     wake::Wake,
 };
 
+pub use bulk::{BulkAction, BulkOperation, BulkRequest};
+pub use bulk_keys::{BULK_KEYS_MAX, BulkFilter, BulkKey, BulkSize, KeyOutcome};
 pub use clock::Clock;
 pub use command::{Command, CommandError, IdempotencyKey, Outcome};
 pub use consumed::{ConsumedPartition, ConsumerState};
@@ -91,6 +97,7 @@ pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
 pub use idempotency::erase_answers;
 pub use idempotent::OperatorRequest;
+pub use inspect::UNKNOWN_EVENT;
 pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
 pub use message_key::key_text;
@@ -194,7 +201,7 @@ impl<R: Reactor> Clone for Mailbox<R> {
 
 impl<R: Reactor> Mailbox<R> {
     /// Registers the event source and the event types in the database, then returns the mailbox and
-    /// its loops, which the service spawns: commands, messages, consumers, sweep, wake-up. The
+    /// its loops, which the service spawns: commands, messages, consumers, sweep, bulk, wake-up. The
     /// migrations must have run before.
     pub async fn open(options: Options, reactor: Arc<R>) -> anyhow::Result<(Self, Vec<Loop>)> {
         let session = |what: &str| {
@@ -208,8 +215,7 @@ impl<R: Reactor> Mailbox<R> {
 
         let (wake, held, clock) = (Wake::default(), HeldRows::default(), options.clock);
         let notices = Arc::new(Notices::default());
-        let mut weekly = vec!["inbox"];
-        weekly.extend(options.weekly);
+        let weekly = [&["inbox"], options.weekly].concat();
         let settler = |path: &'static str| {
             anyhow::Ok(Settler {
                 reactor: Arc::clone(&reactor),
@@ -240,8 +246,10 @@ impl<R: Reactor> Mailbox<R> {
             service: options.service,
             wake: wake.clone(),
             clock: options.clock,
+            bulk_begun: Notify::new(),
         });
-        let current = Arc::new(CurrentConsumer::default());
+        let bulk = BulkWorker(Arc::clone(&operators));
+        let current: Arc<CurrentConsumer> = Arc::default();
         let halts = Arc::new(HaltDesk {
             control: Arc::clone(&control),
             current: Arc::clone(&current),
@@ -261,6 +269,7 @@ impl<R: Reactor> Mailbox<R> {
             Loop::new("messages", move |stop| consume::run(options, messages, shared, stop)),
             Loop::new("consumers", move |stop| async move { control.run(stop).await }),
             Loop::new("sweep", move |stop| sweep.run(stop)),
+            Loop::new("bulk", move |stop| bulk.run(stop)),
             Loop::new("wake-up", move |stop| wake.run(waking, stop)).last(),
         ];
         Ok((Self { commands, operators, kafka, notices, held, halts, clock }, loops))
@@ -325,21 +334,10 @@ impl<R: Reactor> Mailbox<R> {
         self.halts.resume(scope, request).await
     }
 
-    /// The operations of operators before the one with id `before`, the newest first.
-    pub async fn operations(&self, before: i64, limit: i64) -> sqlx::Result<Vec<OperationRecord>> {
-        self.operators.operations(before, limit).await
-    }
-
     /// How many events are kept because this build does not know their types, and since when;
     /// `None` if there are none.
     pub fn unknown_events(&self) -> Option<UnknownEvents> {
         self.notices.unknown()
-    }
-
-    /// Lets consuming go on although a flood of keys is parked (`flood`). The reason is recorded
-    /// among the operations. `false` if there is no flood.
-    pub async fn lift_flood(&self, caller: &str, reason: &str) -> sqlx::Result<bool> {
-        self.operators.lift_flood(caller, reason).await
     }
 
     /// Processes a parked key's messages in order, under their own event ids; returns how many.
@@ -350,7 +348,8 @@ impl<R: Reactor> Mailbox<R> {
         key: &str,
         asked: IdempotentRequest,
     ) -> Result<u64, OperatorError> {
-        self.operators.release(topic, key, &asked).await
+        let mut session = self.operators.session()?;
+        self.operators.release(&mut session, (topic, key), Asker::Single(&asked)).await
     }
 
     /// Drops a parked key's first message for good; the reason is recorded among the operations.
@@ -361,7 +360,9 @@ impl<R: Reactor> Mailbox<R> {
         reason: &str,
         asked: IdempotentRequest,
     ) -> Result<(), OperatorError> {
-        self.operators.discard(topic, key, reason, &asked).await
+        let mut session = self.operators.session()?;
+        let request = Asker::Single(&asked);
+        self.operators.discard(&mut session, (topic, key), reason, request).await
     }
 
     /// Gives a parked key's first message another payload; the old one is recorded among the
@@ -373,7 +374,7 @@ impl<R: Reactor> Mailbox<R> {
         mended: Replacement<'_>,
         asked: IdempotentRequest,
     ) -> Result<(), OperatorError> {
-        self.operators.replace(topic, key, mended, &asked).await
+        self.operators.replace(topic, key, mended, Asker::Single(&asked)).await
     }
 }
 

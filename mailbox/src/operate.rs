@@ -1,15 +1,20 @@
 //! What operators do to parked keys: release them in order, discard or replace their first message.
 
+mod asker;
+
 use std::sync::Arc;
 
 use sqlx::{Connection, PgConnection};
+use tokio::sync::Notify;
 
+pub use self::asker::IdempotentRequest;
+pub(crate) use self::asker::{Asker, BulkStep};
 use crate::{
-    Clock, IdempotencyKey,
+    Clock,
     batch::{self, ReleaseOutcome},
+    bulk_keys::KeyOutcome,
     catch_up::CatchUp,
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
-    idempotent,
     item::{Item, item},
     message::{Park, StoredMessage},
     operations::{self, Action, Operation},
@@ -43,18 +48,6 @@ pub enum OperatorError {
     Database(#[from] sqlx::Error),
 }
 
-/// An operator's request. With a key it takes effect once, however often it is sent: its answer is
-/// stored under the key.
-#[derive(Clone)]
-pub struct IdempotentRequest {
-    /// Who asks: it is recorded among the operations.
-    pub caller: String,
-    pub key: Option<IdempotencyKey>,
-    /// Makes the answer to store: from the number of messages that were changed, or from the reason
-    /// why a release stopped.
-    pub tell: fn(Result<u64, &Park>) -> Answer,
-}
-
 /// The operators' side of a mailbox.
 pub(crate) struct Operators<R: Reactor> {
     pub(crate) reactor: Arc<R>,
@@ -62,6 +55,8 @@ pub(crate) struct Operators<R: Reactor> {
     pub(crate) service: &'static str,
     pub(crate) wake: Wake,
     pub(crate) clock: Clock,
+    /// Says that a bulk operation has begun.
+    pub(crate) bulk_begun: Notify,
 }
 
 impl<R: Reactor> Operators<R> {
@@ -73,11 +68,10 @@ impl<R: Reactor> Operators<R> {
     /// Processes a key's messages in order, as if they came now; returns how many.
     pub(crate) async fn release(
         &self,
-        topic: &str,
-        key: &str,
-        asked: &IdempotentRequest,
+        session: &mut Session,
+        (topic, key): (&str, &str),
+        asker: Asker<'_>,
     ) -> Result<u64, OperatorError> {
-        let mut session = self.session()?;
         // Events of this key that were kept (`unknown`) before it stopped come before the message
         // that stopped it.
         let catch_up = CatchUp {
@@ -91,8 +85,8 @@ impl<R: Reactor> Operators<R> {
         let mut released = 0;
         let mut size = CHUNK;
         loop {
-            let wanted = ReleaseChunk { topic, key, size, released, asked };
-            match self.release_chunk(&mut session, wanted).await {
+            let wanted = ReleaseChunk { topic, key, size, released, asker };
+            match self.release_chunk(session, wanted).await {
                 Ok(ChunkOutcome { decided, refused: Some(park), .. }) => {
                     released += decided;
                     tracing::warn!(topic, key, released, %park, "a parked key stays parked");
@@ -113,7 +107,7 @@ impl<R: Reactor> Operators<R> {
                     } else if is_refusal(&fault) {
                         let park = fault::park(&fault);
                         tracing::warn!(topic, key, released, %park, "a parked key stays parked");
-                        self.explain(&mut session, wanted, &park).await?;
+                        self.explain(session, wanted, &park).await?;
                         return Err(OperatorError::StillStopped(park));
                     } else {
                         return Err(fault.into());
@@ -132,10 +126,10 @@ impl<R: Reactor> Operators<R> {
         session: &mut Session,
         wanted: ReleaseChunk<'_>,
     ) -> Result<ChunkOutcome, Failure> {
-        let ReleaseChunk { topic, key, size, released, asked } = wanted;
+        let ReleaseChunk { topic, key, size, released, asker } = wanted;
         let db = session.connection().await.map_err(Fault::NotBegun)?;
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
-        hold(&mut tx, topic, key, asked).await?;
+        hold(&mut tx, topic, key, asker).await?;
         // In a statement after the lock, so that it sees what the transactions before it committed.
         let mut items = Vec::new();
         let mut ids = Vec::new();
@@ -168,19 +162,16 @@ impl<R: Reactor> Operators<R> {
             parked::explain(&mut tx, topic, key, park).await?;
         }
         let note = format!("{} messages", over.len());
-        log(
-            &mut tx,
-            KeyOperation { action: Action::ParkedRelease, topic, key, reason: &note, asked },
-            None,
-        )
-        .await?;
+        let reason = asker.reason().unwrap_or(&note);
+        let deed = KeyOperation { action: Action::ParkedRelease, topic, key, reason, asker };
+        log(&mut tx, deed, None).await?;
         let decided = u64::try_from(decided).unwrap_or(u64::MAX);
-        match &refused {
-            Some(park) => keep(&mut tx, asked, Err(park)).await?,
-            None if gone => keep(&mut tx, asked, Ok(released + decided)).await?,
-            // There are more messages: the last chunk stores the answer.
-            None => {}
-        }
+        let end = match &refused {
+            Some(park) => Some(Err(park)),
+            // If there are more messages, the last chunk is the end.
+            None => gone.then_some(Ok(released + decided)),
+        };
+        asker.record(&mut tx, decided, end).await?;
         tx.commit().await?;
         self.wake.poke();
         if let Some(world) = world {
@@ -193,13 +184,13 @@ impl<R: Reactor> Operators<R> {
     async fn explain(
         &self,
         session: &mut Session,
-        ReleaseChunk { topic, key, asked, .. }: ReleaseChunk<'_>,
+        ReleaseChunk { topic, key, asker, .. }: ReleaseChunk<'_>,
         park: &Park,
     ) -> Result<(), OperatorError> {
         let mut tx = session.connection().await?.begin().await?;
-        hold(&mut tx, topic, key, asked).await?;
+        hold(&mut tx, topic, key, asker).await?;
         parked::explain(&mut tx, topic, key, park).await?;
-        keep(&mut tx, asked, Err(park)).await?;
+        asker.record(&mut tx, 0, Some(Err(park))).await?;
         Ok(tx.commit().await?)
     }
 
@@ -207,32 +198,35 @@ impl<R: Reactor> Operators<R> {
     /// stop, drops its first kept event of unknown type instead.
     pub(crate) async fn discard(
         &self,
-        topic: &str,
-        key: &str,
+        session: &mut Session,
+        (topic, key): (&str, &str),
         reason: &str,
-        asked: &IdempotentRequest,
+        asker: Asker<'_>,
     ) -> Result<(), OperatorError> {
-        let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        let dropped = match hold_first(&mut tx, topic, key, asked).await {
+        let dropped = match hold_first(&mut tx, topic, key, asker).await {
+            Ok(first) if !asker.means(first.id) => {
+                asker.pass_over(&mut tx, KeyOutcome::Changed).await?;
+                return Ok(tx.commit().await?);
+            }
             Ok(first) => {
                 parked::remove(&mut tx, topic, key, &[first.id]).await?;
                 first
             }
-            Err(OperatorError::NotParked) => {
+            Err(OperatorError::NotParked) if asker.is_single() => {
                 let Some(first) = unknown::drop_first(&mut tx, topic, key).await? else {
                     // Of two requests at once the second has waited for the first to drop the
                     // event: the first may have been this very request, sent twice.
-                    idempotent::first(&mut tx, asked.key.as_ref()).await?;
+                    asker.check(&mut tx).await?;
                     return Err(OperatorError::NotParked);
                 };
                 first
             }
             Err(error) => return Err(error),
         };
-        let deed = KeyOperation { action: Action::ParkedDiscard, topic, key, reason, asked };
+        let deed = KeyOperation { action: Action::ParkedDiscard, topic, key, reason, asker };
         log(&mut tx, deed, Some(&dropped)).await?;
-        keep(&mut tx, asked, Ok(1)).await?;
+        asker.record(&mut tx, 1, Some(Ok(1))).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -243,16 +237,16 @@ impl<R: Reactor> Operators<R> {
         topic: &str,
         key: &str,
         mended: Replacement<'_>,
-        asked: &IdempotentRequest,
+        asker: Asker<'_>,
     ) -> Result<(), OperatorError> {
         let mut session = self.session()?;
         let mut tx = session.connection().await?.begin().await?;
-        let first = hold_first(&mut tx, topic, key, asked).await?;
+        let first = hold_first(&mut tx, topic, key, asker).await?;
         let reason = mended.reason;
-        let deed = KeyOperation { action: Action::ParkedReplace, topic, key, reason, asked };
+        let deed = KeyOperation { action: Action::ParkedReplace, topic, key, reason, asker };
         log(&mut tx, deed, Some(&first)).await?;
         parked::replace(&mut tx, first.id, mended).await?;
-        keep(&mut tx, asked, Ok(1)).await?;
+        asker.record(&mut tx, 1, Some(Ok(1))).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -266,7 +260,7 @@ struct ReleaseChunk<'a> {
     size: i64,
     /// Messages that the chunks before released.
     released: u64,
-    asked: &'a IdempotentRequest,
+    asker: Asker<'a>,
 }
 
 struct ChunkOutcome {
@@ -317,20 +311,11 @@ async fn hold(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-    asked: &IdempotentRequest,
+    asker: Asker<'_>,
 ) -> Result<(), OperatorError> {
     let is_parked = parked::hold(db, topic, key).await?;
-    idempotent::first(db, asked.key.as_ref()).await?;
+    asker.check(db).await?;
     if is_parked { Ok(()) } else { Err(OperatorError::NotParked) }
-}
-
-async fn keep(
-    db: &mut PgConnection,
-    asked: &IdempotentRequest,
-    end: Result<u64, &Park>,
-) -> Result<(), OperatorError> {
-    let Some(key) = &asked.key else { return Ok(()) };
-    idempotent::keep(db, Some(key), &(asked.tell)(end)).await
 }
 
 /// An operation on a key, to be recorded.
@@ -339,13 +324,13 @@ struct KeyOperation<'a> {
     topic: &'a str,
     key: &'a str,
     reason: &'a str,
-    asked: &'a IdempotentRequest,
+    asker: Asker<'a>,
 }
 
 /// Records what was done to a key, and to which of its messages.
 async fn log(
     db: &mut PgConnection,
-    KeyOperation { action, topic, key, reason, asked }: KeyOperation<'_>,
+    KeyOperation { action, topic, key, reason, asker }: KeyOperation<'_>,
     message: Option<&StoredMessage>,
 ) -> sqlx::Result<()> {
     let done = Operation {
@@ -355,7 +340,7 @@ async fn log(
         source: message.and_then(|message| message.source.as_deref()),
         version: message.and_then(|message| message.version),
         payload: message.and_then(|message| message.payload.as_deref()),
-        ..Operation::new(&asked.caller, action, reason)
+        ..Operation::new(asker.caller(), action, reason)
     };
     operations::record(db, done).await
 }
@@ -364,8 +349,8 @@ async fn hold_first(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
-    asked: &IdempotentRequest,
+    asker: Asker<'_>,
 ) -> Result<StoredMessage, OperatorError> {
-    hold(db, topic, key, asked).await?;
+    hold(db, topic, key, asker).await?;
     parked::first(db, (topic, key), 1).await?.into_iter().next().ok_or(OperatorError::NotParked)
 }

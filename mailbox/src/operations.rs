@@ -48,6 +48,7 @@ words! {
         ParkedRelease = "parked.release",
         ParkedDiscard = "parked.discard",
         ParkedReplace = "parked.replace",
+        ParkedBulk = "parked.bulk",
         ConsumersPause = "consumers.pause",
         ConsumersResume = "consumers.resume",
         LanesPause = "lanes.pause",

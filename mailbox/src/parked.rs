@@ -205,7 +205,7 @@ impl<'a> Columns<'a> {
 
 /// Text as a column and a person can take it: a foreign message may contain NUL, which PostgreSQL's
 /// `text` cannot store, and may have any length.
-fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     text.chars().take(REASON_CHARS_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
 }
 

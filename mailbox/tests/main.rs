@@ -1,6 +1,7 @@
 //! The mailbox against a real PostgreSQL and a real Kafka, through a toy service.
 #![expect(clippy::unwrap_used, reason = "a test has nothing better to do with an error")]
 
+mod bulk;
 mod commands;
 mod coordinator;
 mod failures;

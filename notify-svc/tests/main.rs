@@ -8,6 +8,7 @@ mod erasure;
 mod held;
 mod http;
 mod letters;
+mod operators;
 mod reactions;
 mod refusing;
 mod sink;

@@ -50,8 +50,9 @@ pub enum Owner {
     Named,
     /// All services; the gateway merges their answers.
     All,
-    /// The service whose replay it is: see `replays.rs`.
-    Replays,
+    /// The service that the body of a `POST` names at this pointer, and that then has what was
+    /// begun: see `begun.rs`.
+    Body(&'static str),
     /// Every service that keeps something of a customer: see `erasure.rs`.
     Erasure,
     /// The gateway itself: see `stream.rs`.
@@ -89,6 +90,9 @@ const ORDER: Owner = Owner::One(Service::Order);
 const PAYMENT: Owner = Owner::One(Service::Payment);
 const INVENTORY: Owner = Owner::One(Service::Inventory);
 const NOTIFY: Owner = Owner::One(Service::Notify);
+
+/// A bulk operation is its service's, which the body names in its filter.
+const BULK: Owner = Owner::Body("/filter/service");
 
 const GET: &str = "GET";
 const POST: &str = "POST";
@@ -151,6 +155,9 @@ pub const ROUTES: &[Route] = &[
     route("/v1/consumers/{service}/pause", Owner::Named, &[(POST, Operator)]),
     route("/v1/consumers/{service}/resume", Owner::Named, &[(POST, Operator)]),
     route("/v1/parked", Owner::All, &[(GET, Operator)]),
+    route("/v1/parked/bulk", BULK, &[(POST, Operator)]),
+    route("/v1/parked/bulk/{id}", BULK, &[(GET, Operator)]),
+    route("/v1/parked/bulk/{id}/keys", BULK, &[(GET, Operator)]),
     route("/v1/parked/{service}/{topic}/{key}", Owner::Named, &[(GET, Operator)]),
     route("/v1/parked/{service}/{topic}/{key}/{parked_id}", Owner::Named, &[(GET, Operator)]),
     route("/v1/parked/{service}/{topic}/{key}/release", Owner::Named, &[(POST, Operator)]),
@@ -159,8 +166,8 @@ pub const ROUTES: &[Route] = &[
     route("/v1/lanes", Owner::All, &[(GET, Operator)]),
     route("/v1/lanes/{service}/pause", Owner::Named, &[(POST, Operator)]),
     route("/v1/lanes/{service}/resume", Owner::Named, &[(POST, Operator)]),
-    route("/v1/replays", Owner::Replays, &[(POST, Operator)]),
-    route("/v1/replays/{id}", Owner::Replays, &[(GET, Operator)]),
+    route("/v1/replays", Owner::Body("/service"), &[(POST, Operator)]),
+    route("/v1/replays/{id}", Owner::Body("/service"), &[(GET, Operator)]),
 ];
 
 /// Routes of the contract that no service serves yet: they are not found until one does.
@@ -191,6 +198,7 @@ pub fn find(path: &str) -> Option<&'static Route> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::roles::{Role, Roles};
 
     #[test]
     fn every_path_leads_to_its_own_route() {
@@ -216,6 +224,17 @@ mod tests {
                 .map(|(method, access)| format!("{method} {} {access:?}\n", route.path))
         });
         assert_eq!(rows.collect::<String>(), include_str!("api.golden"));
+    }
+
+    #[test]
+    fn who_may_only_look_changes_nothing() {
+        let viewer = Roles::from_iter([Role::Viewer]);
+        let calls = ROUTES.iter().flat_map(|route| route.methods.iter().map(move |it| (route, it)));
+        let changes = calls.filter(|(_, (method, _))| *method != GET);
+        let permitted = changes.filter(|(_, (_, access))| access.permits(viewer, false));
+        let permitted: Vec<_> = permitted.map(|(route, _)| route.path).collect();
+        // One only counts, the other is for a payment provider, by its signature.
+        assert_eq!(permitted, ["/v1/providers/stripe/webhook", "/v1/availability"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The mailbox knows nothing of HTTP, and the chassis nothing of the mailbox. They meet here, so
 //! that in every service a request becomes a command, and its answer a response, in the same way.
 
+mod bulk;
 mod consumers;
 mod desk;
 mod events;

@@ -3,11 +3,12 @@
 use axum::Router;
 use mailbox::{Mailbox, Reactor};
 
-use crate::{consumers, lanes, operations, parked, replays};
+use crate::{bulk, consumers, lanes, operations, parked, replays};
 
 /// All routes of one service that are for operators.
 pub fn router<R: Reactor>(mailbox: &Mailbox<R>, service: &'static str) -> Router {
     parked::router(mailbox.clone(), service)
+        .merge(bulk::router(mailbox.clone(), service))
         .merge(consumers::router(mailbox.clone(), service))
         .merge(lanes::router(mailbox.clone(), service))
         .merge(operations::router(mailbox.clone(), service))

@@ -111,8 +111,8 @@ impl TestResponse {
     }
 }
 
-/// A mailbox on a migrated test database, whose commands run until the tasks are dropped. Kafka is
-/// away; `says` are the topics on which the service publishes.
+/// A mailbox on a migrated test database, whose commands and bulk operations run until the tasks are
+/// dropped. Kafka is away; `says` are the topics on which the service publishes.
 pub async fn mailbox_without_kafka<R: Reactor>(
     service: &'static str,
     says: &[&str],
@@ -123,7 +123,7 @@ pub async fn mailbox_without_kafka<R: Reactor>(
     let (mailbox, loops) = Mailbox::open(options, reactor).await.expect("the options are good");
     let mut tasks = JoinSet::new();
     for Loop { name, run, .. } in loops {
-        if name == "commands" {
+        if ["commands", "bulk"].contains(&name) {
             tasks.spawn(run(CancellationToken::new()));
         }
     }

@@ -1,5 +1,7 @@
 //! `shop parked`: lists, shows, releases, discards or replaces parked messages.
 
+pub mod bulk;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
@@ -45,6 +47,8 @@ pub enum ParkedAction {
         #[arg(long)]
         reason: String,
     },
+    /// Release or discard all keys of a kind, after counting them and asking.
+    Bulk(bulk::Args),
     /// Give the first message of a key another payload.
     Replace {
         #[command(flatten)]
@@ -109,6 +113,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::of(home)?;
     let told = match args.action.unwrap_or_else(|| ParkedAction::List(ParkedFilter::default())) {
         ParkedAction::List(filter) => return list(&api, &filter, args.json).await,
+        ParkedAction::Bulk(wanted) => return bulk::run(&wanted, &api, args.json).await,
         ParkedAction::Show { key, id: Some(id) } => {
             api.get(&format!("{}/{id}", key.path())).await?.ok()?
         }

@@ -73,6 +73,7 @@ codes! {
         HoldExists "hold_exists" "Hold exists",
         HoldCaptured "hold_captured" "Hold captured",
         StockReserved "stock_reserved" "Stock reserved",
+        UnexpectedCount "unexpected_count" "Unexpected count",
     }
     412 {
         Stale "stale" "Stale",

@@ -77,7 +77,7 @@ fn services(route: &Route) -> Vec<Service> {
     match route.owner {
         Owner::One(service) => vec![service],
         // At a service's own port there is no stream, for whoever may ask.
-        Owner::Named | Owner::Replays | Owner::Gateway => vec![Service::Order],
+        Owner::Named | Owner::Body(_) | Owner::Gateway => vec![Service::Order],
         Owner::All => Service::ALL.to_vec(),
         Owner::Erasure => vec![Service::Order, Service::Notify],
     }
@@ -231,6 +231,17 @@ fn a_customer_orders_pays_and_cancels_without_naming_themselves() {
         let cancelled = shop.delete(&order.path("")).with_token(&own).await.with(200);
         assert_eq!(cancelled["cancellation"]["reason"], "customer_request");
         assert_eq!(cancelled["cancellation"]["by"], customer.id);
+
+        // Staff may cancel in anybody's place, and that is told.
+        let order = shop.place(customer.wants(1, &mug)).await;
+        let by = shop.token("clerk-1", &[Role::Staff]);
+        let cancelled = shop.delete(&order.path("")).with_token(&by).await.with(200);
+        let cancellation = &cancelled["cancellation"];
+        assert_eq!(cancellation["reason"], "staff_request");
+        assert_eq!(
+            (&cancellation["by"], &cancellation["detail"]),
+            (&json!("clerk-1"), &Value::Null)
+        );
     });
 }
 

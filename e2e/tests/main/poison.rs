@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e::{PlacedOrder, Shop, in_the_shop};
-use proto::topic;
+use proto::{Role, topic};
 use rdkafka::{
     ClientConfig,
     producer::{FutureProducer, FutureRecord},
@@ -16,6 +16,8 @@ use shop::follow;
 const HEAR_STOCK: [&str; 2] = ["order-svc", "payment-svc"];
 /// The services that hear order-svc's events.
 const HEAR_ORDERS: [&str; 3] = ["inventory-svc", "payment-svc", "notify-svc"];
+/// The services that hear payment-svc's events.
+const HEAR_PAYMENTS: [&str; 2] = ["order-svc", "notify-svc"];
 
 #[test]
 fn a_poisoned_message_stops_its_own_order_only() {
@@ -82,6 +84,7 @@ fn a_replaced_message_is_heard_in_its_place() {
         shop.delete(&order.path("")).await.with(200);
         parked(shop, "order-svc", topic::STOCK, &order, 2).await;
 
+        let viewer = shop.token("auditor", &[Role::Viewer]);
         for service in HEAR_STOCK {
             let place = format!("/v1/parked/{service}/{}/{}", topic::STOCK, order.id);
             shop.post(&format!("{place}/release"), &json!({})).await.refused(422, "invalid_value");
@@ -95,10 +98,63 @@ fn a_replaced_message_is_heard_in_its_place() {
             shop.post(&format!("{place}/replace"), &body).await.with(200);
             let messages = shop.get(&place).await.with(200);
             assert!(messages["items"][0]["data"].to_string().contains(&order.id), "{messages}");
+            // Who may only look sees that it is there, and not what it says.
+            let masked = shop.get(&place).with_token(&viewer).await.with(200);
+            let (masked, whole) = (&masked["items"][0], &messages["items"][0]);
+            assert_eq!((&masked["data"], &masked["payload"]), (&Value::Null, &Value::Null));
+            assert_eq!(masked["parked_id"], whole["parked_id"]);
             shop.post(&format!("{place}/release"), &json!({})).await.with(200);
         }
         shop.saga(&order, "compensated").await;
     });
+}
+
+/// Nobody else in these tests poisons this topic: a bulk operation is about all its keys.
+#[test]
+fn many_keys_go_on_together_at_the_gateway() {
+    in_the_shop(async |shop| {
+        let mut orders = Vec::new();
+        for _ in 0..3 {
+            let order = an_order_that_waits(shop).await;
+            poison(shop, topic::PAYMENTS, &order).await;
+            for service in HEAR_PAYMENTS {
+                parked(shop, service, topic::PAYMENTS, &order, 1).await;
+            }
+            // That its money is back waits behind the parked message.
+            shop.delete(&order.path("")).await.with(200);
+            parked(shop, "order-svc", topic::PAYMENTS, &order, 2).await;
+            orders.push(order);
+        }
+        for service in HEAR_PAYMENTS {
+            let wish = |action: &str, expected: Option<i64>| {
+                json!({"action": action, "reason": "put there by hand", "expected": expected,
+                    "filter": {"service": service, "topic": topic::PAYMENTS}})
+            };
+            let counted = shop.post("/v1/parked/bulk", &wish("discard", None)).await.with(200);
+            assert_eq!(counted["keys"], 3, "{counted}");
+            let refused = shop.post("/v1/parked/bulk", &wish("discard", Some(4))).await;
+            refused.refused(409, "unexpected_count");
+            assert_eq!(bulk(shop, &wish("discard", Some(3))).await, json!({"discarded": 3}));
+            let left = shop.post("/v1/parked/bulk", &wish("release", None)).await.with(200);
+            let left = left["keys"].as_i64().unwrap();
+            let released = bulk(shop, &wish("release", Some(left))).await;
+            assert_eq!(released, if left == 0 { json!({}) } else { json!({"released": left}) });
+        }
+        for order in &orders {
+            shop.saga(order, "compensated").await;
+        }
+    });
+}
+
+/// Carries out a bulk operation; how many keys ended how.
+async fn bulk(shop: &Shop, wish: &Value) -> Value {
+    let begun = shop.post("/v1/parked/bulk", wish).await;
+    let path = begun.header("location").to_owned();
+    begun.with(202);
+    let ended = shop.until(&path, "ended", |bulk| bulk["state"] == "ended").await;
+    let keys = shop.get(&format!("{path}/keys")).await.with(200);
+    assert_eq!(json!(keys["items"].as_array().map(Vec::len)), ended["keys"], "{keys}");
+    ended["outcomes"].clone()
 }
 
 #[test]

@@ -63,6 +63,8 @@ fn requests(order: &PlacedOrder, mug: &Product, text: &str) -> Vec<(&'static str
     let paid = |method: &Value| json!({"order_id": order.id, "payment_method": method});
     let reason = json!({"reason": text});
     let replay = json!({"service": "order-svc", "dry_run": false, "reason": text});
+    let bulk = json!({"action": "release", "filter": {"service": "order-svc"}, "expected": 0,
+        "reason": text});
     let mail =
         |subject: &str, text: &str| json!({"to": "a@b.example", "subject": subject, "text": text});
     let data = json!({"to": "a@b.example", "template": "payment_due", "data": {"amount": text}});
@@ -99,6 +101,7 @@ fn requests(order: &PlacedOrder, mug: &Product, text: &str) -> Vec<(&'static str
         ("POST", "/v1/lanes/order-svc/pause".to_owned(), reason.clone()),
         ("POST", "/v1/lanes/order-svc/resume".to_owned(), reason),
         ("POST", "/v1/replays".to_owned(), replay),
+        ("POST", "/v1/parked/bulk".to_owned(), bulk),
     ];
     requests.into()
 }

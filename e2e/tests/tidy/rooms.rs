@@ -76,6 +76,8 @@ pub(crate) const SQL_MAY_BE_IN: &[&str] = &[
     "mailbox/src/unknown.rs",
     "mailbox/src/consumers.rs",
     "mailbox/src/operations.rs",
+    "mailbox/src/bulk.rs",
+    "mailbox/src/bulk_keys.rs",
     "mailbox/src/idempotency.rs",
     "mailbox/src/sweep.rs",
     "mailbox/src/session.rs",

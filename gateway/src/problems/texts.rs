@@ -165,6 +165,14 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
         "12 on hand, 8 of them reserved",
     ),
     (
+        Code::UnexpectedCount,
+        "As many parked keys as you expected are not there: some were released, or more stopped, \
+         since you counted them.",
+        "Look at the list and count again: the same request without <code>expected</code> tells \
+         how many there are.",
+        "12 keys are parked, and 10 were expected",
+    ),
+    (
         Code::Stale,
         "It has changed since the version that If-Match names.",
         "Read it again, and decide again.",

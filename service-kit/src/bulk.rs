@@ -1,0 +1,176 @@
+//! Bulk operations over HTTP: all parked keys of a kind are counted, then released or discarded,
+//! and what became of each can be read.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+    routing::{get, post},
+};
+use chassis::{
+    Code, Problem,
+    body::{Fields, JsonBody},
+    clock::rfc3339,
+    http,
+};
+use mailbox::{
+    Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, KeyOutcome,
+    Mailbox, OperatorRequest, Reactor,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
+    requests::{RequestInfo, json_answer, new_response, refusal},
+};
+
+const CURSOR: &str = "bulk-keys";
+/// Characters of a service's name, a topic or a class.
+const NAME_CHARS_MAX: usize = 200;
+
+/// The routes of `/v1/parked/bulk` in one service.
+pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
+    Router::new()
+        .route("/v1/parked/bulk", post(start::<R>))
+        .route("/v1/parked/bulk/{id}", get(get_bulk::<R>))
+        .route("/v1/parked/bulk/{id}/keys", get(list_keys::<R>))
+        .with_state(Desk { mailbox, service })
+}
+
+/// The body of a request for a bulk operation.
+struct Wish {
+    action: BulkAction,
+    service: String,
+    filter: BulkFilter,
+    /// Absent in a request for a preview.
+    expected: Option<i64>,
+    reason: Option<String>,
+}
+
+fn read(fields: &mut Fields<'_>) -> Option<Wish> {
+    let action = fields.parsed("action", |word| {
+        BulkAction::parse(word).ok_or((Code::InvalidValue, "has to be release or discard".into()))
+    });
+    let filter = fields.object("filter", |filter| {
+        let service = filter.text("service", NAME_CHARS_MAX).map(str::to_owned);
+        let topic = filter.optional_text("topic", NAME_CHARS_MAX).map(str::to_owned);
+        let class = filter.optional_text("class", NAME_CHARS_MAX).map(str::to_owned);
+        if class.as_deref() == Some(mailbox::UNKNOWN_EVENT) {
+            let wrong = "their keys did not stop: they wait for a build that knows them";
+            filter.refuse("class", Code::InvalidValue, wrong);
+        }
+        Some((service?, BulkFilter { topic, class }))
+    });
+    let is_preview = !fields.has("expected");
+    let expected = fields.optional_integer("expected", 0..=BULK_KEYS_MAX);
+    // What changes something has a reason.
+    let reason = if is_preview {
+        Some(fields.optional_words("reason", REASON_CHARS_MAX).map(str::to_owned))
+    } else {
+        fields.words("reason", REASON_CHARS_MAX).map(|words| Some(words.to_owned()))
+    };
+    let (service, filter) = filter?;
+    Some(Wish { action: action?, service, filter, expected, reason: reason? })
+}
+
+async fn start<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    asked: RequestInfo,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let Wish { action, service, filter, expected, reason } = body.read(read)?;
+    if service != desk.service {
+        let wrong = format!("this is {}", desk.service);
+        return Err(fault("/filter/service", Code::InvalidValue, wrong));
+    }
+    let (Some(expected), Some(reason)) = (expected, reason) else {
+        let size = desk.mailbox.size_bulk(&filter).await.map_err(|error| unanswered(&error))?;
+        let counted = json!({
+            "keys": size.keys, "messages": size.messages, "has_more": size.has_more,
+        });
+        return Ok(new_response(json_answer(200, &counted, None)));
+    };
+    let key = asked.key(&body.0)?;
+    let request =
+        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
+    let wanted = BulkRequest { action, filter, expected };
+    let tell = |end: Result<&BulkOperation, i64>| begun(desk.service, expected, end);
+    answered(desk.mailbox.start_bulk(&wanted, request, tell).await)
+}
+
+fn begun(service: &str, expected: i64, end: Result<&BulkOperation, i64>) -> Answer {
+    match end {
+        Ok(bulk) => {
+            json_answer(202, &view(service, bulk), Some(format!("/v1/parked/bulk/{}", bulk.id)))
+        }
+        Err(keys) => {
+            let wrong = format!("{keys} keys are parked, and {expected} were expected");
+            refusal(&Problem::new(Code::UnexpectedCount, wrong).with("keys", keys))
+        }
+    }
+}
+
+fn none() -> Problem {
+    Problem::not_found("there is no such bulk operation")
+}
+
+async fn get_bulk<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    _: http::NoParams,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let bulk = desk.bulk(&id).await?;
+    Ok(http::resource(&headers, &view(desk.service, &bulk)))
+}
+
+async fn list_keys<R: Reactor>(
+    State(desk): State<Desk<R>>,
+    Path(id): Path<String>,
+    mut params: http::Params,
+) -> Result<Response, Problem> {
+    let outcome = params.take_parsed("outcome", |word| {
+        KeyOutcome::parse(word).ok_or("has to be an outcome, such as stopped")
+    })?;
+    let page = params.take_page()?;
+    params.finish()?;
+    let after: Option<i64> = page.place(CURSOR)?;
+    let bulk = desk.bulk(&id).await?;
+    // One more than the limit, to find out whether there is another page.
+    let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
+    let keys = desk.mailbox.bulk_keys(bulk.id, outcome, from, limit).await;
+    let keys = keys.map_err(|error| unanswered(&error))?;
+    let items = keys.iter().map(|key| (key.place, item(key)));
+    Ok(http::page(CURSOR, page.limit, items, None))
+}
+
+impl<R: Reactor> Desk<R> {
+    async fn bulk(&self, id: &str) -> Result<BulkOperation, Problem> {
+        let id = id.parse().map_err(|_| none())?;
+        let found = self.mailbox.bulk(id).await.map_err(|error| unanswered(&error))?;
+        found.ok_or_else(none)
+    }
+}
+
+fn view(service: &str, bulk: &BulkOperation) -> Value {
+    let done: i64 = bulk.outcomes.iter().map(|(_, keys)| keys).sum();
+    let outcomes: Map<String, Value> =
+        bulk.outcomes.iter().map(|(outcome, keys)| (outcome.clone(), json!(keys))).collect();
+    json!({
+        "id": bulk.id, "action": bulk.action.as_str(),
+        "filter": { "service": service, "topic": bulk.topic, "class": bulk.class },
+        "reason": bulk.reason, "caller": bulk.caller, "keys": bulk.keys,
+        "messages": bulk.messages, "done": done, "outcomes": outcomes,
+        "state": if bulk.ended_at.is_some() { "ended" } else { "running" },
+        "started_at": rfc3339(bulk.started_at), "ended_at": bulk.ended_at.map(rfc3339),
+    })
+}
+
+fn item(key: &BulkKey) -> Value {
+    json!({
+        "topic": key.topic, "key": key.key,
+        "outcome": key.outcome.as_deref().unwrap_or("pending"), "messages": key.messages,
+        "detail": key.detail, "ended_at": key.ended_at.map(rfc3339),
+    })
+}

@@ -1,0 +1,200 @@
+//! `shop parked bulk`: counts the parked keys of a kind, asks, releases or discards them all, and
+//! tells what became of each that did not go.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::{
+    api::Api,
+    terminal::{self, Paint},
+};
+
+/// How often the progress is asked for.
+const LOOK: Duration = Duration::from_millis(300);
+/// What becomes of a key that need not be looked at any more.
+const WELL: [&str; 3] = ["released", "discarded", "gone"];
+
+/// The arguments of `shop parked bulk`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    pub action: Action,
+    /// Whose keys: order-svc, payment-svc, inventory-svc or notify-svc.
+    #[arg(long)]
+    pub service: String,
+    /// Only those of this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Only those that stopped for this reason, such as undecodable.
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Why: it is stored.
+    #[arg(long)]
+    pub reason: String,
+    /// Go on if there are so many keys, without asking.
+    #[arg(long, value_name = "KEYS")]
+    pub expected: Option<i64>,
+}
+
+/// What to do with all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Action {
+    /// Hand their messages over again, in order.
+    Release,
+    /// Drop the first message of each, the one that failed.
+    Discard,
+}
+
+impl Args {
+    fn body(&self, expected: Option<i64>) -> Value {
+        let action = match self.action {
+            Action::Release => "release",
+            Action::Discard => "discard",
+        };
+        let filter = json!({"service": self.service, "topic": self.topic, "class": self.class});
+        json!({"action": action, "filter": filter, "expected": expected, "reason": self.reason})
+    }
+
+    /// What is about to be done, in words.
+    fn words(&self, counted: &Value) -> String {
+        let (keys, messages) = (count(counted, "keys"), count(counted, "messages"));
+        let service = &self.service;
+        let more = counted.get("has_more").and_then(Value::as_bool).unwrap_or_default();
+        let more = if more { "; there are more than one operation takes" } else { "" };
+        match self.action {
+            Action::Release => {
+                format!("release {keys} keys of {service} with {messages} messages{more}")
+            }
+            Action::Discard => {
+                format!("drop the first message of {keys} keys of {service}{more}")
+            }
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: &Args, api: &Api, as_json: bool) -> anyhow::Result<ExitCode> {
+    let counted = api.post("/v1/parked/bulk", &args.body(None)).await?.ok()?;
+    let keys = count(&counted, "keys");
+    let expected = match args.expected {
+        Some(expected) => expected,
+        None if keys == 0 => {
+            terminal::say(if as_json { counted.to_string() } else { summary(&[]) });
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {
+            terminal::note(args.words(&counted));
+            if !is_confirmed(keys)? {
+                terminal::note("nothing was done");
+                return Ok(ExitCode::FAILURE);
+            }
+            keys
+        }
+    };
+    let begun = api.post("/v1/parked/bulk", &args.body(Some(expected))).await?.ok()?;
+    let id = begun.get("id").and_then(Value::as_str).context("the operation has no id")?;
+    let path = format!("/v1/parked/bulk/{id}");
+    // It goes on without this command, and can be found again.
+    terminal::note(format_args!("begun: {path}"));
+    let ended = loop {
+        let bulk = api.get(&path).await?.ok()?;
+        if bulk.get("state").and_then(Value::as_str) == Some("ended") {
+            break bulk;
+        }
+        terminal::renew(format_args!("{} of {} keys", count(&bulk, "done"), count(&bulk, "keys")));
+        tokio::time::sleep(LOOK).await;
+    };
+    terminal::renew("");
+    let outcomes = outcomes(&ended);
+    let is_well = outcomes.iter().all(|(outcome, _)| WELL.contains(&outcome.as_str()));
+    if as_json {
+        terminal::say(&ended);
+    } else {
+        terminal::say(summary(&outcomes));
+        for (outcome, _) in outcomes.iter().filter(|(outcome, _)| !WELL.contains(&outcome.as_str()))
+        {
+            for key in api.list(&format!("{path}/keys?outcome={outcome}")).await? {
+                terminal::say(line(&key, Paint::of_stdout()));
+            }
+        }
+    }
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks the person at the terminal for the number of keys.
+fn is_confirmed(keys: i64) -> anyhow::Result<bool> {
+    anyhow::ensure!(
+        io::stdin().is_terminal(),
+        "nobody can be asked here: say --expected {keys} if that is what you want"
+    );
+    terminal::note("To go on, write the number of keys:");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).context("the answer cannot be read")?;
+    Ok(answer.trim() == keys.to_string())
+}
+
+fn count(of: &Value, name: &str) -> i64 {
+    of.get(name).and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn outcomes(bulk: &Value) -> Vec<(String, i64)> {
+    let outcomes = bulk.get("outcomes").and_then(Value::as_object);
+    let outcomes = outcomes.into_iter().flatten();
+    outcomes.map(|(outcome, keys)| (outcome.clone(), keys.as_i64().unwrap_or_default())).collect()
+}
+
+fn summary(outcomes: &[(String, i64)]) -> String {
+    if outcomes.is_empty() {
+        return "nothing is parked there".to_owned();
+    }
+    let parts: Vec<_> =
+        outcomes.iter().map(|(outcome, keys)| format!("{keys} {outcome}")).collect();
+    parts.join(", ")
+}
+
+fn line(key: &Value, paint: Paint) -> String {
+    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let detail = key.get("detail").and_then(Value::as_str);
+    let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+    let outcome = paint.red(text("outcome"));
+    format!("{} {} {outcome}{detail}", text("topic"), paint.cyan(text("key")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(action: Action) -> Args {
+        let (service, reason) = ("order-svc".to_owned(), "mended".to_owned());
+        Args { action, service, topic: None, class: None, reason, expected: None }
+    }
+
+    #[test]
+    fn what_will_be_done_is_told_before_it_is_asked_for() {
+        let counted = json!({"keys": 3, "messages": 7, "has_more": false});
+        let release = args(Action::Release).words(&counted);
+        assert_eq!(release, "release 3 keys of order-svc with 7 messages");
+        let counted = json!({"keys": 10_000, "messages": 10_000, "has_more": true});
+        let discard = args(Action::Discard).words(&counted);
+        assert!(
+            discard.starts_with("drop the first message of 10000 keys of order-svc; there are")
+        );
+        assert_eq!(args(Action::Discard).body(None)["expected"], Value::Null);
+        assert_eq!(args(Action::Release).body(Some(3))["expected"], 3);
+    }
+
+    #[test]
+    fn the_end_is_told_by_outcome_and_with_the_keys_that_did_not_go() {
+        let bulk = json!({"outcomes": {"released": 2, "stopped": 1}});
+        assert_eq!(summary(&outcomes(&bulk)), "2 released, 1 stopped");
+        let key = json!({"topic": "shop.stock.v1", "key": "none", "outcome": "stopped",
+            "detail": "it is not text"});
+        assert_eq!(line(&key, Paint::plain()), "shop.stock.v1 none stopped: it is not text");
+        assert_eq!(summary(&outcomes(&json!({"outcomes": {}}))), "nothing is parked there");
+    }
+}
