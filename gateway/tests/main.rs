@@ -5,6 +5,7 @@ mod begun;
 mod discovery;
 mod edge;
 mod erasure;
+mod expectations;
 mod failing;
 mod floods;
 mod forwarding;

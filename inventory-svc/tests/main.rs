@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the report")]
 
 mod amendments;
+mod expectations;
 mod held;
 mod http;
 mod products;

@@ -5,6 +5,7 @@
 mod deliveries;
 mod encrypted;
 mod erasure;
+mod expectations;
 mod held;
 mod http;
 mod letters;

@@ -5,6 +5,7 @@
 mod amendments;
 mod deadlines;
 mod erasure;
+mod expectations;
 mod held;
 mod history;
 mod http;

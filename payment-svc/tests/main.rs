@@ -5,6 +5,7 @@
 mod accounts;
 mod charges;
 mod details;
+mod expectations;
 mod held;
 mod http;
 mod patience;

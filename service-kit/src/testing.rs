@@ -1,5 +1,8 @@
 //! What services' tests share beside `mailbox::testing`: a client of a service's router, and a
-//! mailbox whose commands run.
+//! mailbox whose commands run. What services expect of one another is in `expectations`.
+
+pub mod answers;
+pub mod expectations;
 
 use std::{
     borrow::Borrow,

@@ -54,7 +54,7 @@ fn card_is_true(files: &[File]) -> Vec<String> {
 }
 
 /// The words of one line of a card, with its continuation lines.
-fn card_line(text: &str, word: &str) -> BTreeSet<String> {
+pub(crate) fn card_line(text: &str, word: &str) -> BTreeSet<String> {
     let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
     let from = lines.skip_while(|line| !line.trim_start().starts_with(word));
     let (first, rest) = (from.clone().take(1), from.skip(1));

@@ -7,6 +7,7 @@ mod circles;
 mod dependencies;
 mod diagram;
 mod docs;
+mod expectations;
 mod names;
 mod rooms;
 mod routes;

@@ -5,6 +5,9 @@ use std::{ffi::OsStr, fs, path::Path};
 /// Files besides Rust's that a rule reads.
 const READ: [&str; 4] = ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden"];
 
+/// The folder of what services expect of each other.
+pub(crate) const EXPECTATIONS: &str = "proto/expectations/";
+
 /// A file of the workspace, by its path from the root.
 pub(crate) struct File {
     pub(crate) path: String,
@@ -27,11 +30,19 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 collect(root, &path, files);
             }
-        } else if is_rust(&name) || is_page(&name) || READ.contains(&name.as_str()) {
-            let text = fs::read_to_string(&path).unwrap();
-            files.push(File { path: path.strip_prefix(root).unwrap().display().to_string(), text });
+        } else if is_rust(&name)
+            || is_page(&name)
+            || READ.contains(&name.as_str())
+            || folder.ends_with(EXPECTATIONS)
+        {
+            files.push(file(root, &path));
         }
     }
+}
+
+fn file(root: &Path, path: &Path) -> File {
+    let text = fs::read_to_string(path).unwrap();
+    File { path: path.strip_prefix(root).unwrap().display().to_string(), text }
 }
 
 pub(crate) fn rust(files: &[File]) -> impl Iterator<Item = &File> {
