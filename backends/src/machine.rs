@@ -104,7 +104,22 @@ pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     Ok(ports)
 }
 
-/// Sixteen random bytes as 22 characters: a password, or an id as Kafka writes them.
+/// Sixteen random bytes as 22 characters: a password, or an id as Kafka writes them. Its first bit
+/// is 0: a word that begins with a dash would be an option on a command line.
 pub fn random_word() -> String {
-    URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
+    let mut bytes = uuid::Uuid::new_v4().into_bytes();
+    bytes[0] &= 0x7f;
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_random_word_is_no_option() {
+        // One word in 64 began with a dash.
+        for _ in 0..2000 {
+            let word = super::random_word();
+            assert!(word.len() == 22 && !word.starts_with('-'), "{word}");
+        }
+    }
 }
