@@ -23,6 +23,7 @@ mod wanted;
 
 pub use self::ask::{Ask, TestResponse};
 pub use self::events::{EventStream, StreamEvent};
+pub use self::programs::subscriber;
 pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};
 pub use self::shop::{PlacedOrder, Purse, Shelf, Shop, WITHIN};
 pub use self::twin::{SERVICES, Twin, is_healthy};

@@ -9,6 +9,11 @@ pub(crate) fn programs() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
+/// The program that docs/subscribing.md shows.
+pub fn subscriber() -> PathBuf {
+    programs().join("examples/subscriber")
+}
+
 fn build() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     // A test binary is in target/<profile>/deps.
@@ -16,7 +21,8 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     // Naming a test target gives the programs the features that the tests are built with, so that
     // `cargo test --workspace` has built them already.
-    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", "tidy"]);
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+    cargo.args(["--example", "subscriber", "--test", "tidy"]);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }

@@ -13,3 +13,4 @@ mod rolling;
 mod secrets;
 mod storms;
 mod streams;
+mod subscribers;
