@@ -15,6 +15,7 @@ kafka = Consumer({
     "group.id": "loyalty-in-python",
     "auto.offset.reset": "earliest",
     "enable.auto.offset.store": False,
+    "session.timeout.ms": 6000,
 })
 kafka.subscribe(["shop.orders.v1"])
 while True:

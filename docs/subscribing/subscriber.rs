@@ -27,6 +27,7 @@ async fn main() -> anyhow::Result<()> {
         .set("group.id", "loyalty")
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.offset.store", "false")
+        .set("session.timeout.ms", "6000")
         .create()?;
     kafka.subscribe(&["shop.orders.v1"])?;
     loop {

@@ -43,10 +43,11 @@ fn the_subscriber_in_python_counts_each_order_once() {
         let folder = shop.home().path().join("python");
         std::fs::create_dir(&folder).unwrap();
         let made = Command::new(&python)
-            .args(["-m", "grpc_tools.protoc", "-Iproto", "--python_out"])
-            .arg(&folder)
-            .args(["proto/shop/orders/v1/events.proto", "proto/shop/money/v1/money.proto"])
-            .current_dir(root())
+            .args(["-m", "grpc_tools.protoc", "--python_out=.", "-I"])
+            .arg(root().join("proto"))
+            .args(["shop/orders/v1/events.proto", "shop/money/v1/money.proto"])
+            // protoc takes what stands before a colon for options, so the folder has no name here.
+            .current_dir(&folder)
             .status();
         assert!(made.unwrap().success());
         let database = folder.join("orders.db");
