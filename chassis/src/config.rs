@@ -42,6 +42,10 @@ pub struct Settings {
     /// Where to send traces (OTLP over gRPC, such as <http://host:4317>); none are made without it
     #[arg(long, env = "SHOP_OTLP_ENDPOINT", value_parser = otlp_endpoint)]
     pub otlp_endpoint: Option<String>,
+    /// Share of the traces beginning here that are recorded, 0 to 1; a trace that began elsewhere
+    /// is recorded if it is there
+    #[arg(long, env = "SHOP_TRACE_SAMPLE_RATIO", default_value = "1", value_parser = ratio)]
+    pub trace_sample_ratio: f64,
     /// How long stopping may take before it is forced
     #[arg(long, env = "SHOP_DRAIN", default_value = "10s", value_parser = duration)]
     pub drain: Duration,
@@ -188,6 +192,11 @@ fn log_filter(text: &str) -> Result<String, String> {
 
     let filter = EnvFilter::builder().parse(text).map_err(|error| error.to_string())?;
     Ok(filter.to_string())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "write a number from 0 to 1".to_owned())
 }
 
 fn otlp_endpoint(text: &str) -> Result<String, String> {

@@ -12,6 +12,7 @@ pub mod health;
 pub mod http;
 pub mod identity;
 pub mod problem;
+pub mod spans;
 pub mod tasks;
 pub mod trace;
 

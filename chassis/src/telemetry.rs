@@ -5,13 +5,12 @@ use std::{io, time::Duration};
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::{
-    Context as OtelContext,
-    trace::{
-        SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
-    },
+    Context as OtelContext, KeyValue, global,
+    trace::{TraceContextExt, TracerProvider},
 };
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use proto::trace_context::{of_span_context, to_span_context};
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
@@ -20,6 +19,7 @@ use tracing_subscriber::{
 
 use crate::{
     config::{LogFormat, Settings},
+    spans::{Ids, LinkedSampler},
     trace::TraceParent,
 };
 
@@ -59,7 +59,10 @@ pub(crate) fn start(name: &'static str, settings: &Settings) -> anyhow::Result<T
         LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    let provider = settings.otlp_endpoint.as_deref().map(|to| provider(name, to)).transpose()?;
+    let provider = provider(name, settings)?;
+    if let Some(provider) = &provider {
+        global::set_tracer_provider(provider.clone());
+    }
     let spans = provider.as_ref().map(|provider| {
         let wanted = Targets::new().with_default(Level::INFO).with_target(REQUESTS, Level::DEBUG);
         tracing_opentelemetry::layer().with_tracer(provider.tracer(name)).with_filter(wanted)
@@ -72,16 +75,27 @@ pub(crate) fn start(name: &'static str, settings: &Settings) -> anyhow::Result<T
     Ok(Telemetry(provider))
 }
 
-fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
+/// The exporter; `None` if no endpoint is set. What it cannot send in time it drops: telemetry
+/// never holds up work.
+fn provider(name: &'static str, settings: &Settings) -> anyhow::Result<Option<SdkTracerProvider>> {
+    let Some(endpoint) = settings.otlp_endpoint.as_deref() else { return Ok(None) };
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
         .context("could not make the exporter of traces")?;
-    Ok(SdkTracerProvider::builder()
+    let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
-        .with_resource(Resource::builder().with_service_name(name).build())
-        .build())
+        .with_sampler(LinkedSampler::new(settings.trace_sample_ratio))
+        .with_id_generator(Ids::default())
+        .with_resource(
+            Resource::builder()
+                .with_service_name(name)
+                .with_attribute(KeyValue::new("service.instance.id", settings.instance()))
+                .build(),
+        )
+        .build();
+    Ok(Some(provider))
 }
 
 /// Installs the process's metrics recorder.
@@ -100,21 +114,11 @@ pub(crate) fn join(span: &Span, parent: Option<TraceParent>) -> TraceParent {
         return alone();
     }
     if let Some(parent) = parent {
-        let remote = SpanContext::new(
-            TraceId::from_bytes(parent.trace()),
-            SpanId::from_bytes(parent.span()),
-            TraceFlags::new(parent.flags()),
-            true,
-            TraceState::default(),
-        );
+        let remote = to_span_context(&parent.to_bytes());
         // This fails for a span that is not exported; the trace then goes on without it.
         drop(span.set_parent(OtelContext::new().with_remote_span_context(remote)));
     }
     let context = span.context();
-    let own = context.span().span_context().clone();
-    if !own.is_valid() {
-        return alone();
-    }
-    let flags = own.trace_flags().to_u8();
-    TraceParent::from_parts(own.trace_id().to_bytes(), own.span_id().to_bytes(), flags)
+    of_span_context(context.span().span_context())
+        .map_or_else(alone, |own| TraceParent::from_bytes(&own))
 }

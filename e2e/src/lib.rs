@@ -14,6 +14,7 @@
 )]
 
 mod ask;
+mod collector;
 mod events;
 mod programs;
 mod shared;
@@ -22,6 +23,7 @@ mod twin;
 mod wanted;
 
 pub use self::ask::{Ask, TestResponse};
+pub use self::collector::{Collector, SpanRecord};
 pub use self::events::{EventStream, StreamEvent};
 pub use self::programs::subscriber;
 pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};

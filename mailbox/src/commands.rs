@@ -11,6 +11,7 @@ use crate::{
     pace::Pace,
     reactor::Reactor,
     settle::Settler,
+    spans::ItemSpan,
 };
 
 /// Commands that may wait for a batch: more would not be committed before their deadline anyway.
@@ -47,10 +48,12 @@ impl<I: Send> Commands<I> {
             is_last_try: command.is_last_try,
             told: None,
         };
+        let span = ItemSpan::execute(command.trace);
         let item = Item {
             id,
             input: Some(command.input),
-            trace: command.trace,
+            trace: span.trace().or(command.trace),
+            span,
             flaw: None,
             held: None,
             origin: Origin::Command(waiting),

@@ -13,6 +13,7 @@ use crate::{
     CommandError, IdempotencyKey, Outcome, fault,
     message::{Message, Park, Trace},
     reactor::{HeldRow, Reactor},
+    spans::ItemSpan,
 };
 
 /// A message from Kafka, and the flaw of its envelope if it has one.
@@ -27,6 +28,7 @@ pub(crate) struct Item<I> {
     /// flaw), or to be kept because its type is unknown (it has none).
     pub(crate) input: Option<I>,
     pub(crate) trace: Option<Trace>,
+    pub(crate) span: ItemSpan,
     /// Why the message cannot be processed, if that is known before deciding.
     pub(crate) flaw: Option<Park>,
     /// The held row that this item waits for, while other items go on.
@@ -123,12 +125,12 @@ pub(crate) fn item<R: Reactor>(
     (message, flaw): IncomingMessage,
 ) -> Option<Item<R::Input>> {
     if flaw.is_none() && !reactor.is_known(&message.event_type) {
-        let trace = message.trace;
+        let (span, trace) = process(&message);
         // Without an id the event could not be told from others without one: `unknown_events` would
         // keep the first of them only.
         let flaw = Park::no_envelope(&[(message.event_id.is_nil(), cloud_events::ID)]);
         let origin = Origin::Message(message);
-        return Some(Item { id: None, input: None, trace, flaw, held: None, origin });
+        return Some(Item { id: None, input: None, trace, span, flaw, held: None, origin });
     }
     let read = match flaw {
         Some(flaw) => Err(flaw),
@@ -136,11 +138,18 @@ pub(crate) fn item<R: Reactor>(
             .unwrap_or_else(|panic| Err(fault::panicked(&fault::panic_text(&*panic)))),
     };
     let id = Some(message.event_id).filter(|id| !id.is_nil());
-    let trace = message.trace;
     let (id, input, flaw) = match read {
         Ok(None) => return None,
         Ok(Some(reading)) => (id.filter(|_| reading.once), Some(reading.input), None),
         Err(flaw) => (id, None, Some(flaw)),
     };
-    Some(Item { id, input, trace, flaw, held: None, origin: Origin::Message(message) })
+    let (span, trace) = process(&message);
+    Some(Item { id, input, trace, span, flaw, held: None, origin: Origin::Message(message) })
+}
+
+/// The span of a message, and the trace of what follows from it.
+fn process(message: &Message) -> (ItemSpan, Option<Trace>) {
+    let span = ItemSpan::process(message);
+    let trace = span.trace().or(message.trace);
+    (span, trace)
 }

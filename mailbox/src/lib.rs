@@ -55,6 +55,7 @@ mod reactor;
 mod replays;
 mod session;
 mod settle;
+mod spans;
 mod sweep;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -22,6 +22,7 @@ use crate::{
     parked::{self, KeyRef},
     reactor::{DecisionContext, HeldRow, Reactor},
     session::{Session, within},
+    spans::BatchSpan,
     sweep,
     wake::Wake,
 };
@@ -31,6 +32,12 @@ const BACKOFF_MIN: Duration = Duration::from_millis(20);
 /// Pause after kept events, which come before a batch, could not be decided.
 const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What became of an item, in metrics and spans.
+const APPLIED: &str = "applied";
+const DUPLICATE: &str = "duplicate";
+const PARKED: &str = "parked";
+const UNKNOWN: &str = "unknown";
 
 /// Settles the batches of one loop, one after the other, on a session of its own.
 pub(crate) struct Settler<R: Reactor> {
@@ -125,6 +132,8 @@ impl<R: Reactor> Settler<R> {
             }
             let started = Instant::now();
             let context = DecisionContext::new(self.clock);
+            let open_spans = items.iter().filter(|item| !item.is_over()).map(|item| &item.span);
+            let span = BatchSpan::start(self.path, open_spans, open);
             let attempt =
                 batch::attempt(&*self.reactor, &mut self.session, items, pass, &context).await;
             let broken = match attempt {
@@ -138,11 +147,12 @@ impl<R: Reactor> Settler<R> {
                 Ok(done) => {
                     let size = u32::try_from(open).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
-                    return Next::CommittedBatch(self.finish(items, done));
+                    return Next::CommittedBatch(self.finish(items, done, &span));
                 }
                 Err(broken) => broken,
             };
             let verdict = fault::judge(&broken.fault);
+            span.fail(verdict.name());
             let count = failures.count(&broken.fault);
             let next = fault::next_step(verdict, pass, open, count);
             self.recover(verdict, &broken).await;
@@ -220,6 +230,7 @@ impl<R: Reactor> Settler<R> {
         &mut self,
         items: &mut [Item<R::Input>],
         done: CommittedBatch<R::World>,
+        span: &BatchSpan,
     ) -> SettleCounts {
         if done.announced > 0 {
             self.wake.poke();
@@ -229,29 +240,34 @@ impl<R: Reactor> Settler<R> {
         }
         let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
         for (item, outcome) in items.iter_mut().zip(done.outcomes) {
-            match outcome {
-                ItemOutcome::Live | ItemOutcome::Applied => applied += 1,
-                ItemOutcome::Duplicate => duplicates += 1,
-                ItemOutcome::Parked => parked += 1,
-                ItemOutcome::Unknown => unknown += 1,
-                ItemOutcome::Held(row) => item.held = Some(row),
-                ItemOutcome::Answered(end) => {
-                    applied += 1;
-                    item.answer(end);
+            let (count, result) = match outcome {
+                ItemOutcome::Live | ItemOutcome::Applied => (&mut applied, APPLIED),
+                ItemOutcome::Duplicate => (&mut duplicates, DUPLICATE),
+                ItemOutcome::Parked => (&mut parked, PARKED),
+                ItemOutcome::Unknown => (&mut unknown, UNKNOWN),
+                ItemOutcome::Held(row) => {
+                    item.held = Some(row);
+                    continue;
                 }
-            }
+                ItemOutcome::Answered(end) => {
+                    item.answer(end);
+                    (&mut applied, APPLIED)
+                }
+            };
+            *count += 1;
+            item.span.end(result, span);
         }
-        metrics::reacted("applied", applied);
+        metrics::reacted(APPLIED, applied);
         if duplicates > 0 {
-            metrics::reacted("duplicate", duplicates);
+            metrics::reacted(DUPLICATE, duplicates);
             metrics::duplicates(duplicates);
         }
         if parked > 0 {
-            metrics::reacted("parked", parked);
+            metrics::reacted(PARKED, parked);
             metrics::parked(parked);
         }
         if unknown > 0 {
-            metrics::reacted("unknown", unknown);
+            metrics::reacted(UNKNOWN, unknown);
             metrics::unknown(unknown);
         }
         self.meets_duplicates = duplicates > 0;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::poll::Row;
 
 /// Seconds from 1970 to 2000, where PostgreSQL's time begins.
-const POSTGRES_EPOCH: i128 = 946_684_800;
+pub(crate) const POSTGRES_EPOCH: u64 = 946_684_800;
 
 /// Headers of a message, told to librdkafka in advance so that its list need not grow.
 const HEADERS: usize = 10;
@@ -92,7 +92,10 @@ impl Kind {
         let mut digits = [0; 20];
         let headers = add(headers, cloud_events::VERSION, decimal(row.version, &mut digits));
         match row.trace.and_then(|trace| trace.try_into().ok()) {
-            Some(trace) => add(headers, cloud_events::TRACEPARENT, &trace_context::text(trace)),
+            Some(trace) => {
+                let trace = trace_context::published(trace, &row.event_id);
+                add(headers, cloud_events::TRACEPARENT, &trace_context::text(&trace))
+            }
             None => headers,
         }
     }
@@ -104,7 +107,7 @@ fn add(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
 
 /// RFC 3339 with six decimals of seconds, from microseconds since 2000.
 fn instant(microseconds: i64) -> [u8; 27] {
-    let nanos = (POSTGRES_EPOCH * 1_000_000 + i128::from(microseconds)) * 1_000;
+    let nanos = (i128::from(POSTGRES_EPOCH) * 1_000_000 + i128::from(microseconds)) * 1_000;
     let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut text = *b"0000-00-00T00:00:00.000000Z";
     put(&mut text[0..4], at.year().unsigned_abs());

@@ -43,6 +43,7 @@ mod publish;
 mod replay;
 mod retire;
 mod scan;
+mod spans;
 mod status;
 mod stop_reason;
 mod topics;

@@ -19,6 +19,7 @@ use crate::{
     poll::{self, Row},
     producer::Producer,
     scan,
+    spans::{self, SampledEvent},
     stop_reason::StopReason,
 };
 
@@ -27,10 +28,11 @@ const SETTLE: Duration = Duration::from_millis(5);
 
 /// A batch that was read and sent, and may not be acknowledged yet.
 pub(crate) struct Mark {
-    receipt: Receipt,
+    pub(crate) receipt: Receipt,
     /// The cursor once the batch is acknowledged; `None` if its reading ended early.
     cursor: Option<Cursor>,
-    rows: u32,
+    pub(crate) rows: u32,
+    sampled: Vec<SampledEvent>,
     read_at: Instant,
     /// How old the oldest row of a poll was when it was read; `None` for a scan.
     age: Option<Duration>,
@@ -92,9 +94,8 @@ impl Progress {
 
     /// Queues a mark for the batch that was just sent, with the cursor it leads to.
     pub(crate) fn mark(&mut self, sending: OutgoingBatch<'_>, age: Option<Duration>) {
-        let (rows, receipt) = sending.close();
         let cursor = Some(self.read.clone());
-        self.marks.push_back(Mark { receipt, cursor, rows, read_at: Instant::now(), age });
+        self.marks.push_back(Mark { cursor, age, ..sending.close() });
     }
 
     /// Queues a mark without a cursor for a batch whose reading ended early: like all that is in
@@ -104,10 +105,9 @@ impl Progress {
         sending: OutgoingBatch<'_>,
         reason: StopReason,
     ) -> StopReason {
-        let (rows, receipt) = sending.close();
-        if rows > 0 {
-            let read_at = Instant::now();
-            self.marks.push_back(Mark { receipt, cursor: None, rows, read_at, age: None });
+        let mark = sending.close();
+        if mark.rows > 0 {
+            self.marks.push_back(mark);
         }
         reason
     }
@@ -132,6 +132,7 @@ impl Progress {
             }
             if let Some(mark) = self.marks.pop_front() {
                 meters.published.increment(u64::from(mark.rows));
+                spans::published(&mark.sampled, mark.rows, mark.read_at);
                 if let Some(age) = mark.age {
                     meters.lag.record(age + mark.read_at.elapsed());
                 }
@@ -177,6 +178,7 @@ pub(crate) struct OutgoingBatch<'a> {
     pub(crate) batch: Arc<Batch>,
     pub(crate) receipt: Receipt,
     pub(crate) rows: u32,
+    sampled: Vec<SampledEvent>,
     pub(crate) weight: usize,
     pub(crate) last_pos: i64,
     pub(crate) oldest: i64,
@@ -190,7 +192,17 @@ impl<'a> OutgoingBatch<'a> {
         done: &Arc<Notify>,
     ) -> Self {
         let (batch, receipt) = producer.batch(way, done);
-        Self { producer, envelope, batch, receipt, rows: 0, weight: 0, last_pos: 0, oldest: 0 }
+        Self {
+            producer,
+            envelope,
+            batch,
+            receipt,
+            rows: 0,
+            sampled: Vec::new(),
+            weight: 0,
+            last_pos: 0,
+            oldest: 0,
+        }
     }
 
     pub(crate) fn send(&mut self, row: &Row<'_>) -> Result<(), StopReason> {
@@ -206,13 +218,22 @@ impl<'a> OutgoingBatch<'a> {
             self.oldest = row.created_at;
         }
         self.rows += 1;
+        self.sampled.extend(SampledEvent::of(row, &kind.topic));
         self.last_pos = row.pos;
         Ok(())
     }
 
-    pub(crate) fn close(self) -> (u32, Receipt) {
+    /// All of it is sent: what is to be remembered until Kafka has answered.
+    pub(crate) fn close(self) -> Mark {
         self.batch.close(self.weight);
-        (self.rows, self.receipt)
+        Mark {
+            receipt: self.receipt,
+            cursor: None,
+            rows: self.rows,
+            sampled: self.sampled,
+            read_at: Instant::now(),
+            age: None,
+        }
     }
 }
 

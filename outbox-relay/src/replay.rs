@@ -149,11 +149,11 @@ async fn window(
     let to = after + SPAN;
     let is_full = filter.rows(session, after, to, |row| sending.send(row)).await?;
     let reached = if is_full { sending.last_pos } else { to };
-    let (rows, receipt) = sending.close();
+    let mark = sending.close();
     loop {
         producer.send_admitted();
-        match receipt.end() {
-            Some(End::Acknowledged) => return Ok((reached, rows)),
+        match mark.receipt.end() {
+            Some(End::Acknowledged) => return Ok((reached, mark.rows)),
             Some(End::Failed) => return Err(StopReason::Kafka(producer.failure())),
             None => tokio::select! {
                 () = done.notified() => {}

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::Health;
+use chassis::{Health, spans};
 use mailbox::{Command, Mailbox};
 use proto::SealKeyRing;
 use sqlx::PgPool;
@@ -170,9 +170,11 @@ impl<P: Provider> Caller<P> {
             Operation::Refund { .. } => &self.silent.refunds,
         };
         let late = || Err(ProviderError::Unknown("its lease is over".to_owned()));
+        let call = spans::call(kind, row.trace.as_ref());
         let answer = timeout_at(row.leased_until - GIVE_UP_BEFORE, self.ask(&row))
             .await
             .unwrap_or_else(|_| late());
+        drop(call);
         let (event, result) = match answer {
             Ok(event) => (event, "answered"),
             Err(ProviderError::Refused(why)) => {

@@ -22,6 +22,50 @@ pub fn parse(text: &str) -> Option<TraceContext> {
     (!is_zero(&context[..16]) && !is_zero(&context[16..24])).then_some(context)
 }
 
+/// The context that a message of the event carries, made of its outbox row's: the same trace, and
+/// the span of its publishing. That span's id follows from the event's, so that every copy of the
+/// message names the same one, whoever publishes it and however often.
+#[must_use]
+pub fn published(row: &TraceContext, event_id: &[u8; 16]) -> TraceContext {
+    let mut context = *row;
+    context[16..24].copy_from_slice(&event_id[8..]);
+    // An id of zeros would be none.
+    context[16] |= 0x80;
+    context
+}
+
+/// Whether the trace is sampled: recorded wherever it comes.
+pub fn is_sampled(context: &TraceContext) -> bool {
+    context[24] & 1 == 1
+}
+
+/// The context as OpenTelemetry has it.
+#[cfg(feature = "opentelemetry")]
+pub fn to_span_context(context: &TraceContext) -> opentelemetry::trace::SpanContext {
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+    let (mut trace, mut span) = ([0; 16], [0; 8]);
+    trace.copy_from_slice(&context[..16]);
+    span.copy_from_slice(&context[16..24]);
+    SpanContext::new(
+        TraceId::from_bytes(trace),
+        SpanId::from_bytes(span),
+        TraceFlags::new(context[24]),
+        true,
+        TraceState::default(),
+    )
+}
+
+/// The 25 bytes of OpenTelemetry's context; `None` if it is no context.
+#[cfg(feature = "opentelemetry")]
+pub fn of_span_context(span: &opentelemetry::trace::SpanContext) -> Option<TraceContext> {
+    let mut context = [0; 25];
+    context[..16].copy_from_slice(&span.trace_id().to_bytes());
+    context[16..24].copy_from_slice(&span.span_id().to_bytes());
+    context[24] = span.trace_flags().to_u8();
+    span.is_valid().then_some(context)
+}
+
 /// The value of a `traceparent` header, version 00.
 pub fn text(context: &TraceContext) -> [u8; 55] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -66,6 +110,14 @@ mod tests {
         let context = parse(WELL_FORMED).unwrap();
         assert_eq!((context[0], context[16], context[24]), (0x4b, 0x00, 0x01));
         assert_eq!(text(&context), WELL_FORMED.as_bytes());
+    }
+
+    #[test]
+    fn every_copy_of_a_message_names_the_same_span() {
+        let row = parse(WELL_FORMED).unwrap();
+        let context = published(&row, &[7; 16]);
+        assert_eq!(text(&context), *b"00-4bf92f3577b34da6a3ce929d0e0e4736-8707070707070707-01");
+        assert_ne!(published(&row, &[0; 16])[16..24], [0; 8]);
     }
 
     #[test]

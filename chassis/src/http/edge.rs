@@ -14,7 +14,7 @@ use axum::{
 };
 use metrics::{Counter, Histogram};
 use tower::Service;
-use tracing::{Instrument, field};
+use tracing::{Instrument, Span, field};
 
 use super::{
     access::{AccessLine, AccessLog},
@@ -120,10 +120,16 @@ impl Edge {
             target: telemetry::REQUESTS,
             "http.request",
             otel.kind = "server",
+            otel.name = field::Empty,
+            http.route = field::Empty,
             http.request.method = %request.method(),
             url.path = request.uri().path(),
             http.response.status_code = field::Empty,
         );
+        if let Some(route) = name_of(&span, &request) {
+            span.record("otel.name", format!("{} {route}", request.method()));
+            span.record("http.route", route);
+        }
         let trace = telemetry::join(&span, parent);
         let id = request_id(request.headers());
         request.extensions_mut().insert(trace);
@@ -232,6 +238,14 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     headers.get(X_REQUEST_ID).filter(fits).cloned().unwrap_or_else(|| {
         HeaderValue::try_from(random_hex()).expect("hexadecimal digits are a header's value")
     })
+}
+
+/// What a request's span is named after, if there is such a span: the route, of which there are few.
+fn name_of(span: &Span, request: &Request) -> Option<&'static str> {
+    if span.is_disabled() {
+        return None;
+    }
+    proto::api::find(request.uri().path()).map(|route| route.path)
 }
 
 /// Turns every failure into a problem, and adds the request's path and trace to every problem.

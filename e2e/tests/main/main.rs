@@ -14,3 +14,4 @@ mod secrets;
 mod storms;
 mod streams;
 mod subscribers;
+mod traces;

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::{item::Origin, testing::message};
+use crate::{item::Origin, spans::ItemSpan, testing::message};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -13,6 +13,7 @@ fn item(key: &str, offset: i64) -> Item<()> {
         id: Some(message.event_id),
         input: Some(()),
         trace: None,
+        span: ItemSpan::execute(None),
         flaw: None,
         held: None,
         origin: Origin::Message(message),

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use futures::{TryStreamExt as _, future::BoxFuture};
-use proto::{EventType, topic};
+use proto::{EventType, topic, trace_context};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -213,7 +213,10 @@ async fn outbox(
             id: row.event_id,
             number: row.type_number,
             at: content::micros(row.created_at),
-            trace: row.trace.as_deref().map(|trace| trace.try_into().unwrap_or_default()),
+            trace: row.trace.as_deref().map(|trace| {
+                let trace = trace.try_into().unwrap_or_default();
+                trace_context::published(&trace, row.event_id.as_bytes())
+            }),
             payload: &row.payload,
         };
         if is_catalogue {
