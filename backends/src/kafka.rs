@@ -41,8 +41,35 @@ pub struct KafkaConfig {
     /// A second listener for a fault proxy. Clients of this listener are told that the broker is at
     /// the port after this one, where the proxy listens.
     pub proxied_port: Option<u16>,
+    /// Listeners that ask for more than a plain connection.
+    pub secure: Vec<SecureListener>,
     /// Options for the Java machine.
     pub java: Vec<String>,
+}
+
+/// A listener that speaks TLS, or wants to know a user.
+#[derive(Clone, Debug)]
+pub struct SecureListener {
+    pub name: &'static str,
+    /// One of Kafka's: `SSL`, `SASL_SSL`, `SASL_PLAINTEXT`.
+    pub protocol: &'static str,
+    pub port: u16,
+    /// What else is set for it alone, such as `ssl.keystore.key`.
+    pub settings: Vec<(String, String)>,
+}
+
+impl SecureListener {
+    fn address(&self) -> String {
+        format!(",{}://127.0.0.1:{}", self.name, self.port)
+    }
+
+    /// Its lines among the properties, where a line's end is written as `\n`.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let prefix = format!("listener.name.{}", self.name.to_lowercase());
+        self.settings.iter().map(move |(name, value)| {
+            format!("{prefix}.{name}={}\n", value.replace('\\', "\\\\").replace('\n', "\\n"))
+        })
+    }
 }
 
 /// The broker's settings and its logs, in its data folder.
@@ -56,7 +83,6 @@ process.roles=broker,controller
 node.id=1
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TOXIC:PLAINTEXT
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 controller.quorum.election.timeout.ms=500
@@ -76,6 +102,9 @@ share.coordinator.state.topic.min.isr=1
 log.retention.check.interval.ms=30000
 log.cleaner.dedupe.buffer.size=16777216
 ";
+
+/// What the listeners of every broker here speak.
+const PROTOCOLS: &str = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TOXIC:PLAINTEXT";
 
 /// Options of a Java machine that starts quickly, for tests.
 pub fn java_for_tests() -> Vec<String> {
@@ -128,12 +157,17 @@ impl KafkaConfig {
         let toxic = |port| format!(",TOXIC://127.0.0.1:{port}");
         let (behind, named) =
             self.proxied_port.map_or_else(Default::default, |port| (toxic(port), toxic(port + 1)));
+        let secure: String = self.secure.iter().map(SecureListener::address).collect();
+        let protocols = self.secure.iter().map(|it| format!(",{}:{}", it.name, it.protocol));
+        let (protocols, more): (String, String) =
+            (protocols.collect(), self.secure.iter().flat_map(SecureListener::lines).collect());
         fs::write(
             self.data.join(PROPERTIES),
             format!(
-                "{SETTINGS}log.dirs={LOGS}\nadvertised.listeners={clients}{named}\n\
-                 listeners={clients},CONTROLLER://127.0.0.1:{controller}{behind}\n\
-                 controller.quorum.voters=1@127.0.0.1:{controller}\n"
+                "{SETTINGS}log.dirs={LOGS}\nadvertised.listeners={clients}{named}{secure}\n\
+                 listeners={clients},CONTROLLER://127.0.0.1:{controller}{behind}{secure}\n\
+                 listener.security.protocol.map={PROTOCOLS}{protocols}\n\
+                 controller.quorum.voters=1@127.0.0.1:{controller}\n{more}"
             ),
         )
         .with_context(cannot)
@@ -178,6 +212,25 @@ impl Kafka {
     /// The address that clients connect to first.
     pub fn bootstrap(&self) -> String {
         self.config.bootstrap()
+    }
+
+    /// The address of a secure listener.
+    pub fn secure(&self, name: &str) -> Option<String> {
+        let listener = self.config.secure.iter().find(|listener| listener.name == name)?;
+        Some(format!("127.0.0.1:{}", listener.port))
+    }
+
+    /// Makes a user that is known by SCRAM, or gives it another password.
+    pub async fn set_user(&self, name: &str, password: &str) -> anyhow::Result<()> {
+        let known =
+            ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|it| format!("{it}=[password={password}]"));
+        let mut command = jars::fetch(archive)?.command(&[], "kafka.admin.ConfigCommand");
+        command
+            .args(["--bootstrap-server", &self.bootstrap(), "--alter", "--entity-type", "users"])
+            .args(["--entity-name", name, "--add-config", &known.join(",")]);
+        let done = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(done.status.success(), "no user: {}", String::from_utf8_lossy(&done.stdout));
+        Ok(())
     }
 
     /// The broker's process id, while it runs.
@@ -233,6 +286,7 @@ fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
         port,
         controller_port,
         proxied_port: None,
+        secure: Vec::new(),
         java: java_for_tests(),
     };
     config.format(jars)?;

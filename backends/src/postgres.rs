@@ -16,7 +16,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use crate::{
     Watchdog,
     machine::{self, Account},
-    server::{LOOK, Server, ServerSlot},
+    server::{LOOK, Server, ServerSlot, send},
 };
 
 /// The longest start: recovery after a crash with 2 GB of WAL took 20 s on a slow disk.
@@ -251,6 +251,37 @@ impl Postgres {
             }
         }
         self.server.put(server);
+        Ok(())
+    }
+
+    /// Shows a certificate from now on, and refuses who does not encrypt; with `clients`, also who
+    /// has no certificate of that authority. All in PEM. Sessions that are open stay.
+    pub fn encrypt(
+        &self,
+        certificate: &str,
+        key: &str,
+        clients: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let account = Account::unprivileged()?;
+        let clientcert = if clients.is_some() { " clientcert=verify-ca" } else { "" };
+        let access = format!("hostssl all all 127.0.0.1/32 scram-sha-256{clientcert}\n");
+        for (name, content) in [
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("clients.crt", clients.unwrap_or(certificate)),
+            ("pg_hba.conf", &access),
+        ] {
+            let path = self.config.data.join(name);
+            fs::write(&path, content)?;
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            account.own(&path)?;
+        }
+        fs::write(
+            self.config.data.join("postgresql.auto.conf"),
+            "ssl = on\nssl_ca_file = 'clients.crt'\n",
+        )?;
+        let pid = self.server.pid().context("the server does not run")?;
+        send(pid, Signal::HUP);
         Ok(())
     }
 

@@ -14,7 +14,16 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use crate::{Kafka, Postgres, Watchdog, kafka, machine, postgres, topics::Topic};
+use crate::{
+    Kafka, Postgres, Watchdog,
+    kafka::{self, SecureListener},
+    machine, postgres,
+    topics::Topic,
+};
+
+mod authority;
+
+pub use authority::{TestAuthority, TestCertificate};
 
 /// A folder of this process, and the watchdog that removes it when the process ends.
 struct Place {
@@ -128,16 +137,25 @@ pub async fn private_postgres() -> Postgres {
 
 /// A broker of the test's own, which it may kill and restart.
 pub async fn private_kafka() -> Kafka {
+    private_kafka_with([]).await
+}
+
+/// The same, with further listeners, whose ports are chosen here.
+pub async fn private_kafka_with<const N: usize>(listeners: [SecureListener; N]) -> Kafka {
     let place = place();
     for tried in 1.. {
         let own = place.folder.join(format!("kafka-{}", machine::random_word()));
         let [port, controller_port] = had(machine::free_ports());
+        let ports: [u16; N] = had(machine::free_ports());
+        let secure = listeners.iter().zip(ports);
+        let secure = secure.map(|(listener, port)| SecureListener { port, ..listener.clone() });
         let config = kafka::KafkaConfig {
             log: own.with_extension("log"),
             data: own,
             port,
             controller_port,
             proxied_port: None,
+            secure: secure.collect(),
             java: kafka::java_for_tests(),
         };
         match Kafka::start(config, &place.watchdog).await {
@@ -172,6 +190,13 @@ where
         }
         pause = (pause * 2).min(Duration::from_millis(100));
     }
+}
+
+/// A file of the test's own, which ends with the process.
+pub fn file(content: &str) -> PathBuf {
+    let path = place().folder.join(format!("file-{}", machine::random_word()));
+    had(std::fs::write(&path, content).map_err(Into::into));
+    path
 }
 
 fn place() -> &'static Place {

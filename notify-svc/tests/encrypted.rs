@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backends::testing::eventually;
+use backends::testing::{TestAuthority, TestCertificate, eventually};
 use chassis::Secret;
 use notify_svc::{
     carriers::{
@@ -14,7 +14,6 @@ use notify_svc::{
     templates::Text,
 };
 use proto::NotificationId;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use smtp_sink::{MailTls, TlsStart};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -29,27 +28,10 @@ const HOST: &str = "127.0.0.1";
 const STARTS: [(TlsStart, SmtpTls); 2] =
     [(TlsStart::Starttls, SmtpTls::Starttls), (TlsStart::Implicit, SmtpTls::Implicit)];
 
-/// An authority that nobody trusts by itself.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> Vec<u8> {
-        self.0.pem().into_bytes()
-    }
-
-    /// TLS with a certificate for `host`.
-    fn certifies(&self, host: &str, start: TlsStart) -> MailTls {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        MailTls::new(certificate.pem().as_bytes(), key.serialize_pem().as_bytes(), start).unwrap()
-    }
+/// TLS with a certificate for `host`.
+fn certified(authority: &TestAuthority, host: &str, start: TlsStart) -> MailTls {
+    let TestCertificate { certificate, key } = authority.certifies(host);
+    MailTls::new(certificate.as_bytes(), key.as_bytes(), start).unwrap()
 }
 
 async fn a_sink_over(tls: MailTls) -> Sink {
@@ -74,12 +56,16 @@ async fn put_off(server: SmtpServer) -> String {
 
 #[tokio::test]
 async fn a_mail_goes_out_encrypted_to_a_server_that_the_authority_vouches_for() {
-    let authority = Authority::new();
+    let authority = TestAuthority::new();
     for (start, tls) in STARTS {
-        let sink = a_sink_over(authority.certifies(HOST, start)).await;
+        let sink = a_sink_over(certified(&authority, HOST, start)).await;
 
-        let taken =
-            send(SmtpServer { tls, authority: Some(authority.pem()), ..sink.server() }).await;
+        let taken = send(SmtpServer {
+            tls,
+            authority: Some(authority.pem().into_bytes()),
+            ..sink.server()
+        })
+        .await;
 
         assert!(taken.unwrap().is_some(), "{start:?}: the server names it");
         assert_eq!(sink.messages().len(), 1, "{start:?}");
@@ -89,12 +75,12 @@ async fn a_mail_goes_out_encrypted_to_a_server_that_the_authority_vouches_for() 
 
 #[tokio::test]
 async fn a_server_that_cannot_show_who_it_is_gets_no_mail() {
-    let (authority, other) = (Authority::new(), Authority::new());
+    let (authority, other) = (TestAuthority::new(), TestAuthority::new());
     for (start, tls) in STARTS {
         for (certificate, trusted) in [
-            (authority.certifies("mail.shop.example", start), Some(authority.pem())),
-            (other.certifies(HOST, start), Some(authority.pem())),
-            (authority.certifies(HOST, start), None),
+            (certified(&authority, "mail.shop.example", start), Some(authority.pem().into_bytes())),
+            (certified(&other, HOST, start), Some(authority.pem().into_bytes())),
+            (certified(&authority, HOST, start), None),
         ] {
             let sink = a_sink_over(certificate).await;
 
@@ -109,32 +95,38 @@ async fn a_server_that_cannot_show_who_it_is_gets_no_mail() {
 /// A server without TLS, or one that is made to hide it, gets nothing in the clear.
 #[tokio::test]
 async fn nothing_goes_out_in_the_clear_unless_it_is_set_so() {
-    let authority = Authority::new();
+    let authority = TestAuthority::new();
     let plain = a_sink_as(|host| host).await;
     for tls in [SmtpTls::Starttls, SmtpTls::Implicit] {
-        let server = SmtpServer { tls, authority: Some(authority.pem()), ..plain.server() };
+        let server =
+            SmtpServer { tls, authority: Some(authority.pem().into_bytes()), ..plain.server() };
         let server = SmtpServer { timeout: Duration::from_millis(500), ..server };
         assert!(!put_off(server).await.is_empty(), "{tls:?}");
     }
     assert!(plain.messages().is_empty());
 
-    let strict = a_sink_over(authority.certifies(HOST, TlsStart::Starttls)).await;
+    let strict = a_sink_over(certified(&authority, HOST, TlsStart::Starttls)).await;
     let why = put_off(SmtpServer { tls: SmtpTls::None, ..strict.server() }).await;
     assert!(why.contains("530"), "{why}");
 }
 
 #[tokio::test]
 async fn who_has_to_log_in_does_so_over_tls() {
-    let authority = Authority::new();
+    let authority = TestAuthority::new();
     let password = || Secret::new("open sesame".to_owned());
     for (start, tls) in STARTS {
-        let certificate = authority.certifies(HOST, start);
+        let certificate = certified(&authority, HOST, start);
         let login = Some(("shop".to_owned(), password()));
         let sink =
             a_sink_as(|host| smtp_sink::MailHost { tls: Some(certificate), login, ..host }).await;
         let as_user = |login: Option<(&str, &str)>| {
             let login = login.map(|(user, password)| (user.to_owned(), password.to_owned()));
-            SmtpServer { tls, login, authority: Some(authority.pem()), ..sink.server() }
+            SmtpServer {
+                tls,
+                login,
+                authority: Some(authority.pem().into_bytes()),
+                ..sink.server()
+            }
         };
 
         let nobody = put_off(as_user(None)).await;
@@ -152,7 +144,7 @@ async fn who_has_to_log_in_does_so_over_tls() {
 async fn a_mail_waits_for_a_certificate_that_fits() {
     let mut shop = a_shop().await.with_contact().await;
     let (mailbox, _running) = shop.running().await;
-    let (authority, order) = (Authority::new(), an_order());
+    let (authority, order) = (TestAuthority::new(), an_order());
     let room = room(&shop, &mailbox);
     let message = shop.confirmed(order);
     shop.hear([message]).await;
@@ -165,14 +157,14 @@ async fn a_mail_waits_for_a_certificate_that_fits() {
     let deliver_to = |sink: &Sink, jobs, ended: &CancellationToken| {
         let server = SmtpServer {
             tls: SmtpTls::Starttls,
-            authority: Some(authority.pem()),
+            authority: Some(authority.pem().into_bytes()),
             ..sink.server()
         };
         let carrier = (Channel::Email, Mailer::new(server).unwrap());
         deliver(carrier, jobs, room.clone(), ended.clone())
     };
 
-    let wrong = a_sink_over(Authority::new().certifies(HOST, TlsStart::Starttls)).await;
+    let wrong = a_sink_over(certified(&TestAuthority::new(), HOST, TlsStart::Starttls)).await;
     let (hand, jobs) = mpsc::channel(1);
     hand.send(shop.handed()).await.unwrap();
     let ended = CancellationToken::new();
@@ -189,7 +181,7 @@ async fn a_mail_waits_for_a_certificate_that_fits() {
     let why = waits.detail.unwrap();
     assert!(waits.status == "sending" && why.to_lowercase().contains("certificate"), "{why}");
     assert!(shop.said_of_orders().await.is_empty());
-    let right = a_sink_over(authority.certifies(HOST, TlsStart::Starttls)).await;
+    let right = a_sink_over(certified(&authority, HOST, TlsStart::Starttls)).await;
     let ended = CancellationToken::new();
     let (_none, jobs) = mpsc::channel(1);
     working.spawn(deliver_to(&right, jobs, &ended));

@@ -146,6 +146,7 @@ impl Plan {
             port: self.ports.kafka(),
             controller_port: self.ports.controller(),
             proxied_port: Some(self.ports.proxied()),
+            secure: Vec::new(),
             java,
         }
     }

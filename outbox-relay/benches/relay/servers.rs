@@ -40,6 +40,7 @@ impl Servers {
             port: broker,
             controller_port: controller,
             proxied_port: None,
+            secure: Vec::new(),
             java: kafka::java_for_load("1g"),
         };
         let postgres = Postgres::start(postgres, &watchdog).await.unwrap();
