@@ -12,10 +12,14 @@ use std::{
 };
 
 use clap::{
-    Arg, ArgMatches, Command, Parser, ValueEnum,
+    Arg, Command, FromArgMatches, Parser, ValueEnum,
     builder::ValueParser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+
+/// What `--help` says below the settings.
+const FILES: &str = "Each setting may also be the content of a file: where SHOP_X sets it, \
+SHOP_X_FILE names the file. Secrets are mounted so, and are never printed.";
 
 // The settings that every process has. No doc comment: clap would show it as the process's own.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +30,8 @@ pub struct Settings {
     /// Port of the public listener
     #[arg(long, env = "SHOP_PORT", default_value = "0")]
     pub port: u16,
-    /// Port of the private listener (/livez, /readyz, /metrics) [default: port + 1000]
+    /// Port of the private listener (/livez, /readyz, /metrics), never with TLS [default: port +
+    /// 1000]
     #[arg(long, env = "SHOP_ADMIN_PORT")]
     pub admin_port: Option<u16>,
     /// Name of this instance among those of its service; no two may have the same
@@ -142,6 +147,11 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
+/// Why a secret is not usable, in words that do not quote it: the error of a parser of secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretFault(pub String);
+
 /// Parses a number of at least 1.
 pub fn at_least_1(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number >= 1);
@@ -207,21 +217,7 @@ fn otlp_endpoint(text: &str) -> Result<String, String> {
 /// The settings from the command line and the environment. If they are not usable, everything that
 /// is wrong is printed to standard error, and the exit code is returned.
 pub(crate) fn load<C: ProcessConfig>(name: &'static str) -> Result<C, ExitCode> {
-    let args: Vec<OsString> = std::env::args_os().collect();
-    read(name, args).map_err(|bad| match bad {
-        Bad::Shown(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            // When standard error is closed, there is nobody to report to.
-            drop(error.print());
-            ExitCode::from(code)
-        }
-        Bad::Values(problems) => {
-            let list = problems.iter().fold(String::new(), |list, line| list + "  " + line + "\n");
-            let text = format!("{name}: the settings are not usable\n{list}See {name} --help.\n");
-            drop(std::io::stderr().write_all(text.as_bytes()));
-            ExitCode::from(2)
-        }
-    })
+    read(name, std::env::args_os().collect()).map_err(|bad| bad.report(name))
 }
 
 /// Why no settings were read.
@@ -233,14 +229,51 @@ pub enum Bad {
     Values(Vec<String>),
 }
 
-/// Reads the settings from `args` (the program's name first) and the environment.
-pub fn read<C: ProcessConfig>(name: &'static str, mut args: Vec<OsString>) -> Result<C, Bad> {
-    let mut problems = Vec::new();
-    let mut command = C::command()
+impl Bad {
+    /// Prints everything to standard error; returns what the program `name` ends with.
+    pub fn report(self, name: &str) -> ExitCode {
+        match self {
+            Self::Shown(error) => {
+                let code = u8::try_from(error.exit_code()).unwrap_or(2);
+                // When standard error is closed, there is nobody to report to.
+                drop(error.print());
+                ExitCode::from(code)
+            }
+            Self::Values(problems) => {
+                let list =
+                    problems.iter().fold(String::new(), |all, line| all + "  " + line + "\n");
+                let text =
+                    format!("{name}: the settings are not usable\n{list}See {name} --help.\n");
+                drop(std::io::stderr().write_all(text.as_bytes()));
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// The command line of a process: `--help` and docs/configuration.md are made of it.
+pub fn command<C: ProcessConfig>(name: &'static str) -> Command {
+    C::command()
         .name(name)
         .bin_name(name)
         .mut_arg("port", |port| port.default_value(C::PORT))
-        .args_override_self(true);
+        .args_override_self(true)
+        .after_help(FILES)
+}
+
+/// Reads the settings from `args` (the program's name first) and the environment.
+pub fn read<C: ProcessConfig>(name: &'static str, args: Vec<OsString>) -> Result<C, Bad> {
+    let config: C = read_command(command::<C>(name), args)?;
+    let problems = config.contradictions();
+    if problems.is_empty() { Ok(config) } else { Err(Bad::Values(problems)) }
+}
+
+/// Reads the arguments of a command of a process, as [`read`] does its settings.
+pub fn read_command<C: FromArgMatches>(
+    mut command: Command,
+    mut args: Vec<OsString>,
+) -> Result<C, Bad> {
+    let mut problems = Vec::new();
     read_files(&command, &mut args, &mut problems);
     // clap stops at the first bad value. So each one is noted, its argument made to accept
     // anything, and the command line parsed again.
@@ -262,16 +295,10 @@ pub fn read<C: ProcessConfig>(name: &'static str, mut args: Vec<OsString>) -> Re
             },
         }
     };
-    finish(&matches, problems)
-}
-
-fn finish<C: ProcessConfig>(matches: &ArgMatches, mut problems: Vec<String>) -> Result<C, Bad> {
     if !problems.is_empty() {
         return Err(Bad::Values(problems));
     }
-    let config = C::from_arg_matches(matches).map_err(Bad::Shown)?;
-    problems.extend(config.contradictions());
-    if problems.is_empty() { Ok(config) } else { Err(Bad::Values(problems)) }
+    C::from_arg_matches(&matches).map_err(Bad::Shown)
 }
 
 fn lenient(arg: Arg) -> Arg {
@@ -345,8 +372,12 @@ fn bad_value(arg: &Arg, error: &clap::Error) -> String {
         Some(ContextValue::String(value)) if !arg.is_hide_env_values_set() => {
             format!("{value:?} is not usable: {why}")
         }
-        // The parser's message may quote the value.
-        _ if arg.is_hide_env_values_set() => "the value is not usable".to_owned(),
+        // Another parser's message may quote the value.
+        _ if arg.is_hide_env_values_set() => {
+            let fault = error.source().and_then(|why| why.downcast_ref::<SecretFault>());
+            let why = fault.map_or_else(String::new, |fault| format!(": {fault}"));
+            format!("the value is not usable{why}")
+        }
         _ => why,
     }
 }

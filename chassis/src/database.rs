@@ -4,7 +4,10 @@
 //! pooled connection: the next borrower's insert would be answered and never committed (sqlx 0.8.4
 //! to 0.9.0). So every connection is rolled back when it returns to the pool.
 
+mod address;
+
 use std::{
+    io,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -16,6 +19,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::Mutex;
+
+pub use address::database_url;
 
 use crate::health::Health;
 
@@ -144,14 +149,33 @@ async fn ready(options: &PgConnectOptions) -> PgConnection {
         match options.connect().await {
             Ok(connection) => return connection,
             Err(error) => {
-                tracing::info!(
-                    error = &error as &dyn std::error::Error,
-                    "waiting for the database"
-                );
+                let (host, database) = (options.get_host(), options.get_database());
+                let cause = &error as &dyn std::error::Error;
+                if is_refusal(&error) {
+                    tracing::warn!(
+                        error = cause,
+                        host,
+                        database,
+                        "the database refuses the connection, or its certificate is refused"
+                    );
+                } else {
+                    tracing::info!(error = cause, host, database, "waiting for the database");
+                }
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }
         }
+    }
+}
+
+/// Whether a connection failed for a reason that hardly passes by itself: the certificate of one of
+/// both (rustls's errors come as invalid data), no TLS where it is demanded, or the login.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => true,
+        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("28")),
+        _ => false,
     }
 }
 

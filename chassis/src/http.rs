@@ -14,6 +14,7 @@ mod params;
 mod paths;
 mod serve;
 mod slots;
+mod tls;
 
 pub use access::ClientAddress;
 pub(crate) use answers::health;
@@ -29,3 +30,4 @@ pub use pages::{PageBody, page};
 pub use params::{NoParams, Page, Params};
 pub use paths::decoded_path;
 pub use serve::serve;
+pub use tls::{ServerTls, TlsSettings};

@@ -5,12 +5,14 @@
 //! `start` receives its settings and a [`Chassis`], spawns its tasks and ends in [`Chassis::wait`].
 
 pub mod body;
+pub mod certificates;
 pub mod clock;
 pub mod config;
 pub mod database;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod kafka;
 pub mod problem;
 pub mod spans;
 pub mod tasks;
@@ -21,9 +23,10 @@ mod limits;
 mod run;
 mod telemetry;
 
-pub use config::{ProcessConfig, Secret, Settings};
+pub use config::{ProcessConfig, Secret, SecretFault, Settings};
 pub use health::Health;
 pub use identity::{Caller, Guard, IdentitySettings};
+pub use kafka::{KafkaSecurity, KafkaSettings};
 pub use problem::{Code, Problem};
 pub use run::{Chassis, run};
 pub use tasks::{DetachedRunner, Tasks};

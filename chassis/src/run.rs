@@ -56,22 +56,32 @@ impl Chassis {
     /// The port is bound at once, so that one already in use ends the start.
     pub async fn serve<S: Handler>(&mut self, handler: S) -> anyhow::Result<SocketAddr> {
         let edge = Edge::new(self.health.clone());
-        self.serve_with(edge, ServerLimits::default().behind_a_gateway(), handler).await
+        let limits = ServerLimits::default().behind_a_gateway();
+        self.serve_with(edge, HttpServer { limits, ..HttpServer::default() }, handler).await
     }
 
-    /// Like [`Chassis::serve`], with an edge that the caller has made, and with other limits.
+    /// Like [`Chassis::serve`], with an edge that the caller has made, and with the limits and the
+    /// TLS of `server`.
     pub async fn serve_with<S: Handler>(
         &mut self,
         edge: Edge,
-        limits: ServerLimits,
+        server: HttpServer,
         handler: S,
     ) -> anyhow::Result<SocketAddr> {
         let listener = bind(self.settings.address()).await?;
         let address = listener.local_addr().context("could not read the listener's address")?;
-        tracing::info!("{} listens on http://{address}", self.health.service());
-        let edge = edge.limited(limits.clone());
+        if let Some(tls) = &server.tls {
+            let (fresh, seen) = (tls.clone(), tls.clone());
+            self.tasks.spawn("certificate", |stop| fresh.keep_fresh(stop));
+            self.health.notice("certificate", move || {
+                std::future::ready(seen.fault().map_or(Ok(()), Err))
+            });
+        }
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        tracing::info!("{} listens on {scheme}://{address}", self.health.service());
+        let edge = edge.limited(server.limits.clone());
         let draining = self.shutdown.draining.clone();
-        let server = |stop| HttpServer { limits, draining, stop };
+        let server = |stop| HttpServer { draining, stop, ..server };
         self.tasks.spawn("http", |stop| server(stop).serve(listener, edge, handler));
         self.shutdown.serves.store(true, Ordering::Release);
         Ok(address)

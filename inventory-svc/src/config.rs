@@ -26,4 +26,8 @@ impl ProcessConfig for Config {
     fn settings(&self) -> &Settings {
         &self.chassis
     }
+
+    fn contradictions(&self) -> Vec<String> {
+        self.backing.contradictions()
+    }
 }

@@ -1,6 +1,10 @@
-//! Whether a Kafka broker answers. Logged when that changes, and not for each attempt to reach one.
+//! Whether a Kafka broker answers, and why not. Logged when that changes, and not for each attempt
+//! to reach one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rdkafka::{
     ClientContext, Statistics,
@@ -15,17 +19,39 @@ pub(crate) struct BrokerStatus {
     near: AtomicBool,
     /// Whether this instance has ever been given partitions by its group.
     joined: AtomicBool,
+    /// Why the last attempt to reach a broker failed, as the client tells it.
+    failure: Mutex<String>,
+    /// Whether it was logged that a broker refuses this client, or this client the broker.
+    refusal_told: AtomicBool,
 }
 
 impl Default for BrokerStatus {
     fn default() -> Self {
-        Self { near: AtomicBool::new(true), joined: AtomicBool::new(false) }
+        Self {
+            near: AtomicBool::new(true),
+            joined: AtomicBool::default(),
+            failure: Mutex::default(),
+            refusal_told: AtomicBool::default(),
+        }
     }
 }
 
 impl BrokerStatus {
     pub(crate) fn is_near(&self) -> bool {
         self.near.load(Ordering::Relaxed)
+    }
+
+    /// Why no broker answers.
+    pub(crate) fn fault(&self) -> Option<String> {
+        (!self.is_near()).then(|| self.failure())
+    }
+
+    fn failure(&self) -> String {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, reason: &str) {
+        reason.clone_into(&mut self.failure.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Whether messages are consumed, or will be as soon as Kafka is reachable again.
@@ -40,13 +66,23 @@ impl BrokerStatus {
     /// Notes that a broker has answered.
     pub(crate) fn found(&self) {
         if !self.near.swap(true, Ordering::Relaxed) {
+            self.refusal_told.store(false, Ordering::Relaxed);
             tracing::info!("Kafka is back");
         }
     }
 
-    fn lost(&self, reason: &str) {
+    fn lost(&self) {
         if self.near.swap(false, Ordering::Relaxed) {
+            let reason = self.failure();
             tracing::warn!(reason, "Kafka is away; it is tried again and again");
+        }
+    }
+
+    /// A broker's certificate or this client's, or its user, is not taken.
+    fn refused(&self, reason: &str) {
+        self.note(reason);
+        if !self.refusal_told.swap(true, Ordering::Relaxed) {
+            tracing::error!(reason, "Kafka and this process do not trust each other");
         }
     }
 }
@@ -59,8 +95,11 @@ impl ClientContext for BrokerStatus {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.lost(reason),
+            // It has no reason of its own: that of the last broker has come before.
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.lost(),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.refused(reason),
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
+                self.note(reason);
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     reason,

@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use rdkafka::{
-    ClientConfig, TopicPartitionList,
+    TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
 };
@@ -59,13 +59,12 @@ const RENEW_MAX: Duration = Duration::from_secs(30);
 
 /// The client's settings, which were measured; all others keep librdkafka's defaults.
 fn client(options: &Options, member: Member) -> Result<BaseConsumer<Member>, KafkaError> {
-    let mut config = ClientConfig::new();
+    let mut config = options.kafka.clone();
     if !options.instance.is_empty() {
         // A member's name allows the characters of a topic's name only.
         config.set("group.instance.id", options.instance.replace(':', "-"));
     }
     config
-        .set("bootstrap.servers", &options.kafka)
         .set("group.id", options.service)
         .set("client.id", options.service)
         .set("group.protocol", "classic")

@@ -69,6 +69,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
+use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -124,8 +125,8 @@ pub use tracked::{Tracked, changed_rows, new_rows};
 #[derive(Clone, Debug)]
 pub struct Options {
     pub database_url: String,
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// How Kafka is reached: its bootstrap servers, and what they ask of a client.
+    pub kafka: ClientConfig,
     /// Name of the service; also its consumer group and its Kafka client id.
     pub service: &'static str,
     /// Name of this instance, unique among the instances of its service, or empty. A named instance
@@ -282,9 +283,10 @@ impl<R: Reactor> Mailbox<R> {
         self.commands.submit(command).await
     }
 
-    /// Whether a broker answers. Without one, commands are taken and events wait in the outbox.
-    pub fn is_kafka_near(&self) -> bool {
-        self.kafka.is_near()
+    /// Why no broker answers; `None` while one does. Without one, commands are taken and events wait
+    /// in the outbox.
+    pub fn kafka_fault(&self) -> Option<String> {
+        self.kafka.fault()
     }
 
     /// Whether messages are consumed, or will be as soon as Kafka is reachable again. `false` only

@@ -14,7 +14,7 @@ use crate::toy::{TOPIC, Toy, clock, hear, prepare, words};
 pub(crate) fn options(database_url: String, kafka: String) -> Options {
     Options {
         database_url,
-        kafka,
+        kafka: [("bootstrap.servers".to_owned(), kafka)].into_iter().collect(),
         service: "toy-svc",
         instance: String::new(),
         source: "/toy",

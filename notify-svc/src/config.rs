@@ -35,7 +35,8 @@ pub struct Config {
     /// How long a notification is tried before it counts as undelivered
     #[arg(long, env = "SHOP_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
     pub give_up_after: Duration,
-    /// Notifications under way at once, on each channel
+    /// Notifications under way at once, on each channel, and so connections to the mail server; 1
+    /// to 64
     #[arg(long, env = "SHOP_ATTEMPTS_AT_ONCE", default_value = "4",
         value_parser = clap::value_parser!(u32).range(1..=64))]
     pub attempts_at_once: u32,
@@ -59,7 +60,7 @@ pub struct MailSettings {
     /// User at the mail server, if it asks for one
     #[arg(long, env = "SHOP_SMTP_USER")]
     pub smtp_user: Option<String>,
-    /// The user's password [also as a file: `SHOP_SMTP_PASSWORD_FILE`]
+    /// The user's password
     #[arg(long, env = "SHOP_SMTP_PASSWORD", hide_env_values = true)]
     pub smtp_password: Option<Secret<String>>,
     /// Who sends, as `Name <name@host>`
@@ -73,14 +74,13 @@ pub struct ProviderSettings {
     /// Where the provider of SMS takes webhooks
     #[arg(long, env = "SHOP_SMS_URL", value_parser = url)]
     pub sms_url: Option<Url>,
-    /// What webhooks to it are signed with: `whsec_` and base64 [also as a file:
-    /// `SHOP_SMS_SECRET_FILE`]
+    /// What webhooks to it are signed with: `whsec_` and base64
     #[arg(long, env = "SHOP_SMS_SECRET", hide_env_values = true)]
     pub sms_secret: Option<Secret<String>>,
     /// Where the provider of push messages takes webhooks
     #[arg(long, env = "SHOP_PUSH_URL", value_parser = url)]
     pub push_url: Option<Url>,
-    /// What webhooks to it are signed with [also as a file: `SHOP_PUSH_SECRET_FILE`]
+    /// What webhooks to it are signed with
     #[arg(long, env = "SHOP_PUSH_SECRET", hide_env_values = true)]
     pub push_secret: Option<Secret<String>>,
     /// Let webhooks lead to addresses that are not public, for a stack on one machine
@@ -108,7 +108,8 @@ impl ProcessConfig for Config {
             ),
         ];
         let halves = pairs.into_iter().filter(|(one, other, ..)| one != other);
-        halves.map(|(_, _, a, b)| format!("SHOP_{a} and SHOP_{b} are set together")).collect()
+        let halves = halves.map(|(_, _, a, b)| format!("SHOP_{a} and SHOP_{b} are set together"));
+        self.backing.contradictions().into_iter().chain(halves).collect()
     }
 }
 

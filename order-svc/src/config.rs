@@ -22,7 +22,7 @@ pub struct Config {
     /// How long an order may wait for its payment once its stock is reserved
     #[arg(long, env = "SHOP_PAYMENT_DEADLINE", default_value = "15m", value_parser = duration)]
     pub payment_deadline: Duration,
-    /// How often orders whose time is over are looked for
+    /// How often orders whose time is over are looked for; more than 0
     #[arg(long, env = "SHOP_DEADLINE_SWEEP", default_value = "1s", value_parser = duration)]
     pub deadline_sweep: Duration,
     /// How old the oldest order without any answer may get before new ones are refused, unless a
@@ -55,7 +55,7 @@ impl ProcessConfig for Config {
     }
 
     fn contradictions(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.backing.contradictions();
         if self.deadline_sweep.is_zero() {
             wrong.push("SHOP_DEADLINE_SWEEP has to be more than nothing".to_owned());
         }

@@ -18,13 +18,16 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use chassis::config::read_command;
+use clap::CommandFactory;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
     config::Database,
     leader::{ANSWER, SETTINGS, connect, within},
 };
+
+const NAME: &str = "outbox-relay adopt";
 
 /// How long the leader's lock is waited for: a relay whose lane is stopped holds it for a moment
 /// every two seconds, one that leads holds it for good.
@@ -42,7 +45,7 @@ pub enum Adoption {
 
 /// Takes over a database whose last tick was written in another cluster
 #[derive(Debug, clap::Parser)]
-#[command(name = "outbox-relay adopt")]
+#[command(name = NAME)]
 struct Args {
     /// The database: orders=postgres://…
     #[arg(
@@ -72,7 +75,11 @@ pub fn command() -> Option<ExitCode> {
     if std::env::args_os().nth(1)? != "adopt" {
         return None;
     }
-    let args = Args::parse_from(std::env::args_os().skip(1));
+    let args = std::env::args_os().skip(1).collect();
+    let args: Args = match read_command(Args::command(), args) {
+        Ok(args) => args,
+        Err(bad) => return Some(bad.report(NAME)),
+    };
     let adoption = if args.adoption.upgraded { Adoption::Upgraded } else { Adoption::Restored };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

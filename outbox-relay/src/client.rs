@@ -235,10 +235,12 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.deliveries.fail(format!("fatal: {reason}"));
-        } else {
-            tracing::debug!("kafka: {error}: {reason}");
+        tracing::debug!("kafka: {error}: {reason}");
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => self.deliveries.fail(format!("fatal: {reason}")),
+            // It has no reason of its own: that of the last broker has come before.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {}
+            _ => self.deliveries.note_away(reason),
         }
     }
 }

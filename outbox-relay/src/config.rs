@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use chassis::{ProcessConfig, Settings, config::duration};
+use chassis::{
+    KafkaSettings, ProcessConfig, SecretFault, Settings, config::duration, database::database_url,
+};
 
 /// Longest pause between polls. A longer one would delay events by seconds, and come near the ten
 /// idle seconds after which PostgreSQL takes a leader for frozen and ends its session.
@@ -27,7 +29,7 @@ impl ProcessConfig for Config {
     }
 
     fn contradictions(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.options.kafka.security.contradictions();
         for (index, database) in self.options.databases.iter().enumerate() {
             if self.options.databases[..index].iter().any(|other| other.label == database.label) {
                 wrong.push(format!("SHOP_DATABASES: {} is there twice", database.label));
@@ -51,10 +53,10 @@ impl ProcessConfig for Config {
 /// What the relay's loops need to know.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RelayOptions {
-    /// Kafka's bootstrap servers: host:port,…
-    #[arg(long, env = "SHOP_KAFKA")]
-    pub kafka: String,
-    /// The databases to serve: orders=postgres://…,payments=postgres://…
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+    /// The databases to serve: orders=postgres://…,payments=postgres://…, each as a service has its
+    /// own (`SHOP_DATABASE_URL`)
     #[arg(
         long,
         env = "SHOP_DATABASES",
@@ -64,13 +66,13 @@ pub struct RelayOptions {
         value_parser = Database::parse
     )]
     pub databases: Vec<Database>,
-    /// Pause between polls while events come
+    /// Pause between polls while events come; not above the next one
     #[arg(long, env = "SHOP_POLL_HOT", default_value = "1ms", value_parser = duration)]
     pub poll_hot: Duration,
-    /// Pause between polls while nothing comes
+    /// Pause between polls while nothing comes; at most 5 s
     #[arg(long, env = "SHOP_POLL_IDLE", default_value = "50ms", value_parser = duration)]
     pub poll_idle: Duration,
-    /// Pause between polls while wake-ups announce all that comes
+    /// Pause between polls while wake-ups announce all that comes; at most 5 s
     #[arg(long, env = "SHOP_POLL_GUARD", default_value = "500ms", value_parser = duration)]
     pub poll_guard: Duration,
     /// How often the cursor is made durable while it moves
@@ -126,12 +128,18 @@ impl Database {
     }
 
     /// Reads `orders=postgres://…`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || "write label=postgres://user@host:port/database".to_owned();
+    pub fn parse(text: &str) -> Result<Self, SecretFault> {
+        let wrong = "write label=postgres://user@host:port/database";
+        let wrong = || SecretFault(wrong.to_owned());
         let (label, url) = text.split_once('=').ok_or_else(wrong)?;
-        let named =
+        let is_named =
             !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        if named && url.starts_with("postgres") { Ok(Self::new(label, url)) } else { Err(wrong()) }
+        if !is_named {
+            return Err(wrong());
+        }
+        let url =
+            database_url(url).map_err(|SecretFault(why)| SecretFault(format!("{label}: {why}")))?;
+        Ok(Self::new(label, url.expose()))
     }
 
     pub(crate) fn url(&self) -> &str {

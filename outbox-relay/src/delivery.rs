@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
@@ -24,6 +24,8 @@ pub(crate) struct Deliveries {
     failure: OnceLock<String>,
     /// Kafka's error for the message that it refused, which says more than `failure`.
     refusal: OnceLock<String>,
+    /// Why Kafka was last not reached.
+    away: Mutex<String>,
     pub(crate) broken: CancellationToken,
 }
 
@@ -35,6 +37,7 @@ impl Deliveries {
             acknowledged: AtomicU64::new(0),
             failure: OnceLock::new(),
             refusal: OnceLock::new(),
+            away: Mutex::default(),
             broken: CancellationToken::new(),
         })
     }
@@ -54,6 +57,18 @@ impl Deliveries {
             drop(self.refusal.set(why));
         }
         self.fail(error.to_string());
+    }
+
+    /// Takes note of a broker that was not reached. How long that took is left out: it differs each
+    /// time, and a status that changes is logged.
+    pub(crate) fn note_away(&self, reason: &str) {
+        let why = reason.split(" (after ").next().unwrap_or_default();
+        why.clone_into(&mut self.away.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Why Kafka was last not reached; empty if it always was.
+    pub(crate) fn away(&self) -> String {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Why the producer is broken.

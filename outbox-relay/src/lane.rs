@@ -203,7 +203,10 @@ impl Lane {
         let missing = match producer.find_topics(&envelope.topics()).await {
             Ok(none) if none.is_empty() => return Ok(producer),
             Ok(some) => LanePhase::Waiting(format!("no topic {} yet", some.join(", "))),
-            Err(error) => LanePhase::Waiting(format!("Kafka does not answer: {error}")),
+            Err(error) => {
+                let away = producer.away();
+                LanePhase::Waiting(format!("Kafka does not answer: {error}: {away}"))
+            }
         };
         *made = Some(producer);
         Err(missing)

@@ -14,10 +14,7 @@
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
-use sqlx::{
-    ConnectOptions, Connection, PgConnection,
-    postgres::{PgConnectOptions, PgSslMode},
-};
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::{
     config::Database,
@@ -107,7 +104,6 @@ pub(crate) async fn connect(
 ) -> sqlx::Result<PgConnection> {
     let options = PgConnectOptions::from_str(database.url())?
         .application_name("outbox-relay")
-        .ssl_mode(PgSslMode::Prefer)
         .statement_cache_capacity(16)
         .options(settings.iter().copied())
         .disable_statement_logging();

@@ -50,9 +50,8 @@ pub(crate) struct Producer {
 
 impl Producer {
     pub(crate) fn create(options: &RelayOptions, traffic: &Arc<Traffic>) -> KafkaResult<Self> {
-        let mut config = ClientConfig::new();
+        let mut config: ClientConfig = options.kafka.properties().collect();
         config
-            .set("bootstrap.servers", &options.kafka)
             .set("client.id", "outbox-relay")
             .set("enable.idempotence", "true")
             .set("enable.gapless.guarantee", "true")
@@ -157,6 +156,11 @@ impl Producer {
         self.partitions = wanted.iter().filter_map(partitions_of).collect();
         self.polls.set_partitions(&self.partitions);
         Ok(wanted.iter().filter(|name| !self.partitions.contains_key(*name)).cloned().collect())
+    }
+
+    /// Why Kafka was last not reached; empty if it always was.
+    pub(crate) fn away(&self) -> String {
+        self.deliveries.away()
     }
 
     /// Whether Kafka answers.

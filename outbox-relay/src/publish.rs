@@ -280,11 +280,13 @@ impl PublishLoop<'_> {
                 let why = format!("it answers, and has acknowledged nothing for {patience:?}");
                 return Err(StopReason::Kafka(why));
             }
-            tracing::warn!("Kafka is away; what is in flight waits");
+            tracing::warn!("Kafka is away; what is in flight waits: {}", self.producer.away());
             progress.be_patient();
         }
         if progress.oldest_in_flight() >= patience {
-            let why = format!("Kafka has not acknowledged an event for more than {patience:?}");
+            let away = self.producer.away();
+            let why =
+                format!("Kafka has not acknowledged an event for more than {patience:?}: {away}");
             self.status.set(LanePhase::Delayed(why));
         } else if progress.is_sound {
             *self.refusals = 0;

@@ -38,13 +38,13 @@ const UNTOLD: i64 = -1;
 
 /// Asks Kafka where topics end, with one client for all databases.
 pub(crate) struct Ends {
-    kafka: String,
+    kafka: ClientConfig,
     client: OnceLock<BaseConsumer>,
 }
 
 impl Ends {
     pub(crate) fn new(options: &RelayOptions) -> Arc<Self> {
-        Arc::new(Self { kafka: options.kafka.clone(), client: OnceLock::new() })
+        Arc::new(Self { kafka: options.kafka.properties().collect(), client: OnceLock::new() })
     }
 
     fn client(&self) -> KafkaResult<&BaseConsumer> {
@@ -52,8 +52,7 @@ impl Ends {
             return Ok(client);
         }
         // Without a group the client consumes nothing.
-        let client = ClientConfig::new()
-            .set("bootstrap.servers", &self.kafka)
+        let client = (self.kafka.clone())
             .set("client.id", "outbox-relay ends")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")

@@ -27,10 +27,11 @@ pub struct Config {
     /// How long the provider may take to answer; after that its answer counts as lost
     #[arg(long, env = "SHOP_PROVIDER_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub provider_timeout: Duration,
-    /// How long a call to the provider belongs to the process that makes it
+    /// How long a call to the provider belongs to the process that makes it; at least twice the
+    /// provider's time-out and 10 s
     #[arg(long, env = "SHOP_CALL_LEASE", default_value = "20s", value_parser = duration)]
     pub call_lease: Duration,
-    /// How often calls that nobody makes any more are looked for
+    /// How often calls that nobody makes any more are looked for; more than 0
     #[arg(long, env = "SHOP_CALL_SWEEP", default_value = "250ms", value_parser = duration)]
     pub call_sweep: Duration,
 }
@@ -39,15 +40,14 @@ pub struct Config {
 #[derive(Clone, Debug, clap::Args)]
 pub struct StripeSettings {
     /// Secret key of the account at Stripe: with it, cards with tokens of Stripe's are charged there
-    /// [also as a file: `SHOP_STRIPE_KEY_FILE`]
     #[arg(long, env = "SHOP_STRIPE_KEY", hide_env_values = true, value_parser = stripe_key)]
     pub stripe_key: Option<Secret<String>>,
-    /// Where Stripe's API is
+    /// Where Stripe's API is; a live key goes nowhere without https
     #[arg(long, env = "SHOP_STRIPE_URL", default_value = "https://api.stripe.com",
         value_parser = stripe_url)]
     pub stripe_url: String,
     /// What Stripe signs its events with, `whsec_…`; several, with white space between them, while
-    /// one replaces another [also as a file: `SHOP_STRIPE_WEBHOOK_SECRET_FILE`]
+    /// one replaces another; without one there is no webhook
     #[arg(long, env = "SHOP_STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
     pub stripe_webhook_secret: Option<Secret<WebhookSecrets>>,
 }
@@ -75,7 +75,7 @@ impl ProcessConfig for Config {
     }
 
     fn contradictions(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.backing.contradictions();
         // A look-up, a charge and the commit of its answer fit into a lease. Otherwise the sweep
         // would take over calls that are well under way.
         if self.call_lease < self.longest_call() + mailbox::COMMAND_DEADLINE {

@@ -26,9 +26,9 @@ fn said_of(held: &[HeldSince]) -> String {
 pub(crate) fn watch<R: Reactor>(health: &Health, mailbox: &Mailbox<R>) {
     let seen = mailbox.clone();
     health.notice("kafka", move || {
-        let near = seen.is_kafka_near();
+        let fault = seen.kafka_fault();
         async move {
-            near.then_some(()).ok_or_else(|| "away: events wait in the outbox".to_owned())
+            fault.map_or(Ok(()), |why| Err(format!("away: events wait in the outbox ({why})")))
         }
     });
     let consumed = mailbox.clone();

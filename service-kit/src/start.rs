@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{Chassis, Secret, Settings, database};
+use chassis::{Chassis, KafkaSettings, Secret, SecretFault, Settings, database};
 use mailbox::{BATCH, COMMAND_DEADLINE, Clock, Mailbox, Options, Reactor};
 use proto::{EVENT_TYPES, EventType, SealKeyRing};
 use sqlx::{PgPool, migrate::Migrator};
@@ -15,25 +15,35 @@ const POOL_MAX: u32 = 8;
 /// What every service stands on.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BackingServices {
-    /// PostgreSQL, as postgres://user:password@host:port/database
-    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true)]
+    /// PostgreSQL, as postgres://user:password@host:port/database, with
+    /// ?sslmode=verify-full&sslrootcert=FILE where connections are to be protected; also sslcert and
+    /// sslkey
+    #[arg(long, env = "SHOP_DATABASE_URL", hide_env_values = true,
+        value_parser = database::database_url)]
     pub database_url: Secret<String>,
-    /// Kafka's bootstrap servers, as host:port,…
-    #[arg(long, env = "SHOP_KAFKA")]
-    pub kafka: String,
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+}
+
+impl BackingServices {
+    /// Settings that do not go together.
+    pub fn contradictions(&self) -> Vec<String> {
+        self.kafka.security.contradictions()
+    }
 }
 
 /// The key of payment details, for who seals and who opens them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SealSettings {
     /// What payment details are sealed with: 32 bytes in base64; several, with white space between
-    /// them, all open, and the first seals [also as a file: `SHOP_SEAL_KEY_FILE`]
+    /// them, all open, and the first seals. order-svc and payment-svc have the same; a new key goes
+    /// in front, at payment-svc first, and the old one goes once no order placed with it is open
     #[arg(long, env = "SHOP_SEAL_KEY", hide_env_values = true, value_parser = seal_key)]
     pub seal_key: Secret<SealKeyRing>,
 }
 
-fn seal_key(text: &str) -> Result<Secret<SealKeyRing>, String> {
-    SealKeyRing::parse(text).map(Secret::new).map_err(|error| error.to_string())
+fn seal_key(text: &str) -> Result<Secret<SealKeyRing>, SecretFault> {
+    SealKeyRing::parse(text).map(Secret::new).map_err(|error| SecretFault(error.to_string()))
 }
 
 /// What [`start`] needs to know of a service.
@@ -57,13 +67,14 @@ pub async fn start<R: Reactor>(
     reactor: R,
 ) -> anyhow::Result<(PgPool, Mailbox<R>)> {
     let url = backing.database_url.expose();
-    database::migrate(url, service.migrator).await?;
+    // First of all, so that `/readyz` says what a start waits for.
     database::watch(&chassis.health, url)?;
+    database::migrate(url, service.migrator).await?;
     let pool = database::connect_pool(url, POOL_MAX).await?;
     let options = Options {
         instance: settings.instance(),
         weekly: service.weekly,
-        ..options(service.name, service.says, url, &backing.kafka)
+        ..options(service.name, service.says, url, backing.kafka.properties())
     };
     let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor)).await?;
     health::watch(&chassis.health, &mailbox);
@@ -77,13 +88,19 @@ pub async fn start<R: Reactor>(
     Ok((pool, mailbox))
 }
 
-/// The mailbox's options for a service that publishes on the topics `says`.
-pub fn options(service: &'static str, says: &[&str], database_url: &str, kafka: &str) -> Options {
+/// The mailbox's options for a service that publishes on the topics `says`, and reaches Kafka with
+/// these settings of librdkafka.
+pub fn options(
+    service: &'static str,
+    says: &[&str],
+    database_url: &str,
+    kafka: impl Iterator<Item = (String, String)>,
+) -> Options {
     let said = EVENT_TYPES.iter().filter(|it| says.contains(&it.topic));
     let event_types: Vec<_> = said.clone().map(|it| (it.number, it.topic, it.name)).collect();
     Options {
         database_url: database_url.to_owned(),
-        kafka: kafka.to_owned(),
+        kafka: kafka.collect(),
         service,
         instance: String::new(),
         source: said.map(EventType::source).next().expect("every service says something"),

@@ -122,7 +122,8 @@ pub async fn mailbox_without_kafka<R: Reactor>(
     database_url: &str,
     reactor: Arc<R>,
 ) -> (Mailbox<R>, JoinSet<anyhow::Result<()>>) {
-    let options = crate::options(service, says, database_url, "127.0.0.1:1");
+    let nowhere = [("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())];
+    let options = crate::options(service, says, database_url, nowhere.into_iter());
     let (mailbox, loops) = Mailbox::open(options, reactor).await.expect("the options are good");
     let mut tasks = JoinSet::new();
     for Loop { name, run, .. } in loops {

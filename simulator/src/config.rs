@@ -26,14 +26,13 @@ pub struct Config {
 /// The account that is spoken to in Stripe's protocol, under `/stripe`.
 #[derive(Debug, clap::Args)]
 pub struct StripeAccountSettings {
-    /// The account's secret key; without it any `sk_test_…` is taken [also as a file:
-    /// `SHOP_STRIPE_KEY_FILE`]
+    /// The account's secret key; without it any `sk_test_…` is taken
     #[arg(long = "stripe-key", env = "SHOP_STRIPE_KEY", hide_env_values = true)]
     pub key: Option<Secret<String>>,
     /// Where events of Stripe's go
     #[arg(long = "stripe-webhook-url", env = "SHOP_STRIPE_WEBHOOK_URL")]
     pub webhook_url: Option<String>,
-    /// What they are signed with [also as a file: `SHOP_STRIPE_WEBHOOK_SECRET_FILE`]
+    /// What they are signed with
     #[arg(
         long = "stripe-webhook-secret",
         env = "SHOP_STRIPE_WEBHOOK_SECRET",

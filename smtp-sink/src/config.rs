@@ -19,8 +19,7 @@ pub struct Config {
     /// File of all that was taken: a line for each message, only ever added to
     #[arg(long, env = "SHOP_MESSAGES", default_value = ".shop/messages.jsonl")]
     pub messages: PathBuf,
-    /// What webhooks have to be signed with: `whsec_` and base64; without it, any are taken [also
-    /// as a file: `SHOP_SECRET_FILE`]
+    /// What webhooks have to be signed with: `whsec_` and base64; without it, any are taken
     #[arg(long, env = "SHOP_SECRET", hide_env_values = true)]
     pub secret: Option<Secret<String>>,
     /// Certificate of the mail server with its chain, as a PEM file; with it, mail is taken over
@@ -36,7 +35,7 @@ pub struct Config {
     /// The user from whom mail is taken; without one, from everybody
     #[arg(long, env = "SHOP_MAIL_USER")]
     pub mail_user: Option<String>,
-    /// The user's password [also as a file: `SHOP_MAIL_PASSWORD_FILE`]
+    /// The user's password
     #[arg(long, env = "SHOP_MAIL_PASSWORD", hide_env_values = true)]
     pub mail_password: Option<Secret<String>>,
 }

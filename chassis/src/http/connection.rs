@@ -17,13 +17,18 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
 
 use super::{
     edge::{Edge, Handler},
     limits::HttpServer,
     observed::ObservedStream,
     slots::{GuardedBody, Seat, Slot},
+    tls::ServerTls,
 };
 
 /// Size of hyper's buffer, in which any head that we accept fits; hyper refuses larger ones.
@@ -40,6 +45,8 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that was accepted just before the end may take to send something.
 const LAST_LOOK: Duration = Duration::from_millis(100);
+/// The same for its handshake, which takes two ways to the client and back.
+const LAST_HANDSHAKE: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
     pub(super) server: HttpServer,
@@ -54,7 +61,48 @@ impl Connection {
             tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended at once");
             return;
         }
-        let Some(version) = self.version(&stream).await else { return };
+        match &self.server.tls {
+            None => {
+                let Some(version) = self.version(&stream).await else { return };
+                self.converse(stream, version, handler).await;
+            }
+            Some(tls) => {
+                let Some((stream, is_http2)) = self.handshake(tls, stream).await else { return };
+                let version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+                self.converse(stream, version, handler).await;
+            }
+        }
+    }
+
+    /// Shakes hands within the time that the head of a request has; `None` if the client does not.
+    async fn handshake(
+        &self,
+        tls: &ServerTls,
+        stream: TcpStream,
+    ) -> Option<(TlsStream<TcpStream>, bool)> {
+        let HttpServer { limits, stop, .. } = &self.server;
+        tokio::select! {
+            biased;
+            shaken = tls.accept(stream) => {
+                shaken
+                    .inspect_err(|error| {
+                        let error = error as &dyn std::error::Error;
+                        tracing::debug!(error, peer = %self.seat.slot.peer, "no TLS with a client");
+                    })
+                    .ok()
+            }
+            () = self.seat.slot.evicted.notified() => None,
+            () = async { stop.cancelled().await; tokio::time::sleep(LAST_HANDSHAKE).await } => None,
+            () = tokio::time::sleep(limits.header_timeout) => None,
+        }
+    }
+
+    /// Answers requests until the connection ends.
+    async fn converse<S, IO>(&self, stream: IO, version: Version, handler: S)
+    where
+        S: Handler,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let slot = Arc::clone(&self.seat.slot);
         let io = TokioIo::new(ObservedStream { stream, slot: Arc::clone(&slot) });
         let (edge, draining) = (self.edge.clone(), self.server.draining.clone());
@@ -137,7 +185,7 @@ impl Connection {
         C: GracefulConnection,
         C::Error: std::error::Error + 'static,
     {
-        let HttpServer { limits, draining, stop } = &self.server;
+        let HttpServer { limits, draining, stop, .. } = &self.server;
         // HTTP/1 closes after its next answer; HTTP/2 says goodbye as soon as it can.
         let goodbye = if version == Version::HTTP_2 { draining } else { stop };
         let look_every = limits.header_timeout.min(limits.idle_timeout) / 2;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::tls::ServerTls;
 use crate::config::{at_least_1, duration};
 
 /// One listener's limits and end; `http/serve.rs` has what it does.
 #[derive(Clone, Debug, Default)]
 pub struct HttpServer {
     pub limits: ServerLimits,
+    /// What is spoken beneath HTTP, if anything.
+    pub tls: Option<ServerTls>,
     /// Cancelled when clients should begin to go elsewhere.
     pub draining: CancellationToken,
     /// Cancelled when nothing more is accepted.
@@ -19,14 +22,15 @@ pub struct HttpServer {
 // The limits of one public listener. No doc comment: clap would show it as the process's own.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerLimits {
-    /// Connections at once. Beyond it those are closed that were idle for longest; new ones wait
-    /// while none is idle
+    /// Connections at once, and at most half of the files that the process may open. Beyond it
+    /// those are closed that were idle for longest; new ones wait while none is idle
     #[arg(long, env = "SHOP_CONNECTIONS_MAX", default_value = "8192", value_parser = at_least_1)]
     pub connections_max: usize,
-    /// How long the head of a request may take to arrive
+    /// How long the head of a request may take to arrive, and a handshake of TLS
     #[arg(long, env = "SHOP_HEADER_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub header_timeout: Duration,
-    /// How long a connection without a request is kept
+    /// How long a connection without a request is kept; longer than a load balancer before it keeps
+    /// its own
     #[arg(long, env = "SHOP_IDLE_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub idle_timeout: Duration,
     /// How long a client may take nothing of its answer

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     connection::Connection,
     edge::{Edge, Handler},
-    limits::{HttpServer, ServerLimits},
+    limits::HttpServer,
     slots::Slots,
 };
 
@@ -30,7 +30,7 @@ pub async fn serve<S: Handler>(
     handler: S,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let server = HttpServer { limits: ServerLimits::default(), draining: stop.child_token(), stop };
+    let server = HttpServer { draining: stop.child_token(), stop, ..HttpServer::default() };
     server.serve(listener, edge, handler).await
 }
 
