@@ -3,7 +3,11 @@
 use std::{fmt, net::IpAddr, num::NonZeroU32, str::FromStr, time::Duration};
 
 use axum::http::{HeaderValue, uri::Authority};
-use chassis::{IdentitySettings, ProcessConfig, Settings, config::duration, http::ServerLimits};
+use chassis::{
+    IdentitySettings, KafkaSecurity, ProcessConfig, Settings,
+    config::duration,
+    http::{ServerLimits, TlsSettings},
+};
 use clap::Parser;
 use ipnet::IpNet;
 
@@ -17,6 +21,8 @@ pub struct Config {
     pub chassis: Settings,
     #[command(flatten)]
     pub identity: IdentitySettings,
+    #[command(flatten)]
+    pub tls: TlsSettings,
     #[command(flatten)]
     pub limits: ServerLimits,
     /// Where order-svc answers: host:port, or several with commas between; a name with several
@@ -53,13 +59,13 @@ pub struct Config {
     )]
     pub notify_url: Vec<Address>,
     /// How long a service may take to answer, beside what the caller asks to wait (Prefer: wait) or
-    /// a payment waits by itself
+    /// a payment waits by itself; more than the 10 s that a service gives itself
     #[arg(long, env = "SHOP_UPSTREAM_TIMEOUT", default_value = "15s", value_parser = duration)]
     pub upstream_timeout: Duration,
     /// How long a connection to a service may take to make
     #[arg(long, env = "SHOP_CONNECT_TIMEOUT", default_value = "1s", value_parser = duration)]
     pub connect_timeout: Duration,
-    /// How often names among the services' addresses are looked up
+    /// How often names among the services' addresses are looked up; more than 0
     #[arg(long, env = "SHOP_RESOLVE_EVERY", default_value = "5s", value_parser = duration)]
     pub resolve_every: Duration,
     /// How many of an instance's last ten outcomes have to be known before its circuit opens, which
@@ -76,7 +82,8 @@ pub struct Config {
     /// The header in which they say so; the other one is not believed
     #[arg(long, env = "SHOP_PROXY_HEADER", default_value = "forwarded")]
     pub proxy_header: ProxyHeader,
-    /// Requests a second that each address may send in the long run; 0 is no limit
+    /// Requests a second that each address may send in the long run (of IPv6, each /64); 0 is no
+    /// limit
     #[arg(long, env = "SHOP_RATE_PER_ADDRESS", default_value = "0")]
     pub rate_per_address: u32,
     /// Requests that an address may send at once
@@ -95,6 +102,8 @@ pub struct Config {
     /// otherwise look every 5 s
     #[arg(long, env = "SHOP_KAFKA")]
     pub kafka: Option<String>,
+    #[command(flatten)]
+    pub kafka_security: KafkaSecurity,
     /// Streams of orders that may be open at once
     #[arg(long, env = "SHOP_LIVE_STREAMS_MAX", default_value = "4096",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -113,7 +122,8 @@ impl ProcessConfig for Config {
     }
 
     fn contradictions(&self) -> Vec<String> {
-        let mut all = Vec::new();
+        let mut all = self.kafka_security.contradictions();
+        all.extend(self.tls.contradictions());
         if self.resolve_every.is_zero() {
             all.push("SHOP_RESOLVE_EVERY (--resolve-every): has to be more than 0".to_owned());
         }

@@ -37,6 +37,8 @@ pub enum ProxyHeader {
 pub struct TrustedProxies {
     pub networks: Vec<IpNet>,
     pub header: ProxyHeader,
+    /// What clients speak with the gateway: http or https.
+    pub scheme: &'static str,
 }
 
 impl TrustedProxies {
@@ -88,9 +90,10 @@ impl TrustedProxies {
         if !forwarded.is_empty() {
             forwarded.push_str(", ");
         }
+        let scheme = self.scheme;
         let node = match peer {
-            IpAddr::V4(peer) => write!(forwarded, "for={peer};proto=http"),
-            IpAddr::V6(peer) => write!(forwarded, "for=\"[{peer}]\";proto=http"),
+            IpAddr::V4(peer) => write!(forwarded, "for={peer};proto={scheme}"),
+            IpAddr::V6(peer) => write!(forwarded, "for=\"[{peer}]\";proto={scheme}"),
         };
         node.expect("text takes what is written");
         if is_trusted {
@@ -139,7 +142,7 @@ mod tests {
 
     fn proxies(header: ProxyHeader) -> TrustedProxies {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().unwrap());
-        TrustedProxies { networks: networks.into(), header }
+        TrustedProxies { networks: networks.into(), header, scheme: "http" }
     }
 
     fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {

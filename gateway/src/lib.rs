@@ -32,8 +32,9 @@ use axum::{
 };
 use chassis::{
     Caller, Chassis, Guard, Health, Problem,
-    http::{ClientAddress, Edge, Handler, raw_json},
+    http::{ClientAddress, Edge, Handler, HttpServer, raw_json},
 };
+use rdkafka::ClientConfig;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
@@ -71,10 +72,13 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         }
         Ok(())
     });
-    let (streaming, kafka) = (gateway.clone(), config.kafka.clone());
+    let streaming = gateway.clone();
+    let kafka = config.kafka.as_ref().map(|it| config.kafka_security.properties(it).collect());
     chassis.tasks.spawn("streams", |stop| streaming.stream(kafka, stop));
     let edge = Edge::new(chassis.health.clone()).logged(config.access_log_percent);
-    chassis.serve_with(edge, config.limits, gateway).await?;
+    let tls = config.tls.listener().map_err(anyhow::Error::msg)?;
+    let server = HttpServer { limits: config.limits, tls, ..HttpServer::default() };
+    chassis.serve_with(edge, server, gateway).await?;
     chassis.wait().await
 }
 
@@ -107,6 +111,7 @@ impl Gateway {
             proxies: TrustedProxies {
                 networks: config.trusted_proxies.clone(),
                 header: config.proxy_header,
+                scheme: config.tls.scheme(),
             },
             guard,
             rates: Rates::new(config),
@@ -133,7 +138,11 @@ impl Gateway {
     }
 
     /// Wakes the streams of orders until `stop`, then ends them.
-    async fn stream(self, kafka: Option<String>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn stream(
+        self,
+        kafka: Option<ClientConfig>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let Streams { wakes, stop: over, .. } = &self.0.streams;
         let ended = if let Some(kafka) = kafka {
             wakes.clone().run(kafka, stop).await

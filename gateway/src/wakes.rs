@@ -18,8 +18,9 @@ use std::{
 use anyhow::Context as _;
 use proto::{cloud_events, topic};
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
 use tokio::sync::watch;
@@ -102,7 +103,11 @@ impl Drop for OrderWatch {
 
 impl Wakes {
     /// Reads Kafka until `stop`, whenever somebody watches.
-    pub(crate) async fn run(self, kafka: String, stop: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn run(
+        self,
+        kafka: ClientConfig,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let reading = self.clone();
         let thread = thread::Builder::new().name("wakes".to_owned());
         let thread = thread.spawn(move || reading.read_when_watched(&kafka))?;
@@ -141,7 +146,7 @@ impl Wakes {
         self.0.is_over.load(Ordering::Acquire)
     }
 
-    fn read_when_watched(&self, kafka: &str) {
+    fn read_when_watched(&self, kafka: &ClientConfig) {
         while !self.is_over() {
             let watched = self.watched();
             if watched.is_empty() {
@@ -170,9 +175,10 @@ impl Wakes {
     }
 
     /// Reads from the present end on, until nobody has watched for a while.
-    fn read(&self, kafka: &str) -> anyhow::Result<()> {
+    fn read(&self, kafka: &ClientConfig) -> anyhow::Result<()> {
         let consumer = consumer(kafka)?;
-        consumer.assign(&ends(&consumer)?)?;
+        let ends = ends(&consumer).with_context(|| why_away(&consumer));
+        consumer.assign(&ends?)?;
         self.set_fault(None);
         self.0.is_ready.send_replace(true);
         for sender in self.watched().values() {
@@ -204,6 +210,29 @@ impl Wakes {
     }
 }
 
+/// Why a broker was last not reached: the answer to a question says only that nobody answered.
+#[derive(Default)]
+struct BrokerFaults(Mutex<String>);
+
+/// What the client has to say about brokers that it does not reach.
+fn why_away(consumer: &BaseConsumer<BrokerFaults>) -> String {
+    // What it says is heard only when it is polled, and it was only asked so far.
+    while consumer.poll(Duration::ZERO).is_some() {}
+    consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+impl ClientContext for BrokerFaults {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("kafka: {error}: {reason}");
+        // That all brokers are away has no reason of its own.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl ConsumerContext for BrokerFaults {}
+
 /// The version that a message has in its envelope. rdkafka panics at a header name that is not
 /// UTF-8: such a message is none of ours, and must not end the thread.
 fn version(message: &BorrowedMessage<'_>) -> Option<i64> {
@@ -216,9 +245,8 @@ fn version(message: &BorrowedMessage<'_>) -> Option<i64> {
 }
 
 /// A consumer in no group; librdkafka wants a group's name all the same.
-fn consumer(kafka: &str) -> anyhow::Result<BaseConsumer> {
-    let consumer: Result<BaseConsumer, _> = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
+fn consumer(kafka: &ClientConfig) -> anyhow::Result<BaseConsumer<BrokerFaults>> {
+    let consumer: Result<BaseConsumer<_>, _> = (kafka.clone())
         .set("group.id", "gateway")
         .set("client.id", "gateway")
         .set("enable.auto.commit", "false")
@@ -227,13 +255,13 @@ fn consumer(kafka: &str) -> anyhow::Result<BaseConsumer> {
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "10")
         .set("log_level", "3")
-        .create();
+        .create_with_context(BrokerFaults::default());
     consumer.context("cannot make a Kafka consumer")
 }
 
 /// The end of every partition. "From the end" is not left to the broker: the client resolves it
 /// some time after it was asked, and what comes in between would be missed.
-fn ends(consumer: &BaseConsumer) -> anyhow::Result<TopicPartitionList> {
+fn ends(consumer: &BaseConsumer<BrokerFaults>) -> anyhow::Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for topic in TOPICS {
         let metadata = consumer.fetch_metadata(Some(topic), BROKER_PATIENCE)?;

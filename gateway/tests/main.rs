@@ -14,3 +14,4 @@ mod lists;
 mod live;
 mod restarts;
 mod stub;
+mod tls;
