@@ -55,8 +55,9 @@ e2e: build ## only the whole shop, with outages
 bench: setup ## the benchmarks, with their ratios
 	@deploy/bench
 
-prepare: build ## refresh .sqlx
+prepare: build ## refresh .sqlx and docs/configuration.md
 	target/debug/with-postgres deploy/prepare
+	WRITE_DOCS=1 cargo test --locked --workspace --test tidy configuration
 
 fmt: ## format everything
 	cargo fmt --all

@@ -18,7 +18,8 @@ pub struct StreamEvent {
 }
 
 impl EventStream {
-    pub(crate) fn of(answer: reqwest::Response) -> Self {
+    /// The events of an answer.
+    pub fn of(answer: reqwest::Response) -> Self {
         Self { answer, read: String::new() }
     }
 

@@ -16,6 +16,7 @@
 mod ask;
 mod collector;
 mod events;
+mod lone;
 mod programs;
 mod shared;
 mod shop;
@@ -25,7 +26,8 @@ mod wanted;
 pub use self::ask::{Ask, TestResponse};
 pub use self::collector::{Collector, SpanRecord};
 pub use self::events::{EventStream, StreamEvent};
-pub use self::programs::subscriber;
+pub use self::lone::LoneProcess;
+pub use self::programs::{programs, subscriber};
 pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};
 pub use self::shop::{PlacedOrder, Purse, Shelf, Shop, WITHIN};
 pub use self::twin::{SERVICES, Twin, is_healthy};

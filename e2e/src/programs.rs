@@ -1,10 +1,16 @@
 //! The shop's programs, from the same build as the tests.
 
-use std::{path::PathBuf, process::Command, sync::OnceLock};
+use std::{
+    fs::OpenOptions,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
 
 /// Builds programs that are out of date, once for each test run, and returns their folder: a test
 /// of an older build would prove nothing.
-pub(crate) fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).clone()
 }
@@ -29,4 +35,20 @@ fn build() -> PathBuf {
     let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(built.success(), "the shop's programs do not build");
     folder
+}
+
+/// Starts a program with these settings, in a process group of its own, its log at the end of a
+/// file.
+pub(crate) fn spawn(name: &str, settings: &[(String, String)], log: &Path) -> Child {
+    let folder = log.parent().unwrap();
+    let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
+    Command::new(programs().join(name))
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .current_dir(folder)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }

@@ -71,7 +71,7 @@ impl Shop {
     /// Starts a shop, with settings for its processes.
     pub async fn open(settings: &[(&str, &str)]) -> Self {
         let settings = [&SMALL, settings].concat();
-        let stack = TestStack::start(&programs::programs(), &settings).await;
+        let stack = TestStack::start(&programs(), &settings).await;
         let stack = stack.unwrap_or_else(|error| panic!("{error:#}"));
         let gateway = stack.stack().unwrap().gateway();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(45)).build().unwrap();

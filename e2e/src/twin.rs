@@ -1,12 +1,6 @@
 //! Second instances of a shop's services, and a gateway before both.
 
-use std::{
-    fs::OpenOptions,
-    net::TcpListener,
-    os::unix::process::CommandExt as _,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{net::TcpListener, process::Child, time::Duration};
 
 use backends::{Watchdog, server::send, testing::eventually};
 use rustix::process::Signal;
@@ -62,16 +56,7 @@ impl Twin {
 
     async fn run(&mut self) {
         let log = self.folder.join(format!("twin-{}.log", self.name));
-        let log = OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let child = Command::new(programs::programs().join(self.name))
-            .envs(self.settings.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.folder)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let child = programs::spawn(self.name, &self.settings, &log);
         self.watchdog.watch(child.id(), Signal::KILL);
         self.child = Some(child);
         let url = format!("http://{}/health", self.address());
@@ -101,6 +86,6 @@ pub async fn is_healthy(name: &str, url: &str) {
     .await;
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -11,6 +11,8 @@ mod refusals;
 mod replays;
 mod rolling;
 mod secrets;
+mod secure;
+mod settings;
 mod storms;
 mod streams;
 mod subscribers;

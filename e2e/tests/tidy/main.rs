@@ -4,6 +4,7 @@
 
 mod cards;
 mod circles;
+mod configuration;
 mod dependencies;
 mod diagram;
 mod docs;
