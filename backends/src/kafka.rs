@@ -222,14 +222,17 @@ impl Kafka {
 
     /// Makes a user that is known by SCRAM, or gives it another password.
     pub async fn set_user(&self, name: &str, password: &str) -> anyhow::Result<()> {
-        let known =
-            ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|it| format!("{it}=[password={password}]"));
-        let mut command = jars::fetch(archive)?.command(&[], "kafka.admin.ConfigCommand");
-        command
-            .args(["--bootstrap-server", &self.bootstrap(), "--alter", "--entity-type", "users"])
-            .args(["--entity-name", name, "--add-config", &known.join(",")]);
-        let done = tokio::task::spawn_blocking(move || command.output()).await??;
-        ensure!(done.status.success(), "no user: {}", String::from_utf8_lossy(&done.stdout));
+        // Kafka takes one of them a request.
+        for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let mut command = jars::fetch(archive)?.command(&[], "kafka.admin.ConfigCommand");
+            command
+                .args(["--bootstrap-server", &self.bootstrap(), "--alter"])
+                .args(["--entity-type", "users", "--entity-name", name])
+                .args(["--add-config", &format!("{mechanism}=[password={password}]")]);
+            let done = tokio::task::spawn_blocking(move || command.output()).await??;
+            let said = String::from_utf8_lossy(&done.stderr);
+            ensure!(done.status.success(), "no user {name}: {said}");
+        }
         Ok(())
     }
 

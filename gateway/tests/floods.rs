@@ -91,30 +91,30 @@ async fn idle_connections(max: u64, settings: &[&str]) {
 }
 
 /// A frame of HTTP/2 (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [length[1], length[2], length[3], kind, flags];
     [&head[..], &stream.to_be_bytes(), payload].concat()
 }
 
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
 /// `GET /v1/products`, its fields coded one by one (RFC 7541).
-fn get() -> Vec<u8> {
+pub(crate) fn get() -> Vec<u8> {
     let path = b"/v1/products";
     let path = [&[0x04, u8::try_from(path.len()).unwrap()], &path[..]].concat();
     [&[0x82, 0x86], &path[..], &[0x41, 1, b'a']].concat()
 }
 
 /// What a client of HTTP/2 says first, with its settings.
-fn hello(settings: &[u8]) -> Vec<u8> {
+pub(crate) fn hello(settings: &[u8]) -> Vec<u8> {
     [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, settings)].concat()
 }
 

@@ -7,8 +7,6 @@ use axum::{body::Body, response::Response};
 use backends::testing::{TestAuthority, TestCertificate, eventually, file};
 use chassis::config::{Bad, read};
 use gateway::config::Config;
-use hyper::Version;
-use reqwest::{Certificate, Client, ClientBuilder, tls};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,13 +15,15 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion,
         crypto::aws_lc_rs,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+        version::{TLS12, TLS13},
     },
 };
 
 use crate::{
+    floods::{END_HEADERS, END_STREAM, HEADERS, frame, get, hello},
     live::{PATIENCE, Process, client, exchange, fetch, rest},
     stub::Stub,
 };
@@ -63,23 +63,28 @@ impl Files {
     }
 }
 
-fn trusting(authority: &TestAuthority) -> ClientBuilder {
-    let trusted = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
-    Client::builder().tls_certs_only([trusted])
-}
-
 /// A connection over which nothing is spoken yet.
 async fn connect(
     address: SocketAddr,
     authority: &TestAuthority,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_with(address, authority, (ALL_VERSIONS, &[])).await
+}
+
+/// The same, with these versions of TLS, and offering these protocols.
+async fn connect_with(
+    address: SocketAddr,
+    authority: &TestAuthority,
+    (versions, protocols): (&[&'static SupportedProtocolVersion], &[&str]),
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(HOST).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
@@ -92,38 +97,40 @@ async fn shown(address: SocketAddr, authority: &TestAuthority) -> std::io::Resul
 }
 
 /// Asks once over a connection, which stays open.
-async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
-    stream.write_all(GET).await.unwrap();
+async fn ask(stream: &mut TlsStream<TcpStream>) {
+    ask_by(stream, GET).await;
+}
+
+/// Sends a request, and reads until what a stub says has come.
+async fn ask_by(stream: &mut TlsStream<TcpStream>, request: &[u8]) {
+    stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    while !answer.ends_with(b"here") {
+    while !answer.windows(4).any(|part| part == b"here") {
         let read = stream.read_buf(&mut answer).await.unwrap();
         assert!(read > 0, "it was ended: {}", String::from_utf8_lossy(&answer));
     }
-    String::from_utf8(answer).unwrap()
 }
 
 #[tokio::test]
 async fn both_versions_of_http_are_spoken_over_both_of_tls() {
     let (authority, stub) = (TestAuthority::new(), Stub::plain().await);
     let gateway = Files::of(&authority.certifies(HOST)).gateway(&stub, &[]).await;
-    let url = format!("https://{}/v1/products", gateway.address);
-    let version = async |client: ClientBuilder| {
-        let answer = client.build().unwrap().get(&url).send().await.unwrap();
-        let version = answer.version();
-        assert_eq!(answer.text().await.unwrap(), "here");
-        version
-    };
+    let http2 = [hello(&[]), frame(HEADERS, END_STREAM | END_HEADERS, 1, &get())].concat();
+    for version in [&TLS12, &TLS13] {
+        for (offered, request) in [(&["h2", "http/1.1"][..], &http2[..]), (&["http/1.1"], GET)] {
+            let mut stream =
+                connect_with(gateway.address, &authority, (&[version], offered)).await.unwrap();
+            let chosen = stream.get_ref().1.alpn_protocol();
+            assert_eq!(chosen, Some(offered[0].as_bytes()));
+            ask_by(&mut stream, request).await;
+        }
+    }
 
-    assert_eq!(version(trusting(&authority)).await, Version::HTTP_2);
-    assert_eq!(version(trusting(&authority).http1_only()).await, Version::HTTP_11);
-    let older = trusting(&authority).tls_version_max(tls::Version::TLS_1_2);
-    assert_eq!(version(older).await, Version::HTTP_2);
-
+    assert_eq!(stub.seen().len(), 4);
     for seen in stub.seen() {
         assert_eq!(seen.headers["forwarded"], "for=127.0.0.1;proto=https");
     }
-    let stranger = trusting(&TestAuthority::new()).build().unwrap();
-    assert!(stranger.get(&url).send().await.unwrap_err().is_connect());
+    assert!(connect(gateway.address, &TestAuthority::new()).await.is_err());
     // In the clear nothing is answered, but on the private listener, which is not the public's.
     assert!(!exchange(gateway.address, GET).await.contains("HTTP"));
     assert_eq!(fetch(&client(), gateway.admin, "/livez").await.unwrap().0, 200);

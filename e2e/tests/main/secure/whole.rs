@@ -45,7 +45,7 @@ impl Buyer {
 }
 
 /// Programs, each with another way to Kafka.
-struct Protected {
+struct ProtectedShop {
     authority: TestAuthority,
     kafka: Kafka,
     orders: LoneProcess,
@@ -54,7 +54,7 @@ struct Protected {
     _postgres: Postgres,
 }
 
-impl Protected {
+impl ProtectedShop {
     async fn start() -> Self {
         let authority = TestAuthority::new();
         let trusted = path(&authority.pem());
@@ -126,7 +126,7 @@ const ELSEWHERE: [&str; 2] = ["payment-svc", "notify-svc"];
 
 #[tokio::test]
 async fn an_order_travels_over_protected_connections_alone() {
-    let protected = Protected::start().await;
+    let protected = ProtectedShop::start().await;
     let gateway = protected.gateway(PASSWORD).await;
     let buyer = Buyer::at(&gateway, &protected.authority);
 
