@@ -37,7 +37,7 @@ impl Deliveries {
             acknowledged: AtomicU64::new(0),
             failure: OnceLock::new(),
             refusal: OnceLock::new(),
-            away: Mutex::default(),
+            away: Mutex::new("no broker is known to be away".to_owned()),
             broken: CancellationToken::new(),
         })
     }
@@ -66,7 +66,7 @@ impl Deliveries {
         why.clone_into(&mut self.away.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Why Kafka was last not reached; empty if it always was.
+    /// Why Kafka was last not reached.
     pub(crate) fn away(&self) -> String {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -158,7 +158,7 @@ impl Producer {
         Ok(wanted.iter().filter(|name| !self.partitions.contains_key(*name)).cloned().collect())
     }
 
-    /// Why Kafka was last not reached; empty if it always was.
+    /// Why Kafka was last not reached.
     pub(crate) fn away(&self) -> String {
         self.deliveries.away()
     }
