@@ -216,9 +216,14 @@ struct BrokerFaults(Mutex<String>);
 
 /// What the client has to say about brokers that it does not reach.
 fn why_away(consumer: &BaseConsumer<BrokerFaults>) -> String {
-    // What it says is heard only when it is polled, and it was only asked so far.
-    while consumer.poll(Duration::ZERO).is_some() {}
-    consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    let said = || consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // It says so only when it is polled, among other things, and it was only asked so far.
+    let until = Instant::now() + POLL;
+    while said().is_empty() && Instant::now() < until {
+        drop(consumer.poll(Duration::from_millis(5)));
+    }
+    let why = said();
+    if why.is_empty() { "no broker is known to be away".to_owned() } else { why }
 }
 
 impl ClientContext for BrokerFaults {
