@@ -12,7 +12,7 @@ use crate::{
 
 /// The parameters that are taken in an address, by libpq's names. The client would log any other
 /// one, with its value, and go on without.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 13] = [
     "sslmode",
     "sslrootcert",
     "sslcert",
@@ -25,6 +25,8 @@ const PARAMETERS: [&str; 12] = [
     "dbname",
     "application_name",
     "options",
+    // The client's own, which it writes when it is asked for an address.
+    "statement-cache-capacity",
 ];
 
 /// Parses `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=FILE`, and
