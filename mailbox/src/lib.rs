@@ -68,8 +68,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
 use rdkafka::ClientConfig;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
