@@ -118,6 +118,7 @@ pub use reactor::{
     Answer, DecisionContext, DecodedMessage, Effects, HeldRow, OutboxEvent, Reactor,
 };
 pub use replays::{Replay, ReplayScope, ReplaySize};
+pub use sweep::WeeklyTable;
 pub use tracked::{Tracked, changed_rows, new_rows};
 
 /// What [`Mailbox::open`] needs: the addresses of the database and of the broker, the names of the
@@ -138,8 +139,8 @@ pub struct Options {
     /// Every event type that may be appended to the outbox: number, topic, name (`OrderPlaced`).
     pub event_types: Vec<(i16, &'static str, &'static str)>,
     /// Tables besides the inbox that are partitioned by weeks of a UUIDv7: the sweep makes their
-    /// partitions for the coming weeks.
-    pub weekly: &'static [&'static str],
+    /// partitions for the coming weeks, and drops those that are too old.
+    pub weekly: &'static [WeeklyTable],
     /// The one clock of the process.
     pub clock: Clock,
     /// Messages, or commands, in one batch at most; a batch is one transaction.
@@ -217,7 +218,7 @@ impl<R: Reactor> Mailbox<R> {
 
         let (wake, held, clock) = (Wake::default(), HeldRows::default(), options.clock);
         let notices = Arc::new(Notices::default());
-        let weekly = [&["inbox"], options.weekly].concat();
+        let weekly = [&[WeeklyTable::INBOX], options.weekly].concat();
         let settler = |path: &'static str| {
             anyhow::Ok(Settler {
                 reactor: Arc::clone(&reactor),

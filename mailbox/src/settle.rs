@@ -23,7 +23,7 @@ use crate::{
     reactor::{DecisionContext, HeldRow, Reactor},
     session::{Session, within},
     spans::BatchSpan,
-    sweep,
+    sweep::{self, WeeklyTable},
     wake::Wake,
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct Settler<R: Reactor> {
     pub(crate) session: Session,
     pub(crate) wake: Wake,
     pub(crate) clock: Clock,
-    pub(crate) weekly: Vec<&'static str>,
+    pub(crate) weekly: Vec<WeeklyTable>,
     pub(crate) notices: Arc<Notices>,
     /// The label of this loop's metrics: messages or commands.
     pub(crate) path: &'static str,

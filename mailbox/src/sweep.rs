@@ -36,13 +36,30 @@ const DROP_PATIENCE: &str = "1s";
 /// Advisory lock of the sweep: of all instances on a database, one sweeps at a time.
 const SWEEP_LOCK: i64 = 0x6d61_696c_626f_7801;
 
+/// A table that is partitioned by weeks of a UUIDv7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeeklyTable {
+    pub name: &'static str,
+    /// Weeks before this one for which partitions are made.
+    pub behind: i32,
+    /// Weeks before this one that are kept: older ones are dropped, whatever is in them. `None`
+    /// keeps all.
+    pub kept: Option<i32>,
+}
+
+impl WeeklyTable {
+    /// The inbox, which every mailbox has.
+    pub(crate) const INBOX: Self =
+        Self { name: "inbox", behind: inbox::WEEKS_BEHIND, kept: Some(inbox::WEEKS_KEPT) };
+}
+
 /// The sweep of one mailbox.
 pub(crate) struct Sweep<R: Reactor> {
     pub(crate) reactor: Arc<R>,
     pub(crate) session: Session,
     pub(crate) wake: Wake,
     pub(crate) clock: Clock,
-    pub(crate) weekly: Vec<&'static str>,
+    pub(crate) weekly: Vec<WeeklyTable>,
     pub(crate) notices: Arc<Notices>,
 }
 
@@ -94,7 +111,9 @@ impl<R: Reactor> Sweep<R> {
         .await?;
         make_ahead(db, &self.weekly, rate.moved(pos)).await?;
         while idempotency::expire(db).await? == idempotency::EXPIRED_AT_ONCE {}
-        drop_old_weeks(db).await?;
+        for table in &self.weekly {
+            drop_old_weeks(db, table).await?;
+        }
         sqlx::query!(
             "-- leaves.unlock
             select pg_advisory_unlock($1)",
@@ -128,7 +147,7 @@ impl<R: Reactor> Sweep<R> {
 /// Makes the leaves and weeks that are missing. A batch that met a missing partition calls it, too.
 pub(crate) async fn make_ahead(
     db: &mut PgConnection,
-    weekly: &[&str],
+    weekly: &[WeeklyTable],
     positions_per_sweep: i64,
 ) -> sqlx::Result<()> {
     let state = sqlx::query!(
@@ -148,12 +167,12 @@ pub(crate) async fn make_ahead(
         .fetch_one(&mut *db)
         .await?;
     }
-    for parent in weekly {
+    for table in weekly {
         sqlx::query!(
             r#"-- leaves.make_weeks
             select make_weeks($1, $2) as "made: ()""#,
-            parent,
-            if *parent == "inbox" { inbox::WEEKS_BEHIND } else { 0 }
+            table.name,
+            table.behind
         )
         .fetch_one(&mut *db)
         .await?;
@@ -188,10 +207,11 @@ impl Rate {
     }
 }
 
-/// Drops the weeks whose ids are older than the inbox keeps, without blocking writers of other
+/// Drops the weeks of a table that are older than it keeps, without blocking writers of other
 /// weeks. A week that somebody reads is left for the next sweep. A week whose detaching or dropping
 /// was broken off is found by its name, whether it is still a partition or not.
-async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
+async fn drop_old_weeks(db: &mut PgConnection, table: &WeeklyTable) -> sqlx::Result<()> {
+    let Some(kept) = table.kept else { return Ok(()) };
     let old = sqlx::query!(
         r#"-- leaves.old_weeks
         select c.relname as "leaf!", i.inhrelid is not null as "is_attached!",
@@ -200,13 +220,14 @@ async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
         left join pg_inherits i on i.inhrelid = c.oid
         where c.relkind = 'r'
           and c.relnamespace = (select relnamespace from pg_class where oid = 'inbox'::regclass)
-          and case when c.relname ~ '^inbox_w[0-9]+$' then
-              substr(c.relname::text, 8)::bigint
+          and case when c.relname ~ ('^' || $2::text || '_w[0-9]+$') then
+              substr(c.relname::text, length($2) + 3)::bigint
               < floor(extract(epoch from clock_timestamp()) / 604800)::int - $1::int
           end
         -- A pending detach lets no other begin.
         order by 3 desc, 1"#,
-        inbox::WEEKS_KEPT
+        kept,
+        table.name
     )
     .fetch_all(&mut *db)
     .await?;
@@ -216,11 +237,12 @@ async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
     ddl(db, format!("set lock_timeout = '{DROP_PATIENCE}'")).await?;
     for week in old {
         let leaf = week.leaf;
-        if let Err(error) = drop_week(db, &leaf, week.is_attached, week.is_pending).await {
+        let (is_attached, is_pending) = (week.is_attached, week.is_pending);
+        if let Err(error) = drop_week(db, (table.name, &leaf), is_attached, is_pending).await {
             tracing::info!(
                 leaf,
                 error = &error as &dyn std::error::Error,
-                "an old week of the inbox stays for now"
+                "an old week of a table stays for now"
             );
         }
     }
@@ -229,13 +251,13 @@ async fn drop_old_weeks(db: &mut PgConnection) -> sqlx::Result<()> {
 
 async fn drop_week(
     db: &mut PgConnection,
-    leaf: &str,
+    (parent, leaf): (&str, &str),
     is_attached: bool,
     is_pending: bool,
 ) -> sqlx::Result<()> {
     if is_attached {
         let how = if is_pending { "finalize" } else { "concurrently" };
-        ddl(db, format!("alter table inbox detach partition {leaf} {how}")).await?;
+        ddl(db, format!("alter table {parent} detach partition {leaf} {how}")).await?;
     }
     ddl(db, format!("drop table {leaf}")).await
 }

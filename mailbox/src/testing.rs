@@ -23,6 +23,7 @@ use crate::{
     reactor::{DecisionContext, Reactor},
     session::Session,
     settle::{SettleCounts, Settler},
+    sweep::WeeklyTable,
     wake::Wake,
 };
 
@@ -59,7 +60,7 @@ impl<R: Reactor> Fixture<R> {
             session,
             wake: Wake::default(),
             clock,
-            weekly: vec!["inbox"],
+            weekly: vec![WeeklyTable::INBOX],
             notices: Arc::default(),
             path: "test",
             held: HeldBack::new("test", held.clone()),

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backends::testing::{TestDatabase, eventually};
-use mailbox::Mailbox;
+use mailbox::{Mailbox, Options, WeeklyTable};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ const OLD_KEYS: &str = "insert into idempotency_keys
 struct Stage {
     database: TestDatabase,
     db: PgConnection,
+    /// The service's own tables by weeks.
+    weekly: &'static [WeeklyTable],
 }
 
 impl Stage {
@@ -33,7 +35,7 @@ impl Stage {
         prepare(&database.url()).await;
         let mut db = PgConnection::connect(&database.url()).await.unwrap();
         sqlx::raw_sql(OLD_WEEKS).execute(&mut db).await.unwrap();
-        Self { database, db }
+        Self { database, db, weekly: &[] }
     }
 
     /// The weeks of 1970 that are there, partitions of the inbox or not.
@@ -52,7 +54,10 @@ impl Stage {
 
     /// Sweeps until `is_done` says so.
     async fn sweep(&mut self, what: &str, is_done: impl AsyncFn(&mut PgConnection) -> bool) {
-        let options = options(self.database.url(), "127.0.0.1:1".to_owned());
+        let options = Options {
+            weekly: self.weekly,
+            ..options(self.database.url(), "127.0.0.1:1".to_owned())
+        };
         let (_, loops) = Mailbox::open(options, Arc::new(Toy)).await.unwrap();
         let sweep = loops.into_iter().find(|it| it.name == "sweep").unwrap().run;
         let stop = CancellationToken::new();
@@ -86,6 +91,26 @@ async fn old_weeks_go_and_the_present_ones_stay() {
     let before = stage.count(present).await;
     stage.sweep("the old weeks to go", async |db| is_zero(db, WEEKS).await).await;
     assert_eq!(stage.count(present).await, before - 3);
+}
+
+#[tokio::test]
+async fn a_table_of_the_service_keeps_the_weeks_that_it_asks_for() {
+    let mut stage = Stage::new().await;
+    let tables = "create table facts (id uuid primary key) partition by range (id);
+        create table facts_of_all (id uuid primary key) partition by range (id);
+        select make_weeks('facts', 4), make_weeks('facts_of_all', 4)";
+    sqlx::raw_sql(tables).execute(&mut stage.db).await.unwrap();
+    stage.weekly = &[
+        WeeklyTable { name: "facts_of_all", behind: 0, kept: None },
+        WeeklyTable { name: "facts", behind: 1, kept: Some(1) },
+    ];
+
+    // Last week, this one and the next two stay.
+    let surplus = "select count(*) - 4 from pg_inherits where inhparent = 'facts'::regclass";
+    stage.sweep("three weeks to go", async |db| is_zero(db, surplus).await).await;
+
+    let all = "select count(*) from pg_inherits where inhparent = 'facts_of_all'::regclass";
+    assert_eq!(stage.count(all).await, 7);
 }
 
 #[tokio::test]

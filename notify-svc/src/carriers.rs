@@ -1,5 +1,5 @@
 //! Who carries notifications to people: a mail server, or a provider of SMS or push behind a
-//! webhook.
+//! webhook; and the signed requests that those providers and webhooks of events take (`signed`).
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use proto::{NotificationId, limits};
 use crate::templates::Text;
 
 pub mod guard;
+pub mod signed;
 pub mod smtp;
 pub mod webhook;
 

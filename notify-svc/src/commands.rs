@@ -1,5 +1,7 @@
 //! Requests of people: each is decided as an item of a batch, with its answer.
 
+pub mod webhooks;
+
 use axum::http::HeaderMap;
 use chassis::http;
 use mailbox::{Answer, DecisionContext, Effects};
@@ -23,6 +25,7 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
         Request::Notify(letter) => notify(world, letter, context)
             .unwrap_or_else(|refusal| told(service_kit::refusal(&refusals::problem(refusal)))),
         Request::Preview { answer } => told(answer.clone()),
+        Request::Webhook(asked) => told(webhooks::execute(world, asked, context)),
     }
 }
 

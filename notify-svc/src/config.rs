@@ -35,8 +35,8 @@ pub struct Config {
     /// How long a notification is tried before it counts as undelivered
     #[arg(long, env = "SHOP_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
     pub give_up_after: Duration,
-    /// Notifications under way at once, on each channel, and so connections to the mail server; 1
-    /// to 64
+    /// Notifications under way at once, on each channel, and so connections to the mail server; and
+    /// events under way to each webhook; 1 to 64
     #[arg(long, env = "SHOP_ATTEMPTS_AT_ONCE", default_value = "4",
         value_parser = clap::value_parser!(u32).range(1..=64))]
     pub attempts_at_once: u32,
@@ -134,6 +134,11 @@ impl Config {
         })
     }
 
+    /// Where webhooks may lead, those of providers and those of events.
+    pub fn addresses(&self) -> AddressPolicy {
+        if self.providers.private_webhooks { AddressPolicy::Any } else { AddressPolicy::PublicOnly }
+    }
+
     /// The provider that is set for a channel.
     pub fn endpoint(&self, channel: Channel) -> Option<WebhookEndpoint> {
         let set = &self.providers;
@@ -142,8 +147,7 @@ impl Config {
             Channel::Sms => (set.sms_url.clone(), set.sms_secret.as_ref()),
             Channel::Push => (set.push_url.clone(), set.push_secret.as_ref()),
         };
-        let addresses =
-            if set.private_webhooks { AddressPolicy::Any } else { AddressPolicy::PublicOnly };
+        let addresses = self.addresses();
         let secret = secret.map(|secret| secret.expose().clone())?;
         Some(WebhookEndpoint { channel, url: url?, secret, addresses, timeout: ATTEMPT_MAX })
     }

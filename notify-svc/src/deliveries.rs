@@ -180,7 +180,11 @@ impl<C: Carrier> Worker<C> {
                 Err(CarrierError::Later { why, after }) => {
                     let why = unaddressed(&why, to, self.channel);
                     self.unanswered(&why);
-                    let pause = after.unwrap_or_default().max(pause_after(job.attempts));
+                    let pause = after.unwrap_or_default().max(pause_after(
+                        job.attempts,
+                        PAUSE_FIRST,
+                        PAUSE_MAX,
+                    ));
                     if clock::now() + pause < job.created_at + self.room.give_up_after {
                         return self.postpone(&job, pause, &why).await;
                     }
@@ -241,11 +245,11 @@ impl<C: Carrier> Worker<C> {
     }
 }
 
-/// How long to wait after this many attempts: between half and all of a time that doubles, so that
-/// what failed together is not tried again together.
-fn pause_after(attempts: i32) -> Duration {
+/// How long to wait after this many attempts: between half and all of a time that doubles from
+/// `first` to `max`, so that what failed together is not tried again together.
+pub(crate) fn pause_after(attempts: i32, first: Duration, max: Duration) -> Duration {
     let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or_default();
-    let longest = PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX);
+    let longest = first.saturating_mul(1 << doublings).min(max);
     rand::random_range(longest / 2..=longest)
 }
 
@@ -270,7 +274,8 @@ mod tests {
         for (attempts, longest) in [(1, 1), (2, 2), (5, 16), (12, 2_048), (13, 3_600), (99, 3_600)]
         {
             let longest = Duration::from_secs(longest);
-            let pauses: Vec<_> = (0..100).map(|_| pause_after(attempts)).collect();
+            let pauses: Vec<_> =
+                (0..100).map(|_| pause_after(attempts, PAUSE_FIRST, PAUSE_MAX)).collect();
             assert!(pauses.iter().all(|pause| (longest / 2..=longest).contains(pause)));
             assert_ne!(pauses.iter().min(), pauses.iter().max());
         }

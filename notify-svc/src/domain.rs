@@ -12,9 +12,11 @@ pub mod contact;
 pub mod decision;
 pub mod notice;
 pub mod refusal;
+pub mod webhook;
 
 pub use channel::{Channel, Language};
 pub use contact::Contact;
 pub use decision::{Announcement, Decision, Event, decide};
 pub use notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
 pub use refusal::Refusal;
+pub use webhook::{DisabledReason, EventFilter, UnknownName, WebhookSettings};

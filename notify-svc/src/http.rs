@@ -1,6 +1,8 @@
 //! Notifications and contacts over HTTP.
 
 mod bodies;
+mod webhook_bodies;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +23,7 @@ use service_kit::RequestInfo;
 use sqlx::PgPool;
 
 use crate::{
+    carriers::guard::AddressPolicy,
     domain::{Channel, Template},
     input::{Input, Request},
     reactions::Notify,
@@ -43,6 +46,8 @@ pub struct AppState {
     pub pool: PgPool,
     pub mailbox: Mailbox<Notify>,
     pub templates: Arc<Templates>,
+    /// Where webhooks may lead.
+    pub addresses: AddressPolicy,
 }
 
 impl AppState {
@@ -64,6 +69,7 @@ pub fn router(app: AppState) -> Router {
         .route("/v1/templates/{name}/preview", post(preview))
         .route("/v1/customers/{id}/contact", get(get_contact).put(put_contact))
         .route("/v1/customers/{id}", delete(erase))
+        .merge(webhooks::routes())
         .with_state(app)
         .merge(operators)
 }

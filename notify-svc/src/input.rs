@@ -2,11 +2,14 @@
 
 use axum::http::HeaderMap;
 use mailbox::Trace;
-use proto::{CustomerId, NotificationId, OrderId};
+use proto::{CustomerId, NotificationId, OrderId, WebhookId};
+use uuid::Uuid;
 
 use crate::{
-    domain::{Channel, Contact, Failure, News, Template},
+    carriers::signed::SigningSecret,
+    domain::{Channel, Contact, Failure, News, Template, WebhookSettings},
     templates::TemplateFields,
+    world::webhooks::KeptEvent,
 };
 
 /// What a message, a delivery or a request means to this service.
@@ -14,6 +17,8 @@ use crate::{
 pub enum Input {
     /// Another service published something that a customer is to be told.
     Heard(Box<Fact>),
+    /// Another service, or this one, published something that webhooks alone are told.
+    Overheard(Box<KeptEvent>),
     /// A notification was delivered, or will not be.
     Ended(Box<DeliveryEnd>),
     /// Somebody asks for something.
@@ -29,6 +34,8 @@ pub struct Fact {
     pub news: News,
     pub fields: TemplateFields,
     pub trace: Option<Trace>,
+    /// The event, for webhooks.
+    pub event: Option<KeptEvent>,
 }
 
 /// The service that published an event: each counts its own versions of an order.
@@ -56,7 +63,10 @@ impl Input {
             Self::Heard(fact) => Some(fact.order),
             Self::Ended(end) => end.order,
             Self::Request(Request::Notify(letter)) => letter.order,
-            Self::Request(Request::PutContact { .. } | Request::Preview { .. }) => None,
+            Self::Overheard(_)
+            | Self::Request(
+                Request::PutContact { .. } | Request::Preview { .. } | Request::Webhook(_),
+            ) => None,
         }
     }
 }
@@ -75,6 +85,57 @@ pub enum Request {
     Notify(Letter),
     /// Somebody looks at a filled template: `answer` is what they see.
     Preview { answer: mailbox::Answer },
+    /// Staff look after webhooks.
+    Webhook(WebhookRequest),
+}
+
+/// What staff ask about webhooks.
+#[derive(Clone, Debug)]
+pub enum WebhookRequest {
+    Create {
+        settings: WebhookSettings,
+        secret: SigningSecret,
+    },
+    Replace {
+        id: WebhookId,
+        settings: WebhookSettings,
+        /// The request's `If-Match` headers: the state that the caller wants to replace.
+        conditions: HeaderMap,
+    },
+    Delete {
+        id: WebhookId,
+        conditions: HeaderMap,
+    },
+    RotateSecret {
+        id: WebhookId,
+        secret: SigningSecret,
+    },
+    /// Deliver this one again, whatever became of it.
+    Resend {
+        id: WebhookId,
+        delivery: i64,
+    },
+    /// Deliver the events between two ids again, `events` in number.
+    Replay {
+        id: WebhookId,
+        after: Uuid,
+        before: Uuid,
+        events: i64,
+    },
+}
+
+impl WebhookRequest {
+    /// The webhook that it is about, if there is one already.
+    pub fn webhook(&self) -> Option<WebhookId> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Replace { id, .. }
+            | Self::Delete { id, .. }
+            | Self::RotateSecret { id, .. }
+            | Self::Resend { id, .. }
+            | Self::Replay { id, .. } => Some(*id),
+        }
+    }
 }
 
 /// What staff send, and to whom.

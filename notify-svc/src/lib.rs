@@ -1,11 +1,12 @@
 //! The notification service.
 //!
 //! ```text
-//! Owns   what customers are told about their orders, and where they can be reached.
-//! Hears  OrderConfirmed OrderAwaitingPayment OrderCancelled OrderShipped OrderDelivered
-//!        PaymentRefunded
+//! Owns   what customers are told about their orders, and where they can be reached; webhooks.
+//! Hears  OrderPlaced OrderAwaitingPayment OrderConfirmed OrderCancelled OrderAmended OrderShipped
+//!        OrderDelivered PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded RefundRefused
+//!        StockReserved StockRejected StockReleased ReservationExpired
 //! Says   NotificationSent NotificationFailed
-//! Keeps  A customer is told each thing once; an order never waits for it.
+//! Keeps  A customer is told each thing once; an order never waits for it, nor for a webhook.
 //! ```
 
 pub mod apply;
@@ -23,17 +24,20 @@ pub mod refusals;
 pub mod store;
 pub mod templates;
 pub mod views;
+pub mod webhooks;
 pub mod wire;
 pub mod world;
 
 use std::sync::Arc;
 
-use chassis::{Chassis, Guard};
+use chassis::{Chassis, Guard, database};
+use mailbox::WeeklyTable;
 use proto::topic;
 use service_kit::ServiceSpec;
+use tokio::sync::watch;
 
 use crate::{
-    carriers::{smtp::Mailer, webhook::WebhookCarrier},
+    carriers::{signed::SigningClient, smtp::Mailer, webhook::WebhookCarrier},
     config::Config,
     deliveries::{ATTEMPT_MAX, DeliveryRoom, deliver},
     domain::Channel,
@@ -41,10 +45,15 @@ use crate::{
     jobs::JobQueues,
     reactions::Notify,
     templates::Templates,
+    webhooks::{WebhookRoom, WebhookStanding},
 };
 
 /// The service's name: its consumer group, and how health and metrics call it.
 pub const NAME: &str = "notify-svc";
+/// The events that are kept for webhooks: at least a week of them, and this one.
+const KEPT_EVENTS: WeeklyTable = WeeklyTable { name: "webhook_events", behind: 1, kept: Some(1) };
+/// Connections of the workers of webhooks.
+const WEBHOOK_CONNECTIONS: u32 = 4;
 
 /// Starts every task of this service, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
@@ -57,9 +66,10 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         name: NAME,
         says: &[topic::NOTIFICATIONS],
         migrator: &store::MIGRATOR,
-        weekly: &[],
+        weekly: &[KEPT_EVENTS],
     };
-    let reactor = Notify { jobs };
+    let (webhooks, fresh) = watch::channel(());
+    let reactor = Notify { jobs, webhooks };
     let (pool, mailbox) =
         service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
             .await?;
@@ -78,7 +88,24 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let each = room.clone();
     tasks.spawn("texts", |stop| deliver((Channel::Sms, sms), texts, each, stop));
     tasks.spawn("pushes", |stop| deliver((Channel::Push, push), pushes, room, stop));
+    let addresses = config.addresses();
+    let standing = WebhookStanding::default();
+    let webhooks = WebhookRoom {
+        pool: database::connect_pool(config.backing.database_url.expose(), WEBHOOK_CONNECTIONS)
+            .await?,
+        client: SigningClient::new(addresses, webhooks::ATTEMPT_MAX)?,
+        fresh,
+        attempts_at_once: usize::try_from(config.attempts_at_once)?,
+        attempt_timeout: webhooks::ATTEMPT_MAX,
+        standing: standing.clone(),
+    };
+    chassis.health.notice("webhooks", move || {
+        let standing = standing.clone();
+        async move { standing.told().map_or(Ok(()), Err) }
+    });
+    tasks.spawn("webhooks", |stop| webhooks::tell(webhooks, stop));
     let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
-    chassis.serve(guard.protect(http::router(AppState { pool, mailbox, templates }))).await?;
+    let state = AppState { pool, mailbox, templates, addresses };
+    chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

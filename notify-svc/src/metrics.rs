@@ -1,6 +1,6 @@
 //! What this service counts, beside what the mailbox and the edge count for all.
 
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::{
     domain::{Channel, DeliveryStatus},
@@ -9,6 +9,9 @@ use crate::{
 
 const NOTIFICATIONS: &str = "notifications_total";
 const ATTEMPTS: &str = "delivery_attempts_total";
+const WEBHOOK_ATTEMPTS: &str = "webhook_attempts_total";
+const WEBHOOK_EVENTS_NOT_KEPT: &str = "webhook_events_not_kept_total";
+const WEBHOOKS: &str = "webhooks";
 
 /// Tells the exporter what the numbers mean.
 pub fn describe() {
@@ -17,6 +20,15 @@ pub fn describe() {
         ATTEMPTS,
         "Attempts at deliveries by channel and result: sent, refused, later"
     );
+    describe_counter!(
+        WEBHOOK_ATTEMPTS,
+        "Attempts at telling webhooks of events by result: delivered, later, failed"
+    );
+    describe_counter!(
+        WEBHOOK_EVENTS_NOT_KEPT,
+        "Events that webhooks are not told of, because they were said more than a week ago"
+    );
+    describe_gauge!(WEBHOOKS, "Webhooks by status: enabled, or disabled by their failures");
 }
 
 /// Counts what became of notifications in a committed batch.
@@ -40,4 +52,21 @@ pub fn notifications(world: &World) {
 /// Counts an attempt at a delivery.
 pub fn attempt(channel: Channel, result: &'static str) {
     counter!(ATTEMPTS, "channel" => channel.as_str(), "result" => result).increment(1);
+}
+
+/// Counts an attempt at telling a webhook of an event.
+pub fn webhook_attempt(result: &'static str) {
+    counter!(WEBHOOK_ATTEMPTS, "result" => result).increment(1);
+}
+
+/// Counts an event that came too late to be kept for webhooks.
+pub fn event_not_kept() {
+    counter!(WEBHOOK_EVENTS_NOT_KEPT).increment(1);
+}
+
+/// Shows how many webhooks there are.
+pub fn webhooks(enabled: usize, disabled: usize) {
+    for (status, count) in [("enabled", enabled), ("disabled", disabled)] {
+        gauge!(WEBHOOKS, "status" => status).set(u32::try_from(count).unwrap_or(u32::MAX));
+    }
 }

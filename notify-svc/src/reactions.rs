@@ -7,6 +7,7 @@ use mailbox::{
 };
 use proto::{NotificationId, topic};
 use sqlx::PgConnection;
+use tokio::sync::watch;
 
 use crate::{
     apply::apply,
@@ -15,7 +16,7 @@ use crate::{
     input::{DeliveryEnd, Fact, Input, Source},
     jobs::JobQueues,
     metrics, store, wire,
-    world::{DeliveryReceipt, Job, Notification, Root, World},
+    world::{DeliveryReceipt, Job, Notification, Root, World, webhooks::KeptEvent},
 };
 
 /// This service's reactor.
@@ -23,6 +24,8 @@ use crate::{
 pub struct Notify {
     /// Where deliveries go once they are committed.
     pub jobs: JobQueues,
+    /// Tells the workers of webhooks that there may be something to deliver.
+    pub webhooks: watch::Sender<()>,
 }
 
 impl Reactor for Notify {
@@ -30,7 +33,7 @@ impl Reactor for Notify {
     type World = World;
 
     fn hears(&self) -> &'static [&'static str] {
-        &[topic::ORDERS, topic::PAYMENTS]
+        &[topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS]
     }
 
     fn is_known(&self, event_type: &str) -> bool {
@@ -38,7 +41,12 @@ impl Reactor for Notify {
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
-        Ok(wire::decode(message)?.map(DecodedMessage::once))
+        // What is only kept needs no row in the inbox: its own row tells a repetition. So nothing that
+        // is only for webhooks can stop a key for its age.
+        Ok(wire::decode(message)?.map(|input| match input {
+            Input::Overheard(_) => DecodedMessage::repeatable(input),
+            Input::Heard(_) | Input::Ended(_) | Input::Request(_) => DecodedMessage::once(input),
+        }))
     }
 
     async fn load(
@@ -70,7 +78,14 @@ impl Reactor for Notify {
         context: &DecisionContext,
     ) -> Result<Effects, Park> {
         Ok(match input {
-            Input::Heard(fact) => react(world, fact, context),
+            Input::Heard(fact) => {
+                keep(world, fact.event.as_ref(), context);
+                react(world, fact, context)
+            }
+            Input::Overheard(event) => {
+                keep(world, Some(event), context);
+                Effects::default()
+            }
             Input::Ended(end) => ended(world, end, context),
             Input::Request(request) => commands::execute(world, request, context),
         })
@@ -83,8 +98,21 @@ impl Reactor for Notify {
     /// Queued deliveries go to the workers at once: their rows are already leased to this process.
     fn committed(&self, world: World) {
         metrics::notifications(&world);
+        if world.webhooks.has_work() {
+            self.webhooks.send_replace(());
+        }
         let jobs: Vec<Job> = world.notifications.into_iter().filter_map(Job::first).collect();
         self.jobs.hand(jobs);
+    }
+}
+
+/// Keeps an event for webhooks.
+fn keep(world: &mut World, event: Option<&KeptEvent>, context: &DecisionContext) {
+    let Some(event) = event else { return };
+    if event.is_in_range(context.now) {
+        world.webhooks.events.push(event.clone());
+    } else {
+        metrics::event_not_kept();
     }
 }
 

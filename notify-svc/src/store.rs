@@ -1,7 +1,7 @@
 //! Every SQL statement of this service, by table.
 //!
 //! Order of locks: notices by order id, contacts by customer, addresses, notifications by id,
-//! deliveries.
+//! deliveries, webhooks by id, their deliveries, replays and events.
 
 pub mod addresses;
 pub mod contacts;
@@ -9,6 +9,10 @@ pub mod deliveries;
 pub mod erasure;
 pub mod notices;
 pub mod notifications;
+pub mod webhook_deliveries;
+pub mod webhook_events;
+pub mod webhook_replays;
+pub mod webhooks;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +22,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{Channel, Template},
+    input::WebhookRequest,
     input::{Input, Request},
     world::{Root, World},
 };
@@ -38,6 +43,7 @@ pub async fn load(
     if !single.is_empty() {
         world.single.extend(notifications::lock_single(db, &single).await?);
     }
+    load_webhooks(db, batch, locking, &mut world).await?;
     Ok(world)
 }
 
@@ -45,7 +51,7 @@ pub async fn load(
 fn single(input: &Input) -> Option<NotificationId> {
     match input {
         Input::Ended(end) => end.order.is_none().then_some(end.id),
-        Input::Heard(_) | Input::Request(_) => None,
+        Input::Heard(_) | Input::Overheard(_) | Input::Request(_) => None,
     }
 }
 
@@ -90,7 +96,9 @@ async fn load_contacts(
                     root.and_then(|root| root.now.customer.as_ref()).map(ToString::to_string),
                 );
             }
-            Input::Request(Request::Preview { .. }) | Input::Ended(_) => {}
+            Input::Request(Request::Preview { .. } | Request::Webhook(_))
+            | Input::Overheard(_)
+            | Input::Ended(_) => {}
         }
     }
     if !put.is_empty() {
@@ -108,6 +116,41 @@ async fn load_contacts(
     Ok(())
 }
 
+async fn load_webhooks(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    locking: LockPolicy,
+    world: &mut World,
+) -> sqlx::Result<()> {
+    let (mut ids, mut resent) = (BTreeSet::new(), BTreeSet::new());
+    for input in batch {
+        if let Input::Request(Request::Webhook(asked)) = input {
+            ids.extend(asked.webhook());
+            if let WebhookRequest::Resend { id, delivery } = asked {
+                resent.insert((*id, *delivery));
+            }
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    if locking == LockPolicy::SkipHeld {
+        let all: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+        world.webhooks.held.extend(webhooks::held(db, &all).await?);
+        ids.retain(|id| !world.webhooks.held.contains(id));
+    }
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    let found = webhooks::lock(db, &ids).await?;
+    world.webhooks.rows.extend(found.into_iter().map(|(id, row)| (id, Tracked::found(row))));
+    for place in resent {
+        if world.webhooks.rows.contains_key(&place.0) {
+            let found = webhook_deliveries::lock(db, place.0, place.1).await?;
+            world.webhooks.deliveries.extend(found.map(|row| (place, row)));
+        }
+    }
+    Ok(())
+}
+
 /// Writes all that changed, in the order of locks.
 pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     // An order whose customer was told nothing leaves no row.
@@ -119,7 +162,11 @@ pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
     notifications::insert(db, &world.notifications).await?;
     deliveries::insert(db, &world.notifications).await?;
     notifications::finish(db, &world.ended).await?;
-    deliveries::finish(db, &world.ended).await
+    deliveries::finish(db, &world.ended).await?;
+    webhooks::save(db, &world.webhooks).await?;
+    webhook_deliveries::resend(db, &world.webhooks).await?;
+    webhook_replays::insert(db, &world.webhooks).await?;
+    webhook_events::keep(db, &world.webhooks.events).await
 }
 
 fn parse_channel(name: &str) -> sqlx::Result<Channel> {

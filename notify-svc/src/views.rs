@@ -1,5 +1,7 @@
 //! How notifications and contacts are written in JSON.
 
+pub mod webhooks;
+
 use std::borrow::Cow;
 
 use chassis::Caller;

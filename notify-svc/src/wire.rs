@@ -4,66 +4,115 @@ use mailbox::{Message, Park};
 use proto::{
     CustomerId, OrderId, money, notifications,
     orders::{self, CancelReason, order_event::Event as Said},
-    payments::payment_event,
+    payments::payment_event::Event as Payment,
+    stock::stock_event::Event as Stock,
 };
 
 use crate::{
     domain::{Announcement, News, NotificationState, Template},
     input::{Fact, Input, Source},
     templates::TemplateFields,
+    world::webhooks::KeptEvent,
 };
 
-/// What a message means to this service; `None` when a customer is told nothing about it.
+/// No customer is told of the event.
+const FOR_WEBHOOKS: Option<Fact> = None;
+
+/// What a message means to this service: something that a customer is to be told, or an event for
+/// webhooks alone. `None` for one that is about no order.
 pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
-    let fact = match service_kit::decode(message)? {
-        proto::Event::Orders(event) => match event {
-            Said::OrderConfirmed(said) => {
-                let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
-                let fields = [("total", amount(said.total.as_ref())?), ("items", items)];
-                about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::OrderConfirmation, said.revision)
-                    .with(fields)
-            }
-            Said::OrderAwaitingPayment(said) => {
-                let fields = [("amount", amount(said.amount.as_ref())?), ("pay_by", said.pay_by)];
-                about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::PaymentDue, said.revision)
-                    .with(fields)
-            }
-            Said::OrderCancelled(said) => {
-                let reason = reason(said.reason()).to_owned();
-                let fields = [("reason", reason), ("total", amount(said.total.as_ref())?)];
-                about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::OrderCancelled, said.revision)
-                    .with(fields)
-            }
-            Said::OrderShipped(said) => {
-                let fields = [("carrier", said.carrier), ("tracking_number", said.tracking_number)];
-                about(message, &said.order_id, &said.customer_id)?
-                    .of(Source::Orders, Template::OrderShipped, said.revision)
-                    .with(fields)
-            }
-            Said::OrderDelivered(said) => about(message, &said.order_id, &said.customer_id)?.of(
-                Source::Orders,
-                Template::OrderDelivered,
-                said.revision,
-            ),
-            Said::OrderPlaced(_) | Said::OrderAmended(_) => return Ok(None),
-        },
-        proto::Event::Payments(payment_event::Event::PaymentRefunded(said)) => {
+    let mut event = service_kit::decode(message)?;
+    let event_kept = kept(message, &mut event);
+    Ok(match (fact(message, event)?, event_kept) {
+        (Some(fact), event) => Some(Input::Heard(Box::new(Fact { event, ..fact }))),
+        (None, Some(event)) => Some(Input::Overheard(Box::new(event))),
+        (None, None) => None,
+    })
+}
+
+/// The event as it is kept for webhooks; `None` if its key is not the id of an order.
+fn kept(message: &Message, event: &mut proto::Event) -> Option<KeptEvent> {
+    let key = std::str::from_utf8(message.key.as_deref()?).ok()?;
+    // Nobody here could open them, so nobody here keeps them.
+    let had_details = event.strip_details();
+    Some(KeptEvent {
+        id: message.event_id,
+        number: event.event_type().number,
+        order: OrderId::parse(key).ok()?,
+        version: message.version,
+        trace: message.trace,
+        payload: if had_details { event.encode() } else { message.payload.clone() },
+    })
+}
+
+/// What a customer is to be told; `None` where it is only for webhooks.
+fn fact(message: &Message, event: proto::Event) -> Result<Option<Fact>, Park> {
+    match event {
+        proto::Event::Orders(event) => of_an_order(message, event),
+        proto::Event::Payments(event) => of_a_payment(message, event),
+        proto::Event::Stock(
+            Stock::StockReserved(_)
+            | Stock::StockRejected(_)
+            | Stock::StockReleased(_)
+            | Stock::ReservationExpired(_),
+        )
+        | proto::Event::Notifications(_)
+        | proto::Event::Catalogue(_) => Ok(FOR_WEBHOOKS),
+    }
+}
+
+fn of_an_order(message: &Message, event: Said) -> Result<Option<Fact>, Park> {
+    Ok(Some(match event {
+        Said::OrderConfirmed(said) => {
+            let items = said.lines.iter().map(item).collect::<Result<String, _>>()?;
+            let fields = [("total", amount(said.total.as_ref())?), ("items", items)];
+            about(message, &said.order_id, &said.customer_id)?
+                .of(Source::Orders, Template::OrderConfirmation, said.revision)
+                .with(fields)
+        }
+        Said::OrderAwaitingPayment(said) => {
+            let fields = [("amount", amount(said.amount.as_ref())?), ("pay_by", said.pay_by)];
+            about(message, &said.order_id, &said.customer_id)?
+                .of(Source::Orders, Template::PaymentDue, said.revision)
+                .with(fields)
+        }
+        Said::OrderCancelled(said) => {
+            let reason = reason(said.reason()).to_owned();
+            let fields = [("reason", reason), ("total", amount(said.total.as_ref())?)];
+            about(message, &said.order_id, &said.customer_id)?
+                .of(Source::Orders, Template::OrderCancelled, said.revision)
+                .with(fields)
+        }
+        Said::OrderShipped(said) => {
+            let fields = [("carrier", said.carrier), ("tracking_number", said.tracking_number)];
+            about(message, &said.order_id, &said.customer_id)?
+                .of(Source::Orders, Template::OrderShipped, said.revision)
+                .with(fields)
+        }
+        Said::OrderDelivered(said) => about(message, &said.order_id, &said.customer_id)?.of(
+            Source::Orders,
+            Template::OrderDelivered,
+            said.revision,
+        ),
+        Said::OrderPlaced(_) | Said::OrderAmended(_) => return Ok(FOR_WEBHOOKS),
+    }))
+}
+
+fn of_a_payment(message: &Message, event: Payment) -> Result<Option<Fact>, Park> {
+    match event {
+        Payment::PaymentRefunded(said) => {
             let mut fact = about(message, &said.order_id, &said.customer_id)?
                 .of(Source::Payments, Template::PaymentRefunded, said.revision)
                 .with([("amount", amount(said.amount.as_ref())?)]);
             // An order's money may go back in parts, and the customer is told about each.
             fact.news.about = message.version;
-            fact
+            Ok(Some(fact))
         }
-        proto::Event::Payments(_)
-        | proto::Event::Stock(_)
-        | proto::Event::Notifications(_)
-        | proto::Event::Catalogue(_) => return Ok(None),
-    };
-    Ok(Some(Input::Heard(Box::new(fact))))
+        Payment::PaymentCaptured(_)
+        | Payment::PaymentDeclined(_)
+        | Payment::PaymentVoided(_)
+        | Payment::RefundRefused(_) => Ok(FOR_WEBHOOKS),
+    }
 }
 
 /// The order and the customer that a message is about.
@@ -86,7 +135,7 @@ impl About {
         let Self { order, customer, trace } = self;
         let fields = TemplateFields::from([("order_id".to_owned(), order.to_string())]);
         let news = News { template, about: revision.into(), revision };
-        Fact { order, source, customer, news, fields, trace }
+        Fact { order, source, customer, news, fields, trace, event: None }
     }
 }
 

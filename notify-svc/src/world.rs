@@ -1,6 +1,8 @@
 //! All rows that one batch touches: what they were when they were locked, and what they have become
 //! since.
 
+pub mod webhooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::{HeldRow, Trace, Tracked};
@@ -11,6 +13,7 @@ use crate::{
     domain::{Channel, Contact, DeliveryStatus, Language, Notice, Template},
     input::{Input, Request},
     templates::TemplateFields,
+    world::webhooks::WebhookWorld,
 };
 
 /// The notice of one order, with its counters.
@@ -75,6 +78,7 @@ pub struct World {
     pub held_contacts: BTreeSet<CustomerId>,
     pub notifications: Vec<Notification>,
     pub ended: Vec<DeliveryReceipt>,
+    pub webhooks: WebhookWorld,
 }
 
 /// One delivery for its channel's worker (`deliveries.rs`).
@@ -125,6 +129,10 @@ impl World {
         if let Input::Request(Request::PutContact { customer, .. }) = input {
             let customer = self.held_contacts.get(customer)?;
             return Some(HeldRow::new("contact", customer.to_string()));
+        }
+        if let Input::Request(Request::Webhook(asked)) = input {
+            let webhook = asked.webhook().filter(|id| self.webhooks.held.contains(id))?;
+            return Some(HeldRow::new("webhook", webhook.to_string()));
         }
         let order = input.order().filter(|order| self.held_notices.contains(order))?;
         Some(HeldRow::new("notice", order.to_string()))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use mailbox::Mailbox;
 use notify_svc::{
+    carriers::guard::AddressPolicy,
     http::{AppState, router},
     reactions::Notify,
 };
@@ -23,10 +24,16 @@ pub(crate) struct Server {
 }
 
 pub(crate) async fn a_server() -> Server {
+    a_server_for(AddressPolicy::Any).await
+}
+
+/// A server whose webhooks may lead to these addresses.
+pub(crate) async fn a_server_for(addresses: AddressPolicy) -> Server {
     let shop = a_shop().await;
     let (mailbox, running) = shop.running().await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let router = router(AppState { pool, mailbox: mailbox.clone(), templates: Arc::default() });
+    let state = AppState { pool, mailbox: mailbox.clone(), templates: Arc::default(), addresses };
+    let router = router(state);
     let http = TestClient::new(notify_svc::NAME, router);
     Server { shop, http, mailbox, _running: running }
 }

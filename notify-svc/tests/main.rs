@@ -14,6 +14,7 @@ mod reactions;
 mod refusing;
 mod sink;
 mod store;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +34,10 @@ use notify_svc::{
 };
 use proto::{CustomerId, Event, OrderId, money, orders, payments, topic};
 use service_kit::testing::mailbox_without_kafka;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 /// How long a test waits for what is to happen.
 const SOON: Duration = Duration::from_secs(20);
@@ -46,6 +50,8 @@ struct Shop {
     reactor: Arc<Notify>,
     /// The deliveries that committed batches queued.
     jobs: [mpsc::Receiver<Vec<Job>>; 3],
+    /// Changes when there may be something to tell webhooks.
+    fresh: watch::Receiver<()>,
     /// How many messages were heard so far: the version of the last one.
     heard: i64,
 }
@@ -54,9 +60,10 @@ async fn a_shop() -> Shop {
     let database = database().await;
     chassis::database::migrate(&database.url(), &MIGRATOR).await.unwrap();
     let (handed, jobs) = JobQueues::new();
-    let reactor = Arc::new(Notify { jobs: handed });
+    let (webhooks, fresh) = watch::channel(());
+    let reactor = Arc::new(Notify { jobs: handed, webhooks });
     let mailbox = Fixture::new(&database.url(), Arc::clone(&reactor), clock::now);
-    Shop { database, mailbox, reactor, jobs, heard: 0 }
+    Shop { database, mailbox, reactor, jobs, fresh, heard: 0 }
 }
 
 impl Shop {

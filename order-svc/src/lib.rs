@@ -27,6 +27,7 @@ pub mod wire;
 pub mod world;
 
 use chassis::{Chassis, Guard};
+use mailbox::WeeklyTable;
 use proto::topic;
 use service_kit::{ServiceSpec, Waiters};
 use time::Duration;
@@ -48,7 +49,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         name: NAME,
         says: &[topic::ORDERS],
         migrator: &store::MIGRATOR,
-        weekly: &["order_events"],
+        weekly: &[WeeklyTable { name: "order_events", behind: 0, kept: None }],
     };
     let (pool, mailbox) =
         service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)

@@ -213,6 +213,27 @@ impl Event {
         })
     }
 
+    /// Takes the sealed details of a payment out, which only payment-svc can open. Returns whether
+    /// there were any.
+    pub fn strip_details(&mut self) -> bool {
+        use orders::order_event::Event as Order;
+        use stock::stock_event::Event as Stock;
+
+        let terms = match self {
+            Self::Orders(Order::OrderPlaced(said)) => said.terms.as_mut(),
+            Self::Orders(Order::OrderAmended(said)) => said.terms.as_mut(),
+            Self::Stock(Stock::StockReserved(said)) => said.terms.as_mut(),
+            _ => None,
+        };
+        terms.is_some_and(|terms| terms.details.take().is_some())
+    }
+
+    /// The event's message in Protobuf's JSON form, with the names of the schema: integers of 64
+    /// bits and enums are text. Fails for an enum value of a later build.
+    pub fn to_proto_json(&self) -> serde_json::Result<serde_json::Value> {
+        crate::json::raw(self)
+    }
+
     /// The event's message as JSON for people: snake case, money as amount and currency, enums as
     /// short words, and for sealed payment details only the word `sealed`.
     pub fn to_json(&self) -> serde_json::Value {

@@ -86,6 +86,10 @@ uuid_id! {
     NotificationId
 }
 uuid_id! {
+    /// A webhook: where another system is told of events.
+    WebhookId
+}
+uuid_id! {
     /// An event; its id is `ce_id` in the envelope.
     EventId
 }

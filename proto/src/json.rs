@@ -1,4 +1,5 @@
-//! Events as JSON for people: timelines, live views, parked messages. No program reads it back.
+//! Events as JSON: in the form of the schema (`raw`), and for people, as timelines, live views and
+//! parked messages show them. No program reads the latter back.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +13,8 @@ pub(crate) fn of(event: &Event) -> Value {
     raw(event).map_or_else(|error| json!({"unreadable": error.to_string()}), readable)
 }
 
-fn raw(event: &Event) -> serde_json::Result<Value> {
+/// The message in Protobuf's JSON form.
+pub(crate) fn raw(event: &Event) -> serde_json::Result<Value> {
     use catalogue_event::Event as Catalogue;
     use notification_event::Event as Notification;
     use order_event::Event as Order;

@@ -30,7 +30,7 @@ pub use generated::{
 };
 pub use ids::{
     CustomerId, EventId, IdError, NotificationId, OrderId, PaymentId, ReservationId, Sku,
-    WarehouseId,
+    WarehouseId, WebhookId,
 };
 pub use roles::{Access, Role, Roles, UnknownRole};
 pub use sealed::{NotOpened, SealKey, SealKeyError, SealKeyRing};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::{Chassis, KafkaSettings, Secret, SecretFault, Settings, database};
-use mailbox::{BATCH, COMMAND_DEADLINE, Clock, Mailbox, Options, Reactor};
+use mailbox::{BATCH, COMMAND_DEADLINE, Clock, Mailbox, Options, Reactor, WeeklyTable};
 use proto::{EVENT_TYPES, EventType, SealKeyRing};
 use sqlx::{PgPool, migrate::Migrator};
 
@@ -54,7 +54,7 @@ pub struct ServiceSpec<'a> {
     pub says: &'a [&'a str],
     pub migrator: &'static Migrator,
     /// Its own tables that are partitioned by weeks.
-    pub weekly: &'static [&'static str],
+    pub weekly: &'static [WeeklyTable],
 }
 
 /// Brings the schema up to date and opens the mailbox, whose loops run from now on. Returns the

@@ -17,3 +17,4 @@ mod storms;
 mod streams;
 mod subscribers;
 mod traces;
+mod webhooks;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shop::follow;
 
 /// The services that hear inventory-svc's events about an order.
-const HEAR_STOCK: [&str; 2] = ["order-svc", "payment-svc"];
+const HEAR_STOCK: [&str; 3] = ["order-svc", "payment-svc", "notify-svc"];
 /// The services that hear order-svc's events.
 const HEAR_ORDERS: [&str; 3] = ["inventory-svc", "payment-svc", "notify-svc"];
 /// The services that hear payment-svc's events.

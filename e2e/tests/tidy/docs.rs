@@ -11,7 +11,8 @@ const CONTRACT: &str = "docs/contracts/http.md";
 /// For each row of the contract, the tests that show it.
 const SHOWN_BY: &str = "docs/contracts/tests.md";
 /// The contract's chapters whose rows are looked at.
-const CHAPTERS: [&str; 5] = ["Orders", "Payments", "Inventory", "Notifications", "Operators"];
+const CHAPTERS: [&str; 6] =
+    ["Orders", "Payments", "Inventory", "Notifications", "Webhooks", "Operators"];
 /// Shorter names in documents are modules and types.
 const TEST_NAME_MIN: usize = 12;
 

@@ -4,12 +4,19 @@
 //! nothing but the addresses that were checked here. So a name that changes its address between the
 //! check and the connection gains nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
+use tokio::time::timeout;
+
+/// How long a name is looked up before a request about it is answered.
+const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 
 /// Which addresses a client may connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +38,22 @@ impl AddressPolicy {
         let host = url.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse();
         address.map_or(true, |address| self.allows(address))
+    }
+
+    /// Whether a URL may be called as far as its name shows now. A name that has no address at the
+    /// moment may: each call checks it again.
+    pub async fn allows_name(self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        if self == Self::Any {
+            return true;
+        }
+        match timeout(LOOK_UP_MAX, tokio::net::lookup_host((host, 0))).await {
+            Ok(Ok(found)) => {
+                let mut found = found.peekable();
+                found.peek().is_none() || found.any(|address| self.allows(address.ip()))
+            }
+            Ok(Err(_)) | Err(_) => true,
+        }
     }
 }
 
@@ -129,5 +152,10 @@ mod tests {
         };
         assert!(resolve(AddressPolicy::PublicOnly).await.is_err());
         assert!(resolve(AddressPolicy::Any).await.unwrap() > 0);
+        let here = Url::parse("http://localhost:1/").unwrap();
+        assert!(!AddressPolicy::PublicOnly.allows_name(&here).await);
+        assert!(AddressPolicy::Any.allows_name(&here).await);
+        let nowhere = Url::parse("https://nowhere.invalid/").unwrap();
+        assert!(AddressPolicy::PublicOnly.allows_name(&nowhere).await, "it may be there later");
     }
 }

@@ -3,24 +3,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use chassis::clock;
-use reqwest::{Client, Response, Url, header, redirect::Policy};
+use reqwest::{Response, Url};
 use serde::{Deserialize, Serialize};
-use standardwebhooks::Webhook;
 
 use crate::{
     carriers::{
         Carrier, CarrierError, OutgoingMessage, brief,
-        guard::{AddressPolicy, GuardedResolver},
+        guard::AddressPolicy,
+        signed::{SignedRequest, SigningClient, SigningSecret, beginning, retry_after},
     },
     domain::Channel,
 };
-
-/// The longest pause that a provider may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
-/// Bytes of an answer that are read: a name fits, and a provider's error page costs nothing.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a provider listens.
 #[derive(Clone, Debug)]
@@ -38,11 +33,10 @@ pub struct WebhookEndpoint {
 pub struct WebhookCarrier(Option<Endpoint>);
 
 struct Endpoint {
-    client: Client,
-    signature: Webhook,
+    client: SigningClient,
     channel: Channel,
     url: Url,
-    addresses: AddressPolicy,
+    secrets: [SigningSecret; 1],
 }
 
 #[derive(Serialize)]
@@ -72,18 +66,12 @@ impl WebhookCarrier {
     pub fn new(endpoint: Option<WebhookEndpoint>) -> anyhow::Result<Self> {
         let Some(endpoint) = endpoint else { return Ok(Self(None)) };
         let WebhookEndpoint { channel, url, secret, addresses, timeout } = endpoint;
-        ensure!(!secret.is_empty(), "the secret of {} is missing", channel.as_str());
-        let signature = Webhook::new(&secret)
+        let secret = (!secret.is_empty()).then_some(secret).context("it is empty");
+        let secret = secret
+            .and_then(SigningSecret::parse)
             .with_context(|| format!("the secret of {} is not whsec_…", channel.as_str()))?;
-        let client = Client::builder()
-            .timeout(timeout)
-            // Where a redirection leads, nobody has checked; a proxy would resolve names itself.
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(GuardedResolver(addresses))
-            .build()
-            .context("could not make the client of webhooks")?;
-        Ok(Self(Some(Endpoint { client, signature, channel, url, addresses })))
+        let client = SigningClient::new(addresses, timeout)?;
+        Ok(Self(Some(Endpoint { client, channel, url, secrets: [secret] })))
     }
 }
 
@@ -92,9 +80,6 @@ impl Carrier for WebhookCarrier {
         let Some(endpoint) = &self.0 else {
             return Err(CarrierError::Refused("this channel has no provider".to_owned()));
         };
-        if !endpoint.addresses.allows_url(&endpoint.url) {
-            return Err(CarrierError::later("the provider's address is not public"));
-        }
         accepted(endpoint.post(message).await?).await
     }
 }
@@ -109,36 +94,25 @@ impl Endpoint {
             data: Data { id: id.clone(), to, subject: &text.subject, text: &text.text },
         };
         let body = serde_json::to_vec(&payload).expect("texts are JSON");
-        let seconds = now.unix_timestamp();
-        let signature = self.signature.sign(&id, seconds, &body).expect("JSON is UTF-8");
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(standardwebhooks::HEADER_WEBHOOK_ID, id)
-            .header(standardwebhooks::HEADER_WEBHOOK_TIMESTAMP, seconds.to_string())
-            .header(standardwebhooks::HEADER_WEBHOOK_SIGNATURE, signature)
-            .body(body);
-        request.send().await.map_err(unknown)
+        let request = SignedRequest {
+            url: &self.url,
+            id: &id,
+            media_type: "application/json",
+            body: &body,
+            secrets: &self.secrets,
+        };
+        self.client.post(request).await
     }
 }
 
-async fn accepted(mut response: Response) -> Result<Option<String>, CarrierError> {
+async fn accepted(response: Response) -> Result<Option<String>, CarrierError> {
     let status = response.status();
     if !status.is_success() {
-        let asked = response.headers().get(header::RETRY_AFTER).and_then(|it| it.to_str().ok());
-        let after = asked.and_then(|it| it.parse().ok()).map(Duration::from_secs);
-        return Err(verdict(status.as_u16(), after));
+        return Err(verdict(status.as_u16(), retry_after(&response)));
     }
-    let mut body = Vec::new();
     // It was taken, whatever becomes of the rest of the answer.
-    while let Ok(Some(more)) = response.chunk().await {
-        body.extend_from_slice(&more);
-        if body.len() > ANSWER_BYTES_MAX {
-            break;
-        }
-    }
-    let taken: WebhookAnswer = serde_json::from_slice(&body).unwrap_or_default();
+    let taken: WebhookAnswer =
+        serde_json::from_slice(&beginning(response).await).unwrap_or_default();
     Ok(taken.id.map(|id| brief(&id)).filter(|id| !id.is_empty()))
 }
 
@@ -147,19 +121,10 @@ async fn accepted(mut response: Response) -> Result<Option<String>, CarrierError
 fn verdict(status: u16, after: Option<Duration>) -> CarrierError {
     let why = format!("status {status}");
     match status {
-        408 | 425 | 429 => CarrierError::Later { why, after: capped(after) },
+        408 | 425 | 429 => CarrierError::Later { why, after },
         400..=499 => CarrierError::Refused(why),
-        _ => CarrierError::Later { why, after: capped(after) },
+        _ => CarrierError::Later { why, after },
     }
-}
-
-fn capped(after: Option<Duration>) -> Option<Duration> {
-    after.map(|after| after.min(RETRY_AFTER_MAX))
-}
-
-/// An error of the client, without the URL: it may hold what must not be stored.
-fn unknown(error: reqwest::Error) -> CarrierError {
-    CarrierError::later(brief(&format!("{:#}", anyhow::Error::new(error.without_url()))))
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Who hears each topic of [`TOPICS`]: the consumer groups, which have the services' names.
 const HEARERS: [&[&str]; 4] = [
     &["inventory-svc", "payment-svc", "notify-svc"],
-    &["order-svc", "payment-svc"],
+    &["order-svc", "payment-svc", "notify-svc"],
     &["order-svc", "notify-svc"],
-    &["order-svc"],
+    &["order-svc", "notify-svc"],
 ];
 
 /// A topic, and how far it has been read.

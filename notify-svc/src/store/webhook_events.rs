@@ -1,0 +1,106 @@
+//! Events about orders, kept for webhooks, and their way to those that are told of them.
+
+use std::collections::HashMap;
+
+use mailbox::invalid;
+use proto::OrderId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::world::webhooks::KeptEvent;
+
+/// Keeps events, and queues each for the webhooks that are enabled and told of it. One that is kept
+/// already is left as it is, and queued for nobody: so each is told once, however often it comes.
+///
+/// Without a webhook this is one narrow insert. Of one source and order, events are queued in the
+/// order of their versions.
+pub async fn keep(db: &mut PgConnection, events: &[KeptEvent]) -> sqlx::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    // Sorted, so that two batches with the same events wait for each other one way round.
+    let mut sorted: Vec<&KeptEvent> = events.iter().collect();
+    sorted.sort_by_key(|event| event.id);
+    let ids: Vec<Uuid> = sorted.iter().map(|event| event.id).collect();
+    let numbers: Vec<i16> = sorted.iter().map(|event| event.number).collect();
+    let orders: Vec<Uuid> = sorted.iter().map(|event| event.order.uuid()).collect();
+    let versions: Vec<i64> = sorted.iter().map(|event| event.version).collect();
+    let traces: Vec<Option<&[u8]>> =
+        sorted.iter().map(|event| event.trace.as_ref().map(|trace| &trace[..])).collect();
+    let payloads: Vec<&[u8]> = sorted.iter().map(|event| &*event.payload).collect();
+    sqlx::query!(
+        "-- webhook_events.keep
+        with kept as (
+            insert into webhook_events (event_id, event_type, order_id, version, trace, payload)
+            select *
+            from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::bigint[], $5::bytea[], $6::bytea[])
+            on conflict do nothing
+            returning event_id, event_type, order_id, version
+        )
+        insert into webhook_deliveries (webhook_id, event_id, event_type, order_id)
+        select w.webhook_id, k.event_id, k.event_type, k.order_id
+        from kept k
+        join webhooks w on w.status = 'enabled' and (w.events is null or k.event_type = any(w.events))
+        order by k.order_id, k.version, k.event_id",
+        &ids,
+        &numbers,
+        &orders,
+        &versions,
+        &traces as &[Option<&[u8]>],
+        &payloads as &[&[u8]]
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// The events with these ids, as far as they are still kept.
+pub async fn find_all(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, KeptEvent>> {
+    let rows = sqlx::query!(
+        "-- webhook_events.find_all
+        select event_id, event_type, order_id, version, trace, payload
+        from webhook_events
+        where event_id = any($1)",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let trace = row.trace.map(TryInto::try_into).transpose();
+            let event = KeptEvent {
+                id: row.event_id,
+                number: row.event_type,
+                order: OrderId::new(row.order_id),
+                version: row.version,
+                trace: trace.map_err(|_| invalid("a trace has 25 bytes"))?,
+                payload: row.payload,
+            };
+            Ok((row.event_id, event))
+        })
+        .collect()
+}
+
+/// How many events of these types, or of all, lie between two ids.
+pub async fn count(
+    db: &mut PgConnection,
+    (after, before): (Uuid, Uuid),
+    types: Option<&[i16]>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"-- webhook_events.count
+        select count(*) as "events!"
+        from webhook_events
+        where event_id > $1
+          and event_id < $2
+          and ($3::smallint[] is null or event_type = any($3))"#,
+        after,
+        before,
+        types as Option<&[i16]>
+    )
+    .fetch_one(db)
+    .await
+}

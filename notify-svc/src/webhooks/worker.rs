@@ -1,0 +1,263 @@
+//! The worker of one webhook: begins what is due, sends it, records what became of it.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use chassis::clock;
+use proto::WebhookId;
+use reqwest::{StatusCode, Url};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{LOOK_EVERY, LOOK_PAUSE, WebhookRoom, cloud_event};
+use crate::{
+    carriers::{
+        CarrierError,
+        signed::{SignedRequest, SigningSecret, beginning, retry_after},
+    },
+    deliveries::pause_after,
+    domain::DisabledReason,
+    metrics,
+    store::{
+        webhook_deliveries::{self, BegunDelivery},
+        webhook_events, webhook_replays, webhooks,
+    },
+    world::webhooks::{KeptEvent, WebhookAttempt},
+};
+
+/// Failures in a row after which a receiver is asked one thing at a time, with pauses.
+const FAILURES_MAX: u32 = 5;
+/// The longest of these pauses.
+const REST_MAX: Duration = Duration::from_mins(1);
+/// Pauses after failed attempts at one delivery: twice as long each time, up to the longest.
+const PAUSE_FIRST: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_hours(4);
+
+/// The worker of one webhook.
+pub(super) struct Worker {
+    webhook: WebhookId,
+    room: WebhookRoom,
+}
+
+/// Where a webhook's requests go.
+struct Receiver {
+    url: Url,
+    secrets: Vec<SigningSecret>,
+}
+
+/// A delivery whose attempt has begun, with its event if it is still kept.
+type DueDelivery = (BegunDelivery, Option<KeptEvent>);
+
+/// Why a receiver did not take an event.
+struct NotTaken {
+    status: Option<u16>,
+    error: String,
+    /// How long it asks to be left alone.
+    after: Option<Duration>,
+    is_gone: bool,
+}
+
+impl Worker {
+    pub(super) fn new(webhook: WebhookId, room: WebhookRoom) -> Arc<Self> {
+        Arc::new(Self { webhook, room })
+    }
+
+    /// Works until nothing is due, or until it is asked to stop; then ends the attempts under way.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let (mut sending, mut failures) = (JoinSet::new(), 0_u32);
+        let mut fresh = self.room.fresh.clone();
+        while !stop.is_cancelled() {
+            let slots = if failures < FAILURES_MAX { self.room.attempts_at_once } else { 1 };
+            let free = slots.saturating_sub(sending.len());
+            let due = if free > 0 { self.due(free).await } else { Vec::new() };
+            for attempt in due {
+                sending.spawn(attempt);
+            }
+            if sending.is_empty() {
+                return;
+            }
+            let has_room = sending.len() < slots;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(taken) = sending.join_next() => {
+                    failures = if matches!(taken, Ok(true)) { 0 } else { failures.saturating_add(1) };
+                    if let Some(rest) = resting(failures) {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = sleep(rest) => {}
+                        }
+                    }
+                }
+                // More may be due by now.
+                () = sleep(LOOK_EVERY), if has_room => {}
+                Ok(()) = fresh.changed(), if has_room => sleep(LOOK_PAUSE).await,
+            }
+        }
+        while sending.join_next().await.is_some() {}
+    }
+
+    /// Attempts that are due and begun, up to `free`; each tells whether the event was taken.
+    async fn due(self: &Arc<Self>, free: usize) -> Vec<impl Future<Output = bool> + Send + use<>> {
+        let (receiver, due) = self.begin(free).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                webhook.id = %self.webhook,
+                "could not look for what a webhook is to be told"
+            );
+            (None, Vec::new())
+        });
+        let Some(receiver) = receiver.map(Arc::new) else { return Vec::new() };
+        let attempt = |(begun, event)| {
+            let (worker, receiver) = (Arc::clone(self), Arc::clone(&receiver));
+            async move { worker.attempt(begun, event, &receiver).await }
+        };
+        due.into_iter().map(attempt).collect()
+    }
+
+    /// Begins attempts that are due, up to `free`; none if the webhook is not enabled any more.
+    async fn begin(&self, free: usize) -> anyhow::Result<(Option<Receiver>, Vec<DueDelivery>)> {
+        let mut db = self.room.pool.acquire().await?;
+        let found = webhooks::find_all(&mut db, &[self.webhook.uuid()]).await?.pop();
+        let Some((_, webhook)) = found.filter(|(_, webhook)| webhook.settings.is_enabled) else {
+            return Ok((None, Vec::new()));
+        };
+        let url = webhook.settings.url.parse().context("a stored address is no URL")?;
+        let old = webhook.old_secret.filter(|(_, until)| clock::now() < *until);
+        let secrets = [Some(webhook.secret), old.map(|(secret, _)| secret)];
+        let receiver = Receiver { url, secrets: secrets.into_iter().flatten().collect() };
+        webhook_replays::advance(&mut db, self.webhook).await?;
+        let begun = webhook_deliveries::begin(&mut db, self.webhook, i64::try_from(free)?).await?;
+        let ids: Vec<_> = begun.iter().map(|begun| begun.event_id).collect();
+        let events = webhook_events::find_all(&mut db, &ids).await?;
+        let due = begun.into_iter().map(|it| (it, events.get(&it.event_id).cloned()));
+        Ok((Some(receiver), due.collect()))
+    }
+
+    /// Makes one attempt, and records what became of it. Returns whether the event was taken.
+    async fn attempt(
+        &self,
+        begun: BegunDelivery,
+        event: Option<KeptEvent>,
+        receiver: &Receiver,
+    ) -> bool {
+        let (at, started) = (clock::rfc3339(clock::now()), Instant::now());
+        let outcome = match &event {
+            Some(event) => self.send(event, receiver).await,
+            None => Err(NotTaken::unanswered("the event is not kept any more")),
+        };
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_taken = outcome.is_ok();
+        let recorded = match outcome {
+            Ok(status) => {
+                let attempt = WebhookAttempt { at, status: Some(status), error: None, ms };
+                self.delivered(begun, attempt).await
+            }
+            Err(why) => {
+                let NotTaken { status, error, after, is_gone } = why;
+                let attempt = WebhookAttempt { at, status, error: Some(error), ms };
+                let pause =
+                    pause_after(begun.tries, PAUSE_FIRST, PAUSE_MAX).max(after.unwrap_or_default());
+                let pause = (event.is_some() && !is_gone).then_some(pause);
+                self.failed(begun, attempt, pause, is_gone).await
+            }
+        };
+        if let Err(error) = recorded {
+            // Its lease runs out, and it is sent again.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                webhook.id = %self.webhook,
+                delivery.id = begun.id,
+                "could not record a delivery to a webhook"
+            );
+        }
+        is_taken
+    }
+
+    /// Sends an event; returns the status of the answer that took it.
+    async fn send(&self, event: &KeptEvent, receiver: &Receiver) -> Result<u16, NotTaken> {
+        let body = cloud_event::body(event).map_err(|error| {
+            let why = anyhow::Error::new(error);
+            NotTaken::unanswered(&format!("{why:#}"))
+        })?;
+        let request = SignedRequest {
+            url: &receiver.url,
+            id: &event.id.to_string(),
+            media_type: cloud_event::MEDIA_TYPE,
+            body: &body,
+            secrets: &receiver.secrets,
+        };
+        let until = Instant::now() + self.room.attempt_timeout;
+        let sent = timeout_at(until, self.room.client.post(request)).await;
+        let response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(CarrierError::Refused(why) | CarrierError::Later { why, .. })) => {
+                return Err(NotTaken::unanswered(&why));
+            }
+            Err(_) => return Err(NotTaken::unanswered("no answer in time")),
+        };
+        let (status, after) = (response.status(), retry_after(&response));
+        // Read, so that the connection serves again; what is in it does not matter.
+        let _read = timeout_at(until, beginning(response)).await;
+        if status.is_success() {
+            return Ok(status.as_u16());
+        }
+        let error = format!("status {}", status.as_u16());
+        let is_gone = status == StatusCode::GONE;
+        Err(NotTaken { status: Some(status.as_u16()), error, after, is_gone })
+    }
+
+    async fn delivered(&self, begun: BegunDelivery, attempt: WebhookAttempt) -> sqlx::Result<()> {
+        metrics::webhook_attempt("delivered");
+        let mut db = self.room.pool.acquire().await?;
+        webhook_deliveries::delivered(&mut db, begun, &attempt).await
+    }
+
+    /// Puts the delivery off by `pause`, or ends it, and disables a webhook that takes nothing.
+    async fn failed(
+        &self,
+        begun: BegunDelivery,
+        attempt: WebhookAttempt,
+        pause: Option<Duration>,
+        is_gone: bool,
+    ) -> sqlx::Result<()> {
+        let mut db = self.room.pool.acquire().await?;
+        let is_over = webhook_deliveries::failed(&mut db, begun, &attempt, pause).await?;
+        metrics::webhook_attempt(if is_over { "failed" } else { "later" });
+        let reason = if is_gone { DisabledReason::Gone } else { DisabledReason::Failures };
+        if is_over && webhooks::disable(&mut db, self.webhook, reason).await? {
+            tracing::warn!(
+                webhook.id = %self.webhook,
+                reason = reason.as_str(),
+                "a webhook was disabled"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl NotTaken {
+    fn unanswered(why: &str) -> Self {
+        Self { status: None, error: why.to_owned(), after: None, is_gone: false }
+    }
+}
+
+/// How long a receiver is left alone after this many failures in a row.
+fn resting(failures: u32) -> Option<Duration> {
+    let doublings = failures.checked_sub(FAILURES_MAX)?;
+    Some(Duration::from_secs(1 << doublings.min(10)).min(REST_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_that_fails_on_and_on_is_left_alone_for_longer_and_longer() {
+        assert_eq!([0, 4].map(resting), [None, None]);
+        let seconds = [5, 6, 10, 11, u32::MAX].map(|failures| resting(failures).unwrap().as_secs());
+        assert_eq!(seconds, [1, 2, 32, 60, 60]);
+    }
+}

@@ -1,0 +1,1 @@
+../../notify-svc/migrations/0102_webhooks.sql
