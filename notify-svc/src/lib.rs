@@ -3,8 +3,8 @@
 //! ```text
 //! Owns   what customers are told about their orders, and where they can be reached; webhooks.
 //! Hears  OrderPlaced OrderAwaitingPayment OrderConfirmed OrderCancelled OrderAmended OrderShipped
-//!        OrderDelivered PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded RefundRefused
-//!        StockReserved StockRejected StockReleased ReservationExpired
+//!        OrderDelivered PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded
+//!        RefundRefused StockReserved StockRejected StockReleased ReservationExpired
 //! Says   NotificationSent NotificationFailed
 //! Keeps  A customer is told each thing once; an order never waits for it, nor for a webhook.
 //! ```

@@ -41,8 +41,8 @@ impl Reactor for Notify {
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
-        // What is only kept needs no row in the inbox: its own row tells a repetition. So nothing that
-        // is only for webhooks can stop a key for its age.
+        // What is only kept needs no row in the inbox: its own row tells a repetition. So nothing
+        // that is only for webhooks can stop a key for its age.
         Ok(wire::decode(message)?.map(|input| match input {
             Input::Overheard(_) => DecodedMessage::repeatable(input),
             Input::Heard(_) | Input::Ended(_) | Input::Request(_) => DecodedMessage::once(input),

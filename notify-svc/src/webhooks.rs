@@ -3,7 +3,8 @@
 //!
 //! An attempt is a lease on the delivery's row, begun right before the request. A process that dies
 //! between the request and its record leaves the lease to run out; then the event is told again,
-//! under the same `webhook-id`: at least once. Of two processes, each begins what the other has not.
+//! under the same `webhook-id`: at least once. Of two processes, each begins what the other has
+//! not.
 //! The first attempt at an event waits for the first attempts at earlier events of the same order,
 //! whichever process makes them; what has failed once is overtaken.
 

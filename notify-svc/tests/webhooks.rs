@@ -123,14 +123,14 @@ async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) ->
 /// Workers that tell webhooks of events until they are dropped.
 struct Tellers {
     running: JoinSet<anyhow::Result<()>>,
-    stop: CancellationToken,
+    ended: CancellationToken,
     standing: WebhookStanding,
 }
 
 impl Tellers {
     /// Lets all attempts end.
     async fn end(mut self) {
-        self.stop.cancel();
+        self.ended.cancel();
         while let Some(end) = self.running.join_next().await {
             end.unwrap().unwrap();
         }
@@ -151,9 +151,9 @@ fn tellers_with(shop: &Shop, addresses: AddressPolicy, attempt_timeout: Duration
         attempt_timeout,
         standing: standing.clone(),
     };
-    let (mut running, stop) = (JoinSet::new(), CancellationToken::new());
-    running.spawn(tell(room, stop.clone()));
-    Tellers { running, stop, standing }
+    let (mut running, ended) = (JoinSet::new(), CancellationToken::new());
+    running.spawn(tell(room, ended.clone()));
+    Tellers { running, ended, standing }
 }
 
 /// A webhook as it was made, with its secret.

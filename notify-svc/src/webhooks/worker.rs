@@ -83,7 +83,8 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(taken) = sending.join_next() => {
-                    failures = if matches!(taken, Ok(true)) { 0 } else { failures.saturating_add(1) };
+                    let is_taken = matches!(taken, Ok(true));
+                    failures = if is_taken { 0 } else { failures.saturating_add(1) };
                     if let Some(rest) = resting(failures) {
                         tokio::select! {
                             () = stop.cancelled() => {}

@@ -40,8 +40,8 @@ pub struct KeptEvent {
 }
 
 impl KeptEvent {
-    /// Whether there is a partition for the event: it was said within a week. An older one comes out
-    /// of a key that was parked for long, and nobody is told of it any more.
+    /// Whether there is a partition for the event: it was said within a week. An older one comes
+    /// out of a key that was parked for long, and nobody is told of it any more.
     pub fn is_in_range(&self, now: OffsetDateTime) -> bool {
         self.said_at().is_some_and(|at| (at - now).abs() < Duration::WEEK)
     }

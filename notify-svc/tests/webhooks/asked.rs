@@ -14,8 +14,11 @@ const NOBODY: &str = "/v1/webhooks/01932c1e-0000-7000-8000-000000000000";
 #[tokio::test]
 async fn a_webhook_is_made_shown_changed_and_deleted() {
     let server = a_server().await;
-    let body = json!({"url": "http://127.0.0.1:9/hook?a=b", "events": ["OrderShipped", "OrderPlaced"],
-        "description": "the warehouse"});
+    let body = json!({
+        "url": "http://127.0.0.1:9/hook?a=b",
+        "events": ["OrderShipped", "OrderPlaced"],
+        "description": "the warehouse",
+    });
 
     let made = server.http.post("/v1/webhooks", &body).await;
 
