@@ -265,27 +265,54 @@ pub async fn survey(db: &mut PgConnection) -> sqlx::Result<WebhookSurvey> {
     Ok(survey)
 }
 
-/// Disables a webhook. For failures only if nothing was delivered to it for three days, in which it
-/// stood as it is. Returns whether this call has done it.
-pub async fn disable(
+/// Disables a webhook whose receiver is gone. Returns whether this call has done it.
+pub async fn disable_gone(db: &mut PgConnection, id: WebhookId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "-- webhooks.disable_gone
+        update webhooks
+        set status = 'disabled', disabled_reason = $2
+        where webhook_id = $1
+          and status = 'enabled'",
+        id.uuid(),
+        DisabledReason::Gone.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Disables a webhook that stood as it is for three days in which nothing was delivered to it,
+/// although something was tried for as long: one that `is_over` by now, or the oldest that waits,
+/// which may be far behind in a long queue. Returns whether this call has done it.
+pub async fn disable_failing(
     db: &mut PgConnection,
     id: WebhookId,
-    reason: DisabledReason,
+    is_over: bool,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "-- webhooks.disable
+        "-- webhooks.disable_failing
         update webhooks w
-        set status = 'disabled', disabled_reason = $2
+        set status = 'disabled', disabled_reason = $3
         where w.webhook_id = $1
           and w.status = 'enabled'
-          and ($2 = 'gone' or w.enabled_at <= clock_timestamp() - interval '3 days' and not exists (
+          and w.enabled_at <= clock_timestamp() - interval '3 days'
+          and not exists (
               select from webhook_deliveries d
               where d.webhook_id = w.webhook_id
                 and d.ended_at >= clock_timestamp() - interval '3 days'
                 and d.status = 'delivered'
+          )
+          and ($2 or (
+              select not d.is_first and d.give_up_at <= clock_timestamp()
+              from webhook_deliveries d
+              where d.webhook_id = w.webhook_id
+                and d.status = 'pending'
+              order by d.delivery_id
+              limit 1
           ))",
         id.uuid(),
-        reason.as_str()
+        is_over,
+        DisabledReason::Failures.as_str()
     )
     .execute(db)
     .await?;

@@ -19,7 +19,6 @@ use crate::{
         signed::{SignedRequest, SigningSecret, beginning, retry_after},
     },
     deliveries::pause_after,
-    domain::DisabledReason,
     metrics,
     store::{
         webhook_deliveries::{self, BegunDelivery},
@@ -227,13 +226,13 @@ impl Worker {
         let mut db = self.room.pool.acquire().await?;
         let is_over = webhook_deliveries::failed(&mut db, begun, &attempt, pause).await?;
         metrics::webhook_attempt(if is_over { "failed" } else { "later" });
-        let reason = if is_gone { DisabledReason::Gone } else { DisabledReason::Failures };
-        if is_over && webhooks::disable(&mut db, self.webhook, reason).await? {
-            tracing::warn!(
-                webhook.id = %self.webhook,
-                reason = reason.as_str(),
-                "a webhook was disabled"
-            );
+        let is_disabled = if is_gone {
+            webhooks::disable_gone(&mut db, self.webhook).await?
+        } else {
+            webhooks::disable_failing(&mut db, self.webhook, is_over).await?
+        };
+        if is_disabled {
+            tracing::warn!(webhook.id = %self.webhook, is_gone, "a webhook was disabled");
         }
         Ok(())
     }

@@ -131,6 +131,36 @@ async fn three_days_of_failures_disable_a_webhook_and_one_bad_event_does_not() {
     tellers.end().await;
 }
 
+/// What is asked one thing at a time comes to its oldest event late.
+#[tokio::test]
+async fn a_long_queue_hides_no_three_days_of_failures() {
+    let mut server = a_server().await;
+    let receiver = Receiver::that(|_, _| Some(500)).await;
+    let webhook = server.webhook(&receiver.url(), &["*"]).await;
+    let tellers = tellers(&server.shop);
+    let messages = [server.shop.captured(an_order()), server.shop.captured(an_order())];
+    server.shop.hear(messages).await;
+    let tries = |count: usize| {
+        move |items: &[Value]| items.iter().map(|item| statuses(item).len()).sum::<usize>() >= count
+    };
+    server.deliveries(&webhook, tries(2)).await;
+    let the_other = "update webhook_deliveries set due_at = clock_timestamp()
+        where delivery_id = (select max(delivery_id) from webhook_deliveries)";
+    server.shop.run("update webhooks set enabled_at = enabled_at - interval '3 days'").await;
+    server.shop.run(the_other).await;
+    server.deliveries(&webhook, tries(3)).await;
+    assert_eq!(server.get(&webhook.path("")).await.1["status"], "enabled");
+
+    let oldest = "update webhook_deliveries
+        set give_up_at = clock_timestamp(), due_at = clock_timestamp() + interval '1 hour'
+        where delivery_id = (select min(delivery_id) from webhook_deliveries)";
+    server.shop.run(oldest).await;
+    server.shop.run(the_other).await;
+
+    assert_eq!(told_of(&tellers).await, format!("disabled: {} (failures)", webhook.id));
+    tellers.end().await;
+}
+
 /// A receiver that never answers holds attempts of its own, and nobody else's; nor a mail.
 #[tokio::test]
 async fn a_dead_receiver_delays_no_other_and_no_mail() {
