@@ -1,16 +1,17 @@
 //! What this service decides about: facts from other services, deliveries and requests.
 
+pub mod webhooks;
+
 use axum::http::HeaderMap;
 use mailbox::Trace;
-use proto::{CustomerId, NotificationId, OrderId, WebhookId};
-use uuid::Uuid;
+use proto::{CustomerId, NotificationId, OrderId};
 
 use crate::{
-    carriers::signed::SigningSecret,
-    domain::{Channel, Contact, Failure, News, Template, WebhookSettings},
+    domain::{Channel, Contact, Failure, News, Template},
     templates::TemplateFields,
-    world::webhooks::KeptEvent,
 };
+
+pub use webhooks::{KeptEvent, WebhookRequest};
 
 /// What a message, a delivery or a request means to this service.
 #[derive(Clone, Debug)]
@@ -87,55 +88,6 @@ pub enum Request {
     Preview { answer: mailbox::Answer },
     /// Staff look after webhooks.
     Webhook(WebhookRequest),
-}
-
-/// What staff ask about webhooks.
-#[derive(Clone, Debug)]
-pub enum WebhookRequest {
-    Create {
-        settings: WebhookSettings,
-        secret: SigningSecret,
-    },
-    Replace {
-        id: WebhookId,
-        settings: WebhookSettings,
-        /// The request's `If-Match` headers: the state that the caller wants to replace.
-        conditions: HeaderMap,
-    },
-    Delete {
-        id: WebhookId,
-        conditions: HeaderMap,
-    },
-    RotateSecret {
-        id: WebhookId,
-        secret: SigningSecret,
-    },
-    /// Deliver this one again, whatever became of it.
-    Resend {
-        id: WebhookId,
-        delivery: i64,
-    },
-    /// Deliver the events between two ids again, `events` in number.
-    Replay {
-        id: WebhookId,
-        after: Uuid,
-        before: Uuid,
-        events: i64,
-    },
-}
-
-impl WebhookRequest {
-    /// The webhook that it is about, if there is one already.
-    pub fn webhook(&self) -> Option<WebhookId> {
-        match self {
-            Self::Create { .. } => None,
-            Self::Replace { id, .. }
-            | Self::Delete { id, .. }
-            | Self::RotateSecret { id, .. }
-            | Self::Resend { id, .. }
-            | Self::Replay { id, .. } => Some(*id),
-        }
-    }
 }
 
 /// What staff send, and to whom.

@@ -13,10 +13,10 @@ use crate::{
     apply::apply,
     commands,
     domain::{Contact, Event, Language, NotificationState, decide},
-    input::{DeliveryEnd, Fact, Input, Source},
+    input::{DeliveryEnd, Fact, Input, KeptEvent, Source},
     jobs::JobQueues,
     metrics, store, wire,
-    world::{DeliveryReceipt, Job, Notification, Root, World, webhooks::KeptEvent},
+    world::{DeliveryReceipt, Job, Notification, Root, World},
 };
 
 /// This service's reactor.

@@ -22,8 +22,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{Channel, Template},
-    input::WebhookRequest,
-    input::{Input, Request},
+    input::{Input, Request, WebhookRequest},
     world::{Root, World},
 };
 

@@ -10,9 +10,8 @@ use proto::{
 
 use crate::{
     domain::{Announcement, News, NotificationState, Template},
-    input::{Fact, Input, Source},
+    input::{Fact, Input, KeptEvent, Source},
     templates::TemplateFields,
-    world::webhooks::KeptEvent,
 };
 
 /// No customer is told of the event.

@@ -157,27 +157,31 @@ fn tellers_with(shop: &Shop, addresses: AddressPolicy, attempt_timeout: Duration
 }
 
 /// A webhook as it was made, with its secret.
-struct Made {
+struct NewWebhook {
     id: String,
     secret: String,
 }
 
-impl Made {
+impl NewWebhook {
     fn path(&self, rest: &str) -> String {
         format!("/v1/webhooks/{}{rest}", self.id)
     }
 }
 
 impl Server {
-    async fn webhook(&self, url: &str, events: &[&str]) -> Made {
+    async fn webhook(&self, url: &str, events: &[&str]) -> NewWebhook {
         let made = self.http.post("/v1/webhooks", json!({"url": url, "events": events})).await;
         assert_eq!(made.status, 201, "{}", made.body);
         let text = |name: &str| made.body[name].as_str().unwrap().to_owned();
-        Made { id: text("id"), secret: text("secret") }
+        NewWebhook { id: text("id"), secret: text("secret") }
     }
 
     /// The deliveries of a webhook, the oldest first, once this is true of them.
-    async fn deliveries(&self, webhook: &Made, fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    async fn deliveries(
+        &self,
+        webhook: &NewWebhook,
+        fits: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
         eventually("the deliveries are so", SOON, async || {
             let (_, list) = self.get(&webhook.path("/deliveries?limit=200")).await;
             let mut items = list["items"].as_array().unwrap().clone();

@@ -7,7 +7,7 @@ use proto::OrderId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::world::webhooks::KeptEvent;
+use crate::input::KeptEvent;
 
 /// Keeps events, and queues each for the webhooks that are enabled and told of it. One that is kept
 /// already is left as it is, and queued for nobody: so each is told once, however often it comes.

@@ -5,7 +5,7 @@ use proto::{DecodeError, Event, EventType, trace_context};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::world::webhooks::KeptEvent;
+use crate::input::KeptEvent;
 
 /// What a body is, as its `Content-Type` says.
 pub const MEDIA_TYPE: &str = "application/cloudevents+json";

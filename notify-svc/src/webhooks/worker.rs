@@ -19,12 +19,13 @@ use crate::{
         signed::{SignedRequest, SigningSecret, beginning, retry_after},
     },
     deliveries::pause_after,
+    input::KeptEvent,
     metrics,
     store::{
         webhook_deliveries::{self, BegunDelivery},
         webhook_events, webhook_replays, webhooks,
     },
-    world::webhooks::{KeptEvent, WebhookAttempt},
+    world::webhooks::WebhookAttempt,
 };
 
 /// Failures in a row after which a receiver is asked one thing at a time, with pauses.

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailbox::{Trace, Tracked};
-use proto::{OrderId, WebhookId};
+use mailbox::Tracked;
+use proto::WebhookId;
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     carriers::signed::SigningSecret,
     domain::{DisabledReason, WebhookSettings},
+    input::KeptEvent,
 };
 
 /// A webhook, as it is stored.
@@ -24,35 +25,6 @@ pub struct Webhook {
     /// The secret before, and until when it signs, too.
     pub old_secret: Option<(SigningSecret, OffsetDateTime)>,
     pub created_at: OffsetDateTime,
-}
-
-/// An event about an order, as it is kept for webhooks: without sealed payment details.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptEvent {
-    pub id: Uuid,
-    /// The number of its type.
-    pub number: i16,
-    pub order: OrderId,
-    pub version: i64,
-    pub trace: Option<Trace>,
-    /// The topic's message.
-    pub payload: Vec<u8>,
-}
-
-impl KeptEvent {
-    /// Whether there is a partition for the event: it was said within a week. An older one comes
-    /// out of a key that was parked for long, and nobody is told of it any more.
-    pub fn is_in_range(&self, now: OffsetDateTime) -> bool {
-        self.said_at().is_some_and(|at| (at - now).abs() < Duration::WEEK)
-    }
-
-    /// When the event was said, to the millisecond: its id tells. `None` for an id of another kind.
-    pub fn said_at(&self) -> Option<OffsetDateTime> {
-        let timestamp = self.id.get_timestamp().filter(|_| self.id.get_version_num() == 7)?;
-        let (seconds, nanos) = timestamp.to_unix();
-        let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
-    }
 }
 
 /// One event on its way to one webhook, as it is shown.

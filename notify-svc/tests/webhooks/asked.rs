@@ -207,7 +207,7 @@ async fn webhooks_and_deliveries_are_listed_page_by_page() {
     };
 
     assert_eq!(pages("/v1/webhooks?").await, [made.id.as_str(), &other.id]);
-    let deliveries = |of: &super::Made, rest: &str| of.path(&format!("/deliveries?{rest}"));
+    let deliveries = |of: &super::NewWebhook, rest: &str| of.path(&format!("/deliveries?{rest}"));
     let all = pages(&deliveries(&made, "")).await;
     let numbers: Vec<i64> = all.iter().map(|id| id.parse().unwrap()).collect();
     assert!(numbers.len() == 3 && numbers.is_sorted_by(|a, b| a > b), "{numbers:?}");
