@@ -55,8 +55,9 @@ e2e: build ## only the whole shop, with outages
 bench: setup ## the benchmarks, with their ratios
 	@deploy/bench
 
-prepare: build ## refresh .sqlx and docs/configuration.md
+prepare: build ## refresh .sqlx, and the documents that are made of the programs
 	target/debug/with-postgres deploy/prepare
+	target/debug/write-documents
 	WRITE_DOCS=1 cargo test --locked --workspace --test tidy configuration
 
 fmt: ## format everything

@@ -26,11 +26,16 @@ use crate::{
     problem::{Code, Problem},
 };
 
+mod asked;
 mod fields;
 mod json;
+mod place;
+mod recording;
 
+pub use asked::Format;
 pub use fields::{Amount, Fields, read_object};
 pub use json::{Json, parse};
+pub use recording::{BodyRecording, record};
 
 /// Limit for the arrival of a body: slow senders would hold their handlers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,9 @@
 //! The one place where the clock is read and new ids are made, and the one form in which instants are written.
 
-use serde::Serializer;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
 use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -52,14 +55,34 @@ pub fn serialize<S: Serializer>(at: &OffsetDateTime, out: S) -> Result<S::Ok, S:
     out.serialize_str(&rfc3339(*at))
 }
 
-/// Like [`serialize`], for an instant that may be absent.
-pub fn serialize_option<S: Serializer>(
-    at: &Option<OffsetDateTime>,
-    out: S,
-) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serialize(at, out),
-        None => out.serialize_none(),
+/// An instant as answers show it, in the form of [`rfc3339`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp(OffsetDateTime);
+
+impl From<OffsetDateTime> for Timestamp {
+    fn from(at: OffsetDateTime) -> Self {
+        Self(at)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, out)
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
+            "description": "An instant in UTC, to the microsecond.",
+        })
     }
 }
 

@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod identity;
 pub mod kafka;
+pub mod openapi;
 pub mod problem;
 pub mod spans;
 pub mod tasks;

@@ -196,7 +196,7 @@ fn other_kinds_of_fields_are_read() {
     let body = br#"{"on":true,"data":{"name":"Ann","city":"Rome"},"inner":{"n":4}}"#;
 
     let read = body::read(body, |fields| {
-        let on = fields.flag("on");
+        let on = fields.optional_flag("on");
         let data = fields.texts("data", 200);
         let inner = fields.object("inner", |inner| inner.optional_integer("n", 0..=9));
         let parsed =

@@ -7,6 +7,7 @@ mod database;
 mod edge;
 mod identity;
 mod issuers;
+mod openapi;
 mod server;
 mod settings;
 mod tasks;

@@ -14,7 +14,9 @@
 )]
 
 mod ask;
+mod asyncapi;
 mod collector;
+mod documents;
 mod events;
 mod lone;
 mod programs;
@@ -25,6 +27,7 @@ mod wanted;
 
 pub use self::ask::{Ask, TestResponse};
 pub use self::collector::{Collector, SpanRecord};
+pub use self::documents::{Document, documents};
 pub use self::events::{EventStream, StreamEvent};
 pub use self::lone::LoneProcess;
 pub use self::programs::{programs, subscriber};

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chassis::{Code, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,8 +23,8 @@ const KEEPERS: [Service; 2] = [Service::Order, Service::Notify];
 const ANSWER_BYTES_MAX: usize = 4_096;
 
 /// How many things of each kind were erased.
-#[derive(Default, Deserialize, Serialize)]
-struct Erasure {
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+pub(crate) struct Erasure {
     erased: BTreeMap<String, u64>,
 }
 

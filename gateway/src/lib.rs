@@ -10,12 +10,14 @@ mod begun;
 pub mod circuit;
 pub mod config;
 mod cors;
+mod description;
 pub mod discovery;
 mod erasure;
 pub mod forward;
 pub mod forwarded;
 pub mod instance;
 mod lists;
+pub mod openapi;
 mod problems;
 mod rates;
 pub mod routes;
@@ -204,6 +206,9 @@ impl Gateway {
         {
             return page(request.method(), code);
         }
+        if let Some(page) = description::find(path) {
+            return reading(request.method()).map(|()| page);
+        }
         if path == KEY_SET {
             return self.key_set(request.method());
         }
@@ -239,9 +244,7 @@ impl Gateway {
 impl Gateway {
     /// The public keys of tokens, for who verifies them by this shop's address.
     fn key_set(&self, method: &Method) -> Result<Response, Problem> {
-        if method != Method::GET && method != Method::HEAD {
-            return Err(Problem::wrong_method(&["GET", "HEAD"]));
-        }
+        reading(method)?;
         let keys = self.0.guard.key_set();
         let keys = keys.ok_or_else(|| Problem::not_found("no keys of tokens are known here"))?;
         Ok(raw_json(StatusCode::OK, keys))
@@ -265,8 +268,14 @@ impl Handler for Gateway {
 fn page(method: &Method, code: &str) -> Result<Response, Problem> {
     let page = problems::page(code.trim_matches('/'))
         .ok_or_else(|| Problem::not_found("there is no such problem"))?;
-    if method != Method::GET && method != Method::HEAD {
-        return Err(Problem::wrong_method(&["GET", "HEAD"]));
-    }
+    reading(method)?;
     Ok(page)
+}
+
+/// Refuses to do anything with a page but to read it.
+fn reading(method: &Method) -> Result<(), Problem> {
+    if method == Method::GET || method == Method::HEAD {
+        return Ok(());
+    }
+    Err(Problem::wrong_method(&["GET", "HEAD"]))
 }

@@ -2,6 +2,7 @@
 //! changes go through a batch.
 
 mod bodies;
+mod openapi;
 
 use axum::{
     Router,
@@ -31,6 +32,8 @@ use crate::{
         AdjustmentView, AvailabilityView, ProductView, ReservationView, StockView, WarehouseView,
     },
 };
+
+pub use openapi::operations;
 
 /// What the cursors of each list are marked with, so that no other list takes them.
 const PRODUCTS: &str = "products";

@@ -1,8 +1,9 @@
 //! How products, stock and reservations are written in JSON.
 
-use proto::{Money, OrderId, ReservationId, Sku, WarehouseId};
+use chassis::clock::Timestamp;
+use proto::{Money, OrderId, ReservationId, Sku, WarehouseId, words};
+use schemars::JsonSchema;
 use serde::Serialize;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// A product as it is told over HTTP.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ProductView<'a> {
     sku: &'a Sku,
     name: &'a str,
@@ -32,7 +33,7 @@ impl<'a> ProductView<'a> {
 }
 
 /// A product's pieces, shelf by shelf.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StockView<'a> {
     sku: &'a Sku,
     on_hand: i64,
@@ -42,7 +43,7 @@ pub struct StockView<'a> {
     warehouses: Vec<ShelfView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ShelfView<'a> {
     warehouse: &'a WarehouseId,
     on_hand: i64,
@@ -68,7 +69,7 @@ impl<'a> StockView<'a> {
 }
 
 /// A warehouse as it is told over HTTP.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WarehouseView<'a> {
     id: &'a WarehouseId,
     name: &'a str,
@@ -83,13 +84,13 @@ impl<'a> WarehouseView<'a> {
 }
 
 /// Whether all items asked for are there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AvailabilityView<'a> {
     available: bool,
     items: Vec<AvailableView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AvailableView<'a> {
     sku: &'a Sku,
     wanted: u32,
@@ -110,19 +111,28 @@ impl<'a> AvailabilityView<'a> {
     }
 }
 
+words! {
+    /// How a reservation stands.
+    pub enum ReservationStatus {
+        Held = "held",
+        Sold = "sold",
+        Released = "released",
+        Expired = "expired",
+    }
+}
+
 /// A reservation as it is told over HTTP.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ReservationView<'a> {
     id: ReservationId,
     order_id: Option<OrderId>,
     reference: Option<&'a str>,
-    status: &'static str,
+    status: ReservationStatus,
     items: Vec<AllocationView<'a>>,
-    #[serde(serialize_with = "chassis::clock::serialize_option")]
-    expires_at: Option<OffsetDateTime>,
+    expires_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AllocationView<'a> {
     sku: &'a Sku,
     quantity: u32,
@@ -134,27 +144,31 @@ impl<'a> ReservationView<'a> {
     pub fn of_order(order: OrderId, root: &'a Root) -> Option<Self> {
         let (status, allocations, expires_at) = match &root.state {
             Reservation::Held { allocations, expires_at, .. } => {
-                ("held", allocations, Some(*expires_at))
+                (ReservationStatus::Held, allocations, Some(*expires_at))
             }
-            Reservation::Sold { allocations, .. } => ("sold", allocations, None),
-            Reservation::Released { allocations, .. } => ("released", allocations, None),
+            Reservation::Sold { allocations, .. } => (ReservationStatus::Sold, allocations, None),
+            Reservation::Released { allocations, .. } => {
+                (ReservationStatus::Released, allocations, None)
+            }
             Reservation::Unheard | Reservation::Rejected { .. } | Reservation::Tombstone { .. } => {
                 return None;
             }
         };
         let (order_id, items) = (Some(order), items(allocations));
+        let expires_at = expires_at.map(Timestamp::from);
         Some(Self { id: root.id?, order_id, reference: None, status, items, expires_at })
     }
 
     /// A reservation without an order.
     pub fn manual(id: ReservationId, reservation: &'a ManualReservation) -> Self {
         let (status, expires_at) = match reservation.phase {
-            ManualPhase::Held { until } => ("held", Some(until)),
-            ManualPhase::Released => ("released", None),
-            ManualPhase::Expired { since } => ("expired", Some(since)),
+            ManualPhase::Held { until } => (ReservationStatus::Held, Some(until)),
+            ManualPhase::Released => (ReservationStatus::Released, None),
+            ManualPhase::Expired { since } => (ReservationStatus::Expired, Some(since)),
         };
         let reference = reservation.reference.as_deref();
         let items = items(&reservation.allocations);
+        let expires_at = expires_at.map(Timestamp::from);
         Self { id, order_id: None, reference, status, items, expires_at }
     }
 }
@@ -169,21 +183,20 @@ fn items(allocations: &[Allocation]) -> Vec<AllocationView<'_>> {
 }
 
 /// Pieces received or written off, as they are told over HTTP.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AdjustmentView<'a> {
     id: Uuid,
     warehouse: &'a WarehouseId,
     delta: i64,
     reason: &'a str,
     by: &'a str,
-    #[serde(serialize_with = "chassis::clock::serialize")]
-    at: OffsetDateTime,
+    at: Timestamp,
 }
 
 impl<'a> AdjustmentView<'a> {
     /// An adjustment as it was booked.
     pub fn new(adjustment: &'a Adjustment) -> Self {
         let Adjustment { id, warehouse, delta, reason, caller, at, .. } = adjustment;
-        Self { id: *id, warehouse, delta: *delta, reason, by: caller, at: *at }
+        Self { id: *id, warehouse, delta: *delta, reason, by: caller, at: (*at).into() }
     }
 }

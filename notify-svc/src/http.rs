@@ -1,6 +1,7 @@
 //! Notifications and contacts over HTTP.
 
 mod bodies;
+mod openapi;
 mod webhook_bodies;
 mod webhooks;
 
@@ -31,6 +32,8 @@ use crate::{
     templates::Templates,
     views::{ContactView, ErasureView, NotificationView, TemplateView},
 };
+
+pub use openapi::operations;
 
 /// What the cursors of lists are marked with, so that no other list takes them.
 const NOTIFICATIONS: &str = "notifications";

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use minijinja::{Environment, Value, syntax::SyntaxConfig};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::{Channel, Language, Template};
@@ -15,7 +16,7 @@ use crate::domain::{Channel, Language, Template};
 pub type TemplateFields = BTreeMap<String, String>;
 
 /// A finished text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Text {
     /// One line.
     pub subject: String,

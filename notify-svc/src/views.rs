@@ -4,33 +4,45 @@ pub mod webhooks;
 
 use std::borrow::Cow;
 
-use chassis::Caller;
-use proto::{CustomerId, NotificationId, OrderId};
+use chassis::{Caller, clock::Timestamp};
+use proto::{CustomerId, NotificationId, OrderId, words};
+use schemars::JsonSchema;
 use serde::Serialize;
-use time::OffsetDateTime;
 
 use crate::{
-    domain::{Channel, Contact, Template},
+    domain::{Channel, Contact, Failure, Template},
     store::{erasure::ErasureCount, notifications::NotificationRow},
     world::Notification,
 };
 
+words! {
+    /// How far a notification has come.
+    pub enum NotificationStatus {
+        Queued = "queued",
+        Sending = "sending",
+        Sent = "sent",
+        Failed = "failed",
+    }
+}
+
 /// A notification as it is told over HTTP, its address masked for all but staff.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NotificationView<'a> {
     id: NotificationId,
     order_id: Option<OrderId>,
     customer_id: Option<&'a str>,
+    #[schemars(with = "Channel")]
     channel: &'a str,
+    #[schemars(with = "Option<Template>")]
     template: Option<&'a str>,
     to: Option<String>,
+    #[schemars(with = "NotificationStatus")]
     status: &'a str,
     attempts: i32,
     provider_id: Option<&'a str>,
-    #[serde(serialize_with = "chassis::clock::serialize")]
-    created_at: OffsetDateTime,
-    #[serde(serialize_with = "chassis::clock::serialize_option")]
-    sent_at: Option<OffsetDateTime>,
+    created_at: Timestamp,
+    sent_at: Option<Timestamp>,
+    #[schemars(with = "Option<Failure>")]
     failure: Option<&'a str>,
     /// What went wrong at the last attempt, in the provider's words, the address masked.
     detail: Option<&'a str>,
@@ -54,8 +66,8 @@ impl<'a> NotificationView<'a> {
             status: &row.status,
             attempts: row.attempts,
             provider_id: row.provider_id.as_deref(),
-            created_at: row.created_at,
-            sent_at: row.sent_at,
+            created_at: row.created_at.into(),
+            sent_at: row.sent_at.map(Timestamp::from),
             failure: row.failure.as_deref(),
             detail: row.detail.as_deref(),
         }
@@ -72,10 +84,10 @@ impl<'a> NotificationView<'a> {
             channel: notification.channel.as_str(),
             template: notification.template.map(Template::as_str),
             to: notification.to.as_deref().map(|to| masked(to, is_mail)),
-            status: "queued",
+            status: NotificationStatus::Queued.as_str(),
             attempts: 0,
             provider_id: None,
-            created_at: notification.created_at,
+            created_at: notification.created_at.into(),
             sent_at: None,
             failure: None,
             detail: None,
@@ -84,23 +96,22 @@ impl<'a> NotificationView<'a> {
 }
 
 /// A template, as lists show it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct TemplateView {
-    name: &'static str,
-    channels: [&'static str; 3],
+    name: Template,
+    channels: [Channel; 3],
     fields: &'static [&'static str],
 }
 
 impl TemplateView {
     /// The template, with the fields that it takes.
     pub fn new(template: Template) -> Self {
-        let channels = Channel::ALL.map(Channel::as_str);
-        Self { name: template.as_str(), channels, fields: template.fields() }
+        Self { name: template, channels: Channel::ALL, fields: template.fields() }
     }
 }
 
 /// What was erased of a customer.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct ErasureView {
     erased: ErasureCount,
 }
@@ -122,7 +133,7 @@ pub fn masked(address: &str, is_mail: bool) -> String {
 
 /// Where a customer can be reached, as it is told over HTTP; addresses masked for those who only
 /// look.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ContactView<'a> {
     customer_id: &'a CustomerId,
     email: Option<Cow<'a, str>>,

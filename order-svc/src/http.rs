@@ -3,6 +3,7 @@
 mod bodies;
 mod history;
 mod lists;
+mod openapi;
 mod placing;
 mod sagas;
 
@@ -33,6 +34,8 @@ use crate::{
     views::{EventView, OrderView, StatusView},
     world::{Root, Texts},
 };
+
+pub use openapi::operations;
 
 /// What the cursors of an order's events are marked with, so that no other list takes them.
 const EVENTS: &str = "events";

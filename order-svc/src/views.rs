@@ -1,73 +1,75 @@
 //! How orders are shown.
 
-use chassis::clock::{rfc3339, serialize, serialize_option};
-use proto::{Money, OrderId};
+use chassis::clock::Timestamp;
+use proto::{CustomerId, EventId, Money, OrderId, PaymentId, Sku};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
     domain::{
-        AmendmentCause, Cancellation, Line, Order, Saga, SagaStatus, Shipment, Step, StepName,
+        AmendmentCause, Cancellation, Line, Method, Order, Reason, Saga, SagaStatus, Shipment,
+        Status, Step, StepName, StepState,
     },
     wire,
     world::{HistoryRow, Root, Texts},
 };
 
 /// An order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct OrderView<'a> {
     id: OrderId,
-    customer_id: &'a str,
-    status: &'static str,
+    customer_id: &'a CustomerId,
+    status: Status,
+    /// Counts what was ordered: 1, then one more for each amendment.
     revision: u32,
+    /// Counts the events that were said about the order.
     version: i64,
     items: Vec<LineView<'a>>,
     total_amount: Money,
-    payment: PaymentView,
+    payment: OrderPaymentView,
     cancellation: Option<CancellationView<'a>>,
     shipment: Option<ShipmentView<'a>>,
     /// Why the present revision followed the one before; null for the first.
-    amendment: Option<&'static str>,
+    amendment: Option<AmendmentCause>,
     note: &'a str,
-    #[serde(serialize_with = "serialize")]
-    created_at: OffsetDateTime,
-    #[serde(serialize_with = "serialize")]
-    updated_at: OffsetDateTime,
+    created_at: Timestamp,
+    updated_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LineView<'a> {
     line: usize,
-    sku: Option<&'a str>,
+    /// Null for a line without stock.
+    sku: Option<&'a Sku>,
     name: &'a str,
     quantity: u32,
     unit_price: Money,
     total: Money,
 }
 
-#[derive(Debug, Serialize)]
-struct PaymentView {
-    method: &'static str,
-    payment_id: Option<String>,
+#[derive(Debug, Serialize, JsonSchema)]
+struct OrderPaymentView {
+    method: Method,
+    payment_id: Option<PaymentId>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct CancellationView<'a> {
-    reason: &'static str,
+    reason: Reason,
     detail: Option<&'a str>,
+    /// The `sub` of the caller who cancelled it; null if nobody did.
     by: Option<&'a str>,
-    at: String,
+    at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ShipmentView<'a> {
     carrier: &'a str,
     tracking_number: &'a str,
-    #[serde(serialize_with = "serialize")]
-    shipped_at: OffsetDateTime,
-    #[serde(serialize_with = "serialize_option")]
-    delivered_at: Option<OffsetDateTime>,
+    shipped_at: Timestamp,
+    delivered_at: Option<Timestamp>,
 }
 
 impl<'a> OrderView<'a> {
@@ -75,54 +77,50 @@ impl<'a> OrderView<'a> {
     pub fn new(order: &'a Order, texts: &'a Texts) -> Self {
         let line = |(number, line): (usize, &'a Line)| LineView {
             line: number,
-            sku: line.sku.as_ref().map(proto::Sku::as_str),
+            sku: line.sku.as_ref(),
             name: &line.name,
             quantity: line.quantity,
             unit_price: line.unit_price,
             total: line.total(),
         };
         let cancellation = |it: &'a Cancellation| CancellationView {
-            reason: it.reason.as_str(),
+            reason: it.reason,
             detail: [&*it.detail, &*texts.cancel_words].into_iter().find(|it| !it.is_empty()),
             by: it.by.as_deref(),
-            at: rfc3339(it.at),
+            at: it.at.into(),
         };
         let shipment = |it: &'a Shipment| ShipmentView {
             carrier: &it.carrier,
             tracking_number: &it.tracking_number,
-            shipped_at: it.at,
-            delivered_at: it.delivered_at,
+            shipped_at: it.at.into(),
+            delivered_at: it.delivered_at.map(Timestamp::from),
         };
         Self {
             id: order.id,
-            customer_id: order.customer.as_str(),
-            status: order.status().as_str(),
+            customer_id: &order.customer,
+            status: order.status(),
             revision: order.present.number,
             version: order.version,
             items: (1..).zip(order.present.lines.iter()).map(line).collect(),
             total_amount: order.present.total,
-            payment: PaymentView {
-                method: order.method.as_str(),
-                payment_id: order.payment.id.map(|id| id.to_string()),
-            },
+            payment: OrderPaymentView { method: order.method, payment_id: order.payment.id },
             cancellation: order.cancellation.as_ref().map(cancellation),
             shipment: order.shipment.as_ref().map(shipment),
-            amendment: order.present.cause.map(AmendmentCause::as_str),
+            amendment: order.present.cause,
             note: &texts.note,
-            created_at: order.placed_at,
-            updated_at: order.updated_at,
+            created_at: order.placed_at.into(),
+            updated_at: order.updated_at.into(),
         }
     }
 }
 
 /// An order's status and nothing else of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusView {
     id: OrderId,
-    status: &'static str,
+    status: Status,
     revision: u32,
-    #[serde(serialize_with = "serialize")]
-    updated_at: OffsetDateTime,
+    updated_at: Timestamp,
 }
 
 impl StatusView {
@@ -130,23 +128,23 @@ impl StatusView {
     pub fn new(order: &Order) -> Self {
         Self {
             id: order.id,
-            status: order.status().as_str(),
+            status: order.status(),
             revision: order.present.number,
-            updated_at: order.updated_at,
+            updated_at: order.updated_at.into(),
         }
     }
 }
 
 /// One event of an order's history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EventView {
-    id: String,
+    id: EventId,
     #[serde(rename = "type")]
     name: String,
     source: &'static str,
     version: i64,
-    #[serde(serialize_with = "serialize")]
-    at: OffsetDateTime,
+    at: Timestamp,
+    /// The event in the JSON form of its proto.
     data: Value,
 }
 
@@ -156,24 +154,25 @@ impl EventView {
         let event_type = proto::EventType::numbered(kept.event_type)?;
         let event = wire::decode_history(order, event_type.topic, &kept.payload);
         Some(Self {
-            id: kept.event_id.to_string(),
+            id: EventId::new(kept.event_id),
             name: event_type.full_name(),
             source: event_type.source(),
             version: kept.version,
-            at: kept.at,
+            at: kept.at.into(),
             data: event.map_or(Value::Null, |event| event.to_json()),
         })
     }
 }
 
 /// An order, seen as steps.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SagaView {
     order_id: OrderId,
-    status: &'static str,
+    status: SagaStatus,
     steps: Vec<StepView>,
-    completed_steps: Vec<&'static str>,
-    compensated_steps: Vec<&'static str>,
+    completed_steps: Vec<StepName>,
+    compensated_steps: Vec<StepName>,
+    /// What has to happen next; null when nothing is expected.
     expected: Option<ExpectedView>,
     /// Whether a message about the order is parked at this service.
     parked: bool,
@@ -181,14 +180,12 @@ pub struct SagaView {
     version: i64,
     /// The last version of the order that was heard from each of the others.
     heard: HeardView,
-    #[serde(serialize_with = "serialize")]
-    started_at: OffsetDateTime,
-    #[serde(serialize_with = "serialize")]
-    updated_at: OffsetDateTime,
+    started_at: Timestamp,
+    updated_at: Timestamp,
     trace_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct HeardView {
     #[serde(rename = "inventory-svc")]
     stock: i64,
@@ -198,24 +195,25 @@ struct HeardView {
     notifications: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct StepView {
-    step: &'static str,
-    state: &'static str,
-    #[serde(serialize_with = "serialize_option", skip_serializing_if = "Option::is_none")]
-    at: Option<OffsetDateTime>,
-    #[serde(serialize_with = "serialize_option", skip_serializing_if = "Option::is_none")]
-    compensated_at: Option<OffsetDateTime>,
+    step: StepName,
+    state: StepState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compensated_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ExpectedView {
+    /// A waiting step's name, `inventory_released` or `payment_undone`.
     step: &'static str,
+    /// The service that is expected to act.
     from: &'static str,
-    #[serde(serialize_with = "serialize")]
-    by: OffsetDateTime,
+    by: Timestamp,
     late: bool,
 }
 
@@ -227,13 +225,13 @@ impl SagaView {
         let (completed, compensated) = (saga.completed(), saga.compensated());
         Self {
             order_id: order.id,
-            status: SagaStatus::as_str(saga.status),
-            completed_steps: completed.map(StepName::as_str).collect(),
-            compensated_steps: compensated.map(StepName::as_str).collect(),
+            status: saga.status,
+            completed_steps: completed.collect(),
+            compensated_steps: compensated.collect(),
             expected: saga.expected.map(|it| ExpectedView {
                 step: it.step,
                 from: it.from,
-                by: it.by,
+                by: it.by.into(),
                 late: it.by < now,
             }),
             parked,
@@ -243,8 +241,8 @@ impl SagaView {
                 payments: stored.heard.payments,
                 notifications: stored.heard.notifications,
             },
-            started_at: order.placed_at,
-            updated_at: order.updated_at,
+            started_at: order.placed_at.into(),
+            updated_at: order.updated_at.into(),
             trace_id: stored.trace_id.as_ref().map(hexadecimal),
             steps: saga.steps.into_iter().map(StepView::from).collect(),
         }
@@ -254,7 +252,8 @@ impl SagaView {
 impl From<Step> for StepView {
     fn from(step: Step) -> Self {
         let Step { name, state, at, compensated_at, detail } = step;
-        Self { step: name.as_str(), state: state.as_str(), at, compensated_at, detail }
+        let (at, compensated_at) = (at.map(Timestamp::from), compensated_at.map(Timestamp::from));
+        Self { step: name, state, at, compensated_at, detail }
     }
 }
 

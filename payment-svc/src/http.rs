@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bodies;
+mod openapi;
 mod payments;
 mod refunds;
 mod webhooks;
@@ -20,6 +21,8 @@ use crate::{
     provider::{CardRouting, stripe::webhook::WebhookSecrets},
     reactions::Payments,
 };
+
+pub use openapi::operations;
 
 /// What handlers share.
 #[derive(Clone)]

@@ -1,51 +1,49 @@
 //! Payments and accounts as JSON, and refusals as answers.
 
-use chassis::{Code, Problem, clock};
+use chassis::{Code, Problem, clock::Timestamp};
 use mailbox::Answer;
-use proto::{CustomerId, Money, OrderId};
+use proto::{Currency, CustomerId, Money, OrderId, PaymentId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use service_kit::json_answer;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     cards,
     domain::{
-        CardDisplay, DeclineCode, Instrument, PaymentProvider, Phase, Refund, RefundState, Refusal,
-        payment_id,
+        CardDisplay, DeclineCode, Instrument, Method, PaymentProvider, Phase, Refund, RefundState,
+        Refusal, Status, payment_id,
     },
     store::{ledger_entries::LedgerLine, refunds::RefundOutcome},
     world::{AccountRow, Root},
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct PaymentView<'a> {
-    id: String,
+    id: PaymentId,
     order_id: OrderId,
     customer_id: &'a CustomerId,
-    method: &'static str,
-    provider: Option<&'static str>,
-    status: &'static str,
+    method: Method,
+    provider: Option<PaymentProvider>,
+    status: Status,
     amount: Money,
     refunded: Money,
     card: Option<CardView<'a>>,
+    /// Why no money was taken.
     decline: Option<DeclineView<'a>>,
-    #[serde(serialize_with = "clock::serialize")]
-    created_at: OffsetDateTime,
-    #[serde(serialize_with = "clock::serialize")]
-    updated_at: OffsetDateTime,
+    created_at: Timestamp,
+    updated_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CardView<'a> {
     brand: &'a str,
     last4: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DeclineView<'a> {
-    code: &'static str,
+    code: DeclineCode,
     detail: &'a str,
 }
 
@@ -62,23 +60,23 @@ impl<'a> PaymentView<'a> {
         };
         let decline = match &payment.phase {
             Phase::Declined(decline) => {
-                Some(DeclineView { code: decline.code.as_str(), detail: &decline.detail })
+                Some(DeclineView { code: decline.code, detail: &decline.detail })
             }
             Phase::Waiting | Phase::Charging(_) | Phase::Captured(_) => None,
         };
         Some(Self {
-            id: payment_id(payment.order).to_string(),
+            id: payment_id(payment.order),
             order_id: payment.order,
             customer_id,
-            method: payment.method().as_str(),
-            provider: payment.provider().map(PaymentProvider::as_str),
-            status: payment.status().as_str(),
+            method: payment.method(),
+            provider: payment.provider(),
+            status: payment.status(),
             amount,
             refunded,
             card: payment.face().map(|face| CardView { brand: &face.brand, last4: &face.last4 }),
             decline,
-            created_at: root.created_at,
-            updated_at: root.updated_at,
+            created_at: root.created_at.into(),
+            updated_at: root.updated_at.into(),
         })
     }
 }
@@ -185,25 +183,35 @@ pub(crate) fn unusable(reason: &str) -> Answer {
     validation(None, Some(reason))
 }
 
-fn validation(face: Option<&CardDisplay>, reason: Option<&str>) -> Answer {
-    let view = json!({
-        "valid": reason.is_none(),
-        "brand": face.map(|face| &*face.brand),
-        "last4": face.map(|face| &*face.last4),
-        "reason": reason,
-    });
-    Answer { status: 200, headers: Vec::new(), body: view.to_string().into_bytes() }
+/// Whether an instrument could be paid with.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ValidationView<'a> {
+    valid: bool,
+    brand: Option<&'a str>,
+    last4: Option<&'a str>,
+    /// The code with which it would be refused or declined.
+    reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+fn validation(face: Option<&CardDisplay>, reason: Option<&str>) -> Answer {
+    let view = ValidationView {
+        valid: reason.is_none(),
+        brand: face.map(|face| &*face.brand),
+        last4: face.map(|face| &*face.last4),
+        reason,
+    };
+    json_answer(200, &view, None)
+}
+
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct AccountView<'a> {
     customer_id: &'a CustomerId,
-    currency: &'static str,
+    currency: Currency,
+    /// What is held and what is available, together.
     balance: Money,
     held: Money,
     available: Money,
-    #[serde(serialize_with = "clock::serialize")]
-    created_at: OffsetDateTime,
+    created_at: Timestamp,
 }
 
 impl<'a> From<&'a AccountRow> for AccountView<'a> {
@@ -211,37 +219,38 @@ impl<'a> From<&'a AccountRow> for AccountView<'a> {
         let account = &row.account;
         Self {
             customer_id: &account.customer,
-            currency: account.currency().code(),
+            currency: account.currency(),
             balance: account.balance,
             held: account.held,
             available: account.available(),
-            created_at: row.created_at,
+            created_at: row.created_at.into(),
         }
     }
 }
 
-#[derive(Serialize)]
-struct DepositView<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DepositView<'a> {
     entry_id: Uuid,
     account: AccountView<'a>,
 }
 
-#[derive(Serialize)]
-struct HoldView<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct HoldView<'a> {
     order_id: Uuid,
     account: AccountView<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct EntryView<'a> {
     id: Uuid,
     kind: &'a str,
+    /// The ledger account that the money came from.
     debit: &'a str,
+    /// The ledger account that it went to.
     credit: &'a str,
     amount: Money,
     order_id: Option<Uuid>,
-    #[serde(serialize_with = "clock::serialize")]
-    at: OffsetDateTime,
+    at: Timestamp,
 }
 
 impl<'a> From<&'a LedgerLine> for EntryView<'a> {
@@ -253,7 +262,7 @@ impl<'a> From<&'a LedgerLine> for EntryView<'a> {
             credit: &entry.credit,
             amount: entry.amount,
             order_id: entry.order.map(OrderId::uuid),
-            at: entry.at,
+            at: entry.at.into(),
         }
     }
 }

@@ -16,11 +16,13 @@ mod generated;
 mod ids;
 mod json;
 mod roles;
+mod schema;
 mod sealed;
 
 pub mod limits;
 pub mod trace_context;
-mod words;
+#[doc(hidden)]
+pub mod words;
 
 pub use amount::{Currency, Money, MoneyError, SumError, UnknownCurrency, WireMoneyError};
 pub use event::{DecodeError, EVENT_TYPES, Event, EventType, PLANNED, Payload, source, topic};

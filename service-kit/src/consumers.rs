@@ -8,20 +8,20 @@ use axum::{
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, Json, JsonBody},
-    clock::rfc3339,
+    body::{Fields, Format, JsonBody},
+    clock::Timestamp,
     http,
 };
 use mailbox::{
-    Answer, ConsumedPartition, ConsumerError, ConsumerRequest, Mailbox, Outcome, Reactor,
+    ConsumedPartition, ConsumerError, ConsumerRequest, ConsumerState, Mailbox, Outcome, Reactor,
     ResumeFrom, ResumeScope,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, unanswered},
-    requests::{RequestInfo, key_reused, response},
+    requests::{RequestInfo, json_answer, key_reused, response},
 };
 
 const CURSOR: &str = "consumers";
@@ -37,15 +37,42 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
-#[derive(Serialize)]
-struct Item {
+/// A partition that a service reads, or a topic that it does not.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ConsumerView {
     service: &'static str,
     topic: String,
+    /// Null for a paused topic whose partitions are not known.
     partition: Option<i32>,
-    state: &'static str,
+    state: ConsumerState,
     reason: Option<String>,
+    /// Messages after the committed offset; null where Kafka does not tell.
     lag: Option<i64>,
-    since: Option<String>,
+    /// Since when it is not read.
+    since: Option<Timestamp>,
+}
+
+/// What a pause or a resume has changed.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ConsumerChangeView<'a> {
+    service: &'static str,
+    /// Null for all topics.
+    topic: Option<&'a str>,
+    state: ConsumerState,
+    reason: &'a str,
+}
+
+/// What a request to pause or to resume says.
+pub(crate) struct PauseBody {
+    topic: Option<String>,
+    reason: String,
+}
+
+pub(crate) struct ResumeBody {
+    topic: Option<String>,
+    partition: Option<i32>,
+    from: Option<ResumeFrom>,
+    reason: String,
 }
 
 async fn list_consumers<R: Reactor>(
@@ -69,12 +96,9 @@ async fn pause<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.check_path(&service)?;
-    let (topic, reason) = body.read(|fields| {
-        let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
-        let reason = fields.words("reason", REASON_CHARS_MAX)?.to_owned();
-        Some((topic, reason))
-    })?;
-    let request = desk.request(&asked, &body, &reason, (topic.as_deref(), "paused"))?;
+    let PauseBody { topic, reason } = body.read(read_pause)?;
+    let to = (topic.as_deref(), ConsumerState::Paused);
+    let request = desk.request(&asked, &body, &reason, to)?;
     respond(desk.mailbox.pause(topic.as_deref(), &request).await)
 }
 
@@ -85,42 +109,51 @@ async fn resume<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.check_path(&service)?;
-    let (topic, partition, from, reason) = body.read(|fields| {
-        let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
-        let partition = fields.optional_integer("partition", 0..=i64::from(i32::MAX));
-        let from = read_from(fields);
-        let reason = fields.words("reason", REASON_CHARS_MAX)?.to_owned();
-        if partition.is_some() && topic.is_none() {
-            fields.refuse("topic", Code::MissingField, "is missing: a partition is one of a topic");
-            return None;
-        }
-        if matches!(from, Some(ResumeFrom::Offset(_))) && partition.is_none() {
-            let wrong = "is missing: an offset is a place in one partition";
-            fields.refuse("partition", Code::MissingField, wrong);
-            return None;
-        }
-        let partition = partition.and_then(|number| i32::try_from(number).ok());
-        Some((topic, partition, from, reason))
-    })?;
-    let request = desk.request(&asked, &body, &reason, (topic.as_deref(), "reading"))?;
+    let ResumeBody { topic, partition, from, reason } = body.read(read_resume)?;
+    let to = (topic.as_deref(), ConsumerState::Reading);
+    let request = desk.request(&asked, &body, &reason, to)?;
     let scope = ResumeScope { topic: topic.as_deref(), partition, from };
     respond(desk.mailbox.resume(scope, &request).await)
 }
 
+pub(crate) fn read_pause(fields: &mut Fields<'_>) -> Option<PauseBody> {
+    let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
+    let reason = fields.words("reason", REASON_CHARS_MAX)?.to_owned();
+    Some(PauseBody { topic, reason })
+}
+
+pub(crate) fn read_resume(fields: &mut Fields<'_>) -> Option<ResumeBody> {
+    let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(ToOwned::to_owned);
+    let partition = fields.optional_integer("partition", 0..=i64::from(i32::MAX));
+    let from = read_from(fields);
+    let reason = fields.words("reason", REASON_CHARS_MAX)?.to_owned();
+    if partition.is_some() && topic.is_none() {
+        fields.refuse("topic", Code::MissingField, "is missing: a partition is one of a topic");
+        return None;
+    }
+    if matches!(from, Some(ResumeFrom::Offset(_))) && partition.is_none() {
+        let wrong = "is missing: an offset is a place in one partition";
+        fields.refuse("partition", Code::MissingField, wrong);
+        return None;
+    }
+    let partition = partition.and_then(|number| i32::try_from(number).ok());
+    Some(ResumeBody { topic, partition, from, reason })
+}
+
 /// Reads `"here"`, `"beginning"` or `{"offset":N}`; anything else is noted as a fault.
 fn read_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
-    let wrong = "has to be \"here\", \"beginning\" or an object with an offset";
-    match fields.json("from")? {
-        Json::Text(text) if text == "here" => Some(ResumeFrom::Here),
-        Json::Text(text) if text == "beginning" => Some(ResumeFrom::Beginning),
-        Json::Object(_) => fields
-            .optional_object("from", |from| from.integer("offset", 0..=i64::MAX))
-            .map(ResumeFrom::Offset),
-        _ => {
-            fields.refuse("from", Code::InvalidValue, wrong);
-            None
-        }
+    if fields.is_object("from") {
+        let offset = fields.optional_object("from", |from| from.integer("offset", 0..=i64::MAX));
+        return offset.map(ResumeFrom::Offset);
     }
+    fields.optional_parsed_as("from", Format::Words(&["here", "beginning"]), |word| match word {
+        "here" => Ok(ResumeFrom::Here),
+        "beginning" => Ok(ResumeFrom::Beginning),
+        _ => {
+            let wrong = "has to be \"here\", \"beginning\" or an object with an offset";
+            Err((Code::InvalidValue, wrong.into()))
+        }
+    })
 }
 
 fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
@@ -154,15 +187,15 @@ fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
 }
 
 impl<R: Reactor> Desk<R> {
-    fn item(&self, it: ConsumedPartition) -> Item {
-        Item {
+    fn item(&self, it: ConsumedPartition) -> ConsumerView {
+        ConsumerView {
             service: self.service,
             topic: it.topic,
             partition: it.partition,
-            state: it.state.as_str(),
+            state: it.state,
             reason: it.reason,
             lag: it.lag,
-            since: it.since.map(rfc3339),
+            since: it.since.map(Timestamp::from),
         }
     }
 
@@ -171,13 +204,10 @@ impl<R: Reactor> Desk<R> {
         asked: &'a RequestInfo,
         body: &JsonBody,
         reason: &'a str,
-        (topic, state): (Option<&str>, &str),
+        (topic, state): (Option<&str>, ConsumerState),
     ) -> Result<ConsumerRequest<'a>, Problem> {
-        let said = json!({
-            "service": self.service, "topic": topic, "state": state, "reason": reason,
-        });
-        let body_said = serde_json::to_vec(&said).expect("plain words are JSON");
-        let answer = Answer { status: 200, headers: Vec::new(), body: body_said };
+        let said = ConsumerChangeView { service: self.service, topic, state, reason };
+        let answer = json_answer(200, &said, None);
         Ok(ConsumerRequest {
             caller: asked.caller().subject(),
             reason,

@@ -5,6 +5,7 @@ use std::{borrow::Cow, error::Error};
 use axum::response::Response;
 use chassis::{
     Code, Problem,
+    body::Fields,
     http::{Page, Params},
     problem::FieldError,
 };
@@ -47,6 +48,11 @@ impl<R: Reactor> Desk<R> {
         }
         Err(Problem::new(Code::BadParameter, format!("this is {}", self.service)))
     }
+}
+
+/// Why an operator does something.
+pub(crate) fn read_reason(fields: &mut Fields<'_>) -> Option<String> {
+    fields.words("reason", REASON_CHARS_MAX).map(ToOwned::to_owned)
 }
 
 /// The response to an operator's request.

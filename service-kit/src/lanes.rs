@@ -8,15 +8,16 @@ use axum::{
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, JsonBody},
-    clock::rfc3339,
+    body::{Fields, Format, JsonBody},
+    clock::Timestamp,
     http,
 };
-use mailbox::{Answer, Lane, LaneChange, LaneStart, Mailbox, OperatorRequest, Reactor};
+use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorRequest, Reactor};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
+    desk::{Desk, answered, fault, read_reason, unanswered},
     requests::{RequestInfo, json_answer, refusal},
 };
 
@@ -29,18 +30,21 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
-#[derive(Serialize)]
-struct LaneView {
+/// The relay's lane of a service.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct LaneView {
     service: &'static str,
-    state: &'static str,
+    state: LaneState,
     reason: Option<String>,
+    /// Events that wait to be published, counted up to a limit.
     lag: i64,
-    since: Option<String>,
+    /// Since when nothing is published.
+    since: Option<Timestamp>,
 }
 
 fn view(service: &'static str, lane: Lane) -> LaneView {
-    let state = lane.state.as_str();
-    LaneView { service, state, reason: lane.reason, lag: lane.lag, since: lane.since.map(rfc3339) }
+    let Lane { state, reason, lag, since } = lane;
+    LaneView { service, state, reason, lag, since: since.map(Timestamp::from) }
 }
 
 async fn list_lanes<R: Reactor>(
@@ -59,7 +63,7 @@ async fn pause<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.check_path(&service)?;
-    let reason = body.read(|fields| Some(fields.words("reason", REASON_CHARS_MAX)?.to_owned()))?;
+    let reason = body.read(read_reason)?;
     let key = asked.key(&body.0)?;
     let request =
         OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
@@ -73,24 +77,22 @@ async fn resume<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     desk.check_path(&service)?;
-    let (reason, from) = body.read(|fields| {
-        let from = resume_from(fields);
-        let reason = fields.words("reason", REASON_CHARS_MAX);
-        Some((reason?.to_owned(), from))
-    })?;
+    let (reason, from) = body.read(read_resume)?;
     let key = asked.key(&body.0)?;
     let request =
         OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
     answered(desk.mailbox.resume_lane(request, from, |change| desk.tell(change)).await)
 }
 
-/// Where a stopped lane goes on, if the body says so.
-fn resume_from(fields: &mut Fields<'_>) -> Option<LaneStart> {
-    fields.optional_parsed("from", |word| match word {
+/// The reason, and where a stopped lane goes on, if the body says so.
+pub(crate) fn read_resume(fields: &mut Fields<'_>) -> Option<(String, Option<LaneStart>)> {
+    let places = Format::Words(&["here", "beginning"]);
+    let from = fields.optional_parsed_as("from", places, |word| match word {
         "here" => Ok(LaneStart::Here),
         "beginning" => Ok(LaneStart::Beginning),
         _ => Err((Code::InvalidValue, "has to be here or beginning".into())),
-    })
+    });
+    Some((read_reason(fields)?, from))
 }
 
 impl<R: Reactor> Desk<R> {

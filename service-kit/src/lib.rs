@@ -11,6 +11,7 @@ mod events;
 mod health;
 mod lanes;
 mod money;
+pub mod openapi;
 mod operations;
 mod operators;
 mod parked;

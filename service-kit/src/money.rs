@@ -35,11 +35,12 @@ impl AmountRequest {
 
     /// Like [`AmountRequest::read`], for a member that may be absent: then `Some(None)`.
     pub fn read_optional(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Self>> {
-        if fields.has(name) {
-            return Self::read(fields, name).map(Some);
+        let is_absent = !fields.has(name);
+        let amount = fields.optional_amount(name);
+        if is_absent {
+            return Some(None);
         }
-        fields.json(name);
-        Some(None)
+        Self::checked(amount?).map_err(|fault| fault.note(fields, name)).ok().map(Some)
     }
 
     fn checked(Amount { text, currency }: Amount) -> Result<Self, AmountFault> {

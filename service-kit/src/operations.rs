@@ -1,9 +1,11 @@
 //! What operators did, over HTTP: the newest first.
 
 use axum::{Router, extract::State, response::Response, routing::get};
-use chassis::{Problem, clock::rfc3339, http};
+use chassis::{Problem, clock::Timestamp, http};
 use mailbox::{Mailbox, OperationRecord, Reactor};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::desk::{Desk, unanswered};
 
@@ -16,6 +18,26 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
     Router::new()
         .route("/v1/operations", get(list_operations::<R>))
         .with_state(Desk { mailbox, service })
+}
+
+/// What an operator did.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct OperationView<'a> {
+    id: i64,
+    service: &'static str,
+    at: Timestamp,
+    /// The `sub` of who did it.
+    caller: &'a str,
+    /// Such as `parked.release`.
+    action: &'a str,
+    reason: &'a str,
+    topic: Option<&'a str>,
+    partition: Option<i32>,
+    key: Option<&'a str>,
+    /// The event that it was done to, with its source and version.
+    event_id: Option<Uuid>,
+    source: Option<&'a str>,
+    version: Option<i64>,
 }
 
 async fn list_operations<R: Reactor>(
@@ -31,10 +53,19 @@ async fn list_operations<R: Reactor>(
     Ok(http::page(CURSOR, page.limit, items, None))
 }
 
-fn item(service: &str, it: &OperationRecord) -> Value {
-    json!({
-        "id": it.operation_id, "service": service, "at": rfc3339(it.at), "caller": it.caller,
-        "action": it.action, "reason": it.reason, "topic": it.topic, "partition": it.partition,
-        "key": it.key, "event_id": it.event_id, "source": it.source, "version": it.version,
-    })
+fn item<'a>(service: &'static str, it: &'a OperationRecord) -> OperationView<'a> {
+    OperationView {
+        id: it.operation_id,
+        service,
+        at: it.at.into(),
+        caller: &it.caller,
+        action: &it.action,
+        reason: &it.reason,
+        topic: it.topic.as_deref(),
+        partition: it.partition,
+        key: it.key.as_deref(),
+        event_id: it.event_id,
+        source: it.source.as_deref(),
+        version: it.version,
+    }
 }

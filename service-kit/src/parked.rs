@@ -9,20 +9,28 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chassis::{Caller, Code, Problem, body::JsonBody, clock::rfc3339, http};
-use mailbox::{
-    Answer, IdempotentRequest, Mailbox, OperatorError, Park, ParkedKey, ParkedMessage, ParkedPlace,
-    ParkedQuery, Reactor, Replacement,
+use chassis::{
+    Caller, Code, Problem,
+    body::{Fields, JsonBody},
+    http,
 };
-use proto::{Event, OrderId, Role};
-use serde::Serialize;
-use serde_json::{Value, json};
+use mailbox::{
+    Answer, IdempotentRequest, Mailbox, OperatorError, Park, ParkedKey, ParkedPlace, ParkedQuery,
+    Reactor, Replacement,
+};
+use proto::Event;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, answered, not_parked, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, answered, not_parked, read_reason, unanswered},
     requests::{RequestInfo, json_answer, refusal},
 };
+
+mod views;
+
+use views::view;
+pub(crate) use views::{ParkedKeyView, ParkedMessageView};
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
@@ -44,19 +52,6 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
-/// A parked key, as operators see it.
-#[derive(Serialize)]
-struct KeyView {
-    service: &'static str,
-    topic: String,
-    key: String,
-    messages: i64,
-    since: String,
-    class: String,
-    reason: String,
-    order_id: Option<String>,
-}
-
 /// A place in the list of keys: when the key stopped, in microseconds, then its topic and its key.
 type Cursor = (i64, String, String);
 
@@ -70,7 +65,7 @@ async fn list_keys<R: Reactor>(
     // One more than the limit, to find out whether there is another page.
     let query = ParkedQuery { class, topic, after, limit: page.limit + 1 };
     let keys = desk.mailbox.parked_page(&query).await.map_err(|error| unanswered(&error))?;
-    let items = keys.into_iter().map(|key| (place_of(&key), desk.view(key)));
+    let items = keys.into_iter().map(|key| (place_of(&key), ParkedKeyView::new(desk.service, key)));
     Ok(http::page(CURSOR, page.limit, items, None))
 }
 
@@ -127,29 +122,6 @@ async fn get_message<R: Reactor>(
     Ok(http::resource(&headers, &view(&topic, &message, &caller)))
 }
 
-/// A message as operators see it: decoded, unless only its beginning was fetched. Who may only look
-/// is not shown what it says.
-fn view(topic: &str, message: &ParkedMessage, caller: &Caller) -> Value {
-    let is_shown = caller.roles().contains(Role::Operator);
-    let is_truncated = message.is_truncated();
-    let (data, error) = match Event::decode(topic, &message.payload) {
-        _ if !is_shown => (Value::Null, Value::from("payloads are shown to operators")),
-        _ if is_truncated => (Value::Null, Value::from("only its beginning is shown here")),
-        Ok(Some(event)) => (event.to_json(), Value::Null),
-        Ok(None) => (Value::Null, Value::from("an event that this build does not know")),
-        Err(error) => (Value::Null, Value::from(error.to_string())),
-    };
-    let payload = is_shown.then(|| BASE64_STANDARD.encode(&message.payload));
-    json!({
-        "parked_id": message.parked_id,
-        "event_id": message.event_id, "type": message.event_type, "source": message.source,
-        "version": message.version, "partition": message.partition, "offset": message.offset,
-        "reason": message.reason, "parked_at": rfc3339(message.parked_at),
-        "data": data, "not_decoded": error, "payload": payload,
-        "payload_bytes": message.payload_bytes, "truncated": is_truncated,
-    })
-}
-
 async fn release<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
@@ -169,7 +141,7 @@ async fn discard<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let reason = body.read(|fields| Some(fields.words("reason", REASON_CHARS_MAX)?.to_owned()))?;
+    let reason = body.read(read_reason)?;
     let once = once(&asked, &body, discarded)?;
     let end = desk.mailbox.discard(&topic, &key, &reason, once).await;
     respond(end.map(|()| 1), discarded)
@@ -182,24 +154,7 @@ async fn replace<R: Reactor>(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let read = body.read(|fields| {
-        let payload = fields.text("payload", PAYLOAD_CHARS_MAX).map(|text| {
-            let decoded = BASE64_STANDARD.decode(text).ok();
-            if decoded.is_none() {
-                fields.refuse("payload", Code::InvalidValue, "it is not base64");
-            }
-            decoded
-        });
-        let reason = fields.words("reason", REASON_CHARS_MAX);
-        let event_type = fields.optional_text("event_type", REASON_CHARS_MAX).map(str::to_owned);
-        let version = fields.optional_integer("version", 1..=i64::MAX);
-        Some(ReplacementBody {
-            payload: payload??,
-            reason: reason?.to_owned(),
-            event_type,
-            version,
-        })
-    })?;
+    let read = body.read(read_replacement)?;
     // Unless the operator names another type, it is that of the new payload.
     let event_type = read.event_type.or_else(|| {
         let event = Event::decode(&topic, &read.payload).ok().flatten();
@@ -217,11 +172,25 @@ async fn replace<R: Reactor>(
 }
 
 /// The body of a replacement: what an operator puts into a message.
-struct ReplacementBody {
+pub(crate) struct ReplacementBody {
     payload: Vec<u8>,
     reason: String,
     event_type: Option<String>,
     version: Option<i64>,
+}
+
+pub(crate) fn read_replacement(fields: &mut Fields<'_>) -> Option<ReplacementBody> {
+    let payload = fields.text("payload", PAYLOAD_CHARS_MAX).map(|text| {
+        let decoded = BASE64_STANDARD.decode(text).ok();
+        if decoded.is_none() {
+            fields.refuse("payload", Code::InvalidValue, "it is not base64");
+        }
+        decoded
+    });
+    let reason = fields.words("reason", REASON_CHARS_MAX);
+    let event_type = fields.optional_text("event_type", REASON_CHARS_MAX).map(str::to_owned);
+    let version = fields.optional_integer("version", 1..=i64::MAX);
+    Some(ReplacementBody { payload: payload??, reason: reason?.to_owned(), event_type, version })
 }
 
 /// Makes the answer: from the number of messages that were changed, or from the reason why a key
@@ -265,13 +234,6 @@ fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Prob
 }
 
 impl<R: Reactor> Desk<R> {
-    fn view(&self, key: ParkedKey) -> KeyView {
-        let ParkedKey { topic, key, messages, class, reason, since } = key;
-        let order_id = OrderId::parse(&key).is_ok().then(|| key.clone());
-        let since = rfc3339(since);
-        KeyView { service: self.service, topic, key, messages, since, class, reason, order_id }
-    }
-
     fn place(
         &self,
         (service, topic, key): (String, String, String),
@@ -288,6 +250,9 @@ fn storable(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mailbox::ParkedMessage;
+    use serde_json::Value;
+
     use super::*;
 
     /// A parked message of which a list has fetched the beginning only.
@@ -324,12 +289,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_says_so_and_is_not_decoded() {
-        let cut = view("shop.orders.v1", &large(1), &Caller::anonymous());
-        assert_eq!((&cut["truncated"], &cut["data"]), (&json!(true), &Value::Null));
-        assert_eq!(cut["payload_bytes"], 900_000);
+        let cut = large(1);
+        let cut = view("shop.orders.v1", &cut, &Caller::anonymous());
+        assert_eq!((cut.truncated, &cut.data), (true, &Value::Null));
+        assert_eq!(cut.payload_bytes, 900_000);
         let whole = ParkedMessage { payload_bytes: 16_384, ..large(1) };
         let whole = view("shop.orders.v1", &whole, &Caller::anonymous());
-        assert_eq!(whole["truncated"], json!(false));
+        assert!(!whole.truncated);
     }
 
     #[test]

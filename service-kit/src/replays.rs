@@ -9,13 +9,15 @@ use axum::{
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, JsonBody},
-    clock::{parse, rfc3339},
+    body::{Fields, Format, JsonBody},
+    clock::{Timestamp, parse},
     http::{self, NoParams},
 };
 use mailbox::{Answer, Mailbox, OperatorRequest, Reactor, Replay, ReplayScope};
-use proto::topic;
-use serde_json::{Value, json};
+use proto::{topic, words};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
@@ -25,6 +27,7 @@ use crate::{
 const KEY_CHARS_MAX: usize = 200;
 const TOPIC_CHARS_MAX: usize = 200;
 const SERVICE_CHARS_MAX: usize = 64;
+const INSTANT: Format = Format::Named("date-time");
 
 /// The routes of `/v1/replays` in one service.
 pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> Router {
@@ -34,8 +37,50 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
+/// How many events a replay would publish, of how many keys.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ReplaySizeView {
+    events: i64,
+    keys: i64,
+}
+
+/// A replay that has begun.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct StartedReplayView {
+    id: Uuid,
+    events: i64,
+    keys: i64,
+    done: i64,
+}
+
+words! {
+    /// Whether a replay is over.
+    pub(crate) enum ReplayState {
+        Running = "running",
+        Ended = "ended",
+    }
+}
+
+/// A replay, and how far it is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ReplayView<'a> {
+    id: Uuid,
+    service: &'static str,
+    topics: &'a [String],
+    /// The key whose events are published, if it is one alone.
+    key: Option<&'a str>,
+    reason: &'a str,
+    events: i64,
+    keys: i64,
+    /// Events that were published so far.
+    done: i64,
+    state: ReplayState,
+    started_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
 /// The body of a request for a replay.
-struct Wish {
+pub(crate) struct Wish {
     service: String,
     topic: Option<String>,
     scope: ReplayScope,
@@ -43,7 +88,7 @@ struct Wish {
     reason: String,
 }
 
-fn read(fields: &mut Fields<'_>) -> Option<Wish> {
+pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     let service = fields.text("service", SERVICE_CHARS_MAX).map(str::to_owned);
     let topic = fields.optional_text("topic", TOPIC_CHARS_MAX).map(str::to_owned);
     let key = fields.optional_text("key", KEY_CHARS_MAX).map(str::to_owned);
@@ -51,11 +96,13 @@ fn read(fields: &mut Fields<'_>) -> Option<Wish> {
         parse(text)
             .ok_or((Code::InvalidValue, "has to be a time, such as 2026-11-20T10:00:00Z".into()))
     };
-    let (from_at, to_at) =
-        (fields.optional_parsed("from", instant), fields.optional_parsed("to", instant));
-    let is_dry_run = if fields.has("dry_run") { fields.flag("dry_run") } else { Some(true) };
-    // Asked for even when it is absent, because a null would be refused as unknown otherwise.
-    fields.json("dry_run");
+    let (from_at, to_at) = (
+        fields.optional_parsed_as("from", INSTANT, instant),
+        fields.optional_parsed_as("to", INSTANT, instant),
+    );
+    let is_unsaid = !fields.has("dry_run");
+    let is_dry_run = fields.optional_flag("dry_run");
+    let is_dry_run = if is_unsaid { Some(true) } else { is_dry_run };
     let reason = fields.words("reason", REASON_CHARS_MAX).map(str::to_owned);
     Some(Wish {
         service: service?,
@@ -77,13 +124,13 @@ async fn start<R: Reactor>(
     }
     let said = desk.mailbox.topics().await.map_err(|error| unanswered(&error))?;
     wish.scope.topics = topics(said, wish.topic)?;
+    let key = asked.key(&body.0)?;
     if wish.is_dry_run {
         let size = desk.mailbox.size_replay(&wish.scope).await;
         let size = size.map_err(|error| unanswered(&error))?;
-        let counted = json!({ "events": size.events, "keys": size.keys });
+        let counted = ReplaySizeView { events: size.events, keys: size.keys };
         return Ok(new_response(json_answer(200, &counted, None)));
     }
-    let key = asked.key(&body.0)?;
     let request = OperatorRequest {
         caller: asked.caller().subject(),
         reason: &wish.reason,
@@ -93,10 +140,9 @@ async fn start<R: Reactor>(
 }
 
 fn started(replay: &Replay) -> Answer {
-    let body = json!({
-        "id": replay.id, "events": replay.events, "keys": replay.keys, "done": replay.done,
-    });
-    json_answer(202, &body, Some(format!("/v1/replays/{}", replay.id)))
+    let Replay { id, events, keys, done, .. } = *replay;
+    let body = StartedReplayView { id, events, keys, done };
+    json_answer(202, &body, Some(format!("/v1/replays/{id}")))
 }
 
 /// The topics to replay: the one that is wanted, or all of the service's but the catalogue.
@@ -130,11 +176,19 @@ async fn get_replay<R: Reactor>(
     Ok(http::resource(&headers, &view(desk.service, &replay)))
 }
 
-fn view(service: &str, replay: &Replay) -> Value {
-    json!({
-        "id": replay.id, "service": service, "topics": replay.topics, "key": replay.key,
-        "reason": replay.reason, "events": replay.events, "keys": replay.keys,
-        "done": replay.done, "state": if replay.ended_at.is_some() { "ended" } else { "running" },
-        "started_at": rfc3339(replay.started_at), "ended_at": replay.ended_at.map(rfc3339),
-    })
+fn view<'a>(service: &'static str, replay: &'a Replay) -> ReplayView<'a> {
+    let is_over = replay.ended_at.is_some();
+    ReplayView {
+        id: replay.id,
+        service,
+        topics: &replay.topics,
+        key: replay.key.as_deref(),
+        reason: &replay.reason,
+        events: replay.events,
+        keys: replay.keys,
+        done: replay.done,
+        state: if is_over { ReplayState::Ended } else { ReplayState::Running },
+        started_at: replay.started_at.into(),
+        ended_at: replay.ended_at.map(Timestamp::from),
+    }
 }

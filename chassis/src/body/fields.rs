@@ -1,57 +1,71 @@
 //! The fields of a body: each is asked for by name, and every fault is noted with its place.
 
-use std::{
-    borrow::Cow,
-    cell::{Cell, RefCell},
-    ops::RangeInclusive,
-};
+use std::borrow::Cow;
 
-use super::json::Json;
-use crate::problem::{Code, FAULTS_MAX, FieldError, Problem};
+use proto::limits::TEXT_CHARS_MAX;
+use schemars::JsonSchema;
+
+use super::{
+    asked::{AskedField, Format, Kind, Recorder},
+    json::{Json, parse},
+    place::{Faults, Place},
+};
+use crate::problem::{Code, Problem};
+
+mod numbers;
+
+pub use numbers::Amount;
 
 /// The members of one object. A getter that finds a fault notes it and returns `None`.
 pub struct Fields<'a> {
-    members: &'a [(Cow<'a, str>, Json<'a>)],
-    asked: Vec<&'static str>,
+    members: Members<'a>,
+    asked: Vec<AskedField>,
     place: Place<'a>,
-    faults: &'a Faults,
+    reading: &'a BodyNotes<'a>,
 }
 
-/// Money as it was written: the amount as text, never through a float.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Amount {
-    /// The amount as it was written.
-    pub text: String,
-    /// Absent if the amount was a bare string or number.
-    pub currency: Option<String>,
-}
+type Members<'a> = &'a [(Cow<'a, str>, Json<'a>)];
 
-/// The faults of a body: those that are listed, and how many more there are.
+/// What all objects of one body share.
 #[derive(Default)]
-struct Faults {
-    told: RefCell<Vec<FieldError>>,
-    omitted: Cell<usize>,
+struct BodyNotes<'a> {
+    faults: Faults,
+    /// Notes what is asked for, when the body is an example of the API's description.
+    recorder: Option<&'a Recorder>,
 }
 
-/// The place of an object in the body; written as a JSON pointer only for a fault.
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    Root,
-    Member(&'a Place<'a>, &'a str),
-    Item(&'a Place<'a>, usize),
-}
+/// What a text means, or what is wrong with it.
+type ParseResult<T> = Result<T, (Code, Cow<'static, str>)>;
 
 /// Reads an object; see [`super::read`].
 pub fn read_object<'a, T>(
     json: &'a Json<'a>,
     read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
 ) -> Result<T, Problem> {
+    read_all(json, BodyNotes::default(), read)
+}
+
+/// Reads an example, and has the recorder note what is asked for.
+pub(super) fn read_recorded<T>(
+    bytes: &[u8],
+    recorder: &Recorder,
+    read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+) -> Result<T, Problem> {
+    let reading = BodyNotes { recorder: Some(recorder), ..BodyNotes::default() };
+    read_all(&parse(bytes)?, reading, read)
+}
+
+fn read_all<'a, T>(
+    json: &'a Json<'a>,
+    reading: BodyNotes<'_>,
+    read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+) -> Result<T, Problem> {
     let Json::Object(members) = json else {
         return Err(Problem::new(Code::InvalidValue, "the body has to be an object"));
     };
-    let faults = Faults::default();
-    let value = Fields::read(members, Place::Root, &faults, read);
-    let (told, omitted) = (faults.told.into_inner(), faults.omitted.get());
+    let value = Fields::read(members, Place::Root, &reading, read);
+    let Faults { told, omitted } = reading.faults;
+    let (told, omitted) = (told.into_inner(), omitted.into_inner());
     match value {
         Some(value) if told.is_empty() => Ok(value),
         _ if told.is_empty() => Err(Problem::new(Code::InvalidValue, "the body is not valid")),
@@ -61,17 +75,27 @@ pub fn read_object<'a, T>(
 
 impl<'a> Fields<'a> {
     fn read<T>(
-        members: &'a [(Cow<'a, str>, Json<'a>)],
+        members: Members<'a>,
         place: Place<'a>,
-        faults: &'a Faults,
+        reading: &'a BodyNotes<'a>,
         read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
     ) -> Option<T> {
-        let mut fields = Self { members, asked: Vec::with_capacity(8), place, faults };
+        let mut fields = Self { members, asked: Vec::with_capacity(8), place, reading };
         let value = read(&mut fields);
-        for (name, _) in members {
-            if !fields.asked.iter().any(|asked| asked == name) {
+        for (name, value) in members {
+            let has_place = |asked: &AskedField| {
+                asked.name == name && (*value == Json::Null || !matches!(asked.kind, Kind::Absent))
+            };
+            if !fields.asked.iter().any(has_place) {
                 fields.refuse(name, Code::UnknownField, "is not known here");
             }
+        }
+        if let Some(recorder) = reading.recorder {
+            let texts = members.iter().filter_map(|(name, value)| match value {
+                Json::Text(text) => Some((name.to_string(), text.to_string())),
+                _ => None,
+            });
+            recorder.keep(place.shape(), &fields.asked, texts.collect());
         }
         value
     }
@@ -79,8 +103,10 @@ impl<'a> Fields<'a> {
     /// Notes that the member `name` is not acceptable; an empty name means the object itself.
     pub fn refuse(&self, name: &str, code: Code, detail: impl Into<Cow<'static, str>>) {
         match name {
-            "" => self.faults.note(&self.place, code, detail.into()),
-            name => self.faults.note(&Place::Member(&self.place, name), code, detail.into()),
+            "" => self.reading.faults.note(&self.place, code, detail.into()),
+            name => {
+                self.reading.faults.note(&Place::Member(&self.place, name), code, detail.into());
+            }
         }
     }
 
@@ -93,7 +119,7 @@ impl<'a> Fields<'a> {
         detail: impl Into<Cow<'static, str>>,
     ) {
         let object = Place::Member(&self.place, name);
-        self.faults.note(&Place::Member(&object, member), code, detail.into());
+        self.reading.faults.note(&Place::Member(&object, member), code, detail.into());
     }
 
     /// Whether the member is there and not null; this does not count as asking for it.
@@ -101,48 +127,78 @@ impl<'a> Fields<'a> {
         self.members.iter().any(|(known, value)| known == name && *value != Json::Null)
     }
 
-    /// The member as it is; null counts as absent.
-    pub fn json(&mut self, name: &'static str) -> Option<&'a Json<'a>> {
-        self.asked.push(name);
-        let (_, value) = self.members.iter().find(|(known, _)| known == name)?;
-        (*value != Json::Null).then_some(value)
+    /// Whether the member is an object; this does not count as asking for it.
+    pub fn is_object(&self, name: &str) -> bool {
+        matches!(self.get(name), Some(Json::Object(_)))
     }
 
-    fn required(&mut self, name: &'static str) -> Option<&'a Json<'a>> {
-        let value = self.json(name);
+    /// The member as it is; null counts as absent.
+    pub fn json(&mut self, name: &'static str) -> Option<&'a Json<'a>> {
+        self.optional(name, Kind::Any)
+    }
+
+    /// Says that a member does not go with the others: it may be null, as if it were absent.
+    pub fn absent(&mut self, name: &'static str) {
+        self.optional(name, Kind::Absent);
+    }
+
+    fn optional(&mut self, name: &'static str, kind: Kind) -> Option<&'a Json<'a>> {
+        self.asked.push(AskedField { name, kind, is_required: false });
+        self.get(name)
+    }
+
+    fn required(&mut self, name: &'static str, kind: Kind) -> Option<&'a Json<'a>> {
+        self.asked.push(AskedField { name, kind, is_required: true });
+        let value = self.get(name);
         if value.is_none() {
             self.refuse(name, Code::MissingField, "is missing");
         }
         value
     }
 
+    fn get(&self, name: &str) -> Option<&'a Json<'a>> {
+        let (_, value) = self.members.iter().find(|(known, _)| known == name)?;
+        (*value != Json::Null).then_some(value)
+    }
+
     /// Required text of 1 to `max` characters.
     pub fn text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
-        let value = self.required(name)?;
+        self.text_of(name, max, Kind::Text { min: 1, max, is_words: false })
+    }
+
+    /// Text of up to `max` characters, or none.
+    pub fn optional_text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let value = self.optional(name, Kind::Text { min: 0, max, is_words: false })?;
+        self.as_text(name, value, max)
+    }
+
+    /// Required text that people write, of 1 to `max` characters.
+    pub fn words(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let text = self.text_of(name, max, Kind::Text { min: 1, max, is_words: true })?;
+        self.without_card_number(name, text)
+    }
+
+    /// Text that people write, of up to `max` characters, or none.
+    pub fn optional_words(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let value = self.optional(name, Kind::Text { min: 0, max, is_words: true })?;
+        let text = self.as_text(name, value, max)?;
+        self.without_card_number(name, text)
+    }
+
+    /// Required text in this format, which the caller looks at.
+    pub fn formatted(&mut self, name: &'static str, format: Format) -> Option<&'a str> {
+        // Who looks at it has limits of its own; this one only keeps a fault's text short.
+        self.text_of(name, TEXT_CHARS_MAX, Kind::Formatted(format))
+    }
+
+    fn text_of(&mut self, name: &'static str, max: usize, kind: Kind) -> Option<&'a str> {
+        let value = self.required(name, kind)?;
         let text = self.as_text(name, value, max)?;
         if text.is_empty() {
             self.refuse(name, Code::InvalidValue, "must not be empty");
             return None;
         }
         Some(text)
-    }
-
-    /// Text of up to `max` characters, or none.
-    pub fn optional_text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
-        let value = self.json(name)?;
-        self.as_text(name, value, max)
-    }
-
-    /// Required text that people write, of 1 to `max` characters.
-    pub fn words(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
-        let text = self.text(name, max)?;
-        self.without_card_number(name, text)
-    }
-
-    /// Text that people write, of up to `max` characters, or none.
-    pub fn optional_words(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
-        let text = self.optional_text(name, max)?;
-        self.without_card_number(name, text)
     }
 
     /// What people write may hold a card number, which must not enter the system. Ids, addresses
@@ -157,26 +213,47 @@ impl<'a> Fields<'a> {
     }
 
     /// Required text, parsed; the error of `parse` says what would be right.
-    pub fn parsed<T>(
+    pub fn parsed<T: JsonSchema>(
         &mut self,
         name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, (Code, Cow<'static, str>)>,
+        parse: impl FnOnce(&str) -> ParseResult<T>,
     ) -> Option<T> {
-        // `parse` has limits of its own; this one only keeps the fault's text short.
-        let text = self.text(name, 200)?;
-        parse(text).map_err(|(code, detail)| self.refuse(name, code, detail)).ok()
+        self.parsed_as(name, Format::of::<T>(), parse)
     }
 
     /// Like [`Fields::parsed`], for a member that may be absent.
-    pub fn optional_parsed<T>(
+    pub fn optional_parsed<T: JsonSchema>(
         &mut self,
         name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, (Code, Cow<'static, str>)>,
+        parse: impl FnOnce(&str) -> ParseResult<T>,
+    ) -> Option<T> {
+        self.optional_parsed_as(name, Format::of::<T>(), parse)
+    }
+
+    /// Like [`Fields::parsed`], for a type that does not describe itself.
+    pub fn parsed_as<T>(
+        &mut self,
+        name: &'static str,
+        format: Format,
+        parse: impl FnOnce(&str) -> ParseResult<T>,
+    ) -> Option<T> {
+        let text = self.formatted(name, format)?;
+        parse(text).map_err(|(code, detail)| self.refuse(name, code, detail)).ok()
+    }
+
+    /// Like [`Fields::parsed_as`], for a member that may be absent.
+    pub fn optional_parsed_as<T>(
+        &mut self,
+        name: &'static str,
+        format: Format,
+        parse: impl FnOnce(&str) -> ParseResult<T>,
     ) -> Option<T> {
         if self.has(name) {
-            return self.parsed(name, parse);
+            let value = self.parsed_as(name, format, parse);
+            self.asked.last_mut().expect("it was asked for").is_required = false;
+            return value;
         }
-        self.asked.push(name);
+        self.optional(name, Kind::Formatted(format));
         None
     }
 
@@ -195,79 +272,13 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// A required whole number within `range`.
-    pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
-        let value = self.required(name)?;
-        self.as_integer(name, value, &range)
-    }
-
-    /// A whole number that may be missing or null; a fault outside of the limits.
-    pub fn optional_integer(
-        &mut self,
-        name: &'static str,
-        range: RangeInclusive<i64>,
-    ) -> Option<i64> {
-        let value = self.json(name)?;
-        self.as_integer(name, value, &range)
-    }
-
-    fn as_integer(&self, name: &str, json: &Json<'_>, range: &RangeInclusive<i64>) -> Option<i64> {
-        let number = match json {
-            Json::Number(text) => text.parse().ok(),
-            _ => None,
-        };
-        let fits: Option<i64> = number.filter(|number| range.contains(number));
-        if fits.is_none() {
-            let (low, high) = (range.start(), range.end());
-            let wrong = format!("has to be a whole number from {low} to {high}");
-            self.refuse(name, Code::InvalidValue, wrong);
-        }
-        fits
-    }
-
-    /// A required true or false.
-    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
-        let Json::Flag(flag) = self.required(name)? else {
+    /// True or false, or nothing.
+    pub fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
+        let Json::Flag(flag) = self.optional(name, Kind::Flag)? else {
             self.refuse(name, Code::InvalidValue, "has to be true or false");
             return None;
         };
         Some(*flag)
-    }
-
-    /// A required amount of money: a string, a number, or an object of amount and currency.
-    pub fn amount(&mut self, name: &'static str) -> Option<Amount> {
-        let value = self.required(name)?;
-        self.as_amount(name, value)
-    }
-
-    /// An amount of money that may be missing or null.
-    pub fn optional_amount(&mut self, name: &'static str) -> Option<Amount> {
-        let value = self.json(name)?;
-        self.as_amount(name, value)
-    }
-
-    fn as_amount(&self, name: &'static str, value: &'a Json<'a>) -> Option<Amount> {
-        match value {
-            Json::Number(text) => Some(Amount { text: (*text).to_owned(), currency: None }),
-            Json::Text(text) if !text.contains('\0') && text.len() <= 200 => {
-                Some(Amount { text: text.clone().into_owned(), currency: None })
-            }
-            Json::Object(members) => {
-                let place = Place::Member(&self.place, name);
-                Fields::read(members, place, self.faults, |money| {
-                    let amount = match money.required("amount")? {
-                        Json::Number(text) => Some((*text).to_owned()),
-                        text => money.as_text("amount", text, 200).map(ToOwned::to_owned),
-                    };
-                    let currency = money.optional_text("currency", 200).map(ToOwned::to_owned);
-                    Some(Amount { text: amount?, currency })
-                })
-            }
-            _ => {
-                self.refuse(name, Code::InvalidValue, "has to be an amount such as \"59.98\"");
-                None
-            }
-        }
     }
 
     /// A required object, read as the body is.
@@ -276,7 +287,7 @@ impl<'a> Fields<'a> {
         name: &'static str,
         read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
     ) -> Option<T> {
-        let value = self.required(name)?;
+        let value = self.required(name, Kind::Object)?;
         self.as_object(name, value, read)
     }
 
@@ -286,7 +297,7 @@ impl<'a> Fields<'a> {
         name: &'static str,
         read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
     ) -> Option<T> {
-        let value = self.json(name)?;
+        let value = self.optional(name, Kind::Object)?;
         self.as_object(name, value, read)
     }
 
@@ -300,7 +311,7 @@ impl<'a> Fields<'a> {
             self.refuse(name, Code::InvalidValue, "has to be an object");
             return None;
         };
-        Fields::read(members, Place::Member(&self.place, name), self.faults, read)
+        Fields::read(members, Place::Member(&self.place, name), self.reading, read)
     }
 
     /// A required list of 1 to `max` objects.
@@ -310,7 +321,7 @@ impl<'a> Fields<'a> {
         max: usize,
         mut read: impl FnMut(&mut Fields<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let items = match self.required(name)? {
+        let items = match self.required(name, Kind::List(max))? {
             Json::List(items) if (1..=max).contains(&items.len()) => items,
             _ => {
                 let wrong = format!("has to be a list of 1 to {max} objects");
@@ -323,9 +334,9 @@ impl<'a> Fields<'a> {
         for (at, item) in items.iter().enumerate() {
             let place = Place::Item(&list, at);
             let value = if let Json::Object(members) = item {
-                Fields::read(members, place, self.faults, &mut read)
+                Fields::read(members, place, self.reading, &mut read)
             } else {
-                self.faults.note(&place, Code::InvalidValue, "has to be an object".into());
+                self.reading.faults.note(&place, Code::InvalidValue, "has to be an object".into());
                 None
             };
             values = values.zip(value).map(|(mut values, value)| {
@@ -339,7 +350,7 @@ impl<'a> Fields<'a> {
     /// An object with member names of the client's choice, whose members are all text that people
     /// write, of up to `max` characters; a missing one counts as empty.
     pub fn texts(&mut self, name: &'static str, max: usize) -> Option<Vec<(String, String)>> {
-        let members = match self.json(name) {
+        let members = match self.optional(name, Kind::Texts(max)) {
             None => return Some(Vec::new()),
             Some(Json::Object(members)) => members,
             Some(_) => {
@@ -348,7 +359,7 @@ impl<'a> Fields<'a> {
             }
         };
         let place = Place::Member(&self.place, name);
-        let inner = Fields { members, asked: Vec::new(), place, faults: self.faults };
+        let inner = Fields { members, asked: Vec::new(), place, reading: self.reading };
         let read = members.iter().map(|(key, value)| {
             if key.contains('\0') || key.chars().count() > max {
                 inner.refuse("", Code::InvalidValue, "has a name that cannot be stored");
@@ -359,29 +370,5 @@ impl<'a> Fields<'a> {
         });
         // Collected before it is judged, so that every member is looked at.
         read.collect::<Vec<_>>().into_iter().collect()
-    }
-}
-
-impl Faults {
-    fn note(&self, place: &Place<'_>, code: Code, detail: Cow<'static, str>) {
-        let mut told = self.told.borrow_mut();
-        if told.len() < FAULTS_MAX {
-            told.push(FieldError { pointer: place.pointer(), code, detail });
-        } else {
-            self.omitted.set(self.omitted.get() + 1);
-        }
-    }
-}
-
-impl Place<'_> {
-    fn pointer(&self) -> String {
-        match self {
-            Self::Root => String::new(),
-            Self::Member(of, name) => {
-                let name = name.replace('~', "~0").replace('/', "~1");
-                format!("{}/{name}", of.pointer())
-            }
-            Self::Item(of, at) => format!("{}/{at}", of.pointer()),
-        }
     }
 }

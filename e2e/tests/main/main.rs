@@ -3,6 +3,7 @@
 
 mod access;
 mod consumers;
+mod description;
 mod journeys;
 mod kills;
 mod plants;

@@ -8,6 +8,7 @@ mod configuration;
 mod dependencies;
 mod diagram;
 mod docs;
+mod documents;
 mod expectations;
 mod names;
 mod rooms;

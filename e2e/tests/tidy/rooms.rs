@@ -8,7 +8,7 @@ use crate::{
 pub(crate) const SERVICES: [&str; 4] = ["order-svc", "payment-svc", "inventory-svc", "notify-svc"];
 
 /// The files of every service, in reading order; `refusals` only where a rule refuses something.
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "lib",
     "config",
     "input",
@@ -20,9 +20,10 @@ const ROOMS: [&str; 11] = [
     "reactions",
     "views",
     "http",
+    "http/openapi",
 ];
 /// What each of them has to define.
-const DOORS: [(&str, &str); 14] = [
+const DOORS: [(&str, &str); 15] = [
     ("lib", "pub async fn start("),
     ("input", "pub enum Input {"),
     ("input", "    Heard(Box<Fact>),"),
@@ -36,6 +37,7 @@ const DOORS: [(&str, &str); 14] = [
     ("world", "pub struct Root {"),
     ("store", "pub async fn load("),
     ("store", "pub async fn save("),
+    ("http/openapi", "pub fn operations() -> Vec<ApiOperation> {"),
     ("commands", "pub fn execute(world: &mut World, request: &Request, "),
 ];
 

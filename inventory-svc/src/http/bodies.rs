@@ -57,11 +57,18 @@ pub(super) fn reservation(
 pub(super) fn reservation_change(
     fields: &mut Fields<'_>,
 ) -> Option<(Option<Vec<SkuQuantity>>, Option<Duration>)> {
-    if !fields.has("items") && !fields.has("expires_in_s") {
-        fields.refuse("items", Code::MissingField, "is missing, and so is expires_in_s");
+    if fields.has("items") {
+        let items = distinct_items(fields);
+        let hold = expires_in(fields);
+        return Some((Some(items?), hold));
     }
-    let items = if fields.has("items") { Some(distinct_items(fields)?) } else { None };
-    Some((items, expires_in(fields)))
+    fields.absent("items");
+    if !fields.has("expires_in_s") {
+        fields.refuse("items", Code::MissingField, "is missing, and so is expires_in_s");
+        return None;
+    }
+    let hold = fields.integer("expires_in_s", HOLD_S).map(Duration::seconds);
+    Some((None, hold))
 }
 
 fn expires_in(fields: &mut Fields<'_>) -> Option<Duration> {

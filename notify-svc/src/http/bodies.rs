@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use chassis::{Code, body::Fields};
+use chassis::{
+    Code,
+    body::{Fields, Format},
+};
 use lettre::Address;
 use proto::{OrderId, limits::TEXT_CHARS_MAX};
 
@@ -19,14 +22,19 @@ const WORDS_MAX: usize = 10_000;
 /// Digits of a telephone number: E.164 has at most 15, and national short numbers have few.
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 
+/// Checked further by [`email`].
+const EMAIL: Format = Format::Named("email");
+const PHONE: Format = Format::Pattern(r"^\+?[ .()/-]*([0-9][ .()/-]*){3,15}$");
+const PUSH_TOKEN: Format = Format::Pattern(r"^\S{1,200}$");
+
 type Parse<T> = Result<T, (Code, Cow<'static, str>)>;
 
 /// `{"email","phone","push_token","language"}`, each of which may be absent.
 pub(super) fn contact(fields: &mut Fields<'_>) -> Contact {
     // What has a fault is noted by its getter, and so never becomes a contact.
-    let email = fields.optional_parsed("email", email);
-    let phone = fields.optional_parsed("phone", phone);
-    let push_token = fields.optional_parsed("push_token", push_token);
+    let email = fields.optional_parsed_as("email", EMAIL, email);
+    let phone = fields.optional_parsed_as("phone", PHONE, phone);
+    let push_token = fields.optional_parsed_as("push_token", PUSH_TOKEN, push_token);
     let language = fields.optional_words("language", LANGUAGE_MAX);
     let language = language.filter(|it| !it.is_empty()).map(ToOwned::to_owned);
     Contact { email, phone, push_token, language }
@@ -34,16 +42,18 @@ pub(super) fn contact(fields: &mut Fields<'_>) -> Contact {
 
 /// `{"to","template","data","order_id"}` or `{"to","subject","text","order_id"}`.
 pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter> {
-    let to = fields.parsed("to", |text| match channel {
-        Channel::Email => email(text),
-        Channel::Sms => phone(text),
-        Channel::Push => push_token(text),
-    });
+    let to = match channel {
+        Channel::Email => fields.parsed_as("to", EMAIL, email),
+        Channel::Sms => fields.parsed_as("to", PHONE, phone),
+        Channel::Push => fields.parsed_as("to", PUSH_TOKEN, push_token),
+    };
     let order = fields.optional_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
     });
     let written = ["subject", "text"].into_iter().find(|name| fields.has(name));
     let content = if !fields.has("template") {
+        fields.absent("template");
+        fields.absent("data");
         words(channel, fields).map(|fields| (None, fields))
     } else if let Some(name) = written {
         let wrong = "a notification has either a template or words of its own";
@@ -57,6 +67,8 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
             Template::parse(name).ok_or_else(unknown)
         });
         let data = data(fields);
+        fields.absent("subject");
+        fields.absent("text");
         Some((Some(template?), data?))
     };
     let (template, content) = content?;
@@ -65,11 +77,12 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
 
 /// What staff write themselves. An SMS and a push need no subject.
 fn words(channel: Channel, fields: &mut Fields<'_>) -> Option<TemplateFields> {
-    let subject = if channel == Channel::Email || fields.has("subject") {
+    let subject = if channel == Channel::Email {
         fields.words("subject", TEXT_CHARS_MAX)
     } else {
-        fields.json("subject");
-        Some("")
+        let is_absent = !fields.has("subject");
+        let subject = fields.optional_words("subject", TEXT_CHARS_MAX);
+        if is_absent { Some("") } else { subject }
     };
     if subject.is_some_and(|text| text.contains(char::is_control)) {
         fields.refuse("subject", Code::InvalidValue, "has to be one line");

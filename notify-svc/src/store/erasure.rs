@@ -1,12 +1,13 @@
 //! The erasure of a customer: contact, addresses and texts.
 
 use proto::CustomerId;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 /// What one call has erased.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasureCount {
     pub contacts: i64,
     pub notifications: i64,

@@ -36,15 +36,15 @@ pub(super) struct OrderTerms<'a> {
 /// Reads an order; `None` when faults were noted.
 pub(super) fn order(fields: &mut Fields<'_>, terms: &OrderTerms<'_>) -> Option<Body> {
     let OrderTerms { id, pay_within, buyer } = *terms;
-    let customer = match buyer {
-        Some(buyer) if !fields.has("customer_id") => {
-            fields.json("customer_id");
-            Some(buyer.clone())
-        }
-        _ => fields.parsed("customer_id", |text| {
-            CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
-        }),
+    let parse = |text: &str| {
+        CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
     };
+    let own = buyer.filter(|_| !fields.has("customer_id"));
+    let named = match buyer {
+        Some(_) => fields.optional_parsed("customer_id", parse),
+        None => fields.parsed("customer_id", parse),
+    };
+    let customer = own.cloned().or(named);
     let currency = fields.optional_parsed("currency", |text| {
         Currency::in_force(text).map_err(|wrong| (Code::UnknownCurrency, wrong.to_string().into()))
     });
@@ -52,13 +52,9 @@ pub(super) fn order(fields: &mut Fields<'_>, terms: &OrderTerms<'_>) -> Option<B
     let currency = currency.unwrap_or(Currency::USD);
     let note = free_text(fields, "note", NOTE_CHARS_MAX);
     let lines = items(fields, currency);
-    let payment = if fields.has("payment") {
-        fields.object("payment", payment)
-    } else {
-        fields.json("payment");
-        Some((Method::Deferred, None))
-    };
-    let (method, token) = payment?;
+    let is_paid_later = !fields.has("payment");
+    let payment = fields.optional_object("payment", payment);
+    let (method, token) = if is_paid_later { (Method::Deferred, None) } else { payment? };
     let (customer, note) = (customer?, note?);
     let AmendedLines { lines, names } = lines?;
     let request = OrderRequest { id, customer, currency, lines, method, pay_within };
@@ -109,17 +105,11 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<LineRequest> {
         return None;
     };
     if name == "description" {
-        let description = free_text(item, name, TEXT_CHARS_MAX);
-        if !item.has("unit_price") {
-            item.refuse("unit_price", Code::MissingField, "is missing");
-        }
-        let unit_price = price(item, currency)?;
+        let description = item.words(name, TEXT_CHARS_MAX).map(Arc::from);
+        let unit_price = AmountRequest::read(item, "unit_price");
+        let unit_price = in_currency(item, &unit_price?, currency)?;
         let (description, quantity) = (description?, u32::try_from(quantity?).ok()?);
-        if description.is_empty() {
-            item.refuse(name, Code::InvalidValue, "must not be empty");
-            return None;
-        }
-        return Some(LineRequest::Extra { description, quantity, unit_price: unit_price? });
+        return Some(LineRequest::Extra { description, quantity, unit_price });
     }
     let sku = item.parsed(name, |text| {
         Sku::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
@@ -132,36 +122,38 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<LineRequest> {
 #[expect(clippy::option_option, reason = "as for all fields, `None` is a fault noted")]
 fn price(item: &mut Fields<'_>, currency: Currency) -> Option<Option<Money>> {
     let Some(amount) = AmountRequest::read_optional(item, "unit_price")? else { return Some(None) };
-    amount.in_currency(currency).map_err(|fault| fault.note(item, "unit_price")).ok().map(Some)
+    in_currency(item, &amount, currency).map(Some)
+}
+
+fn in_currency(item: &Fields<'_>, price: &AmountRequest, currency: Currency) -> Option<Money> {
+    price.in_currency(currency).map_err(|fault| fault.note(item, "unit_price")).ok()
 }
 
 fn payment(fields: &mut Fields<'_>) -> Option<(Method, Option<String>)> {
-    let method = if fields.has("method") {
-        fields.parsed("method", |word| {
-            let wrong = "is not wallet, card or deferred";
-            Method::parse(word).ok_or((Code::UnknownPaymentMethod, wrong.into()))
-        })
-    } else {
-        fields.json("method");
-        Some(Method::Deferred)
-    };
-    let Some(method) = method else {
-        fields.json("token");
-        return None;
-    };
-    let token = match (method, fields.has("token")) {
-        (Method::Card, _) => Some(fields.words("token", TOKEN_CHARS_MAX)?.to_owned()),
-        (Method::Wallet | Method::Deferred, true) => {
-            fields.json("token");
-            fields.refuse("token", Code::InvalidValue, "is for cards only");
-            return None;
+    let is_paid_later = !fields.has("method");
+    let method = fields.optional_parsed("method", |word| {
+        let wrong = "is not wallet, card or deferred";
+        Method::parse(word).ok_or((Code::UnknownPaymentMethod, wrong.into()))
+    });
+    let method = if is_paid_later { Some(Method::Deferred) } else { method };
+    match method {
+        Some(Method::Card) => {
+            Some((Method::Card, Some(fields.words("token", TOKEN_CHARS_MAX)?.to_owned())))
         }
-        (Method::Wallet | Method::Deferred, false) => {
+        Some(method @ (Method::Wallet | Method::Deferred)) => {
+            if fields.has("token") {
+                fields.json("token");
+                fields.refuse("token", Code::InvalidValue, "is for cards only");
+                return None;
+            }
+            fields.absent("token");
+            Some((method, None))
+        }
+        None => {
             fields.json("token");
             None
         }
-    };
-    Some((method, token))
+    }
 }
 
 /// Why an order is cancelled, in the caller's words.
@@ -171,9 +163,7 @@ pub(super) fn reason(fields: &mut Fields<'_>) -> Option<Arc<str>> {
 
 /// Text that people write; empty when there is none.
 fn free_text(fields: &mut Fields<'_>, name: &'static str, max: usize) -> Option<Arc<str>> {
-    if !fields.has(name) {
-        fields.json(name);
-        return Some("".into());
-    }
-    fields.optional_words(name, max).map(Arc::from)
+    let is_empty = !fields.has(name);
+    let words = fields.optional_words(name, max);
+    if is_empty { Some("".into()) } else { words.map(Arc::from) }
 }

@@ -1,5 +1,7 @@
 //! Sagas: how far orders have come, and which of them are stuck.
 
+use std::borrow::Cow;
+
 use axum::{
     extract::{Path, State},
     http::HeaderMap,
@@ -9,6 +11,7 @@ use chassis::{
     http::{self, HttpResult, NoParams, PageBody, Params, write_cursor},
 };
 use proto::OrderId;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -31,6 +34,24 @@ enum SagaFilter {
     /// Late, to be settled by staff, or with a parked key.
     Stuck,
     With(SagaStatus),
+}
+
+/// What a list may be asked for: the word `stuck`, or a status.
+pub(super) struct SagaState;
+
+impl JsonSchema for SagaState {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SagaState".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = ["stuck"].into_iter().chain(SagaStatus::ALL.map(SagaStatus::as_str));
+        json_schema!({"type": "string", "enum": words.collect::<Vec<_>>()})
+    }
 }
 
 pub(super) async fn get_saga(

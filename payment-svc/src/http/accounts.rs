@@ -66,11 +66,7 @@ pub(super) async fn hold_money(
     body: JsonBody,
 ) -> HttpResult {
     let customer = changeable(&customer, asked.caller())?;
-    let (order, amount) = body.read(|fields| {
-        let order = bodies::any_order(fields);
-        let amount = AmountRequest::read(fields, "amount");
-        Some((order?, amount?))
-    })?;
+    let (order, amount) = body.read(bodies::hold)?;
     // An order that nobody knows yet may be the caller's; one that is known to be another's is not
     // there.
     if let Some(owner) = asked.caller().acts_for()

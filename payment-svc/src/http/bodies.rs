@@ -1,6 +1,9 @@
 //! Request bodies: what may be in them, and which faults of them are noted.
 
-use chassis::{Code, body::Fields};
+use chassis::{
+    Code,
+    body::{Fields, Format},
+};
 use proto::{Currency, OrderId, limits};
 use service_kit::AmountRequest;
 use time::Date;
@@ -11,6 +14,9 @@ use crate::{
     domain::{Card, Instrument},
     provider::CardRouting,
 };
+
+/// Month and year, as they are printed.
+const EXPIRY: &str = "^(0[1-9]|1[0-2])/[0-9]{2}$";
 
 /// What cards are read by.
 #[derive(Clone, Copy)]
@@ -64,7 +70,7 @@ fn read_instrument(
     method: &mut Fields<'_>,
     rules: CardRules,
 ) -> Option<Result<Instrument, Unusable>> {
-    match method.text("type", limits::TEXT_CHARS_MAX)? {
+    match method.formatted("type", Format::Words(&["wallet", "card", "credit_card"]))? {
         "wallet" => Some(Ok(Instrument::Wallet)),
         "card" => Some(token(method, rules.routing)?.map(Instrument::Card)),
         "credit_card" => Some(card(method, rules.today)?.map(Instrument::Card)),
@@ -92,7 +98,7 @@ fn token(method: &mut Fields<'_>, routing: CardRouting) -> Option<Result<Card, U
 /// digits.
 fn card(method: &mut Fields<'_>, today: Date) -> Option<Result<Card, Unusable>> {
     let number = method.text("card_number", limits::TEXT_CHARS_MAX);
-    let expiry = method.text("expiry", limits::TEXT_CHARS_MAX);
+    let expiry = method.formatted("expiry", Format::Pattern(EXPIRY));
     let code = method.optional_text("cvv", limits::TEXT_CHARS_MAX);
     let unusable = |member, code, detail| Unusable { member, code, detail };
     let tokenized = cards::tokenize(number?, expiry?, today).map_err(|wrong| match wrong {
@@ -116,19 +122,24 @@ fn is_code(text: &str) -> bool {
 
 /// The currency of a new account.
 pub(super) fn currency(fields: &mut Fields<'_>) -> Option<Currency> {
-    if !fields.has("currency") {
-        fields.json("currency");
-        return Some(Currency::USD);
-    }
-    fields.parsed("currency", |code| {
+    let is_absent = !fields.has("currency");
+    let named = fields.optional_parsed("currency", |code| {
         let unknown = (Code::UnknownCurrency, "is not a currency of ISO 4217 in force".into());
         Currency::in_force(code).map_err(|_| unknown)
-    })
+    });
+    if is_absent { Some(Currency::USD) } else { named }
+}
+
+/// The order that money is held for, and how much.
+pub(super) fn hold(fields: &mut Fields<'_>) -> Option<(OrderId, AmountRequest)> {
+    let order = any_order(fields);
+    let amount = AmountRequest::read(fields, "amount");
+    Some((order?, amount?))
 }
 
 /// The order that money is held for: any UUID, because the order may not exist yet.
 pub(super) fn any_order(fields: &mut Fields<'_>) -> Option<OrderId> {
-    fields.parsed("order_id", |text| {
+    fields.parsed_as("order_id", Format::Named("uuid"), |text| {
         let uuid = Uuid::try_parse(text).map(OrderId::new);
         uuid.map_err(|_| (Code::InvalidValue, "has to be a UUID".into()))
     })
