@@ -37,6 +37,7 @@ pub struct Collector(Arc<Mutex<Vec<SpanRecord>>>);
 
 impl Collector {
     /// Serves on a listener until the test ends. Before that, whoever sends there waits.
+    #[expect(clippy::disallowed_methods, reason = "nothing waits for the end of a test's server")]
     pub fn serve(listener: TcpListener) -> Self {
         let collector = Self::default();
         listener.set_nonblocking(true).unwrap();

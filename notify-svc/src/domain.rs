@@ -19,4 +19,6 @@ pub use contact::Contact;
 pub use decision::{Announcement, Decision, Event, decide};
 pub use notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
 pub use refusal::Refusal;
-pub use webhook::{DisabledReason, EventFilter, UnknownName, WebhookSettings};
+pub use webhook::{
+    DisabledReason, EventFilter, UnknownName, WebhookDeliveryStatus, WebhookSettings, WebhookStatus,
+};

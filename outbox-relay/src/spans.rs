@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use chassis::spans;
+use chassis::{clock, spans};
 use opentelemetry::{
     Context, KeyValue,
     global::{self, BoxedTracer},
@@ -50,7 +50,7 @@ pub(crate) fn published(events: &[SampledEvent], rows: u32, read_at: Instant) {
     let builder = TRACER
         .span_builder("send")
         .with_kind(SpanKind::Client)
-        .with_start_time(SystemTime::now() - read_at.elapsed())
+        .with_start_time(SystemTime::from(clock::now()) - read_at.elapsed())
         .with_attributes([
             KeyValue::new("messaging.system", "kafka"),
             KeyValue::new("messaging.operation.name", "send"),

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     Currency, CustomerId, EventId, Money, NotificationId, OrderId, PaymentId, ReservationId, Sku,
-    WarehouseId,
+    WarehouseId, WebhookId,
 };
 
 /// A UUIDv7 in lower case with hyphens.
@@ -36,6 +36,7 @@ texts! {
     PaymentId UUID "A payment's id: a UUIDv7.",
     ReservationId UUID "A reservation's id: a UUIDv7.",
     NotificationId UUID "A notification's id: a UUIDv7.",
+    WebhookId UUID "A webhook's id: a UUIDv7.",
     EventId UUID "An event's id: a UUIDv7.",
     CustomerId NAME "A customer's id, as the shop's accounts name them.",
     Sku NAME "A product's id (stock keeping unit).",

@@ -1,6 +1,8 @@
 //! Bulk operations over HTTP: all parked keys of a kind are counted, then released or discarded,
 //! and what became of each can be read.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -11,14 +13,17 @@ use axum::{
 use chassis::{
     Code, Problem,
     body::{Fields, JsonBody},
-    clock::rfc3339,
+    clock::Timestamp,
     http,
 };
 use mailbox::{
-    Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, KeyOutcome,
-    Mailbox, OperatorRequest, Reactor,
+    Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, BulkSize,
+    KeyOutcome, Mailbox, OperatorRequest, Reactor,
 };
-use serde_json::{Map, Value, json};
+use proto::words;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
@@ -38,8 +43,86 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
         .with_state(Desk { mailbox, service })
 }
 
+/// How many keys a bulk operation would be about.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct BulkSizeView {
+    keys: i64,
+    messages: i64,
+    /// Whether there are more keys than one operation takes.
+    has_more: bool,
+}
+
+words! {
+    /// Whether a bulk operation is over.
+    pub(crate) enum BulkState {
+        Running = "running",
+        Ended = "ended",
+    }
+}
+
+/// A bulk operation, and how far it is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct BulkView<'a> {
+    id: Uuid,
+    action: BulkAction,
+    filter: BulkFilterView<'a>,
+    reason: &'a str,
+    caller: &'a str,
+    keys: i64,
+    messages: i64,
+    /// Keys that have ended so far.
+    done: i64,
+    /// How many of them, by how they ended.
+    outcomes: BTreeMap<&'a str, i64>,
+    state: BulkState,
+    started_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+/// Which keys a bulk operation is about.
+#[derive(Serialize, JsonSchema)]
+struct BulkFilterView<'a> {
+    service: &'a str,
+    topic: Option<&'a str>,
+    class: Option<&'a str>,
+}
+
+/// A key of a bulk operation.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct BulkKeyView<'a> {
+    topic: &'a str,
+    key: &'a str,
+    #[schemars(with = "OutcomeWord")]
+    outcome: &'a str,
+    messages: i64,
+    /// Why the key stays parked, if it does.
+    detail: Option<&'a str>,
+    ended_at: Option<Timestamp>,
+}
+
+/// How a key stands whose turn has not come.
+const PENDING: &str = "pending";
+
+/// What became of a key, or that its turn has not come.
+struct OutcomeWord;
+
+impl JsonSchema for OutcomeWord {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "OutcomeWord".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = [PENDING].into_iter().chain(KeyOutcome::ALL.map(KeyOutcome::as_str));
+        json_schema!({"type": "string", "enum": words.collect::<Vec<_>>()})
+    }
+}
+
 /// The body of a request for a bulk operation.
-struct Wish {
+pub(crate) struct Wish {
     action: BulkAction,
     service: String,
     filter: BulkFilter,
@@ -48,7 +131,7 @@ struct Wish {
     reason: Option<String>,
 }
 
-fn read(fields: &mut Fields<'_>) -> Option<Wish> {
+pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     let action = fields.parsed("action", |word| {
         BulkAction::parse(word).ok_or((Code::InvalidValue, "has to be release or discard".into()))
     });
@@ -86,9 +169,8 @@ async fn start<R: Reactor>(
     }
     let (Some(expected), Some(reason)) = (expected, reason) else {
         let size = desk.mailbox.size_bulk(&filter).await.map_err(|error| unanswered(&error))?;
-        let counted = json!({
-            "keys": size.keys, "messages": size.messages, "has_more": size.has_more,
-        });
+        let BulkSize { keys, messages, has_more } = size;
+        let counted = BulkSizeView { keys, messages, has_more };
         return Ok(new_response(json_answer(200, &counted, None)));
     };
     let key = asked.key(&body.0)?;
@@ -153,24 +235,34 @@ impl<R: Reactor> Desk<R> {
     }
 }
 
-fn view(service: &str, bulk: &BulkOperation) -> Value {
-    let done: i64 = bulk.outcomes.iter().map(|(_, keys)| keys).sum();
-    let outcomes: Map<String, Value> =
-        bulk.outcomes.iter().map(|(outcome, keys)| (outcome.clone(), json!(keys))).collect();
-    json!({
-        "id": bulk.id, "action": bulk.action.as_str(),
-        "filter": { "service": service, "topic": bulk.topic, "class": bulk.class },
-        "reason": bulk.reason, "caller": bulk.caller, "keys": bulk.keys,
-        "messages": bulk.messages, "done": done, "outcomes": outcomes,
-        "state": if bulk.ended_at.is_some() { "ended" } else { "running" },
-        "started_at": rfc3339(bulk.started_at), "ended_at": bulk.ended_at.map(rfc3339),
-    })
+fn view<'a>(service: &'a str, bulk: &'a BulkOperation) -> BulkView<'a> {
+    BulkView {
+        id: bulk.id,
+        action: bulk.action,
+        filter: BulkFilterView {
+            service,
+            topic: bulk.topic.as_deref(),
+            class: bulk.class.as_deref(),
+        },
+        reason: &bulk.reason,
+        caller: &bulk.caller,
+        keys: bulk.keys,
+        messages: bulk.messages,
+        done: bulk.outcomes.iter().map(|(_, keys)| keys).sum(),
+        outcomes: bulk.outcomes.iter().map(|(outcome, keys)| (&**outcome, *keys)).collect(),
+        state: if bulk.ended_at.is_some() { BulkState::Ended } else { BulkState::Running },
+        started_at: bulk.started_at.into(),
+        ended_at: bulk.ended_at.map(Into::into),
+    }
 }
 
-fn item(key: &BulkKey) -> Value {
-    json!({
-        "topic": key.topic, "key": key.key,
-        "outcome": key.outcome.as_deref().unwrap_or("pending"), "messages": key.messages,
-        "detail": key.detail, "ended_at": key.ended_at.map(rfc3339),
-    })
+fn item(key: &BulkKey) -> BulkKeyView<'_> {
+    BulkKeyView {
+        topic: &key.topic,
+        key: &key.key,
+        outcome: key.outcome.as_deref().unwrap_or(PENDING),
+        messages: key.messages,
+        detail: key.detail.as_deref(),
+        ended_at: key.ended_at.map(Into::into),
+    }
 }

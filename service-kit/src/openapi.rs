@@ -6,11 +6,13 @@ use chassis::{
     Code,
     openapi::{ApiOperation, View},
 };
+use mailbox::KeyOutcome;
 use proto::api::Service;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::{
+    bulk::{self, BulkKeyView, BulkSizeView, BulkView},
     consumers::{self, ConsumerChangeView, ConsumerView},
     desk,
     lanes::{self, LaneView},
@@ -31,6 +33,7 @@ pub fn operations() -> Vec<ApiOperation> {
             .list::<OperationView<'_>>("Who did what, when and why, the newest first."),
     ];
     all.extend(parked_keys());
+    all.extend(bulk_operations());
     all.extend(consumers());
     all.extend(lanes());
     all.extend(replays());
@@ -80,6 +83,30 @@ fn parked_keys() -> Vec<ApiOperation> {
         .body(vec![("for a reason", replacement)], parked::read_replacement)
         .answers::<ReplaceCount>(200, "It was replaced.")
         .refuses(&[Code::InvalidValue]),
+    ]
+}
+
+fn bulk_operations() -> Vec<ApiOperation> {
+    let filter = json!({"service": "order-svc", "class": "undecodable"});
+    let counted = json!({"action": "release", "filter": filter});
+    let begun = json!({"action": "discard", "filter": filter, "expected": 12, "reason": WHY});
+    let of_one =
+        |operation: ApiOperation| operation.path::<uuid::Uuid>("id", "The bulk operation.");
+    vec![
+        ApiOperation::post("/v1/parked/bulk", "start_bulk", "Releases or discards many keys")
+            .about(
+                "Without `expected` the keys are only counted. With it the operation begins if \
+                 there are as many, and goes on by itself.",
+            )
+            .body(vec![("only counted", counted), ("begun", begun)], bulk::read)
+            .answers::<BulkSizeView>(200, "How many there are.")
+            .places::<BulkView<'_>>(202, "The operation has begun.")
+            .refuses(&[Code::InvalidValue, Code::UnexpectedCount]),
+        of_one(ApiOperation::get("/v1/parked/bulk/{id}", "get_bulk", "A bulk operation"))
+            .resource::<BulkView<'_>>("The operation, and how far it is."),
+        of_one(ApiOperation::get("/v1/parked/bulk/{id}/keys", "list_bulk_keys", "Its keys"))
+            .query::<KeyOutcome>("outcome", "Only those that ended so.")
+            .list::<BulkKeyView<'_>>("The keys, in the order of their turns."),
     ]
 }
 
@@ -258,6 +285,33 @@ impl View for ParkedMessageView<'_> {
             "version": 2, "partition": 3, "offset": 42, "reason": "the payload is no event",
             "parked_at": AT, "data": null, "not_decoded": "an event that this build does not know",
             "payload": "CgA=", "payload_bytes": 2, "truncated": false,
+        })
+    }
+}
+
+impl View for BulkSizeView {
+    fn example() -> Value {
+        json!({"keys": 12, "messages": 30, "has_more": false})
+    }
+}
+
+impl View for BulkView<'_> {
+    fn example() -> Value {
+        json!({
+            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "action": "discard",
+            "filter": {"service": "order-svc", "topic": null, "class": "undecodable"},
+            "reason": WHY, "caller": "ann", "keys": 12, "messages": 30, "done": 12,
+            "outcomes": {"discarded": 11, "changed": 1}, "state": "ended", "started_at": AT,
+            "ended_at": AT,
+        })
+    }
+}
+
+impl View for BulkKeyView<'_> {
+    fn example() -> Value {
+        json!({
+            "topic": TOPIC, "key": ID, "outcome": "discarded", "messages": 1, "detail": null,
+            "ended_at": AT,
         })
     }
 }

@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Amount,
     Object,
     List(usize),
+    /// Up to so many texts of this format.
+    Names(usize, Format),
     /// Text in members of the client's choice.
     Texts(usize),
 }

@@ -347,6 +347,29 @@ impl<'a> Fields<'a> {
         values
     }
 
+    /// A required list of 1 to `max` texts in this format, which the caller looks at: what is no
+    /// text is told as an empty one.
+    pub fn names(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        format: Format,
+    ) -> Option<Vec<&'a str>> {
+        let items = match self.required(name, Kind::Names(max, format))? {
+            Json::List(items) if (1..=max).contains(&items.len()) => items,
+            _ => {
+                let wrong = format!("has to be a list of 1 to {max} texts");
+                self.refuse(name, Code::InvalidValue, wrong);
+                return None;
+            }
+        };
+        let text = |item: &'a Json<'a>| match item {
+            Json::Text(text) => &**text,
+            _ => "",
+        };
+        Some(items.iter().map(text).collect())
+    }
+
     /// An object with member names of the client's choice, whose members are all text that people
     /// write, of up to `max` characters; a missing one counts as empty.
     pub fn texts(&mut self, name: &'static str, max: usize) -> Option<Vec<(String, String)>> {

@@ -126,6 +126,10 @@ impl BodyRecording {
                 let item = self.object(&format!("{place}/*"), generator);
                 json!({"type": "array", "minItems": 1, "maxItems": max, "items": item})
             }
+            Kind::Names(max, format) => {
+                let item = self.member(place, Kind::Formatted(format), generator);
+                json!({"type": "array", "minItems": 1, "maxItems": max, "items": item})
+            }
             Kind::Texts(max) => json!({
                 "type": "object", "propertyNames": {"maxLength": max},
                 "additionalProperties": {"type": "string", "maxLength": max},

@@ -15,6 +15,24 @@ proto::words! {
     }
 }
 
+proto::words! {
+    /// Whether a webhook is told of events.
+    pub enum WebhookStatus {
+        Enabled = "enabled",
+        Disabled = "disabled",
+    }
+}
+
+proto::words! {
+    /// How an event on its way to a webhook stands.
+    pub enum WebhookDeliveryStatus {
+        Pending = "pending",
+        Delivered = "delivered",
+        /// It was tried for three days.
+        Failed = "failed",
+    }
+}
+
 /// The events that a webhook is told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventFilter {
@@ -74,6 +92,12 @@ impl EventFilter {
             Self::All => None,
             Self::Only(types) => Some(types.iter().map(|it| it.number).collect()),
         }
+    }
+
+    /// Every name that [`Self::parse`] takes.
+    pub fn known() -> Vec<&'static str> {
+        let told = EVENT_TYPES.iter().filter(|it| it.topic != topic::CATALOGUE);
+        [ALL].into_iter().chain(told.map(|it| it.name)).collect()
     }
 
     /// The names of the types, as [`Self::parse`] takes them.

@@ -4,14 +4,18 @@ use chassis::{
     Code,
     openapi::{ApiOperation, View},
 };
-use proto::{CustomerId, NotificationId, OrderId};
+use proto::{CustomerId, NotificationId, OrderId, WebhookId};
 use serde_json::{Value, json};
 
-use super::bodies;
+use super::{bodies, webhook_bodies};
 use crate::{
-    domain::{Channel, Template},
+    carriers::guard::AddressPolicy,
+    domain::{Channel, Template, WebhookDeliveryStatus},
     templates::Text,
-    views::{ContactView, NotificationView, TemplateView},
+    views::{
+        ContactView, NotificationView, TemplateView,
+        webhooks::{DeliveryView, ReplayView, WebhookView},
+    },
 };
 
 const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
@@ -22,6 +26,7 @@ pub fn operations() -> Vec<ApiOperation> {
     let mut all = notifications();
     all.extend(templates());
     all.extend(contacts());
+    all.extend(webhooks());
     all
 }
 
@@ -93,6 +98,74 @@ fn contacts() -> Vec<ApiOperation> {
     ]
 }
 
+fn webhooks() -> Vec<ApiOperation> {
+    let settings = || {
+        let some = json!({
+            "url": "https://erp.example/hook", "events": ["OrderConfirmed", "OrderCancelled"],
+            "description": "the ERP", "status": "enabled",
+        });
+        let all = json!({"url": "https://erp.example/hook", "events": ["*"]});
+        vec![("some events", some), ("all events", all)]
+    };
+    let read = |fields: &mut chassis::body::Fields<'_>| {
+        webhook_bodies::settings(fields, AddressPolicy::PublicOnly)
+    };
+    let nothing = || vec![("nothing", json!({}))];
+    let period = json!({"from": "2026-11-20T10:00:00Z", "to": "2026-11-20T11:00:00Z"});
+    vec![
+        ApiOperation::get("/v1/webhooks", "list_webhooks", "Who is told of events")
+            .list::<WebhookView<'_>>("The webhooks, the oldest first."),
+        ApiOperation::post("/v1/webhooks", "create_webhook", "Tells somebody of events")
+            .about("As CloudEvents, signed as Standard Webhooks say. `url` leads to no private address.")
+            .body(settings(), read)
+            .places::<WebhookView<'_>>(201, "The webhook, with its secret, this once.")
+            .refuses(&[Code::InvalidValue]),
+        of_webhook(ApiOperation::get("/v1/webhooks/{id}", "get_webhook", "A webhook"))
+            .resource::<WebhookView<'_>>("The webhook, without its secret."),
+        of_webhook(ApiOperation::put("/v1/webhooks/{id}", "put_webhook", "Changes a webhook"))
+            .about("It is enabled unless `status` says otherwise.")
+            .if_match()
+            .body(settings(), read)
+            .answers::<WebhookView<'_>>(200, "The webhook.")
+            .refuses(&[Code::InvalidValue]),
+        of_webhook(ApiOperation::delete("/v1/webhooks/{id}", "delete_webhook", "Ends a webhook"))
+            .if_match()
+            .done(204, "Nobody is told any more."),
+        of_webhook(ApiOperation::post(
+            "/v1/webhooks/{id}/rotate-secret",
+            "rotate_secret",
+            "Gives a webhook a new secret",
+        ))
+        .about("For a day the old one signs beside it.")
+        .optional_body(nothing(), |_nothing| Some(()))
+        .answers::<WebhookView<'_>>(200, "The webhook, with its new secret, this once."),
+        of_webhook(ApiOperation::get(
+            "/v1/webhooks/{id}/deliveries",
+            "list_deliveries",
+            "What was told",
+        ))
+        .query::<WebhookDeliveryStatus>("status", "Only those that stand so.")
+        .list::<DeliveryView<'_>>("The deliveries, the newest first."),
+        of_webhook(ApiOperation::post(
+            "/v1/webhooks/{id}/deliveries/{delivery}/resend",
+            "resend",
+            "Tells an event once more",
+        ))
+        .path::<String>("delivery", "The delivery.")
+        .optional_body(nothing(), |_nothing| Some(()))
+        .answers::<DeliveryView<'_>>(202, "The delivery, on its way again."),
+        of_webhook(ApiOperation::post("/v1/webhooks/{id}/replay", "replay", "Tells a time again"))
+            .about("The events of a time that are kept: those of the last week.")
+            .body(vec![("an hour", period)], webhook_bodies::period)
+            .answers::<ReplayView>(202, "How many events that are.")
+            .refuses(&[Code::InvalidValue]),
+    ]
+}
+
+fn of_webhook(operation: ApiOperation) -> ApiOperation {
+    operation.path::<WebhookId>("id", "The webhook.")
+}
+
 fn of_customer(operation: ApiOperation) -> ApiOperation {
     operation.path::<CustomerId>("id", "The customer.")
 }
@@ -129,5 +202,32 @@ impl View for ContactView<'_> {
             "customer_id": "customer-456", "email": "customer@example.com",
             "phone": "+15550100001", "push_token": null, "language": "en",
         })
+    }
+}
+
+impl View for WebhookView<'_> {
+    fn example() -> Value {
+        json!({
+            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "url": "https://erp.example/hook",
+            "events": ["OrderConfirmed", "OrderCancelled"], "description": "the ERP",
+            "status": "enabled", "disabled_reason": null, "secret": null, "created_at": AT,
+        })
+    }
+}
+
+impl View for DeliveryView<'_> {
+    fn example() -> Value {
+        json!({
+            "id": "7", "event_id": "01932c1e-7a4c-7000-8000-0123456789ab",
+            "type": "OrderConfirmed", "status": "delivered",
+            "attempts": [{"at": AT, "status": 204, "error": null, "ms": 12}],
+            "next_attempt_at": null,
+        })
+    }
+}
+
+impl View for ReplayView {
+    fn example() -> Value {
+        json!({"events": 12})
     }
 }

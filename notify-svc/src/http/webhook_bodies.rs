@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chassis::{
     Code,
-    body::{Fields, Json},
+    body::{Fields, Format},
     clock,
 };
 use proto::limits::TEXT_CHARS_MAX;
@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::{
     carriers::guard::AddressPolicy,
-    domain::{EventFilter, UnknownName, WebhookSettings},
+    domain::{EventFilter, UnknownName, WebhookSettings, WebhookStatus},
+    views::webhooks::EventName,
 };
 
 /// Names in a filter: there are fewer events.
@@ -27,15 +28,14 @@ pub(super) fn settings(
     fields: &mut Fields<'_>,
     addresses: AddressPolicy,
 ) -> Option<(WebhookSettings, Url)> {
-    let url = fields.parsed("url", |text| Ok((text.to_owned(), url(text, addresses)?)));
+    let place = Format::Named("uri");
+    let url = fields.parsed_as("url", place, |text| Ok((text.to_owned(), url(text, addresses)?)));
     let events = events(fields);
     let description = fields.optional_words("description", TEXT_CHARS_MAX).map(ToOwned::to_owned);
-    let is_enabled = fields.optional_parsed("status", |word| match word {
-        "enabled" => Ok(true),
-        "disabled" => Ok(false),
-        _ => Err((Code::InvalidValue, "write enabled or disabled".into())),
+    let status = fields.optional_parsed("status", |word| {
+        WebhookStatus::parse(word).ok_or((Code::InvalidValue, "write enabled or disabled".into()))
     });
-    let ((text, url), is_enabled) = (url?, is_enabled.unwrap_or(true));
+    let ((text, url), is_enabled) = (url?, status != Some(WebhookStatus::Disabled));
     Some((WebhookSettings { url: text, events: events?, description, is_enabled }, url))
 }
 
@@ -58,19 +58,7 @@ fn url(text: &str, addresses: AddressPolicy) -> Parse<Url> {
 pub(super) const NOT_PUBLIC: &str = "leads to an address that is not public";
 
 fn events(fields: &mut Fields<'_>) -> Option<EventFilter> {
-    let names = match fields.json("events") {
-        None => {
-            fields.refuse("events", Code::MissingField, "is missing");
-            return None;
-        }
-        Some(Json::List(names)) if (1..=NAMES_MAX).contains(&names.len()) => names,
-        Some(_) => {
-            fields.refuse("events", Code::InvalidValue, "has to be a list of names, or [\"*\"]");
-            return None;
-        }
-    };
-    // What is no text is no name.
-    let texts = names.iter().map(|name| if let Json::Text(text) = name { text } else { "" });
+    let names = fields.names("events", NAMES_MAX, Format::of::<EventName>())?;
     let wrong = |(at, wrong): (usize, UnknownName)| {
         let why = match wrong {
             UnknownName::NoEvent => "is the name of no event",
@@ -78,16 +66,18 @@ fn events(fields: &mut Fields<'_>) -> Option<EventFilter> {
         };
         fields.refuse_within("events", &at.to_string(), Code::InvalidValue, why);
     };
-    EventFilter::parse(texts).map_err(wrong).ok()
+    EventFilter::parse(names.into_iter()).map_err(wrong).ok()
 }
 
 /// `{"from","to"}`: the ids between which events of that time lie, without these two.
 pub(super) fn period(fields: &mut Fields<'_>) -> Option<(Uuid, Uuid)> {
-    let instant = |text: &str| {
-        clock::parse(text)
-            .ok_or((Code::InvalidValue, "has to be a time, such as 2026-11-20T10:00:00Z".into()))
+    let mut instant = |name| {
+        fields.parsed_as(name, Format::Named("date-time"), |text| {
+            let wrong = "has to be a time, such as 2026-11-20T10:00:00Z";
+            clock::parse(text).ok_or((Code::InvalidValue, wrong.into()))
+        })
     };
-    let (from, to) = (fields.parsed("from", instant), fields.parsed("to", instant));
+    let (from, to) = (instant("from"), instant("to"));
     let (from, to) = (from?, to?);
     if to < from {
         fields.refuse("to", Code::InvalidValue, "is before from");

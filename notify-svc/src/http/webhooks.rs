@@ -24,6 +24,7 @@ use super::{AppState, webhook_bodies as bodies};
 use crate::{
     carriers::signed::SigningSecret,
     commands::webhooks::no_webhook,
+    domain::WebhookDeliveryStatus,
     input::{Input, Request, WebhookRequest},
     store::{webhook_deliveries, webhook_events, webhooks},
     views::webhooks::{DeliveryView, WebhookView},
@@ -32,8 +33,6 @@ use crate::{
 /// What the cursors of lists are marked with.
 const WEBHOOKS: &str = "webhooks";
 const DELIVERIES: &str = "webhook-deliveries";
-/// What a delivery may be, as lists are asked for it.
-const STATUSES: [&str; 3] = ["pending", "delivered", "failed"];
 /// How long the events of a replay are counted: a request waits for no more.
 const COUNT_MAX: Duration = Duration::from_secs(8);
 
@@ -125,13 +124,13 @@ async fn list_deliveries(
 ) -> HttpResult {
     let id = parse(&id)?;
     let status = params.take_parsed("status", |word| {
-        let known = STATUSES.contains(&word).then(|| vec![word.to_owned()]);
-        known.ok_or("has to be pending, delivered or failed")
+        WebhookDeliveryStatus::parse(word).ok_or("has to be pending, delivered or failed")
     })?;
     let page = params.take_page()?;
     params.finish()?;
     let before: Option<i64> = page.place(DELIVERIES)?;
-    let statuses = status.unwrap_or_else(|| STATUSES.map(ToOwned::to_owned).to_vec());
+    let wanted = status.map_or(WebhookDeliveryStatus::ALL.to_vec(), |status| vec![status]);
+    let statuses: Vec<_> = wanted.into_iter().map(|it| it.as_str().to_owned()).collect();
     let mut db = app.pool.acquire().await?;
     if webhooks::find_all(&mut db, &[id.uuid()]).await?.is_empty() {
         return Err(no_webhook(id));

@@ -2,31 +2,32 @@
 
 use std::borrow::Cow;
 
+use chassis::clock::Timestamp;
 use proto::{EventType, WebhookId};
 use reqwest::Url;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::DisabledReason,
+    domain::{DisabledReason, EventFilter, WebhookDeliveryStatus, WebhookStatus},
     world::webhooks::{Webhook, WebhookAttempt, WebhookDelivery},
 };
 
 /// A webhook as it is told over HTTP. Its secret is told in the answer that made it, and never
 /// again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WebhookView<'a> {
     id: WebhookId,
     url: Cow<'a, str>,
+    #[schemars(with = "Vec<EventName>")]
     events: Vec<&'static str>,
     description: Option<&'a str>,
-    status: &'static str,
-    /// Why it was disabled, unless staff did it: `gone` or `failures`.
-    disabled_reason: Option<&'static str>,
+    status: WebhookStatus,
+    /// Why it was disabled, unless staff did it.
+    disabled_reason: Option<DisabledReason>,
     secret: Option<&'a str>,
-    #[serde(serialize_with = "chassis::clock::serialize")]
-    created_at: OffsetDateTime,
+    created_at: Timestamp,
 }
 
 impl<'a> WebhookView<'a> {
@@ -43,10 +44,14 @@ impl<'a> WebhookView<'a> {
             },
             events: settings.events.names(),
             description: settings.description.as_deref(),
-            status: if settings.is_enabled { "enabled" } else { "disabled" },
-            disabled_reason: webhook.disabled_reason.map(DisabledReason::as_str),
+            status: if settings.is_enabled {
+                WebhookStatus::Enabled
+            } else {
+                WebhookStatus::Disabled
+            },
+            disabled_reason: webhook.disabled_reason,
             secret: None,
-            created_at: webhook.created_at,
+            created_at: webhook.created_at.into(),
         }
     }
 }
@@ -58,16 +63,16 @@ fn masked(url: &str) -> String {
 }
 
 /// One event on its way to one webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DeliveryView<'a> {
     /// A number as text, because JavaScript's numbers are too short.
     id: String,
     event_id: Uuid,
     r#type: &'static str,
+    #[schemars(with = "WebhookDeliveryStatus")]
     status: &'a str,
     attempts: &'a [WebhookAttempt],
-    #[serde(serialize_with = "chassis::clock::serialize_option")]
-    next_attempt_at: Option<OffsetDateTime>,
+    next_attempt_at: Option<Timestamp>,
 }
 
 impl<'a> DeliveryView<'a> {
@@ -80,15 +85,33 @@ impl<'a> DeliveryView<'a> {
             r#type: EventType::numbered(*number).map_or("unknown", |known| known.name),
             status,
             attempts,
-            next_attempt_at: (status == "pending").then_some(*due_at),
+            next_attempt_at: (status == WebhookDeliveryStatus::Pending.as_str())
+                .then(|| (*due_at).into()),
         }
     }
 }
 
 /// How many events a replay tells again.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct ReplayView {
     pub events: i64,
+}
+
+/// An event that webhooks are told of, or `*` for all of them.
+pub struct EventName;
+
+impl JsonSchema for EventName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "EventName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": EventFilter::known()})
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mailbox::Tracked;
 use proto::WebhookId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,7 +41,7 @@ pub struct WebhookDelivery {
 }
 
 /// An attempt that has ended, as it is stored and shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookAttempt {
     pub at: String,
     /// The status of the answer, if there was one.
