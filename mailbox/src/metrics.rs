@@ -1,6 +1,12 @@
 //! The mailbox's metrics: names and labels; no label ever holds an id.
 
-/// Items by what became of them: `result` is applied, duplicate, parked or unknown.
+/// What became of an item, in metrics and in spans.
+pub(crate) const APPLIED: &str = "applied";
+pub(crate) const DUPLICATE: &str = "duplicate";
+pub(crate) const PARKED: &str = "parked";
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// Items by what became of them.
 pub(crate) fn reacted(result: &'static str, count: u64) {
     metrics::counter!("reactions_total", "result" => result).increment(count);
 }

@@ -17,7 +17,7 @@ use crate::{
     fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
     held::HeldBack,
     item::{Item, ItemOutcome, Origin},
-    metrics,
+    metrics::{self, APPLIED, DUPLICATE, PARKED, UNKNOWN},
     notices::Notices,
     parked::{self, KeyRef},
     reactor::{DecisionContext, HeldRow, Reactor},
@@ -32,12 +32,6 @@ const BACKOFF_MIN: Duration = Duration::from_millis(20);
 /// Pause after kept events, which come before a batch, could not be decided.
 const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// What became of an item, in metrics and spans.
-const APPLIED: &str = "applied";
-const DUPLICATE: &str = "duplicate";
-const PARKED: &str = "parked";
-const UNKNOWN: &str = "unknown";
 
 /// Settles the batches of one loop, one after the other, on a session of its own.
 pub(crate) struct Settler<R: Reactor> {

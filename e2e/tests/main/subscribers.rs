@@ -39,7 +39,7 @@ fn the_subscriber_in_rust_counts_each_order_once() {
 #[test]
 fn the_subscriber_in_python_counts_each_order_once() {
     in_the_shop(async |shop| {
-        let python = python(&root().join("docs/subscribing/requirements.txt"));
+        let python = python(&root().join("e2e/examples/requirements.txt"));
         let folder = shop.home().path().join("python");
         std::fs::create_dir(&folder).unwrap();
         let made = Command::new(&python)
@@ -53,7 +53,7 @@ fn the_subscriber_in_python_counts_each_order_once() {
         let database = folder.join("orders.db");
         let run = || {
             let mut run = Command::new(&python);
-            run.arg(root().join("docs/subscribing/subscriber.py"));
+            run.arg(root().join("e2e/examples/subscriber.py"));
             run.env("PYTHONPATH", &folder).env("DATABASE", &database);
             run
         };
