@@ -22,17 +22,18 @@ pub(crate) async fn pass(
     if let Some(body) = asked.posted() {
         return forwarder.forward(named(body, pointer)?, asked).await;
     }
-    // A service that does not answer may be the one that has it, so its problem is the answer
-    // unless another has it.
-    let mut none = Problem::not_found(format!("nothing is at {}", asked.path.path()));
+    // A service that cannot tell may be the one that has it, so what it says is the answer unless
+    // another has it.
+    let nothing = format!("nothing is at {}", asked.path.path());
+    let mut none = Err(Problem::not_found(nothing));
     for service in Service::ALL {
         match forwarder.forward(service, asked).await {
-            Ok(response) if response.status() != StatusCode::NOT_FOUND => return Ok(response),
-            Ok(_) => {}
-            Err(problem) => none = problem,
+            Ok(response) if response.status() == StatusCode::NOT_FOUND => {}
+            Ok(response) if !response.status().is_server_error() => return Ok(response),
+            unable => none = unable,
         }
     }
-    Err(none)
+    none
 }
 
 /// The service that a body names at `pointer`. Other faults of the body are for that service to

@@ -1,9 +1,12 @@
 //! The description of the API: for machines, and as a page to try it on.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -41,7 +44,12 @@ pub(crate) fn find(path: &str) -> Option<Response> {
             let file = serve(file.strip_prefix('/')?, Arc::clone(&PAGE)).ok()??;
             let kind = HeaderValue::try_from(file.content_type).ok()?;
             let headers = [(header::CONTENT_TYPE, kind), POLICY];
-            Some((headers, Body::from(file.bytes.into_owned())).into_response())
+            // The large ones are not copied: a client that reads nothing would hold the copy.
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            };
+            Some((headers, Body::from(bytes)).into_response())
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::stub::{Public, Stub, with_settings};
 
 const ID: &str = "01932c1e-5a4b-7c3d-8e2f-1a2b3c4d5e6f";
 
-/// Four services, of which notify-svc has what was begun.
-async fn public() -> (Public, [Stub; 4]) {
+/// Four services, of which notify-svc has what was begun; the first answers everything so.
+async fn public_with(first: StatusCode) -> (Public, [Stub; 4]) {
     let none = |_: &_| StatusCode::NOT_FOUND.into_response();
     let stubs = [
-        Stub::start(none).await,
+        Stub::start(move |_| first.into_response()).await,
         Stub::start(none).await,
         Stub::start(none).await,
         Stub::start(|_| "here".into_response()).await,
@@ -26,6 +26,10 @@ async fn public() -> (Public, [Stub; 4]) {
         .map(|(name, stub)| format!("--{name}-url={}", stub.address))
         .collect();
     (with_settings(urls.iter().map(String::as_str)), stubs)
+}
+
+async fn public() -> (Public, [Stub; 4]) {
+    public_with(StatusCode::NOT_FOUND).await
 }
 
 #[tokio::test]
@@ -52,4 +56,12 @@ async fn what_is_begun_is_found_whichever_service_has_it() {
     for path in ["/v1/replays/{id}", "/v1/parked/bulk/{id}", "/v1/parked/bulk/{id}/keys"] {
         assert_eq!(public.get(&path.replace("{id}", ID)).await.status(), StatusCode::OK, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_tell_hides_nothing_of_another() {
+    let (public, stubs) = public_with(StatusCode::SERVICE_UNAVAILABLE).await;
+    let path = format!("/v1/parked/bulk/{ID}");
+    assert_eq!(public.get(&path).await.status(), StatusCode::OK);
+    assert_eq!(stubs[0].seen().len(), 1, "it was asked");
 }

@@ -11,7 +11,7 @@ pub use self::asker::IdempotentRequest;
 pub(crate) use self::asker::{Asker, BulkStep};
 use crate::{
     Clock,
-    batch::{self, ReleaseOutcome},
+    batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
     bulk_keys::KeyOutcome,
     catch_up::CatchUp,
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
@@ -86,7 +86,7 @@ impl<R: Reactor> Operators<R> {
         let mut size = CHUNK;
         loop {
             let wanted = ReleaseChunk { topic, key, size, released, asker };
-            match self.release_chunk(session, wanted).await {
+            match in_time(self.release_chunk(session, wanted)).await {
                 Ok(ChunkOutcome { decided, refused: Some(park), .. }) => {
                     released += decided;
                     tracing::warn!(topic, key, released, %park, "a parked key stays parked");
@@ -107,7 +107,7 @@ impl<R: Reactor> Operators<R> {
                     } else if is_refusal(&fault) {
                         let park = fault::park(&fault);
                         tracing::warn!(topic, key, released, %park, "a parked key stays parked");
-                        self.explain(session, wanted, &park).await?;
+                        in_time(self.explain(session, wanted, &park)).await?;
                         return Err(OperatorError::StillStopped(park));
                     } else {
                         return Err(fault.into());
@@ -267,6 +267,13 @@ struct ChunkOutcome {
     decided: u64,
     refused: Option<Park>,
     gone: bool,
+}
+
+/// Limits one transaction: the loop of bulk operations has nobody who would hang up on it.
+pub(crate) async fn in_time<T, E: From<Fault>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(ATTEMPT_LIMIT, work).await.unwrap_or_else(|_| Err(Fault::TooSlow.into()))
 }
 
 /// Why a chunk was not released.

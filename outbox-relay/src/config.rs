@@ -137,9 +137,8 @@ impl Database {
         if !is_named {
             return Err(wrong());
         }
-        let url =
-            database_url(url).map_err(|SecretFault(why)| SecretFault(format!("{label}: {why}")))?;
-        Ok(Self::new(label, url.expose()))
+        // The label is not told: after a comma in a password, it may be the rest of that.
+        Ok(Self::new(label, database_url(url)?.expose()))
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -131,8 +131,9 @@ impl ServerTls {
 
 impl ShownCertificate {
     fn refresh(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before anybody is locked out: a file may lie where nothing answers.
         let found = content(&self.files);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if found == seen.content {
             return;
         }

@@ -12,7 +12,7 @@ use super::{BulkAction, BulkOperation, end, next, try_lock, unlock};
 use crate::{
     OperatorError,
     bulk_keys::{self, BulkEntry, KeyOutcome},
-    operate::{Asker, BulkStep, Operators},
+    operate::{Asker, BulkStep, Operators, in_time},
     reactor::Reactor,
     session::{Session, within},
 };
@@ -124,7 +124,9 @@ impl<R: Reactor> BulkWorker<R> {
         let asker = Asker::Bulk(step);
         match bulk.action {
             BulkAction::Release => self.0.release(session, (topic, key), asker).await.map(drop),
-            BulkAction::Discard => self.0.discard(session, (topic, key), &bulk.reason, asker).await,
+            BulkAction::Discard => {
+                in_time(self.0.discard(session, (topic, key), &bulk.reason, asker)).await
+            }
         }
     }
 }
