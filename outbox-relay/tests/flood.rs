@@ -1,7 +1,9 @@
 //! A poll that meets a million rows becomes a scan: constant memory, and it goes on where it was.
 
-use std::{fs, process::Stdio};
+use std::{fs, process::Stdio, time::Duration};
 
+use backends::testing::eventually;
+use sqlx::PgConnection;
 use tokio::process::{Child, Command};
 
 use crate::stage::{Stage, number, run, until};
@@ -98,8 +100,9 @@ async fn a_scan_does_not_read_what_was_published_between_its_rows() {
     let mut reader = stage.reader();
     let relay = stage.relay(&[]);
     reader.read(PUBLISHED.unsigned_abs()).await;
-    // An orderly stop writes a last tick, and ends the session, which reports its statistics then.
+    // An orderly stop writes a last tick, and ends the sessions, which report their statistics then.
     relay.stop().await;
+    sessions_ended(&mut others).await;
     let read = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes
         where relname like 'outbox_0%' and indexrelname like '%_pkey'";
     let before = number(&mut others, read).await;
@@ -109,8 +112,22 @@ async fn a_scan_does_not_read_what_was_published_between_its_rows() {
     let relay = stage.relay(&[]);
     reader.read(PUBLISHED.unsigned_abs() + 10_002).await;
     relay.stop().await;
+    sessions_ended(&mut others).await;
 
     let scanned = number(&mut others, read).await - before;
     assert!(scanned >= 10_002, "the scan has not read its own rows: {scanned}");
     assert!(scanned < PUBLISHED / 2, "the scan has read {scanned} rows to publish 10,002");
+}
+
+/// Waits until the server has seen the end of the relay's sessions.
+async fn sessions_ended(db: &mut PgConnection) {
+    let open = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name like 'outbox-relay%'";
+    eventually("the relay's sessions have ended", Duration::from_secs(30), async || {
+        match number(&mut *db, open).await {
+            0 => Ok(()),
+            open => Err(format!("{open} are open")),
+        }
+    })
+    .await;
 }

@@ -36,6 +36,9 @@ const ENDS_WITHIN: Duration = Duration::from_secs(8);
 /// How long the kernel may take to remove a killed process.
 const GONE_WITHIN: Duration = Duration::from_secs(4);
 
+/// How long whoever inherits a process that has ended may take to ask for its end; some never do.
+const REAPED_WITHIN: Duration = Duration::from_secs(3);
+
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How much of a command line is shown.
@@ -120,7 +123,18 @@ pub async fn end(home: &Home) -> anyhow::Result<Vec<ProcessInfo>> {
     if !stay.is_empty() {
         bail!("these do not end, not even killed: {}", names(&stay));
     }
+    reaped(&left).await;
     Ok(left)
+}
+
+/// Waits for a moment until nothing is left of processes that have ended: while their new parent has
+/// not asked for their ends, a server takes their lock files for those of living ones.
+async fn reaped(ended: &[ProcessInfo]) {
+    let start = Instant::now();
+    let is_left = |found: &ProcessInfo| Path::new(&format!("/proc/{}", found.pid)).exists();
+    while ended.iter().any(is_left) && start.elapsed() < REAPED_WITHIN {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Waits until all have ended; returns those that have not ended in time.

@@ -48,7 +48,13 @@ pub(super) fn answer(
             answer["content"] = json!({"application/json": {"schema": schema, "example": example}});
         }
         Content::Events(example) => {
-            let content = json!({"schema": {"type": "string"}, "example": example});
+            // OpenAPI 3.1 has no word for the events of a stream: the schema is that of one.
+            let text = json!({"type": "string"});
+            let schema = json!({
+                "type": "object", "required": ["event", "data"],
+                "properties": {"event": text, "id": text, "data": text},
+            });
+            let content = json!({"schema": schema, "example": example});
             answer["content"] = json!({ "text/event-stream": content });
         }
     }

@@ -40,13 +40,14 @@ fn the_shop_answers_as_it_is_described() {
     });
 }
 
-/// Which statuses a request in the described form may meet, as schemathesis is told: besides success
-/// and what it expects of every API, those of the operation's `x-refusals`.
+/// Which statuses a request in the described form may meet, as schemathesis is told: besides success,
+/// what the client has already, and what it expects of every API, those of the operation's
+/// `x-refusals`.
 fn expectations(described: &Value) -> String {
     let problems = &described["components"]["examples"];
     let mut settings = String::new();
     for operation in described["paths"].as_object().unwrap().values().flat_map(methods) {
-        let mut statuses = vec!["2xx".to_owned(), "401".into(), "403".into(), "404".into()];
+        let mut statuses = ["2xx", "304", "401", "403", "404"].map(str::to_owned).to_vec();
         for code in operation["x-refusals"].as_array().unwrap() {
             statuses.push(problems[code.as_str().unwrap()]["value"]["status"].to_string());
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::TcpListener, time::Instant};
 
 use backends::{server::send, testing::eventually};
-use e2e::{Collector, PlacedOrder, Shop, SpanRecord, WITHIN, in_a_shop_of_its_own};
+use e2e::{AnOrder, Collector, PlacedOrder, Shop, SpanRecord, WITHIN, in_a_shop_of_its_own};
 use rustix::process::Signal;
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     in_a_shop_of_its_own(&[("SHOP_OTLP_ENDPOINT", &endpoint)], async |shop| {
         let collector = Collector::serve(listener);
-        let (trace, order) = places(shop, "01").await;
+        let (trace, order) = places(shop, &wants(shop).await, "01").await;
         shop.expect(&order, "confirmed").await;
         has_every_edge(&collector, &trace).await;
         let batches = collector.linked_to(&trace);
@@ -39,9 +39,10 @@ fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
         }
 
         // The relay stands still, so the order's first event waits in its outbox.
+        let wanted = wants(shop).await;
         let relay = shop.stack().process("outbox-relay").unwrap().pid.unwrap();
         send(relay, Signal::STOP);
-        let (trace, order) = places(shop, "01").await;
+        let (trace, order) = places(shop, &wanted, "01").await;
         let waits = Instant::now();
         assert_eq!(shop.get(&order.path("/status")).await.with(200)["status"], "pending");
         let waited = waits.elapsed();
@@ -53,9 +54,9 @@ fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
         assert!(longest > Some(waited), "it waited {waited:?}: {spans:#?}");
 
         // What its caller does not sample is nobody's.
-        let (trace, order) = places(shop, "00").await;
+        let (trace, order) = places(shop, &wants(shop).await, "00").await;
         shop.expect(&order, "confirmed").await;
-        let (sampled, order) = places(shop, "01").await;
+        let (sampled, order) = places(shop, &wants(shop).await, "01").await;
         shop.expect(&order, "confirmed").await;
         has_every_edge(&collector, &sampled).await;
         assert_eq!(collector.of_trace(&trace).len(), 0);
@@ -68,20 +69,23 @@ fn a_collector_that_never_answers_holds_nothing_up() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     in_a_shop_of_its_own(&[("SHOP_OTLP_ENDPOINT", &endpoint)], async |shop| {
         for _ in 0..20 {
-            let (_, order) = places(shop, "01").await;
+            let (_, order) = places(shop, &wants(shop).await, "01").await;
             shop.expect(&order, "confirmed").await;
         }
     });
 }
 
-/// Places an order within a trace of the caller's.
-async fn places(shop: &Shop, flags: &str) -> (String, PlacedOrder) {
+/// An order that can be confirmed, of a customer who can be told.
+async fn wants(shop: &Shop) -> AnOrder {
     let customer = shop.welcomes("100.00").await;
-    let mug = shop.lists("5.00", 1).await;
+    customer.wants(1, &shop.lists("5.00", 1).await).by_card("tok_visa")
+}
+
+/// Places an order within a trace of the caller's.
+async fn places(shop: &Shop, order: &AnOrder, flags: &str) -> (String, PlacedOrder) {
     let trace = Uuid::new_v4().simple().to_string();
     let context = format!("00-{trace}-00f067aa0ba902b7-{flags}");
-    let order = customer.wants(1, &mug).by_card("tok_visa");
-    let answer = shop.ordering(&order).header("traceparent", &context).await;
+    let answer = shop.ordering(order).header("traceparent", &context).await;
     (trace, PlacedOrder::of(answer.with(201)))
 }
 

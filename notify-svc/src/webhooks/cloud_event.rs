@@ -99,7 +99,7 @@ mod tests {
                 "source": "/shop/order-svc",
                 "type": "shop.orders.v1.OrderConfirmed",
                 "subject": order.to_string(),
-                "time": "2024-11-14T22:30:10.907000Z",
+                "time": "2024-11-14T19:20:15.451000Z",
                 "datacontenttype": "application/json",
                 "version": 3,
                 "traceparent": traceparent,
