@@ -1,5 +1,9 @@
 //! Counts the confirmed orders of each customer, each order once, whatever comes twice.
-#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "rules of the shop's own code")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "rules of the shop's own code"
+)]
 
 use std::env;
 

@@ -11,7 +11,7 @@ use crate::erasure::Erasure;
 
 /// What the gateway answers by itself.
 pub fn operations() -> Vec<ApiOperation> {
-    let event = "event: order\nid: 2\ndata: {\"status\":\"confirmed\"}\n\n";
+    let event = json!({"event": "order", "id": "2", "data": "{\"status\":\"confirmed\"}"});
     vec![
         ApiOperation::get("/v1/orders/{id}/stream", "stream_order", "An order, live")
             .path::<OrderId>("id", "The order.")

@@ -1,8 +1,7 @@
 //! A poll that meets a million rows becomes a scan: constant memory, and it goes on where it was.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fs, process::Stdio};
 
-use backends::testing::eventually;
 use sqlx::PgConnection;
 use tokio::process::{Child, Command};
 
@@ -121,13 +120,7 @@ async fn a_scan_does_not_read_what_was_published_between_its_rows() {
 
 /// Waits until the server has seen the end of the relay's sessions.
 async fn sessions_ended(db: &mut PgConnection) {
-    let open = "select count(*) from pg_stat_activity
-        where datname = current_database() and application_name like 'outbox-relay%'";
-    eventually("the relay's sessions have ended", Duration::from_secs(30), async || {
-        match number(&mut *db, open).await {
-            0 => Ok(()),
-            open => Err(format!("{open} are open")),
-        }
-    })
-    .await;
+    let none = "not exists (select from pg_stat_activity
+        where datname = current_database() and application_name like 'outbox-relay%')";
+    until(db, "the relay's sessions have ended", none).await;
 }

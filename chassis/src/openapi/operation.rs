@@ -266,10 +266,10 @@ impl ApiOperation {
         self.succeeds(status, about, Content::Nothing, &[])
     }
 
-    /// Answers with server-sent events.
+    /// Answers with server-sent events, such as this one.
     #[must_use]
-    pub fn events(self, about: &'static str, example: impl Into<Value>) -> Self {
-        self.succeeds(200, about, Content::Events(example.into()), &[])
+    pub fn events(self, about: &'static str, example: Value) -> Self {
+        self.succeeds(200, about, Content::Events(example), &[])
     }
 
     /// What a well-formed request may be refused for, by the state of things.

@@ -39,10 +39,10 @@ fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
         }
 
         // The relay stands still, so the order's first event waits in its outbox.
-        let wanted = wants(shop).await;
+        let order = wants(shop).await;
         let relay = shop.stack().process("outbox-relay").unwrap().pid.unwrap();
         send(relay, Signal::STOP);
-        let (trace, order) = places(shop, &wanted, "01").await;
+        let (trace, order) = places(shop, &order, "01").await;
         let waits = Instant::now();
         assert_eq!(shop.get(&order.path("/status")).await.with(200)["status"], "pending");
         let waited = waits.elapsed();
