@@ -54,6 +54,8 @@ create table webhook_deliveries (
     tries int not null default 0,
     -- When the next attempt is due; while one is under way, when its lease is over.
     due_at timestamptz not null default clock_timestamp(),
+    -- Three days after it was queued or resent. One that waited while its webhook was disabled has
+    -- three days from the webhook's enabled_at, too.
     give_up_at timestamptz not null default clock_timestamp() + interval '3 days',
     ended_at timestamptz,
     -- The attempts that have ended: [{"at", "status", "error", "ms"}].
@@ -64,6 +66,9 @@ create table webhook_deliveries (
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 -- What is due.
 create index webhook_deliveries_due on webhook_deliveries (webhook_id, due_at, delivery_id)
+    where status = 'pending';
+-- What waits longest, and what has waited for too long.
+create index webhook_deliveries_waiting on webhook_deliveries (webhook_id, give_up_at)
     where status = 'pending';
 -- What the later events of an order wait for.
 create index webhook_deliveries_first on webhook_deliveries (webhook_id, order_id, delivery_id)

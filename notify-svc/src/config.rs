@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use chassis::{IdentitySettings, ProcessConfig, Secret, Settings, config::duration};
+use chassis::{
+    IdentitySettings, ProcessConfig, Secret, Settings,
+    config::{SecretFault, duration},
+};
 use lettre::message::Mailbox;
 use reqwest::Url;
 use service_kit::BackingServices;
@@ -71,15 +74,15 @@ pub struct MailSettings {
 /// The providers of SMS and push; a channel without one refuses its notifications.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProviderSettings {
-    /// Where the provider of SMS takes webhooks
-    #[arg(long, env = "SHOP_SMS_URL", value_parser = url)]
-    pub sms_url: Option<Url>,
+    /// Where the provider of SMS takes webhooks; a secret, as there may be a token in it
+    #[arg(long, env = "SHOP_SMS_URL", hide_env_values = true, value_parser = url)]
+    pub sms_url: Option<Secret<Url>>,
     /// What webhooks to it are signed with: `whsec_` and base64
     #[arg(long, env = "SHOP_SMS_SECRET", hide_env_values = true)]
     pub sms_secret: Option<Secret<String>>,
-    /// Where the provider of push messages takes webhooks
-    #[arg(long, env = "SHOP_PUSH_URL", value_parser = url)]
-    pub push_url: Option<Url>,
+    /// Where the provider of push messages takes webhooks; a secret, too
+    #[arg(long, env = "SHOP_PUSH_URL", hide_env_values = true, value_parser = url)]
+    pub push_url: Option<Secret<Url>>,
     /// What webhooks to it are signed with
     #[arg(long, env = "SHOP_PUSH_SECRET", hide_env_values = true)]
     pub push_secret: Option<Secret<String>>,
@@ -144,17 +147,20 @@ impl Config {
         let set = &self.providers;
         let (url, secret) = match channel {
             Channel::Email => (None, None),
-            Channel::Sms => (set.sms_url.clone(), set.sms_secret.as_ref()),
-            Channel::Push => (set.push_url.clone(), set.push_secret.as_ref()),
+            Channel::Sms => (set.sms_url.as_ref(), set.sms_secret.as_ref()),
+            Channel::Push => (set.push_url.as_ref(), set.push_secret.as_ref()),
         };
         let addresses = self.addresses();
         let secret = secret.map(|secret| secret.expose().clone())?;
-        Some(WebhookEndpoint { channel, url: url?, secret, addresses, timeout: ATTEMPT_MAX })
+        let url = url?.expose().clone();
+        Some(WebhookEndpoint { channel, url, secret, addresses, timeout: ATTEMPT_MAX })
     }
 }
 
-fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
+fn url(text: &str) -> Result<Secret<Url>, SecretFault> {
+    let url = Url::parse(text).map_err(|error| SecretFault(error.to_string()))?;
     let is_web = matches!(url.scheme(), "http" | "https");
-    if is_web { Ok(url) } else { Err("write http://… or https://…".to_owned()) }
+    is_web
+        .then(|| Secret::new(url))
+        .ok_or_else(|| SecretFault("write http://… or https://…".into()))
 }

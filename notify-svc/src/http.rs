@@ -51,6 +51,9 @@ pub struct AppState {
     pub templates: Arc<Templates>,
     /// Where webhooks may lead.
     pub addresses: AddressPolicy,
+    /// One connection, for counting the events of replays: a count whose caller is gone keeps it,
+    /// and takes none from anybody else.
+    pub counting: PgPool,
 }
 
 impl AppState {

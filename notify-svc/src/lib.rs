@@ -105,7 +105,8 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     });
     tasks.spawn("webhooks", |stop| webhooks::tell(webhooks, stop));
     let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
-    let state = AppState { pool, mailbox, templates, addresses };
+    let counting = database::connect_pool(config.backing.database_url.expose(), 1).await?;
+    let state = AppState { pool, mailbox, templates, addresses, counting };
     chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

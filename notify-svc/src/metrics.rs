@@ -1,6 +1,7 @@
 //! What this service counts, beside what the mailbox and the edge count for all.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use time::Duration;
 
 use crate::{
     domain::{Channel, DeliveryStatus},
@@ -12,6 +13,7 @@ const ATTEMPTS: &str = "delivery_attempts_total";
 const WEBHOOK_ATTEMPTS: &str = "webhook_attempts_total";
 const WEBHOOK_EVENTS_NOT_KEPT: &str = "webhook_events_not_kept_total";
 const WEBHOOKS: &str = "webhooks";
+const WEBHOOK_WAITING: &str = "webhook_oldest_waiting_seconds";
 
 /// Tells the exporter what the numbers mean.
 pub fn describe() {
@@ -29,6 +31,11 @@ pub fn describe() {
         "Events that webhooks are not told of, because they were said more than a week ago"
     );
     describe_gauge!(WEBHOOKS, "Webhooks by status: enabled, or disabled by their failures");
+    describe_gauge!(
+        WEBHOOK_WAITING,
+        Unit::Seconds,
+        "Age of the oldest event that an enabled webhook is still to be told"
+    );
 }
 
 /// Counts what became of notifications in a committed batch.
@@ -64,8 +71,9 @@ pub fn event_not_kept() {
     counter!(WEBHOOK_EVENTS_NOT_KEPT).increment(1);
 }
 
-/// Shows how many webhooks there are.
-pub fn webhooks(enabled: usize, disabled: usize) {
+/// Shows how many webhooks there are, and for how long the oldest event has waited for one.
+pub fn webhooks(enabled: usize, disabled: usize, oldest: Duration) {
+    gauge!(WEBHOOK_WAITING).set(oldest.as_seconds_f64());
     for (status, count) in [("enabled", enabled), ("disabled", disabled)] {
         gauge!(WEBHOOKS, "status" => status).set(u32::try_from(count).unwrap_or(u32::MAX));
     }

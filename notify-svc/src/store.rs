@@ -130,6 +130,9 @@ async fn load_webhooks(
             }
         }
     }
+    if batch.iter().any(|input| is_new_webhook(input)) {
+        world.webhooks.known = webhooks::count(db).await?;
+    }
     if ids.is_empty() {
         return Ok(());
     }
@@ -148,6 +151,10 @@ async fn load_webhooks(
         }
     }
     Ok(())
+}
+
+fn is_new_webhook(input: &Input) -> bool {
+    matches!(input, Input::Request(Request::Webhook(WebhookRequest::Create { .. })))
 }
 
 /// Writes all that changed, in the order of locks.

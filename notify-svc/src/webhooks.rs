@@ -9,6 +9,7 @@
 //! whichever process makes them; what has failed once is overtaken.
 
 pub mod cloud_event;
+mod sweep;
 mod worker;
 
 use std::{
@@ -17,22 +18,20 @@ use std::{
     time::Duration,
 };
 
-use proto::WebhookId;
+use chassis::clock;
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     carriers::signed::SigningClient,
     metrics,
-    store::{
-        webhook_deliveries::{self, EXPIRED_AT_ONCE},
-        webhooks::{self, WebhookSurvey},
-    },
+    store::webhooks::{self, WebhookSurvey},
     webhooks::worker::Worker,
 };
 
@@ -40,14 +39,14 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two looks, however many batches there are.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
-/// How often deliveries that are old enough are removed.
-const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// How long an attempt may take: a receiver that has not answered by then has not taken the event.
 pub const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 /// How long attempts under way may take once the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
-/// Disabled webhooks that the health names.
+/// Webhooks of a kind that the health names.
 const NAMED_MAX: usize = 10;
+/// For how long an event waits without anybody being told of it.
+const WAITING_MAX: time::Duration = time::Duration::HOUR;
 
 /// What the workers share.
 #[derive(Clone)]
@@ -64,32 +63,50 @@ pub struct WebhookRoom {
     pub standing: WebhookStanding,
 }
 
-/// Which webhooks were disabled by themselves, for the health.
+/// Which webhooks were disabled by themselves, or are told things late: for the health.
 #[derive(Clone, Debug, Default)]
-pub struct WebhookStanding(Arc<Mutex<Vec<(WebhookId, String)>>>);
+pub struct WebhookStanding(Arc<Mutex<Option<String>>>);
 
 impl WebhookStanding {
-    fn set(&self, disabled: Vec<(WebhookId, String)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = disabled;
+    fn set(&self, survey: &WebhookSurvey, now: OffsetDateTime) {
+        let disabled = survey.disabled.iter().map(|(id, why)| format!("{id} ({why})"));
+        let late = survey.waiting.iter().filter(|(_, since)| now - *since > WAITING_MAX);
+        let late = late.map(|(id, _)| id.to_string());
+        let parts = [named("disabled", disabled), named("an hour late", late)];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let told = (!parts.is_empty()).then(|| parts.join("; "));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = told;
     }
 
-    /// The webhooks that are told nothing any more, in one line; `None` without any.
+    /// The webhooks that are told nothing any more, and those for which an event has waited for an
+    /// hour, in one line; `None` without any.
     pub fn told(&self) -> Option<String> {
-        let disabled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let named: Vec<_> =
-            disabled.iter().take(NAMED_MAX).map(|(id, why)| format!("{id} ({why})")).collect();
-        let more = disabled.len().saturating_sub(NAMED_MAX);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        (!named.is_empty()).then(|| format!("disabled: {}{more}", named.join(", ")))
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
+/// Webhooks that stand in one way, the first of them by name.
+fn named(how: &str, which: impl Iterator<Item = String>) -> Option<String> {
+    let which: Vec<_> = which.collect();
+    let first = which.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = which.len().saturating_sub(NAMED_MAX);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!which.is_empty()).then(|| format!("{how}: {first}{more}"))
+}
+
 /// Tells webhooks of events until it is asked to stop, and ends the attempts under way.
-pub async fn tell(mut room: WebhookRoom, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn tell(room: WebhookRoom, stop: CancellationToken) -> anyhow::Result<()> {
+    let pool = room.pool.clone();
+    // Beside it: what is swept may be a lot, or held by somebody.
+    tokio::join!(work(room, stop.clone()), sweep::run(pool, stop));
+    Ok(())
+}
+
+async fn work(mut room: WebhookRoom, stop: CancellationToken) {
     let (mut workers, mut at_work) = (JoinSet::new(), HashMap::new());
     let mut clock = interval(LOOK_EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut survey, mut swept_at) = (WebhookSurvey::default(), None::<Instant>);
+    let mut survey = WebhookSurvey::default();
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -113,16 +130,11 @@ pub async fn tell(mut room: WebhookRoom, stop: CancellationToken) -> anyhow::Res
                 workers.spawn(worker.run(stop.clone())).id()
             });
         }
-        if swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
-            swept_at = Some(Instant::now());
-            sweep(&room.pool, &survey).await;
-        }
     }
     let ended = async { while workers.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::info!("deliveries to webhooks are left to whoever looks next");
     }
-    Ok(())
 }
 
 /// Looks at all webhooks; what was seen before holds if that fails, without work.
@@ -132,34 +144,18 @@ async fn look(room: &WebhookRoom, before: WebhookSurvey) -> WebhookSurvey {
         webhooks::survey(&mut db).await
     };
     match looked.await {
-        Ok(mut survey) => {
-            metrics::webhooks(survey.enabled, survey.disabled.len());
-            room.standing.set(std::mem::take(&mut survey.disabled));
+        Ok(survey) => {
+            let now = clock::now();
+            let oldest = survey.waiting.iter().map(|(_, since)| now - *since).max();
+            let oldest = oldest.unwrap_or_default().max(time::Duration::ZERO);
+            metrics::webhooks(survey.enabled, survey.disabled.len(), oldest);
+            room.standing.set(&survey, now);
             survey
         }
         Err(error) => {
             unlooked(&error);
             WebhookSurvey { busy: Vec::new(), ..before }
         }
-    }
-}
-
-/// Removes deliveries that ended long ago, and deleted webhooks with all of theirs.
-async fn sweep(pool: &PgPool, survey: &WebhookSurvey) {
-    let swept = async {
-        let mut db = pool.acquire().await?;
-        for webhook in &survey.known {
-            while webhook_deliveries::expire(&mut db, *webhook).await? == EXPIRED_AT_ONCE {}
-        }
-        for webhook in &survey.deleted {
-            while webhook_deliveries::forget(&mut db, *webhook).await? == EXPIRED_AT_ONCE {}
-            webhooks::forget(&mut db, *webhook).await?;
-        }
-        Ok(())
-    };
-    let swept: sqlx::Result<()> = swept.await;
-    if let Err(error) = swept {
-        unlooked(&error);
     }
 }
 

@@ -32,7 +32,9 @@ pub(crate) async fn a_server_for(addresses: AddressPolicy) -> Server {
     let shop = a_shop().await;
     let (mailbox, running) = shop.running().await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
-    let state = AppState { pool, mailbox: mailbox.clone(), templates: Arc::default(), addresses };
+    let counting = chassis::database::connect_pool(&shop.database.url(), 1).await.unwrap();
+    let (both, templates) = (mailbox.clone(), Arc::default());
+    let state = AppState { pool, mailbox: both, templates, addresses, counting };
     let router = router(state);
     let http = TestClient::new(notify_svc::NAME, router);
     Server { shop, http, mailbox, _running: running }

@@ -1,7 +1,9 @@
 //! Webhooks: what staff ask of them, and what their receivers get.
 
 mod asked;
+mod bounds;
 mod failing;
+mod late;
 mod told;
 
 use std::{

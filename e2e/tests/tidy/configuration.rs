@@ -179,7 +179,8 @@ fn tells(faults: &[String], option: &str) -> bool {
 
 #[test]
 fn what_is_secret_is_never_told() {
-    let secret = ["password", "secret", "database", "seal-key", "stripe-key"];
+    let secret =
+        ["password", "secret", "database", "seal-key", "stripe-key", "sms-url", "push-url"];
     for program in programs() {
         for setting in program.settings() {
             let name = setting.get_long().unwrap();

@@ -1,10 +1,10 @@
 //! What staff ask about webhooks.
 
 use axum::http::HeaderMap;
-use chassis::{Problem, http};
+use chassis::{Code, Problem, http};
 use mailbox::{Answer, DecisionContext, Tracked};
 use proto::WebhookId;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
     carriers::signed::SigningSecret,
@@ -19,6 +19,8 @@ use crate::{
 
 /// How long a secret that was replaced signs beside the new one.
 const OLD_SECRET_SIGNS: Duration = Duration::days(1);
+/// Webhooks that there may be: each costs a row for every event, and connections.
+pub const WEBHOOKS_MAX: usize = 100;
 
 /// Carries a request out, or says why not. No answer has a secret in it: it may be kept for a
 /// repetition, which is not to show one.
@@ -28,7 +30,7 @@ pub(super) fn execute(
     context: &DecisionContext,
 ) -> Answer {
     let done = match request {
-        WebhookRequest::Create { settings, secret } => Ok(create(world, settings, secret, context)),
+        WebhookRequest::Create { settings, secret } => create(world, settings, secret, context),
         WebhookRequest::Replace { id, settings, conditions } => {
             replace(world, *id, (settings, conditions), context)
         }
@@ -48,7 +50,12 @@ fn create(
     settings: &WebhookSettings,
     secret: &SigningSecret,
     context: &DecisionContext,
-) -> Answer {
+) -> Result<Answer, Problem> {
+    if world.webhooks.known >= WEBHOOKS_MAX {
+        let why = format!("there are {WEBHOOKS_MAX} webhooks, and no more may be: delete one");
+        return Err(Problem::new(Code::InvalidValue, why));
+    }
+    world.webhooks.known += 1;
     let id = WebhookId::new(context.new_id());
     let webhook = Webhook {
         settings: settings.clone(),
@@ -61,7 +68,7 @@ fn create(
     let view = WebhookView::new(id, &webhook, true);
     let answer = service_kit::json_answer(201, &view, Some(format!("/v1/webhooks/{id}")));
     world.webhooks.rows.insert(id, Tracked::new(webhook));
-    answer
+    Ok(answer)
 }
 
 /// Staff know why they enable it again, so what went wrong before does not count any more.
@@ -92,8 +99,12 @@ fn rotate(
     context: &DecisionContext,
 ) -> Result<Answer, Problem> {
     let webhook = known(world, id)?;
-    let old = std::mem::replace(&mut webhook.secret, secret.clone());
-    webhook.old_secret = Some((old, context.now + OLD_SECRET_SIGNS));
+    let replaced = std::mem::replace(&mut webhook.secret, secret.clone());
+    // Of rotations one after another, the receiver may know nothing but the first secret.
+    let signs = |(_, until): &(SigningSecret, OffsetDateTime)| context.now < *until;
+    if !webhook.old_secret.as_ref().is_some_and(signs) {
+        webhook.old_secret = Some((replaced, context.now + OLD_SECRET_SIGNS));
+    }
     Ok(service_kit::json_answer(200, &WebhookView::new(id, webhook, true), None))
 }
 

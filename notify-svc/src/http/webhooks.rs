@@ -18,7 +18,6 @@ use proto::WebhookId;
 use reqwest::Url;
 use serde_json::{Map, Value};
 use service_kit::RequestInfo;
-use tokio::time::timeout;
 
 use super::{AppState, webhook_bodies as bodies};
 use crate::{
@@ -162,26 +161,25 @@ async fn replay(
 ) -> HttpResult {
     let id = parse(&id)?;
     let (after, before) = body.read(bodies::period)?;
-    let counted = timeout(COUNT_MAX, count(&app, id, (after, before))).await;
-    let events = counted.unwrap_or_else(|_| {
+    let events = count(&app, id, (after, before)).await?.ok_or_else(|| {
         let why = "there are more events than can be counted in time: ask for a shorter period";
-        Err(Problem::new(Code::Overloaded, why).retry_after(1))
+        Problem::new(Code::Overloaded, why).retry_after(1)
     })?;
     let request = WebhookRequest::Replay { id, after, before, events };
     app.submit(&asked, Request::Webhook(request), &body).await
 }
 
-/// How many of the events between two ids the webhook is told of.
+/// How many of the events between two ids the webhook is told of; `None` if they are too many.
 async fn count(
     app: &AppState,
     id: WebhookId,
     between: (uuid::Uuid, uuid::Uuid),
-) -> Result<i64, Problem> {
-    let mut db = app.pool.acquire().await?;
+) -> Result<Option<i64>, Problem> {
+    let mut db = app.counting.acquire().await?;
     let found = webhooks::find_all(&mut db, &[id.uuid()]).await?;
     let (_, webhook) = found.first().ok_or_else(|| no_webhook(id))?;
     let types = webhook.settings.events.numbers();
-    Ok(webhook_events::count(&mut db, between, types.as_deref()).await?)
+    Ok(webhook_events::count(&mut db, between, types.as_deref(), COUNT_MAX).await?)
 }
 
 fn parse(id: &str) -> Result<WebhookId, Problem> {

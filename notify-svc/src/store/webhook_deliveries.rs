@@ -112,8 +112,8 @@ pub async fn delivered(
 }
 
 /// Records that an attempt failed, and puts the next one off by `pause`; `None` for one that is
-/// useless. Returns whether the delivery has failed for good: its time is over. Without effect if
-/// another process has begun it since.
+/// useless. Returns whether the delivery has failed for good: its time is over, which what waited
+/// while its webhook was disabled gets anew. Without effect if another process has begun it since.
 pub async fn failed(
     db: &mut PgConnection,
     begun: BegunDelivery,
@@ -129,14 +129,18 @@ pub async fn failed(
             ended_at = case when over.is_over then clock_timestamp() end,
             due_at = least(
                 clock_timestamp() + coalesce($3::bigint, 0) * interval '1 millisecond',
-                d.give_up_at
+                over.give_up_at
             ),
             attempts = case when jsonb_array_length(attempts) < $5 then attempts else attempts - 0 end
                 || jsonb_build_array($4::jsonb)
         from (
-            select $3::bigint is null or clock_timestamp() >= give_up_at as is_over
-            from webhook_deliveries
-            where delivery_id = $1
+            select give_up_at, $3::bigint is null or clock_timestamp() >= give_up_at as is_over
+            from (
+                select greatest(m.give_up_at, w.enabled_at + interval '3 days') as give_up_at
+                from webhook_deliveries m
+                join webhooks w using (webhook_id)
+                where m.delivery_id = $1
+            ) as mine
         ) as over
         where d.delivery_id = $1
           and d.tries = $2
@@ -151,6 +155,67 @@ pub async fn failed(
     .fetch_optional(db)
     .await?;
     Ok(status.as_deref() == Some("failed"))
+}
+
+/// Ends the deliveries of a webhook whose events are not kept any more, at most
+/// [`EXPIRED_AT_ONCE`]; returns how many. `attempt` says why.
+pub async fn fail_unkept(
+    db: &mut PgConnection,
+    webhook: WebhookId,
+    attempt: &WebhookAttempt,
+) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "-- webhook_deliveries.fail_unkept
+        update webhook_deliveries
+        set status = 'failed', is_first = false, ended_at = clock_timestamp(),
+            attempts = attempts || jsonb_build_array($2::jsonb)
+        where delivery_id in (
+            select d.delivery_id
+            from webhook_deliveries d
+            where d.webhook_id = $1
+              and d.status = 'pending'
+              and not exists (select from webhook_events e where e.event_id = d.event_id)
+            limit $3
+            for update of d skip locked
+        )",
+        webhook.uuid(),
+        Json(attempt) as Json<&WebhookAttempt>,
+        EXPIRED_AT_ONCE.cast_signed()
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+/// Ends deliveries of a webhook whose time is over, whether they were tried or not, at most
+/// [`EXPIRED_AT_ONCE`]; none that is under way. Those of a disabled one wait a week longer, for as
+/// long as their events are kept. Returns for each whether it was tried.
+pub async fn fail_overdue(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Result<Vec<bool>> {
+    sqlx::query_scalar!(
+        r#"-- webhook_deliveries.fail_overdue
+        update webhook_deliveries d
+        set status = 'failed', is_first = false, ended_at = clock_timestamp()
+        from (
+            select o.delivery_id, o.is_first
+            from webhook_deliveries o
+            join webhooks w using (webhook_id)
+            where o.webhook_id = $1
+              and o.status = 'pending'
+              and o.due_at <= clock_timestamp()
+              and o.give_up_at <= clock_timestamp()
+                  - case w.status when 'enabled' then interval '0' else interval '7 days' end
+              and w.enabled_at <= clock_timestamp() - interval '3 days'
+            order by o.give_up_at
+            limit $2
+            for update of o skip locked
+        ) as over
+        where d.delivery_id = over.delivery_id
+        returning not over.is_first as "was_tried!""#,
+        webhook.uuid(),
+        EXPIRED_AT_ONCE.cast_signed()
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// The deliveries of a webhook before one, the newest first, with one of these statuses.

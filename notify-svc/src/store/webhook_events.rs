@@ -1,13 +1,16 @@
 //! Events about orders, kept for webhooks, and their way to those that are told of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use mailbox::invalid;
 use proto::OrderId;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection, error::DatabaseError};
 use uuid::Uuid;
 
 use crate::input::KeptEvent;
+
+/// The database's code for a statement that took too long.
+const CANCELLED: &str = "57014";
 
 /// Keeps events, and queues each for the webhooks that are enabled and told of it. One that is kept
 /// already is left as it is, and queued for nobody: so each is told once, however often it comes.
@@ -84,13 +87,23 @@ pub async fn find_all(
         .collect()
 }
 
-/// How many events of these types, or of all, lie between two ids.
+/// How many events of these types, or of all, lie between two ids; `None` if they are too many to
+/// be counted `within` a time. The database ends the statement, whoever waits for it.
 pub async fn count(
     db: &mut PgConnection,
     (after, before): (Uuid, Uuid),
     types: Option<&[i16]>,
-) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
+    within: Duration,
+) -> sqlx::Result<Option<i64>> {
+    let mut tx = db.begin().await?;
+    sqlx::query!(
+        "-- webhook_events.limit
+        select set_config('statement_timeout', $1, true)",
+        within.as_millis().to_string()
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let counted = sqlx::query_scalar!(
         r#"-- webhook_events.count
         select count(*) as "events!"
         from webhook_events
@@ -101,6 +114,17 @@ pub async fn count(
         before,
         types as Option<&[i16]>
     )
-    .fetch_one(db)
-    .await
+    .fetch_one(&mut *tx)
+    .await;
+    let is_cancelled = |error: &sqlx::Error| {
+        error
+            .as_database_error()
+            .and_then(DatabaseError::code)
+            .is_some_and(|code| code == CANCELLED)
+    };
+    match counted {
+        Ok(events) => tx.commit().await.map(|()| Some(events)),
+        Err(error) if is_cancelled(&error) => tx.rollback().await.map(|()| None),
+        Err(error) => Err(error),
+    }
 }

@@ -29,10 +29,10 @@ pub async fn insert(db: &mut PgConnection, world: &WebhookWorld) -> sqlx::Result
 }
 
 /// Queues the next piece of a webhook's oldest replay, if there is one and few deliveries wait. The
-/// last piece ends the replay.
-pub async fn advance(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "-- webhook_replays.advance
+/// last piece ends the replay. Returns whether there is a next one.
+pub async fn advance(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- webhook_replays.advance
         with mine as (
             select replay_id, after_id, before_id
             from webhook_replays
@@ -75,16 +75,18 @@ pub async fn advance(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Result<
             from mine
             where r.replay_id = mine.replay_id
               and (select count(*) from piece) = $2
+            returning r.replay_id
+        ), ended as (
+            delete from webhook_replays r
+            using mine
+            where r.replay_id = mine.replay_id
+              and (select count(*) from piece) < $2
         )
-        delete from webhook_replays r
-        using mine
-        where r.replay_id = mine.replay_id
-          and (select count(*) from piece) < $2",
+        select exists (select from moved) as "has_more!""#,
         webhook.uuid(),
         PIECE,
         WAITING_MAX
     )
-    .execute(db)
+    .fetch_one(db)
     .await
-    .map(drop)
 }

@@ -1,6 +1,6 @@
 //! Webhooks: what staff say of them, and what they are signed with.
 
-use mailbox::{changed_rows, invalid, new_rows, wrote};
+use mailbox::{invalid, new_rows, wrote};
 use proto::WebhookId;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -95,6 +95,19 @@ pub async fn list(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// How many webhooks there are. Nothing is locked: two batches at once may make one too many.
+pub async fn count(db: &mut PgConnection) -> sqlx::Result<usize> {
+    let count = sqlx::query_scalar!(
+        r#"-- webhooks.count
+        select count(*) as "webhooks!"
+        from webhooks
+        where status <> 'deleted'"#
+    )
+    .fetch_one(db)
+    .await?;
+    usize::try_from(count).map_err(invalid)
+}
+
 /// Locks the webhooks that exist, in the order of their ids.
 pub async fn lock(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(WebhookId, Webhook)>> {
     let rows = sqlx::query_as!(
@@ -142,8 +155,14 @@ pub async fn save(db: &mut PgConnection, world: &WebhookWorld) -> sqlx::Result<(
     for (id, webhook) in new_rows(&world.rows) {
         insert(db, *id, webhook).await?;
     }
-    for (id, webhook) in changed_rows(&world.rows) {
-        update(db, *id, webhook).await?;
+    for (id, row) in &world.rows {
+        let Some(was) = row.was() else { continue };
+        if (&was.secret, &was.old_secret) != (&row.now.secret, &row.now.old_secret) {
+            rotate(db, *id, &row.now).await?;
+        }
+        if (&was.settings, was.enabled_at) != (&row.now.settings, row.now.enabled_at) {
+            update(db, *id, &row.now).await?;
+        }
     }
     if world.deleted.is_empty() {
         return Ok(());
@@ -184,16 +203,34 @@ async fn insert(db: &mut PgConnection, id: WebhookId, webhook: &Webhook) -> sqlx
     wrote(&done, 1)
 }
 
+/// Writes the secrets alone: a build that does not know all types of events must not take those of
+/// a later one out of the filter.
+async fn rotate(db: &mut PgConnection, id: WebhookId, webhook: &Webhook) -> sqlx::Result<()> {
+    let (old_secret, until) =
+        webhook.old_secret.as_ref().map(|(old, at)| (old.expose(), *at)).unzip();
+    let done = sqlx::query!(
+        "-- webhooks.rotate
+        update webhooks
+        set secret = $2, old_secret = $3, old_secret_until = $4
+        where webhook_id = $1",
+        id.uuid(),
+        webhook.secret.expose(),
+        old_secret,
+        until
+    )
+    .execute(db)
+    .await?;
+    wrote(&done, 1)
+}
+
 async fn update(db: &mut PgConnection, id: WebhookId, webhook: &Webhook) -> sqlx::Result<()> {
     let settings = &webhook.settings;
     let events = settings.events.numbers();
-    let (old_secret, until) =
-        webhook.old_secret.as_ref().map(|(old, at)| (old.expose(), *at)).unzip();
     let done = sqlx::query!(
         "-- webhooks.update
         update webhooks
         set url = $2, description = $3, events = $4, status = $5, disabled_reason = $6,
-            enabled_at = $7, secret = $8, old_secret = $9, old_secret_until = $10
+            enabled_at = $7
         where webhook_id = $1",
         id.uuid(),
         settings.url,
@@ -201,10 +238,7 @@ async fn update(db: &mut PgConnection, id: WebhookId, webhook: &Webhook) -> sqlx
         events.as_deref(),
         status(settings),
         webhook.disabled_reason.map(DisabledReason::as_str),
-        webhook.enabled_at,
-        webhook.secret.expose(),
-        old_secret,
-        until
+        webhook.enabled_at
     )
     .execute(db)
     .await?;
@@ -226,6 +260,8 @@ pub struct WebhookSurvey {
     /// Those that were disabled by themselves, and why.
     pub disabled: Vec<(WebhookId, String)>,
     pub deleted: Vec<WebhookId>,
+    /// Enabled ones for which something waits, and since when the oldest of it does.
+    pub waiting: Vec<(WebhookId, OffsetDateTime)>,
 }
 
 /// Looks at all webhooks.
@@ -241,7 +277,13 @@ pub async fn survey(db: &mut PgConnection) -> sqlx::Result<WebhookSurvey> {
                       and d.due_at <= clock_timestamp()
                 )
                 or exists (select from webhook_replays r where r.webhook_id = w.webhook_id)
-            ) as "is_busy!"
+            ) as "is_busy!",
+            (
+                select min(d.give_up_at) - interval '3 days'
+                from webhook_deliveries d
+                where d.webhook_id = w.webhook_id
+                  and d.status = 'pending'
+            ) as waits_since
         from webhooks w
         order by webhook_id"#
     )
@@ -251,7 +293,10 @@ pub async fn survey(db: &mut PgConnection) -> sqlx::Result<WebhookSurvey> {
     for row in rows {
         let id = WebhookId::new(row.webhook_id);
         match row.status.as_str() {
-            "enabled" => survey.enabled += 1,
+            "enabled" => {
+                survey.enabled += 1;
+                survey.waiting.extend(row.waits_since.map(|since| (id, since)));
+            }
             "deleted" => survey.deleted.push(id),
             _ => survey.disabled.extend(row.disabled_reason.map(|why| (id, why))),
         }
@@ -265,16 +310,24 @@ pub async fn survey(db: &mut PgConnection) -> sqlx::Result<WebhookSurvey> {
     Ok(survey)
 }
 
-/// Disables a webhook whose receiver is gone. Returns whether this call has done it.
-pub async fn disable_gone(db: &mut PgConnection, id: WebhookId) -> sqlx::Result<bool> {
+/// Disables a webhook whose receiver is gone, if it is still as it has been since `enabled_at`: a
+/// late answer from an old address says nothing of a new one. Returns whether this call has done
+/// it.
+pub async fn disable_gone(
+    db: &mut PgConnection,
+    id: WebhookId,
+    enabled_at: OffsetDateTime,
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "-- webhooks.disable_gone
         update webhooks
         set status = 'disabled', disabled_reason = $2
         where webhook_id = $1
-          and status = 'enabled'",
+          and status = 'enabled'
+          and enabled_at = $3",
         id.uuid(),
-        DisabledReason::Gone.as_str()
+        DisabledReason::Gone.as_str(),
+        enabled_at
     )
     .execute(db)
     .await?;

@@ -6,6 +6,8 @@ use anyhow::Context;
 use chassis::clock;
 use proto::WebhookId;
 use reqwest::{StatusCode, Url};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
@@ -19,10 +21,11 @@ use crate::{
         signed::{SignedRequest, SigningSecret, beginning, retry_after},
     },
     deliveries::pause_after,
+    domain::DisabledReason,
     input::KeptEvent,
     metrics,
     store::{
-        webhook_deliveries::{self, BegunDelivery},
+        webhook_deliveries::{self, BegunDelivery, EXPIRED_AT_ONCE},
         webhook_events, webhook_replays, webhooks,
     },
     world::webhooks::WebhookAttempt,
@@ -46,10 +49,21 @@ pub(super) struct Worker {
 struct Receiver {
     url: Url,
     secrets: Vec<SigningSecret>,
+    /// Since when it has been the webhook's.
+    since: OffsetDateTime,
 }
 
-/// A delivery whose attempt has begun, with its event if it is still kept.
-type DueDelivery = (BegunDelivery, Option<KeptEvent>);
+/// A delivery whose attempt has begun, with its event.
+type DueDelivery = (BegunDelivery, KeptEvent);
+
+/// What an attempt says of a receiver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    Taken,
+    NotTaken,
+    /// It was not asked: the event cannot be written.
+    Unasked,
+}
 
 /// Why a receiver did not take an event.
 struct NotTaken {
@@ -58,6 +72,7 @@ struct NotTaken {
     /// How long it asks to be left alone.
     after: Option<Duration>,
     is_gone: bool,
+    is_asked: bool,
 }
 
 impl Worker {
@@ -83,9 +98,13 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(taken) = sending.join_next() => {
-                    let is_taken = matches!(taken, Ok(true));
-                    failures = if is_taken { 0 } else { failures.saturating_add(1) };
-                    if let Some(rest) = resting(failures) {
+                    let reply = taken.unwrap_or(Reply::NotTaken);
+                    failures = match reply {
+                        Reply::Taken => 0,
+                        Reply::NotTaken => failures.saturating_add(1),
+                        Reply::Unasked => failures,
+                    };
+                    if let Some(rest) = resting(failures).filter(|_| reply == Reply::NotTaken) {
                         tokio::select! {
                             () = stop.cancelled() => {}
                             () = sleep(rest) => {}
@@ -100,8 +119,8 @@ impl Worker {
         while sending.join_next().await.is_some() {}
     }
 
-    /// Attempts that are due and begun, up to `free`; each tells whether the event was taken.
-    async fn due(self: &Arc<Self>, free: usize) -> Vec<impl Future<Output = bool> + Send + use<>> {
+    /// Attempts that are due and begun, up to `free`.
+    async fn due(self: &Arc<Self>, free: usize) -> Vec<impl Future<Output = Reply> + Send + use<>> {
         let (receiver, due) = self.begin(free).await.unwrap_or_else(|error| {
             tracing::warn!(
                 error = format!("{error:#}"),
@@ -128,41 +147,56 @@ impl Worker {
         let url = webhook.settings.url.parse().context("a stored address is no URL")?;
         let old = webhook.old_secret.filter(|(_, until)| clock::now() < *until);
         let secrets = [Some(webhook.secret), old.map(|(secret, _)| secret)];
-        let receiver = Receiver { url, secrets: secrets.into_iter().flatten().collect() };
-        webhook_replays::advance(&mut db, self.webhook).await?;
-        let begun = webhook_deliveries::begin(&mut db, self.webhook, i64::try_from(free)?).await?;
+        let secrets = secrets.into_iter().flatten().collect();
+        let receiver = Receiver { url, secrets, since: webhook.enabled_at };
+        let limit = i64::try_from(free)?;
+        let mut has_more = webhook_replays::advance(&mut db, self.webhook).await?;
+        let mut begun = webhook_deliveries::begin(&mut db, self.webhook, limit).await?;
+        // Of a replay, few events may be the webhook's: it goes on until something is due.
+        let until = Instant::now() + LOOK_EVERY;
+        while begun.is_empty() && has_more && Instant::now() < until {
+            has_more = webhook_replays::advance(&mut db, self.webhook).await?;
+            begun = webhook_deliveries::begin(&mut db, self.webhook, limit).await?;
+        }
         let ids: Vec<_> = begun.iter().map(|begun| begun.event_id).collect();
         let events = webhook_events::find_all(&mut db, &ids).await?;
-        let due = begun.into_iter().map(|it| (it, events.get(&it.event_id).cloned()));
+        if begun.iter().any(|it| !events.contains_key(&it.event_id)) {
+            self.fail_unkept(&mut db).await?;
+        }
+        let due = begun.into_iter().filter_map(|it| Some((it, events.get(&it.event_id)?.clone())));
         Ok((Some(receiver), due.collect()))
     }
 
-    /// Makes one attempt, and records what became of it. Returns whether the event was taken.
-    async fn attempt(
-        &self,
-        begun: BegunDelivery,
-        event: Option<KeptEvent>,
-        receiver: &Receiver,
-    ) -> bool {
+    /// Ends all deliveries whose events are not kept any more: the receiver can do nothing for it.
+    async fn fail_unkept(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let error = Some("the event is not kept any more".to_owned());
+        let at = clock::rfc3339(clock::now());
+        let attempt = WebhookAttempt { at, status: None, error, ms: 0 };
+        while webhook_deliveries::fail_unkept(db, self.webhook, &attempt).await? == EXPIRED_AT_ONCE
+        {
+        }
+        Ok(())
+    }
+
+    /// Makes one attempt, and records what became of it.
+    async fn attempt(&self, begun: BegunDelivery, event: KeptEvent, receiver: &Receiver) -> Reply {
         let (at, started) = (clock::rfc3339(clock::now()), Instant::now());
-        let outcome = match &event {
-            Some(event) => self.send(event, receiver).await,
-            None => Err(NotTaken::unanswered("the event is not kept any more")),
-        };
+        let outcome = self.send(&event, receiver).await;
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let is_taken = outcome.is_ok();
+        let reply = match &outcome {
+            Ok(_) => Reply::Taken,
+            Err(why) if why.is_asked => Reply::NotTaken,
+            Err(_) => Reply::Unasked,
+        };
         let recorded = match outcome {
             Ok(status) => {
                 let attempt = WebhookAttempt { at, status: Some(status), error: None, ms };
                 self.delivered(begun, attempt).await
             }
             Err(why) => {
-                let NotTaken { status, error, after, is_gone } = why;
-                let attempt = WebhookAttempt { at, status, error: Some(error), ms };
-                let pause =
-                    pause_after(begun.tries, PAUSE_FIRST, PAUSE_MAX).max(after.unwrap_or_default());
-                let pause = (event.is_some() && !is_gone).then_some(pause);
-                self.failed(begun, attempt, pause, is_gone).await
+                let attempt =
+                    WebhookAttempt { at, status: why.status, error: Some(why.error.clone()), ms };
+                self.failed(begun, &attempt, &why, receiver).await
             }
         };
         if let Err(error) = recorded {
@@ -174,14 +208,14 @@ impl Worker {
                 "could not record a delivery to a webhook"
             );
         }
-        is_taken
+        reply
     }
 
     /// Sends an event; returns the status of the answer that took it.
     async fn send(&self, event: &KeptEvent, receiver: &Receiver) -> Result<u16, NotTaken> {
         let body = cloud_event::body(event).map_err(|error| {
-            let why = anyhow::Error::new(error);
-            NotTaken::unanswered(&format!("{why:#}"))
+            let why = format!("{:#}", anyhow::Error::new(error));
+            NotTaken { is_asked: false, ..NotTaken::unanswered(&why) }
         })?;
         let request = SignedRequest {
             url: &receiver.url,
@@ -207,7 +241,7 @@ impl Worker {
         }
         let error = format!("status {}", status.as_u16());
         let is_gone = status == StatusCode::GONE;
-        Err(NotTaken { status: Some(status.as_u16()), error, after, is_gone })
+        Err(NotTaken { status: Some(status.as_u16()), error, after, is_gone, is_asked: true })
     }
 
     async fn delivered(&self, begun: BegunDelivery, attempt: WebhookAttempt) -> sqlx::Result<()> {
@@ -216,32 +250,38 @@ impl Worker {
         webhook_deliveries::delivered(&mut db, begun, &attempt).await
     }
 
-    /// Puts the delivery off by `pause`, or ends it, and disables a webhook that takes nothing.
+    /// Puts the delivery off, or ends it, and disables a webhook that takes nothing.
     async fn failed(
         &self,
         begun: BegunDelivery,
-        attempt: WebhookAttempt,
-        pause: Option<Duration>,
-        is_gone: bool,
+        attempt: &WebhookAttempt,
+        why: &NotTaken,
+        receiver: &Receiver,
     ) -> sqlx::Result<()> {
+        let pause = pause_after(begun.tries, PAUSE_FIRST, PAUSE_MAX);
+        let pause = (!why.is_gone).then(|| pause.max(why.after.unwrap_or_default()));
         let mut db = self.room.pool.acquire().await?;
-        let is_over = webhook_deliveries::failed(&mut db, begun, &attempt, pause).await?;
+        let is_over = webhook_deliveries::failed(&mut db, begun, attempt, pause).await?;
         metrics::webhook_attempt(if is_over { "failed" } else { "later" });
-        let is_disabled = if is_gone {
-            webhooks::disable_gone(&mut db, self.webhook).await?
-        } else {
-            webhooks::disable_failing(&mut db, self.webhook, is_over).await?
-        };
-        if is_disabled {
-            tracing::warn!(webhook.id = %self.webhook, is_gone, "a webhook was disabled");
+        if why.is_gone {
+            if webhooks::disable_gone(&mut db, self.webhook, receiver.since).await? {
+                was_disabled(self.webhook, DisabledReason::Gone);
+            }
+        } else if why.is_asked && webhooks::disable_failing(&mut db, self.webhook, is_over).await? {
+            was_disabled(self.webhook, DisabledReason::Failures);
         }
         Ok(())
     }
 }
 
+/// Tells operators of a webhook that was disabled by itself.
+pub(super) fn was_disabled(webhook: WebhookId, reason: DisabledReason) {
+    tracing::warn!(webhook.id = %webhook, reason = reason.as_str(), "a webhook was disabled");
+}
+
 impl NotTaken {
     fn unanswered(why: &str) -> Self {
-        Self { status: None, error: why.to_owned(), after: None, is_gone: false }
+        Self { status: None, error: why.to_owned(), after: None, is_gone: false, is_asked: true }
     }
 }
 

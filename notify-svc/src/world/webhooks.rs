@@ -63,6 +63,8 @@ pub struct EventReplay {
 /// The webhooks of one batch.
 #[derive(Debug, Default)]
 pub struct WebhookWorld {
+    /// How many webhooks there are, if the batch is to make one.
+    pub known: usize,
     pub rows: BTreeMap<WebhookId, Tracked<Webhook>>,
     /// Those whose rows another session holds.
     pub held: BTreeSet<WebhookId>,

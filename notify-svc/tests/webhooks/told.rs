@@ -164,6 +164,45 @@ async fn for_a_day_after_a_rotation_both_secrets_sign() {
     tellers.end().await;
 }
 
+/// Whoever rotates once more may not have told the receiver of the secret in between.
+#[tokio::test]
+async fn of_rotations_one_after_another_the_first_secret_signs_on() {
+    let mut server = a_server().await;
+    let receiver = Receiver::that_takes_all().await;
+    let webhook = server.webhook(&receiver.url(), &["*"]).await;
+    let tellers = tellers(&server.shop);
+    let mut secrets = vec![webhook.secret.clone()];
+    for _ in 0..2 {
+        let rotated = server.http.post(&webhook.path("/rotate-secret"), json!({})).await;
+        secrets.push(rotated.body["secret"].as_str().unwrap().to_owned());
+    }
+
+    let captured = server.shop.captured(an_order());
+    server.shop.hear([captured]).await;
+
+    let [call] = &receiver.got(1).await[..] else { panic!("one call") };
+    let signs =
+        |secret: &String| Webhook::new(secret).unwrap().verify(&call.body, &call.headers).is_ok();
+    assert_eq!(secrets.iter().map(signs).collect::<Vec<_>>(), [true, false, true]);
+    tellers.end().await;
+}
+
+#[tokio::test]
+async fn a_rotation_leaves_types_of_a_later_build_in_the_filter() {
+    let mut server = a_server().await;
+    let webhook = server.webhook("http://127.0.0.1:9/", &["OrderPlaced"]).await;
+    server.shop.run("update webhooks set events = '{1, 9999}'").await;
+
+    let rotated = server.http.post(&webhook.path("/rotate-secret"), json!({})).await;
+
+    assert_eq!(rotated.status, 200);
+    let events: Vec<i16> = sqlx::query_scalar("select events from webhooks")
+        .fetch_one(server.shop.mailbox.db().await)
+        .await
+        .unwrap();
+    assert_eq!(events, [1, 9999]);
+}
+
 #[tokio::test]
 async fn events_from_before_a_webhook_was_made_are_told_when_it_asks_for_a_replay() {
     let mut server = a_server().await;
