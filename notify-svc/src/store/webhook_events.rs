@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use mailbox::invalid;
 use proto::OrderId;
-use sqlx::{Connection, PgConnection, error::DatabaseError};
+use sqlx::{PgConnection, error::DatabaseError};
 use uuid::Uuid;
 
 use crate::input::KeptEvent;
@@ -88,20 +88,20 @@ pub async fn find_all(
 }
 
 /// How many events of these types, or of all, lie between two ids; `None` if they are too many to
-/// be counted `within` a time. The database ends the statement, whoever waits for it.
+/// be counted `within` a time. The database ends the statement, whoever waits for it: so it does from
+/// now on with every statement of this connection, which is for counts alone.
 pub async fn count(
     db: &mut PgConnection,
     (after, before): (Uuid, Uuid),
     types: Option<&[i16]>,
     within: Duration,
 ) -> sqlx::Result<Option<i64>> {
-    let mut tx = db.begin().await?;
     sqlx::query!(
         "-- webhook_events.limit
-        select set_config('statement_timeout', $1, true)",
+        select set_config('statement_timeout', $1, false)",
         within.as_millis().to_string()
     )
-    .fetch_one(&mut *tx)
+    .fetch_one(&mut *db)
     .await?;
     let counted = sqlx::query_scalar!(
         r#"-- webhook_events.count
@@ -114,7 +114,7 @@ pub async fn count(
         before,
         types as Option<&[i16]>
     )
-    .fetch_one(&mut *tx)
+    .fetch_one(db)
     .await;
     let is_cancelled = |error: &sqlx::Error| {
         error
@@ -123,8 +123,8 @@ pub async fn count(
             .is_some_and(|code| code == CANCELLED)
     };
     match counted {
-        Ok(events) => tx.commit().await.map(|()| Some(events)),
-        Err(error) if is_cancelled(&error) => tx.rollback().await.map(|()| None),
+        Ok(events) => Ok(Some(events)),
+        Err(error) if is_cancelled(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
