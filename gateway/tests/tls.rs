@@ -207,7 +207,7 @@ async fn who_is_slow_with_the_handshake_or_after_it_is_let_go() {
 async fn a_client_that_takes_nothing_over_tls_is_let_go() {
     let large = |_: &crate::stub::StubRequest| Response::new(Body::from(vec![b'x'; 64 << 20]));
     let (authority, stub) = (TestAuthority::new(), Stub::start(large).await);
-    let settings = ["--header-timeout=200ms", "--write-timeout=300ms"];
+    let settings = ["--write-timeout=300ms"];
     let gateway = Files::of(&authority.certifies(HOST)).gateway(&stub, &settings).await;
     let mut stream = connect(gateway.address, &authority).await.unwrap();
 
