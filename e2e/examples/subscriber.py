@@ -26,8 +26,8 @@ while True:
         # The client mends its connections by itself.
         print(message.error(), file=sys.stderr)
         continue
-    headers = dict(message.headers())
-    if headers["ce_type"] == b"shop.orders.v1.OrderConfirmed":
+    headers = dict(message.headers() or [])
+    if headers.get("ce_type") == b"shop.orders.v1.OrderConfirmed":
         # What cannot be read or kept ends the program; its next start begins with it.
         order = OrderEvent.FromString(message.value()).order_confirmed
         with db:  # one transaction
