@@ -75,7 +75,8 @@ fn the_events_of_an_order_arrive_signed_at_a_webhook_and_again_when_asked_for() 
             assert!(event["data"]["terms"].get("details").is_none());
         }
 
-        let period = json!({"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"});
+        // The shop has had thousands of orders before this one.
+        let period = json!({"from": made["created_at"], "to": "2100-01-01T00:00:00Z"});
         let again =
             shop.post(&format!("{path}/replay"), &period).with_token(&staff).await.with(202);
         assert!(again["events"].as_u64().unwrap() >= 5, "{again}");
