@@ -12,12 +12,18 @@ use crate::Home;
 
 /// The first migration of every database.
 const MAILBOX: &str = include_str!("../migrations/0001_mailbox.sql");
-/// The second migration of each database.
-const OWN: [(&str, &str); 4] = [
-    ("orders", include_str!("../migrations/0101_orders.sql")),
-    ("payments", include_str!("../migrations/0101_payments.sql")),
-    ("stock", include_str!("../migrations/0101_stock.sql")),
-    ("notify", include_str!("../migrations/0101_notices.sql")),
+/// The migrations that each database has besides, with their versions.
+const OWN: [(&str, &[(i64, &str)]); 4] = [
+    ("orders", &[(101, include_str!("../migrations/0101_orders.sql"))]),
+    ("payments", &[(101, include_str!("../migrations/0101_payments.sql"))]),
+    ("stock", &[(101, include_str!("../migrations/0101_stock.sql"))]),
+    (
+        "notify",
+        &[
+            (101, include_str!("../migrations/0101_notices.sql")),
+            (102, include_str!("../migrations/0102_webhooks.sql")),
+        ],
+    ),
 ];
 /// sqlx's table of migrations, which exists once one has run.
 const APPLIED: &str = "_sqlx_migrations";
@@ -56,11 +62,11 @@ async fn applied(url: &str) -> anyhow::Result<Vec<AppliedMigration>> {
 }
 
 /// The first applied migration that this build does not have, or has with another text.
-fn foreign(applied: &[AppliedMigration], own: &'static str) -> Option<i64> {
-    let migration = |version: i64, text: &'static str| {
+fn foreign(applied: &[AppliedMigration], own: &[(i64, &'static str)]) -> Option<i64> {
+    let migration = |(version, text): (i64, &'static str)| {
         Migration::new(version, "".into(), MigrationType::Simple, text.into_sql_str(), false)
     };
-    let ours = [migration(1, MAILBOX), migration(101, own)];
+    let ours: Vec<_> = [(1, MAILBOX)].iter().chain(own).copied().map(migration).collect();
     let is_ours = |it: &AppliedMigration| {
         ours.iter().any(|our| our.version == it.version && our.checksum == it.checksum)
     };
