@@ -167,13 +167,13 @@ async fn start<R: Reactor>(
         let wrong = format!("this is {}", desk.service);
         return Err(fault("/filter/service", Code::InvalidValue, wrong));
     }
+    let key = asked.key(&body.0)?;
     let (Some(expected), Some(reason)) = (expected, reason) else {
         let size = desk.mailbox.size_bulk(&filter).await.map_err(|error| unanswered(&error))?;
         let BulkSize { keys, messages, has_more } = size;
         let counted = BulkSizeView { keys, messages, has_more };
         return Ok(new_response(json_answer(200, &counted, None)));
     };
-    let key = asked.key(&body.0)?;
     let request =
         OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
     let wanted = BulkRequest { action, filter, expected };
