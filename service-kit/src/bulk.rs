@@ -20,13 +20,12 @@ use mailbox::{
     Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, BulkSize,
     KeyOutcome, Mailbox, OperatorRequest, Reactor,
 };
-use proto::words;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, RunState, answered, fault, unanswered},
     requests::{RequestInfo, json_answer, new_response, refusal},
 };
 
@@ -52,14 +51,6 @@ pub(crate) struct BulkSizeView {
     has_more: bool,
 }
 
-words! {
-    /// Whether a bulk operation is over.
-    pub(crate) enum BulkState {
-        Running = "running",
-        Ended = "ended",
-    }
-}
-
 /// A bulk operation, and how far it is.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct BulkView<'a> {
@@ -74,7 +65,7 @@ pub(crate) struct BulkView<'a> {
     done: i64,
     /// How many of them, by how they ended.
     outcomes: BTreeMap<&'a str, i64>,
-    state: BulkState,
+    state: RunState,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
 }
@@ -250,7 +241,7 @@ fn view<'a>(service: &'a str, bulk: &'a BulkOperation) -> BulkView<'a> {
         messages: bulk.messages,
         done: bulk.outcomes.iter().map(|(_, keys)| keys).sum(),
         outcomes: bulk.outcomes.iter().map(|(outcome, keys)| (&**outcome, *keys)).collect(),
-        state: if bulk.ended_at.is_some() { BulkState::Ended } else { BulkState::Running },
+        state: if bulk.ended_at.is_some() { RunState::Ended } else { RunState::Running },
         started_at: bulk.started_at.into(),
         ended_at: bulk.ended_at.map(Into::into),
     }

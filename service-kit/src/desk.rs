@@ -16,6 +16,14 @@ use crate::requests::{key_reused, new_response, response};
 /// Characters of an operator's reason, as of every other reason in the API.
 pub(crate) const REASON_CHARS_MAX: usize = 200;
 
+proto::words! {
+    /// Whether what an operator began, a replay or a bulk operation, is over.
+    pub(crate) enum RunState {
+        Running = "running",
+        Ended = "ended",
+    }
+}
+
 /// The state of the operators' handlers of one service.
 pub(crate) struct Desk<R: Reactor> {
     pub(crate) mailbox: Mailbox<R>,

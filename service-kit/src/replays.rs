@@ -14,13 +14,13 @@ use chassis::{
     http::{self, NoParams},
 };
 use mailbox::{Answer, Mailbox, OperatorRequest, Reactor, Replay, ReplayScope};
-use proto::{topic, words};
+use proto::topic;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, REASON_CHARS_MAX, answered, fault, unanswered},
+    desk::{Desk, REASON_CHARS_MAX, RunState, answered, fault, unanswered},
     requests::{RequestInfo, json_answer, new_response},
 };
 
@@ -53,14 +53,6 @@ pub(crate) struct StartedReplayView {
     done: i64,
 }
 
-words! {
-    /// Whether a replay is over.
-    pub(crate) enum ReplayState {
-        Running = "running",
-        Ended = "ended",
-    }
-}
-
 /// A replay, and how far it is.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct ReplayView<'a> {
@@ -74,7 +66,7 @@ pub(crate) struct ReplayView<'a> {
     keys: i64,
     /// Events that were published so far.
     done: i64,
-    state: ReplayState,
+    state: RunState,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
 }
@@ -187,7 +179,7 @@ fn view<'a>(service: &'static str, replay: &'a Replay) -> ReplayView<'a> {
         events: replay.events,
         keys: replay.keys,
         done: replay.done,
-        state: if is_over { ReplayState::Ended } else { ReplayState::Running },
+        state: if is_over { RunState::Ended } else { RunState::Running },
         started_at: replay.started_at.into(),
         ended_at: replay.ended_at.map(Timestamp::from),
     }
