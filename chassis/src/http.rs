@@ -3,6 +3,7 @@
 
 mod access;
 mod answers;
+mod closing;
 mod connection;
 mod cursor;
 mod edge;

@@ -11,7 +11,7 @@ use chassis::{Health, http};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, mpsc},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -92,6 +92,54 @@ async fn stopping_finishes_what_is_in_hand_and_takes_nothing_new() {
     assert!(answered.starts_with("HTTP/1.1 200 OK") && answered.ends_with("done"), "{answered}");
     server.ended.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+/// Closing a listener resets what waits in its queue: those who connected a moment before.
+#[tokio::test]
+async fn whoever_can_connect_while_the_server_stops_is_answered() {
+    for _ in 0..STOPS {
+        let server = serve().await;
+        let address = server.address;
+        let (answered, mut first) = mpsc::channel(1);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let answered = answered.clone();
+                tokio::task::spawn_blocking(move || ask_until_refused(address, &answered))
+            })
+            .collect();
+        first.recv().await.unwrap();
+        server.stop.cancel();
+
+        for client in clients {
+            client.await.unwrap();
+        }
+        server.ended.await.unwrap().unwrap();
+    }
+}
+
+/// How many clients ask while a server stops, and how many servers do.
+const CLIENTS: usize = 8;
+const STOPS: usize = 5;
+
+/// Asks over a connection each, until none can be made. Blocking: each client has its own thread.
+fn ask_until_refused(address: SocketAddr, has_answered: &mpsc::Sender<()>) {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    let ask = |mut stream: TcpStream| {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+        let mut answered = String::new();
+        stream.read_to_string(&mut answered)?;
+        std::io::Result::Ok(answered)
+    };
+    while let Ok(stream) = TcpStream::connect(address) {
+        let answered = ask(stream).expect("an answer to whoever could connect");
+        assert!(answered.starts_with("HTTP/1.1 200 OK"), "{answered}");
+        // One word is enough.
+        let _is_told = has_answered.try_send(());
+    }
 }
 
 #[tokio::test]

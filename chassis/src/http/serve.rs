@@ -2,16 +2,21 @@
 //!
 //! The order of ending. First the drain is announced: connections are accepted as before, and every
 //! answer says `Connection: close` (GOAWAY over HTTP/2), so that clients with pools of connections
-//! go elsewhere, each after an answer. Then the server stops: what waits to be accepted is still
-//! answered, idle connections are closed, and requests under way end.
+//! go elsewhere, each after an answer. Then the server stops: it takes no new connections, what waits
+//! to be accepted is still answered (`http/closing.rs`), idle connections are closed, and requests
+//! under way end.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, getrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout_at,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    closing::{self, LAST_HANDSHAKES},
     connection::Connection,
     edge::{Edge, Handler},
     limits::HttpServer,
@@ -52,27 +57,23 @@ impl HttpServer {
             anyhow::Ok(())
         };
         loop {
-            let accepted = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = self.stop.cancelled() => break,
-                accepted = listener.accept() => accepted,
+                accepted = accept(&listener) => accepted,
             };
-            match accepted {
-                Ok((stream, peer)) => tokio::select! {
-                    () = self.stop.cancelled() => break,
-                    taken = take(stream, peer) => taken?,
-                },
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "could not accept a connection"
-                    );
-                    tokio::time::sleep(ACCEPT_BACKOFF).await;
-                }
+            tokio::select! {
+                // A connection in hand is answered, unless there is no room for it.
+                biased;
+                taken = take(stream, peer) => taken?,
+                () = self.stop.cancelled() => break,
             }
         }
-        // Closing the listener resets what waits in the kernel's queue.
-        let waits = || poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
-        while let Poll::Ready(Ok((stream, peer))) = waits().await {
+        if let Err(error) = closing::refuse_handshakes(&listener) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "clients that connect just now may be reset");
+        }
+        let last = tokio::time::Instant::now() + LAST_HANDSHAKES;
+        while let Ok((stream, peer)) = timeout_at(last, accept(&listener)).await {
             take(stream, peer).await?;
         }
         drop(listener);
@@ -86,5 +87,21 @@ impl HttpServer {
     fn connections_max(&self) -> usize {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 2;
         self.limits.connections_max.min(usize::try_from(files).unwrap_or(usize::MAX)).max(1)
+    }
+}
+
+/// The next connection. What fails is tried again: a listener has no error that lasts.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not accept a connection"
+                );
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
     }
 }
