@@ -32,12 +32,21 @@ use crate::{
 /// statement (`session`) and above any command's deadline.
 pub(crate) const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
+/// Limits a transaction that no caller would hang up on: released messages, kept events.
+pub(crate) async fn in_time<T, E: From<Fault>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(ATTEMPT_LIMIT, work).await.unwrap_or_else(|_| Err(Fault::TooSlow.into()))
+}
+
 /// What a committed attempt did.
 pub(crate) struct CommittedBatch<W> {
     pub(crate) outcomes: Vec<ItemOutcome>,
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
+    /// Why each message that stopped its key did so, by its place in the batch.
+    pub(crate) reasons: HashMap<usize, Park>,
     /// Keys with kept events (`unknown`) that are to be decided before this batch; if there are
     /// any, nothing else was done.
     pub(crate) first: Vec<KeyRef>,
@@ -130,7 +139,15 @@ async fn work<R: Reactor>(
     let first = if some_aside { batch.divert(db).await? } else { Vec::new() };
     if !first.is_empty() {
         let outcomes = batch.outcomes;
-        return Ok(CommittedBatch { outcomes, world: None, announced: 0, newly_parked: 0, first });
+        let (announced, newly_parked, reasons) = (0, 0, HashMap::new());
+        return Ok(CommittedBatch {
+            outcomes,
+            world: None,
+            announced,
+            newly_parked,
+            reasons,
+            first,
+        });
     }
     let world = batch.decide(db).await?;
     let newly_parked = batch.set_aside(db).await?;
@@ -138,8 +155,9 @@ async fn work<R: Reactor>(
     if !answers.is_empty() && !idempotency::keep(db, &answers).await? {
         return Err(Fault::KeyTaken);
     }
-    let Batch { outcomes, announced, .. } = batch;
-    Ok(CommittedBatch { outcomes, world, announced: announced.len(), newly_parked, first })
+    let Batch { outcomes, announced, reasons, .. } = batch;
+    let announced = announced.len();
+    Ok(CommittedBatch { outcomes, world, announced, newly_parked, reasons, first })
 }
 
 /// What came of releasing parked messages of one key, or of deciding kept events.

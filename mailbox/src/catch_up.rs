@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     Clock,
-    batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
+    batch::{self, ReleaseOutcome, in_time},
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
     inbox,
     item::item,
@@ -73,9 +73,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     ) -> Result<(), Fault> {
         let mut size = CHUNK;
         loop {
-            let chunk = self.take_chunk(db, place, known, size);
-            let taken = tokio::time::timeout(ATTEMPT_LIMIT, chunk).await;
-            match taken.unwrap_or(Err(Fault::TooSlow)) {
+            match in_time(self.take_chunk(db, place, known, size)).await {
                 Ok(0) => return Ok(()),
                 Ok(events) => {
                     tracing::info!(

@@ -267,6 +267,10 @@ async fn settle<R: Reactor>(
     let generation = member.generation();
     // A rebalance took their partitions since: the member that has those now reads them again.
     received.retain(|delivery| delivery.generation == generation);
+    let now = settler.clock.now();
+    for Delivery { received: (message, _), .. } in &received {
+        metrics::received(message, now);
+    }
     let ends = ends(&received);
     let reactor = Arc::clone(&settler.reactor);
     let items: Vec<Item<R::Input>> =

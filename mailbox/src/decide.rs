@@ -13,7 +13,7 @@ use crate::{
     idempotency::{self, Name},
     inbox,
     item::{Item, ItemOutcome},
-    message::{Park, Trace},
+    message::{OUT_OF_RANGE, Park, Trace},
     metrics, outbox,
     parked::{self, KeyRef},
     reactor::{Answer, DecisionContext, OutboxEvent, Reactor},
@@ -190,7 +190,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                     "its id {} is outside the inbox's range and its version {} is above {heard}, the last one heard",
                     message.event_id, message.version
                 );
-                let park = Park { class: "out_of_range", reason };
+                let park = Park { class: OUT_OF_RANGE, reason };
                 self.stop(index, parked::place(message), park);
                 true
             }

@@ -5,7 +5,7 @@ use std::{any::Any, borrow::Cow};
 
 use sqlx::error::DatabaseError;
 
-use crate::message::Park;
+use crate::message::{PANICKED, Park, REFUSED_BY_DATABASE};
 
 /// Equal failures of several items before one of them is suspected, where the machine might be to
 /// blame as well.
@@ -197,19 +197,18 @@ fn code(error: &sqlx::Error) -> Cow<'_, str> {
 pub(crate) fn park(fault: &Fault) -> Park {
     match fault {
         Fault::Panicked(what) => panicked(what),
-        Fault::Database(error) | Fault::NotBegun(error) => Park {
-            class: "refused_by_database",
-            reason: format!("the database refuses it: {error}"),
-        },
+        Fault::Database(error) | Fault::NotBegun(error) => {
+            Park { class: REFUSED_BY_DATABASE, reason: format!("the database refuses it: {error}") }
+        }
         Fault::KeyTaken | Fault::TooSlow => {
-            Park { class: "refused_by_database", reason: fault.to_string() }
+            Park { class: REFUSED_BY_DATABASE, reason: fault.to_string() }
         }
     }
 }
 
 /// The reason to park a message over which the service's own code panicked.
 pub(crate) fn panicked(what: &str) -> Park {
-    Park { class: "panicked", reason: format!("processing it panicked: {what}") }
+    Park { class: PANICKED, reason: format!("processing it panicked: {what}") }
 }
 
 /// The message of a panic.
@@ -233,6 +232,18 @@ pub(crate) fn signature(fault: &Fault) -> String {
 }
 
 impl Verdict {
+    /// All verdicts.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Wait,
+        Self::WaitForOperator,
+        Self::Collision,
+        Self::RowHeld,
+        Self::MissingPartition,
+        Self::TooSlow,
+        Self::Suspect { at_once: true },
+        Self::Suspect { at_once: false },
+    ];
+
     /// The verdict's name in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,15 +1,12 @@
 //! The inbox: the ids of messages and commands that have taken effect. All SQL on it.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashSet;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-const WEEK: u64 = 604_800;
+const WEEK: i64 = 604_800;
 /// Weeks back from which an id may still be delivered: Kafka keeps 7 days, the outbox 7, and one
 /// day more. These 15 days reach back three calendar weeks at most.
 pub(crate) const WEEKS_BEHIND: i32 = 3;
@@ -67,20 +64,17 @@ pub(crate) async fn forget(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
     .map(drop)
 }
 
-/// The time at which a UUIDv7 was made; `None` for any other id.
-fn made_at(id: Uuid) -> Option<SystemTime> {
+/// When a UUIDv7 was made, to the millisecond; `None` for any other id.
+pub fn made_at(id: Uuid) -> Option<OffsetDateTime> {
     let (seconds, nanos) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
-    UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
+    let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
 }
 
 /// Whether the inbox has a partition for `id`: weeks that are dropped or not made yet have none.
 pub(crate) fn in_range(id: Uuid, now: OffsetDateTime) -> bool {
-    let week_of = |at: SystemTime| {
-        at.duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs() / WEEK).ok())
-    };
-    let (Some(made), Some(today)) = (made_at(id).and_then(week_of), week_of(now.into())) else {
-        return false;
-    };
+    let week_of = |at: OffsetDateTime| at.unix_timestamp().div_euclid(WEEK);
+    let (Some(made), today) = (made_at(id).map(week_of), week_of(now)) else { return false };
     made >= today - i64::from(WEEKS_BEHIND) && made <= today + 1
 }
 
@@ -88,14 +82,14 @@ pub(crate) fn in_range(id: Uuid, now: OffsetDateTime) -> bool {
 mod tests {
     use super::*;
 
-    fn id_of(seconds: u64) -> Uuid {
-        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
+    fn id_of(seconds: i64) -> Uuid {
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds.cast_unsigned(), 0))
     }
 
     #[test]
     fn the_range_is_three_weeks_back_and_one_ahead() {
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
-        let today = 1_800_000_000_u64;
+        let today = 1_800_000_000_i64;
         assert!(in_range(id_of(today), now));
         assert!(in_range(id_of(today - 3 * WEEK), now));
         assert!(!in_range(id_of(today - 4 * WEEK - 1), now));

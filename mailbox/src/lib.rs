@@ -10,10 +10,9 @@
 //! held row), `consume` and `commands` (the two ways in; `pace` sets the time between batches,
 //! `broker_status` says whether Kafka is reachable; `polling`, `assignment`, `positions`,
 //! `watchdog` and `control` belong to the consumer, `consumers` is the SQL of its tables),
-//! `consumed` and `halts` (what is not consumed, and how operators change that), `parked` and
-//! `operate` (parked keys; `flood` stops consuming when they are too many), `bulk` and `bulk_keys`
-//! (many keys at a time), `unknown` and `catch_up` (events of types that a build does not know),
-//! `lanes` and `replays` (what operators ask of the relay), `sweep`.
+//! `consumed` and `halts` (what is not consumed, and how operators change that), `parked`, `operate`
+//! and `bulk` (parked keys; `flood` stops consuming when they are too many), `unknown` and `catch_up`
+//! (events of unknown types), `lanes` and `replays` (what operators ask of the relay), `sweep`.
 
 mod assignment;
 mod batch;
@@ -40,6 +39,7 @@ mod inbox;
 mod inspect;
 mod item;
 mod lanes;
+mod log;
 mod message;
 mod message_key;
 mod metrics;
@@ -99,10 +99,12 @@ pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
 pub use idempotency::erase_answers;
 pub use idempotent::OperatorRequest;
+pub use inbox::made_at;
 pub use inspect::UNKNOWN_EVENT;
 pub use lanes::{Lane, LaneChange, LaneStart, LaneState, take_topic, topic_made_anew};
 pub use message::{Message, Park, Trace};
 pub use message_key::key_text;
+pub use metrics::describe_metrics;
 pub use notices::UnknownEvents;
 pub use operate::{IdempotentRequest, OperatorError};
 pub use operations::OperationRecord;
@@ -233,7 +235,7 @@ impl<R: Reactor> Mailbox<R> {
             })
         };
         let (commands, taken) = Commands::new(options.command_deadline, clock);
-        let (messages, requests) = (settler("messages")?, settler("commands")?);
+        let (messages, requests) = (settler(metrics::MESSAGES)?, settler(metrics::COMMANDS)?);
         let waking = session("wake-up")?;
         let sweep = Sweep {
             reactor: Arc::clone(&reactor),

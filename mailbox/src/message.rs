@@ -102,6 +102,12 @@ impl StoredMessage {
     }
 }
 
+const UNDECODABLE: &str = "undecodable";
+const NO_ENVELOPE: &str = "no_envelope";
+pub(crate) const OUT_OF_RANGE: &str = "out_of_range";
+pub(crate) const REFUSED_BY_DATABASE: &str = "refused_by_database";
+pub(crate) const PANICKED: &str = "panicked";
+
 /// Why a message cannot be processed, however often it is tried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -114,9 +120,13 @@ pub struct Park {
 }
 
 impl Park {
+    /// The classes of the mailbox's own reasons; services have more.
+    pub(crate) const CLASSES: [&str; 5] =
+        [UNDECODABLE, NO_ENVELOPE, OUT_OF_RANGE, REFUSED_BY_DATABASE, PANICKED];
+
     /// A message whose payload is not of the type that its envelope names.
     pub fn undecodable(reason: impl Into<String>) -> Self {
-        Self { class: "undecodable", reason: reason.into() }
+        Self { class: UNDECODABLE, reason: reason.into() }
     }
 
     /// The reason to park a message with these headers missing or unusable; `None` if all are
@@ -125,7 +135,7 @@ impl Park {
         let names: Vec<&str> =
             lacks.iter().filter(|(lacks, _)| *lacks).map(|(_, name)| *name).collect();
         (!names.is_empty()).then(|| Self {
-            class: "no_envelope",
+            class: NO_ENVELOPE,
             reason: format!("the message has no usable header {}", names.join(", ")),
         })
     }

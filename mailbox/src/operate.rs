@@ -11,7 +11,7 @@ pub use self::asker::IdempotentRequest;
 pub(crate) use self::asker::{Asker, BulkStep};
 use crate::{
     Clock,
-    batch::{self, ATTEMPT_LIMIT, ReleaseOutcome},
+    batch::{self, ReleaseOutcome, in_time},
     bulk_keys::KeyOutcome,
     catch_up::CatchUp,
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
@@ -267,13 +267,6 @@ struct ChunkOutcome {
     decided: u64,
     refused: Option<Park>,
     gone: bool,
-}
-
-/// Limits one transaction: the loop of bulk operations has nobody who would hang up on it.
-pub(crate) async fn in_time<T, E: From<Fault>>(
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    tokio::time::timeout(ATTEMPT_LIMIT, work).await.unwrap_or_else(|_| Err(Fault::TooSlow.into()))
 }
 
 /// Why a chunk was not released.

@@ -17,6 +17,7 @@ use crate::{
     fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
     held::HeldBack,
     item::{Item, ItemOutcome, Origin},
+    log,
     metrics::{self, APPLIED, DUPLICATE, PARKED, UNKNOWN},
     notices::Notices,
     parked::{self, KeyRef},
@@ -151,7 +152,7 @@ impl<R: Reactor> Settler<R> {
             let next = fault::next_step(verdict, pass, open, count);
             self.recover(verdict, &broken).await;
             remember(items, &broken);
-            tell(self.path, verdict, &broken.fault, count);
+            log::failed(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
             pass.admission = Admission::Deduplicating;
             match next {
@@ -207,7 +208,7 @@ impl<R: Reactor> Settler<R> {
             };
             let Err(fault) = taken else { continue };
             let verdict = fault::judge(&fault);
-            tell(self.path, verdict, &fault, 1);
+            log::failed(self.path, verdict, &fault, 1);
             self.session.close().await;
             if verdict != Verdict::RowHeld {
                 return tokio::time::sleep(BACKOFF_TAKE).await;
@@ -232,6 +233,12 @@ impl<R: Reactor> Settler<R> {
         if let Some(world) = done.world {
             batch::committed(&*self.reactor, world);
         }
+        let now = self.clock.now();
+        for (index, park) in &done.reasons {
+            if let Some(message) = items.get(*index).and_then(Item::message) {
+                log::parked(message, park);
+            }
+        }
         let (mut applied, mut duplicates, mut parked, mut unknown) = (0, 0, 0, 0);
         for (item, outcome) in items.iter_mut().zip(done.outcomes) {
             let (count, result) = match outcome {
@@ -249,6 +256,9 @@ impl<R: Reactor> Settler<R> {
                 }
             };
             *count += 1;
+            if let (APPLIED, Some(message)) = (result, item.message()) {
+                metrics::applied(message, now);
+            }
             item.span.end(result, span);
         }
         metrics::reacted(APPLIED, applied);
@@ -348,25 +358,6 @@ fn remember<I>(items: &mut [Item<I>], broken: &FailedAttempt) {
         ) = (&mut item.origin, outcome)
         {
             waiting.told = Some(end.clone());
-        }
-    }
-}
-
-fn tell(path: &'static str, verdict: Verdict, fault: &Fault, count: u32) {
-    let error = fault as &dyn std::error::Error;
-    match verdict {
-        // Redelivery is ordinary, and `held` logs a held row by its name.
-        Verdict::Collision | Verdict::RowHeld => {
-            tracing::debug!(path, count, error, "a batch has to be done again");
-        }
-        Verdict::WaitForOperator => {
-            tracing::error!(path, count, error, "only a person can mend what a batch waits for");
-        }
-        Verdict::Suspect { .. } => {
-            tracing::error!(path, count, error, "the database or the service refuses a batch");
-        }
-        Verdict::Wait | Verdict::MissingPartition | Verdict::TooSlow => {
-            tracing::warn!(path, count, error, "a batch has to be done again");
         }
     }
 }

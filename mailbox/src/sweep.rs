@@ -1,7 +1,7 @@
 //! The sweep: makes leaves and weekly partitions before they are needed, drops old weeks, and
 //! decides kept events once this build knows their types.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use crate::{
     fault::{Fault, LockPolicy},
     idempotency, inbox, metrics,
     notices::Notices,
+    parked::bounds,
     reactor::Reactor,
     session::{LOCK_TIMEOUT, Session, within, within_limit},
     unknown,
@@ -67,17 +68,18 @@ impl<R: Reactor> Sweep<R> {
     /// Sweeps until stopped. A failed sweep is logged and tried again: partitions are made half an
     /// hour ahead, so there is time to repair what fails.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut rate = Rate::default();
+        // The classes of parked keys that the metrics show.
+        let (mut rate, mut classes) = (Rate::default(), BTreeSet::new());
         loop {
             if let Err(error) = within_limit(ROUND, self.once(&mut rate)).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
                 self.session.close().await;
             }
-            let caught_up = tokio::time::timeout(ROUND, self.catch_up()).await;
+            let caught_up = tokio::time::timeout(ROUND, self.catch_up(&mut classes)).await;
             if let Err(error) = caught_up.unwrap_or(Err(Fault::TooSlow)) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "could not look after the events of unknown types"
+                    "could not look after what is set aside"
                 );
                 self.session.close().await;
             }
@@ -125,8 +127,8 @@ impl<R: Reactor> Sweep<R> {
     }
 
     /// The part that every instance does, because it may know types that the others do not: decides
-    /// kept events, and counts the rest.
-    async fn catch_up(&mut self) -> Result<(), Fault> {
+    /// kept events, and counts the rest and what is parked.
+    async fn catch_up(&mut self, classes: &mut BTreeSet<String>) -> Result<(), Fault> {
         let catch_up = CatchUp {
             reactor: &*self.reactor,
             wake: &self.wake,
@@ -136,8 +138,10 @@ impl<R: Reactor> Sweep<R> {
         let db = self.session.connection().await?;
         catch_up.sweep(db).await?;
         let stock = unknown::stock(db).await?;
-        let age = stock.oldest.map_or(0.0, |since| (self.clock.now() - since).as_seconds_f64());
+        let now = self.clock.now();
+        let age = stock.oldest.map(|since| now - since).unwrap_or_default();
         metrics::unknown_kept(stock.events, age);
+        metrics::keys_parked(bounds::classes(db).await?, classes, now);
         let kept = stock.oldest.map(|since| UnknownEvents { count: stock.events, since });
         self.notices.set_unknown(kept);
         Ok(())

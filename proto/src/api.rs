@@ -55,8 +55,12 @@ pub enum Owner {
     Body(&'static str),
     /// Every service that keeps something of a customer: see `erasure.rs`.
     Erasure,
-    /// The gateway itself: see `stream.rs`.
-    Gateway,
+    /// The gateway, with what order-svc tells: see `stream.rs`.
+    Stream,
+    /// The gateway, with what Jaeger tells: see `order_trace.rs`.
+    Trace,
+    /// The gateway, with what Prometheus tells: see `pipeline.rs`.
+    Pipeline,
 }
 
 /// A path and its methods.
@@ -118,7 +122,8 @@ pub const ROUTES: &[Route] = &[
     route("/v1/orders/{id}/events", ORDER, &[(GET, Customer)]),
     route("/v1/orders/{id}/history", ORDER, &[(GET, Customer)]),
     route("/v1/orders/{id}/saga", ORDER, &[(GET, Customer)]),
-    route("/v1/orders/{id}/stream", Owner::Gateway, &[(GET, Customer)]),
+    route("/v1/orders/{id}/stream", Owner::Stream, &[(GET, Customer)]),
+    route("/v1/orders/{id}/trace", Owner::Trace, &[(GET, Customer)]),
     route("/v1/sagas", ORDER, &[(GET, Staff)]),
     route("/v1/customers/{id}/orders", ORDER, &[(GET, Customer)]),
     route("/v1/payments", PAYMENT, &[(GET, Customer), (POST, Customer)]),
@@ -169,6 +174,7 @@ pub const ROUTES: &[Route] = &[
     route("/v1/parked/{service}/{topic}/{key}/release", Owner::Named, &[(POST, Operator)]),
     route("/v1/parked/{service}/{topic}/{key}/discard", Owner::Named, &[(POST, Operator)]),
     route("/v1/parked/{service}/{topic}/{key}/replace", Owner::Named, &[(POST, Operator)]),
+    route("/v1/pipeline", Owner::Pipeline, &[(GET, Operator)]),
     route("/v1/lanes", Owner::All, &[(GET, Operator)]),
     route("/v1/lanes/{service}/pause", Owner::Named, &[(POST, Operator)]),
     route("/v1/lanes/{service}/resume", Owner::Named, &[(POST, Operator)]),

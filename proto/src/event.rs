@@ -62,6 +62,18 @@ impl EventType {
         format!("{}.{}", self.topic, self.name)
     }
 
+    /// The member of its topic's `oneof event`: `order_placed`.
+    pub fn member(&self) -> String {
+        let mut member = String::new();
+        for letter in self.name.chars() {
+            if letter.is_ascii_uppercase() && !member.is_empty() {
+                member.push('_');
+            }
+            member.push(letter.to_ascii_lowercase());
+        }
+        member
+    }
+
     /// The service that publishes the event, as `ce_source` names it: `/shop/order-svc`.
     pub fn source(&self) -> &'static str {
         source(self.topic).expect("every topic has a source")

@@ -20,17 +20,6 @@ fn members(topic: &str) -> Vec<(String, String, i16)> {
     members.trim().lines().map(|line| member(line.trim())).collect()
 }
 
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
-}
-
 #[test]
 fn every_member_of_a_topic_is_registered_and_the_reverse() {
     let first = [(topic::ORDERS, 1), (topic::PAYMENTS, 21), (topic::STOCK, 41)];
@@ -45,7 +34,7 @@ fn every_member_of_a_topic_is_registered_and_the_reverse() {
         assert_eq!(registered.len(), members.len(), "{topic}");
         for (known, (message, member, number)) in registered.into_iter().zip(members) {
             assert_eq!(known.name, message);
-            assert_eq!(member, snake_case(&message));
+            assert_eq!(member, known.member());
             assert_eq!(known.number, first + number - 1, "{message}");
         }
     }

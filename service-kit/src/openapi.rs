@@ -17,7 +17,7 @@ use crate::{
     desk,
     lanes::{self, LaneView},
     operations::OperationView,
-    parked::{self, ParkedKeyView, ParkedMessageView},
+    parked::{self, DiscardCount, ParkedKeyView, ParkedMessageView, ReleaseCount, ReplaceCount},
     replays::{self, ReplaySizeView, ReplayView, StartedReplayView},
 };
 
@@ -223,38 +223,23 @@ impl JsonSchema for ServiceName {
     }
 }
 
-/// The answers of `parked.rs` that say how many messages were changed.
-macro_rules! counts {
-    ($($name:ident $member:literal)+) => {
-        $(struct $name;
-
-        impl JsonSchema for $name {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({
-                    "type": "object",
-                    "properties": {$member: {"type": "integer", "minimum": 0}},
-                    "required": [$member],
-                })
-            }
-        }
-
-        impl View for $name {
-            fn example() -> Value {
-                json!({$member: 1})
-            }
-        })+
-    };
+impl View for ReleaseCount {
+    fn example() -> Value {
+        json!({"released": 1})
+    }
 }
 
-counts! { ReleaseCount "released" DiscardCount "discarded" ReplaceCount "replaced" }
+impl View for DiscardCount {
+    fn example() -> Value {
+        json!({"discarded": 1})
+    }
+}
+
+impl View for ReplaceCount {
+    fn example() -> Value {
+        json!({"replaced": 1})
+    }
+}
 
 impl View for OperationView<'_> {
     fn example() -> Value {

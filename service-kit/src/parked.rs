@@ -19,7 +19,7 @@ use mailbox::{
     Reactor, Replacement,
 };
 use proto::Event;
-use serde_json::json;
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
@@ -30,7 +30,9 @@ use crate::{
 mod views;
 
 use views::view;
-pub(crate) use views::{ParkedKeyView, ParkedMessageView};
+pub(crate) use views::{
+    DiscardCount, ParkedKeyView, ParkedMessageView, ReleaseCount, ReplaceCount,
+};
 
 const CURSOR: &str = "parked";
 const MESSAGES_CURSOR: &str = "parked-messages";
@@ -198,20 +200,20 @@ pub(crate) fn read_replacement(fields: &mut Fields<'_>) -> Option<ReplacementBod
 type Tell = fn(Result<u64, &Park>) -> Answer;
 
 fn released(end: Result<u64, &Park>) -> Answer {
-    tell("released", end)
+    tell(end, |released| ReleaseCount { released })
 }
 
 fn discarded(end: Result<u64, &Park>) -> Answer {
-    tell("discarded", end)
+    tell(end, |discarded| DiscardCount { discarded })
 }
 
 fn replaced(end: Result<u64, &Park>) -> Answer {
-    tell("replaced", end)
+    tell(end, |replaced| ReplaceCount { replaced })
 }
 
-fn tell(what: &str, end: Result<u64, &Park>) -> Answer {
+fn tell<V: Serialize>(end: Result<u64, &Park>, view: fn(u64) -> V) -> Answer {
     match end {
-        Ok(messages) => json_answer(200, &json!({ what: messages }), None),
+        Ok(messages) => json_answer(200, &view(messages), None),
         Err(park) => refusal(&Problem::new(
             Code::InvalidValue,
             format!("the key's first message still cannot be processed: {park}"),
@@ -251,7 +253,7 @@ fn storable(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use mailbox::ParkedMessage;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 

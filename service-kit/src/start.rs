@@ -66,11 +66,13 @@ pub async fn start<R: Reactor>(
     service: ServiceSpec<'_>,
     reactor: R,
 ) -> anyhow::Result<(PgPool, Mailbox<R>)> {
+    mailbox::describe_metrics();
     let url = backing.database_url.expose();
     // First of all, so that `/readyz` says what a start waits for.
     database::watch(&chassis.health, url)?;
     database::migrate(url, service.migrator).await?;
     let pool = database::connect_pool(url, POOL_MAX).await?;
+    chassis.probes.add_pool(pool.clone());
     let options = Options {
         instance: settings.instance(),
         weekly: service.weekly,

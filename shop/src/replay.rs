@@ -1,14 +1,16 @@
 //! `shop replay`: brings events back from a service's outbox, after counting them.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::{Home, api::Api, terminal};
-
-/// How often the progress is asked for.
-const LOOK: Duration = Duration::from_millis(300);
+use crate::{
+    Home,
+    api::Api,
+    begun::{count, until_ended},
+    terminal,
+};
 
 /// The arguments of `shop replay`.
 #[derive(Debug, clap::Args)]
@@ -60,25 +62,14 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let started = api.post("/v1/replays", &args.body(false)).await?.ok()?;
     let id = started.get("id").and_then(Value::as_str).context("the replay has no id")?;
     let path = format!("/v1/replays/{id}");
-    let ended = loop {
-        let replay = api.get(&path).await?.ok()?;
-        if replay.get("state").and_then(Value::as_str) == Some("ended") {
-            break replay;
-        }
-        terminal::renew(format_args!("{} of {}", count(&replay, "done"), words(&replay)));
-        tokio::time::sleep(LOOK).await;
-    };
-    terminal::renew("");
+    let progress = |replay: &Value| format!("{} of {}", count(replay, "done"), words(replay));
+    let ended = until_ended(&api, &path, progress).await?;
     terminal::say(if args.json {
         ended.to_string()
     } else {
         format!("{} events were published once more (replay {id})", count(&ended, "done"))
     });
     Ok(ExitCode::SUCCESS)
-}
-
-fn count(of: &Value, name: &str) -> i64 {
-    of.get(name).and_then(Value::as_i64).unwrap_or_default()
 }
 
 fn words(counted: &Value) -> String {

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{BulkAction, BulkOperation, end, next, try_lock, unlock};
 use crate::{
     OperatorError,
+    batch::in_time,
     bulk_keys::{self, BulkEntry, KeyOutcome},
-    operate::{Asker, BulkStep, Operators, in_time},
+    operate::{Asker, BulkStep, Operators},
     reactor::Reactor,
     session::{Session, within},
 };

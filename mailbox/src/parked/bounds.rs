@@ -2,6 +2,7 @@
 //! both.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 /// A parked key with more messages or bytes than anybody will look through.
 pub(crate) struct Heap {
@@ -67,6 +68,27 @@ pub(crate) async fn lift_flood(db: &mut PgConnection) -> sqlx::Result<bool> {
     .execute(db)
     .await
     .map(|done| done.rows_affected() == 1)
+}
+
+/// The parked keys of one class.
+pub(crate) struct ParkedClass {
+    pub(crate) name: String,
+    pub(crate) keys: i64,
+    /// Since when the oldest is parked.
+    pub(crate) since: OffsetDateTime,
+}
+
+/// The parked keys by class.
+pub(crate) async fn classes(db: &mut PgConnection) -> sqlx::Result<Vec<ParkedClass>> {
+    sqlx::query_as!(
+        ParkedClass,
+        r#"-- parked.classes
+        select class as name, count(*) as "keys!", min(since) as "since!"
+        from parked_keys
+        group by class"#
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// A key with at least so many messages or bytes, looked for among the keys of the last 500

@@ -90,3 +90,24 @@ pub(super) fn view<'a>(
         truncated: is_truncated,
     }
 }
+
+/// How many messages of a key were processed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct ReleaseCount {
+    pub(super) released: u64,
+}
+
+/// How many messages of a key were dropped.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct DiscardCount {
+    pub(super) discarded: u64,
+}
+
+/// How many messages of a key were replaced.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct ReplaceCount {
+    pub(super) replaced: u64,
+}

@@ -122,7 +122,7 @@ impl Expectation {
     }
 
     fn event_with(&self, reads: Value) -> Event {
-        let member = snake_case(self.event.name);
+        let member = self.event.member();
         let whole = Value::Object(Map::from_iter([(member, numbers_as_text(reads))]));
         let read = match self.event.topic {
             topic::ORDERS => from::<orders::OrderEvent>(whole).event.map(Event::Orders),
@@ -233,17 +233,6 @@ fn numbers_as_text(value: Value) -> Value {
         }
         other => other,
     }
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -12,11 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
+    begun::{count, until_ended},
     terminal::{self, Paint},
 };
 
-/// How often the progress is asked for.
-const LOOK: Duration = Duration::from_millis(300);
 /// What becomes of a key that need not be looked at any more.
 const WELL: [&str; 3] = ["released", "discarded", "gone"];
 
@@ -101,15 +99,9 @@ pub async fn run(args: &Args, api: &Api, as_json: bool) -> anyhow::Result<ExitCo
     let path = format!("/v1/parked/bulk/{id}");
     // It goes on without this command, and can be found again.
     terminal::note(format_args!("begun: {path}"));
-    let ended = loop {
-        let bulk = api.get(&path).await?.ok()?;
-        if bulk.get("state").and_then(Value::as_str) == Some("ended") {
-            break bulk;
-        }
-        terminal::renew(format_args!("{} of {} keys", count(&bulk, "done"), count(&bulk, "keys")));
-        tokio::time::sleep(LOOK).await;
-    };
-    terminal::renew("");
+    let progress =
+        |bulk: &Value| format!("{} of {} keys", count(bulk, "done"), count(bulk, "keys"));
+    let ended = until_ended(api, &path, progress).await?;
     let outcomes = outcomes(&ended);
     let is_well = outcomes.iter().all(|(outcome, _)| WELL.contains(&outcome.as_str()));
     if as_json {
@@ -136,10 +128,6 @@ fn is_confirmed(keys: i64) -> anyhow::Result<bool> {
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).context("the answer cannot be read")?;
     Ok(answer.trim() == keys.to_string())
-}
-
-fn count(of: &Value, name: &str) -> i64 {
-    of.get(name).and_then(Value::as_i64).unwrap_or_default()
 }
 
 fn outcomes(bulk: &Value) -> Vec<(String, i64)> {
