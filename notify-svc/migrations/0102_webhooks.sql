@@ -26,12 +26,13 @@ create table webhooks (
     constraint webhooks_old_secret check ((old_secret is null) = (old_secret_until is null))
 );
 
--- Every event about an order, kept for replays. The payload is the topic's message without sealed
+-- Every event, kept for replays. The payload is the topic's message without sealed
 -- payment details. Partitioned by weeks of the id, and only ever added to.
 create table webhook_events (
     event_id uuid not null,
     event_type smallint not null,
-    order_id uuid not null,
+    -- The key of its message: the id of the order, or of the product.
+    key text not null,
     version bigint not null,
     trace bytea,
     payload bytea not null,
@@ -39,16 +40,16 @@ create table webhook_events (
 ) partition by range (event_id);
 select make_weeks('webhook_events', 1);
 
--- One event on its way to one webhook. Numbers count up in the order in which the events of an
--- order were heard.
+-- One event on its way to one webhook. Numbers count up in the order in which the events of a
+-- key were heard.
 create table webhook_deliveries (
     delivery_id bigint generated always as identity,
     webhook_id uuid not null,
     event_id uuid not null,
     event_type smallint not null,
-    order_id uuid not null,
+    key text not null,
     status text not null default 'pending',
-    -- Whether no attempt has ended yet: later events of the same order wait for it.
+    -- Whether no attempt has ended yet: later events of the same key wait for it.
     is_first boolean not null default true,
     -- How often an attempt was begun. A process that knows an earlier count has lost the delivery.
     tries int not null default 0,
@@ -70,8 +71,8 @@ create index webhook_deliveries_due on webhook_deliveries (webhook_id, due_at, d
 -- What waits longest, and what has waited for too long.
 create index webhook_deliveries_waiting on webhook_deliveries (webhook_id, give_up_at)
     where status = 'pending';
--- What the later events of an order wait for.
-create index webhook_deliveries_first on webhook_deliveries (webhook_id, order_id, delivery_id)
+-- What the later events of a key wait for.
+create index webhook_deliveries_first on webhook_deliveries (webhook_id, key, delivery_id)
     where status = 'pending' and is_first;
 -- For lists.
 create index webhook_deliveries_listed on webhook_deliveries (webhook_id, status, delivery_id);

@@ -20,5 +20,5 @@ pub use decision::{Announcement, Decision, Event, decide};
 pub use notice::{DeliveryStatus, Failure, News, Notice, NotificationState, Template};
 pub use refusal::Refusal;
 pub use webhook::{
-    DisabledReason, EventFilter, UnknownName, WebhookDeliveryStatus, WebhookSettings, WebhookStatus,
+    DisabledReason, EventFilter, WebhookDeliveryStatus, WebhookSettings, WebhookStatus,
 };

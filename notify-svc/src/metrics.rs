@@ -1,4 +1,6 @@
 //! What this service counts, beside what the mailbox and the edge count for all.
+//!
+//! A description names its labels in backquotes; docs/metrics.md is made of it.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use time::Duration;
@@ -15,27 +17,34 @@ const WEBHOOK_EVENTS_NOT_KEPT: &str = "webhook_events_not_kept_total";
 const WEBHOOKS: &str = "webhooks";
 const WEBHOOK_WAITING: &str = "webhook_oldest_waiting_seconds";
 
-/// Tells the exporter what the numbers mean.
+/// Tells the exporter what the numbers mean, and shows at 0 what has not happened.
 pub fn describe() {
-    describe_counter!(NOTIFICATIONS, "Notifications by what became of them: queued, sent, failed");
-    describe_counter!(
-        ATTEMPTS,
-        "Attempts at deliveries by channel and result: sent, refused, later"
-    );
-    describe_counter!(
-        WEBHOOK_ATTEMPTS,
-        "Attempts at telling webhooks of events by result: delivered, later, failed"
-    );
+    describe_counter!(NOTIFICATIONS, "Notifications by `result`: what became of them");
+    describe_counter!(ATTEMPTS, "Attempts at deliveries, by `channel` and `result`");
+    describe_counter!(WEBHOOK_ATTEMPTS, "Attempts at telling webhooks of events, by `result`");
     describe_counter!(
         WEBHOOK_EVENTS_NOT_KEPT,
         "Events that webhooks are not told of, because they were said more than a week ago"
     );
-    describe_gauge!(WEBHOOKS, "Webhooks by status: enabled, or disabled by their failures");
+    describe_gauge!(WEBHOOKS, "Webhooks by `status`: enabled, or disabled by their failures");
     describe_gauge!(
         WEBHOOK_WAITING,
         Unit::Seconds,
         "Age of the oldest event that an enabled webhook is still to be told"
     );
+    for result in ["failed", "queued", "sent"] {
+        let _shown = counter!(NOTIFICATIONS, "result" => result);
+    }
+    for channel in Channel::ALL {
+        for result in ["later", "refused", "sent"] {
+            let _shown = counter!(ATTEMPTS, "channel" => channel.as_str(), "result" => result);
+        }
+    }
+    for result in ["delivered", "failed", "later"] {
+        let _shown = counter!(WEBHOOK_ATTEMPTS, "result" => result);
+    }
+    let _shown = counter!(WEBHOOK_EVENTS_NOT_KEPT);
+    webhooks(0, 0, Duration::ZERO);
 }
 
 /// Counts what became of notifications in a committed batch.

@@ -33,7 +33,11 @@ impl Reactor for Notify {
     type World = World;
 
     fn hears(&self) -> &'static [&'static str] {
-        &[topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS]
+        &[topic::ORDERS, topic::PAYMENTS, topic::STOCK, topic::NOTIFICATIONS, topic::CATALOGUE]
+    }
+
+    fn compacted(&self) -> &'static [&'static str] {
+        &[topic::CATALOGUE]
     }
 
     fn is_known(&self, event_type: &str) -> bool {

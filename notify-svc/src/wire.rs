@@ -14,11 +14,13 @@ use crate::{
     templates::TemplateFields,
 };
 
+/// The longest keys are SKUs, of fewer characters.
+const KEY_BYTES_MAX: usize = 256;
 /// No customer is told of the event.
 const FOR_WEBHOOKS: Option<Fact> = None;
 
 /// What a message means to this service: something that a customer is to be told, or an event for
-/// webhooks alone. `None` for one that is about no order.
+/// webhooks alone. `None` for one that no service of ours can have said.
 pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     let mut event = service_kit::decode(message)?;
     let event_kept = kept(message, &mut event);
@@ -29,15 +31,16 @@ pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
     })
 }
 
-/// The event as it is kept for webhooks; `None` if its key is not the id of an order.
+/// The event as it is kept for webhooks; `None` if its key is none that our services have.
 fn kept(message: &Message, event: &mut proto::Event) -> Option<KeptEvent> {
-    let key = std::str::from_utf8(message.key.as_deref()?).ok()?;
+    let key = message.key.clone().filter(|key| key.len() <= KEY_BYTES_MAX)?;
+    let key = String::from_utf8(key).ok().filter(|key| !key.contains('\0'))?;
     // Nobody here could open them, so nobody here keeps them.
     let had_details = event.strip_details();
     Some(KeptEvent {
         id: message.event_id,
         number: event.event_type().number,
-        order: OrderId::parse(key).ok()?,
+        key,
         version: message.version,
         trace: message.trace,
         payload: if had_details { event.encode() } else { message.payload.clone() },

@@ -16,7 +16,8 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use backends::testing::eventually;
 use mailbox::Message;
@@ -27,6 +28,7 @@ use notify_svc::{
 use proto::{OrderId, notifications, orders, payments, stock};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use time::macros::format_description;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +110,15 @@ impl Receiver {
     }
 }
 
-async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+/// How a receiver that answers 503 asks for an hour: by the moment when that is over.
+fn in_an_hour() -> String {
+    let form = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    (chassis::clock::now() + time::Duration::HOUR).format(form).unwrap()
+}
+
+async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Response {
     let call = Call { headers, body };
     let answer = {
         let mut calls = desk.calls.lock().unwrap();
@@ -117,7 +127,10 @@ async fn take(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) ->
         answer
     };
     match answer {
-        Some(status) => StatusCode::from_u16(status).unwrap(),
+        Some(503) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, in_an_hour())]).into_response()
+        }
+        Some(status) => StatusCode::from_u16(status).unwrap().into_response(),
         None => std::future::pending().await,
     }
 }

@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chassis::clock;
 use reqwest::{Client, Response, Url, header, redirect::Policy};
 use standardwebhooks::Webhook;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{
     CarrierError, brief,
@@ -123,7 +124,20 @@ pub async fn beginning(mut response: Response) -> Vec<u8> {
 /// After how long a receiver wants to be asked again, a day at most.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     let asked = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    Some(Duration::from_secs(asked.parse().ok()?).min(RETRY_AFTER_MAX))
+    pause_until(asked, clock::now())
+}
+
+/// The pause that `Retry-After` asks for: in seconds, or until a moment (RFC 9110 §10.2.3) in the
+/// one form of dates that is still to be sent, which is RFC 2822's.
+fn pause_until(asked: &str, now: OffsetDateTime) -> Option<Duration> {
+    let pause = if let Ok(seconds) = asked.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let moment = OffsetDateTime::parse(asked, &Rfc2822).ok()?;
+        // One that is over asks for nothing.
+        Duration::try_from(moment - now).unwrap_or_default()
+    };
+    Some(pause.min(RETRY_AFTER_MAX))
 }
 
 /// An error of the client, without the URL: it may hold what must not be stored.
@@ -133,7 +147,27 @@ fn unknown(error: reqwest::Error) -> CarrierError {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_until_a_moment() {
+        let now = datetime!(1994-11-06 08:49:00 UTC);
+        let asked = |text: &str| pause_until(text, now).map(|pause| pause.as_secs());
+
+        assert_eq!(asked("120"), Some(120));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), Some(37));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:48:59 GMT"), Some(0), "it is over");
+        for long in ["86401", "Fri, 06 Nov 2099 08:49:37 GMT"] {
+            assert_eq!(asked(long), Some(86_400), "{long}");
+        }
+        for nonsense in
+            ["", "soon", "-1", "1.5", "Sun, 06 Nov 1994", "Sun, 31 Feb 2099 08:49:37 GMT"]
+        {
+            assert_eq!(asked(nonsense), None, "{nonsense}");
+        }
+    }
 
     /// The example of the specification's own reference library.
     #[test]

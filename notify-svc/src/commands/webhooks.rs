@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     carriers::signed::SigningSecret,
-    domain::WebhookSettings,
+    domain::{WebhookDeliveryStatus, WebhookSettings},
     input::WebhookRequest,
     views::webhooks::{DeliveryView, ReplayView, WebhookView},
     world::{
@@ -116,7 +116,7 @@ fn resend(
     known(world, place.0)?;
     let unknown = || Problem::not_found(format!("the webhook has no delivery {}", place.1));
     let delivery = world.webhooks.deliveries.get_mut(&place).ok_or_else(unknown)?;
-    "pending".clone_into(&mut delivery.status);
+    delivery.status = WebhookDeliveryStatus::Pending;
     delivery.due_at = context.now;
     world.webhooks.resent.insert(place.1);
     Ok(service_kit::json_answer(202, &DeliveryView::new(delivery), None))

@@ -91,6 +91,7 @@ fn contacts() -> Vec<ApiOperation> {
         of_customer(ApiOperation::get(path, "get_contact", "Where a customer is reached"))
             .resource::<ContactView<'_>>("The contact; masked for those who only look."),
         of_customer(ApiOperation::put(path, "put_contact", "Says where a customer is reached"))
+            .keyed()
             .if_match()
             .body(vec![("everywhere", contact), ("nowhere", json!({}))], read)
             .answers::<ContactView<'_>>(200, "The contact.")
@@ -124,6 +125,7 @@ fn webhooks() -> Vec<ApiOperation> {
             .resource::<WebhookView<'_>>("The webhook, without its secret."),
         of_webhook(ApiOperation::put("/v1/webhooks/{id}", "put_webhook", "Changes a webhook"))
             .about("It is enabled unless `status` says otherwise.")
+            .keyed()
             .if_match()
             .body(settings(), read)
             .answers::<WebhookView<'_>>(200, "The webhook.")

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     carriers::guard::AddressPolicy,
-    domain::{EventFilter, UnknownName, WebhookSettings, WebhookStatus},
+    domain::{EventFilter, WebhookSettings, WebhookStatus},
     views::webhooks::EventName,
 };
 
@@ -35,8 +35,8 @@ pub(super) fn settings(
     let status = fields.optional_parsed("status", |word| {
         WebhookStatus::parse(word).ok_or((Code::InvalidValue, "write enabled or disabled".into()))
     });
-    let ((text, url), is_enabled) = (url?, status != Some(WebhookStatus::Disabled));
-    Some((WebhookSettings { url: text, events: events?, description, is_enabled }, url))
+    let ((text, url), status) = (url?, status.unwrap_or(WebhookStatus::Enabled));
+    Some((WebhookSettings { url: text, events: events?, description, status }, url))
 }
 
 /// Where a webhook leads, as far as its writing goes: an address that is not public is refused
@@ -59,11 +59,8 @@ pub(super) const NOT_PUBLIC: &str = "leads to an address that is not public";
 
 fn events(fields: &mut Fields<'_>) -> Option<EventFilter> {
     let names = fields.names("events", NAMES_MAX, Format::of::<EventName>())?;
-    let wrong = |(at, wrong): (usize, UnknownName)| {
-        let why = match wrong {
-            UnknownName::NoEvent => "is the name of no event",
-            UnknownName::NotTold => "is about no order: webhooks are not told of it",
-        };
+    let wrong = |at: usize| {
+        let why = "is the name of no event";
         fields.refuse_within("events", &at.to_string(), Code::InvalidValue, why);
     };
     EventFilter::parse(names.into_iter()).map_err(wrong).ok()

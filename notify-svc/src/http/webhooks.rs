@@ -128,8 +128,7 @@ async fn list_deliveries(
     let page = params.take_page()?;
     params.finish()?;
     let before: Option<i64> = page.place(DELIVERIES)?;
-    let wanted = status.map_or(WebhookDeliveryStatus::ALL.to_vec(), |status| vec![status]);
-    let statuses: Vec<_> = wanted.into_iter().map(|it| it.as_str().to_owned()).collect();
+    let statuses = status.map_or(WebhookDeliveryStatus::ALL.to_vec(), |status| vec![status]);
     let mut db = app.pool.acquire().await?;
     if webhooks::find_all(&mut db, &[id.uuid()]).await?.is_empty() {
         return Err(no_webhook(id));

@@ -2,19 +2,20 @@
 
 use axum::http::HeaderMap;
 use mailbox::Trace;
-use proto::{OrderId, WebhookId};
+use proto::WebhookId;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{carriers::signed::SigningSecret, domain::WebhookSettings};
 
-/// An event about an order, as it is kept for webhooks: without sealed payment details.
+/// An event, as it is kept for webhooks: without sealed payment details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptEvent {
     pub id: Uuid,
     /// The number of its type.
     pub number: i16,
-    pub order: OrderId,
+    /// The key of its message: the id of the order, or of the product.
+    pub key: String,
     pub version: i64,
     pub trace: Option<Trace>,
     /// The topic's message.
@@ -30,10 +31,7 @@ impl KeptEvent {
 
     /// When the event was said, to the millisecond: its id tells. `None` for an id of another kind.
     pub fn said_at(&self) -> Option<OffsetDateTime> {
-        let timestamp = self.id.get_timestamp().filter(|_| self.id.get_version_num() == 7)?;
-        let (seconds, nanos) = timestamp.to_unix();
-        let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
+        mailbox::made_at(self.id)
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use mailbox::wrote;
+use mailbox::{invalid, wrote};
 use proto::WebhookId;
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::world::webhooks::{WebhookAttempt, WebhookDelivery, WebhookWorld};
+use crate::{
+    domain::WebhookDeliveryStatus,
+    world::webhooks::{WebhookAttempt, WebhookDelivery, WebhookWorld},
+};
 
 /// How long an attempt belongs to the process that begins it, in milliseconds: longer than the
 /// attempt and its record take.
@@ -37,16 +40,20 @@ struct DeliveryRow {
     attempts: Json<Vec<WebhookAttempt>>,
 }
 
-impl From<DeliveryRow> for WebhookDelivery {
-    fn from(row: DeliveryRow) -> Self {
+impl TryFrom<DeliveryRow> for WebhookDelivery {
+    type Error = sqlx::Error;
+
+    fn try_from(row: DeliveryRow) -> sqlx::Result<Self> {
         let DeliveryRow { delivery_id, event_id, event_type, status, due_at, attempts } = row;
+        let status = WebhookDeliveryStatus::parse(&status)
+            .ok_or_else(|| invalid(format!("no status is {status}")))?;
         let (id, number, attempts) = (delivery_id, event_type, attempts.0);
-        Self { id, event_id, number, status, attempts, due_at }
+        Ok(Self { id, event_id, number, status, attempts, due_at })
     }
 }
 
 /// Begins attempts that are due, the longest due first. The first attempt of a delivery waits for
-/// the first attempts of earlier events of the same order.
+/// the first attempts of earlier events of the same key.
 pub async fn begin(
     db: &mut PgConnection,
     webhook: WebhookId,
@@ -67,7 +74,7 @@ pub async fn begin(
               and not (c.is_first and exists (
                   select from webhook_deliveries e
                   where e.webhook_id = c.webhook_id
-                    and e.order_id = c.order_id
+                    and e.key = c.key
                     and e.status = 'pending'
                     and e.is_first
                     and e.delivery_id < c.delivery_id
@@ -222,10 +229,11 @@ pub async fn fail_overdue(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Re
 pub async fn list(
     db: &mut PgConnection,
     webhook: WebhookId,
-    statuses: &[String],
+    statuses: &[WebhookDeliveryStatus],
     before: Option<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<WebhookDelivery>> {
+    let statuses: Vec<_> = statuses.iter().map(|status| status.as_str().to_owned()).collect();
     let rows = sqlx::query_as!(
         DeliveryRow,
         r#"-- webhook_deliveries.list
@@ -245,13 +253,13 @@ pub async fn list(
         order by d.delivery_id desc
         limit $4"#,
         webhook.uuid(),
-        statuses,
+        &statuses,
         before.unwrap_or(i64::MAX),
         limit
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Locks one delivery of a webhook.
@@ -274,10 +282,10 @@ pub async fn lock(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(Into::into))
+    row.map(TryInto::try_into).transpose()
 }
 
-/// Makes deliveries due once more, for three days. They wait for no others of their order.
+/// Makes deliveries due once more, for three days. They wait for no others of their key.
 pub async fn resend(db: &mut PgConnection, world: &WebhookWorld) -> sqlx::Result<()> {
     if world.resent.is_empty() {
         return Ok(());

@@ -1,9 +1,8 @@
-//! Events about orders, kept for webhooks, and their way to those that are told of them.
+//! Events, kept for webhooks, and their way to those that are told of them.
 
 use std::{collections::HashMap, time::Duration};
 
 use mailbox::invalid;
-use proto::OrderId;
 use sqlx::{PgConnection, error::DatabaseError};
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ const CANCELLED: &str = "57014";
 /// Keeps events, and queues each for the webhooks that are enabled and told of it. One that is kept
 /// already is left as it is, and queued for nobody: so each is told once, however often it comes.
 ///
-/// Without a webhook this is one narrow insert. Of one source and order, events are queued in the
+/// Without a webhook this is one narrow insert. Of one source and key, events are queued in the
 /// order of their versions.
 pub async fn keep(db: &mut PgConnection, events: &[KeptEvent]) -> sqlx::Result<()> {
     if events.is_empty() {
@@ -26,7 +25,7 @@ pub async fn keep(db: &mut PgConnection, events: &[KeptEvent]) -> sqlx::Result<(
     sorted.sort_by_key(|event| event.id);
     let ids: Vec<Uuid> = sorted.iter().map(|event| event.id).collect();
     let numbers: Vec<i16> = sorted.iter().map(|event| event.number).collect();
-    let orders: Vec<Uuid> = sorted.iter().map(|event| event.order.uuid()).collect();
+    let keys: Vec<&str> = sorted.iter().map(|event| &*event.key).collect();
     let versions: Vec<i64> = sorted.iter().map(|event| event.version).collect();
     let traces: Vec<Option<&[u8]>> =
         sorted.iter().map(|event| event.trace.as_ref().map(|trace| &trace[..])).collect();
@@ -34,20 +33,20 @@ pub async fn keep(db: &mut PgConnection, events: &[KeptEvent]) -> sqlx::Result<(
     sqlx::query!(
         "-- webhook_events.keep
         with kept as (
-            insert into webhook_events (event_id, event_type, order_id, version, trace, payload)
+            insert into webhook_events (event_id, event_type, key, version, trace, payload)
             select *
-            from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::bigint[], $5::bytea[], $6::bytea[])
+            from unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[])
             on conflict do nothing
-            returning event_id, event_type, order_id, version
+            returning event_id, event_type, key, version
         )
-        insert into webhook_deliveries (webhook_id, event_id, event_type, order_id)
-        select w.webhook_id, k.event_id, k.event_type, k.order_id
+        insert into webhook_deliveries (webhook_id, event_id, event_type, key)
+        select w.webhook_id, k.event_id, k.event_type, k.key
         from kept k
         join webhooks w on w.status = 'enabled' and (w.events is null or k.event_type = any(w.events))
-        order by k.order_id, k.version, k.event_id",
+        order by k.key, k.version, k.event_id",
         &ids,
         &numbers,
-        &orders,
+        &keys as &[&str],
         &versions,
         &traces as &[Option<&[u8]>],
         &payloads as &[&[u8]]
@@ -64,7 +63,7 @@ pub async fn find_all(
 ) -> sqlx::Result<HashMap<Uuid, KeptEvent>> {
     let rows = sqlx::query!(
         "-- webhook_events.find_all
-        select event_id, event_type, order_id, version, trace, payload
+        select event_id, event_type, key, version, trace, payload
         from webhook_events
         where event_id = any($1)",
         ids
@@ -77,7 +76,7 @@ pub async fn find_all(
             let event = KeptEvent {
                 id: row.event_id,
                 number: row.event_type,
-                order: OrderId::new(row.order_id),
+                key: row.key,
                 version: row.version,
                 trace: trace.map_err(|_| invalid("a trace has 25 bytes"))?,
                 payload: row.payload,

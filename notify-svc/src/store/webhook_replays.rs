@@ -52,10 +52,10 @@ pub async fn advance(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Result<
             limit 1
             for update skip locked
         ), piece as (
-            select mine.replay_id, e.event_id, e.event_type, e.order_id
+            select mine.replay_id, e.event_id, e.event_type, e.key
             from mine
             cross join lateral (
-                select event_id, event_type, order_id
+                select event_id, event_type, key
                 from webhook_events
                 where event_id > mine.after_id
                   and event_id < mine.before_id
@@ -63,8 +63,8 @@ pub async fn advance(db: &mut PgConnection, webhook: WebhookId) -> sqlx::Result<
                 limit $2
             ) as e
         ), queued as (
-            insert into webhook_deliveries (webhook_id, event_id, event_type, order_id)
-            select w.webhook_id, p.event_id, p.event_type, p.order_id
+            insert into webhook_deliveries (webhook_id, event_id, event_type, key)
+            select w.webhook_id, p.event_id, p.event_type, p.key
             from piece p
             join webhooks w on w.webhook_id = $1
             where w.events is null or p.event_type = any(w.events)

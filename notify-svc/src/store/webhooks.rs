@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     carriers::signed::SigningSecret,
-    domain::{DisabledReason, EventFilter, WebhookSettings},
+    domain::{DisabledReason, EventFilter, WebhookSettings, WebhookStatus},
     world::webhooks::{Webhook, WebhookWorld},
 };
 
@@ -33,13 +33,15 @@ impl TryFrom<WebhookRow> for (WebhookId, Webhook) {
         let reason = |word: String| {
             DisabledReason::parse(&word).ok_or_else(|| invalid(format!("no reason is {word}")))
         };
+        let status = WebhookStatus::parse(&row.status)
+            .ok_or_else(|| invalid(format!("no status is {}", row.status)))?;
         let secret = |text| SigningSecret::parse(text).map_err(invalid);
         let webhook = Webhook {
             settings: WebhookSettings {
                 url: row.url,
                 events: EventFilter::numbered(row.events.as_deref()),
                 description: row.description,
-                is_enabled: row.status == "enabled",
+                status,
             },
             disabled_reason: row.disabled_reason.map(reason).transpose()?,
             enabled_at: row.enabled_at,
@@ -193,7 +195,7 @@ async fn insert(db: &mut PgConnection, id: WebhookId, webhook: &Webhook) -> sqlx
         settings.url,
         settings.description,
         events.as_deref(),
-        status(settings),
+        settings.status.as_str(),
         webhook.enabled_at,
         webhook.secret.expose(),
         webhook.created_at
@@ -236,17 +238,13 @@ async fn update(db: &mut PgConnection, id: WebhookId, webhook: &Webhook) -> sqlx
         settings.url,
         settings.description,
         events.as_deref(),
-        status(settings),
+        settings.status.as_str(),
         webhook.disabled_reason.map(DisabledReason::as_str),
         webhook.enabled_at
     )
     .execute(db)
     .await?;
     wrote(&done, 1)
-}
-
-fn status(settings: &WebhookSettings) -> &'static str {
-    if settings.is_enabled { "enabled" } else { "disabled" }
 }
 
 /// What the workers have to know of all webhooks: which have something to do, and which stand still.

@@ -44,11 +44,7 @@ impl<'a> WebhookView<'a> {
             },
             events: settings.events.names(),
             description: settings.description.as_deref(),
-            status: if settings.is_enabled {
-                WebhookStatus::Enabled
-            } else {
-                WebhookStatus::Disabled
-            },
+            status: settings.status,
             disabled_reason: webhook.disabled_reason,
             secret: None,
             created_at: webhook.created_at.into(),
@@ -69,8 +65,7 @@ pub struct DeliveryView<'a> {
     id: String,
     event_id: Uuid,
     r#type: &'static str,
-    #[schemars(with = "WebhookDeliveryStatus")]
-    status: &'a str,
+    status: WebhookDeliveryStatus,
     attempts: &'a [WebhookAttempt],
     next_attempt_at: Option<Timestamp>,
 }
@@ -83,10 +78,9 @@ impl<'a> DeliveryView<'a> {
             id: id.to_string(),
             event_id: *event_id,
             r#type: EventType::numbered(*number).map_or("unknown", |known| known.name),
-            status,
+            status: *status,
             attempts,
-            next_attempt_at: (status == WebhookDeliveryStatus::Pending.as_str())
-                .then(|| (*due_at).into()),
+            next_attempt_at: (*status == WebhookDeliveryStatus::Pending).then(|| (*due_at).into()),
         }
     }
 }

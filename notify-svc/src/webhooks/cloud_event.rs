@@ -47,7 +47,7 @@ pub fn body(event: &KeptEvent) -> Result<Vec<u8>, WriteError> {
         id: event.id.to_string(),
         source: known.source(),
         r#type: known.full_name(),
-        subject: event.order.to_string(),
+        subject: event.key.clone(),
         time: event.said_at().map(rfc3339),
         datacontenttype: "application/json",
         version: event.version,
@@ -83,7 +83,7 @@ mod tests {
         let event = KeptEvent {
             id: "01932c1e-7b5b-7000-8000-0123456789ab".parse().unwrap(),
             number: said.event_type().number,
-            order,
+            key: order.to_string(),
             version: 3,
             trace: trace_context::parse(traceparent),
             payload: said.encode(),

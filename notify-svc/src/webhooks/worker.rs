@@ -21,14 +21,14 @@ use crate::{
         signed::{SignedRequest, SigningSecret, beginning, retry_after},
     },
     deliveries::pause_after,
-    domain::DisabledReason,
+    domain::{DisabledReason, WebhookStatus},
     input::KeptEvent,
     metrics,
     store::{
         webhook_deliveries::{self, BegunDelivery, EXPIRED_AT_ONCE},
         webhook_events, webhook_replays, webhooks,
     },
-    world::webhooks::WebhookAttempt,
+    world::webhooks::{Webhook, WebhookAttempt},
 };
 
 /// Failures in a row after which a receiver is asked one thing at a time, with pauses.
@@ -71,7 +71,6 @@ struct NotTaken {
     error: String,
     /// How long it asks to be left alone.
     after: Option<Duration>,
-    is_gone: bool,
     is_asked: bool,
 }
 
@@ -141,7 +140,8 @@ impl Worker {
     async fn begin(&self, free: usize) -> anyhow::Result<(Option<Receiver>, Vec<DueDelivery>)> {
         let mut db = self.room.pool.acquire().await?;
         let found = webhooks::find_all(&mut db, &[self.webhook.uuid()]).await?.pop();
-        let Some((_, webhook)) = found.filter(|(_, webhook)| webhook.settings.is_enabled) else {
+        let is_enabled = |webhook: &Webhook| webhook.settings.status == WebhookStatus::Enabled;
+        let Some((_, webhook)) = found.filter(|(_, webhook)| is_enabled(webhook)) else {
             return Ok((None, Vec::new()));
         };
         let url = webhook.settings.url.parse().context("a stored address is no URL")?;
@@ -240,8 +240,7 @@ impl Worker {
             return Ok(status.as_u16());
         }
         let error = format!("status {}", status.as_u16());
-        let is_gone = status == StatusCode::GONE;
-        Err(NotTaken { status: Some(status.as_u16()), error, after, is_gone, is_asked: true })
+        Err(NotTaken { status: Some(status.as_u16()), error, after, is_asked: true })
     }
 
     async fn delivered(&self, begun: BegunDelivery, attempt: WebhookAttempt) -> sqlx::Result<()> {
@@ -259,11 +258,11 @@ impl Worker {
         receiver: &Receiver,
     ) -> sqlx::Result<()> {
         let pause = pause_after(begun.tries, PAUSE_FIRST, PAUSE_MAX);
-        let pause = (!why.is_gone).then(|| pause.max(why.after.unwrap_or_default()));
+        let pause = (!why.is_gone()).then(|| pause.max(why.after.unwrap_or_default()));
         let mut db = self.room.pool.acquire().await?;
         let is_over = webhook_deliveries::failed(&mut db, begun, attempt, pause).await?;
         metrics::webhook_attempt(if is_over { "failed" } else { "later" });
-        if why.is_gone {
+        if why.is_gone() {
             if webhooks::disable_gone(&mut db, self.webhook, receiver.since).await? {
                 was_disabled(self.webhook, DisabledReason::Gone);
             }
@@ -281,7 +280,12 @@ pub(super) fn was_disabled(webhook: WebhookId, reason: DisabledReason) {
 
 impl NotTaken {
     fn unanswered(why: &str) -> Self {
-        Self { status: None, error: why.to_owned(), after: None, is_gone: false, is_asked: true }
+        Self { status: None, error: why.to_owned(), after: None, is_asked: true }
+    }
+
+    /// Whether the receiver says that there is none any more.
+    fn is_gone(&self) -> bool {
+        self.status == Some(StatusCode::GONE.as_u16())
     }
 }
 

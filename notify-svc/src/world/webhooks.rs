@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     carriers::signed::SigningSecret,
-    domain::{DisabledReason, WebhookSettings},
+    domain::{DisabledReason, WebhookDeliveryStatus, WebhookSettings},
     input::KeptEvent,
 };
 
@@ -35,7 +35,7 @@ pub struct WebhookDelivery {
     pub event_id: Uuid,
     /// The number of the event's type.
     pub number: i16,
-    pub status: String,
+    pub status: WebhookDeliveryStatus,
     pub attempts: Vec<WebhookAttempt>,
     pub due_at: OffsetDateTime,
 }

@@ -6,6 +6,7 @@ use mailbox::testing::Person;
 use notify_svc::carriers::guard::AddressPolicy;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{DUE, Receiver, Tellers, all_are, tellers, tellers_with};
 use crate::{an_order, http::a_server};
@@ -45,6 +46,25 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id() {
     assert_eq!(statuses(&items[0]), answers.map(Value::from));
     let calls = receiver.calls();
     assert!(calls.len() == 4 && calls.iter().all(|call| call.id() == calls[0].id()));
+    tellers.end().await;
+}
+
+#[tokio::test]
+async fn a_receiver_is_left_alone_until_the_moment_that_it_names() {
+    let mut server = a_server().await;
+    let receiver = Receiver::that(|_, _| Some(503)).await;
+    let webhook = server.webhook(&receiver.url(), &["*"]).await;
+    let tellers = tellers(&server.shop);
+    let captured = server.shop.captured(an_order());
+    server.shop.hear([captured]).await;
+
+    let has_tried = |items: &[Value]| statuses(&items[0]).len() == 1;
+    let items = server.deliveries(&webhook, has_tried).await;
+
+    let next = items[0]["next_attempt_at"].as_str().unwrap();
+    let next = OffsetDateTime::parse(next, &Rfc3339).unwrap();
+    let pause = next - chassis::clock::now();
+    assert!(pause > time::Duration::minutes(50), "{pause}");
     tellers.end().await;
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use mailbox::Message;
+use mailbox::{Message, testing::message};
+use proto::{Event, catalogue};
 use serde_json::json;
 use standardwebhooks::Webhook;
 
@@ -60,6 +61,35 @@ async fn an_event_arrives_signed_as_a_cloud_event_without_sealed_details() {
     assert_eq!(server.shop.count("webhook_events").await, 3, "the others wait for a replay");
     tellers.end().await;
     assert_eq!(receiver.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_change_of_a_product_is_told_under_its_sku() {
+    let mut server = a_server().await;
+    let receiver = Receiver::that_takes_all().await;
+    server.webhook(&receiver.url(), &["ProductChanged"]).await;
+    let tellers = tellers(&server.shop);
+    let changed = Event::from(catalogue::ProductChanged {
+        sku: "BLUE-MUG".to_owned(),
+        name: "Blue mug".to_owned(),
+        version: 1,
+        ..catalogue::ProductChanged::default()
+    });
+    let name = changed.event_type().full_name();
+
+    server.shop.hear([message(changed.topic(), "BLUE-MUG", &name, 1, changed.encode())]).await;
+
+    let told = receiver.got(1).await[0].event();
+    assert_eq!(
+        (&told["source"], &told["type"], &told["subject"], &told["data"]["name"]),
+        (
+            &json!("/shop/inventory-svc"),
+            &json!("shop.catalogue.v1.ProductChanged"),
+            &json!("BLUE-MUG"),
+            &json!("Blue mug")
+        )
+    );
+    tellers.end().await;
 }
 
 /// Many orders, events on several topics and in several batches, and a receiver that takes its
