@@ -24,4 +24,4 @@ pub use order::{
 };
 pub use placing::{Catalogue, LineRequest, OrderRequest, Product, amend, place};
 pub use refusal::{PriceChange, Refusal};
-pub use saga::{ExpectedStep, Saga, SagaStatus, Step, StepName, StepState};
+pub use saga::{ExpectedStep, SAGA_EXPECTATIONS, Saga, SagaStatus, Step, StepName, StepState};

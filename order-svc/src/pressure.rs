@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store;
+use crate::{metrics, store};
 
 /// Outbox events that may wait for the relay: some minutes of the highest rate, some hundred
 /// megabytes.
@@ -104,7 +104,10 @@ impl Pressure {
                 closed.next_try = now + closed.try_every;
                 Ok(())
             }
-            Some(_) => Err(overloaded()),
+            Some(_) => {
+                metrics::refused();
+                Err(overloaded())
+            }
         }
     }
 

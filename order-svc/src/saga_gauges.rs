@@ -42,6 +42,9 @@ pub async fn measure(db: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result
         for root in &roots {
             let saga = Saga::of(&root.order);
             orders.late += u32::from(saga.is_late(now));
+            if let Some(expected) = saga.expected {
+                *orders.expect.entry(expected.step).or_default() += 1;
+            }
             let is_stuck = parked.contains(&root.order.id) || saga.is_stuck(&root.order, now);
             orders.stuck += u32::from(is_stuck);
         }

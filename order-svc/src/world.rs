@@ -206,10 +206,10 @@ fn end(before: &Order, decision: &Decision) -> Option<OrderEnd> {
         | Announcement::Amended
         | Announcement::Shipped
         | Announcement::Delivered => None,
-        Announcement::Confirmed => Some(OrderEnd::Confirmed),
+        Announcement::Confirmed => Some(OrderEnd::Confirmed(decision.order.present.total)),
         Announcement::Cancelled => {
             let reason = decision.order.cancellation.as_ref()?.reason;
-            before.cancellation.is_none().then_some(OrderEnd::Cancelled(reason.as_str()))
+            before.cancellation.is_none().then_some(OrderEnd::Cancelled(reason))
         }
     }
 }

@@ -77,6 +77,8 @@ impl Lane {
         };
         *pause = PAUSE.0;
         self.status.set_leads(true);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
+        self.meters.epoch.set(leader.epoch as f64);
         let reason = self.lead(&mut leader, stop).await;
         self.status.set_leads(false);
         leader.close().await;

@@ -91,7 +91,7 @@ pub(crate) enum NoLeader {
 /// The session that leads a database.
 pub(crate) struct Leader {
     pub(crate) session: PgConnection,
-    epoch: i64,
+    pub(crate) epoch: i64,
     system_id: i64,
     /// The snapshot of the last committed tick.
     pub(crate) durable: Arc<str>,

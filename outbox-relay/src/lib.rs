@@ -34,7 +34,7 @@ mod delivery;
 mod envelope;
 mod lane;
 mod leader;
-mod metrics;
+pub mod metrics;
 mod partitions;
 mod poll;
 mod producer;
@@ -124,6 +124,7 @@ impl Relay {
 
 /// Starts the process, with one lane for each database.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
+    metrics::describe();
     let Relay { loops, databases } = Relay::open(&config.options);
     let said = |of: fn(&LaneStatus) -> Option<String>| {
         let databases = databases.clone();

@@ -132,6 +132,7 @@ impl Progress {
             }
             if let Some(mark) = self.marks.pop_front() {
                 meters.published.increment(u64::from(mark.rows));
+                meters.batch.record(mark.rows);
                 spans::published(&mark.sampled, mark.rows, mark.read_at);
                 if let Some(age) = mark.age {
                     meters.lag.record(age + mark.read_at.elapsed());

@@ -7,6 +7,8 @@ use std::sync::{
 
 use tokio::sync::watch;
 
+use crate::metrics::LaneGauges;
+
 /// What a lane is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LanePhase {
@@ -30,12 +32,15 @@ pub struct LaneStatus {
     state: Arc<watch::Sender<LanePhase>>,
     /// Whether this process holds the database's lock, whatever the lane is doing with it.
     leads: Arc<AtomicBool>,
+    gauges: Arc<LaneGauges>,
 }
 
 impl LaneStatus {
     pub(crate) fn new(label: &str) -> Self {
         let state = watch::Sender::new(LanePhase::Waiting("not started".to_owned()));
-        Self { label: label.into(), state: Arc::new(state), leads: Arc::default() }
+        let label = Arc::from(label);
+        let gauges = Arc::new(LaneGauges::new(&label));
+        Self { label, state: Arc::new(state), leads: Arc::default(), gauges }
     }
 
     /// The label of the lane's database.
@@ -83,8 +88,9 @@ impl LaneStatus {
         if !is_news {
             return;
         }
-        self.gauge(crate::metrics::STOPPED, matches!(state, LanePhase::Stopped(_)));
-        self.gauge(crate::metrics::PAUSED, matches!(state, LanePhase::Paused(_)));
+        let is = |phase: bool| f64::from(u8::from(phase));
+        self.gauges.stopped.set(is(matches!(state, LanePhase::Stopped(_))));
+        self.gauges.paused.set(is(matches!(state, LanePhase::Paused(_))));
         match state {
             LanePhase::Waiting(why) => tracing::info!(database = &*self.label, "waits: {why}"),
             LanePhase::StandsBy => tracing::info!(database = &*self.label, "stands by"),
@@ -97,15 +103,11 @@ impl LaneStatus {
 
     pub(crate) fn set_leads(&self, leads: bool) {
         self.leads.store(leads, Ordering::Relaxed);
-        self.gauge(crate::metrics::LEADER, leads);
+        self.gauges.leader.set(f64::from(u8::from(leads)));
     }
 
     /// Whether this process is the database's leader, even if its lane is stopped or paused.
     pub(crate) fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
-    }
-
-    fn gauge(&self, name: &'static str, on: bool) {
-        metrics::gauge!(name, "database" => Arc::clone(&self.label)).set(f64::from(u8::from(on)));
     }
 }

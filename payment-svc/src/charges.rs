@@ -170,11 +170,12 @@ impl<P: Provider> Caller<P> {
             Operation::Refund { .. } => &self.silent.refunds,
         };
         let late = || Err(ProviderError::Unknown("its lease is over".to_owned()));
-        let call = spans::call(kind, row.trace.as_ref());
+        let (call, asked_at) = (spans::call(kind, row.trace.as_ref()), Instant::now());
         let answer = timeout_at(row.leased_until - GIVE_UP_BEFORE, self.ask(&row))
             .await
             .unwrap_or_else(|_| late());
         drop(call);
+        metrics::call_took(kind, asked_at.elapsed());
         let (event, result) = match answer {
             Ok(event) => (event, "answered"),
             Err(ProviderError::Refused(why)) => {

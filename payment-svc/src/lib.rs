@@ -24,7 +24,7 @@ pub mod wire;
 pub mod world;
 
 mod cards;
-mod metrics;
+pub mod metrics;
 
 use chassis::{Chassis, Guard};
 use proto::topic;

@@ -38,6 +38,7 @@ fn products() -> Vec<ApiOperation> {
             "Lists or changes a product",
         ))
         .about("A product keeps its currency.")
+        .keyed()
         .if_match()
         .body(vec![("a mug", mug)], bodies::product)
         .answers::<ProductView<'_>>(201, "Listed.")
@@ -71,6 +72,7 @@ fn warehouses() -> Vec<ApiOperation> {
         ApiOperation::put("/v1/warehouses/{id}", "put_warehouse", "Makes or changes a warehouse")
             .path::<WarehouseId>("id", "The warehouse.")
             .about("Stock is taken from the lowest priority number first.")
+            .keyed()
             .if_match()
             .body(vec![("the main one", json!({"name": "Main", "priority": 1}))], bodies::warehouse)
             .answers::<WarehouseView<'_>>(201, "Made.")
@@ -106,6 +108,7 @@ fn reservations() -> Vec<ApiOperation> {
         of_reservation(ApiOperation::get(path, "get_reservation", "A reservation"))
             .resource::<ReservationView<'_>>("The reservation."),
         of_reservation(ApiOperation::put(path, "amend_reservation", "Changes a reservation"))
+            .keyed()
             .if_match()
             .body(changes, bodies::reservation_change)
             .answers::<ReservationView<'_>>(200, "Changed.")

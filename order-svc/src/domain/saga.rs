@@ -205,6 +205,17 @@ fn never(name: StepName, over: Option<OffsetDateTime>) -> Step {
     }
 }
 
+const INVENTORY_RELEASED: &str = "inventory_released";
+const PAYMENT_UNDONE: &str = "payment_undone";
+
+/// All that may be expected of an order: every [`ExpectedStep::step`].
+pub const SAGA_EXPECTATIONS: [&str; 4] = [
+    StepName::InventoryReserved.as_str(),
+    StepName::PaymentProcessed.as_str(),
+    INVENTORY_RELEASED,
+    PAYMENT_UNDONE,
+];
+
 fn expected(order: &Order) -> Option<ExpectedStep> {
     let soon = |at: OffsetDateTime| at.saturating_add(ANSWER_WITHIN);
     let expect = |step, from, by| Some(ExpectedStep { step, from, by });
@@ -220,9 +231,9 @@ fn expected(order: &Order) -> Option<ExpectedStep> {
         Phase::Cancelled => {
             let by = soon(cancelled_at(order)?);
             if order.stock.released_at.is_none() {
-                expect("inventory_released", "inventory-svc", by)
+                expect(INVENTORY_RELEASED, "inventory-svc", by)
             } else if order.payment.compensation.is_none() {
-                expect("payment_undone", "payment-svc", by)
+                expect(PAYMENT_UNDONE, "payment-svc", by)
             } else {
                 None
             }
