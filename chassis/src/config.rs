@@ -1,25 +1,18 @@
 //! Settings: one `clap` struct per process, read once, all bad values reported together.
 
+mod reading;
+
 use std::{
-    collections::HashSet,
-    ffi::OsString,
     fmt,
-    io::Write as _,
     net::{IpAddr, SocketAddr},
-    process::ExitCode,
     str::FromStr,
     time::Duration,
 };
 
-use clap::{
-    Arg, Command, FromArgMatches, Parser, ValueEnum,
-    builder::ValueParser,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{Parser, ValueEnum};
 
-/// What `--help` says below the settings.
-const FILES: &str = "Each setting may also be the content of a file: where SHOP_X sets it, \
-SHOP_X_FILE names the file. Secrets are mounted so, and are never printed.";
+pub(crate) use reading::load;
+pub use reading::{Bad, command, read, read_command};
 
 // The settings that every process has. No doc comment: clap would show it as the process's own.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,7 +42,7 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// Share of the traces beginning here that are recorded, 0 to 1; a trace that began elsewhere
     /// is recorded if it is there
-    #[arg(long, env = "SHOP_TRACE_SAMPLE_RATIO", default_value = "1", value_parser = ratio)]
+    #[arg(long, env = "SHOP_TRACE_SAMPLE_RATIO", default_value = "0.1", value_parser = ratio)]
     pub trace_sample_ratio: f64,
     /// How long stopping may take before it is forced
     #[arg(long, env = "SHOP_DRAIN", default_value = "10s", value_parser = duration)]
@@ -175,6 +168,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
 }
 
+/// Parses a duration that is more than nothing: how often something is done.
+pub fn period(text: &str) -> Result<Duration, String> {
+    let period = duration(text)?;
+    if period.is_zero() { Err("has to be more than 0".to_owned()) } else { Ok(period) }
+}
+
 /// The text of a file without trailing white space: for settings whose value is in a file.
 pub fn secret_file(path: &str) -> Result<Secret<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
@@ -212,172 +211,4 @@ fn ratio(text: &str) -> Result<f64, String> {
 fn otlp_endpoint(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").filter(|host| !host.is_empty());
     host.map(|_| text.to_owned()).ok_or_else(|| "write http://host:4317".to_owned())
-}
-
-/// The settings from the command line and the environment. If they are not usable, everything that
-/// is wrong is printed to standard error, and the exit code is returned.
-pub(crate) fn load<C: ProcessConfig>(name: &'static str) -> Result<C, ExitCode> {
-    read(name, std::env::args_os().collect()).map_err(|bad| bad.report(name))
-}
-
-/// Why no settings were read.
-#[derive(Debug)]
-pub enum Bad {
-    /// Help, the version, or a command line that cannot be understood at all: clap's own text.
-    Shown(clap::Error),
-    /// Every value that is missing or wrong.
-    Values(Vec<String>),
-}
-
-impl Bad {
-    /// Prints everything to standard error; returns what the program `name` ends with.
-    pub fn report(self, name: &str) -> ExitCode {
-        match self {
-            Self::Shown(error) => {
-                let code = u8::try_from(error.exit_code()).unwrap_or(2);
-                // When standard error is closed, there is nobody to report to.
-                drop(error.print());
-                ExitCode::from(code)
-            }
-            Self::Values(problems) => {
-                let list =
-                    problems.iter().fold(String::new(), |all, line| all + "  " + line + "\n");
-                let text =
-                    format!("{name}: the settings are not usable\n{list}See {name} --help.\n");
-                drop(std::io::stderr().write_all(text.as_bytes()));
-                ExitCode::from(2)
-            }
-        }
-    }
-}
-
-/// The command line of a process: `--help` and docs/configuration.md are made of it.
-pub fn command<C: ProcessConfig>(name: &'static str) -> Command {
-    C::command()
-        .name(name)
-        .bin_name(name)
-        .mut_arg("port", |port| port.default_value(C::PORT))
-        .args_override_self(true)
-        .after_help(FILES)
-}
-
-/// Reads the settings from `args` (the program's name first) and the environment.
-pub fn read<C: ProcessConfig>(name: &'static str, args: Vec<OsString>) -> Result<C, Bad> {
-    let config: C = read_command(command::<C>(name), args)?;
-    let problems = config.contradictions();
-    if problems.is_empty() { Ok(config) } else { Err(Bad::Values(problems)) }
-}
-
-/// Reads the arguments of a command of a process, as [`read`] does its settings.
-pub fn read_command<C: FromArgMatches>(
-    mut command: Command,
-    mut args: Vec<OsString>,
-) -> Result<C, Bad> {
-    let mut problems = Vec::new();
-    read_files(&command, &mut args, &mut problems);
-    // clap stops at the first bad value. So each one is noted, its argument made to accept
-    // anything, and the command line parsed again.
-    let mut noted = HashSet::new();
-    let matches = loop {
-        // A clone: parsing builds a command, and a built one may not be changed.
-        let mut settled = command.clone();
-        match settled.try_get_matches_from_mut(args.clone()) {
-            Ok(matches) => break matches,
-            Err(error) => match note(&settled, &error, &mut problems) {
-                // What stays wrong although its arguments accept anything is a rule of clap's own.
-                Some(ids) if !ids.iter().all(|id| noted.contains(id)) => {
-                    noted.extend(ids.iter().cloned());
-                    for id in ids {
-                        command = command.mut_arg(id, lenient);
-                    }
-                }
-                Some(_) | None => return Err(Bad::Shown(error)),
-            },
-        }
-    };
-    if !problems.is_empty() {
-        return Err(Bad::Values(problems));
-    }
-    C::from_arg_matches(&matches).map_err(Bad::Shown)
-}
-
-fn lenient(arg: Arg) -> Arg {
-    arg.required(false).value_parser(ValueParser::os_string())
-}
-
-/// Adds the settings that come from a file: `<VARIABLE>_FILE` names it, as secrets are mounted.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-fn read_files(command: &Command, args: &mut Vec<OsString>, problems: &mut Vec<String>) {
-    for arg in command.get_arguments() {
-        let (Some(variable), Some(long)) = (arg.get_env().and_then(|v| v.to_str()), arg.get_long())
-        else {
-            continue;
-        };
-        let flag = format!("--{long}");
-        let given = args.iter().filter_map(|a| a.to_str()).any(|a| {
-            a.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        });
-        if given || std::env::var_os(variable).is_some() {
-            continue;
-        }
-        let Ok(path) = std::env::var(format!("{variable}_FILE")) else { continue };
-        match secret_file(&path) {
-            Ok(Secret(text)) => args.push(format!("{flag}={text}").into()),
-            Err(wrong) => problems.push(format!("{variable}_FILE: {wrong}")),
-        }
-    }
-}
-
-/// Adds the values that `error` is about to `problems`. Returns the ids of their arguments, or
-/// `None` if the error is about something else.
-fn note(command: &Command, error: &clap::Error, problems: &mut Vec<String>) -> Option<Vec<String>> {
-    let named = match error.get(ContextKind::InvalidArg)? {
-        ContextValue::String(name) => vec![name.clone()],
-        ContextValue::Strings(names) => names.clone(),
-        _ => return None,
-    };
-    let args: Vec<&Arg> = named
-        .iter()
-        .filter_map(|name| command.get_arguments().find(|arg| arg.to_string() == *name))
-        .collect();
-    if args.is_empty() {
-        return None;
-    }
-    for arg in &args {
-        let name = arg.get_env().map_or_else(
-            || format!("--{}", arg.get_id()),
-            |env| format!("{} (--{})", env.to_string_lossy(), arg.get_long().unwrap_or_default()),
-        );
-        problems.push(match error.kind() {
-            ErrorKind::MissingRequiredArgument => format!("{name}: is not set"),
-            ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::InvalidUtf8 => {
-                format!("{name}: {}", bad_value(arg, error))
-            }
-            _ => return None,
-        });
-    }
-    Some(args.iter().map(|arg| arg.get_id().to_string()).collect())
-}
-
-fn bad_value(arg: &Arg, error: &clap::Error) -> String {
-    use std::error::Error;
-
-    let why = error.source().map(ToString::to_string);
-    let choices = match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(valid)) => Some(format!("write one of {}", valid.join(", "))),
-        _ => None,
-    };
-    let why = why.or(choices).unwrap_or_else(|| "is not valid".to_owned());
-    match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) if !arg.is_hide_env_values_set() => {
-            format!("{value:?} is not usable: {why}")
-        }
-        // Another parser's message may quote the value.
-        _ if arg.is_hide_env_values_set() => {
-            let fault = error.source().and_then(|why| why.downcast_ref::<SecretFault>());
-            let why = fault.map_or_else(String::new, |fault| format!(": {fault}"));
-            format!("the value is not usable{why}")
-        }
-        _ => why,
-    }
 }

@@ -21,13 +21,16 @@ pub mod trace;
 
 mod admin;
 mod limits;
+mod metrics;
 mod run;
 mod telemetry;
 
+pub use admin::show_metrics;
 pub use config::{ProcessConfig, Secret, SecretFault, Settings};
 pub use health::Health;
 pub use identity::{Caller, Guard, IdentitySettings};
 pub use kafka::{KafkaSecurity, KafkaSettings};
+pub use metrics::{Probes, describe_metrics, describe_pool_metrics};
 pub use problem::{Code, Problem};
 pub use run::{Chassis, run};
 pub use tasks::{DetachedRunner, Tasks};

@@ -23,6 +23,7 @@ use crate::{
     config::{self, ProcessConfig, Settings},
     health::Health,
     http::{Edge, Handler, HttpServer, ServerLimits},
+    metrics::{Probes, describe_metrics},
     tasks::Tasks,
     telemetry,
 };
@@ -36,6 +37,7 @@ pub struct Chassis {
     pub tasks: Tasks,
     pub health: Health,
     pub settings: Settings,
+    pub probes: Probes,
     shutdown: Shutdown,
 }
 
@@ -145,9 +147,11 @@ where
     let health = Health::new(name, tasks.waiting(), shutdown.draining.clone());
     let listener = bind(settings.admin_address()).await?;
     let metrics = telemetry::install_metrics()?;
-    let admin = admin::serve(listener, health.clone(), metrics);
+    describe_metrics();
+    let probes = Probes::default();
+    let admin = admin::serve(listener, health.clone(), metrics, probes.clone());
     tokio::select! {
-        ended = start(Chassis { tasks, health, settings, shutdown: shutdown.clone() }) => ended,
+        ended = start(Chassis { tasks, health, settings, probes, shutdown: shutdown.clone() }) => ended,
         asked = asked_twice(&shutdown, &waiting) => asked,
         // The private listener shows how the drain goes, so it stays until the end.
         ended = admin => ended.context("the private listener failed"),

@@ -20,11 +20,11 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proto::Role;
 use serde_json::{Value, json};
 
-const KEYCLOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/keycloak.json");
-const RS256: &str = include_str!("keys/rs256.pem");
-const RS256_ID: &str = "Vt6pX0mQ2hN8rYkS4wLzB1cGfJdEa9uToI5bHxRvCqM";
-const ES256: &str = include_str!("keys/es256.pem");
-const ES256_ID: &str = "hD3sKp7WqYzX1nTcVf9bLgRm2aEoUiJ6xQ0tBwNv8ys";
+pub(crate) const KEYCLOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/keycloak.json");
+pub(crate) const RS256: &str = include_str!("keys/rs256.pem");
+pub(crate) const RS256_ID: &str = "Vt6pX0mQ2hN8rYkS4wLzB1cGfJdEa9uToI5bHxRvCqM";
+pub(crate) const ES256: &str = include_str!("keys/es256.pem");
+pub(crate) const ES256_ID: &str = "hD3sKp7WqYzX1nTcVf9bLgRm2aEoUiJ6xQ0tBwNv8ys";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Parser)]
@@ -93,7 +93,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     challenge: Option<String>,
     code: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 struct Keys {
@@ -124,7 +124,7 @@ impl Drop for Keys {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     chassis::clock::now().unix_timestamp().unsigned_abs()
 }
 

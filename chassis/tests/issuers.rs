@@ -29,6 +29,7 @@ impl FarIssuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let key_set = format!("{address}/keys");
+        let of_realm = key_set.clone();
         let router = Router::new()
             .route(
                 "/keys",
@@ -46,6 +47,13 @@ impl FarIssuer {
                     json!({"issuer": "https://sso.example", "jwks_uri": key_set}).to_string()
                 }),
             )
+            // As Keycloak does, the second says something about itself, which is no document.
+            .route("/realms/shop", get(async || json!({"realm": "shop"}).to_string()))
+            .route(
+                "/realms/shop/.well-known/openid-configuration",
+                get(move || async move { json!({"jwks_uri": of_realm}).to_string() }),
+            )
+            .route("/empty", get(async || "nothing of keys"))
             .with_state(issuer.clone());
         let serve = async move { axum::serve(listener, router).await.unwrap() };
         issuer.serving.lock().unwrap().spawn(serve);
@@ -82,6 +90,32 @@ async fn keys_outlive_an_issuer_that_is_away() {
     let report = process.health.report().await;
     assert!(report.is_healthy(), "the process works with the keys that it has");
     assert!(report.problems["identity"].as_str().unwrap().contains("503"), "{report:?}");
+}
+
+#[tokio::test]
+async fn the_address_of_an_issuer_is_enough() {
+    let (far, discovery) = FarIssuer::start().await;
+    let issuer = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
+    far.has(&issuer);
+    let token = issuer.token("ann", &[], MINUTE).unwrap();
+    let at = discovery.strip_suffix("/.well-known/openid-configuration").unwrap();
+
+    let realm = format!("{at}/realms/shop");
+    for url in [discovery.as_str(), &format!("{at}/keys"), at, &format!("{at}/"), &realm] {
+        assert_eq!(Process::start(url, &[]).await.with(&token).await.0, 200, "{url}");
+    }
+
+    // Where there is no issuer, both addresses are told; one that is away is not looked for below.
+    let fault = async |url: &str| {
+        let report = Process::start(url, &[]).await.health.report().await;
+        report.problems["identity"].as_str().unwrap().to_owned()
+    };
+    let empty = format!("{at}/empty");
+    let told = fault(&empty).await;
+    assert!(told.contains(&format!("neither {empty} nor {empty}/.well-known/")), "{told}");
+    far.is_away.store(true, Ordering::SeqCst);
+    let told = fault(&format!("{at}/keys")).await;
+    assert!(told.contains("503") && !told.contains(".well-known"), "{told}");
 }
 
 #[tokio::test]

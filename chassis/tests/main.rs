@@ -8,6 +8,7 @@ mod edge;
 mod identity;
 mod issuers;
 mod openapi;
+mod providers;
 mod server;
 mod settings;
 mod tasks;

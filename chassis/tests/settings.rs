@@ -4,7 +4,7 @@ use std::{ffi::OsString, time::Duration};
 
 use chassis::{
     ProcessConfig, Secret, Settings,
-    config::{Bad, LogFormat, duration, read},
+    config::{Bad, LogFormat, duration, period, read},
 };
 use clap::Parser;
 
@@ -32,7 +32,11 @@ impl ProcessConfig for Config {
 
     fn contradictions(&self) -> Vec<String> {
         let longer = self.patience < self.chassis.drain;
-        longer.then(|| "patience has to be longer than drain".to_owned()).into_iter().collect()
+        let longer = longer.then_some("SHOP_TEST_PATIENCE has to be longer than SHOP_DRAIN");
+        // A pair, of which one is easily mistyped.
+        let pair = self.chassis.otlp_endpoint.is_some() != self.chassis.admin_port.is_some();
+        let pair = pair.then_some("SHOP_OTLP_ENDPOINT and SHOP_ADMIN_PORT are set together");
+        longer.into_iter().chain(pair).map(str::to_owned).collect()
     }
 }
 
@@ -103,8 +107,28 @@ fn every_bad_value_is_reported_together() {
 fn contradictions_are_reported() {
     assert_eq!(
         wrong(&["--database-url=x", "--patience=1s"]),
-        ["patience has to be longer than drain"]
+        ["SHOP_TEST_PATIENCE has to be longer than SHOP_DRAIN"]
     );
+}
+
+#[test]
+fn contradictions_are_reported_with_bad_values_that_have_no_part_in_them() {
+    let told = |args: &[&str]| wrong(&[&["--database-url=x"][..], args].concat());
+    let contradiction = "SHOP_TEST_PATIENCE has to be longer than SHOP_DRAIN";
+
+    for threads in [&["--threads=0"][..], &["--threads", "0"]] {
+        let problems = told(&[&["--patience=1s"][..], threads].concat());
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("SHOP_THREADS (--threads): \"0\""), "{problems:?}");
+        assert_eq!(problems[1], contradiction);
+    }
+    // What is wrong may be meant to be what would settle it.
+    for bad in [&["--patience=1s", "--drain=0.5s"][..], &["--admin-port=9001", "--otlp-endpoint=x"]]
+    {
+        assert_eq!(told(bad).len(), 1, "{bad:?}");
+    }
+    // Without what it cannot do without, a process has no settings that could contradict.
+    assert_eq!(wrong(&["--patience=1s", "--threads=0"]).len(), 2);
 }
 
 #[test]
@@ -155,6 +179,8 @@ fn durations_have_units() {
     assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
     assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
     assert_eq!(duration("7d"), Ok(Duration::from_hours(7 * 24)));
+    assert_eq!(period("1ms"), Ok(Duration::from_millis(1)));
+    assert_eq!(period("0s"), Err("has to be more than 0".to_owned()));
     for wrong in ["", "5", "s", "-1s", "1.5s", "1 s", "1w", "99999999999999999999s"] {
         assert!(duration(wrong).is_err(), "{wrong}");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chassis::TraceParent;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -88,7 +89,9 @@ impl Api {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
-            request = request.json(body);
+            // Recorded, whatever share of other traces is: somebody looks at this one.
+            let trace = TraceParent::start().to_string();
+            request = request.json(body).header("traceparent", trace);
         }
         let what = || format!("{method} {}{path}", self.base);
         let response = request.send().await.with_context(what)?;

@@ -22,10 +22,12 @@ mod said;
 mod store;
 mod tag;
 mod topics;
+pub mod watch;
 mod whole;
 
 use std::{process::ExitCode, time::Duration};
 
+use chassis::config::duration;
 use uuid::Uuid;
 
 pub use self::check::{AuditReport, Check, Promise};
@@ -41,11 +43,18 @@ use crate::{
 };
 
 /// The arguments of `shop audit`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub json: bool,
+    /// Audit again and again, every so often, and show the findings as metrics.
+    #[arg(long, value_name = "EVERY", value_parser = duration, num_args = 0..=1,
+        default_missing_value = "1m")]
+    pub watch: Option<Duration>,
+    /// The port of these metrics [default: base port + 1070].
+    #[arg(long, requires = "watch")]
+    pub port: Option<u16>,
 }
 
 /// How often an order that looks wrong is read again, and how long after. Services commit their
@@ -55,6 +64,11 @@ const PAUSE: Duration = Duration::from_millis(700);
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
+    if let Some(every) = args.watch {
+        let port = args.port.unwrap_or(home.stack()?.ports()?.audit());
+        watch::watch(home, every, port).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = audit(home).await?;
     terminal::renew("");
     if args.json {

@@ -2,7 +2,7 @@
 
 mod tour;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use proto::topic;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,10 +11,17 @@ use self::tour::Tour;
 use crate::{
     Home, Stack,
     api::Api,
-    audit, down, follow, seed,
+    audit, down, follow, load,
+    processes::{JAEGER, PROMETHEUS},
+    seed,
     terminal::{self, Paint},
-    up,
+    token, up,
 };
+
+/// What the background load is made of, and how long one run of it lasts.
+const MIX: &str = "happy=80,declined=5,out_of_stock=4,cancelled=4,amended=4,refunded=1,shipped=2";
+const BUSY_FOR: Duration = Duration::from_hours(1);
+const AUDIT_EVERY: Duration = Duration::from_mins(1);
 
 /// The arguments of `shop demo`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +65,7 @@ async fn show(args: &Args, was_there: bool, home: &Home) -> anyhow::Result<ExitC
     Tour::new(Api::of(home)?, Api::at(&messages)?, events, paint).all().await?;
 
     terminal::say(paint.bold("\nshop audit"));
-    let audited = audit::run(audit::Args { json: false }, home).await?;
+    let audited = audit::run(audit::Args::default(), home).await?;
     if args.once {
         return Ok(audited);
     }
@@ -67,17 +74,38 @@ async fn show(args: &Args, was_there: bool, home: &Home) -> anyhow::Result<ExitC
         terminal::say("\nThe shop ran before and goes on; `down` ends it.");
         return Ok(audited);
     }
-    terminal::say("\nThe shop goes on. Ctrl-C ends it.");
-    std::future::pending().await
+    terminal::say("\nThe shop goes on, with two orders a second. Ctrl-C ends it.");
+    let port = stack.ports()?.audit();
+    tokio::select! {
+        ended = keep_busy(home) => ended,
+        ended = audit::watch::watch(home, AUDIT_EVERY, port) => ended,
+    }?;
+    Ok(audited)
+}
+
+/// Places orders of every kind, slowly, so that no page is empty.
+async fn keep_busy(home: &Home) -> anyhow::Result<()> {
+    loop {
+        let mix = MIX.parse().map_err(anyhow::Error::msg)?;
+        let args =
+            load::Args { rate: Some(2), duration: Some(BUSY_FOR), mix, ..load::Args::default() };
+        load::load(args, home).await?;
+    }
 }
 
 /// Says which addresses to open and which commands to type now.
 fn say_where(stack: &Stack, home: &Home, paint: Paint) -> anyhow::Result<()> {
     let gateway = stack.gateway();
     terminal::say(paint.bold("\nopen"));
-    terminal::say(format_args!("  {gateway}/v1/orders    the orders"));
-    terminal::say(format_args!("  {gateway}/v1/products  the catalogue"));
+    terminal::say(format_args!("  {gateway}/console#token={}", token::of_console(home)?));
+    terminal::say(
+        "    the console: orders, live; what is stuck; the pipeline. The link is good for an hour",
+    );
+    terminal::say(format_args!("  {gateway}/docs         the API, to be tried"));
     terminal::say(format_args!("  {gateway}/health       how it is"));
+    for name in [PROMETHEUS, JAEGER].into_iter().filter(|name| stack.process(name).is_some()) {
+        terminal::say(format_args!("  {}    {name}", stack.service(name)?));
+    }
     let messages = stack.ports()?.messages();
     terminal::say(format_args!("  http://127.0.0.1:{messages}/messages  mail, SMS and push"));
     let metrics = stack.private("order-svc")?;

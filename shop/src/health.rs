@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, ensure};
 use backends::{kafka, postgres};
 
-use crate::Stack;
+use crate::{
+    Stack,
+    processes::{JAEGER, PROMETHEUS},
+};
 
 /// How long an answer may take: a process that takes longer is not healthy.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -28,16 +31,22 @@ pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
             let port = ports.kafka();
             tokio::task::spawn_blocking(move || kafka::answers(port)).await?
         }
+        JAEGER => answers(&format!("http://127.0.0.1:{}/status", ports.jaeger_health())).await,
+        PROMETHEUS => answers(&format!("{}/-/ready", stack.service(name)?)).await,
         _ => {
             let url = match name {
                 // The port of the sink speaks SMTP.
                 "outbox-relay" | "smtp-sink" => format!("{}/readyz", stack.private(name)?),
                 _ => format!("{}/health", stack.service(name)?),
             };
-            let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
-            let answer = client.get(&url).send().await.context("no answer")?;
-            ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
-            Ok(())
+            answers(&url).await
         }
     }
+}
+
+async fn answers(url: &str) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
+    let answer = client.get(url).send().await.context("no answer")?;
+    ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
+    Ok(())
 }

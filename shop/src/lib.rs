@@ -21,9 +21,11 @@ pub mod supervise;
 pub mod up;
 
 pub mod api;
+mod begun;
 mod by_id;
 pub mod follow;
 pub mod story;
+pub mod telemetry;
 pub mod terminal;
 
 pub mod audit;

@@ -27,6 +27,7 @@ use crate::{
     process::Spec,
     processes::{self, OURS},
     settings::{self, Overrides},
+    telemetry::Telemetry,
     token,
 };
 
@@ -58,6 +59,7 @@ pub struct Plan {
     pub ports: Ports,
     pub binaries: PathBuf,
     pub overrides: Overrides,
+    pub telemetry: Telemetry,
 }
 
 impl Plan {
@@ -71,6 +73,7 @@ impl Plan {
             Some(last) => (last.data, last.password),
             None => (data_folder(home)?, machine::random_word()),
         };
+        let telemetry = Telemetry::find()?;
         let process = |name: &str| ProcessState {
             name: name.to_owned(),
             pid: None,
@@ -84,12 +87,17 @@ impl Plan {
             supervisor: std::process::id(),
             data,
             password,
-            processes: ["postgres", "kafka"].into_iter().chain(OURS).map(process).collect(),
+            processes: ["postgres", "kafka"]
+                .into_iter()
+                .chain(OURS)
+                .chain(telemetry.names())
+                .map(process)
+                .collect(),
         };
         let program = std::env::current_exe().context("cannot find this program")?;
         let binaries = program.parent().context("this program lies nowhere")?.to_owned();
         let overrides = Overrides::from_environment();
-        Ok(Self { home: home.clone(), stack, ports, binaries, overrides })
+        Ok(Self { home: home.clone(), stack, ports, binaries, overrides, telemetry })
     }
 
     /// An error that says what to build if one of the shop's programs is missing.

@@ -7,7 +7,7 @@ pub struct Ports {
 }
 
 /// The public ports of the processes, by their offset from the base.
-const OFFSETS: [(&str, u16); 10] = [
+const OFFSETS: [(&str, u16); 12] = [
     ("gateway", 0),
     ("order-svc", 1),
     ("payment-svc", 2),
@@ -18,6 +18,8 @@ const OFFSETS: [(&str, u16); 10] = [
     ("kafka", 20),
     ("simulator", 40),
     ("smtp-sink", 41),
+    ("prometheus", 50),
+    ("jaeger", 60),
 ];
 
 /// A process's probes and metrics listen this far above its public port.
@@ -73,12 +75,29 @@ impl Ports {
         self.base + 42
     }
 
+    /// The port on which Jaeger takes traces (OTLP over gRPC); the one above is its API over gRPC.
+    pub fn otlp(self) -> u16 {
+        self.base + 61
+    }
+
+    /// The port on which Jaeger says how it is.
+    pub fn jaeger_health(self) -> u16 {
+        self.base + 63
+    }
+
+    /// The port on which `shop audit --watch` shows its metrics.
+    pub fn audit(self) -> u16 {
+        self.base + 70 + PRIVATE
+    }
+
     /// Every port that a stack opens.
     pub fn all(self) -> Vec<u16> {
         let services = ["gateway", "order-svc", "payment-svc", "inventory-svc", "notify-svc"];
         let public = OFFSETS.iter().filter_map(|(name, _)| self.of(name));
         let private = services.iter().filter_map(|name| self.private(name));
-        public.chain(private).chain([self.controller(), self.proxied(), self.messages()]).collect()
+        let others = [self.controller(), self.proxied(), self.messages()];
+        let jaeger = [self.otlp(), self.otlp() + 1, self.jaeger_health()];
+        public.chain(private).chain(others).chain(jaeger).collect()
     }
 }
 
@@ -94,7 +113,7 @@ mod tests {
         assert_eq!(ports.of("outbox-relay"), Some(9005));
         assert_eq!(ports.private("order-svc"), Some(9001));
         assert_eq!((ports.of("smtp-sink"), ports.messages()), (Some(8041), 8042));
-        assert_eq!(ports.all().len(), 18);
+        assert_eq!(ports.all().len(), 23);
         assert_eq!(Ports::from(u16::MAX), None);
     }
 }

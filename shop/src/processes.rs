@@ -30,6 +30,10 @@ pub const OURS: [&str; 8] = [
     "gateway",
 ];
 
+/// What looks at a stack, where it is installed (`telemetry`).
+pub const PROMETHEUS: &str = "prometheus";
+pub const JAEGER: &str = "jaeger";
+
 /// How long a process may take to end when asked: a checkpoint on a slow disk takes seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(8);
 
@@ -91,7 +95,7 @@ pub fn of_home(home: &Home) -> Vec<ProcessInfo> {
     let is_ours = |found: &ProcessInfo, folder: &Path| match found.name.as_str() {
         "postgres" => data.as_deref() == Some(folder),
         "java" => folder == kafka,
-        name => folder == home && OURS.contains(&name),
+        name => folder == home && (OURS.contains(&name) || [PROMETHEUS, JAEGER].contains(&name)),
     };
     let processes = all_processes().into_iter().flatten().flatten();
     processes

@@ -6,7 +6,12 @@
 
 use std::path::Path;
 
-use crate::{Ports, Stack, home::DATABASES, token::KEY_SET};
+use crate::{
+    Ports, Stack,
+    home::DATABASES,
+    processes::{JAEGER, PROMETHEUS},
+    token::KEY_SET,
+};
 
 /// The `SHOP_*` variables of the caller, read once.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +84,9 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
     settings.extend(port.map(|port| ("PORT", port.to_string())));
     if !["simulator", "smtp-sink"].contains(&process) {
         settings.push(("KAFKA", stack.kafka()));
+        if stack.process(JAEGER).is_some() {
+            settings.push(("OTLP_ENDPOINT", format!("http://127.0.0.1:{}", ports.otlp())));
+        }
     }
     if process == "gateway" || DATABASES.iter().any(|(_, role)| role.replace('_', "-") == process) {
         settings.push(("JWKS", file(KEY_SET)));
@@ -124,6 +132,10 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
             ];
             for (setting, service) in upstreams {
                 settings.extend(url(service).map(|url| (setting, url)));
+            }
+            for (setting, name) in [("PROMETHEUS_URL", PROMETHEUS), ("JAEGER_URL", JAEGER)] {
+                let is_there = stack.process(name).is_some();
+                settings.extend(url(name).filter(|_| is_there).map(|url| (setting, url)));
             }
         }
         _ => {}

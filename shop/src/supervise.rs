@@ -25,6 +25,9 @@ use crate::{
 
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long Prometheus and Jaeger are waited for.
+const TELEMETRY_START_MAX: Duration = Duration::from_secs(10);
+
 /// The arguments of `shop supervise`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -104,9 +107,14 @@ async fn bring_up(
     }
     plan.check_ports()?;
     plan.make_keys()?;
-    for name in ["postgres", "kafka"].into_iter().chain(OURS) {
+    let telemetry = plan.telemetry.specs(plan.home.path(), plan.ports);
+    let names = ["postgres", "kafka"].into_iter().chain(OURS);
+    for name in names.chain(telemetry.iter().map(|spec| spec.name)) {
         // A log is about one run; lines of an earlier run would confuse.
         std::fs::remove_file(plan.home.log(name)).ok();
+    }
+    for spec in telemetry {
+        keeper.keep(spec, backends.clone());
     }
     let others = ["simulator", "smtp-sink"].map(|name| {
         keeper.keep(plan.run_ours(name), ours.clone());
@@ -122,6 +130,7 @@ async fn bring_up(
         healthy(keeper, plan, name).await
     }))
     .await?;
+    telemetry_is_up(plan, keeper).await;
     all.done("is up");
     Ok(())
 }
@@ -174,6 +183,23 @@ async fn healthy(
     keeper.healthy(name).await?;
     step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
     Ok(())
+}
+
+/// Says where Prometheus and Jaeger are. The shop is up without them.
+async fn telemetry_is_up(plan: &Plan, keeper: &ProcessSupervisor) {
+    for name in plan.telemetry.names() {
+        let step = ProgressStep::begin(name);
+        match tokio::time::timeout(TELEMETRY_START_MAX, keeper.healthy(name)).await {
+            Ok(Ok(())) => {
+                step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
+            }
+            Ok(Err(error)) => step.done(&format!("does not start: {error:#}")),
+            Err(_) => step.done(&format!("is not ready after {TELEMETRY_START_MAX:?}")),
+        }
+    }
+    for lack in plan.telemetry.lacks() {
+        note(format!("  {lack}"));
+    }
 }
 
 async fn take_down(

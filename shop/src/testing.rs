@@ -56,6 +56,8 @@ impl TestStack {
             .arg("--home")
             .arg(home.path())
             .args(["up", "--base-port", &free_base()?.to_string()])
+            // Prometheus and Jaeger cost time, and most tests look at neither.
+            .env("SHOP_TELEMETRY", "off")
             .envs(settings.iter().copied())
             .process_group(0)
             .stdin(Stdio::null())

@@ -14,6 +14,8 @@ const SIGNING_KEY: &str = "signing-key.pem";
 pub const KEY_SET: &str = "jwks.json";
 /// How long the token lives that a command makes for itself: longer than any command runs.
 const OWN_TTL: Duration = Duration::from_hours(24);
+/// How long the token lives that opens the console.
+const CONSOLE_TTL: Duration = Duration::from_hours(1);
 /// Under which name the commands of `shop` act.
 const OWN_NAME: &str = "shop";
 /// For whom: for every customer, and for what has stopped.
@@ -54,6 +56,11 @@ pub fn make_key(home: &Home) -> anyhow::Result<()> {
 /// of the stack's own issuer.
 pub fn own(home: &Home) -> anyhow::Result<String> {
     home.token().map_or_else(|| of(home, OWN_NAME, &OWN_ROLES), |given| Ok(given.to_owned()))
+}
+
+/// A short-lived token for whoever opens the console from the terminal.
+pub fn of_console(home: &Home) -> anyhow::Result<String> {
+    Ok(issuer(home)?.token("console", &OWN_ROLES, CONSOLE_TTL)?)
 }
 
 /// The token of somebody with these roles, for a day.

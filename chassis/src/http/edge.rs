@@ -12,9 +12,8 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery},
     response::{IntoResponse, Response},
 };
-use metrics::{Counter, Histogram};
 use tower::Service;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, field};
 
 use super::{
     access::{AccessLine, AccessLog},
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     health::Health,
     limits::BODY_LIMIT,
+    metrics,
     problem::{self, Cause, Code, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
@@ -67,29 +67,16 @@ pub struct Edge(Arc<Inner>);
 #[derive(Clone)]
 struct Inner {
     health: Health,
-    counts: Option<Counts>,
+    is_counted: bool,
     limits: ServerLimits,
     access: AccessLog,
-}
-
-/// The counts by class of status. Their handles are looked up once, not for each request.
-#[derive(Clone)]
-struct Counts {
-    total: [Counter; 5],
-    seconds: [Histogram; 5],
 }
 
 impl Edge {
     /// An edge that serves this health at `/health`.
     pub fn new(health: Health) -> Self {
-        let class = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-        let counts = Counts {
-            total: class.map(|class| metrics::counter!("http_requests_total", "class" => class)),
-            seconds: class
-                .map(|class| metrics::histogram!("http_request_seconds", "class" => class)),
-        };
         let (limits, access) = (ServerLimits::default(), AccessLog::of(0));
-        Self(Arc::new(Inner { health, counts: Some(counts), limits, access }))
+        Self(Arc::new(Inner { health, is_counted: true, limits, access }))
     }
 
     /// The same edge with other limits for heads.
@@ -108,7 +95,7 @@ impl Edge {
     /// The same edge without counts, for listeners whose requests are not work.
     #[must_use]
     pub(crate) fn uncounted(self) -> Self {
-        Self(Arc::new(Inner { counts: None, ..Arc::unwrap_or_clone(self.0) }))
+        Self(Arc::new(Inner { is_counted: false, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Answers one request: everything from its arrival to its response.
@@ -126,8 +113,11 @@ impl Edge {
             url.path = request.uri().path(),
             http.response.status_code = field::Empty,
         );
-        if let Some(route) = name_of(&span, &request) {
-            span.record("otel.name", format!("{} {route}", request.method()));
+        // Of routes there are few: spans and metrics are named after them.
+        let route = proto::api::find(request.uri().path()).map(|route| route.path);
+        let method = request.method().clone();
+        if let Some(route) = route.filter(|_| !span.is_disabled()) {
+            span.record("otel.name", format!("{method} {route}"));
             span.record("http.route", route);
         }
         let trace = telemetry::join(&span, parent);
@@ -145,7 +135,8 @@ impl Edge {
         };
         if let Some(Cause(cause)) = response.extensions().get() {
             let (error, status) = (&**cause as &dyn Error, response.status().as_u16());
-            tracing::error!(error, status, path = uri.path(), "a request failed in the database");
+            let (path, trace_id) = (uri.path(), trace.trace_id());
+            tracing::error!(error, status, path, trace_id, "a request failed in the database");
         }
         let mut response = finish(response, uri.path(), trace).await;
         response.headers_mut().insert(X_REQUEST_ID, id);
@@ -155,7 +146,9 @@ impl Edge {
         if uri.path() == HEALTH {
             return response;
         }
-        self.count(response.status(), started);
+        if self.0.is_counted {
+            metrics::request(&method, route, response.status(), started.elapsed());
+        }
         match line {
             None => response,
             Some(line) => line.follow(response),
@@ -216,13 +209,6 @@ impl Edge {
         let allow = (header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         ([allow], StatusCode::METHOD_NOT_ALLOWED).into_response()
     }
-
-    fn count(&self, status: StatusCode, started: Instant) {
-        let Some(counts) = &self.0.counts else { return };
-        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-        counts.total[class].increment(1);
-        counts.seconds[class].record(started.elapsed());
-    }
 }
 
 /// The length of the body that a request announces.
@@ -238,14 +224,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     headers.get(X_REQUEST_ID).filter(fits).cloned().unwrap_or_else(|| {
         HeaderValue::try_from(random_hex()).expect("hexadecimal digits are a header's value")
     })
-}
-
-/// What a request's span is named after, if there is such a span: the route, of which there are few.
-fn name_of(span: &Span, request: &Request) -> Option<&'static str> {
-    if span.is_disabled() {
-        return None;
-    }
-    proto::api::find(request.uri().path()).map(|route| route.path)
 }
 
 /// Turns every failure into a problem, and adds the request's path and trace to every problem.

@@ -7,7 +7,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use metrics::counter;
 use proto::{Access, api};
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     health::Health,
     http::Handler,
+    metrics::{self, IdentityRefusal},
     problem::{Code, Problem},
     tasks::Tasks,
 };
@@ -108,7 +108,7 @@ impl Guard {
         let caller = verifier.verify(token).await.map_err(refused)?;
         let reads = method == Method::GET || method == Method::HEAD;
         if !access.permits(caller.roles(), reads) {
-            counter!("identity_refusals_total", "reason" => "forbidden").increment(1);
+            metrics::refused(IdentityRefusal::Forbidden);
             return Err(Problem::new(Code::Forbidden, "the caller has no role that may do this"));
         }
         Ok(caller)
@@ -147,11 +147,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 fn refused(fault: TokenFault) -> Problem {
     let reason = match fault {
-        TokenFault::NoKeys => "no_keys",
-        TokenFault::Claim(ClaimFault::Expired) => "expired",
-        _ => "invalid",
+        TokenFault::NoKeys => IdentityRefusal::NoKeys,
+        TokenFault::Claim(ClaimFault::Expired) => IdentityRefusal::Expired,
+        _ => IdentityRefusal::Invalid,
     };
-    counter!("identity_refusals_total", "reason" => reason).increment(1);
+    metrics::refused(reason);
     match fault {
         TokenFault::NoKeys => Problem::new(Code::Overloaded, fault.to_string()).retry_after(1),
         TokenFault::Claim(ClaimFault::Expired) => {

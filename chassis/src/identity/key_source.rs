@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, Url, redirect};
+use anyhow::Context;
+use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -137,30 +138,75 @@ impl KeySource {
         let text = match &self.location {
             KeyLocation::Off => String::new(),
             KeyLocation::File(path) => tokio::fs::read_to_string(path).await?,
-            KeyLocation::Url(url) => {
-                let text = self.get(url).await?;
-                match discovered(&text) {
-                    Some(keys) => self.get(&keys).await?,
-                    None => text,
-                }
-            }
+            KeyLocation::Url(url) => self.key_set(url).await?,
         };
         Ok(KeySet::parse(&text)?)
     }
 
-    async fn get(&self, url: &Url) -> anyhow::Result<String> {
-        let mut response = self.http.get(url.clone()).send().await?.error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            body.extend_from_slice(&chunk);
-            anyhow::ensure!(body.len() <= ANSWER_BYTES_MAX, "the answer is too long");
+    /// The key set that an address leads to: it is the set's own, a discovery document's, or the
+    /// issuer's, which has its document below it.
+    async fn key_set(&self, url: &Url) -> anyhow::Result<String> {
+        let document = if let Some(document) = self.look(url).await? {
+            document
+        } else {
+            let below = discovery(url);
+            let why = || format!("neither {url} nor {below} is a key set or a discovery document");
+            self.look(&below).await?.with_context(why)?
+        };
+        match document {
+            KeyDocument::Set(text) => Ok(text),
+            KeyDocument::Discovery(keys) => text(self.ask(&keys).await?.error_for_status()?).await,
         }
-        Ok(String::from_utf8(body)?)
+    }
+
+    /// What an address has of keys. `None` if it has something else, or there is no such address;
+    /// an issuer that is away is a fault, as it may have keys.
+    async fn look(&self, url: &Url) -> anyhow::Result<Option<KeyDocument>> {
+        let response = self.ask(url).await?;
+        let status = response.status();
+        if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+            return Ok(None);
+        }
+        Ok(KeyDocument::read(text(response.error_for_status()?).await?))
+    }
+
+    async fn ask(&self, url: &Url) -> reqwest::Result<Response> {
+        self.http.get(url.clone()).send().await
     }
 }
 
-/// Where a discovery document (`OpenID` Connect Discovery 1.0 §3) says that the keys are.
-fn discovered(text: &str) -> Option<Url> {
-    let document: Value = serde_json::from_str(text).ok()?;
-    document.get("jwks_uri")?.as_str()?.parse().ok().filter(is_private)
+/// What leads to keys.
+enum KeyDocument {
+    /// A JWK set.
+    Set(String),
+    /// A discovery document (`OpenID` Connect Discovery 1.0 §3), which says where the set is.
+    Discovery(Url),
+}
+
+impl KeyDocument {
+    fn read(text: String) -> Option<Self> {
+        let document: Value = serde_json::from_str(&text).ok()?;
+        if document.get("keys").is_some() {
+            return Some(Self::Set(text));
+        }
+        let keys: Option<Url> = document.get("jwks_uri")?.as_str()?.parse().ok();
+        keys.filter(is_private).map(Self::Discovery)
+    }
+}
+
+/// Where an issuer has its discovery document (§4.1).
+fn discovery(issuer: &Url) -> Url {
+    let mut url = issuer.clone();
+    let path = format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/'));
+    url.set_path(&path);
+    url
+}
+
+async fn text(mut response: Response) -> anyhow::Result<String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        anyhow::ensure!(body.len() <= ANSWER_BYTES_MAX, "the answer is too long");
+    }
+    Ok(String::from_utf8(body)?)
 }

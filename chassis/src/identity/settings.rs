@@ -12,7 +12,8 @@ use crate::config::duration;
 #[derive(Clone, Debug, clap::Args)]
 pub struct IdentitySettings {
     /// The public keys that tokens are verified with: a JWK set in a file, or the https:// address
-    /// of a set or of an issuer's discovery document; `off` trusts every caller to do everything
+    /// of a set, of an issuer's discovery document or of the issuer; `off` trusts every caller to
+    /// do everything
     #[arg(long, env = "SHOP_JWKS")]
     pub jwks: KeyLocation,
     /// The issuer that tokens have to name (iss); any, unless set

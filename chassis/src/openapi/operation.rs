@@ -150,6 +150,12 @@ impl ApiOperation {
         self
     }
 
+    /// A repetition under the same key gets the first answer, as with every POST.
+    #[must_use]
+    pub fn keyed(self) -> Self {
+        self.header("Idempotency-Key")
+    }
+
     /// It takes effect only on what the client has seen (`If-Match`).
     #[must_use]
     pub fn if_match(self) -> Self {

@@ -173,3 +173,12 @@ pub(in crate::audit) async fn mended(db: &mut PgConnection) -> sqlx::Result<Vec<
     .fetch_all(db)
     .await
 }
+
+/// How many messages were ever parked, as their numbers tell: those released since are among them.
+pub(in crate::audit) async fn parked_arrivals(db: &mut PgConnection) -> sqlx::Result<u64> {
+    let last = sqlx::query_scalar!(
+        r#"-- audit.parked_arrivals
+        select coalesce(pg_sequence_last_value(pg_get_serial_sequence('parked', 'parked_id')), 0) as "last!""#
+    );
+    last.fetch_one(db).await.map(super::count)
+}
