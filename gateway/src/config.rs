@@ -11,7 +11,7 @@ use chassis::{
 use clap::Parser;
 use ipnet::IpNet;
 
-use crate::forwarded::ProxyHeader;
+use crate::{console_settings::ConsoleSettings, forwarded::ProxyHeader};
 
 /// The shop's public edge: one port for all services.
 #[derive(Clone, Debug, Parser)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub tls: TlsSettings,
     #[command(flatten)]
     pub limits: ServerLimits,
+    #[command(flatten)]
+    pub console: ConsoleSettings,
     /// Where order-svc answers: host:port, or several with commas between; a name with several
     /// addresses is several instances
     #[arg(
@@ -108,6 +110,10 @@ pub struct Config {
     #[arg(long, env = "SHOP_LIVE_STREAMS_MAX", default_value = "4096",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub live_streams_max: u32,
+    /// Streams of orders that one caller may have open at once
+    #[arg(long, env = "SHOP_LIVE_STREAMS_PER_CALLER", default_value = "100",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub live_streams_per_caller: u32,
     /// How many of a hundred requests are logged, a line each
     #[arg(long, env = "SHOP_ACCESS_LOG_PERCENT", default_value = "0",
         value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -124,6 +130,7 @@ impl ProcessConfig for Config {
     fn contradictions(&self) -> Vec<String> {
         let mut all = self.kafka_security.contradictions();
         all.extend(self.tls.contradictions());
+        all.extend(self.console.contradictions());
         if self.resolve_every.is_zero() {
             all.push("SHOP_RESOLVE_EVERY (--resolve-every): has to be more than 0".to_owned());
         }

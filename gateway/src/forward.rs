@@ -30,6 +30,14 @@ use crate::{
     upstreams::{Patience, Upstreams},
 };
 
+/// Headers that mean something for the path that they were sent to, and for no other.
+const OF_ONE_PATH: [HeaderName; 5] = [
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    HeaderName::from_static("prefer"),
+];
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -71,11 +79,15 @@ impl UpstreamRequest {
         &self.headers
     }
 
-    /// A request of the same caller for another path.
+    /// A request of the same caller for another path. What the caller asks about the first one (its
+    /// conditions, a wait) is not asked again.
     #[must_use]
     pub fn elsewhere(&self, path: PathAndQuery) -> Self {
-        let (headers, body) = (self.headers.clone(), Bytes::new());
-        Self { method: Method::GET, path, headers, body, wait: self.wait }
+        let (mut headers, body) = (self.headers.clone(), Bytes::new());
+        for name in OF_ONE_PATH {
+            headers.remove(name);
+        }
+        Self { method: Method::GET, path, headers, body, wait: Duration::ZERO }
     }
 
     /// The body, if this is a POST.

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ::metrics::Gauge;
 use axum::http::{
     HeaderValue, StatusCode, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -25,11 +26,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use metrics::Gauge;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
     circuit::{Admission, Circuit, CircuitState, Rule},
+    metrics,
     routes::Service,
 };
 
@@ -82,10 +83,7 @@ impl Instance {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .set_host(false)
             .build(connector);
-        let states = CircuitState::ALL.map(|state| {
-            metrics::gauge!("upstream_circuit_state", "service" => service.name(),
-                "instance" => address.to_string(), "state" => state.name())
-        });
+        let states = metrics::circuit(service, address);
         let authority = address.to_string().parse().expect("an address is an authority");
         let host = HeaderValue::try_from(host.as_str()).expect("an authority is a header's value");
         let (under_way, leaving_until) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -207,6 +205,9 @@ impl Drop for Passage {
         self.instance.under_way.fetch_sub(1, Ordering::Relaxed);
         if !self.is_settled {
             self.instance.circuit.abandon(self.admission);
+            if self.admission == Admission::Trial {
+                self.instance.show_state();
+            }
         }
     }
 }

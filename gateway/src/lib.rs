@@ -9,6 +9,8 @@
 mod begun;
 pub mod circuit;
 pub mod config;
+mod console;
+mod console_settings;
 mod cors;
 mod description;
 pub mod discovery;
@@ -17,9 +19,14 @@ pub mod forward;
 pub mod forwarded;
 pub mod instance;
 mod lists;
+pub mod metrics;
+mod observers;
 pub mod openapi;
+mod order_trace;
+mod pipeline;
 mod problems;
 mod rates;
+mod room;
 pub mod routes;
 mod stream;
 pub mod upstreams;
@@ -37,17 +44,20 @@ use chassis::{
     http::{ClientAddress, Edge, Handler, HttpServer, raw_json},
 };
 use rdkafka::ClientConfig;
-use tokio::sync::Semaphore;
+use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::CorsLayer;
 
 use crate::{
     config::Config,
+    console::Console,
     discovery::Resolver,
     forward::{Forwarder, UpstreamRequest, peer},
     forwarded::TrustedProxies,
+    observers::Observer,
     rates::{FORGET_EVERY, Rates},
+    room::StreamRoom,
     routes::{RouteMatch, Service},
     stream::Streams,
     upstreams::Upstreams,
@@ -58,12 +68,13 @@ const KEY_SET: &str = "/.well-known/jwks.json";
 
 /// Starts the gateway, and waits until the process is to end.
 pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
+    metrics::describe();
     let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
-    let gateway = Gateway::new(&config, Resolver::system(), guard);
+    let gateway = Gateway::new(&config, Resolver::system(), guard)?;
     gateway.watch(&chassis.health);
     gateway.refresh().await;
-    let (resolving, forgetting) = (gateway.clone(), gateway.clone());
-    let every = config.resolve_every;
+    let [resolving, forgetting, trying] = [0; 3].map(|_| gateway.clone());
+    let (every, pause) = (config.resolve_every, config.circuit_pause);
     chassis.tasks.spawn("resolver", |stop| async move {
         resolving.keep_refreshing(every, stop).await;
         Ok(())
@@ -71,6 +82,12 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     chassis.tasks.spawn("rates", |stop| async move {
         while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
             forgetting.0.rates.forget();
+        }
+        Ok(())
+    });
+    chassis.tasks.spawn("circuits", move |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            trying.try_open_circuits().await;
         }
         Ok(())
     });
@@ -95,21 +112,29 @@ struct Inner {
     proxies: TrustedProxies,
     rates: Rates,
     cors: Option<CorsLayer>,
+    console: Console,
+    prometheus: Option<Observer>,
+    jaeger: Option<Observer>,
 }
 
 impl Gateway {
-    pub fn new(config: &Config, resolver: Resolver, guard: Guard) -> Self {
+    pub fn new(config: &Config, resolver: Resolver, guard: Guard) -> anyhow::Result<Self> {
         let upstreams = Upstreams::new(config, resolver);
         let forwarder = Arc::new(Forwarder { upstreams, patience: config.upstream_timeout });
         let streams = Streams {
             forwarder: Arc::clone(&forwarder),
-            wakes: Wakes::default(),
-            room: Arc::new(Semaphore::new(config.live_streams_max as usize)),
+            wakes: Wakes::new(config.kafka.is_some()),
+            room: StreamRoom::new(config.live_streams_max, config.live_streams_per_caller),
             stop: CancellationToken::new(),
         };
-        Self(Arc::new(Inner {
+        let observer =
+            |name, url: &Option<Url>| url.as_ref().map(|url| Observer::new(name, url)).transpose();
+        Ok(Self(Arc::new(Inner {
             forwarder,
             streams,
+            console: Console::new(&config.console)?,
+            prometheus: observer("Prometheus", &config.console.prometheus_url)?,
+            jaeger: observer("Jaeger", &config.console.jaeger_url)?,
             proxies: TrustedProxies {
                 networks: config.trusted_proxies.clone(),
                 header: config.proxy_header,
@@ -118,7 +143,7 @@ impl Gateway {
             guard,
             rates: Rates::new(config),
             cors: cors::layer(&config.cors_origins),
-        }))
+        })))
     }
 
     /// Reports in `health` which services do not answer. The gateway works while one of them does.
@@ -161,6 +186,11 @@ impl Gateway {
         self.upstreams().refresh().await;
     }
 
+    /// Tries the instances whose circuits are open.
+    pub async fn try_open_circuits(&self) {
+        self.upstreams().try_open_circuits().await;
+    }
+
     async fn keep_refreshing(&self, every: Duration, stop: CancellationToken) {
         if !self.upstreams().has_names().await {
             return stop.cancelled().await;
@@ -199,14 +229,14 @@ impl Gateway {
     }
 
     async fn route(&self, request: Request) -> Result<Response, Problem> {
-        let Inner { forwarder, streams, proxies, .. } = &*self.0;
+        let Inner { forwarder, streams, proxies, console, .. } = &*self.0;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix("/problems")
             && (code.is_empty() || code.starts_with('/'))
         {
             return page(request.method(), code);
         }
-        if let Some(page) = description::find(path) {
+        if let Some(page) = description::find(path).or_else(|| console.find(path)) {
             return reading(request.method()).map(|()| page);
         }
         if path == KEY_SET {
@@ -231,6 +261,13 @@ impl Gateway {
                 let caller = request.extensions().get::<Caller>().cloned();
                 let asked = UpstreamRequest::read(request, proxies).await?;
                 streams.open(asked, caller.as_ref()).await
+            }
+            RouteMatch::Trace => {
+                let asked = UpstreamRequest::read(request, proxies).await?;
+                order_trace::find(self.0.jaeger.as_ref(), forwarder, &asked).await
+            }
+            RouteMatch::Pipeline => {
+                pipeline::look(self.0.prometheus.as_ref(), request.uri().query()).await
             }
             RouteMatch::NoService(name) => {
                 Err(Problem::not_found(format!("there is no service {name}")))

@@ -13,6 +13,8 @@ pub enum RouteMatch<'a> {
     Begun(&'static str),
     Erasure,
     Stream,
+    Trace,
+    Pipeline,
     /// The path names a service that does not exist.
     NoService(&'a str),
     /// The path is known; it has these methods.
@@ -31,7 +33,9 @@ pub fn find<'a>(method: &str, path: &'a str) -> RouteMatch<'a> {
         Owner::All => RouteMatch::All,
         Owner::Body(pointer) => RouteMatch::Begun(pointer),
         Owner::Erasure => RouteMatch::Erasure,
-        Owner::Gateway => RouteMatch::Stream,
+        Owner::Stream => RouteMatch::Stream,
+        Owner::Trace => RouteMatch::Trace,
+        Owner::Pipeline => RouteMatch::Pipeline,
         Owner::Named => {
             let name = path.split('/').nth(3).unwrap_or_default();
             Service::parse(name).map_or(RouteMatch::NoService(name), RouteMatch::Service)
@@ -57,7 +61,9 @@ mod tests {
                     Owner::All => RouteMatch::All,
                     Owner::Body(pointer) => RouteMatch::Begun(pointer),
                     Owner::Erasure => RouteMatch::Erasure,
-                    Owner::Gateway => RouteMatch::Stream,
+                    Owner::Stream => RouteMatch::Stream,
+                    Owner::Trace => RouteMatch::Trace,
+                    Owner::Pipeline => RouteMatch::Pipeline,
                 };
                 assert_eq!(found, expected, "{method} {path}");
             }

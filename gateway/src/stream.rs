@@ -18,22 +18,24 @@ use chassis::{Caller, Code, Problem, clock, http::Params};
 use futures::stream;
 use proto::{OrderId, topic};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     forward::{Forwarder, UpstreamRequest},
+    room::{StreamPlace, StreamRoom},
     routes::Service,
     wakes::{News, OrderWatch, Wakes},
 };
 
 /// A comment goes out after so long a silence, so that a proxy does not take it for the end.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often a stream looks without having been woken: should Kafka be away.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a stream looks without having been woken: for what no event tells, such as a parked
+/// key; and while Kafka is away.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY_UNHEARD: Duration = Duration::from_secs(5);
+/// Versions of an order that are read at once: they wait in memory for a client that may be slow.
+const VERSIONS_AT_ONCE: usize = 10;
 /// Pauses between looks at a state that has not heard what Kafka told, or does not answer.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -46,8 +48,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) struct Streams {
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) wakes: Wakes,
-    /// How many more streams there may be.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: StreamRoom,
     /// Ends all streams: their clients come back, and find another gateway.
     pub(crate) stop: CancellationToken,
 }
@@ -68,8 +69,10 @@ struct OrderStream {
     /// The pause before the next look at a state that is behind, or does not answer.
     pause: Option<Duration>,
     ends_at: Instant,
+    /// Whether nothing follows the version that was shown last.
+    is_final: bool,
     is_over: bool,
-    _room: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 impl Streams {
@@ -83,9 +86,7 @@ impl Streams {
         Params::parse(asked.path.query().unwrap_or_default())?.finish()?;
         let text = asked.path.path().split('/').nth(3).unwrap_or_default();
         let order = OrderId::parse(text).map_err(|_| unknown())?;
-        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-            Problem::new(Code::Overloaded, "too many streams are open").retry_after(5)
-        })?;
+        let place = self.room.take(caller)?;
         let watch = self.wakes.watch(order.uuid()).await;
         let now = u64::try_from(clock::now().unix_timestamp()).unwrap_or_default();
         let left = caller.map_or(u64::MAX, |caller| caller.expires_at().saturating_sub(now));
@@ -103,8 +104,9 @@ impl Streams {
             seen: News::default(),
             pause: None,
             ends_at: Instant::now() + left,
+            is_final: false,
             is_over: false,
-            _room: room,
+            _place: place,
         };
         if let Some(refusal) = stream.begin(last).await? {
             return Ok(refusal);
@@ -132,7 +134,10 @@ impl OrderStream {
         };
         let version = version_of(&present);
         match last.filter(|last| (0..=version).contains(last)) {
-            Some(last) => self.shown = last,
+            Some(last) => {
+                self.shown = last;
+                self.is_final = last == version && is_final(&present);
+            }
             None => self.show(&present),
         }
         self.look().await;
@@ -147,51 +152,58 @@ impl OrderStream {
             if self.is_over {
                 return None;
             }
+            let pause = self.pause.unwrap_or_else(|| self.every());
             tokio::select! {
                 biased;
                 () = self.streams.stop.cancelled() => return None,
                 () = tokio::time::sleep_until(self.ends_at) => return None,
                 // An error means that the sender is gone, and it lives as long as the watch.
                 _ = self.watch.news.changed(), if self.pause.is_none() => {}
-                () = tokio::time::sleep(self.pause.unwrap_or(LOOK_EVERY)) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             self.look().await;
         }
     }
 
+    /// How long to wait for news before looking all the same.
+    fn every(&self) -> Duration {
+        if self.streams.wakes.is_ready() { LOOK_EVERY } else { LOOK_EVERY_UNHEARD }
+    }
+
     /// Reads the state, and queues what has changed.
     async fn look(&mut self) {
         let news = *self.watch.news.borrow_and_update();
-        let is_read = self.read().await;
-        self.pause = if is_read && !news.is_ahead_of(&self.seen) {
-            None
-        } else {
-            Some(self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).min(PAUSE_MAX)))
+        self.pause = match self.read().await {
+            StateRead::Whole if !news.is_ahead_of(&self.seen) => None,
+            StateRead::Partly => Some(Duration::ZERO),
+            StateRead::Whole | StateRead::Not => {
+                Some(self.pause.map_or(PAUSE_MIN, |pause| (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX)))
+            }
         };
     }
 
-    /// Whether the state could be read.
-    async fn read(&mut self) -> bool {
+    async fn read(&mut self) -> StateRead {
         let saga = match self.get("/saga").await {
             Ok(Ok(saga)) => saga,
             // The order cannot go; so the caller may not see it any more.
             Ok(Err(_)) => {
                 self.is_over = true;
-                return true;
+                return StateRead::Whole;
             }
-            Err(_) => return false,
+            Err(_) => return StateRead::Not,
         };
-        while self.shown < version_of(&saga) {
-            let Ok(Ok(page)) = self.get(&format!("/history?limit=200&after={}", self.shown)).await
-            else {
-                return false;
-            };
+        if self.shown < version_of(&saga) {
+            let path = format!("/history?limit={VERSIONS_AT_ONCE}&after={}", self.shown);
+            let Ok(Ok(page)) = self.get(&path).await else { return StateRead::Not };
             let orders = page["items"].as_array().map_or(&[][..], Vec::as_slice);
             if orders.is_empty() {
-                return false;
+                return StateRead::Not;
             }
             for order in orders {
                 self.show(order);
+            }
+            if self.shown < version_of(&saga) {
+                return StateRead::Partly;
             }
         }
         self.seen = heard(&saga);
@@ -200,14 +212,15 @@ impl OrderStream {
             self.queue.push_back(event("saga", &saga));
             self.saga = moved;
         }
-        self.is_over |= matches!(saga["status"].as_str(), Some("compensated" | "failed"));
-        true
+        let is_undone = matches!(saga["status"].as_str(), Some("compensated" | "failed"));
+        self.is_over |= self.is_final || is_undone;
+        StateRead::Whole
     }
 
     fn show(&mut self, order: &Value) {
         self.shown = version_of(order);
         self.queue.push_back(event("order", order).id(self.shown.to_string()));
-        self.is_over |= order["status"] == "delivered";
+        self.is_final = is_final(order);
     }
 
     /// What order-svc has under the order's path; an answer of another status as it is.
@@ -219,6 +232,20 @@ impl OrderStream {
         let answer = forwarder.ask_json(Service::Order, &asked, ANSWER_BYTES_MAX, unclear).await?;
         Ok(answer.map(|(value, _)| value))
     }
+}
+
+/// What came of a look at the state.
+enum StateRead {
+    Whole,
+    /// There are more versions of the order to be shown.
+    Partly,
+    /// order-svc did not answer, or is not as far as it said.
+    Not,
+}
+
+/// Whether nothing will happen to an order any more.
+fn is_final(order: &Value) -> bool {
+    order["status"] == "delivered"
 }
 
 /// What the client saw last, if it is a version at all.

@@ -13,10 +13,11 @@ use std::{
     time::Duration,
 };
 
+use axum::http::uri::PathAndQuery;
 use chassis::{Code, Problem};
+use futures::future::join_all;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes};
-use metrics::{Counter, Gauge};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     config::Config,
     discovery::{Endpoint, Resolver},
     instance::{Attempt, Instance, InstanceConfig, Passage, UpstreamBody},
+    metrics::UpstreamMeters,
     routes::Service,
 };
 
@@ -31,6 +33,11 @@ use crate::{
 const ATTEMPTS_MIN: usize = 2;
 /// However many instances there are: a request that meets so many that are away meets an outage.
 const ATTEMPTS_MAX: usize = 5;
+
+/// How long an instance may take to answer a trial, once it is connected.
+const TRIAL: Duration = Duration::from_secs(1);
+/// What it is asked.
+const HEALTH: &str = "/health";
 
 /// All services' instances.
 pub struct Upstreams {
@@ -47,19 +54,7 @@ struct Upstream {
     instances: RwLock<Arc<[Arc<Instance>]>>,
     endpoints: Mutex<Vec<Endpoint>>,
     turn: AtomicUsize,
-    counts: Counts,
-}
-
-/// Handles of the metrics, looked up once and not for each request.
-struct Counts {
-    answered: Counter,
-    unreachable: Counter,
-    lost: Counter,
-    timed_out: Counter,
-    unavailable: Counter,
-    refused: Counter,
-    retried: Counter,
-    instances: Gauge,
+    meters: UpstreamMeters,
 }
 
 /// How a request may be sent.
@@ -114,20 +109,20 @@ impl Upstreams {
             let (count, problem) = match sent {
                 Attempt::Answered(response) => {
                     let has_failed = passage.answered(&response, self.now());
-                    let counts = &upstream.counts;
-                    let count = if has_failed { &counts.unavailable } else { &counts.answered };
+                    let meters = &upstream.meters;
+                    let count = if has_failed { &meters.unavailable } else { &meters.answered };
                     count.increment(1);
                     return Ok(response.map(|body| UpstreamBody::new(body, self.stall, passage)));
                 }
-                Attempt::Unsent => (&upstream.counts.unreachable, None),
+                Attempt::Unsent => (&upstream.meters.unreachable, None),
                 Attempt::Lost => {
                     let again = std::mem::take(&mut may_repeat);
                     let problem = (!again).then(|| unknown_end(service, "went away"));
-                    (&upstream.counts.lost, problem)
+                    (&upstream.meters.lost, problem)
                 }
                 Attempt::TimedOut => {
                     let problem = unknown_end(service, "did not answer in time");
-                    (&upstream.counts.timed_out, Some(problem))
+                    (&upstream.meters.timed_out, Some(problem))
                 }
             };
             count.increment(1);
@@ -135,11 +130,28 @@ impl Upstreams {
             if let Some(problem) = problem {
                 return Err(problem);
             }
-            upstream.counts.retried.increment(1);
+            upstream.meters.retried.increment(1);
             tried.push(passage.instance.address);
         }
-        upstream.counts.refused.increment(1);
+        upstream.meters.refused.increment(1);
         Err(upstream.unanswered(&instances, self.now()))
+    }
+
+    /// Tries every instance whose circuit is open and due for its trial, so that one that is back is
+    /// used again although nobody asks for it: a gateway that is not ready gets no requests.
+    pub async fn try_open_circuits(&self) {
+        let deadline = Instant::now() + self.instance_config.connect_timeout + TRIAL;
+        let trials = self.of.iter().flat_map(|upstream| upstream.instances().to_vec());
+        let trials = trials.filter(|it| it.circuit.state() == CircuitState::Open);
+        let trials = trials.filter_map(|instance| instance.enter(self.now()));
+        join_all(trials.map(async |mut passage| {
+            let request = passage.instance.request(PathAndQuery::from_static(HEALTH), Bytes::new());
+            match passage.instance.send(request, deadline).await {
+                Attempt::Answered(response) => drop(passage.answered(&response, self.now())),
+                Attempt::Unsent | Attempt::Lost | Attempt::TimedOut => passage.failed(self.now()),
+            }
+        }))
+        .await;
     }
 
     /// What is wrong with a service, as far as its requests and look-ups have shown.
@@ -199,24 +211,11 @@ impl Upstreams {
 
 impl Upstream {
     fn new(service: Service, endpoints: Vec<Endpoint>, instance_config: InstanceConfig) -> Self {
-        let counter = |result: &'static str| {
-            metrics::counter!("upstream_requests_total", "service" => service.name(),
-                "result" => result)
-        };
         let this = Self {
             service,
             instances: RwLock::new(Arc::from([])),
             turn: AtomicUsize::new(0),
-            counts: Counts {
-                answered: counter("answered"),
-                unreachable: counter("unreachable"),
-                lost: counter("lost"),
-                timed_out: counter("timed_out"),
-                unavailable: counter("unavailable"),
-                refused: counter("refused"),
-                retried: metrics::counter!("upstream_retries_total", "service" => service.name()),
-                instances: metrics::gauge!("upstream_instances", "service" => service.name()),
-            },
+            meters: UpstreamMeters::new(service),
             endpoints: Mutex::default(),
         };
         this.replace(&endpoints, instance_config);
@@ -270,7 +269,7 @@ impl Upstream {
             }
         }
         let count = u32::try_from(now.len()).unwrap_or(u32::MAX);
-        self.counts.instances.set(f64::from(count));
+        self.meters.instances.set(f64::from(count));
         *self.instances.write().unwrap_or_else(PoisonError::into_inner) = now.into();
     }
 

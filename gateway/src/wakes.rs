@@ -45,7 +45,7 @@ pub(crate) struct News {
     stock: i64,
     payments: i64,
     notifications: i64,
-    /// How often reading began anew: what was published in between was not heard.
+    /// How often reading began or ended: what was published in between was not heard.
     rounds: u64,
 }
 
@@ -71,11 +71,12 @@ impl News {
 }
 
 /// Wakes those who watch an order. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Wakes(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    /// Whether there is a Kafka to hear.
+    hears: bool,
     watched: Mutex<HashMap<Uuid, watch::Sender<News>>>,
     /// Notified when there is somebody to wake, and at the end.
     changed: Condvar,
@@ -102,6 +103,23 @@ impl Drop for OrderWatch {
 }
 
 impl Wakes {
+    /// With `hears`, somebody is to call [`Wakes::run`]; else nobody is ever woken.
+    pub(crate) fn new(hears: bool) -> Self {
+        Self(Arc::new(Inner {
+            hears,
+            watched: Mutex::default(),
+            changed: Condvar::new(),
+            is_ready: watch::Sender::new(false),
+            is_over: AtomicBool::new(false),
+            fault: Mutex::default(),
+        }))
+    }
+
+    /// Whether what is published now is heard.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.0.is_ready.borrow()
+    }
+
     /// Reads Kafka until `stop`, whenever somebody watches.
     pub(crate) async fn run(
         self,
@@ -130,12 +148,16 @@ impl Wakes {
             let mut watched = self.watched();
             watched.entry(order).or_insert_with(|| watch::Sender::new(News::default())).subscribe()
         };
-        self.0.changed.notify_all();
-        let mut is_ready = self.0.is_ready.subscribe();
-        let ready = is_ready.wait_for(|is_ready| *is_ready);
-        // Without Kafka the stream looks by itself.
-        drop(tokio::time::timeout(READY_WITHIN, ready).await);
-        OrderWatch { news, order, wakes: self.clone() }
+        // Made before the wait, which a client may end by going away.
+        let watch = OrderWatch { news, order, wakes: self.clone() };
+        if self.0.hears {
+            self.0.changed.notify_all();
+            let mut is_ready = self.0.is_ready.subscribe();
+            let ready = is_ready.wait_for(|is_ready| *is_ready);
+            // Without Kafka the stream looks by itself.
+            drop(tokio::time::timeout(READY_WITHIN, ready).await);
+        }
+        watch
     }
 
     fn watched(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<News>>> {
@@ -157,6 +179,8 @@ impl Wakes {
             drop(watched);
             let ended = self.read(kafka);
             self.0.is_ready.send_replace(false);
+            // From now on streams look by themselves.
+            self.wake_all();
             if let Err(error) = ended {
                 self.set_fault(Some(format!("orders' news cannot be read from Kafka: {error:#}")));
                 thread::sleep(RETRY);
@@ -181,9 +205,7 @@ impl Wakes {
         consumer.assign(&ends?)?;
         self.set_fault(None);
         self.0.is_ready.send_replace(true);
-        for sender in self.watched().values() {
-            sender.send_modify(|news| news.rounds += 1);
-        }
+        self.wake_all();
         let mut watched_at = Instant::now();
         while !self.is_over() {
             match consumer.poll(POLL) {
@@ -198,6 +220,12 @@ impl Wakes {
             }
         }
         Ok(())
+    }
+
+    fn wake_all(&self) {
+        for sender in self.watched().values() {
+            sender.send_modify(|news| news.rounds += 1);
+        }
     }
 
     fn tell(&self, message: &BorrowedMessage<'_>) {
@@ -300,13 +328,23 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_watch_of_an_order_ends_its_entry() {
-        let wakes = Wakes::default();
-        wakes.0.is_ready.send_replace(true);
+        let wakes = Wakes::new(false);
         let order = Uuid::max();
         let (first, second) = (wakes.watch(order).await, wakes.watch(order).await);
         drop(first);
         assert_eq!(wakes.watched().len(), 1);
         drop(second);
+        assert!(wakes.watched().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_while_kafka_is_awaited_leaves_no_entry() {
+        let wakes = Wakes::new(true);
+        let waiting = wakes.watch(Uuid::max());
+
+        let ended = tokio::time::timeout(READY_WITHIN / 2, waiting).await;
+
+        assert!(ended.is_err());
         assert!(wakes.watched().is_empty());
     }
 }

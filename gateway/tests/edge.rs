@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use axum::{body::Body, extract::ConnectInfo, http::header};
 use backends::testing::eventually;
+use chassis::identity::Issuer;
 use hyper::Request;
+use proto::Role;
 use serde_json::Value;
 
 use crate::{
@@ -74,6 +76,51 @@ async fn an_address_has_its_rate_and_proxies_cannot_be_claimed() {
     }
     assert_eq!(public.send(behind("10.0.0.1:5", "192.0.2.1")).await.status(), 429);
     assert_eq!(public.send(from("192.0.2.1:5", "/health")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_caller_has_a_rate_whatever_their_token_and_others_have_their_own() {
+    let stub = Stub::plain().await;
+    let issuer = Issuer::from_pem(&Issuer::new_key().unwrap()).unwrap();
+    let keys = format!("--jwks={}", backends::testing::file(issuer.key_set()).display());
+    let settings = [&keys, "--rate-per-caller=1", "--burst-per-caller=3"];
+    let gateway = Process::start(&[stub.address], &settings).await;
+    let ask = async |caller: Option<(&str, &[Role])>| {
+        let mut request = Request::get(format!("http://{}/v1/products", gateway.address));
+        if let Some((subject, roles)) = caller {
+            let token = issuer.token(subject, roles, PATIENCE * 10).unwrap();
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let response = client().request(request.body(Body::empty()).unwrap()).await.unwrap();
+        (response.status().as_u16(), response.map(Body::new))
+    };
+    // How often ann is served before she is not. On a busy machine a second may pass meanwhile, in
+    // which there is room for one more.
+    let until_refused = async |roles: &[Role]| {
+        for taken in 0..20 {
+            if let (429, refused) = ask(Some(("ann", roles))).await {
+                assert_eq!(refused.headers()["retry-after"], "1");
+                assert_eq!(json(refused).await["code"], "rate_limited");
+                return taken;
+            }
+        }
+        panic!("twenty requests are served");
+    };
+
+    let at_first = until_refused(&[]).await;
+    let with_another_token = until_refused(&[Role::Staff]).await;
+
+    assert!(at_first >= 3 && with_another_token < 3, "{at_first}, {with_another_token}");
+    let taken = at_first + with_another_token;
+    assert_eq!(stub.seen().len(), taken, "what is refused reaches nobody");
+    for caller in [Some(("bob", &[][..])), None] {
+        assert_eq!(ask(caller).await.0, 200, "{caller:?}");
+    }
+    eventually("there is room again", PATIENCE, async || match ask(Some(("ann", &[]))).await.0 {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -159,7 +206,7 @@ async fn a_circuit_is_a_metric() {
     let metrics = async || fetch(&client(), gateway.admin, "/metrics").await.unwrap().1;
     let line = |state: &str, value: u8| {
         format!(
-            "upstream_circuit_state{{service=\"order-svc\",instance=\"{address}\",state=\"{state}\"}} {value}"
+            "upstream_circuit_state{{service=\"order-svc\",address=\"{address}\",state=\"{state}\"}} {value}"
         )
     };
     let all = metrics().await;

@@ -24,7 +24,10 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::stub::{Stub, gateway, json, text};
+use crate::{
+    live::PATIENCE,
+    stub::{Stub, gateway, json, text},
+};
 
 /// An address that refuses connections.
 pub(crate) async fn nobody() -> SocketAddr {
@@ -122,6 +125,29 @@ async fn a_gateway_before_nothing_is_unhealthy() {
     let health = public.get("/health").await;
     assert_eq!(health.status(), 503);
     assert_eq!(json(health).await["problems"]["services"], "no service answers");
+}
+
+/// Who is not ready gets no requests, so no request may be needed to find that services are back.
+#[tokio::test]
+async fn a_gateway_is_well_again_once_services_are_back_without_a_request_to_them() {
+    let address = nobody().await;
+    let public = gateway(&[address], &["--circuit-calls=1", "--circuit-pause=10ms"]);
+    for path in ["/v1/orders", "/v1/payments", "/v1/products", "/v1/notifications"] {
+        public.get(path).await;
+    }
+    assert_eq!(public.get("/health").await.status(), 503);
+    public.gateway.try_open_circuits().await;
+    assert_eq!(public.get("/health").await.status(), 503, "nobody is back yet");
+
+    let back = Stub::on(TcpListener::bind(address).await.unwrap(), |_| "here".into_response());
+
+    eventually("the gateway to be well", PATIENCE, async || {
+        public.gateway.try_open_circuits().await;
+        let health = json(public.get("/health").await).await;
+        if health["status"] == "healthy" { Ok(()) } else { Err(health.to_string()) }
+    })
+    .await;
+    assert!(back.seen().iter().all(|request| request.uri == "/health"), "{:?}", back.seen());
 }
 
 #[tokio::test]

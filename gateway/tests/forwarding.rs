@@ -37,7 +37,12 @@ async fn every_route_reaches_its_service() {
             match route.owner {
                 Owner::One(service) => assert_eq!(text(response).await, service.name(), "{path}"),
                 Owner::Named => assert_eq!(text(response).await, "notify-svc", "{path}"),
-                Owner::All | Owner::Body(_) | Owner::Erasure | Owner::Gateway => {}
+                Owner::All
+                | Owner::Body(_)
+                | Owner::Erasure
+                | Owner::Stream
+                | Owner::Trace
+                | Owner::Pipeline => {}
             }
         }
     }

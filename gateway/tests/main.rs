@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod begun;
+mod console;
 mod description;
 mod discovery;
 mod edge;
@@ -14,5 +15,6 @@ mod hostile;
 mod lists;
 mod live;
 mod restarts;
+mod streams;
 mod stub;
 mod tls;

@@ -118,7 +118,7 @@ pub(crate) fn with_resolver<'a>(
     settings: impl Iterator<Item = &'a str>,
 ) -> Public {
     let config = Config::parse_from(["gateway", "--jwks", "off"].into_iter().chain(settings));
-    let gateway = Gateway::new(&config, resolver, Guard::off());
+    let gateway = Gateway::new(&config, resolver, Guard::off()).unwrap();
     let health = health("gateway");
     gateway.watch(&health);
     let edge = Edge::new(health).limited(config.limits.clone());
