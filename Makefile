@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status check test e2e bench prepare fmt
+.PHONY: help setup build demo up down status check test e2e drill bench jaeger prepare fmt
 
 PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
@@ -44,6 +44,7 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	cargo test --locked --workspace --test tidy
 	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint && npm run --silent breaking
 	target/debug/with-postgres deploy/prepare --check
+	deploy/prometheus/check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
@@ -52,13 +53,19 @@ test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
 e2e: build ## only the whole shop, with outages
 	cargo test --locked --workspace --test whole_shop
 
+drill: build ## raise the alerts for real, and see them clear (Prometheus)
+	cargo test --locked -p e2e --test whole_shop -- --ignored drills
+
 bench: setup ## the benchmarks, with their ratios
 	@deploy/bench
+
+jaeger: ## build Jaeger with Go and keep it for `up`: once on a machine, some minutes
+	@deploy/jaeger/build
 
 prepare: build ## refresh .sqlx, and the documents that are made of the programs
 	target/debug/with-postgres deploy/prepare
 	target/debug/write-documents
-	WRITE_DOCS=1 cargo test --locked --workspace --test tidy configuration
+	WRITE_DOCS=1 cargo test --locked --workspace --test tidy the_page_of
 
 fmt: ## format everything
 	cargo fmt --all
