@@ -9,6 +9,14 @@ pub struct EventStream {
     read: String,
 }
 
+/// What comes over a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamItem {
+    Event(StreamEvent),
+    /// A line that is for nobody; it keeps the connection open.
+    Comment(String),
+}
+
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamEvent {
@@ -23,18 +31,27 @@ impl EventStream {
         Self { answer, read: String::new() }
     }
 
-    /// The next event; `None` at the end of the stream. Comments are left out.
-    pub async fn next(&mut self) -> Option<StreamEvent> {
+    /// What comes next, be it a comment; `None` at the end of the stream.
+    pub async fn item(&mut self) -> Option<StreamItem> {
         loop {
             while let Some(end) = self.read.find("\n\n") {
-                let event = parse(&self.read[..end]);
+                let item = parse(&self.read[..end]);
                 self.read.drain(..end + 2);
-                if event.is_some() {
-                    return event;
+                if item.is_some() {
+                    return item;
                 }
             }
             let chunk = self.answer.chunk().await.ok()??;
             self.read.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// The next event; `None` at the end of the stream. Comments are left out.
+    pub async fn next(&mut self) -> Option<StreamEvent> {
+        loop {
+            if let StreamItem::Event(event) = self.item().await? {
+                return Some(event);
+            }
         }
     }
 
@@ -48,10 +65,13 @@ impl EventStream {
     }
 }
 
-fn parse(block: &str) -> Option<StreamEvent> {
+fn parse(block: &str) -> Option<StreamItem> {
     let field = |name: &str| {
         block.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
     };
-    let data = serde_json::from_str(field("data")?).unwrap();
-    Some(StreamEvent { name: field("event")?.to_owned(), id: field("id").map(str::to_owned), data })
+    let Some(data) = field("data") else {
+        return field("").map(|text| StreamItem::Comment(text.to_owned()));
+    };
+    let (data, id) = (serde_json::from_str(data).unwrap(), field("id").map(str::to_owned));
+    Some(StreamItem::Event(StreamEvent { name: field("event")?.to_owned(), id, data }))
 }

@@ -1,7 +1,9 @@
 //! Who may call what: every route, every method, every kind of caller, at the gateway and at the
 //! services' own ports.
 
-use e2e::{Customer, PlacedOrder, Shop, in_the_shop};
+use std::collections::BTreeSet;
+
+use e2e::{Customer, PlacedOrder, Shop, TestResponse, in_the_shop};
 use proto::{
     Access, Role, Roles,
     api::{Owner, ROUTES, Route, Service},
@@ -52,6 +54,7 @@ impl Things {
             .replace("{topic}", "shop.orders.v1")
             .replace("{key}", &self.order.id)
             .replace("{parked_id}", "1")
+            .replace("{delivery}", "1")
     }
 
     /// A body that would be taken of the owner, or of staff.
@@ -77,8 +80,8 @@ fn services(route: &Route) -> Vec<Service> {
     match route.owner {
         Owner::One(service) => vec![service],
         // At a service's own port there is no stream, for whoever may ask.
-        Owner::Named | Owner::Body(_) | Owner::Gateway => vec![Service::Order],
-        Owner::All => Service::ALL.to_vec(),
+        Owner::Stream | Owner::Trace | Owner::Pipeline => vec![Service::Order],
+        Owner::Named | Owner::Body(_) | Owner::All => Service::ALL.to_vec(),
         Owner::Erasure => vec![Service::Order, Service::Notify],
     }
 }
@@ -91,7 +94,8 @@ fn is_owned(route: &Route, access: Access) -> bool {
         && things.iter().any(|thing| route.path.strip_prefix("/v1/").unwrap().starts_with(thing))
 }
 
-/// Every method of every route, with the addresses of all doors that lead to it.
+/// Every method of every route, with the addresses of all doors that lead to it: the gateway's, and
+/// the own one of each service that answers it.
 async fn each_call(
     shop: &Shop,
     things: &Things,
@@ -99,34 +103,59 @@ async fn each_call(
 ) {
     let stack = shop.stack();
     for route in ROUTES {
-        let at = services(route);
-        for (method, access) in route.methods {
-            let gateway = format!("{}{}", stack.gateway(), things.path(route, at[0]));
-            call(method, *access, route, gateway).await;
-            for service in &at {
-                let address = stack.service(service.name()).unwrap();
-                call(method, *access, route, format!("{address}{}", things.path(route, *service)))
-                    .await;
+        let at = services(route).into_iter().map(|service| {
+            let path = things.path(route, service);
+            assert!(!path.contains('{'), "{path}");
+            let own = stack.service(service.name()).unwrap();
+            [format!("{}{path}", stack.gateway()), format!("{own}{path}")]
+        });
+        // Where a path names no service, the gateway has one address.
+        let doors: BTreeSet<_> = at.flatten().collect();
+        for method in route.allowed() {
+            let access = route.access(method).unwrap();
+            for door in &doors {
+                call(method, access, route, door.clone()).await;
             }
         }
     }
 }
 
+/// Checks a refusal; one of a HEAD is its status alone.
+fn is_refused(answer: TestResponse, method: &str, status: u16, code: &str) {
+    if method == "HEAD" {
+        assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{answer}");
+    } else {
+        answer.refused(status, code);
+    }
+}
+
+/// Who calls: nobody, each role, and those of two.
+const CALLERS: [&[Role]; 8] = [
+    &[],
+    &[Role::Customer],
+    &[Role::Staff],
+    &[Role::Operator],
+    &[Role::Viewer],
+    &[Role::Customer, Role::Operator],
+    &[Role::Viewer, Role::Customer],
+    &[Role::Staff, Role::Operator],
+];
+
 #[test]
 fn each_role_reaches_its_routes_and_no_other_at_both_doors() {
     in_the_shop(async |shop| {
         let things = Things::of_a_customer(shop).await;
-        let mut tokens = vec![(None, None)];
-        for role in Role::ALL {
+        let tokens = CALLERS.map(|roles| {
             // The owner is the customer; the others have names of their own.
-            let subject = if role == Role::Customer { &things.owner.id } else { role.as_str() };
-            tokens.push((Some(role), Some(shop.token(subject, &[role]))));
-        }
+            let is_owner = roles.contains(&Role::Customer);
+            let subject = if is_owner { &things.owner.id } else { "somebody" };
+            (roles, (!roles.is_empty()).then(|| shop.token(subject, roles)))
+        });
         let mut seen = 0;
         each_call(shop, &things, async |method, access, _, url| {
-            for (role, token) in &tokens {
+            for (roles, token) in &tokens {
                 // What is no JSON passes whoever may call, and changes nothing.
-                let ask = if method == "GET" || method == "DELETE" {
+                let ask = if ["GET", "HEAD", "DELETE"].contains(&method) {
                     // A parameter that nobody knows does the same where there is no body.
                     shop.ask_at(method, &format!("{url}?no_such_parameter=1"))
                 } else {
@@ -137,28 +166,24 @@ fn each_role_reaches_its_routes_and_no_other_at_both_doors() {
                     None => ask.as_stranger(),
                 };
                 let answer = ask.await;
-                let reads = method == "GET";
+                let reads = method == "GET" || method == "HEAD";
+                // Roles add up: what one of them may do, their caller may.
                 let permits = |role: &Role| access.permits(Roles::from_iter([*role]), reads);
-                match role {
-                    _ if access == Access::Open => {
-                        assert!(![401, 403].contains(&answer.status), "{answer}");
-                    }
-                    None => {
-                        answer.refused(401, "unauthenticated");
-                    }
-                    Some(role) if permits(role) => {
-                        assert!((400..500).contains(&answer.status), "{role}: {answer}");
-                        assert!(![401, 403].contains(&answer.status), "{role}: {answer}");
-                    }
-                    Some(_) => {
-                        answer.refused(403, "forbidden");
-                    }
+                if access == Access::Open {
+                    assert!(![401, 403].contains(&answer.status), "{answer}");
+                } else if token.is_none() {
+                    is_refused(answer, method, 401, "unauthenticated");
+                } else if roles.iter().any(permits) {
+                    assert!((400..500).contains(&answer.status), "{roles:?}: {answer}");
+                    assert!(![401, 403].contains(&answer.status), "{roles:?}: {answer}");
+                } else {
+                    is_refused(answer, method, 403, "forbidden");
                 }
                 seen += 1;
             }
         })
         .await;
-        assert!(seen > 5 * 2 * ROUTES.len(), "{seen}");
+        assert!(seen > CALLERS.len() * 2 * ROUTES.len(), "{seen}");
     });
 }
 
@@ -176,7 +201,7 @@ fn what_belongs_to_another_customer_is_not_there_at_both_doors() {
                 let path = url.split_once("/v1").map_or("", |(_, path)| path);
                 ask = ask.json(&things.body(&format!("/v1{path}")));
             }
-            ask.await.refused(404, "not_found");
+            is_refused(ask.await, method, 404, "not_found");
         })
         .await;
 

@@ -2,13 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
+mod attacks;
+mod console;
 mod consumers;
 mod description;
+mod drills;
 mod journeys;
 mod kills;
 mod plants;
 mod poison;
 mod refusals;
+mod repeats;
 mod replays;
 mod rolling;
 mod secrets;
@@ -17,5 +21,6 @@ mod settings;
 mod storms;
 mod streams;
 mod subscribers;
+mod telemetry;
 mod traces;
 mod webhooks;

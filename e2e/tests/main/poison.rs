@@ -170,7 +170,23 @@ fn operators_are_told_what_they_may_not_do() {
     });
 }
 
-async fn an_order_that_waits(shop: &Shop) -> PlacedOrder {
+/// A key that is parked at order-svc behind a message that an operator has discarded since: it can
+/// be released.
+pub(crate) async fn a_key_that_can_be_released(shop: &Shop) -> String {
+    let order = an_order_that_waits(shop).await;
+    poison(shop, topic::STOCK, &order).await;
+    for service in HEAR_STOCK {
+        parked(shop, service, topic::STOCK, &order, 1).await;
+    }
+    shop.delete(&order.path("")).await.with(200);
+    parked(shop, "order-svc", topic::STOCK, &order, 2).await;
+    let place = format!("order-svc/{}/{}", topic::STOCK, order.id);
+    let reason = json!({"reason": "put there by hand"});
+    shop.post(&format!("/v1/parked/{place}/discard"), &reason).await.with(200);
+    place
+}
+
+pub(crate) async fn an_order_that_waits(shop: &Shop) -> PlacedOrder {
     let mug = shop.lists("5.00", 5).await;
     let order = shop.place(shop.a_stranger().wants(1, &mug)).await;
     shop.expect(&order, "payment_pending").await;
@@ -179,7 +195,7 @@ async fn an_order_that_waits(shop: &Shop) -> PlacedOrder {
     order
 }
 
-async fn poison(shop: &Shop, topic: &str, order: &PlacedOrder) {
+pub(crate) async fn poison(shop: &Shop, topic: &str, order: &PlacedOrder) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", shop.stack().kafka()).set("partitioner", "murmur2_random");
     let producer: FutureProducer = config.create().unwrap();

@@ -3,17 +3,7 @@
 use std::process::Command;
 
 use e2e::programs;
-
-const PROGRAMS: [&str; 8] = [
-    "order-svc",
-    "payment-svc",
-    "inventory-svc",
-    "notify-svc",
-    "gateway",
-    "outbox-relay",
-    "simulator",
-    "smtp-sink",
-];
+use shop::processes::OURS;
 
 /// The variables that a program's help names.
 fn variables(program: &str) -> Vec<String> {
@@ -25,7 +15,7 @@ fn variables(program: &str) -> Vec<String> {
 
 #[test]
 fn every_setting_may_come_from_a_file_and_files_that_are_missing_are_told_at_once() {
-    for program in PROGRAMS {
+    for program in OURS {
         let variables = variables(program);
         assert!(variables.len() > 10, "{program}: {variables:?}");
         let file = |name: &String| (format!("{name}_FILE"), format!("/none/{name}"));

@@ -1,12 +1,19 @@
 //! Live updates of an order, over the gateway's stream.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use e2e::{EventStream, PlacedOrder, Shop, StreamEvent, alone_in_the_shop, in_the_shop};
+use e2e::{
+    EventStream, PlacedOrder, Shop, StreamEvent, StreamItem, Twin, alone_in_the_shop, in_the_shop,
+    resident_kib,
+};
 use futures::future::join_all;
 use proto::Role;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+/// How long a stream is silent before a comment comes (`HEARTBEAT` in gateway/src/stream.rs); less,
+/// as the last event comes here later than it went out there, and more on a busy machine.
+const SILENCE: Range<Duration> = Duration::from_secs(14)..Duration::from_secs(30);
 /// Streams at once in the test of their memory.
 const MANY: usize = 1_000;
 
@@ -19,6 +26,12 @@ async fn an_order(shop: &Shop) -> PlacedOrder {
 fn versions(events: &[StreamEvent]) -> Vec<i64> {
     let orders = events.iter().filter(|event| event.name == "order");
     orders.map(|order| order.data["version"].as_i64().unwrap()).collect()
+}
+
+/// So many versions after the one that an event's id names.
+fn after(id: &str, count: usize) -> Vec<i64> {
+    let seen: i64 = id.parse().unwrap();
+    (seen + 1..).take(count).collect()
 }
 
 /// Reads on until an event is as wanted; returns all that came, it included.
@@ -109,11 +122,8 @@ fn a_stream_goes_on_where_it_broke_off_though_the_gateway_was_killed() {
 
         let resumed = |last: &str| shop.get(&order.path("/stream")).header("last-event-id", last);
         let mut again = resumed(&seen).stream().await;
-        let missed = until(&mut again, has_status("order", "confirmed")).await;
-        let first: i64 = seen.parse().unwrap();
-        let expected: Vec<i64> =
-            (first + 1..=first + i64::try_from(versions(&missed).len()).unwrap()).collect();
-        assert_eq!(versions(&missed), expected, "every version after the one that was seen");
+        let missed = versions(&until(&mut again, has_status("order", "confirmed")).await);
+        assert_eq!(missed, after(&seen, missed.len()), "every version after the one that was seen");
 
         // All of them, on demand; one that never was counts as none.
         let all = until(&mut resumed("0").stream().await, has_status("order", "confirmed")).await;
@@ -122,6 +132,35 @@ fn a_stream_goes_on_where_it_broke_off_though_the_gateway_was_killed() {
             let first = resumed(unknown).stream().await.next().await.unwrap();
             assert_eq!(first.data["status"], "confirmed", "{unknown}");
         }
+    });
+}
+
+#[test]
+fn a_silent_stream_has_a_heart_beat_and_goes_on_at_another_gateway() {
+    in_the_shop(async |shop| {
+        let order = an_order(shop).await;
+        shop.expect(&order, "payment_pending").await;
+        let mut stream = shop.get(&order.path("/stream")).stream().await;
+        let (mut seen, mut silent) = (None, Instant::now());
+        let beat = async {
+            while let StreamItem::Event(event) = stream.item().await.expect("it goes on") {
+                seen = event.id.or(seen.take());
+                silent = Instant::now();
+            }
+            silent.elapsed()
+        };
+        // Another one is started meanwhile, since there is time.
+        let (silence, other) = tokio::join!(beat, Twin::start(shop, "gateway", &[]));
+        assert!(SILENCE.contains(&silence), "{silence:?}");
+
+        drop(stream);
+        shop.paying(&order, &json!({"type": "wallet"})).await.with(201);
+        let seen = seen.unwrap();
+        let url = format!("http://{}{}", other.address(), order.path("/stream"));
+        let mut again = shop.ask_at("GET", &url).header("last-event-id", &seen).stream().await;
+        let missed = versions(&until(&mut again, has_status("order", "confirmed")).await);
+
+        assert_eq!(missed, after(&seen, missed.len()), "every version after the one that was seen");
     });
 }
 
@@ -150,12 +189,10 @@ fn a_thousand_streams_cost_little_and_all_hear_the_end() {
     alone_in_the_shop(async |shop| {
         let order = an_order(shop).await;
         shop.expect(&order, "payment_pending").await;
-        let gateway = shop.stack().processes.iter().find(|it| it.name == "gateway").unwrap().pid;
-        let resident = || resident_kib(gateway.unwrap());
-        let before = resident();
+        let before = resident_kib(shop, "gateway");
         let path = order.path("/stream");
         let streams = join_all((0..MANY).map(|_| shop.get(&path).stream())).await;
-        let grown = resident() - before;
+        let grown = resident_kib(shop, "gateway") - before;
         assert!(grown < 100 * 1024, "{MANY} streams took {grown} KiB");
 
         shop.delete(&order.path("")).await.with(200);
@@ -163,11 +200,4 @@ fn a_thousand_streams_cost_little_and_all_hear_the_end() {
             assert_eq!(all.last().unwrap().data["status"], "compensated");
         }
     });
-}
-
-/// The resident memory of a process.
-fn resident_kib(pid: u32) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -116,8 +116,8 @@ async fn a_replay_with_a_narrow_filter_does_not_wait_between_its_pieces() {
     let mut server = a_server().await;
     let reserved = server.shop.reserved(an_order());
     server.shop.hear([reserved]).await;
-    let many = "insert into webhook_events (event_id, event_type, order_id, version, payload)
-        select (left(event_id::text, 24) || lpad(to_hex(n), 12, '0'))::uuid, event_type, order_id,
+    let many = "insert into webhook_events (event_id, event_type, key, version, payload)
+        select (left(event_id::text, 24) || lpad(to_hex(n), 12, '0'))::uuid, event_type, key,
             version, payload
         from webhook_events, generate_series(1, 30000) n";
     server.shop.run(many).await;
