@@ -21,6 +21,10 @@ export function trace(id, signal, jaegerUrl) {
   const look = async () => {
     try {
       const found = await get(path('orders', id, 'trace'), { signal });
+      if (found.spans.length === 0) {
+        if (drawn === null) put(node, h('p', { class: 'fine' }, found.missing));
+        return;
+      }
       const seal = found.spans.map((it) => it.span_id).sort().join();
       if (seal === drawn) return;
       drawn = seal;

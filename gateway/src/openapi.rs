@@ -23,9 +23,7 @@ pub fn operations() -> Vec<ApiOperation> {
             .events("The present, and then what follows.", event),
         ApiOperation::get("/v1/orders/{id}/trace", "get_trace", "The trace of an order's way")
             .path::<OrderId>("id", "The order.")
-            .about(
-                "For pages: Jaeger tells. 404 where there is none, or the order was not sampled.",
-            )
+            .about("For pages: Jaeger tells. Where it has none, `missing` says why.")
             .tells::<OrderTrace>(200, "What was recorded, in no order.")
             .refuses(&[Code::Overloaded]),
         ApiOperation::get("/v1/pipeline", "get_pipeline", "How orders go through the shop now")
@@ -55,6 +53,7 @@ impl View for OrderTrace {
                 "operation": "POST /v1/orders", "started_at": "2026-11-20T10:00:00.000250Z",
                 "duration_us": 2300, "error": false,
             }],
+            "missing": null,
         })
     }
 }

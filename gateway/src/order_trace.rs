@@ -27,8 +27,10 @@ const SAGA_BYTES_MAX: usize = 64 * 1024;
 /// The trace of an order's way through the shop, as far as it was recorded and has arrived.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct OrderTrace {
-    trace_id: String,
+    trace_id: Option<String>,
     spans: Vec<TraceSpan>,
+    /// Why there are no spans.
+    missing: Option<&'static str>,
 }
 
 /// A piece of work, and how long it took.
@@ -114,15 +116,20 @@ pub(crate) async fn find(
         Ok((Saga { trace_id }, _)) => trace_id,
         Err(refusal) => return Ok(refusal),
     };
-    let missing = |why: &'static str| Problem::not_found(why);
-    let jaeger = jaeger.ok_or_else(|| missing("traces go nowhere here: there is no Jaeger"))?;
-    let id = saga.ok_or_else(|| missing("this order has no trace"))?;
+    let none = |missing, trace_id| {
+        json(StatusCode::OK, &OrderTrace { trace_id, spans: Vec::new(), missing: Some(missing) })
+    };
+    let Some(jaeger) = jaeger else {
+        return Ok(none("traces go nowhere here: there is no Jaeger", saga));
+    };
+    let Some(id) = saga else { return Ok(none("this order has no trace", None)) };
     let found: Option<JaegerAnswer> = jaeger.ask(&format!("api/traces/{id}"), &[]).await?;
     let spans: Vec<TraceSpan> = found.into_iter().flat_map(|it| it.data).flat_map(spans).collect();
     if spans.is_empty() {
-        return Err(missing("Jaeger has no trace of it: it was not sampled, or is not there yet"));
+        let why = "Jaeger has no trace of it: it was not sampled, or is not there yet";
+        return Ok(none(why, Some(id)));
     }
-    Ok(json(StatusCode::OK, &OrderTrace { trace_id: id, spans }))
+    Ok(json(StatusCode::OK, &OrderTrace { trace_id: Some(id), spans, missing: None }))
 }
 
 fn spans(trace: JaegerTrace) -> impl Iterator<Item = TraceSpan> {

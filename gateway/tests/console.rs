@@ -95,6 +95,7 @@ async fn an_orders_trace_is_told_as_jaeger_has_it() {
                 "operation": "POST /v1/orders", "started_at": "2023-11-14T22:13:20.000250Z",
                 "duration_us": 2_300, "error": true,
             }],
+            "missing": null,
         })
     );
 }

@@ -20,9 +20,10 @@ use rustix::process::Signal;
 
 use crate::{Home, Ports, Stack, health, home::StackPhase};
 
-/// The base ports that are tried: below the range from which the system takes ports for outgoing
-/// connections.
-const BASES: std::ops::Range<u16> = 19_000..31_000;
+/// The base ports that are tried, none of which shares a port with another's stack: below the range
+/// from which the system takes ports for outgoing connections.
+const THOUSANDS: std::ops::Range<u16> = 10..15;
+const HUNDREDS: std::ops::Range<u16> = 0..10;
 
 /// How long a start may take: a little longer than `shop up` itself waits for its slowest process.
 const UP_MAX: Duration = Duration::from_mins(2);
@@ -38,6 +39,8 @@ pub struct TestStack {
     folder: PathBuf,
     shop: Child,
     watchdog: Option<Watchdog>,
+    /// Keeps other tests from these ports.
+    _ports: fs::File,
 }
 
 impl TestStack {
@@ -52,10 +55,11 @@ impl TestStack {
         home.create()?;
         let out = open_log(&home.log("supervisor"))?;
         let watchdog = Watchdog::start(Some(&folder))?;
+        let (base, ports) = free_base()?;
         let shop = Command::new(binaries.join("shop"))
             .arg("--home")
             .arg(home.path())
-            .args(["up", "--base-port", &free_base()?.to_string()])
+            .args(["up", "--base-port", &base.to_string()])
             // Prometheus and Jaeger cost time, and most tests look at neither.
             .env("SHOP_TELEMETRY", "off")
             .envs(settings.iter().copied())
@@ -66,7 +70,7 @@ impl TestStack {
             .spawn()
             .with_context(|| format!("no `shop` in {}", binaries.display()))?;
         watchdog.watch(shop.id(), Signal::TERM);
-        let mut stack = Self { home, folder, shop, watchdog: Some(watchdog) };
+        let mut stack = Self { home, folder, shop, watchdog: Some(watchdog), _ports: ports };
         stack.up().await?;
         Ok(stack)
     }
@@ -151,14 +155,21 @@ impl Drop for TestStack {
     }
 }
 
-/// A base from which every port of a stack is free.
-fn free_base() -> anyhow::Result<u16> {
+/// A base from which every port of a stack is free, with a lock on it for as long as the file is
+/// open: a stack takes its ports one after the other, and another test would find some still free.
+fn free_base() -> anyhow::Result<(u16, fs::File)> {
     for _ in 0..200 {
-        let base = rand::random_range(BASES);
+        // A private port is a thousand above its public one.
+        let base = 2_000 * rand::random_range(THOUSANDS) + 100 * rand::random_range(HUNDREDS);
+        let lock = std::env::temp_dir().join(format!("shop-e2e-ports-{base}"));
+        let lock = fs::File::create(lock)?;
+        if lock.try_lock().is_err() {
+            continue;
+        }
         let ports = Ports::from(base).context("a base that is too high")?;
         if ports.all().iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
         {
-            return Ok(base);
+            return Ok((base, lock));
         }
     }
     bail!("no free ports")

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 const SILENCE: Range<Duration> = Duration::from_secs(14)..Duration::from_secs(30);
 /// Streams at once in the test of their memory.
 const MANY: usize = 1_000;
+/// As many as one caller may have.
+const EACH: usize = 100;
 
 async fn an_order(shop: &Shop) -> PlacedOrder {
     let mug = shop.lists("5.00", 9).await;
@@ -191,7 +193,12 @@ fn a_thousand_streams_cost_little_and_all_hear_the_end() {
         shop.expect(&order, "payment_pending").await;
         let before = resident_kib(shop, "gateway");
         let path = order.path("/stream");
-        let streams = join_all((0..MANY).map(|_| shop.get(&path).stream())).await;
+        let callers: Vec<String> =
+            (0..MANY / EACH).map(|n| shop.token(&format!("clerk-{n}"), &[Role::Staff])).collect();
+        let open = |n: usize| shop.get(&path).with_token(&callers[n / EACH]).stream();
+        let streams = join_all((0..MANY).map(open)).await;
+        let more = shop.get(&path).with_token(&callers[0]);
+        more.await.refused(429, "rate_limited");
         let grown = resident_kib(shop, "gateway") - before;
         assert!(grown < 100 * 1024, "{MANY} streams took {grown} KiB");
 
