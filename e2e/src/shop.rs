@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shop::{Home, Stack, audit, processes::OURS, testing::TestStack};
 use uuid::Uuid;
 
-use crate::{AnOrder, Ask, Customer, Product, programs};
+use crate::{AnOrder, Ask, Customer, programs};
 
 /// The longest wait for anything about an order, on a machine that does other things besides: a
 /// call or delivery of a killed process first waits for its lease, which may be 20 s.
@@ -49,14 +49,6 @@ pub struct PlacedOrder {
     pub id: String,
     /// The order as the answer showed it.
     pub body: Value,
-}
-
-/// The stock of a product, over all warehouses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shelf {
-    pub on_hand: i64,
-    pub reserved: i64,
-    pub sold: i64,
 }
 
 /// The amounts of an account.
@@ -183,18 +175,6 @@ impl Shop {
         format!("{kind}-{}", self.named.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Lists a new product at this price (in USD), with this many pieces.
-    pub async fn lists(&self, price: &str, pieces: i64) -> Product {
-        let sku = self.a_name("mug");
-        let body = json!({ "name": "Blue mug", "price": { "amount": price, "currency": "USD" } });
-        self.put(&format!("/v1/products/{sku}"), &body).await.with(201);
-        if pieces > 0 {
-            let body = json!({ "warehouse": "main", "delta": pieces, "reason": "received" });
-            self.post(&format!("/v1/products/{sku}/stock"), &body).await.with(200);
-        }
-        Product { sku }
-    }
-
     /// Makes a new customer with an e-mail address and this much money (in USD).
     pub async fn welcomes(&self, money: &str) -> Customer {
         let customer = self.a_stranger();
@@ -292,19 +272,6 @@ impl Shop {
         books["items"][0].take()
     }
 
-    /// The product's stock.
-    pub async fn shelf(&self, product: &Product) -> Shelf {
-        let stock = self.get(&format!("/v1/products/{}/stock", product.sku)).await.with(200);
-        Shelf::of(&stock)
-    }
-
-    /// Waits until the product's stock is as given.
-    pub async fn expect_shelf(&self, product: &Product, on_hand: i64, reserved: i64, sold: i64) {
-        let wanted = Shelf { on_hand, reserved, sold };
-        let path = format!("/v1/products/{}/stock", product.sku);
-        self.until(&path, &format!("{wanted:?}"), |stock| Shelf::of(stock) == wanted).await;
-    }
-
     /// The amounts of the customer's account.
     pub async fn purse(&self, customer: &Customer) -> Purse {
         let account = self.get(&format!("/v1/accounts/{}", customer.id)).await.with(200);
@@ -383,14 +350,5 @@ impl PlacedOrder {
     /// The order's path, or one below it.
     pub fn path(&self, below: &str) -> String {
         format!("/v1/orders/{}{below}", self.id)
-    }
-}
-
-impl Shelf {
-    fn of(stock: &Value) -> Self {
-        let number = |member: &str| stock[member].as_i64().unwrap();
-        let (on_hand, reserved, sold) = (number("on_hand"), number("reserved"), number("sold"));
-        assert_eq!(number("available"), on_hand - reserved, "{stock}");
-        Self { on_hand, reserved, sold }
     }
 }
