@@ -32,7 +32,7 @@ mod stream;
 pub mod upstreams;
 mod wakes;
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
@@ -46,8 +46,6 @@ use chassis::{
 use rdkafka::ClientConfig;
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, ServiceExt, service_fn};
-use tower_http::cors::CorsLayer;
 
 use crate::{
     config::Config,
@@ -94,11 +92,18 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let streaming = gateway.clone();
     let kafka = config.kafka.as_ref().map(|it| config.kafka_security.properties(it).collect());
     chassis.tasks.spawn("streams", |stop| streaming.stream(kafka, stop));
-    let edge = Edge::new(chassis.health.clone()).logged(config.access_log_percent);
+    let edge = edge(&config, chassis.health.clone());
     let tls = config.tls.listener().map_err(anyhow::Error::msg)?;
     let server = HttpServer { limits: config.limits, tls, ..HttpServer::default() };
     chassis.serve_with(edge, server, gateway).await?;
     chassis.wait().await
+}
+
+/// What requests pass before they come to the gateway.
+pub fn edge(config: &Config, health: Health) -> Edge {
+    Edge::new(health)
+        .logged(config.access_log_percent)
+        .cross_origin(cors::layer(&config.cors_origins))
 }
 
 /// What answers the public port. Cheap to clone.
@@ -111,7 +116,6 @@ struct Inner {
     guard: Guard,
     proxies: TrustedProxies,
     rates: Rates,
-    cors: Option<CorsLayer>,
     console: Console,
     prometheus: Option<Observer>,
     jaeger: Option<Observer>,
@@ -142,7 +146,6 @@ impl Gateway {
             },
             guard,
             rates: Rates::new(config),
-            cors: cors::layer(&config.cors_origins),
         })))
     }
 
@@ -290,15 +293,7 @@ impl Gateway {
 
 impl Handler for Gateway {
     async fn answer(&mut self, request: Request) -> Response {
-        let Some(cors) = &self.0.cors else { return self.respond(request).await };
-        let responding = service_fn(|request| {
-            let gateway = self.clone();
-            async move { Ok::<_, Infallible>(gateway.respond(request).await) }
-        });
-        match cors.layer(responding).oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        self.respond(request).await
     }
 }
 

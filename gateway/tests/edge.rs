@@ -156,6 +156,17 @@ async fn pages_of_the_origins_that_are_set_may_call() {
     let shown = answered.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap();
     assert!(shown.contains("retry-after") && shown.contains("etag"), "{shown}");
 
+    // Also what is refused before anything is forwarded.
+    let mut long = ask("GET", "https://shop.example");
+    *long.uri_mut() = format!("/v1/orders?note={}", "n".repeat(20_000)).parse().unwrap();
+    let mut large = ask("POST", "https://shop.example");
+    large.headers_mut().insert(header::CONTENT_LENGTH, (1u64 << 40).into());
+    for (request, status) in [(long, 414), (large, 413)] {
+        let refused = public.send(request).await;
+        assert_eq!(refused.status(), status);
+        assert_eq!(refused.headers()[&allowed], "https://shop.example");
+    }
+
     for origin in ["https://evil.example", "https://shop.example.evil.example", "null"] {
         let preflight = public.send(ask("OPTIONS", origin)).await;
         assert!(!preflight.headers().contains_key(&allowed), "{origin}");

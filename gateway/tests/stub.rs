@@ -121,7 +121,7 @@ pub(crate) fn with_resolver<'a>(
     let gateway = Gateway::new(&config, resolver, Guard::off()).unwrap();
     let health = health("gateway");
     gateway.watch(&health);
-    let edge = Edge::new(health).limited(config.limits.clone());
+    let edge = gateway::edge(&config, health).limited(config.limits.clone());
     Public { gateway, edge, limits: config.limits }
 }
 

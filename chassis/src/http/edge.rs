@@ -12,7 +12,8 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery},
     response::{IntoResponse, Response},
 };
-use tower::Service;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_http::cors::CorsLayer;
 use tracing::{Instrument, field};
 
 use super::{
@@ -70,13 +71,14 @@ struct Inner {
     is_counted: bool,
     limits: ServerLimits,
     access: AccessLog,
+    cors: Option<CorsLayer>,
 }
 
 impl Edge {
     /// An edge that serves this health at `/health`.
     pub fn new(health: Health) -> Self {
         let (limits, access) = (ServerLimits::default(), AccessLog::of(0));
-        Self(Arc::new(Inner { health, is_counted: true, limits, access }))
+        Self(Arc::new(Inner { health, is_counted: true, limits, access, cors: None }))
     }
 
     /// The same edge with other limits for heads.
@@ -90,6 +92,13 @@ impl Edge {
     pub fn logged(self, percent: u8) -> Self {
         let access = AccessLog::of(percent);
         Self(Arc::new(Inner { access, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The same edge that tells browsers which pages of other origins may call. What is refused
+    /// before the handler, and a handler's panic, are for those pages to read as well.
+    #[must_use]
+    pub fn cross_origin(self, cors: Option<CorsLayer>) -> Self {
+        Self(Arc::new(Inner { cors, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// The same edge without counts, for listeners whose requests are not work.
@@ -129,9 +138,9 @@ impl Edge {
         let line = self.0.access.takes_next().then(|| AccessLine::of(&request, trace, started));
 
         let response = if span.is_disabled() {
-            self.within(handler, request).await
+            self.respond(handler, request).await
         } else {
-            self.within(handler, request).instrument(span.clone()).await
+            self.respond(handler, request).instrument(span.clone()).await
         };
         if let Some(Cause(cause)) = response.extensions().get() {
             let (error, status) = (&**cause as &dyn Error, response.status().as_u16());
@@ -152,6 +161,18 @@ impl Edge {
         match line {
             None => response,
             Some(line) => line.follow(response),
+        }
+    }
+
+    async fn respond<S: Handler>(&self, handler: S, request: Request) -> Response {
+        let Some(cors) = &self.0.cors else { return self.within(handler, request).await };
+        let within = service_fn(|request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(self.within(handler, request).await) }
+        });
+        match cors.layer(within).oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         }
     }
 
