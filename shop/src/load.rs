@@ -7,6 +7,7 @@ mod errands;
 mod place;
 mod plan;
 mod report;
+mod streams;
 
 use std::{
     process::ExitCode,
@@ -29,7 +30,7 @@ use uuid::Uuid;
 pub use self::place::{Buyer, LoadPlan};
 pub use self::plan::{Extent, Kind, Mix, Pace, Popularity};
 pub use self::report::{LoadReport, Percentiles};
-use self::{book::OrderEnd, place::LoadRun};
+use self::{book::OrderEnd, place::LoadRun, streams::IdleStreams};
 use crate::{Home, Stack, follow, seed, terminal, token};
 
 /// The arguments of `shop load`.
@@ -63,6 +64,9 @@ pub struct Args {
     /// How unequally products are ordered: the n-th 1/n^S as often as the first.
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub zipf: f64,
+    /// So many open streams of an order that waits, beside the load.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub streams: u32,
     /// The seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -83,6 +87,7 @@ impl Default for Args {
             mix: Mix::happy(),
             skus: None,
             zipf: 0.0,
+            streams: 0,
             seed: 1,
             json: false,
         }
@@ -105,7 +110,15 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 pub async fn load(args: Args, home: &Home) -> anyhow::Result<LoadReport> {
     let stack = home.stack()?;
     let plan = plan_of(&args, &stack, home)?;
-    tokio::task::spawn_blocking(move || drive(plan, &stack)).await?
+    let streams = match args.streams {
+        0 => None,
+        count => Some(IdleStreams::open(home, count).await?),
+    };
+    let report = tokio::task::spawn_blocking(move || drive(plan, &stack)).await??;
+    if let Some(streams) = streams {
+        streams.close().await?;
+    }
+    Ok(report)
 }
 
 fn plan_of(args: &Args, stack: &Stack, home: &Home) -> anyhow::Result<LoadPlan> {

@@ -72,6 +72,7 @@ async fn orders_of_every_kind(shop: &Shop) {
         rate: Some(20),
         duration: Some(Duration::from_secs(15)),
         mix: MIX.parse().unwrap(),
+        streams: 150,
         ..load::Args::default()
     };
     let report = load::load(args, shop.home()).await.unwrap();
