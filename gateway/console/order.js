@@ -22,7 +22,7 @@ export const order = {
   role: ['customer', 'staff'],
   async open(page) {
     const { id } = page.params;
-    const state = { id, order: null, saga: null, events: [], stream: 'connecting' };
+    const state = { id, order: null, saga: null, events: [], places: new Map(), stream: 'connecting' };
     await look(state, page.signal);
     const { jaegerUrl } = await settings();
     const view = frame(state, page, jaegerUrl);
@@ -92,8 +92,10 @@ function listen(state, page, show, again) {
 
 async function stream(state, signal, show, again) {
   const onEvent = ({ event, data }) => {
-    if (event !== 'order' && event !== 'saga') return;
-    state[event] = JSON.parse(data);
+    const told = JSON.parse(data);
+    if (event === 'published') state.places.set(told.event_id, told);
+    else if (event === 'order' || event === 'saga') state[event] = told;
+    else return;
     show();
     again();
   };

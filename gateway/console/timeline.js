@@ -36,11 +36,12 @@ export function timeline({ jaegerUrl, reveal }) {
     legend.textContent = isOpen ? 'Close all' : 'Open all';
   }, { class: 'quiet small' });
   let known = null;
-  const show = ({ events, saga, order }) => {
+  const show = ({ events, saga, order, places }) => {
     const items = rails(events);
     const fresh = known && items.filter(({ event }) => !known.has(event.id));
     known = new Set(events.map((it) => it.id));
-    const rows = items.map((it) => ({ ...it, traceId: saga.trace_id }));
+    const rows = items.map((it) =>
+      ({ ...it, traceId: saga.trace_id, place: places.get(it.event.id) }));
     const ghost = saga.expected && { ...saga.expected, isCancelled: order.status === 'cancelled' };
     sync(node, [...rows, ...(ghost ? [{ ghost }] : [])],
       (it) => it.event?.id ?? 'expected',
@@ -59,7 +60,7 @@ function announce(node, fresh) {
   }
 }
 
-function row({ event, name, rail, gap, isFork, traceId }, links) {
+function row({ event, name, rail, gap, isFork, traceId, place }, links) {
   const its = eventTone(name, event.data);
   const who = service(event.source);
   return h('li', {
@@ -73,18 +74,18 @@ function row({ event, name, rail, gap, isFork, traceId }, links) {
       h('span', { class: 'name' }, name), ' ', h('span', { class: `who ${who}` }, who), ' ',
       isFork && h('span', { class: 'branch-name' }, 'Compensation'),
       h('span', { class: 'gist' }, gist(name, event.data))),
-    content(event, traceId, links)));
+    content(event, place, traceId, links)));
 }
 
-function content(event, traceId, { jaegerUrl, reveal }) {
+function content(event, place, traceId, { jaegerUrl, reveal }) {
   // The span of an event's publishing is named by the end of the event's id.
   const span = event.id.replaceAll('-', '').slice(-16);
   const address = traceAddress(jaegerUrl, traceId, span);
   return h('div', { class: 'content' },
     facts([
       ['Topic', h('code', {}, eventTopic(event.type))],
-      ['Partition', event.partition],
-      ['Offset', event.offset],
+      ['Partition', place?.partition],
+      ['Offset', place?.offset],
       ['Version', event.version],
       ['Event id', h('span', { class: 'mono' }, event.id)],
       ['Said at', h('span', { class: 'mono' }, event.at)],

@@ -62,6 +62,8 @@ struct OrderStream {
     queue: VecDeque<Event>,
     /// The version of the order that was shown last.
     shown: i64,
+    /// How many of the places in Kafka were shown.
+    placed: usize,
     /// What of the saga was shown last.
     saga: Value,
     /// What the state that was read last had heard.
@@ -100,6 +102,7 @@ impl Streams {
             watch,
             queue: VecDeque::new(),
             shown: 0,
+            placed: 0,
             saga: Value::Null,
             seen: News::default(),
             pause: None,
@@ -172,7 +175,11 @@ impl OrderStream {
 
     /// Reads the state, and queues what has changed.
     async fn look(&mut self) {
-        let news = *self.watch.news.borrow_and_update();
+        let news = self.watch.news.borrow_and_update().clone();
+        for place in news.places.iter().skip(self.placed) {
+            self.queue.push_back(event("published", &json!(place)));
+        }
+        self.placed = news.places.len();
         self.pause = match self.read().await {
             StateRead::Whole if !news.is_ahead_of(&self.seen) => None,
             StateRead::Partly => Some(Duration::ZERO),

@@ -37,9 +37,20 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
+/// More messages than any order has events; more of an order are not remembered.
+const PLACES_MAX: usize = 200;
+
+/// Where an event of an order was seen in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct EventPlace {
+    pub(crate) event_id: Uuid,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
 
 /// The highest version of an order that each source has published, as far as was heard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     orders: i64,
     stock: i64,
@@ -47,6 +58,8 @@ pub(crate) struct News {
     notifications: i64,
     /// How often reading began or ended: what was published in between was not heard.
     rounds: u64,
+    /// Where the events were seen, in this order.
+    pub(crate) places: Vec<EventPlace>,
 }
 
 impl News {
@@ -233,8 +246,20 @@ impl Wakes {
         let Some(order) = key.and_then(|key| Uuid::try_parse(key).ok()) else { return };
         let watched = self.watched();
         let Some(sender) = watched.get(&order) else { return };
-        let Some(version) = version(message) else { return };
-        sender.send_modify(|news| news.note(message.topic(), version));
+        let [Some(version), id] = headers(message, [cloud_events::VERSION, cloud_events::ID]) else {
+            return;
+        };
+        let Ok(version) = version.parse() else { return };
+        let place = id.and_then(|id| Uuid::try_parse(id).ok()).map(|event_id| EventPlace {
+            event_id,
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+        });
+        sender.send_modify(|news| {
+            news.note(message.topic(), version);
+            news.places.extend(place.filter(|_| news.places.len() < PLACES_MAX));
+        });
     }
 }
 
@@ -266,15 +291,18 @@ impl ClientContext for BrokerFaults {
 
 impl ConsumerContext for BrokerFaults {}
 
-/// The version that a message has in its envelope. rdkafka panics at a header name that is not
+/// Headers of a message's envelope, by their names. rdkafka panics at a header name that is not
 /// UTF-8: such a message is none of ours, and must not end the thread.
-fn version(message: &BorrowedMessage<'_>) -> Option<i64> {
-    let headers = message.headers()?;
-    catch_unwind(AssertUnwindSafe(|| {
-        let header = headers.iter().find(|header| header.key == cloud_events::VERSION)?;
-        std::str::from_utf8(header.value?).ok()?.parse().ok()
-    }))
-    .ok()?
+fn headers<'a, const N: usize>(
+    message: &'a BorrowedMessage<'_>,
+    names: [&str; N],
+) -> [Option<&'a str>; N] {
+    let Some(headers) = message.headers() else { return [None; N] };
+    let find = |name| {
+        let header = headers.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok()
+    };
+    catch_unwind(AssertUnwindSafe(|| names.map(find))).unwrap_or([None; N])
 }
 
 /// A consumer in no group; librdkafka wants a group's name all the same.

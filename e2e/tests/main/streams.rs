@@ -1,15 +1,20 @@
 //! Live updates of an order, over the gateway's stream.
 
-use std::{ops::Range, time::Duration};
+use std::{collections::HashMap, ops::Range, time::Duration};
 
 use e2e::{
-    EventStream, PlacedOrder, Shop, StreamEvent, StreamItem, Twin, alone_in_the_shop, in_the_shop,
-    resident_kib,
+    EventStream, PlacedOrder, Shop, StreamEvent, StreamItem, Twin, WITHIN, alone_in_the_shop,
+    in_the_shop, resident_kib,
 };
 use futures::future::join_all;
-use proto::Role;
+use proto::{Role, topic};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use shop::follow::{self, TopicEvent};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
 
 /// How long a stream is silent before a comment comes (`HEARTBEAT` in gateway/src/stream.rs); less,
 /// as the last event comes here later than it went out there, and more on a busy machine.
@@ -56,6 +61,8 @@ fn has_status(name: &'static str, status: &'static str) -> impl Fn(&StreamEvent)
 #[test]
 fn an_order_is_followed_from_the_present_to_its_end() {
     in_the_shop(async |shop| {
+        let topics = [topic::ORDERS, topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS];
+        let kafka = follow::live(&shop.stack().kafka(), &topics).unwrap();
         let order = an_order(shop).await;
         let mut stream = shop.get(&order.path("/stream")).stream().await;
 
@@ -85,7 +92,31 @@ fn an_order_is_followed_from_the_present_to_its_end() {
         for event in all.iter().filter(|event| event.name == "order") {
             assert_eq!(event.id.as_deref(), Some(&*event.data["version"].to_string()));
         }
+        lie_where_they_were_shown(kafka, &all).await;
     });
+}
+
+/// Each place that was shown is where the event lies in Kafka.
+async fn lie_where_they_were_shown(
+    mut kafka: mpsc::UnboundedReceiver<TopicEvent>,
+    all: &[StreamEvent],
+) {
+    let mut lying = HashMap::new();
+    let shown: Vec<&Value> =
+        all.iter().filter(|it| it.name == "published").map(|it| &it.data).collect();
+    assert!(shown.iter().any(|place| place["topic"] == topic::PAYMENTS), "{shown:?}");
+    for place in shown {
+        let id: Uuid = place["event_id"].as_str().unwrap().parse().unwrap();
+        while !lying.contains_key(&id) {
+            let event = timeout(WITHIN, kafka.recv()).await.unwrap().unwrap();
+            let (topic, partition, offset) = (event.topic, event.partition, event.offset);
+            let at = json!({
+                "event_id": event.id, "topic": topic, "partition": partition, "offset": offset,
+            });
+            lying.insert(event.id.unwrap(), at);
+        }
+        assert_eq!(place, &lying[&id]);
+    }
 }
 
 #[test]
@@ -118,7 +149,7 @@ fn a_stream_goes_on_where_it_broke_off_though_the_gateway_was_killed() {
         let seen = stream.next().await.unwrap().id.unwrap();
 
         shop.kill("gateway").await;
-        assert!(stream.rest().await.iter().all(|event| event.name == "saga"), "it broke off");
+        assert!(stream.rest().await.iter().all(|event| event.name != "order"), "it broke off");
         shop.paying(&order, &json!({"type": "wallet"})).await.with(201);
         shop.expect(&order, "confirmed").await;
 
