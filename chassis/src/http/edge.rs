@@ -25,7 +25,7 @@ use super::{
 use crate::{
     health::Health,
     limits::BODY_LIMIT,
-    metrics,
+    log, metrics,
     problem::{self, Cause, Code, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
@@ -128,11 +128,9 @@ impl Edge {
         let uri = request.uri().clone();
         let line = self.0.access.takes_next().then(|| AccessLine::of(&request, trace, started));
 
-        let response = if span.is_disabled() {
-            self.within(handler, request).await
-        } else {
-            self.within(handler, request).instrument(span.clone()).await
-        };
+        let answer = log::within(trace, self.within(handler, request));
+        let response =
+            if span.is_disabled() { answer.await } else { answer.instrument(span.clone()).await };
         if let Some(Cause(cause)) = response.extensions().get() {
             let (error, status) = (&**cause as &dyn Error, response.status().as_u16());
             let (path, trace_id) = (uri.path(), trace.trace_id());
