@@ -142,29 +142,39 @@ async fn look(options: &PgConnectOptions, kept: &Mutex<Option<PgConnection>>) ->
     Ok(())
 }
 
-/// Connects, again and again until it succeeds.
+/// Connects, again and again until it succeeds. Logs why it does not whenever that changes.
 async fn ready(options: &PgConnectOptions) -> PgConnection {
     let mut backoff = BACKOFF_FIRST;
+    let mut told = String::new();
     loop {
         match options.connect().await {
             Ok(connection) => return connection,
             Err(error) => {
-                let (host, database) = (options.get_host(), options.get_database());
-                let cause = &error as &dyn std::error::Error;
-                if is_refusal(&error) {
-                    tracing::warn!(
-                        error = cause,
-                        host,
-                        database,
-                        "the database refuses the connection, or its certificate is refused"
-                    );
-                } else {
-                    tracing::info!(error = cause, host, database, "waiting for the database");
+                let text = error.to_string();
+                if text != told {
+                    told = text;
+                    tell(&error, options);
                 }
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }
         }
+    }
+}
+
+fn tell(error: &sqlx::Error, options: &PgConnectOptions) {
+    let (host, database) = (options.get_host(), options.get_database());
+    let is_refused = is_refusal(error);
+    let error = error as &dyn std::error::Error;
+    if is_refused {
+        tracing::warn!(
+            error,
+            host,
+            database,
+            "the database refuses the connection, or its certificate is refused"
+        );
+    } else {
+        tracing::info!(error, host, database, "waiting for the database");
     }
 }
 

@@ -21,6 +21,7 @@ pub mod trace;
 
 mod admin;
 mod limits;
+mod log;
 mod metrics;
 mod run;
 mod telemetry;

@@ -80,7 +80,8 @@ impl Chassis {
             });
         }
         let scheme = if server.tls.is_some() { "https" } else { "http" };
-        tracing::info!("{} listens on {scheme}://{address}", self.health.service());
+        let service = self.health.service();
+        tracing::info!(service, url = %format_args!("{scheme}://{address}"), "listens");
         let edge = edge.limited(server.limits.clone());
         let draining = self.shutdown.draining.clone();
         let server = |stop| HttpServer { draining, stop, ..server };
@@ -118,7 +119,7 @@ where
         raise_open_files();
         let ended = supervise(name, settings, |chassis| start(config, chassis)).await;
         if let Err(error) = &ended {
-            tracing::error!("{name} ends: {error:#}");
+            tracing::error!(error = &**error as &dyn std::error::Error, "the process ends");
         }
         telemetry.flush().await;
         ended

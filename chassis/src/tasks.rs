@@ -85,27 +85,27 @@ impl Tasks {
             Some(end) = self.running.next() => Some(end),
             Some(end) = self.last.next() => Some(end),
         };
-        let early = early.map_or(Ok(()), |(name, end)| match end {
-            Ok(()) => Err(anyhow!("{name} ended early")),
-            Err(error) => Err(error.context(format!("{name} failed"))),
+        let early = early.map_or(Ok(()), |(name, end)| {
+            tracing::warn!(task = name, "a task has ended, so the process stops");
+            match end {
+                Ok(()) => Err(anyhow!("{name} ended early")),
+                Err(error) => Err(error.context(format!("{name} failed"))),
+            }
         });
-        if let Err(error) = &early {
-            tracing::error!("stopping: {error:#}");
-        }
 
         let drained = tokio::time::timeout(self.drain, self.stop_in_order()).await;
         let drained = drained.unwrap_or_else(|_| {
             let names = [self.running.names(), self.last.names()].concat().join(", ");
             Err(anyhow!("not finished within {:?} and aborted: {names}", self.drain))
         });
-        early.and(drained)
+        first(early, drained)
     }
 
     async fn stop_in_order(&mut self) -> anyhow::Result<()> {
         let running = self.running.end().await;
         self.detached.0.close();
         self.detached.0.wait().await;
-        running.and(self.last.end().await)
+        first(running, self.last.end().await)
     }
 }
 
@@ -138,10 +138,7 @@ impl Group {
         self.stop.cancel();
         let mut all = Ok(());
         while let Some((name, end)) = self.next().await {
-            if let Err(error) = end.with_context(|| format!("{name} failed while stopping")) {
-                tracing::error!("{error:#}");
-                all = all.and(Err(error));
-            }
+            all = first(all, end.with_context(|| format!("{name} failed while stopping")));
         }
         all
     }
@@ -149,6 +146,15 @@ impl Group {
     fn names(&self) -> Vec<&'static str> {
         self.names.values().copied().collect()
     }
+}
+
+/// The first failure, which whoever waits for the end of the process logs; a later one is logged
+/// here.
+fn first(all: anyhow::Result<()>, next: anyhow::Result<()>) -> anyhow::Result<()> {
+    if let (Err(_), Err(error)) = (&all, &next) {
+        tracing::error!(error = &**error as &dyn std::error::Error, "a task failed, too");
+    }
+    all.and(next)
 }
 
 /// Runs futures that do not depend on whoever started them: hyper drops a handler when its client

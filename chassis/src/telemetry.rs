@@ -1,6 +1,6 @@
 //! Logs to standard error, metrics for Prometheus, and traces over OTLP if an endpoint is set.
 
-use std::{io, time::Duration};
+use std::{io, panic, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -14,11 +14,12 @@ use proto::trace_context::{of_span_context, to_span_context};
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
 use crate::{
     config::{LogFormat, Settings},
+    log,
     spans::{Ids, LinkedSampler},
     trace::TraceParent,
 };
@@ -56,11 +57,10 @@ impl Telemetry {
 /// Starts the log and, if an endpoint is set, the export of traces. Call it inside the runtime.
 pub(crate) fn start(name: &'static str, settings: &Settings) -> anyhow::Result<Telemetry> {
     let filter: EnvFilter = settings.log.parse().context("could not read the log filter")?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.log_format {
-        LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-    };
+    let lines = log::layer(settings.log_format, io::stderr).with_filter(filter);
+    if settings.log_format == LogFormat::Json {
+        panic::set_hook(Box::new(log::panicked));
+    }
     let provider = provider(name, settings)?;
     if let Some(provider) = &provider {
         global::set_tracer_provider(provider.clone());

@@ -81,13 +81,14 @@ impl Endpoint {
         match resolver.find(host, port).await {
             Ok(found) => {
                 if self.problem.take().is_some() {
-                    tracing::info!("{} is found again", self.authority);
+                    tracing::info!(name = %self.authority, "a name is found again");
                 }
                 self.found = found;
             }
             Err(why) => {
                 if self.problem.is_none() {
-                    tracing::warn!("{} cannot be looked up: {why}", self.authority);
+                    let name = &self.authority;
+                    tracing::warn!(%name, reason = why, "a name cannot be looked up");
                 }
                 self.problem = Some(format!("{} cannot be looked up: {why}", self.authority));
             }

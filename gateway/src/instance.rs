@@ -184,7 +184,7 @@ impl Passage {
             self.is_settled = true;
             if self.instance.circuit.succeeded(self.admission) {
                 self.instance.show_state();
-                tracing::info!(instance = %self.instance.address, "a circuit is closed again");
+                tracing::info!(address = %self.instance.address, "a circuit is closed again");
             }
         }
         has_failed
@@ -195,7 +195,7 @@ impl Passage {
         self.is_settled = true;
         if self.instance.circuit.failed(self.admission, now) {
             self.instance.show_state();
-            tracing::warn!(instance = %self.instance.address, "a circuit is open");
+            tracing::warn!(address = %self.instance.address, "a circuit is open");
         }
     }
 }

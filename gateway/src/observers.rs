@@ -39,7 +39,8 @@ impl Observer {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut answer = self.client.get(url).send().await.map_err(|error| self.silent(&error))?;
+        let mut answer =
+            self.client.get(url).send().await.map_err(|error| self.silent(&error.without_url()))?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -47,7 +48,9 @@ impl Observer {
             return Err(self.silent(&format!("it answers {}", answer.status())));
         }
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.silent(&error))? {
+        while let Some(piece) =
+            answer.chunk().await.map_err(|error| self.silent(&error.without_url()))?
+        {
             if body.len() + piece.len() > ANSWER_BYTES_MAX {
                 return Err(self.silent(&"its answer is too large"));
             }
@@ -57,7 +60,7 @@ impl Observer {
     }
 
     fn silent(&self, why: &dyn fmt::Display) -> Problem {
-        tracing::debug!(why = %why, "{} tells nothing", self.name);
+        tracing::debug!(observer = self.name, reason = %why, "an observer tells nothing");
         Problem::new(Code::Overloaded, format!("{} does not answer", self.name)).retry_after(5)
     }
 }

@@ -262,11 +262,12 @@ impl Upstream {
         let is_new = |it: &Arc<Instance>, than: &[Arc<Instance>]| {
             !than.iter().any(|other| other.address == it.address)
         };
-        for (from, than, what) in [(&now[..], &before[..], "is used"), (&before, &now, "has left")]
-        {
-            for instance in from.iter().filter(|instance| is_new(instance, than)) {
-                tracing::info!("{} at {} {what}", self.service, instance.address);
-            }
+        let service = self.service;
+        for instance in now.iter().filter(|instance| is_new(instance, &before)) {
+            tracing::info!(%service, address = %instance.address, "an instance is used");
+        }
+        for instance in before.iter().filter(|instance| is_new(instance, &now)) {
+            tracing::info!(%service, address = %instance.address, "an instance has left");
         }
         let count = u32::try_from(now.len()).unwrap_or(u32::MAX);
         self.meters.instances.set(f64::from(count));

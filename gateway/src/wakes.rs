@@ -206,7 +206,7 @@ impl Wakes {
         if known.is_none()
             && let Some(fault) = &fault
         {
-            tracing::warn!("{fault}");
+            tracing::warn!(reason = fault, "streams of orders look by themselves");
         }
         *known = fault;
     }
@@ -281,7 +281,7 @@ fn why_away(consumer: &BaseConsumer<BrokerFaults>) -> String {
 
 impl ClientContext for BrokerFaults {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!("kafka: {error}: {reason}");
+        tracing::debug!(error = &error as &dyn std::error::Error, reason, "a broker is away");
         // That all brokers are away has no reason of its own.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));

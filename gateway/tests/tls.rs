@@ -135,7 +135,7 @@ async fn both_versions_of_http_are_spoken_over_both_of_tls() {
     // In the clear nothing is answered, but on the private listener, which is not the public's.
     assert!(!exchange(gateway.address, GET).await.contains("HTTP"));
     assert_eq!(fetch(&client(), gateway.admin, "/livez").await.unwrap().0, 200);
-    assert!(gateway.log().iter().any(|line| line.contains("listens on https://")));
+    assert!(gateway.log().iter().any(|line| line.contains("url=https://")));
 }
 
 #[tokio::test]

@@ -25,12 +25,16 @@ pub async fn watch(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let watching = async {
+        let mut is_well = true;
         loop {
-            if let Err(error) = look_once(&pool, &mailbox).await {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    "could not look after the catalogue's topic"
-                );
+            let looked = look_once(&pool, &mailbox).await;
+            let was_well = std::mem::replace(&mut is_well, looked.is_ok());
+            // Of failures in a row the first is logged.
+            if let Err(error) = looked
+                && was_well
+            {
+                let error = &*error as &dyn std::error::Error;
+                tracing::warn!(error, "could not look after the catalogue's topic");
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -191,11 +191,13 @@ impl Member {
         let plan = self.plan(consumer, wanted);
         let (waiting, halted_now) = (plan.unknown.len(), halted.len());
         self.was_halted().extend(halted);
-        {
+        let is_repeated = {
             let mut given = self.given();
+            let is_repeated = waiting > 0 && given.unknown == plan.unknown;
             (given.checks, given.unknown) = (plan.checks, plan.unknown);
             given.progress.clear();
-        }
+            is_repeated
+        };
         self.generation.fetch_add(1, Ordering::AcqRel);
         consumer.assign(&plan.begin)?;
         // A pause of the client's partitions, as of `polling`, would outlive their assignment.
@@ -206,7 +208,10 @@ impl Member {
             consumer.commit(&plan.resumed, CommitMode::Async)?;
         }
         let reading = plan.begin.count();
-        tracing::info!(reading, halted = halted_now, waiting, "partitions assigned");
+        // Positions that Kafka does not tell are asked for each second.
+        if !is_repeated {
+            tracing::info!(reading, halted = halted_now, waiting, "partitions assigned");
+        }
         Ok(())
     }
 

@@ -90,7 +90,7 @@ impl BrokerStatus {
 impl ClientContext for BrokerStatus {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // librdkafka logs every attempt to connect; what matters arrives in `error`, below.
-        tracing::debug!(?level, facility, message, "librdkafka");
+        tracing::debug!(?level, facility, text = message, "librdkafka");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -15,6 +15,7 @@ use crate::{
     fault::{self, Fault, LockPolicy, is_about_one, is_refusal},
     inbox,
     item::item,
+    log,
     message::{Message, Park, StoredMessage},
     parked::{self, KeyRef},
     reactor::{DecisionContext, Reactor},
@@ -229,7 +230,13 @@ async fn park(
         return Ok(());
     }
     let Stop { why, is_here } = stop;
-    tracing::warn!(topic = place.0, key = place.1, %why, "kept events are parked");
+    match events.first() {
+        Some(stopper) if is_here => log::parked(&stopper.message, why),
+        _ => {
+            let Park { class, reason } = why;
+            tracing::warn!(topic = place.0, key = place.1, class, reason, "kept events are parked");
+        }
+    }
     parked::park_keys(db, &[(place, why)]).await?;
     let reasons = std::iter::once(is_here.then_some(why)).chain(std::iter::repeat(None));
     let messages: Vec<_> = events.iter().map(|event| &event.message).zip(reasons).collect();

@@ -126,7 +126,7 @@ pub(crate) async fn run<R: Reactor>(
         if started.elapsed() > RENEW_MAX {
             pause = RENEW_MIN;
         }
-        tracing::error!("consuming stands still and begins anew in {pause:?}: {why}");
+        tracing::warn!(reason = why, ?pause, "consuming stands still and begins anew");
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(RENEW_MAX),

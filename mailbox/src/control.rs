@@ -253,7 +253,8 @@ impl Control {
         tracing::error!(
             topic,
             partition = number,
-            "{reason}; nothing of this partition is consumed until somebody resumes it: see \
+            reason,
+            "a partition has stopped until somebody resumes it: see \
              docs/runbooks/consumer_stopped.md"
         );
         let mut known = self.known();

@@ -13,6 +13,7 @@ use crate::{
     idempotency::{self, Name},
     inbox,
     item::{Item, ItemOutcome},
+    log,
     message::{OUT_OF_RANGE, Park, Trace},
     metrics, outbox,
     parked::{self, KeyRef},
@@ -222,7 +223,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             }
             (Err(park), Some(message)) => self.stop(index, parked::place(message), park),
             (Err(park), None) => {
-                tracing::error!(%park, "a command could not be decided");
+                log::gave_up(item.trace.as_ref(), &park);
                 self.outcomes[index] = ItemOutcome::Answered(Err(CommandError::Failed));
             }
         }

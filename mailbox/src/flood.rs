@@ -24,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Waits while too much is set aside: until operators have released or discarded enough of it, or
 /// let consuming go on all the same (`Mailbox::lift_flood`).
 pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &CancellationToken) {
+    let mut is_well = true;
     loop {
         let look = match settler.session.connection().await {
             Ok(db) => within(reason(db)).await,
@@ -31,22 +32,27 @@ pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &Cancell
         };
         match look {
             Ok(why) => {
+                is_well = true;
                 metrics::flooded(why.is_some());
                 let before = settler.notices.flood();
                 settler.notices.set_flood(why.clone());
                 match why {
                     None => return,
                     Some(why) if before.is_none() => {
-                        tracing::error!(why, "too much is set aside; nothing more is heard");
+                        tracing::error!(
+                            reason = why,
+                            "too much is set aside; nothing more is heard"
+                        );
                     }
                     Some(_) => {}
                 }
             }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not count what is set aside"
-                );
+                // It is counted each second: one line for all failures in a row.
+                if std::mem::replace(&mut is_well, false) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "could not count what is set aside");
+                }
                 settler.session.close().await;
             }
         }

@@ -89,7 +89,7 @@ impl<R: Reactor> Operators<R> {
             match in_time(self.release_chunk(session, wanted)).await {
                 Ok(ChunkOutcome { decided, refused: Some(park), .. }) => {
                     released += decided;
-                    tracing::warn!(topic, key, released, %park, "a parked key stays parked");
+                    stays_parked((topic, key), released, &park);
                     return Err(OperatorError::StillStopped(park));
                 }
                 Ok(ChunkOutcome { decided, gone, refused: None }) => {
@@ -106,7 +106,7 @@ impl<R: Reactor> Operators<R> {
                         size = 1;
                     } else if is_refusal(&fault) {
                         let park = fault::park(&fault);
-                        tracing::warn!(topic, key, released, %park, "a parked key stays parked");
+                        stays_parked((topic, key), released, &park);
                         in_time(self.explain(session, wanted, &park)).await?;
                         return Err(OperatorError::StillStopped(park));
                     } else {
@@ -250,6 +250,12 @@ impl<R: Reactor> Operators<R> {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Logs that a release has come to a message that still cannot be processed.
+fn stays_parked((topic, key): (&str, &str), released: u64, park: &Park) {
+    let Park { class, reason } = park;
+    tracing::warn!(topic, key, released, class, reason, "a parked key stays parked");
 }
 
 /// One chunk of a release: its transaction's input.

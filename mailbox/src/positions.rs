@@ -130,10 +130,14 @@ fn told(what: &str, answer: Result<TopicPartitionList, KafkaError>) -> Option<Of
                 match it.error() {
                     Ok(()) => Some((partition, it.offset())),
                     Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        let Partition { topic, number } = &partition;
                         tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            ?partition,
-                            "Kafka did not tell {what}"
+                            error,
+                            what,
+                            topic,
+                            partition = number,
+                            "Kafka did not tell"
                         );
                         None
                     }
@@ -142,7 +146,7 @@ fn told(what: &str, answer: Result<TopicPartitionList, KafkaError>) -> Option<Of
             Some(list.elements().iter().filter_map(sound).collect())
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "Kafka did not tell {what}");
+            tracing::warn!(error = &error as &dyn std::error::Error, what, "Kafka did not tell");
             None
         }
     }

@@ -118,7 +118,7 @@ impl<R: Reactor> Settler<R> {
         mut pass: Pass,
         stop: &CancellationToken,
     ) -> Next {
-        let mut failures = Failures::default();
+        let (mut failures, mut of_kept) = (Failures::default(), Failures::default());
         loop {
             expire_commands(items);
             let open = items.iter().filter(|item| !item.is_over()).count();
@@ -133,7 +133,7 @@ impl<R: Reactor> Settler<R> {
                 batch::attempt(&*self.reactor, &mut self.session, items, pass, &context).await;
             let broken = match attempt {
                 Ok(done) if !done.first.is_empty() => {
-                    self.catch_up(&done.first, items, pass.locking).await;
+                    self.catch_up(&done.first, items, pass.locking, &mut of_kept).await;
                     if stop.is_cancelled() {
                         return Next::Stopped;
                     }
@@ -198,6 +198,7 @@ impl<R: Reactor> Settler<R> {
         places: &[KeyRef],
         items: &mut [Item<R::Input>],
         locking: LockPolicy,
+        failures: &mut Failures,
     ) {
         let (reactor, wake) = (&*self.reactor, &self.wake);
         let catch_up = CatchUp { reactor, wake, clock: self.clock, locking };
@@ -208,7 +209,7 @@ impl<R: Reactor> Settler<R> {
             };
             let Err(fault) = taken else { continue };
             let verdict = fault::judge(&fault);
-            log::failed(self.path, verdict, &fault, 1);
+            log::failed(self.path, verdict, &fault, failures.count(&fault));
             self.session.close().await;
             if verdict != Verdict::RowHeld {
                 return tokio::time::sleep(BACKOFF_TAKE).await;
@@ -329,10 +330,12 @@ fn hold_back<I>(item: &mut Item<I>) {
 
 /// Parks one message, or tells one command's client that it failed.
 fn give_up<I>(item: &mut Item<I>, fault: &Fault) {
-    item.answer(Err(CommandError::Failed));
     if item.message().is_some() {
         item.input = None;
         item.flaw = Some(fault::park(fault));
+    } else {
+        log::gave_up(item.trace.as_ref(), fault);
+        item.answer(Err(CommandError::Failed));
     }
 }
 

@@ -70,17 +70,25 @@ impl<R: Reactor> Sweep<R> {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         // The classes of parked keys that the metrics show.
         let (mut rate, mut classes) = (Rate::default(), BTreeSet::new());
+        // One line for all failures in a row.
+        let (mut is_swept, mut is_seen_to) = (true, true);
         loop {
-            if let Err(error) = within_limit(ROUND, self.once(&mut rate)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
+            let swept = within_limit(ROUND, self.once(&mut rate)).await;
+            let was_swept = std::mem::replace(&mut is_swept, swept.is_ok());
+            if let Err(error) = swept {
+                if was_swept {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the sweep failed");
+                }
                 self.session.close().await;
             }
             let caught_up = tokio::time::timeout(ROUND, self.catch_up(&mut classes)).await;
-            if let Err(error) = caught_up.unwrap_or(Err(Fault::TooSlow)) {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not look after what is set aside"
-                );
+            let caught_up = caught_up.unwrap_or(Err(Fault::TooSlow));
+            let was_seen_to = std::mem::replace(&mut is_seen_to, caught_up.is_ok());
+            if let Err(error) = caught_up {
+                if was_seen_to {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "could not look after what is set aside");
+                }
                 self.session.close().await;
             }
             tokio::select! {

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::clock;
+use chassis::{TraceParent, clock};
 use mailbox::{Command, Mailbox};
 use sqlx::PgPool;
 use tokio::{
@@ -74,7 +74,8 @@ pub async fn deliver<C: Carrier>(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let slots = room.attempts_at_once;
-    let worker = Arc::new(Worker { channel, carrier, room, silent: AtomicBool::new(false) });
+    let (silent, is_blind) = (AtomicBool::new(false), AtomicBool::new(false));
+    let worker = Arc::new(Worker { channel, carrier, room, silent, is_blind });
     let (mut waiting, mut sending) = (VecDeque::new(), JoinSet::new());
     let mut sweep = interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,6 +119,8 @@ struct Worker<C> {
     room: DeliveryRoom,
     /// Whether the last attempt failed for now: logged once, not for each.
     silent: AtomicBool,
+    /// Whether the last look for what is due failed: logged once as well.
+    is_blind: AtomicBool,
 }
 
 impl<C: Carrier> Worker<C> {
@@ -127,11 +130,13 @@ impl<C: Carrier> Worker<C> {
             let mut db = self.room.pool.acquire().await?;
             store::deliveries::take_over(&mut db, self.channel, SWEEP_MAX).await
         };
-        look.await.unwrap_or_else(|error: sqlx::Error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not look for deliveries that are due"
-            );
+        let found: sqlx::Result<Vec<Job>> = look.await;
+        let was_blind = self.is_blind.swap(found.is_err(), Ordering::Relaxed);
+        found.unwrap_or_else(|error| {
+            if !was_blind {
+                let (channel, error) = (self.channel.as_str(), &error as &dyn std::error::Error);
+                tracing::warn!(channel, error, "could not look for deliveries that are due");
+            }
             Vec::new()
         })
     }
@@ -151,6 +156,7 @@ impl<C: Carrier> Worker<C> {
                 // The leases of these deliveries run out, and the sweep finds them again.
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
+                    channel = self.channel.as_str(),
                     deliveries = batch.len(),
                     "could not begin deliveries"
                 );
@@ -199,7 +205,9 @@ impl<C: Carrier> Worker<C> {
         if let Err(error) = self.room.mailbox.submit(command).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                notification.id = %id,
+                notification_id = %id,
+                order_id = order.map(tracing::field::display),
+                trace_id = trace.map(|trace| TraceParent::from_bytes(&trace).trace_id()),
                 "the end of a delivery is not recorded yet"
             );
         }
@@ -224,7 +232,8 @@ impl<C: Carrier> Worker<C> {
             // Its lease runs out, and the sweep finds it again.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                notification.id = %job.id,
+                notification_id = %job.id,
+                order_id = job.order.map(tracing::field::display),
                 "could not put a delivery off"
             );
         }
@@ -240,7 +249,7 @@ impl<C: Carrier> Worker<C> {
     fn unanswered(&self, why: &str) {
         metrics::attempt(self.channel, "later");
         if !self.silent.swap(true, Ordering::Relaxed) {
-            tracing::warn!(channel = self.channel.as_str(), why, "a notification waits");
+            tracing::warn!(channel = self.channel.as_str(), reason = why, "a notification waits");
         }
     }
 }

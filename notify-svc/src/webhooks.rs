@@ -106,7 +106,7 @@ async fn work(mut room: WebhookRoom, stop: CancellationToken) {
     let (mut workers, mut at_work) = (JoinSet::new(), HashMap::new());
     let mut clock = interval(LOOK_EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut survey = WebhookSurvey::default();
+    let (mut survey, mut is_blind) = (WebhookSurvey::default(), false);
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -123,7 +123,7 @@ async fn work(mut room: WebhookRoom, stop: CancellationToken) {
                 continue;
             }
         }
-        survey = look(&room, survey).await;
+        survey = look(&room, survey, &mut is_blind).await;
         for webhook in &survey.busy {
             at_work.entry(*webhook).or_insert_with(|| {
                 let worker = Worker::new(*webhook, room.clone());
@@ -137,14 +137,16 @@ async fn work(mut room: WebhookRoom, stop: CancellationToken) {
     }
 }
 
-/// Looks at all webhooks; what was seen before holds if that fails, without work.
-async fn look(room: &WebhookRoom, before: WebhookSurvey) -> WebhookSurvey {
+/// Looks at all webhooks; what was seen before holds if that fails, without work. Of failures in a
+/// row the first is logged.
+async fn look(room: &WebhookRoom, before: WebhookSurvey, is_blind: &mut bool) -> WebhookSurvey {
     let looked = async {
         let mut db = room.pool.acquire().await?;
         webhooks::survey(&mut db).await
     };
     match looked.await {
         Ok(survey) => {
+            *is_blind = false;
             let now = clock::now();
             let oldest = survey.waiting.iter().map(|(_, since)| now - *since).max();
             let oldest = oldest.unwrap_or_default().max(time::Duration::ZERO);
@@ -153,7 +155,9 @@ async fn look(room: &WebhookRoom, before: WebhookSurvey) -> WebhookSurvey {
             survey
         }
         Err(error) => {
-            unlooked(&error);
+            if !std::mem::replace(is_blind, true) {
+                unlooked(&error);
+            }
             WebhookSurvey { busy: Vec::new(), ..before }
         }
     }

@@ -123,14 +123,21 @@ impl Pressure {
         limits: Limits,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
+        let mut is_well = true;
         loop {
             match measure(&pool, limits, chassis::clock::now()).await {
-                Ok(overload) => self.set(overload, Instant::now(), limits.try_every),
-                // A failed measurement changes nothing: the last one stands.
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not measure what waits"
-                ),
+                Ok(overload) => {
+                    is_well = true;
+                    self.set(overload, Instant::now(), limits.try_every);
+                }
+                // A failed measurement changes nothing: the last one stands. Of failures in a row
+                // the first is logged.
+                Err(error) => {
+                    if std::mem::replace(&mut is_well, false) {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, "could not measure what waits");
+                    }
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -147,7 +154,7 @@ impl Pressure {
         *closed = overload.map(|by| Closure { by, next_try: now + try_every, try_every });
         self.0.refuses.store(overload.is_some(), Ordering::Relaxed);
         if let Some(by) = overload {
-            tracing::error!("new orders are {}", by.text());
+            tracing::error!(reason = by.text(), "no new orders are taken");
         } else {
             tracing::info!("new orders are taken again");
         }

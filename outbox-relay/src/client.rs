@@ -225,17 +225,13 @@ impl Drop for WaitingMessage {
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
-        match level {
-            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => {
-                tracing::debug!("kafka {fac}: {text}");
-            }
-            // librdkafka logs each attempt to reach a broker that is away.
-            _ => tracing::info!("kafka {fac}: {text}"),
-        }
+        // librdkafka logs each attempt to reach a broker that is away; what matters arrives in
+        // `error`, below, and in the lane's status.
+        tracing::debug!(?level, facility = fac, text, "librdkafka");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!("kafka: {error}: {reason}");
+        tracing::debug!(error = &error as &dyn std::error::Error, reason, "a broker is away");
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => self.deliveries.fail(format!("fatal: {reason}")),
             // It has no reason of its own: that of the last broker has come before.

@@ -104,10 +104,6 @@ impl Lane {
                     let pause = pause_after(refusals);
                     refusals = refusals.saturating_add(1);
                     self.meters.restarts.increment(1);
-                    tracing::warn!(
-                        database = &*self.database.label,
-                        "Kafka refuses what is published, the next try is in {pause:?}: {why}"
-                    );
                     self.status.set(LanePhase::Stopped(format!("Kafka refuses it: {why}")));
                     if let Err(reason) = sit_out(leader, pause, stop).await {
                         return reason;

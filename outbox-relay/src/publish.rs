@@ -102,9 +102,15 @@ impl PublishLoop<'_> {
         };
         if !matches!(reason, StopReason::Session(_)) {
             match tokio::time::timeout(FINISH, self.finish(&mut progress)).await {
-                Ok(Err(error)) => tracing::warn!("could not write a last tick: {error:?}"),
+                Ok(Err(error)) => {
+                    let (database, error) = (self.status.label(), &error as &dyn std::error::Error);
+                    tracing::warn!(database, error, "could not write a last tick");
+                }
                 Ok(Ok(())) => {}
-                Err(_) => tracing::info!("stopped before Kafka acknowledged what is in flight"),
+                Err(_) => {
+                    let database = self.status.label();
+                    tracing::info!(database, "stopped before Kafka acknowledged what is in flight");
+                }
             }
         }
         if progress.is_sound {
@@ -280,7 +286,6 @@ impl PublishLoop<'_> {
                 let why = format!("it answers, and has acknowledged nothing for {patience:?}");
                 return Err(StopReason::Kafka(why));
             }
-            tracing::warn!("Kafka is away; what is in flight waits: {}", self.producer.away());
             progress.be_patient();
         }
         if progress.oldest_in_flight() >= patience {

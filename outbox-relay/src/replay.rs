@@ -58,7 +58,7 @@ impl Replayer {
     }
 
     async fn rounds(&mut self) {
-        let mut session = None;
+        let (mut session, mut is_well) = (None, true);
         loop {
             tokio::time::sleep(LOOK).await;
             // A relay that stands by leaves replays to the leader; a stopped lane may be waiting
@@ -67,8 +67,14 @@ impl Replayer {
                 session = None;
                 continue;
             }
-            if let Err(reason) = self.round(&mut session).await {
-                tracing::warn!(database = &*self.database.label, "no replay for now: {reason:?}");
+            let round = self.round(&mut session).await;
+            let was_well = std::mem::replace(&mut is_well, round.is_ok());
+            if let Err(reason) = round {
+                // Of failures in a row only the first.
+                if was_well {
+                    let error = &reason as &dyn std::error::Error;
+                    tracing::warn!(database = &*self.database.label, error, "no replay for now");
+                }
                 session = None;
             }
         }
@@ -101,7 +107,7 @@ impl Replayer {
         producer: &mut Producer,
         replay: &Replay,
     ) -> Result<(), StopReason> {
-        let label = Arc::clone(&self.database.label);
+        let (database, replay_id) = (&*self.database.label, replay.id);
         let Some(identity) = identity(session).await? else { return Ok(()) };
         let types = event_types(session).await?;
         let envelope = Envelope::new(&identity, &types);
@@ -111,7 +117,7 @@ impl Replayer {
         let producer = &*producer;
         let named = types.iter().filter(|it| replay.topics.contains(&it.topic));
         let filter = Filter { types: named.map(|it| it.number).collect(), replay };
-        tracing::info!(database = &*label, replay = %replay.id, "a replay begins or goes on");
+        tracing::info!(database, %replay_id, "a replay begins or goes on");
         let mut position = replay.position;
         while let Some(first) = first_after(session, position).await? {
             if first > replay.last_position {
@@ -121,13 +127,13 @@ impl Replayer {
             let sending = (producer, &envelope);
             (position, rows) = window(session, sending, &filter, first - 1).await?;
             if advance(session, replay.id, position, i64::from(rows)).await? {
-                tracing::info!(database = &*label, replay = %replay.id, "a replay waits: paused");
+                tracing::info!(database, %replay_id, "a replay waits: paused");
                 return Ok(());
             }
             self.topics.look(session).await?;
         }
         end(session, replay.id).await?;
-        tracing::info!(database = &*label, replay = %replay.id, "a replay has ended");
+        tracing::info!(database, %replay_id, "a replay has ended");
         Ok(())
     }
 }

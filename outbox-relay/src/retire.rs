@@ -141,7 +141,7 @@ impl Retire {
 
     /// Uses one session for all rounds, replaced after any error.
     async fn rounds(&self) {
-        let mut session = None;
+        let (mut session, mut is_well) = (None, true);
         let (mut drops, mut looks) = (interval(self.options.tidy_every), interval(OBSERVE));
         drops.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -154,9 +154,15 @@ impl Retire {
                 session = None;
                 continue;
             }
-            if let Err(error) = self.round(&mut session, is_drop).await {
-                let what = if is_drop { "drop leaves" } else { "look at the outbox" };
-                tracing::warn!(database = &*self.database.label, "cannot {what} now: {error}");
+            let round = self.round(&mut session, is_drop).await;
+            let was_well = std::mem::replace(&mut is_well, round.is_ok());
+            if let Err(error) = round {
+                // Of failures in a row only the first.
+                if was_well {
+                    let error = &error as &dyn std::error::Error;
+                    let database = &*self.database.label;
+                    tracing::warn!(database, error, is_drop, "could not look after the outbox");
+                }
                 session = None;
             }
         }
@@ -187,7 +193,7 @@ impl Retire {
                 "drop table if exists {table}; delete from outbox_leaf where first_pos = {first}"
             );
             ddl(session, drop).await?;
-            tracing::info!(database = &*self.database.label, "dropped {table}");
+            tracing::info!(database = &*self.database.label, table, "a leaf was dropped");
         }
         Ok(())
     }

@@ -80,24 +80,28 @@ impl LaneStatus {
 
     /// Sets the phase, and logs it if it is another one.
     pub(crate) fn set(&self, state: LanePhase) {
+        // How Kafka words that it is away may change with each look.
+        let mut is_told = false;
         let is_news = self.state.send_if_modified(|now| {
             let differs = *now != state;
+            is_told = matches!((&*now, &state), (LanePhase::Delayed(_), LanePhase::Delayed(_)));
             now.clone_from(&state);
             differs
         });
-        if !is_news {
+        if !is_news || is_told {
             return;
         }
         let is = |phase: bool| f64::from(u8::from(phase));
         self.gauges.stopped.set(is(matches!(state, LanePhase::Stopped(_))));
         self.gauges.paused.set(is(matches!(state, LanePhase::Paused(_))));
+        let database = &*self.label;
         match state {
-            LanePhase::Waiting(why) => tracing::info!(database = &*self.label, "waits: {why}"),
-            LanePhase::StandsBy => tracing::info!(database = &*self.label, "stands by"),
-            LanePhase::Leads => tracing::info!(database = &*self.label, "leads"),
-            LanePhase::Delayed(why) => tracing::warn!(database = &*self.label, "is delayed: {why}"),
-            LanePhase::Paused(why) => tracing::warn!(database = &*self.label, "is paused: {why}"),
-            LanePhase::Stopped(why) => tracing::error!(database = &*self.label, "STOPPED: {why}"),
+            LanePhase::Waiting(reason) => tracing::info!(database, reason, "a lane waits"),
+            LanePhase::StandsBy => tracing::info!(database, "a lane stands by"),
+            LanePhase::Leads => tracing::info!(database, "a lane leads"),
+            LanePhase::Delayed(reason) => tracing::warn!(database, reason, "a lane is delayed"),
+            LanePhase::Paused(reason) => tracing::warn!(database, reason, "a lane is paused"),
+            LanePhase::Stopped(reason) => tracing::error!(database, reason, "a lane has stopped"),
         }
     }
 

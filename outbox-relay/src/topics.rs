@@ -150,11 +150,8 @@ impl Topics {
             let fell = is_anew(&before, now);
             let now = if fell { now.clone() } else { latest(&before, now) };
             if fell {
-                tracing::error!(
-                    database = &*self.label,
-                    topic = topic.name,
-                    "a topic was made anew: its partitions ended at {before:?}, now at {now:?}"
-                );
+                let (database, topic) = (&*self.label, &topic.name);
+                tracing::error!(database, topic, ?before, ?now, "a topic was made anew");
             }
             if now != before {
                 note(session, &topic.name, &now, fell).await?;

@@ -55,7 +55,8 @@ pub(crate) async fn listen(
             let pause = match hear(&url, &wake_ups).await {
                 Ok(()) => Duration::ZERO,
                 Err(error) => {
-                    tracing::debug!("cannot listen for wake-ups: {error}");
+                    let error = &error as &dyn std::error::Error;
+                    tracing::debug!(error, "cannot listen for wake-ups");
                     AGAIN
                 }
             };

@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Health, spans};
+use chassis::{Health, TraceParent, spans};
 use mailbox::{Command, Mailbox};
-use proto::SealKeyRing;
+use proto::{SealKeyRing, limits};
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
@@ -83,6 +83,8 @@ struct Caller<P> {
 struct Silent {
     charges: AtomicBool,
     refunds: AtomicBool,
+    /// The same of the database, when it is asked for calls left behind.
+    sweeps: AtomicBool,
 }
 
 impl<P: Provider> Charges<P> {
@@ -143,18 +145,20 @@ impl<P: Provider> Caller<P> {
             let mut db = self.pool.acquire().await?;
             store::provider_calls::lease(&mut db, lease, room, &self.keys).await
         };
-        let found = leased.await.unwrap_or_else(|error: sqlx::Error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not look for calls left behind"
-            );
+        let found: sqlx::Result<Vec<_>> = leased.await;
+        let was_silent = self.silent.sweeps.swap(found.is_err(), Ordering::Relaxed);
+        let found = found.unwrap_or_else(|error| {
+            if !was_silent {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "could not look for calls left behind");
+            }
             Vec::new()
         });
         let readable = found.into_iter().filter_map(|call| match call {
             Ok(call) => Some(call),
             Err((order, error)) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(order.id = %order, error, "a call to the provider cannot be read");
+                tracing::error!(order_id = %order, error, "a call to the provider cannot be read");
                 None
             }
         });
@@ -164,6 +168,7 @@ impl<P: Provider> Caller<P> {
     /// Makes one call, and submits its answer as an input. Without an answer the call is put off.
     async fn settle(&self, row: CallRow) {
         let order = row.call.order;
+        let trace_id = row.trace.map(|trace| TraceParent::from_bytes(&trace).trace_id());
         let kind = kind(&row.call.operation);
         let silent = match row.call.operation {
             Operation::Charge { .. } => &self.silent.charges,
@@ -179,26 +184,29 @@ impl<P: Provider> Caller<P> {
         let (event, result) = match answer {
             Ok(event) => (event, "answered"),
             Err(ProviderError::Refused(why)) => {
-                tracing::error!(order.id = %order, why, "the provider refuses a {kind} for good");
-                (refused(&row.call.operation, why), "refused")
+                let reason = without_token(&why, &row.call.operation);
+                tracing::error!(order_id = %order, trace_id, kind, reason, "the provider refuses");
+                (refused(&row.call.operation, reason), "refused")
             }
             Err(ProviderError::Unknown(why)) => {
                 metrics::call(kind, "unknown");
                 if !silent.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(order.id = %order, why, "no answer to a {kind}: it is asked again");
+                    let reason = without_token(&why, &row.call.operation);
+                    tracing::warn!(order_id = %order, trace_id, kind, reason, "no answer yet");
                 }
                 return self.postpone(&row).await;
             }
         };
         metrics::call(kind, result);
         if silent.swap(false, Ordering::Relaxed) {
-            tracing::info!("the provider answers {kind}s again");
+            tracing::info!(kind, "the provider answers again");
         }
         let input = Input::Answered { order, event, attempts: row.attempts, trace: row.trace };
         let command = Command { trace: row.trace, ..Command::new(input) };
         // An answer that was not recorded in time is asked for again when the lease has run out.
         if let Err(error) = self.mailbox.submit(command).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, order.id = %order, "a provider's answer is not recorded yet");
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(order_id = %order, trace_id, error, "an answer is not recorded yet");
         }
     }
 
@@ -244,6 +252,7 @@ impl<P: Provider> Caller<P> {
             let error: sqlx::Error = error;
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
+                order_id = %row.call.order,
                 "could not put a call off: it waits for its lease instead"
             );
         }
@@ -283,6 +292,18 @@ pub fn watch(health: &Health, pool: &PgPool) {
     });
 }
 
+/// What a provider says, without the card's token that it may repeat: whoever has that can charge
+/// the card.
+fn without_token(why: &str, operation: &Operation) -> String {
+    match operation {
+        Operation::Charge { token, .. } if *token != Token::unreadable() => {
+            let said = why.replace(token.expose(), "(token)");
+            said.chars().take(limits::TEXT_CHARS_MAX).collect()
+        }
+        Operation::Charge { .. } | Operation::Refund { .. } => why.to_owned(),
+    }
+}
+
 /// What a refused call comes to. A refused charge brings no money, so it is declined; a refused
 /// refund stays undone.
 fn refused(operation: &Operation, reason: String) -> Event {
@@ -314,6 +335,16 @@ fn pause(attempts: i32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_a_provider_repeats_is_left_out() {
+        let charge = |token: &str| Operation::Charge { revision: 1, token: Token::new(token) };
+        let why = "status 400 No such PaymentMethod: 'pm_card_visa'";
+
+        let said = without_token(why, &charge("pm_card_visa"));
+        assert_eq!(said, "status 400 No such PaymentMethod: '(token)'");
+        assert_eq!(without_token(why, &charge("")), why, "it cannot be read, so nobody sent it");
+    }
 
     #[test]
     fn pauses_grow_and_stay_bounded() {

@@ -179,7 +179,7 @@ fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
         Err(ConsumerError::KeyReused) => Err(key_reused()),
         Err(ConsumerError::Database(error)) => Err(unanswered(&error)),
         Err(ConsumerError::Kafka(why)) => {
-            tracing::warn!(why, "Kafka did not take an operator's request");
+            tracing::warn!(reason = why, "Kafka did not take an operator's request");
             let detail = format!("Kafka did not take it: {why}");
             Err(Problem::new(Code::Overloaded, detail).retry_after(1))
         }

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 pub const SWEEP_MAX: i64 = 500;
 
 /// Calls `look` at intervals until it is asked to stop, and again at once while it returns that
-/// there is more. A failed look is logged, under the name `what`, and repeated.
+/// there is more. A failed look is repeated; of failures in a row the first is logged, under the
+/// name `what`.
 pub async fn sweep<Look>(
     what: &'static str,
     every: Duration,
@@ -21,9 +22,15 @@ pub async fn sweep<Look>(
 where
     Look: Future<Output = anyhow::Result<bool>>,
 {
+    let mut is_well = true;
     while !stop.is_cancelled() {
-        let has_more = look().await.unwrap_or_else(|error| {
-            tracing::warn!(error = format!("{error:#}"), "could not look for {what}");
+        let looked = look().await;
+        let was_well = std::mem::replace(&mut is_well, looked.is_ok());
+        let has_more = looked.unwrap_or_else(|error| {
+            if was_well {
+                let error = &*error as &dyn std::error::Error;
+                tracing::warn!(error, what, "a look for rows failed");
+            }
             false
         });
         if !has_more {

@@ -64,7 +64,7 @@ impl Simulator {
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
         let url = log.find_map(|line| {
             let line = line.unwrap();
-            line.contains("listens on").then(|| {
+            line.contains("listens service=").then(|| {
                 let (_, host) = line.split_once("http://").unwrap();
                 let host: String =
                     host.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();

@@ -45,7 +45,7 @@ pub async fn receive(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("could not read the listener's address")?;
-    tracing::info!("takes mails on {address}");
+    tracing::info!(%address, "takes mails");
     let sessions = TaskTracker::new();
     loop {
         let accepted = tokio::select! {

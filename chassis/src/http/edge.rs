@@ -2,8 +2,13 @@
 //! body limit, `/health`, a count, and the form of a problem for whatever goes wrong.
 
 use std::{
-    convert::Infallible, error::Error, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll,
-    time::Instant,
+    convert::Infallible,
+    error::Error,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -26,7 +31,7 @@ use super::{
 use crate::{
     health::Health,
     limits::BODY_LIMIT,
-    metrics,
+    log, metrics,
     problem::{self, Cause, Code, Problem},
     telemetry,
     trace::{TraceParent, random_hex},
@@ -137,15 +142,18 @@ impl Edge {
         let uri = request.uri().clone();
         let line = self.0.access.takes_next().then(|| AccessLine::of(&request, trace, started));
 
-        let response = if span.is_disabled() {
-            self.respond(handler, request).await
-        } else {
-            self.respond(handler, request).instrument(span.clone()).await
-        };
+        let answer = log::within(trace, self.respond(handler, request));
+        let response =
+            if span.is_disabled() { answer.await } else { answer.instrument(span.clone()).await };
         if let Some(Cause(cause)) = response.extensions().get() {
-            let (error, status) = (&**cause as &dyn Error, response.status().as_u16());
+            let (error, status) = (&**cause as &dyn Error, response.status());
             let (path, trace_id) = (uri.path(), trace.trace_id());
-            tracing::error!(error, status, path, trace_id, "a request failed in the database");
+            if status != StatusCode::SERVICE_UNAVAILABLE {
+                let status = status.as_u16();
+                tracing::error!(error, status, path, trace_id, "a request failed in the database");
+            } else if is_worth_a_line(started) {
+                tracing::warn!(error, path, trace_id, "the database does not answer requests");
+            }
         }
         let mut response = finish(response, uri.path(), trace).await;
         response.headers_mut().insert(X_REQUEST_ID, id);
@@ -230,6 +238,18 @@ impl Edge {
         let allow = (header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         ([allow], StatusCode::METHOD_NOT_ALLOWED).into_response()
     }
+}
+
+/// Whether a failure that passes by itself, of a request that began then, is logged: one in a
+/// second, because while the database is away every request meets it.
+fn is_worth_a_line(began: Instant) -> bool {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = last.is_none_or(|last| began > last + Duration::from_secs(1));
+    if is_due {
+        *last = Some(began);
+    }
+    is_due
 }
 
 /// The length of the body that a request announces.

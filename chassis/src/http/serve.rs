@@ -90,16 +90,18 @@ impl HttpServer {
     }
 }
 
-/// The next connection. What fails is tried again: a listener has no error that lasts.
+/// The next connection. What fails is tried again: a listener has no error that lasts. Of failures
+/// in a row only the first is logged.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut is_told = false;
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not accept a connection"
-                );
+                if !std::mem::replace(&mut is_told, true) {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "could not accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }

@@ -146,7 +146,7 @@ impl ShownCertificate {
                 None
             }
             Err(why) => {
-                tracing::warn!("the former certificate is still shown: {why}");
+                tracing::warn!(reason = why, "the former certificate is still shown");
                 Some(format!("the former one is still shown: {why}"))
             }
         };

@@ -29,6 +29,8 @@ const FILE_REFRESH: Duration = Duration::from_secs(5);
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(30);
 const UNKNOWN_PAUSE_FILE: Duration = Duration::from_secs(1);
 
+const FAULT: &str = "the keys of tokens could not be fetched";
+
 /// The keys as they were last fetched. Keys outlive an issuer that is away, for a while.
 pub(super) struct KeySource {
     location: KeyLocation,
@@ -109,11 +111,10 @@ impl KeySource {
                 true
             }
             Err(error) => {
-                let fault = format!("the keys of tokens could not be fetched: {error:#}");
                 if state.fault.is_none() {
-                    tracing::warn!("{fault}");
+                    tracing::warn!(error = &*error as &dyn std::error::Error, "{FAULT}");
                 }
-                state.fault = Some(fault);
+                state.fault = Some(format!("{FAULT}: {error:#}"));
                 false
             }
         }
@@ -150,7 +151,9 @@ impl KeySource {
             document
         } else {
             let below = discovery(url);
-            let why = || format!("neither {url} nor {below} is a key set or a discovery document");
+            // Paths alone: an address may have a password in it.
+            let (at, under) = (url.path(), below.path());
+            let why = || format!("neither {at} nor {under} is a key set or a discovery document");
             self.look(&below).await?.with_context(why)?
         };
         match document {

@@ -34,12 +34,19 @@ impl<R: Reactor> BulkWorker<R> {
     /// Works until stopped. What is under way then is rolled back, or committed with its outcome.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let working = async {
+            let mut is_well = true;
             loop {
                 let pause = match self.work().await {
-                    Ok(()) => EVERY,
+                    Ok(()) => {
+                        is_well = true;
+                        EVERY
+                    }
                     Err(error) => {
-                        let error = &error as &dyn Error;
-                        tracing::warn!(error, "the bulk operations stand still");
+                        // One line for all failures in a row.
+                        if std::mem::replace(&mut is_well, false) {
+                            let error = &error as &dyn Error;
+                            tracing::warn!(error, "the bulk operations stand still");
+                        }
                         AFTER_FAILURE
                     }
                 };
@@ -74,7 +81,7 @@ impl<R: Reactor> BulkWorker<R> {
             let keys = within(bulk_keys::pending(db, bulk.id, KEYS)).await?;
             if keys.is_empty() {
                 within(end(db, bulk.id)).await?;
-                tracing::info!(bulk = %bulk.id, keys = bulk.keys, "a bulk operation has ended");
+                tracing::info!(bulk_id = %bulk.id, keys = bulk.keys, "a bulk operation has ended");
                 return Ok(());
             }
             for entry in &keys {
@@ -104,8 +111,13 @@ impl<R: Reactor> BulkWorker<R> {
                     if tries == TRIES {
                         break (KeyOutcome::Failed, Some(with_causes(&error)));
                     }
-                    let why = with_causes(&error);
-                    tracing::warn!(why, topic = entry.topic, key = entry.key, "tried again");
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        bulk_id = %bulk.id,
+                        topic = entry.topic,
+                        key = entry.key,
+                        "a key is tried again"
+                    );
                     tokio::time::sleep(AFTER_FAILURE).await;
                     tries += 1;
                 }

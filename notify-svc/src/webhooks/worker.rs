@@ -122,8 +122,8 @@ impl Worker {
     async fn due(self: &Arc<Self>, free: usize) -> Vec<impl Future<Output = Reply> + Send + use<>> {
         let (receiver, due) = self.begin(free).await.unwrap_or_else(|error| {
             tracing::warn!(
-                error = format!("{error:#}"),
-                webhook.id = %self.webhook,
+                error = &*error as &dyn std::error::Error,
+                webhook_id = %self.webhook,
                 "could not look for what a webhook is to be told"
             );
             (None, Vec::new())
@@ -203,8 +203,8 @@ impl Worker {
             // Its lease runs out, and it is sent again.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                webhook.id = %self.webhook,
-                delivery.id = begun.id,
+                webhook_id = %self.webhook,
+                delivery_id = begun.id,
                 "could not record a delivery to a webhook"
             );
         }
@@ -275,7 +275,7 @@ impl Worker {
 
 /// Tells operators of a webhook that was disabled by itself.
 pub(super) fn was_disabled(webhook: WebhookId, reason: DisabledReason) {
-    tracing::warn!(webhook.id = %webhook, reason = reason.as_str(), "a webhook was disabled");
+    tracing::warn!(webhook_id = %webhook, reason = reason.as_str(), "a webhook was disabled");
 }
 
 impl NotTaken {

@@ -5,6 +5,7 @@ use chassis::{
     Caller, Problem,
     http::{HttpResult, PageBody, Params, write_cursor},
 };
+use mailbox::Park;
 use proto::{EventType, topic};
 
 use super::{AppState, parse_order};
@@ -78,7 +79,8 @@ fn after_row(
             .map(|event: HistoryEvent| fold(before, [(event, row.at)])),
     };
     let next = next.map_err(|park| {
-        tracing::error!(order = %known.id, seq = row.seq, %park, "a history cannot be read");
+        let (Park { class, reason }, seq) = (park, row.seq);
+        tracing::error!(order_id = %known.id, seq, class, reason, "a history cannot be read");
         Problem::internal()
     })?;
     Ok(Some((next, event_type.topic == topic::ORDERS)))

@@ -63,7 +63,7 @@ impl AppState {
             return Ok(self.unasked(&notice).await?);
         };
         if !notice.fits(call.name, call.amount) {
-            tracing::error!(order.id = %order, "an event of Stripe's is about another amount");
+            tracing::error!(order_id = %order, "an event of Stripe's is about another amount");
             return Ok("does_not_fit");
         }
         let (event, trace) = (notice.event, call.trace);
@@ -81,7 +81,7 @@ impl AppState {
         match &notice.event {
             // The bank of the card may refuse days later what had been given back.
             Event::RefundRefused { reason, .. } => {
-                tracing::error!(order.id = %order, %reason, "Stripe says that a refund has failed");
+                tracing::error!(order_id = %order, %reason, "Stripe says that a refund has failed");
                 return Ok("refund_failed_later");
             }
             Event::ChargeAnswered { revision, outcome: ChargeOutcome::Captured { .. } } => {
@@ -92,7 +92,7 @@ impl AppState {
                     Phase::Waiting | Phase::Charging(_) | Phase::Declined(_) => false,
                 });
                 if !is_known {
-                    tracing::error!(order.id = %order, "Stripe took money that no payment has");
+                    tracing::error!(order_id = %order, "Stripe took money that no payment has");
                     return Ok("unknown_money");
                 }
             }

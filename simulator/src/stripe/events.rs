@@ -82,18 +82,16 @@ async fn deliver(client: &Client, (url, secret): (&str, &str), event: &StripeEve
         match request.body(event.body.clone()).send().await {
             Ok(response) if response.status().is_success() => return,
             Ok(response) => {
-                tracing::warn!(event.id, status = %response.status(), "the webhook refuses an event");
+                let status = response.status().as_u16();
+                tracing::debug!(event_id = event.id, status, "the webhook refuses an event");
             }
             Err(error) => {
                 let error = error.without_url();
-                tracing::warn!(
-                    event.id,
-                    error = &error as &dyn std::error::Error,
-                    "the webhook is away"
-                );
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(event_id = event.id, error, "the webhook is away");
             }
         }
         sleep(PAUSE_FIRST * 2_u32.pow(attempt)).await;
     }
-    tracing::error!(event.id, "the webhook never took an event");
+    tracing::error!(event_id = event.id, "the webhook never took an event");
 }
