@@ -107,7 +107,7 @@ struct Causes(Vec<String>);
 
 impl Visit for Causes {
     fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
         self.0.extend(causes.map(ToString::to_string));
     }
 

@@ -20,11 +20,12 @@ impl Shop {
     /// events need longer than that where many stacks share two cores.
     pub async fn lists(&self, price: &str, pieces: i64) -> Product {
         let product = self.lists_unheard(price, pieces).await;
-        eventually(&format!("order-svc has heard of {}", product.sku), WITHIN, async || {
-            match self.known_to_order_svc(&product).await {
-                Ok(Some(available)) if available >= pieces => Ok(()),
-                known => Err(format!("{known:?}")),
-            }
+        eventually(&format!("order-svc has heard of {}", product.sku), WITHIN, async || match self
+            .known_to_order_svc(&product)
+            .await
+        {
+            Ok(Some(available)) if available >= pieces => Ok(()),
+            known => Err(format!("{known:?}")),
         })
         .await;
         product

@@ -246,7 +246,8 @@ impl Wakes {
         let Some(order) = key.and_then(|key| Uuid::try_parse(key).ok()) else { return };
         let watched = self.watched();
         let Some(sender) = watched.get(&order) else { return };
-        let [Some(version), id] = headers(message, [cloud_events::VERSION, cloud_events::ID]) else {
+        let [Some(version), id] = headers(message, [cloud_events::VERSION, cloud_events::ID])
+        else {
             return;
         };
         let Ok(version) = version.parse() else { return };

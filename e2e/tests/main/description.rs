@@ -21,9 +21,11 @@ const RUN_MAX: Duration = Duration::from_mins(10);
 /// A run along links follows about half of them, as it ends where an answer differs from one that
 /// was given before. So there is another one, as often as this.
 const RUNS_MAX: u32 = 10;
-/// Every check, unless an operation says otherwise; along the description's own links alone, since
-/// those that could be guessed are many, and would be followed instead.
-const SETTINGS: &str = "[checks]\nenabled = true\n\n[phases.stateful]\nmax-steps = 15\n\n\
+/// Every check, unless an operation says otherwise, and what does not fit may be too large as well;
+/// along the description's own links alone, since those that could be guessed are many, and would
+/// be followed instead.
+const SETTINGS: &str = "[checks]\nenabled = true\nnegative_data_rejection.expected-statuses = \
+    [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429]\n\n[phases.stateful]\nmax-steps = 15\n\n\
     [phases.stateful.generation]\nmax-examples = 30\n\n\
     [phases.stateful.inference]\nalgorithms = []\n\n";
 /// How long a stream is read, which may never end.
