@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status check test e2e drill bench jaeger prepare fmt
+.PHONY: help setup build demo up down status check test e2e drill pictures bench jaeger prepare fmt
 
 PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
@@ -55,6 +55,9 @@ e2e: build ## only the whole shop, with outages
 
 drill: build ## raise the alerts for real, and see them clear (Prometheus)
 	cargo test --locked -p e2e --test whole_shop -- --ignored drills
+
+pictures: build ## take README's pictures again (Chromium, Jaeger)
+	cargo test --locked -p e2e --test whole_shop -- --ignored the_pictures
 
 bench: setup ## the benchmarks, with their ratios
 	@deploy/bench

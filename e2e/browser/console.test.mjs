@@ -67,6 +67,8 @@ test('an order is watched to its confirmation without a reload', async () => {
   assert(await page.evaluate(() => window.stillTheSame), 'the page was not loaded anew');
   assert.equal(await page.$$eval('.step[data-state="completed"]', (it) => it.length), 4);
   await until(page, '.live-state', 'Live');
+  const facts = await page.$$eval('.timeline dt', (all) => all.map((it) => it.textContent));
+  assert(facts.includes('Partition') && facts.includes('Offset'), 'what was seen in Kafka');
   assert.equal(streams.length, 1, 'one stream told it all');
   assert.equal((await api('GET', `/v1/orders/${id}`)).status, 'confirmed');
 });

@@ -6,7 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -54,6 +54,7 @@ pub struct Instance {
     /// Until when others are asked first, because it has said that it closes its connections.
     leaving_until: AtomicU64,
     states: [Gauge; 3],
+    has_left: AtomicBool,
 }
 
 /// The outcome of sending a request to one instance.
@@ -88,18 +89,35 @@ impl Instance {
         let host = HeaderValue::try_from(host.as_str()).expect("an authority is a header's value");
         let (under_way, leaving_until) = (AtomicUsize::new(0), AtomicU64::new(0));
         let circuit = Circuit::new(config.rule);
-        let this =
-            Self { address, authority, host, client, circuit, under_way, leaving_until, states };
+        let has_left = AtomicBool::new(false);
+        let this = Self {
+            address,
+            authority,
+            host,
+            client,
+            circuit,
+            under_way,
+            leaving_until,
+            states,
+            has_left,
+        };
         this.show_state();
         this
     }
 
-    /// Shows the circuit's state as a metric: 1 for the present one, 0 for the others.
+    /// Shows the circuit's state as a metric: 1 for the present one, 0 for the others, and of an
+    /// instance that has left, 0 for all.
     pub fn show_state(&self) {
-        let present = self.circuit.state();
+        let present = (!self.has_left.load(Ordering::Relaxed)).then(|| self.circuit.state());
         for (state, gauge) in CircuitState::ALL.into_iter().zip(&self.states) {
-            gauge.set(u8::from(state == present));
+            gauge.set(u8::from(Some(state) == present));
         }
+    }
+
+    /// The service has this instance no more.
+    pub fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        self.show_state();
     }
 
     /// What is asked first is what is least: whether it is leaving, then what is under way.

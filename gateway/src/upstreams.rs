@@ -268,6 +268,7 @@ impl Upstream {
         }
         for instance in before.iter().filter(|instance| is_new(instance, &now)) {
             tracing::info!(%service, address = %instance.address, "an instance has left");
+            instance.leave();
         }
         let count = u32::try_from(now.len()).unwrap_or(u32::MAX);
         self.meters.instances.set(f64::from(count));

@@ -10,6 +10,7 @@ use std::{
 use axum::response::IntoResponse;
 use backends::testing::eventually;
 use gateway::discovery::Resolver;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -83,6 +84,26 @@ async fn new_instances_are_used_at_once_and_those_that_left_no_more() {
     }
 
     assert_eq!([stubs[0].seen().len(), stubs[1].seen().len()], [1, 5]);
+}
+
+#[tokio::test]
+async fn an_instance_that_left_is_in_no_state() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let _shown = metrics::set_default_local_recorder(&recorder);
+    let is_closed = |address: SocketAddr| {
+        let state = format!("{{service=\"order-svc\",address=\"{address}\",state=\"closed\"}} 1");
+        shown.render().contains(&state)
+    };
+    let stubs = [Stub::plain().await, Stub::plain().await];
+    let names = names(&[stubs[0].address]);
+    let public = before(&names).await;
+    assert!(is_closed(stubs[0].address), "{}", shown.render());
+
+    *names.lock().unwrap() = Some(vec![stubs[1].address]);
+    public.gateway.refresh().await;
+
+    assert_eq!(stubs.each_ref().map(|stub| is_closed(stub.address)), [false, true]);
 }
 
 /// A service that answers its first request when it is told to.

@@ -10,6 +10,7 @@ use rdkafka::{
     ClientContext, Statistics,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
+    statistics::Partition,
 };
 
 use crate::metrics;
@@ -115,9 +116,38 @@ impl ClientContext for BrokerStatus {
             self.found();
         }
         for topic in statistics.topics.values() {
-            for partition in topic.partitions.values().filter(|it| it.consumer_lag >= 0) {
-                metrics::lag(&topic.topic, partition.partition, partition.consumer_lag);
+            // Below 0 is librdkafka's own queue.
+            for partition in topic.partitions.values().filter(|it| it.partition >= 0) {
+                if let Some(lag) = lag(partition) {
+                    metrics::lag(&topic.topic, partition.partition, lag);
+                }
             }
         }
+    }
+}
+
+/// The messages that are still to be consumed, if that is known. There are none for this member in
+/// a partition that another one reads: what was seen of it last would stay for ever.
+fn lag(partition: &Partition) -> Option<i64> {
+    let is_read = !["none", "stopped"].contains(&&*partition.fetch_state);
+    let lag = if is_read { partition.consumer_lag } else { 0 };
+    (lag >= 0).then_some(lag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_this_member_reads_lags() {
+        let partition = |fetch_state: &str, consumer_lag| Partition {
+            fetch_state: fetch_state.to_owned(),
+            consumer_lag,
+            ..Partition::default()
+        };
+        assert_eq!(lag(&partition("active", 5)), Some(5));
+        assert_eq!(lag(&partition("offset-query", -1)), None);
+        assert_eq!(lag(&partition("stopped", 5)), Some(0), "another member reads it now");
+        assert_eq!(lag(&partition("none", -1)), Some(0));
     }
 }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use backends::{server::send, testing::eventually};
-use e2e::{Product, Shop, in_a_shop_to_break};
+use e2e::{Product, Shop, WITHIN, in_a_shop_of_its_own};
 use futures::future::join_all;
 use proto::topic;
 use reqwest::Url;
@@ -44,7 +44,7 @@ const OVER_WITHIN: Duration = Duration::from_mins(8);
 #[test]
 #[ignore = "make drill: it waits for alerts, one after the other"]
 fn every_trigger_raises_its_alert_and_lets_it_clear() {
-    in_a_shop_to_break(async |shop| {
+    in_a_shop_of_its_own(&[("SHOP_TELEMETRY", "on")], async |shop| {
         let alerts = Alerts::of(shop);
         divide_durations(shop);
         let mug = shop.lists("5.00", 1_000).await;
@@ -165,6 +165,16 @@ async fn no_audit_is_complete(shop: &Shop, alerts: &Alerts) {
     let _audit = Audit::watch(shop, "2s");
     alerts.raised(&["AuditSilent"]).await;
     tx.rollback().await.unwrap();
+}
+
+/// Waits until a statement has rows to change.
+async fn until_changed(shop: &Shop, database: &str, statement: &'static str) {
+    eventually(statement, WITHIN, async || {
+        let mut db = session(shop, database).await;
+        let changed = sqlx::query(statement).execute(&mut db).await.unwrap();
+        if changed.rows_affected() > 0 { Ok(()) } else { Err("no row") }
+    })
+    .await;
 }
 
 async fn session(shop: &Shop, database: &str) -> PgConnection {

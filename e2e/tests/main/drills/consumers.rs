@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Shop, WITHIN};
+use e2e::Shop;
 use futures::future::join_all;
 use proto::{cloud_events, topic};
 use rdkafka::{
@@ -13,7 +13,7 @@ use rdkafka::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Alerts, session};
+use super::{Alerts, until_changed};
 
 /// More keys than may stop within a minute.
 const KEYS: usize = 1_100;
@@ -86,18 +86,14 @@ pub(super) async fn an_event_is_unknown(shop: &Shop, alerts: &Alerts) {
     let payload = b"\xfa\x3f\x00".as_slice();
     let record = FutureRecord::to(topic::PAYMENTS).key(&key).headers(headers).payload(payload);
     producer(shop).send(record, Duration::from_secs(30)).await.unwrap();
-    let mut databases = [session(shop, "orders").await, session(shop, "notify").await];
-    let older = "update unknown_events set at = at - interval '2 hours' where at > now() - interval '1 hour'";
-    for db in &mut databases {
-        backends::testing::eventually("the event is kept", WITHIN, async || {
-            let kept = sqlx::query(older).execute(&mut *db).await.unwrap();
-            if kept.rows_affected() == 1 { Ok(()) } else { Err(kept.rows_affected()) }
-        })
-        .await;
+    let older = "update unknown_events set at = at - interval '2 hours' \
+        where at > now() - interval '1 hour'";
+    for database in ["orders", "notify"] {
+        until_changed(shop, database, older).await;
     }
     alerts.raised(&["UnknownEventsOld"]).await;
-    for db in &mut databases {
-        sqlx::query("delete from unknown_events").execute(db).await.unwrap();
+    for database in ["orders", "notify"] {
+        until_changed(shop, database, "delete from unknown_events").await;
     }
     alerts.none(&["UnknownEventsOld"]).await;
 }

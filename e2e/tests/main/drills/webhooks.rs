@@ -1,12 +1,11 @@
 //! Triggers of the webhooks' alerts.
 
 use axum::{Router, http::StatusCode};
-use backends::testing::eventually;
-use e2e::{Product, Shop, WITHIN};
+use e2e::{Product, Shop};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::{Alerts, session, wants};
+use super::{Alerts, until_changed, wants};
 
 /// A webhook whose receiver answers with this status; its path, and the receiver, which lives as
 /// long as the set.
@@ -24,14 +23,9 @@ async fn a_webhook(shop: &Shop, status: StatusCode) -> (String, JoinSet<()>) {
 pub(super) async fn a_receiver_is_away(shop: &Shop, mug: &Product, alerts: &Alerts) {
     let (path, _running) = a_webhook(shop, StatusCode::SERVICE_UNAVAILABLE).await;
     wants(shop, mug).await;
-    let mut db = session(shop, "notify").await;
     let older = "update webhook_deliveries set give_up_at = give_up_at - interval '2 hours' \
         where status = 'pending' and give_up_at > now() + interval '71 hours'";
-    eventually("something waits", WITHIN, async || {
-        let waiting = sqlx::query(older).execute(&mut db).await.unwrap();
-        if waiting.rows_affected() > 0 { Ok(()) } else { Err("nothing") }
-    })
-    .await;
+    until_changed(shop, "notify", older).await;
     alerts.raised(&["WebhookWaits"]).await;
     shop.delete(&path).await.with(204);
     alerts.none(&["WebhookWaits"]).await;
