@@ -17,7 +17,8 @@ pub fn operations() -> Vec<ApiOperation> {
             .path::<OrderId>("id", "The order.")
             .about(
                 "Server-sent events: `order` with the order as JSON after each event said about \
-                 it (`id` is its version), `saga` between them.",
+                 it (`id` is its version), `saga` between them; `published`: where an event about it \
+                 was seen in Kafka.",
             )
             .header("Last-Event-ID")
             .events("The present, and then what follows.", event),
