@@ -12,10 +12,17 @@ use std::{
 use backends::testing::eventually;
 use proto::Role;
 use serde_json::{Value, json};
-use shop::{Home, Stack, audit, processes::OURS, testing::TestStack};
+use shop::{
+    Home, Stack, audit,
+    processes::OURS,
+    testing::{TestStack, is_in_containers},
+};
 use uuid::Uuid;
 
-use crate::{AnOrder, Ask, Customer, Product, programs};
+use crate::{
+    AnOrder, Ask, Customer, Product,
+    programs::{self, programs},
+};
 
 /// The longest wait for anything about an order, on a machine that does other things besides: a
 /// call or delivery of a killed process first waits for its lease, which may be 20 s.
@@ -70,7 +77,10 @@ pub struct Purse {
 impl Shop {
     /// Starts a shop, with settings for its processes.
     pub async fn open(settings: &[(&str, &str)]) -> Self {
-        let settings = [&SMALL, settings].concat();
+        let mut settings = [&SMALL, settings].concat();
+        if is_in_containers() {
+            settings.push(("SHOP_IMAGE", programs::image()));
+        }
         let stack = TestStack::start(&programs(), &settings).await;
         let stack = stack.unwrap_or_else(|error| panic!("{error:#}"));
         let gateway = stack.stack().unwrap().gateway();
@@ -134,7 +144,7 @@ impl Shop {
 
     /// The log of a process.
     pub fn log(&self, process: &str) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.home().log(process)).unwrap()).into_owned()
+        self.stack.log(process).unwrap()
     }
 
     /// A GET of `path` at the gateway.
