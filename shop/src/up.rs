@@ -53,12 +53,12 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
         return compose::up(ComposeStart { base_port, detach, ephemeral }, home).await;
     }
     ensure!(!args.ephemeral, "--ephemeral is for --backend compose");
+    home.is_free_for(backend)?;
     if home.is_supervised()
         && let Some(end) = already(&args, home).await?
     {
         return Ok(end);
     }
-    home.is_free_for(backend)?;
     let broker = match backend {
         Backend::Embedded => "librdkafka's broker in memory, which forgets everything when it ends",
         Backend::Kafka | Backend::Compose => "Apache Kafka",
