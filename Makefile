@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status check test e2e drill bench jaeger prepare fmt
+.PHONY: help setup build demo up down status check test e2e drill bench jaeger image prepare fmt
 
 PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
@@ -50,8 +50,8 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
 	cargo test --locked --workspace
 
-e2e: build ## only the whole shop, with outages
-	cargo test --locked --workspace --test whole_shop
+e2e: build ## only the whole shop, with outages: in containers, where an engine answers (SHOP_BACKEND=kafka: not there)
+	SHOP_BACKEND=$$(deploy/backend) cargo test --locked --workspace --test whole_shop
 
 drill: build ## raise the alerts for real, and see them clear (Prometheus)
 	cargo test --locked -p e2e --test whole_shop -- --ignored drills
@@ -61,6 +61,9 @@ bench: setup ## the benchmarks, with their ratios
 
 jaeger: ## build Jaeger with Go and keep it for `up`: once on a machine, some minutes
 	@deploy/jaeger/build
+
+image: ## build the image of all programs, from source (deploy/image target/debug: from those that are built)
+	@deploy/image
 
 prepare: build ## refresh .sqlx, and the documents that are made of the programs
 	target/debug/with-postgres deploy/prepare
