@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status check test e2e drill bench jaeger image prepare fmt
+.PHONY: help setup build demo up down status check test e2e drill bench jaeger image release prepare fmt
 
 PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
@@ -45,6 +45,7 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint && npm run --silent breaking
 	target/debug/with-postgres deploy/prepare --check
 	deploy/prometheus/check
+	deploy/bill-of-materials target/bill-of-materials
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
@@ -64,6 +65,9 @@ jaeger: ## build Jaeger with Go and keep it for `up`: once on a machine, some mi
 
 image: ## build the image of all programs, from source (deploy/image target/debug: from those that are built)
 	@deploy/image
+
+release: ## what a release consists of, in dist/: programs, image, bill of materials, licences, notes, checksums
+	@deploy/release
 
 prepare: build ## refresh .sqlx, and the documents that are made of the programs
 	target/debug/with-postgres deploy/prepare

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -145,6 +146,11 @@ impl Shop {
     /// The log of a process.
     pub fn log(&self, process: &str) -> String {
         self.stack.log(process).unwrap()
+    }
+
+    /// The file of what a stand-in for the world took: the simulator's ledger, the sink's messages.
+    pub fn file(&self, process: &str, name: &str) -> PathBuf {
+        self.stack.file(process, name).unwrap()
     }
 
     /// A GET of `path` at the gateway.

@@ -1,6 +1,7 @@
-//! `shop broker` (hidden): the broker that librdkafka ships, for machines without Java. It keeps everything in memory:
-//! when the process ends, topics and offsets are gone. At most 5 MiB and 100,000 messages of a partition are kept, it has
-//! no administration, and knows no transactions, none of which the shop needs.
+//! `shop broker` (hidden): the broker that librdkafka ships, for machines without Java. It keeps
+//! everything in memory: when the process ends, topics and offsets are gone. At most 5 MiB and
+//! 100,000 messages of a partition are kept, it has no administration, and knows no transactions,
+//! none of which the shop needs.
 
 use std::{net::Ipv4Addr, process::ExitCode};
 

@@ -1,5 +1,6 @@
-//! A stack in containers: `shop up --backend compose` brings deploy/compose.yaml up, and writes the record by which the
-//! other commands find it. The engine starts again what ends, so nothing stays behind to supervise.
+//! A stack in containers: `shop up --backend compose` brings deploy/compose.yaml up, and writes the
+//! record by which the other commands find it. The engine starts again what ends, so nothing stays
+//! behind to supervise.
 
 use std::{
     fs,
@@ -30,7 +31,8 @@ const OVERRIDE: &str = "compose.override.json";
 const SETTINGS: &str = "settings.env";
 /// The secrets that `shop` itself needs, as the container that made them has them.
 const SECRETS: &str = "/secrets/shop/.";
-/// The port at which plain `docker compose up` puts the gateway, and the name that it gives the project.
+/// The port at which plain `docker compose up` puts the gateway, and the name that it gives the
+/// project.
 const PORT: u16 = 8000;
 const PROJECT: &str = "shop";
 /// What is said to `shop`, and not to the shop.
@@ -54,7 +56,8 @@ pub struct ComposeStart {
     pub ephemeral: bool,
 }
 
-/// Brings the containers up, or what is missing of them; unless detached, takes them down after Ctrl-C.
+/// Brings the containers up, or what is missing of them; unless detached, takes them down after
+/// Ctrl-C.
 pub async fn up(start: ComposeStart, home: &Home) -> anyhow::Result<ExitCode> {
     home.is_free_for(Backend::Compose)?;
     let held = home.hold()?;
@@ -181,8 +184,8 @@ fn record(
     })
 }
 
-/// What is said for one process alone wins over what the compose file says. Without Prometheus and Jaeger, nobody is
-/// told where they are.
+/// What is said for one process alone wins over what the compose file says. Without Prometheus and
+/// Jaeger, nobody is told where they are.
 fn override_of(overrides: &Overrides, has_telemetry: bool) -> Value {
     let mut services = serde_json::Map::new();
     for name in OURS {

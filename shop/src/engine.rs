@@ -1,4 +1,5 @@
-//! A stack in containers, seen through the engine's own command line, which knows where the engine is.
+//! A stack in containers, seen through the engine's own command line, which knows where the engine
+//! is.
 
 use std::{
     ffi::OsStr,
@@ -10,7 +11,8 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// What is asked of a container: its service, the process on this machine, how often it was started again.
+/// What is asked of a container: its service, the process on this machine, how often it was started
+/// again.
 const STATE: &str =
     r#"{{index .Config.Labels "com.docker.compose.service"}} {{.State.Pid}} {{.RestartCount}}"#;
 
@@ -39,7 +41,8 @@ pub fn answers() -> anyhow::Result<()> {
 }
 
 impl ComposeProject {
-    /// Starts what does not run, and waits until all of it is healthy; `variables` are those of the compose file.
+    /// Starts what does not run, and waits until all of it is healthy; `variables` are those of the
+    /// compose file.
     pub fn up(&self, variables: &[(String, String)], services: &[&str]) -> anyhow::Result<()> {
         let mut command = self.compose();
         command.envs(variables.iter().map(|(name, value)| (name, value)));
@@ -51,7 +54,8 @@ impl ComposeProject {
         Ok(())
     }
 
-    /// Stops and removes the containers; `fresh` forgets the volumes, too, and waits for nothing to be finished.
+    /// Stops and removes the containers; `fresh` forgets the volumes, too, and waits for nothing to
+    /// be finished.
     pub fn down(&self, fresh: bool) -> anyhow::Result<()> {
         let mut command = self.compose();
         command.args(["--profile", "*", "--progress", "quiet", "down", "--remove-orphans"]);
@@ -92,8 +96,8 @@ impl ComposeProject {
         said(Command::new("docker").args(["cp", &from]).arg(to)).map(drop)
     }
 
-    /// There is one container of each service.
-    fn container(&self, service: &str) -> String {
+    /// The container of a service: there is one of each.
+    pub fn container(&self, service: &str) -> String {
         format!("{}-{service}-1", self.name)
     }
 

@@ -1,5 +1,5 @@
-//! The secrets of a stack, made once. `shop keys` (hidden) lays them out for containers: a folder for each service, with
-//! what it alone may see.
+//! The secrets of a stack, made once. `shop keys` (hidden) lays them out for containers: a folder
+//! for each service, with what it alone may see.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,10 @@ const PASSWORDS: &str = "passwords.json";
 const OWN: &str = "shop";
 /// Where PostgreSQL is for the containers.
 const POSTGRES: &str = "postgres:5432";
+/// The ports of a fault proxy are above this one: the services' in the order of their databases,
+/// then the relay's.
+const PROXY_PORT: u16 = 15_000;
+const RELAY: u16 = 5;
 
 /// The passwords of a stack in containers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +42,9 @@ pub struct Passwords {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     pub folder: PathBuf,
+    /// The host of a fault proxy, with a port for each of PostgreSQL's clients.
+    #[arg(long, value_name = "HOST")]
+    pub proxy: Option<String>,
 }
 
 /// Runs the command: makes what is not there yet.
@@ -58,20 +65,29 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for service in ["payment-svc", "notify-svc", "simulator", "smtp-sink"] {
         copy(&own, WEBHOOK_SECRET, &args.folder.join(service))?;
     }
-    for (database, role) in DATABASES {
+    for (number, (database, role)) in (1..).zip(DATABASES) {
         let service = args.folder.join(role.replace('_', "-"));
-        write(&service, "database-url", &passwords.url(role, POSTGRES, database))?;
+        write(&service, "database-url", &passwords.url(role, &args.postgres(number), database))?;
     }
+    let relay = args.postgres(RELAY);
     let all = DATABASES
-        .map(|(database, role)| format!("{database}={}", passwords.url(role, POSTGRES, database)));
+        .map(|(database, role)| format!("{database}={}", passwords.url(role, &relay, database)));
     write(&args.folder.join("outbox-relay"), "databases", &all.join(","))?;
     write(&args.folder.join("postgres"), "password", &passwords.postgres)?;
     write(&args.folder.join("grafana"), "password", &passwords.grafana)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the keys that are not there: one that signs tokens, one with which order-svc seals payment details for
-/// payment-svc, and one with which notify-svc signs its webhooks to the sink.
+impl Args {
+    /// Where a client of PostgreSQL finds it; deploy/toxiproxy.json has these ports, too.
+    fn postgres(&self, client: u16) -> String {
+        let proxied = |host| format!("{host}:{}", PROXY_PORT + client);
+        self.proxy.as_ref().map_or_else(|| POSTGRES.to_owned(), proxied)
+    }
+}
+
+/// Makes the keys that are not there: one that signs tokens, one with which order-svc seals payment
+/// details for payment-svc, and one with which notify-svc signs its webhooks to the sink.
 pub fn make(home: &Home) -> anyhow::Result<()> {
     for (name, prefix) in [(SEAL_KEY, ""), (WEBHOOK_SECRET, "whsec_")] {
         if !home.path().join(name).exists() {
@@ -107,7 +123,8 @@ fn copy(own: &Home, name: &str, folder: &Path) -> anyhow::Result<()> {
     write(folder, name, &fs::read_to_string(own.path().join(name))?)
 }
 
-/// Writes a file that whoever sees the folder may read: its service runs as a user of its own image.
+/// Writes a file that whoever sees the folder may read: its service runs as a user of its own
+/// image.
 fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     make_folder(folder)?;
     let home = Home::at(folder)?;
@@ -129,7 +146,7 @@ mod tests {
     #[test]
     fn each_service_gets_its_own_secrets_and_they_stay() {
         let folder = std::env::temp_dir().join(format!("shop-keys-{}", machine::random_word()));
-        let args = Args { folder: folder.clone() };
+        let args = Args { folder: folder.clone(), proxy: None };
         run(&args).unwrap();
         let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
         let [url, seal] = ["order-svc/database-url", "order-svc/seal-key"].map(read);
@@ -149,6 +166,9 @@ mod tests {
         assert_eq!(names("inventory-svc"), ["database-url", token::KEY_SET]);
         assert_eq!(names("outbox-relay"), ["databases"]);
         assert_eq!(names("postgres"), ["password"]);
+        run(&Args { proxy: Some("toxiproxy".to_owned()), ..args }).unwrap();
+        assert!(read("notify-svc/database-url").ends_with("@toxiproxy:15004/notify"));
+        assert!(read("outbox-relay/databases").contains("@toxiproxy:15005/orders,"));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

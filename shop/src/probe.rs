@@ -1,4 +1,5 @@
-//! `shop probe` (hidden): whether a URL answers well. The health checks of containers, in which there is nothing else.
+//! `shop probe` (hidden): whether a URL answers well. The health checks of containers, in which
+//! there is nothing else.
 
 use std::process::ExitCode;
 

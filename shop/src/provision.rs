@@ -1,5 +1,5 @@
-//! `shop provision` (hidden): makes the roles, databases and topics of a stack in containers, and looks whether the
-//! schemas are this build's. What is there stays as it is.
+//! `shop provision` (hidden): makes the roles, databases and topics of a stack in containers, and
+//! looks whether the schemas are this build's. What is there stays as it is.
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -118,6 +118,18 @@ impl TestStack {
         Ok(String::from_utf8_lossy(&log).into_owned())
     }
 
+    /// The file of what a stand-in for the world took, as it is now: the simulator's ledger, the
+    /// sink's messages. A container's is reached through its process.
+    pub fn file(&self, process: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let stack = self.stack()?;
+        if stack.project.is_none() {
+            return Ok(self.home.path().join(name));
+        }
+        let process = stack.process(process).with_context(|| format!("there is no {process}"))?;
+        let pid = process.pid.with_context(|| format!("{} does not run", process.name))?;
+        Ok(PathBuf::from(format!("/proc/{pid}/root/data/{name}")))
+    }
+
     /// Kills one process with SIGKILL; returns how often it had been started again before.
     pub fn kill9(&self, name: &str) -> anyhow::Result<u32> {
         let stack = self.stack()?;
