@@ -26,6 +26,7 @@ mod programs;
 pub mod promql;
 mod shared;
 mod shop;
+mod sights;
 mod twin;
 mod wanted;
 
@@ -38,6 +39,7 @@ pub use self::lone::LoneProcess;
 pub use self::memory::resident_kib;
 pub use self::programs::{programs, subscriber};
 pub use self::shared::{alone_in_the_shop, in_a_shop_of_its_own, in_a_shop_to_break, in_the_shop};
-pub use self::shop::{PlacedOrder, Purse, Shelf, Shop, WITHIN};
+pub use self::shop::{Shop, WITHIN};
+pub use self::sights::{PlacedOrder, Purse, Shelf};
 pub use self::twin::{SERVICES, Twin, is_healthy};
 pub use self::wanted::{AnOrder, Customer, Product};

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +24,9 @@ use crate::{
     terminal::note,
 };
 
+/// The image of all programs, unless `SHOP_IMAGE` names another.
+const OWN_IMAGE: &str = concat!("shop:", env!("CARGO_PKG_VERSION"));
+const IMAGE: &str = "SHOP_IMAGE";
 /// Where the compose file is, below the workspace.
 const FILE: &str = "deploy/compose.yaml";
 /// What the home adds to it: what is said for one process alone, and what is said for all.
@@ -35,10 +38,16 @@ const SECRETS: &str = "/secrets/shop/.";
 /// project.
 const PORT: u16 = 8000;
 const PROJECT: &str = "shop";
+/// `SHOP_FAULTS=on` leads every connection through a fault proxy: another file beside the first, and
+/// the profile that the proxy has.
+const FAULTS: &str = "SHOP_FAULTS";
+const FAULTS_FILE: &str = "compose.faults.yaml";
+const FAULTS_PROFILE: &str = "faults";
 /// What is said to `shop`, and not to the shop.
-const NOT_SETTINGS: [&str; 7] = [
+const NOT_SETTINGS: [&str; 8] = [
     "SHOP_BACKEND",
-    "SHOP_IMAGE",
+    FAULTS,
+    IMAGE,
     "SHOP_PORTS",
     "SHOP_PRIVATE_PORTS",
     "SHOP_SETTINGS",
@@ -71,21 +80,22 @@ pub async fn up(start: ComposeStart, home: &Home) -> anyhow::Result<ExitCode> {
         "--base-port {base}: containers take a multiple of 100, such as 9500"
     );
     let project = project(home, base)?;
-    let mut stopped = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-    let [interrupted, terminated] = stopped.each_mut().map(Result::as_mut);
-    let (interrupted, terminated) = (interrupted.ok(), terminated.ok());
-    let (Some(interrupted), Some(terminated)) = (interrupted, terminated) else {
-        bail!("cannot wait for signals")
-    };
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     note(format!("starting the shop in containers (project {})", project.name));
-    let bringing = {
+    let mut bringing = {
         let (home, project) = (home.clone(), project.clone());
         tokio::task::spawn_blocking(move || bring_up(&home, &project, ports))
     };
     let up = tokio::select! {
-        up = bringing => up?,
-        _ = interrupted.recv() => Err(anyhow::anyhow!("interrupted")),
-        _ = terminated.recv() => Err(anyhow::anyhow!("interrupted")),
+        up = &mut bringing => Some(up?),
+        _ = interrupted.recv() => None,
+        _ = terminated.recv() => None,
+    };
+    let up = match up {
+        Some(up) => up,
+        // What is still made would outlive what is taken down.
+        None => bringing.await?.and(Err(anyhow!("interrupted"))),
     };
     match up {
         Ok(mut stack) => {
@@ -123,7 +133,16 @@ pub fn take_down(project: &ComposeProject, home: &Home, fresh: bool) -> anyhow::
 
 fn project(home: &Home, base: u16) -> anyhow::Result<ComposeProject> {
     let name = if base == PORT { PROJECT.to_owned() } else { format!("{PROJECT}-{base}") };
-    Ok(ComposeProject { name, files: vec![file()?, home.path().join(OVERRIDE)] })
+    let mut files = vec![file()?];
+    if has_faults() {
+        files.push(files[0].with_file_name(FAULTS_FILE));
+    }
+    files.push(home.path().join(OVERRIDE));
+    Ok(ComposeProject { name, files })
+}
+
+fn has_faults() -> bool {
+    std::env::var_os(FAULTS).is_some_and(|switch| switch == "on")
 }
 
 /// The compose file of the workspace in which this folder lies.
@@ -145,7 +164,13 @@ fn bring_up(home: &Home, project: &ComposeProject, ports: Ports) -> anyhow::Resu
         ("SHOP_PRIVATE_PORTS", (ports.base() / 100 + 10).to_string()),
         ("SHOP_SETTINGS", home.path().join(SETTINGS).display().to_string()),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let profiles = has_faults().then(|| ("COMPOSE_PROFILES", FAULTS_PROFILE.to_owned()));
+    let variables = variables.into_iter().chain(profiles);
+    let variables: Vec<_> = variables.map(|(name, value)| (name.to_owned(), value)).collect();
+    let image = std::env::var_os(IMAGE).unwrap_or_else(|| OWN_IMAGE.into());
+    if !engine::has_image(&image) {
+        step.note("building the image from source: once for each version, 15 minutes on two cores");
+    }
     // Whatever the gateway depends on comes with it.
     let services: &[&str] = if has_telemetry { &[] } else { &["gateway"] };
     project.up(&variables, services)?;
@@ -247,6 +272,24 @@ mod tests {
         assert_eq!(services["order-svc"], order_svc);
         assert_eq!(services["gateway"]["environment"]["SHOP_CORS_ORIGINS"], "a$$b");
         assert!(settings(&overrides(&[("SHOP_LOG", "it's")])).is_err());
+    }
+
+    #[test]
+    fn every_process_of_ours_is_a_container_and_is_looked_at() {
+        let file = include_str!("../../deploy/compose.yaml");
+        let targets = include_str!("../../deploy/prometheus/containers/targets.json");
+        let ports = Ports::from(PORT).unwrap();
+        for name in OURS {
+            assert!(file.contains(&format!("\n  {name}:\n")), "{name} is no container");
+            let target = format!("{name}:{}", ports.private(name).unwrap());
+            assert!(targets.contains(&target), "{target} is looked at by nobody");
+        }
+    }
+
+    #[test]
+    fn the_compose_file_names_the_image_of_this_version() {
+        let file = include_str!("../../deploy/compose.yaml");
+        assert!(file.contains(&format!("image: ${{{IMAGE}:-{OWN_IMAGE}}}\n")), "{OWN_IMAGE}");
     }
 
     #[test]

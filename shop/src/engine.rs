@@ -40,6 +40,11 @@ pub fn answers() -> anyhow::Result<()> {
     said(Command::new("docker").args(["compose", "version", "--short"])).map(drop)
 }
 
+/// Whether the engine has an image.
+pub fn has_image(tag: &OsStr) -> bool {
+    said(Command::new("docker").args(["image", "inspect"]).arg(tag)).is_ok()
+}
+
 impl ComposeProject {
     /// Starts what does not run, and waits until all of it is healthy; `variables` are those of the
     /// compose file.

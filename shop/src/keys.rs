@@ -169,6 +169,12 @@ mod tests {
         run(&Args { proxy: Some("toxiproxy".to_owned()), ..args }).unwrap();
         assert!(read("notify-svc/database-url").ends_with("@toxiproxy:15004/notify"));
         assert!(read("outbox-relay/databases").contains("@toxiproxy:15005/orders,"));
+        let proxies = include_str!("../../deploy/toxiproxy.json");
+        for (number, client) in (PROXY_PORT + 1..).zip(["order", "payment", "inventory", "notify"])
+        {
+            let proxy = format!(r#""{client}-svc-postgres", "listen": "0.0.0.0:{number}""#);
+            assert!(proxies.contains(&proxy), "{proxy}");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }
