@@ -5,7 +5,11 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup build demo up down status check test e2e drill pictures bench jaeger prepare fmt
+=======
+.PHONY: help setup build demo up down status check test e2e drill bench jaeger image release prepare fmt
+>>>>>>> containers
 
 PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
@@ -45,13 +49,14 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	cd proto && npm install --no-package-lock --silent --no-fund --no-audit && npm run --silent lint && npm run --silent breaking
 	target/debug/with-postgres deploy/prepare --check
 	deploy/prometheus/check
+	deploy/bill-of-materials target/bill-of-materials
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
 	cargo test --locked --workspace
 
-e2e: build ## only the whole shop, with outages
-	cargo test --locked --workspace --test whole_shop
+e2e: build ## only the whole shop, with outages: in containers, where an engine answers (SHOP_BACKEND=kafka: not there)
+	SHOP_BACKEND=$$(deploy/backend) cargo test --locked --workspace --test whole_shop
 
 drill: build ## raise the alerts for real, and see them clear (Prometheus)
 	cargo test --locked -p e2e --test whole_shop -- --ignored drills
@@ -64,6 +69,12 @@ bench: setup ## the benchmarks, with their ratios
 
 jaeger: ## build Jaeger with Go and keep it for `up`: once on a machine, some minutes
 	@deploy/jaeger/build
+
+image: ## build the image of all programs, from source (deploy/image target/debug: from those that are built)
+	@deploy/image
+
+release: ## what a release consists of, in dist/: programs, image, bill of materials, licences, notes, checksums
+	@deploy/release
 
 prepare: build ## refresh .sqlx, and the documents that are made of the programs
 	target/debug/with-postgres deploy/prepare

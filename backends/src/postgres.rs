@@ -299,10 +299,29 @@ fn is_transient(error: &anyhow::Error) -> bool {
     text.contains("shared memory block") || text.contains("lock file \"postmaster.pid\"")
 }
 
-/// Makes databases and their owners if they do not exist; the roles get the server's password.
-pub async fn create_owned(config: &PostgresConfig, owned: &[(&str, &str)]) -> anyhow::Result<()> {
-    let mut db = PgConnection::connect(&config.url("postgres")).await?;
-    for (database, role) in owned {
+/// A database, the role that owns it, and the password with which the role comes.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnedDatabase<'a> {
+    pub name: &'a str,
+    pub role: &'a str,
+    pub password: &'a str,
+}
+
+impl PostgresConfig {
+    /// Databases whose owners have the server's password.
+    pub fn owned<'a, const N: usize>(
+        &'a self,
+        databases: &[(&'a str, &'a str); N],
+    ) -> [OwnedDatabase<'a>; N] {
+        let password = &*self.password;
+        databases.map(|(name, role)| OwnedDatabase { name, role, password })
+    }
+}
+
+/// Makes databases and their owners if they do not exist, as the superuser to whom `url` leads.
+pub async fn create_owned(url: &str, owned: &[OwnedDatabase<'_>]) -> anyhow::Result<()> {
+    let mut db = PgConnection::connect(url).await?;
+    for OwnedDatabase { name: database, role, password } in owned {
         let role_exists = "select 1 from pg_roles where rolname = $1";
         if sqlx::query_scalar::<_, i32>(role_exists)
             .bind(role)
@@ -315,7 +334,7 @@ pub async fn create_owned(config: &PostgresConfig, owned: &[(&str, &str)]) -> an
                 "create role {0} login password '{1}'; \
                  alter role {0} set idle_in_transaction_session_timeout = '5s'",
                 quoted(role),
-                config.password.replace('\'', "''"),
+                password.replace('\'', "''"),
             );
             db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
         }

@@ -52,8 +52,9 @@ async fn a_service_owns_its_database_and_may_not_idle_in_a_transaction() {
     let server = testing::private_postgres().await;
     let owned = [("orders", "order_svc"), ("stock", "inventory_svc")];
 
-    backends::postgres::create_owned(server.config(), &owned).await.unwrap();
-    backends::postgres::create_owned(server.config(), &owned).await.unwrap();
+    let (url, owned) = (server.url("postgres"), server.config().owned(&owned));
+    backends::postgres::create_owned(&url, &owned).await.unwrap();
+    backends::postgres::create_owned(&url, &owned).await.unwrap();
 
     let url = server.config().url_as("order_svc", "orders");
     PgConnection::connect(&url).await.unwrap().execute("create table t ()").await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::{
     fs::OpenOptions,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,6 +14,22 @@ use std::{
 pub fn programs() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).clone()
+}
+
+/// The image of these programs, made once for each test run; its tag.
+pub(crate) fn image() -> &'static str {
+    static TAG: OnceLock<String> = OnceLock::new();
+    TAG.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        // Another checkout's tests have an image of their own.
+        let mut hasher = DefaultHasher::new();
+        workspace.hash(&mut hasher);
+        let tag = format!("shop:tests-{:016x}", hasher.finish());
+        let mut image = Command::new(workspace.join("deploy/image"));
+        let made = image.arg(programs()).arg(&tag).stdout(Stdio::null()).status().unwrap();
+        assert!(made.success(), "no image");
+        tag
+    })
 }
 
 /// The program that docs/subscribing.md shows.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -12,10 +13,17 @@ use std::{
 use backends::testing::eventually;
 use proto::Role;
 use serde_json::{Value, json};
-use shop::{Home, Stack, audit, processes::OURS, testing::TestStack};
+use shop::{
+    Home, Stack, audit,
+    processes::OURS,
+    testing::{TestStack, is_in_containers},
+};
 use uuid::Uuid;
 
-use crate::{AnOrder, Ask, Customer, programs};
+use crate::{
+    AnOrder, Ask, Customer, PlacedOrder, Purse,
+    programs::{self, programs},
+};
 
 /// The longest wait for anything about an order, on a machine that does other things besides: a
 /// call or delivery of a killed process first waits for its lease, which may be 20 s.
@@ -43,26 +51,13 @@ pub struct Shop {
     hosts: Mutex<HashMap<String, String>>,
 }
 
-/// An order that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlacedOrder {
-    pub id: String,
-    /// The order as the answer showed it.
-    pub body: Value,
-}
-
-/// The amounts of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Purse {
-    pub balance: String,
-    pub held: String,
-    pub available: String,
-}
-
 impl Shop {
     /// Starts a shop, with settings for its processes.
     pub async fn open(settings: &[(&str, &str)]) -> Self {
-        let settings = [&SMALL, settings].concat();
+        let mut settings = [&SMALL, settings].concat();
+        if is_in_containers() {
+            settings.push(("SHOP_IMAGE", programs::image()));
+        }
         let stack = TestStack::start(&programs(), &settings).await;
         let stack = stack.unwrap_or_else(|error| panic!("{error:#}"));
         let gateway = stack.stack().unwrap().gateway();
@@ -126,7 +121,12 @@ impl Shop {
 
     /// The log of a process.
     pub fn log(&self, process: &str) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.home().log(process)).unwrap()).into_owned()
+        self.stack.log(process).unwrap()
+    }
+
+    /// The file of what a stand-in for the world took: the simulator's ledger, the sink's messages.
+    pub fn file(&self, process: &str, name: &str) -> PathBuf {
+        self.stack.file(process, name).unwrap()
     }
 
     /// A GET of `path` at the gateway.
@@ -338,17 +338,5 @@ impl Shop {
                 self.delete(&format!("/v1/orders/{id}")).await.with(200);
             }
         }
-    }
-}
-
-impl PlacedOrder {
-    /// The order in the answer to `POST /v1/orders`.
-    pub fn of(body: Value) -> Self {
-        Self { id: body["id"].as_str().unwrap().to_owned(), body }
-    }
-
-    /// The order's path, or one below it.
-    pub fn path(&self, below: &str) -> String {
-        format!("/v1/orders/{}{below}", self.id)
     }
 }

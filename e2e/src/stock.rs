@@ -1,18 +1,10 @@
 //! The catalogue and the stock, as tests fill them and look at them.
 
 use backends::testing::eventually;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{Product, Shop, WITHIN};
-
-/// The stock of a product, over all warehouses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shelf {
-    pub on_hand: i64,
-    pub reserved: i64,
-    pub sold: i64,
-}
+use crate::{Product, Shelf, Shop, WITHIN};
 
 impl Shop {
     /// Lists a new product at this price (in USD), with this many pieces, and waits until order-svc
@@ -64,14 +56,5 @@ impl Shop {
         let wanted = Shelf { on_hand, reserved, sold };
         let path = format!("/v1/products/{}/stock", product.sku);
         self.until(&path, &format!("{wanted:?}"), |stock| Shelf::of(stock) == wanted).await;
-    }
-}
-
-impl Shelf {
-    fn of(stock: &Value) -> Self {
-        let number = |member: &str| stock[member].as_i64().unwrap();
-        let (on_hand, reserved, sold) = (number("on_hand"), number("reserved"), number("sold"));
-        assert_eq!(number("available"), on_hand - reserved, "{stock}");
-        Self { on_hand, reserved, sold }
     }
 }

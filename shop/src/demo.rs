@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::tour::Tour;
 use crate::{
-    Home, Stack,
+    Backend, Home, Stack,
     api::Api,
     audit, down, follow, load,
     processes::{JAEGER, PROMETHEUS},
@@ -29,6 +29,9 @@ pub struct Args {
     /// The gateway's port; the others are counted from it [default: as before, or 8000].
     #[arg(long, value_name = "PORT")]
     pub base_port: Option<u16>,
+    /// What the stack runs on [default: as before, or kafka where Java is, else embedded].
+    #[arg(long, value_enum, env = "SHOP_BACKEND")]
+    pub backend: Option<Backend>,
     /// End after the tour.
     #[arg(long)]
     pub once: bool,
@@ -37,8 +40,9 @@ pub struct Args {
 /// Runs the command: starts a stack if none runs yet, then the tour and the audit. A stack that was
 /// started for the demo runs until Ctrl-C, which stops it.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    let was_there = home.is_supervised();
-    let up = up::Args { detach: true, backend: None, base_port: args.base_port };
+    let was_there = home.stack().is_ok();
+    let (backend, base_port) = (args.backend, args.base_port);
+    let up = up::Args { detach: true, backend, base_port, ephemeral: false };
     if up::run(up, home).await? != ExitCode::SUCCESS {
         return Ok(ExitCode::FAILURE);
     }

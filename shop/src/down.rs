@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use backends::server::send;
 use rustix::process::Signal;
 
-use crate::{Home, processes, progress::ProgressStep, terminal::note};
+use crate::{Home, compose, processes, progress::ProgressStep, terminal::note};
 
 /// The arguments of `shop down`.
 #[derive(Debug, clap::Args)]
@@ -27,10 +27,27 @@ const SUPERVISOR_MAX: Duration = Duration::from_secs(32);
 
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The files of a stack, but for the key that signs tokens.
+const WRITTEN: [&str; 7] = [
+    "stack.json",
+    "seal-key",
+    "webhook-secret",
+    "simulator-ledger.jsonl",
+    "messages.jsonl",
+    "seed.json",
+    "passwords.json",
+];
+
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let home_path = home.path().display();
-    if stop(home).await? {
+    if let Some(project) = home.last()?.and_then(|last| last.project) {
+        if home.is_supervised() {
+            stop_supervisor(home).await?;
+        }
+        compose::take_down(&project, home, args.fresh)?;
+        note(format!("nothing is left running in {home_path}"));
+    } else if stop(home).await? {
         note(format!("nothing is left running in {home_path}"));
     } else {
         note(format!("nothing runs in {home_path}"));
@@ -87,8 +104,8 @@ fn is_there(pid: u32) -> bool {
 }
 
 /// Removes what a stack has written, and nothing else in the home.
-fn forget(home: &Home) -> anyhow::Result<()> {
-    if let Some(stack) = home.last()? {
+pub fn forget(home: &Home) -> anyhow::Result<()> {
+    if let Some(stack) = home.last()?.filter(|stack| stack.project.is_none()) {
         remove(&stack.data)?;
         // The folder that was made for the data elsewhere. A home is not empty, so it stays.
         if let Some(parent) = stack.data.parent().filter(|parent| *parent != home.path()) {
@@ -98,9 +115,7 @@ fn forget(home: &Home) -> anyhow::Result<()> {
     for name in ["kafka", "log", "run"] {
         remove(&home.path().join(name))?;
     }
-    for name in
-        ["stack.json", "seal-key", "webhook-secret", "simulator-ledger.jsonl", "messages.jsonl"]
-    {
+    for name in WRITTEN {
         match fs::remove_file(home.path().join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {name}"));

@@ -44,7 +44,8 @@ pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
     }
 }
 
-async fn answers(url: &str) -> anyhow::Result<()> {
+/// `Ok` if the URL answers well.
+pub async fn answers(url: &str) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
     let answer = client.get(url).send().await.context("no answer")?;
     ensure!(answer.status().is_success(), "{url} answers {}", answer.status());

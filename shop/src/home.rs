@@ -1,6 +1,7 @@
 //! The folder of a stack, and the record in it by which every command finds the stack again.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -10,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::Ports;
+use crate::{Ports, engine::ComposeProject};
 
 /// The folder of one stack (`--home`).
 #[derive(Clone, Debug)]
@@ -31,6 +32,19 @@ pub enum StackPhase {
     Failed,
 }
 
+/// What a stack runs on: the broker that carries the events, and who keeps the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Processes of this machine and Apache Kafka, which needs Java.
+    Kafka,
+    /// Processes of this machine and the broker that librdkafka ships: it forgets everything when
+    /// it ends.
+    Embedded,
+    /// Containers, by deploy/compose.yaml.
+    Compose,
+}
+
 /// A process as its supervisor last saw it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProcessState {
@@ -40,17 +54,25 @@ pub struct ProcessState {
     pub restarts: u32,
 }
 
-/// Where a stack is and what runs in it: `stack.json`, written by the supervisor alone.
+/// Where a stack is and what runs in it: `stack.json`, written by the supervisor alone, and by who
+/// brings containers up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stack {
     pub phase: StackPhase,
-    pub backend: String,
+    pub backend: Backend,
     pub base_port: u16,
     pub supervisor: u32,
-    /// PostgreSQL's data, which may have to lie outside the home.
+    /// PostgreSQL's data, which may have to lie outside the home; the name of a volume, in
+    /// containers.
     pub data: PathBuf,
     /// The password of every role in PostgreSQL: it keeps other users of this machine out.
     pub password: String,
+    /// Those of roles that have one of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub role_passwords: BTreeMap<String, String>,
+    /// The containers, where it runs in containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ComposeProject>,
     pub processes: Vec<ProcessState>,
 }
 
@@ -61,6 +83,16 @@ pub const DATABASES: [(&str, &str); 4] = [
     ("stock", "inventory_svc"),
     ("notify", "notify_svc"),
 ];
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Kafka => "kafka",
+            Self::Embedded => "embedded",
+            Self::Compose => "compose",
+        })
+    }
+}
 
 impl Home {
     /// The home at `path`, which need not exist yet.
@@ -125,10 +157,27 @@ impl Home {
 
     /// The stack that runs here; else an error that says how to start one.
     pub fn stack(&self) -> anyhow::Result<Stack> {
-        let last = self.last()?.filter(|_| self.is_supervised());
-        last.with_context(|| {
-            format!("no stack runs in {}: start one with `shop up`", self.path.display())
-        })
+        let none = || format!("no stack runs in {}: start one with `shop up`", self.path.display());
+        let mut last = self.last()?.with_context(none)?;
+        match last.project.clone() {
+            Some(project) => last.look_at(&project).with_context(none)?,
+            None if self.is_supervised() => {}
+            None => bail!(none()),
+        }
+        Ok(last)
+    }
+
+    /// An error if the home has the data of a stack that runs on something else.
+    pub fn is_free_for(&self, backend: Backend) -> anyhow::Result<()> {
+        match self.last()? {
+            Some(last) if last.backend != backend => bail!(
+                "{} belongs to a stack with another backend ({}): choose another --home, or \
+                 forget that stack with `shop down --fresh`",
+                self.path.display(),
+                last.backend,
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a supervisor holds this home: its lock ends with the process, however it ends.
@@ -215,7 +264,7 @@ impl Stack {
     /// The URL of a database for a process on this machine: by the server's socket if it has one.
     pub fn local_url(&self, role: &str, database: &str) -> String {
         let url = self.url(role, database);
-        match backends::postgres::socket_folder(&self.data) {
+        match backends::postgres::socket_folder(&self.data).filter(|_| self.project.is_none()) {
             Some(folder) => format!("{url}?host={}", folder.display()),
             None => url,
         }
@@ -224,7 +273,20 @@ impl Stack {
     /// The URL of a database, for any role.
     pub fn url(&self, role: &str, database: &str) -> String {
         let port = self.base_port + 10;
-        format!("postgres://{role}:{}@127.0.0.1:{port}/{database}", self.password)
+        let password = self.role_passwords.get(role).unwrap_or(&self.password);
+        format!("postgres://{role}:{password}@127.0.0.1:{port}/{database}")
+    }
+
+    /// Brings the record of the processes up to date; an error if there is no container at all.
+    fn look_at(&mut self, project: &ComposeProject) -> anyhow::Result<()> {
+        let names = self.processes.iter().map(|process| &*process.name);
+        let containers = project.containers(names)?;
+        for process in &mut self.processes {
+            let seen = containers.iter().find(|container| container.service == process.name);
+            process.pid = seen.and_then(|container| container.pid);
+            process.restarts = seen.map_or(process.restarts, |container| container.restarts);
+        }
+        Ok(())
     }
 
     /// The record of a process: its process id, and how often it was started again.

@@ -2,11 +2,15 @@
 //!
 //! `up`, `down` and `status` own the processes: `supervise` keeps them alive, `plan` says what each
 //! one is started with, `home` is the folder in which a stack is found again, and `processes` finds
-//! running processes through the kernel. The other commands are clients: they read from
+//! running processes through the kernel. In containers `compose` does all of that, by the `engine`;
+//! `keys`, `provision` and `probe` run in there. The other commands are clients: they read from
 //! [`Home::stack`] where the stack is, and talk to it as anybody could.
 
+pub mod compose;
+pub mod engine;
 pub mod health;
 pub mod home;
+pub mod keys;
 pub mod plan;
 pub mod ports;
 pub mod process;
@@ -15,7 +19,10 @@ pub mod progress;
 pub mod schema;
 pub mod settings;
 
+pub mod broker;
 pub mod down;
+pub mod probe;
+pub mod provision;
 pub mod status;
 pub mod supervise;
 pub mod up;
@@ -41,5 +48,5 @@ pub mod token;
 
 pub mod testing;
 
-pub use home::{Home, Stack};
+pub use home::{Backend, Home, Stack};
 pub use ports::Ports;

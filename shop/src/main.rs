@@ -4,8 +4,8 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use shop::{
-    Home, audit, consumers, demo, down, load, order, parked, replay, seed, status, supervise, tail,
-    token, up,
+    Home, audit, broker, consumers, demo, down, keys, load, order, parked, probe, provision,
+    replay, seed, status, supervise, tail, token, up,
 };
 
 /// Starts the whole shop on this machine, places orders, follows and checks them.
@@ -53,6 +53,14 @@ enum Command {
     Demo(demo::Args),
     #[command(hide = true)]
     Supervise(supervise::Args),
+    #[command(hide = true)]
+    Broker(broker::Args),
+    #[command(hide = true)]
+    Keys(keys::Args),
+    #[command(hide = true)]
+    Provision(provision::Args),
+    #[command(hide = true)]
+    Probe(probe::Args),
 }
 
 #[tokio::main]
@@ -85,5 +93,9 @@ async fn run(command: Command, home: &Home) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(&args, home),
         Command::Demo(args) => demo::run(args, home).await,
         Command::Supervise(args) => supervise::run(args, home).await,
+        Command::Broker(args) => broker::run(args).await,
+        Command::Keys(args) => keys::run(&args),
+        Command::Provision(args) => provision::run(args).await,
+        Command::Probe(args) => probe::run(args).await,
     }
 }

@@ -1,6 +1,7 @@
 //! What runs in a stack: each process with its command, and where its data lies.
 
 use std::{
+    collections::BTreeMap,
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     os::unix::{
@@ -18,17 +19,15 @@ use backends::{
     machine::{self, Account},
     postgres,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 
 use crate::{
     Home, Ports, Stack,
-    home::{ProcessState, StackPhase},
+    home::{Backend, ProcessState, StackPhase},
     process::Spec,
     processes::{self, OURS},
     settings::{self, Overrides},
     telemetry::Telemetry,
-    token,
 };
 
 /// How long a service may take to stop: longer than it gives itself to drain.
@@ -64,7 +63,7 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of a stack in `home`, from the given base port, or from the one it had before.
-    pub fn of(home: &Home, base_port: Option<u16>) -> anyhow::Result<Self> {
+    pub fn of(home: &Home, base_port: Option<u16>, backend: Backend) -> anyhow::Result<Self> {
         let last = home.last()?;
         let base = base_port.or(last.as_ref().map(|last| last.base_port)).unwrap_or(8000);
         let ports = Ports::from(base).context("--base-port is too high")?;
@@ -82,11 +81,13 @@ impl Plan {
         };
         let stack = Stack {
             phase: StackPhase::Starting,
-            backend: "kafka".to_owned(),
+            backend,
             base_port: base,
             supervisor: std::process::id(),
             data,
             password,
+            role_passwords: BTreeMap::new(),
+            project: None,
             processes: ["postgres", "kafka"]
                 .into_iter()
                 .chain(OURS)
@@ -166,10 +167,20 @@ impl Plan {
         Spec { name: "postgres", command: Box::new(move || config.prepare()), stop }
     }
 
-    /// How to run Kafka.
+    /// How to run Kafka, or what stands in for it.
     pub fn run_kafka(&self) -> Spec {
-        let config = self.kafka();
         let stop = (Signal::TERM, BACKEND_STOP_MAX);
+        if self.stack.backend == Backend::Embedded {
+            let (program, home) = (self.binaries.join("shop"), self.home.path().to_owned());
+            let port = self.ports.kafka().to_string();
+            let command = move || {
+                let mut command = Command::new(&program);
+                command.args(["broker", "--port", &port]).process_group(0).current_dir(&home);
+                Ok(command)
+            };
+            return Spec { name: "kafka", command: Box::new(command), stop };
+        }
+        let config = self.kafka();
         Spec { name: "kafka", command: Box::new(move || config.prepare()), stop }
     }
 
@@ -196,18 +207,6 @@ impl Plan {
             Ok(command)
         };
         Spec { name, command: Box::new(command), stop: (Signal::TERM, DRAIN_MAX) }
-    }
-
-    /// Makes the keys that are not there: one that signs tokens, one with which order-svc seals payment details for
-    /// payment-svc, and one with which notify-svc signs its webhooks to the sink.
-    pub fn make_keys(&self) -> anyhow::Result<()> {
-        for (name, prefix) in [("seal-key", ""), ("webhook-secret", "whsec_")] {
-            if !self.home.path().join(name).exists() {
-                let key = STANDARD.encode(rand::random::<[u8; 32]>());
-                self.home.write_private(name, format!("{prefix}{key}").as_bytes())?;
-            }
-        }
-        token::make_key(&self.home)
     }
 }
 

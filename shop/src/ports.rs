@@ -75,6 +75,11 @@ impl Ports {
         self.base + 42
     }
 
+    /// The port of the fault proxy's API, in containers.
+    pub fn faults(self) -> u16 {
+        self.base + 53
+    }
+
     /// The port on which Jaeger takes traces (OTLP over gRPC); the one above is its API over gRPC.
     pub fn otlp(self) -> u16 {
         self.base + 61

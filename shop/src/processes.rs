@@ -95,6 +95,7 @@ pub fn of_home(home: &Home) -> Vec<ProcessInfo> {
     let is_ours = |found: &ProcessInfo, folder: &Path| match found.name.as_str() {
         "postgres" => data.as_deref() == Some(folder),
         "java" => folder == kafka,
+        "shop" => folder == home && found.command.contains(" broker "),
         name => folder == home && (OURS.contains(&name) || [PROMETHEUS, JAEGER].contains(&name)),
     };
     let processes = all_processes().into_iter().flatten().flatten();

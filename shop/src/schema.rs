@@ -2,13 +2,10 @@
 //! starts, because each would find out by itself, end, and be started again.
 
 use anyhow::{Context as _, ensure};
-use backends::postgres::PostgresConfig;
 use sqlx::{
     Connection as _, PgConnection, SqlSafeStr as _,
     migrate::{AppliedMigration, Migrate as _, MigrateError, Migration, MigrationType},
 };
-
-use crate::Home;
 
 /// The first migration of every database.
 const MAILBOX: &str = include_str!("../migrations/0001_mailbox.sql");
@@ -30,17 +27,17 @@ const APPLIED: &str = "_sqlx_migrations";
 const UNDEFINED_TABLE: &str = "42P01";
 
 /// Refuses data whose schema differs from the one that this build makes; the data is left as it is.
-pub async fn check(home: &Home, config: &PostgresConfig) -> anyhow::Result<()> {
+/// `place` is where it lies, and `url` leads to each of its databases.
+pub async fn check(place: &str, url: impl Fn(&str) -> String) -> anyhow::Result<()> {
     for (database, own) in OWN {
-        let url = config.url(database);
-        let applied = applied(&url).await.with_context(|| format!("cannot look at {database}"))?;
+        let applied =
+            applied(&url(database)).await.with_context(|| format!("cannot look at {database}"))?;
         let foreign = foreign(&applied, own);
         ensure!(
             foreign.is_none(),
-            "the data in {} has the schema of another build (database {database}, migration {}): \
+            "the data in {place} has the schema of another build (database {database}, migration {}): \
              it is kept, and the shop is not started. Go on with that build, or forget the data \
              with `shop down --fresh`",
-            home.path().display(),
             foreign.unwrap_or_default(),
         );
     }

@@ -16,7 +16,10 @@ use crate::{
 /// The `SHOP_*` variables of the caller, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
+    /// For one process each: `SHOP_ORDER_SVC__PAYMENT_DEADLINE`.
     set: Vec<(String, String)>,
+    /// For all: `SHOP_PAYMENT_DEADLINE`.
+    shared: Vec<(String, String)>,
     has_own_issuer: bool,
 }
 
@@ -30,14 +33,16 @@ impl Overrides {
 
     /// Those of the variables that are for one process.
     pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Self {
-        let (mut set, mut has_own_issuer) = (Vec::new(), false);
+        let (mut set, mut shared, mut has_own_issuer) = (Vec::new(), Vec::new(), false);
         for (name, value) in variables.filter(|(name, _)| name.starts_with("SHOP_")) {
             has_own_issuer |= name == "SHOP_JWKS";
             if name.contains("__") {
                 set.push((name, value));
+            } else {
+                shared.push((name, value));
             }
         }
-        Self { set, has_own_issuer }
+        Self { set, shared, has_own_issuer }
     }
 
     /// Whether `SHOP_JWKS` says where the keys of tokens are, instead of the stack's own issuer.
@@ -57,6 +62,11 @@ impl Overrides {
     /// One setting for one process.
     pub fn get(&self, process: &str, setting: &str) -> Option<String> {
         self.of(process).into_iter().find(|(name, _)| name == setting).map(|(_, value)| value)
+    }
+
+    /// The settings for all processes: `SHOP_PAYMENT_DEADLINE` and its value.
+    pub fn shared(&self) -> &[(String, String)] {
+        &self.shared
     }
 
     /// The names of the variables themselves, which are hidden from every process.

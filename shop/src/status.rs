@@ -4,7 +4,7 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use serde::Serialize;
 
-use crate::{Home, Stack, health};
+use crate::{Home, Stack, health, home::Backend};
 
 /// The arguments of `shop status`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub struct Args {
 /// A stack and the health of its processes.
 #[derive(Debug, Serialize)]
 pub struct StackStatus<'a> {
-    pub backend: &'a str,
+    pub backend: Backend,
     pub gateway: String,
     pub kafka: String,
     /// Where PostgreSQL's data lies.
@@ -60,7 +60,7 @@ pub async fn of(stack: &Stack) -> StackStatus<'_> {
         restarts: process.restarts,
     });
     StackStatus {
-        backend: &stack.backend,
+        backend: stack.backend,
         gateway: stack.gateway(),
         kafka: stack.kafka(),
         data: &stack.data,

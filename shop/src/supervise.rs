@@ -13,8 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Home,
-    home::{DATABASES, ProcessState, StackPhase},
+    Home, down,
+    home::{Backend, DATABASES, ProcessState, StackPhase},
+    keys,
     plan::Plan,
     process::ProcessSupervisor,
     processes::{self, OURS},
@@ -34,11 +35,14 @@ pub struct Args {
     /// The gateway's port; the others are counted from it.
     #[arg(long)]
     pub base_port: Option<u16>,
+    /// Which broker carries the events.
+    #[arg(long, value_enum)]
+    pub backend: Backend,
 }
 
 /// Supervises until it is asked to stop, even when the terminal is closed.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    supervise(home, args.base_port, Terminal::Gone).await
+    supervise(home, (args.base_port, args.backend), Terminal::Gone).await
 }
 
 /// Whether the end of the terminal stops the stack.
@@ -51,13 +55,21 @@ pub enum Terminal {
 /// Brings the stack up and keeps it until a signal: everything that the foreground `shop up` does.
 pub async fn supervise(
     home: &Home,
-    base_port: Option<u16>,
+    (base_port, backend): (Option<u16>, Backend),
     terminal: Terminal,
 ) -> anyhow::Result<ExitCode> {
     let held = home.hold()?;
     let _held = held.with_context(|| format!("{} is taken", home.path().display()))?;
     let asked = stopped_by_signal(terminal)?;
-    let plan = Plan::of(home, base_port)?;
+    home.is_free_for(backend)?;
+    let base_port = base_port.or(home.last()?.map(|last| last.base_port));
+    if backend == Backend::Embedded {
+        // What the databases know of topics that are gone would stop whoever reads new ones.
+        processes::end(home).await?;
+        down::forget(home)?;
+        home.create()?;
+    }
+    let plan = Plan::of(home, base_port, backend)?;
     let keeper = ProcessSupervisor::new(home.clone(), plan.stack.clone(), asked.second.clone())?;
     let (ours, backends) = (CancellationToken::new(), CancellationToken::new());
 
@@ -106,7 +118,7 @@ async fn bring_up(
         note(format!("  ended what an earlier run had left: {}", processes::names(&left)));
     }
     plan.check_ports()?;
-    plan.make_keys()?;
+    keys::make(&plan.home)?;
     let telemetry = plan.telemetry.specs(plan.home.path(), plan.ports);
     let names = ["postgres", "kafka"].into_iter().chain(OURS);
     for name in names.chain(telemetry.iter().map(|spec| spec.name)) {
@@ -148,8 +160,11 @@ async fn start_postgres(
     tokio::task::spawn_blocking(move || first.prepare()).await??;
     keeper.keep(plan.run_postgres(), until.clone());
     keeper.healthy("postgres").await?;
-    postgres::create_owned(&config, &DATABASES).await.context("cannot make the databases")?;
-    schema::check(&plan.home, &config).await?;
+    postgres::create_owned(&config.url("postgres"), &config.owned(&DATABASES))
+        .await
+        .context("cannot make the databases")?;
+    let place = plan.home.path().display().to_string();
+    schema::check(&place, |database| config.url(database)).await?;
     step.done(&format!("127.0.0.1:{}, four databases", config.port));
     Ok(())
 }
@@ -160,6 +175,12 @@ async fn start_kafka(
     until: &CancellationToken,
 ) -> anyhow::Result<()> {
     let step = ProgressStep::begin("kafka");
+    if plan.stack.backend == Backend::Embedded {
+        keeper.keep(plan.run_kafka(), until.clone());
+        keeper.healthy("kafka").await?;
+        step.done(&format!("{}, in memory alone", plan.stack.kafka()));
+        return Ok(());
+    }
     if !jars::are_ready()? {
         step.note("fetching its jars with Maven: once on this machine, 44 MB");
     }

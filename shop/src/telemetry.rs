@@ -47,12 +47,8 @@ pub struct Telemetry {
 impl Telemetry {
     /// Looks for the programs: on the PATH, and Jaeger in the shop's cache, too.
     pub fn find() -> anyhow::Result<Self> {
-        match std::env::var_os(SWITCH) {
-            Some(off) if off == "off" => return Ok(Self::default()),
-            Some(other) if other != "on" => {
-                bail!("{SWITCH} is {}: write on or off", other.display())
-            }
-            Some(_) | None => {}
+        if !is_wanted()? {
+            return Ok(Self::default());
         }
         let cached = machine::cache()?.join(JAEGER);
         let jaeger = machine::program(JAEGER).or_else(|| Some(cached).filter(|it| it.is_file()));
@@ -88,6 +84,15 @@ impl Telemetry {
             spec(JAEGER, Box::new(move || jaeger(&program, &home, ports)))
         });
         prometheus.into_iter().chain(jaeger).collect()
+    }
+}
+
+/// Whether a stack is to have them.
+pub fn is_wanted() -> anyhow::Result<bool> {
+    match std::env::var_os(SWITCH) {
+        Some(off) if off == "off" => Ok(false),
+        Some(other) if other != "on" => bail!("{SWITCH} is {}: write on or off", other.display()),
+        Some(_) | None => Ok(true),
     }
 }
 

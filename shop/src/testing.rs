@@ -18,7 +18,7 @@ use backends::{
 };
 use rustix::process::Signal;
 
-use crate::{Home, Ports, Stack, health, home::StackPhase};
+use crate::{Backend, Home, Ports, Stack, health, home::StackPhase};
 
 /// The base ports that are tried, none of which shares a port with another's stack: below the range
 /// from which the system takes ports for outgoing connections.
@@ -31,6 +31,17 @@ const UP_MAX: Duration = Duration::from_mins(2);
 const DOWN_MAX: Duration = Duration::from_mins(1);
 
 const LOOK: Duration = Duration::from_millis(25);
+
+/// How much of a log is shown of a process that does not come back.
+const LINES_SHOWN: usize = 20;
+
+/// `SHOP_BACKEND` says what stacks of tests run on, too.
+const BACKEND: &str = "SHOP_BACKEND";
+
+/// Whether stacks of tests are containers.
+pub fn is_in_containers() -> bool {
+    std::env::var_os(BACKEND).is_some_and(|backend| backend == "compose")
+}
 
 /// A running stack.
 #[derive(Debug)]
@@ -56,10 +67,12 @@ impl TestStack {
         let out = open_log(&home.log("supervisor"))?;
         let watchdog = Watchdog::start(Some(&folder))?;
         let (base, ports) = free_base()?;
-        let shop = Command::new(binaries.join("shop"))
-            .arg("--home")
-            .arg(home.path())
-            .args(["up", "--base-port", &base.to_string()])
+        let mut shop = Command::new(binaries.join("shop"));
+        shop.arg("--home").arg(home.path()).args(["up", "--base-port", &base.to_string()]);
+        if is_in_containers() {
+            shop.arg("--ephemeral");
+        }
+        let shop = shop
             // Prometheus and Jaeger cost time, and most tests look at neither.
             .env("SHOP_TELEMETRY", "off")
             .envs(settings.iter().copied())
@@ -96,6 +109,27 @@ impl TestStack {
         self.home.stack()
     }
 
+    /// What a process has written to its log.
+    pub fn log(&self, process: &str) -> anyhow::Result<String> {
+        if let Some(project) = self.stack()?.project {
+            return project.log(process);
+        }
+        let log = fs::read(self.home.log(process))?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// The file of what a stand-in for the world took, as it is now: the simulator's ledger, the
+    /// sink's messages. A container's is reached through its process.
+    pub fn file(&self, process: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let stack = self.stack()?;
+        if stack.project.is_none() {
+            return Ok(self.home.path().join(name));
+        }
+        let process = stack.process(process).with_context(|| format!("there is no {process}"))?;
+        let pid = process.pid.with_context(|| format!("{} does not run", process.name))?;
+        Ok(PathBuf::from(format!("/proc/{pid}/root/data/{name}")))
+    }
+
     /// Kills one process with SIGKILL; returns how often it had been started again before.
     pub fn kill9(&self, name: &str) -> anyhow::Result<u32> {
         let stack = self.stack()?;
@@ -115,12 +149,17 @@ impl TestStack {
             match health {
                 Ok(()) if again => return Ok(()),
                 health if start.elapsed() > within => {
-                    let log = excerpt(&self.home.log(name));
-                    bail!("{name} is not back after {within:?}: {health:?}\n{log}");
+                    let log = self.log(name).unwrap_or_default();
+                    let log: Vec<_> = log.lines().rev().take(LINES_SHOWN).collect();
+                    bail!("{name} is not back after {within:?}: {health:?}; its log: {log:#?}");
                 }
                 _ => tokio::time::sleep(LOOK).await,
             }
         }
+    }
+
+    fn still_runs(&mut self) -> bool {
+        self.shop.try_wait().is_ok_and(|ended| ended.is_none())
     }
 
     /// Stops the stack as Ctrl-C does; nothing of it is left.
@@ -139,7 +178,16 @@ impl TestStack {
 
 impl Drop for TestStack {
     fn drop(&mut self) {
-        if self.shop.try_wait().is_ok_and(|ended| ended.is_none()) {
+        let elsewhere = self.home.last().ok().flatten();
+        if is_in_containers() {
+            // Only an order to stop takes the containers down, too.
+            send(self.shop.id(), Signal::INT);
+            let start = Instant::now();
+            while self.still_runs() && start.elapsed() < DOWN_MAX {
+                std::thread::sleep(LOOK);
+            }
+        }
+        if self.still_runs() {
             // The killed supervisor's own watchdog ends the processes that it has started.
             self.shop.kill().ok();
             self.shop.wait().ok();
@@ -147,10 +195,9 @@ impl Drop for TestStack {
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.forget(self.shop.id());
         }
-        let elsewhere = self.home.last().ok().flatten().map(|stack| stack.data);
         fs::remove_dir_all(&self.folder).ok();
-        if let Some(data) = elsewhere {
-            fs::remove_dir_all(data).ok();
+        if let Some(stack) = elsewhere.filter(|stack| stack.backend != Backend::Compose) {
+            fs::remove_dir_all(stack.data).ok();
         }
     }
 }

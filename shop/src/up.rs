@@ -9,12 +9,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use backends::server::send;
+use backends::{jars, machine, server::send};
 use rustix::process::Signal;
 
 use crate::{
-    Home, Stack, health,
-    home::StackPhase,
+    Home, Stack,
+    compose::{self, ComposeStart},
+    health,
+    home::{Backend, StackPhase},
     status,
     supervise::{self, Terminal},
     terminal::note,
@@ -26,25 +28,16 @@ pub struct Args {
     /// Come back when all is healthy, and leave a supervisor behind.
     #[arg(long)]
     pub detach: bool,
-    /// Which broker carries the events [default: kafka].
-    #[arg(long, value_enum)]
+    /// What it runs on [default: as before, or kafka where Java is, else embedded].
+    #[arg(long, value_enum, env = "SHOP_BACKEND")]
     pub backend: Option<Backend>,
     /// The gateway's port; the others are counted from it [default: as before, or 8000].
     #[arg(long, value_name = "PORT")]
     pub base_port: Option<u16>,
+    /// With containers, not detached: forget the data when it ends.
+    #[arg(long, conflicts_with = "detach")]
+    pub ephemeral: bool,
 }
-
-/// The broker that carries the events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Backend {
-    /// Apache Kafka, which needs Java.
-    Kafka,
-    /// The broker that librdkafka ships, in memory.
-    Embedded,
-}
-
-/// Backends of the contract that do not exist yet.
-const PLANNED: [Backend; 1] = [Backend::Embedded];
 
 /// How long a stack that another `shop up` started, or is starting, may take to be healthy.
 const HEALTHY_MAX: Duration = Duration::from_mins(2);
@@ -53,30 +46,52 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
-    ensure!(
-        args.backend.is_none_or(|backend| !PLANNED.contains(&backend)),
-        "the embedded broker is not here yet; --backend kafka is (with Java 17 and Maven: \
-         apt-get install openjdk-17-jre-headless maven)"
-    );
     home.create()?;
+    let backend = backend(&args, home)?;
+    if backend == Backend::Compose {
+        let Args { detach, base_port, ephemeral, .. } = args;
+        return compose::up(ComposeStart { base_port, detach, ephemeral }, home).await;
+    }
+    ensure!(!args.ephemeral, "--ephemeral is for --backend compose");
+    home.is_free_for(backend)?;
     if home.is_supervised()
         && let Some(end) = already(&args, home).await?
     {
         return Ok(end);
     }
-    note(format!("starting the shop in {}, on Apache Kafka", home.path().display()));
+    let broker = match backend {
+        Backend::Embedded => "librdkafka's broker in memory, which forgets everything when it ends",
+        Backend::Kafka | Backend::Compose => "Apache Kafka",
+    };
+    note(format!("starting the shop in {}, on {broker}", home.path().display()));
+    if backend == Backend::Embedded {
+        note(
+            "  so each start is the first; Java 17 and Maven bring Apache Kafka (--backend kafka)",
+        );
+    }
     if !args.detach {
-        return supervise::supervise(home, args.base_port, Terminal::Here).await;
+        return supervise::supervise(home, (args.base_port, backend), Terminal::Here).await;
     }
     let log = home.log("supervisor");
     let out = fs::File::create(&log).with_context(|| format!("no log {}", log.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--home").arg(home.path()).arg("supervise").process_group(0);
+    command.args(["--backend", &backend.to_string()]);
     if let Some(port) = args.base_port {
         command.args(["--base-port", &port.to_string()]);
     }
     let supervisor = command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).spawn()?;
     follow(home, supervisor, fs::File::open(&log)?).await
+}
+
+/// What the stack runs on: what is asked for, else what it ran on before, else Apache Kafka if this
+/// machine has what it needs.
+fn backend(args: &Args, home: &Home) -> anyhow::Result<Backend> {
+    let last = home.last()?.map(|last| last.backend);
+    let has_java =
+        || jars::are_ready().is_ok_and(|ready| ready || machine::program("mvn").is_some());
+    let best = || if has_java() { Backend::Kafka } else { Backend::Embedded };
+    Ok(args.backend.or(last).unwrap_or_else(best))
 }
 
 /// Shows what the supervisor writes until the stack is up, or the supervisor has ended.

@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use backends::testing::private_postgres;
-use shop::{Home, home::DATABASES, schema};
+use shop::{home::DATABASES, schema};
 use sqlx::{Connection as _, PgConnection, migrate::Migrator};
 
 #[tokio::test]
 async fn a_schema_of_this_build_is_gone_on_with_and_one_of_another_is_named() {
     let server = private_postgres().await;
-    let home = Home::at(Path::new("/a/home")).unwrap();
     let refused = async || {
-        let checked = schema::check(&home, server.config()).await;
+        let checked = schema::check("/a/home", |database| server.url(database)).await;
         checked.err().map(|error| format!("{error:#}"))
     };
     for (database, _) in DATABASES {

@@ -135,6 +135,37 @@ fn a_detached_stack_is_found_again_and_keeps_its_data() {
     assert!(!data.exists());
 }
 
+/// Java is hidden by a PATH that has only what a stack cannot do without.
+#[test]
+fn without_java_a_broker_in_memory_stands_in_and_says_that_it_forgets() {
+    let programs = Programs::new();
+    let home = programs.folder.join("home");
+    let path = programs.folder.join("path");
+    std::fs::create_dir(&path).unwrap();
+    for name in ["sh", "seq", "sleep", "rm"] {
+        let program = backends::machine::program(name).unwrap();
+        std::os::unix::fs::symlink(program, path.join(name)).unwrap();
+    }
+    let shop = |words: &[&str]| {
+        let mut command = Command::new(programs.folder.join("shop"));
+        command.arg("--home").arg(&home).args(words).env("PATH", &path).env_remove("JAVA_HOME");
+        command.output().unwrap()
+    };
+
+    let up = shop(&["up", "--detach", "--base-port", &base(7).to_string()]);
+
+    assert!(up.status.success() && said(&up).contains("forgets everything"), "{}", said(&up));
+    let status = status(&programs, &home);
+    assert_eq!(status["backend"], "embedded");
+    let processes = status["processes"].as_array().unwrap();
+    let kafka = processes.iter().find(|process| process["name"] == "kafka").unwrap();
+    assert_eq!(kafka["healthy"], true, "{status:#}");
+    let other = shop(&["up", "--detach", "--backend", "kafka"]);
+    assert!(!other.status.success() && said(&other).contains("(embedded)"), "{}", said(&other));
+    assert!(shop(&["down"]).status.success());
+    assert_eq!(left_in(&home), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn ctrl_c_while_it_starts_takes_down_what_has_started() {
     let programs = Programs::new();

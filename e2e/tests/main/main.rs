@@ -7,6 +7,7 @@ mod console;
 mod consumers;
 mod description;
 mod drills;
+mod faults;
 mod journeys;
 mod kills;
 mod plants;

@@ -171,7 +171,7 @@ impl<'a> Scene<'a> {
             assert!(broken.iter().any(|it| it.starts_with(check)), "{fault}: {broken:#?}");
         };
         let card = &self.names.iter().find(|(name, _)| name == "$card").unwrap().1;
-        let file = self.shop.home().path().join("messages.jsonl");
+        let file = self.shop.file("smtp-sink", "messages.jsonl");
         let messages = std::fs::read(&file).unwrap();
         std::fs::write(&file, b"").unwrap();
         turns_red("mails are recorded as sent and never taken", "customers_told").await;

@@ -12,6 +12,8 @@ use serde_json::Value;
 use shop::{
     load,
     processes::{JAEGER, PROMETHEUS},
+    terminal::note,
+    testing::is_in_containers,
 };
 
 /// Orders of every kind, so that every panel has something to show.
@@ -21,6 +23,10 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(90);
 
 #[test]
 fn what_is_shown_is_described_and_what_is_asked_for_is_shown() {
+    if is_in_containers() {
+        note("the audit's metrics are shown on this machine, out of Prometheus's reach: skipped");
+        return;
+    }
     assert!(machine::program("prometheus").is_some(), "apt-get install prometheus (make setup)");
     in_a_shop_of_its_own(&[("SHOP_TELEMETRY", "on")], async |shop| {
         let audit = Audit::watch(shop, "5s");

@@ -1,9 +1,11 @@
 //! One order, one trace: through the gateway, the outboxes, Kafka and every service.
 
-use std::{collections::BTreeSet, net::TcpListener, time::Instant};
+use std::{collections::BTreeSet, time::Instant};
 
 use backends::{server::send, testing::eventually};
-use e2e::{AnOrder, Collector, PlacedOrder, Shop, SpanRecord, WITHIN, in_a_shop_of_its_own};
+use e2e::{
+    AnOrder, Collector, PlacedOrder, Shop, SpanRecord, WITHIN, a_listener, in_a_shop_of_its_own,
+};
 use rustix::process::Signal;
 use uuid::Uuid;
 
@@ -22,8 +24,8 @@ const EDGES: [(&str, &str); 9] = [
 
 #[test]
 fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, address) = a_listener();
+    let endpoint = format!("http://{address}");
     in_a_shop_of_its_own(&[("SHOP_OTLP_ENDPOINT", &endpoint)], async |shop| {
         let collector = Collector::serve(listener);
         let (trace, order) = places(shop, &wants(shop).await, "01").await;
@@ -65,8 +67,8 @@ fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
 
 #[test]
 fn a_collector_that_never_answers_holds_nothing_up() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, address) = a_listener();
+    let endpoint = format!("http://{address}");
     in_a_shop_of_its_own(&[("SHOP_OTLP_ENDPOINT", &endpoint)], async |shop| {
         for _ in 0..20 {
             let (_, order) = places(shop, &wants(shop).await, "01").await;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,7 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use backends::testing::eventually;
-use e2e::in_the_shop;
+use e2e::{a_listener, in_the_shop};
 use proto::Role;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -25,14 +24,15 @@ const PATIENCE: Duration = Duration::from_mins(1);
 type Calls = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
 /// A receiver that takes whatever comes.
-async fn a_receiver(running: &mut JoinSet<()>) -> (SocketAddr, Calls) {
+fn a_receiver(running: &mut JoinSet<()>) -> (String, Calls) {
     async fn take(State(calls): State<Calls>, headers: HeaderMap, body: Bytes) -> StatusCode {
         calls.lock().unwrap().push((headers, body));
         StatusCode::OK
     }
     let calls = Calls::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = a_listener();
+    listener.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
     let router = Router::new().fallback(take).with_state(Arc::clone(&calls));
     running.spawn(async move { axum::serve(listener, router).await.unwrap() });
     (address, calls)
@@ -42,7 +42,7 @@ async fn a_receiver(running: &mut JoinSet<()>) -> (SocketAddr, Calls) {
 fn the_events_of_an_order_arrive_signed_at_a_webhook_and_again_when_asked_for() {
     in_the_shop(async |shop| {
         let mut running = JoinSet::new();
-        let (address, calls) = a_receiver(&mut running).await;
+        let (address, calls) = a_receiver(&mut running);
         let staff = shop.token("staff", &[Role::Staff]);
         let body = json!({"url": format!("http://{address}/hook"), "events": ["*"]});
         let made = shop.post("/v1/webhooks", &body).with_token(&staff).await.with(201);

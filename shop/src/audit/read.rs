@@ -1,5 +1,7 @@
 //! Reads the four databases, their topics, and the provider's ledger into one table of orders.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use futures::{TryStreamExt as _, future::BoxFuture};
 use proto::{EventType, topic, trace_context};
@@ -23,7 +25,7 @@ use super::{
     topics::Topic,
     whole,
 };
-use crate::{Home, Stack, api::Api, by_id::ById, terminal};
+use crate::{Home, Stack, api::Api, by_id::ById, compose, terminal};
 
 /// What the outbox of one database says.
 struct Outbox {
@@ -72,7 +74,8 @@ pub(super) async fn everything(
             if at == STOCK { store::stock::products(&mut tx).await? } else { Vec::new() };
         tx.rollback().await?;
         if at == NOTIFICATIONS {
-            whole::messages(&mut db, &home.path().join("messages.jsonl"), checks).await?;
+            let file = || messages_of(home, stack);
+            whole::messages(&mut db, file, checks).await?;
         }
         let is_whole = outbox.is_whole;
         let listener = Listener { view, inboxes: &inboxes, incarnations, is_whole };
@@ -251,6 +254,14 @@ async fn interventions(stack: &Stack) -> anyhow::Result<Interventions> {
         }
     }
     Ok(interventions)
+}
+
+/// The file of what the stack's sink took, as it is now.
+fn messages_of(home: &Home, stack: &Stack) -> anyhow::Result<PathBuf> {
+    if let Some(project) = &stack.project {
+        compose::fetch_messages(project, home.path())?;
+    }
+    Ok(home.path().join("messages.jsonl"))
 }
 
 fn mark(orders: &mut Orders, interventions: &Interventions) {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -131,13 +131,14 @@ fn tell(promise: Promise, kind: &str, database: &str, stops: &[Stop], checks: &m
 /// One may be in the file twice, because it is sent before it is recorded.
 pub(super) async fn messages(
     db: &mut PgConnection,
-    file: &Path,
+    file: impl FnOnce() -> anyhow::Result<PathBuf>,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
     let sent = store::notices::sent(db).await?;
     // The file is read after the rows, so it has everything recorded by then. A service may deliver
     // elsewhere.
-    let Some(taken) = taken(file)? else { return Ok(()) };
+    let file = file()?;
+    let Some(taken) = taken(&file)? else { return Ok(()) };
     checks.looked(Promise::CustomersTold, u64::try_from(sent.len())?);
     let missing = sent.iter().filter(|id| !taken.contains(id)).count();
     if missing > 0 {

@@ -1,12 +1,7 @@
 //! All that a stack keeps, wherever it keeps it: tables, topics, logs and the files of its
 //! stand-ins for the world.
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fmt::Write as _, path::Path, process::Command, time::Duration};
 
 use e2e::Shop;
 use rdkafka::{
@@ -56,11 +51,15 @@ pub(super) async fn everything(shop: &Shop) -> Vec<Place> {
     }
     let kafka = shop.stack().kafka();
     places.extend(tokio::task::spawn_blocking(move || topics(&kafka)).await.unwrap());
-    let logs = shop.home().log("gateway");
-    let logs = std::fs::read_dir(logs.parent().unwrap()).unwrap();
-    places.extend(logs.map(|log| file("log", &log.unwrap().path())));
-    for name in ["messages.jsonl", "simulator-ledger.jsonl"] {
-        places.push(file("file", &shop.home().path().join(name)));
+    for process in shop.stack().processes {
+        let log = shop.log(&process.name);
+        places.push(Place::new(format!("log {}.log", process.name), log.as_bytes()));
+    }
+    places.push(file("log", &shop.home().log("supervisor")));
+    for (process, name) in
+        [("smtp-sink", "messages.jsonl"), ("simulator", "simulator-ledger.jsonl")]
+    {
+        places.push(file("file", &shop.file(process, name)));
     }
     places
 }
@@ -79,9 +78,7 @@ async fn databases(shop: &Shop) -> Vec<String> {
 
 /// Every table of a database, as `pg_dump` writes it.
 fn tables(shop: &Shop, database: &str) -> Vec<Place> {
-    let url = shop.stack().database_as_superuser(database);
-    let dump = Command::new(pg_dump(shop)).args(["--data-only", "--dbname", &url]).output();
-    let dump = dump.unwrap();
+    let dump = pg_dump(shop, database).arg("--data-only").output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let dump = String::from_utf8(dump.stdout).unwrap();
     let mut tables = Vec::new();
@@ -97,11 +94,20 @@ fn tables(shop: &Shop, database: &str) -> Vec<Place> {
     tables
 }
 
-/// The `pg_dump` beside the server that runs.
-fn pg_dump(shop: &Shop) -> PathBuf {
-    let pid = shop.stack().process("postgres").unwrap().pid.unwrap();
+/// The `pg_dump` beside the server that runs, for a database.
+fn pg_dump(shop: &Shop, database: &str) -> Command {
+    let stack = shop.stack();
+    if let Some(project) = &stack.project {
+        let mut command = Command::new("docker");
+        command.args(["exec", &project.container("postgres"), "pg_dump", "--username", "postgres"]);
+        command.arg(database);
+        return command;
+    }
+    let pid = stack.process("postgres").unwrap().pid.unwrap();
     let server = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
-    server.with_file_name("pg_dump")
+    let mut command = Command::new(server.with_file_name("pg_dump"));
+    command.args(["--dbname", &stack.database_as_superuser(database)]);
+    command
 }
 
 /// Every topic that Kafka has, its own as well: keys, headers and payloads of all records.

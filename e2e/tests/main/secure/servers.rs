@@ -23,7 +23,8 @@ const DATABASES: [(&str, &str); 2] = [("orders", "order_svc"), ("stock", "invent
 /// A PostgreSQL with the services' databases, which is not protected yet.
 pub(crate) async fn a_postgres() -> Postgres {
     let server = private_postgres().await;
-    create_owned(server.config(), &DATABASES).await.unwrap();
+    let owned = server.config().owned(&DATABASES);
+    create_owned(&server.url("postgres"), &owned).await.unwrap();
     server
 }
 
