@@ -5,11 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup build demo up down status check test e2e drill pictures bench jaeger prepare fmt
-=======
-.PHONY: help setup build demo up down status check test e2e drill bench jaeger image release prepare fmt
->>>>>>> containers
+.PHONY: help setup build demo up down status check test e2e drill pictures bench jaeger image release prepare fmt
 
 PROFILE := $(if $(RELEASE),release,debug)
 CARGO_PROFILE := $(if $(RELEASE),--release,)
