@@ -11,7 +11,9 @@ import {
 
 /** As wide as README is shown, and twice as fine. */
 const SIZE = { width: 880, height: 760, deviceScaleFactor: 2 };
-const QUALITY = 60;
+const QUALITY = 50;
+/** What is shown of the page around an element. */
+const EDGE = 12;
 /** The rows of a trace that show how it begins. */
 const SPANS = 26;
 
@@ -33,9 +35,11 @@ await browser.close();
 
 /** A small picture of an element, or of its upper part. */
 async function shoot(element, name, part = {}) {
-  const box = await element.boundingBox();
+  const { x, y, width, height } = { ...await element.boundingBox(), ...part };
+  const clip = {
+    x: x - EDGE, y: y - EDGE, width: width + 2 * EDGE, height: height + EDGE,
+  };
   await page.screenshot({
-    path: join(process.env.SHOTS_DIR, `${name}.webp`), type: 'webp', quality: QUALITY,
-    clip: { ...box, ...part },
+    path: join(process.env.SHOTS_DIR, `${name}.webp`), type: 'webp', quality: QUALITY, clip,
   });
 }

@@ -67,7 +67,7 @@ fn an_order_is_one_trace_also_when_the_relay_is_killed_in_the_middle() {
 
 #[test]
 fn a_collector_that_never_answers_holds_nothing_up() {
-    let (listener, address) = a_listener();
+    let (_silent, address) = a_listener();
     let endpoint = format!("http://{address}");
     in_a_shop_of_its_own(&[("SHOP_OTLP_ENDPOINT", &endpoint)], async |shop| {
         for _ in 0..20 {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chassis::clock::new_id;
 use e2e::Shop;
 use futures::future::join_all;
 use proto::{cloud_events, topic};
@@ -72,7 +73,7 @@ async fn discard_all(shop: &Shop, service: &str) {
 /// An event of a type that no build knows has been kept for hours.
 pub(super) async fn an_event_is_unknown(shop: &Shop, alerts: &Alerts) {
     let headers = [
-        (cloud_events::ID, Uuid::now_v7().to_string()),
+        (cloud_events::ID, new_id().to_string()),
         (cloud_events::SOURCE, "/shop/payment-svc".to_owned()),
         (cloud_events::SPECVERSION, "1.0".to_owned()),
         (cloud_events::TYPE, "shop.payments.v1.PaymentFramed".to_owned()),
@@ -81,7 +82,7 @@ pub(super) async fn an_event_is_unknown(shop: &Shop, alerts: &Alerts) {
     let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
         all.insert(Header { key, value: Some(value) })
     });
-    let key = Uuid::now_v7().to_string();
+    let key = new_id().to_string();
     // A member that no event of the topic has.
     let payload = b"\xfa\x3f\x00".as_slice();
     let record = FutureRecord::to(topic::PAYMENTS).key(&key).headers(headers).payload(payload);
