@@ -154,10 +154,8 @@ async fn a_message_is_poison(shop: &Shop, alerts: &Alerts) {
 
 async fn the_provider_is_silent(shop: &Shop, mug: &Product, alerts: &Alerts) {
     let simulator = stand(shop, "simulator", Signal::STOP);
-    for _ in 0..3 {
-        wants(shop, mug).await;
-    }
-    alerts.raised(&["ProviderFailing", "ProviderUnknown"]).await;
+    let raised = alerts.raised(&["ProviderFailing", "ProviderUnknown"]);
+    asking_until(async || wants(shop, mug).await, raised).await;
     send(simulator, Signal::CONT);
     alerts.none(&["ProviderFailing", "ProviderUnknown"]).await;
 }
