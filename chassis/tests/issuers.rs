@@ -113,6 +113,8 @@ async fn the_address_of_an_issuer_is_enough() {
     let empty = format!("{at}/empty");
     let told = fault(&empty).await;
     assert!(told.contains(&format!("neither {empty} nor {empty}/.well-known/")), "{told}");
+    let same = fault(&empty.replace("://", "://me:a-password@")).await;
+    assert_eq!(same, told, "the password is not told");
     far.is_away.store(true, Ordering::SeqCst);
     let told = fault(&format!("{at}/keys")).await;
     assert!(told.contains("503") && !told.contains(".well-known"), "{told}");

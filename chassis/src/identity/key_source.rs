@@ -151,8 +151,7 @@ impl KeySource {
             document
         } else {
             let below = discovery(url);
-            // Paths alone: an address may have a password in it.
-            let (at, under) = (url.path(), below.path());
+            let (at, under) = (shown(url), shown(&below));
             let why = || format!("neither {at} nor {under} is a key set or a discovery document");
             self.look(&below).await?.with_context(why)?
         };
@@ -203,6 +202,14 @@ fn discovery(issuer: &Url) -> Url {
     let path = format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/'));
     url.set_path(&path);
     url
+}
+
+/// An address without the password that it may have, for messages.
+fn shown(url: &Url) -> Url {
+    let mut shown = url.clone();
+    // An address that can have none refuses to lose it.
+    shown.set_password(None).and_then(|()| shown.set_username("")).ok();
+    shown
 }
 
 async fn text(mut response: Response) -> anyhow::Result<String> {
