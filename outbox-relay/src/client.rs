@@ -28,7 +28,7 @@ use rdkafka::{
 };
 
 use crate::{
-    delivery::{Batch, Deliveries},
+    delivery::{Batch, Deliveries, unsendable},
     envelope::Kind,
     partitions::Partitions,
     poll::Row,
@@ -64,6 +64,7 @@ struct Contacts {
 /// batch.
 struct WaitingMessage {
     batch: Option<Arc<Batch>>,
+    position: i64,
     topic: Arc<str>,
     partition: i32,
     key: Vec<u8>,
@@ -116,6 +117,7 @@ impl Client {
         if !partitions.admits(topic, partition, batch.opened_at) {
             let waiting = WaitingMessage {
                 batch: Some(Arc::clone(batch)),
+                position: row.pos,
                 topic: Arc::clone(topic),
                 partition,
                 key: row.key.to_vec(),
@@ -210,7 +212,7 @@ impl WaitingMessage {
             .payload(&self.payload)
             .headers(mem::take(&mut self.headers));
         if let Err((error, _)) = producer.send(record) {
-            deliveries.refuse(&batch, &error, &self.topic, self.partition);
+            deliveries.refuse(&batch, &error, &unsendable(self.position));
         }
     }
 }
@@ -254,7 +256,9 @@ impl ProducerContext for Callbacks {
                 }
             }
             Err((error, message)) => {
-                self.deliveries.refuse(&batch, error, message.topic(), message.partition());
+                let place =
+                    format_args!("topic {}, partition {}", message.topic(), message.partition());
+                self.deliveries.refuse(&batch, error, &place);
             }
         }
     }

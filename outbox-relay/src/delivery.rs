@@ -2,6 +2,7 @@
 //! failure, which ends the producer.
 
 use std::{
+    fmt::Display,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -49,12 +50,11 @@ impl Deliveries {
         }
     }
 
-    /// Takes note of a message that Kafka did not take, and breaks the producer.
-    pub(crate) fn refuse(&self, batch: &Batch, error: &KafkaError, topic: &str, partition: i32) {
+    /// Takes note of a message that was not taken, and breaks the producer; `message` says which.
+    pub(crate) fn refuse(&self, batch: &Batch, error: &KafkaError, message: &dyn Display) {
         batch.has_failed.store(true, Ordering::Relaxed);
         if is_about_the_message(error) {
-            let why = format!("topic {topic}, partition {partition}: {error}");
-            drop(self.refusal.set(why));
+            drop(self.refusal.set(format!("{message}: {error}")));
         }
         self.fail(error.to_string());
     }
@@ -75,6 +75,11 @@ impl Deliveries {
     pub(crate) fn failure(&self) -> String {
         self.refusal.get().or(self.failure.get()).cloned().unwrap_or_default()
     }
+}
+
+/// An event that librdkafka itself does not take, in words.
+pub(crate) fn unsendable(position: i64) -> String {
+    format!("the event at position {position} cannot be sent")
 }
 
 /// Whether an error is the message's own: after the first failure librdkafka fails all others, too.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     cadence::Cadence,
     config::RelayOptions,
-    delivery::{Batch, End, Receipt, Way},
+    delivery::{Batch, End, Receipt, Way, unsendable},
     envelope::Envelope,
     leader::Cursor,
     metrics::Meters,
@@ -212,9 +212,8 @@ impl<'a> OutgoingBatch<'a> {
             return Err(StopReason::Kafka(self.producer.failure()));
         }
         let sent = self.producer.send(&self.batch, kind, row);
-        self.weight += sent.map_err(|error| {
-            StopReason::Kafka(format!("the event at position {} cannot be sent: {error}", row.pos))
-        })?;
+        self.weight +=
+            sent.map_err(|error| StopReason::Kafka(format!("{}: {error}", unsendable(row.pos))))?;
         if self.rows == 0 {
             self.oldest = row.created_at;
         }

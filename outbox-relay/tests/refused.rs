@@ -131,7 +131,7 @@ async fn nothing_overtakes_an_event_that_waited_and_cannot_be_sent() {
     let relay = stage.relay(&[]);
 
     let refused =
-        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("too large"));
+        |state: &LanePhase| matches!(state, LanePhase::Stopped(why) if why.contains("position 2 "));
     relay.until(0, refused).await;
     let mut reader = stage.reader();
     reader.read(1).await;
