@@ -207,21 +207,6 @@ impl Gateway {
         &self.0.forwarder.upstreams
     }
 
-    /// Answers a request, or refuses it by its rate before anything of it is read.
-    async fn respond(&self, request: Request) -> Response {
-        let inner = &self.0;
-        let peer = peer(request.extensions());
-        let client = peer.map(|peer| inner.proxies.client(peer, request.headers()));
-        let response = self.admit(request, client).await;
-        let mut response = response.unwrap_or_else(IntoResponse::into_response);
-        if client != peer
-            && let Some(client) = client
-        {
-            response.extensions_mut().insert(ClientAddress(client));
-        }
-        response
-    }
-
     /// Lets a request through that its address may send, whose caller is known and may send it.
     async fn admit(&self, request: Request, client: Option<IpAddr>) -> Result<Response, Problem> {
         let Inner { guard, rates, .. } = &*self.0;
@@ -292,8 +277,19 @@ impl Gateway {
 }
 
 impl Handler for Gateway {
+    /// Answers a request, or refuses it by its rate before anything of it is read.
     async fn answer(&mut self, request: Request) -> Response {
-        self.respond(request).await
+        let inner = &self.0;
+        let peer = peer(request.extensions());
+        let client = peer.map(|peer| inner.proxies.client(peer, request.headers()));
+        let response = self.admit(request, client).await;
+        let mut response = response.unwrap_or_else(IntoResponse::into_response);
+        if client != peer
+            && let Some(client) = client
+        {
+            response.extensions_mut().insert(ClientAddress(client));
+        }
+        response
     }
 }
 

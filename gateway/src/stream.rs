@@ -161,7 +161,7 @@ impl OrderStream {
                 () = self.streams.stop.cancelled() => return None,
                 () = tokio::time::sleep_until(self.ends_at) => return None,
                 // An error means that the sender is gone, and it lives as long as the watch.
-                _ = self.watch.news.changed(), if self.pause.is_none() => {}
+                _ = self.watch.updates.changed(), if self.pause.is_none() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             self.look().await;
@@ -175,11 +175,14 @@ impl OrderStream {
 
     /// Reads the state, and queues what has changed.
     async fn look(&mut self) {
-        let news = self.watch.news.borrow_and_update().clone();
-        for place in news.places.iter().skip(self.placed) {
-            self.queue.push_back(event("published", &json!(place)));
-        }
-        self.placed = news.places.len();
+        let news = {
+            let updates = self.watch.updates.borrow_and_update();
+            for place in updates.places.iter().skip(self.placed) {
+                self.queue.push_back(event("published", &json!(place)));
+            }
+            self.placed = updates.places.len();
+            updates.news
+        };
         self.pause = match self.read().await {
             StateRead::Whole if !news.is_ahead_of(&self.seen) => None,
             StateRead::Partly => Some(Duration::ZERO),

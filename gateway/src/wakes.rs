@@ -50,7 +50,7 @@ pub(crate) struct EventPlace {
 }
 
 /// The highest version of an order that each source has published, as far as was heard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     orders: i64,
     stock: i64,
@@ -58,7 +58,13 @@ pub(crate) struct News {
     notifications: i64,
     /// How often reading began or ended: what was published in between was not heard.
     rounds: u64,
-    /// Where the events were seen, in this order.
+}
+
+/// What was heard of an order while it is watched.
+#[derive(Debug, Default)]
+pub(crate) struct OrderUpdates {
+    pub(crate) news: News,
+    /// Where its events were seen, in this order.
     pub(crate) places: Vec<EventPlace>,
 }
 
@@ -90,7 +96,7 @@ pub(crate) struct Wakes(Arc<Inner>);
 struct Inner {
     /// Whether there is a Kafka to hear.
     hears: bool,
-    watched: Mutex<HashMap<Uuid, watch::Sender<News>>>,
+    watched: Mutex<HashMap<Uuid, watch::Sender<OrderUpdates>>>,
     /// Notified when there is somebody to wake, and at the end.
     changed: Condvar,
     is_ready: watch::Sender<bool>,
@@ -100,7 +106,7 @@ struct Inner {
 
 /// Watches one order until it is dropped.
 pub(crate) struct OrderWatch {
-    pub(crate) news: watch::Receiver<News>,
+    pub(crate) updates: watch::Receiver<OrderUpdates>,
     order: Uuid,
     wakes: Wakes,
 }
@@ -157,12 +163,13 @@ impl Wakes {
 
     /// Watches an order: what is published about it from now on wakes the watch.
     pub(crate) async fn watch(&self, order: Uuid) -> OrderWatch {
-        let news = {
+        let updates = {
             let mut watched = self.watched();
-            watched.entry(order).or_insert_with(|| watch::Sender::new(News::default())).subscribe()
+            let unheard = || watch::Sender::new(OrderUpdates::default());
+            watched.entry(order).or_insert_with(unheard).subscribe()
         };
         // Made before the wait, which a client may end by going away.
-        let watch = OrderWatch { news, order, wakes: self.clone() };
+        let watch = OrderWatch { updates, order, wakes: self.clone() };
         if self.0.hears {
             self.0.changed.notify_all();
             let mut is_ready = self.0.is_ready.subscribe();
@@ -173,7 +180,7 @@ impl Wakes {
         watch
     }
 
-    fn watched(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<News>>> {
+    fn watched(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<OrderUpdates>>> {
         self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -237,7 +244,7 @@ impl Wakes {
 
     fn wake_all(&self) {
         for sender in self.watched().values() {
-            sender.send_modify(|news| news.rounds += 1);
+            sender.send_modify(|updates| updates.news.rounds += 1);
         }
     }
 
@@ -257,9 +264,9 @@ impl Wakes {
             partition: message.partition(),
             offset: message.offset(),
         });
-        sender.send_modify(|news| {
+        sender.send_modify(|OrderUpdates { news, places }| {
             news.note(message.topic(), version);
-            news.places.extend(place.filter(|_| news.places.len() < PLACES_MAX));
+            places.extend(place.filter(|_| places.len() < PLACES_MAX));
         });
     }
 }

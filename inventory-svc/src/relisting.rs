@@ -24,23 +24,9 @@ pub async fn watch(
     mailbox: Mailbox<Inventory>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let watching = async {
-        let mut is_well = true;
-        loop {
-            let looked = look_once(&pool, &mailbox).await;
-            let was_well = std::mem::replace(&mut is_well, looked.is_ok());
-            // Of failures in a row the first is logged.
-            if let Err(error) = looked
-                && was_well
-            {
-                let error = &*error as &dyn std::error::Error;
-                tracing::warn!(error, "could not look after the catalogue's topic");
-            }
-            tokio::time::sleep(EVERY).await;
-        }
-    };
-    stop.run_until_cancelled(watching).await;
-    Ok(())
+    let look = async || look_once(&pool, &mailbox).await.map(|()| false);
+    let watching = service_kit::sweep("the catalogue's topic", EVERY, stop.clone(), look);
+    stop.run_until_cancelled(watching).await.unwrap_or(Ok(()))
 }
 
 /// Announces every product anew if the topic was made anew, and then lets the relay publish to it:

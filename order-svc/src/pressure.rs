@@ -123,27 +123,13 @@ impl Pressure {
         limits: Limits,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut is_well = true;
-        loop {
-            match measure(&pool, limits, chassis::clock::now()).await {
-                Ok(overload) => {
-                    is_well = true;
-                    self.set(overload, Instant::now(), limits.try_every);
-                }
-                // A failed measurement changes nothing: the last one stands. Of failures in a row
-                // the first is logged.
-                Err(error) => {
-                    if std::mem::replace(&mut is_well, false) {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(error, "could not measure what waits");
-                    }
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(limits.every) => {}
-            }
-        }
+        // A failed measurement changes nothing: the last one stands.
+        let look = async || {
+            let overload = measure(&pool, limits, chassis::clock::now()).await?;
+            self.set(overload, Instant::now(), limits.try_every);
+            Ok(false)
+        };
+        service_kit::sweep("what waits", limits.every, stop, look).await
     }
 
     fn set(&self, overload: Option<Overload>, now: Instant, try_every: Duration) {

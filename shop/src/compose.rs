@@ -30,8 +30,8 @@ const IMAGE: &str = "SHOP_IMAGE";
 /// Where the compose file is, below the workspace.
 const FILE: &str = "deploy/compose.yaml";
 /// What the home adds to it: what is said for one process alone, and what is said for all.
-const OVERRIDE: &str = "compose.override.json";
-const SETTINGS: &str = "settings.env";
+pub const OVERRIDE: &str = "compose.override.json";
+pub const SETTINGS: &str = "settings.env";
 /// The secrets that `shop` itself needs, as the container that made them has them.
 const SECRETS: &str = "/secrets/shop/.";
 /// The port at which plain `docker compose up` puts the gateway, and the name that it gives the

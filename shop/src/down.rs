@@ -28,7 +28,7 @@ const SUPERVISOR_MAX: Duration = Duration::from_secs(32);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The files of a stack, but for the key that signs tokens.
-const WRITTEN: [&str; 7] = [
+const WRITTEN: [&str; 9] = [
     "stack.json",
     "seal-key",
     "webhook-secret",
@@ -36,6 +36,8 @@ const WRITTEN: [&str; 7] = [
     "messages.jsonl",
     "seed.json",
     "passwords.json",
+    compose::OVERRIDE,
+    compose::SETTINGS,
 ];
 
 /// Runs the command.

@@ -162,10 +162,11 @@ async fn the_provider_is_silent(shop: &Shop, mug: &Product, alerts: &Alerts) {
 
 /// Asks several times a second until something is over.
 async fn asking_until(ask: impl AsyncFn(), over: impl Future<Output = ()>) {
+    let mut clock = tokio::time::interval(PACE);
     let asking = async {
         loop {
+            clock.tick().await;
             ask().await;
-            tokio::time::sleep(PACE).await;
         }
     };
     tokio::select! {

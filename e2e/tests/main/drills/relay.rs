@@ -6,8 +6,7 @@ use futures::future::join_all;
 use proto::topic;
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    admin::{AdminClient, AdminOptions},
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -80,20 +79,11 @@ pub(super) async fn a_topic_is_made_anew(shop: &Shop, mug: &Product, alerts: &Al
 }
 
 async fn make_anew(shop: &Shop, name: &str) {
+    let kafka = shop.stack().kafka();
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", shop.stack().kafka());
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-    let none = AdminOptions::new();
-    admin.delete_topics(&[name], &none).await.unwrap()[0].as_ref().unwrap();
-    let topics = topics::of_the_shop().unwrap();
-    let topic = topics.iter().find(|topic| topic.name == name).unwrap();
-    eventually("the topic again", WITHIN, async || {
-        let new = NewTopic::new(name, topic.partitions, TopicReplication::Fixed(1));
-        let made = admin.create_topics([&new], &none).await;
-        match made.map(|made| made.into_iter().next()) {
-            Ok(Some(Ok(_))) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
+    let admin: AdminClient<_> = config.set("bootstrap.servers", &kafka).create().unwrap();
+    admin.delete_topics(&[name], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let mut topics = topics::of_the_shop().unwrap();
+    topics.retain(|topic| topic.name == name);
+    topics::create(&kafka, &topics).await.unwrap();
 }
