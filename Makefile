@@ -58,7 +58,7 @@ drill: build ## raise the alerts for real, and see them clear (Prometheus)
 	cargo test --locked -p e2e --test whole_shop -- --ignored drills
 
 pictures: build ## take README's pictures again (Chromium, Jaeger)
-	cargo test --locked -p e2e --test whole_shop -- --ignored the_pictures
+	@deploy/pictures
 
 bench: setup ## the benchmarks, with their ratios
 	@deploy/bench
