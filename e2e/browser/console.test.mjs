@@ -140,6 +140,23 @@ test('the list finds orders by their filter, and problems by themselves', async 
   assert.match(await text(page, 'tbody'), /Payment declined/);
 });
 
+test('a page that is left while it loads has nothing to say', async () => {
+  const { page } = await enter();
+  const id = await place(page, 'One that succeeds');
+  await until(page, STATUS, 'Confirmed');
+  await visit(page, '#/orders');
+  await page.setRequestInterception(true);
+  page.on('request', (request) => {
+    // What belongs to the order is asked for, and never answered.
+    if (!new URL(request.url()).searchParams.has('order_id')) request.continue();
+  });
+  const answers = ['', '/saga', '/events'].map((part) =>
+    page.waitForResponse((it) => new URL(it.url()).pathname === `/v1/orders/${id}${part}`));
+  await page.evaluate((to) => { location.hash = to; }, `#/orders/${id}`);
+  await Promise.all(answers.map(async (answer) => (await answer).text()));
+  await visit(page, '#/orders');
+});
+
 const LISTED = { service: 'order-svc', topic: 'shop.stock.v1', messages: 3, class: 'undecodable',
   since: '2026-11-20T10:00:00.000000Z', reason: 'its bytes are none of ours' };
 const KEYS = ['01932c1e-7a4b-7c3d-9e5f-0123456789ab', '01932c1e-7a4b-7c3d-9e5f-0123456789ac']

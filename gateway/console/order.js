@@ -43,7 +43,10 @@ export const order = {
 async function look(state, signal) {
   const { id } = state;
   const of = (what) => all(query(`/v1/${what}`), { order_id: id }, { signal })
-    .then(({ items }) => ({ items }), (error) => ({ error }));
+    .then(({ items }) => ({ items }), (error) => {
+      signal.throwIfAborted();
+      return { error };
+    });
   const [order, saga, events, payments, reservations, notifications] = await Promise.all([
     get(path('orders', id), { signal }),
     get(path('orders', id, 'saga'), { signal }),
