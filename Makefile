@@ -48,10 +48,10 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	deploy/bill-of-materials target/bill-of-materials
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
-test: build ## every test there is: unit, PostgreSQL, Kafka, the whole shop
-	cargo test --locked --workspace
+test: build ## every test there is: in containers, where an engine answers (SHOP_BACKEND=kafka: not there)
+	SHOP_BACKEND=$$(deploy/backend) cargo test --locked --workspace
 
-e2e: build ## only the whole shop, with outages: in containers, where an engine answers (SHOP_BACKEND=kafka: not there)
+e2e: build ## only the whole shop, with outages
 	SHOP_BACKEND=$$(deploy/backend) cargo test --locked --workspace --test whole_shop
 
 drill: build ## raise the alerts for real, and see them clear (Prometheus)

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use futures::{FutureExt as _, future::BoxFuture};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
@@ -20,7 +21,7 @@ use crate::{
     Watchdog,
     jars::{self, Jars},
     machine,
-    server::{LOOK, Server, ServerSlot, send},
+    server::{LOOK, Launch, Server, ServerSlot, send},
     topics,
 };
 
@@ -38,13 +39,21 @@ pub struct KafkaConfig {
     pub log: PathBuf,
     pub port: u16,
     pub controller_port: u16,
-    /// A second listener for a fault proxy. Clients of this listener are told that the broker is at
-    /// the port after this one, where the proxy listens.
-    pub proxied_port: Option<u16>,
+    /// Listeners behind proxies, by their ports: clients who come by one are told that the broker is
+    /// where its proxy listens.
+    pub proxied: Vec<ProxiedListener>,
     /// Listeners that ask for more than a plain connection.
     pub secure: Vec<SecureListener>,
     /// Options for the Java machine.
     pub java: Vec<String>,
+}
+
+/// A listener behind a proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct ProxiedListener {
+    pub port: u16,
+    /// Where the proxy listens.
+    pub proxy: u16,
 }
 
 /// A listener that speaks TLS, or wants to know a user.
@@ -73,7 +82,7 @@ impl SecureListener {
 }
 
 /// The broker's settings and its logs, in its data folder.
-const PROPERTIES: &str = "server.properties";
+pub(crate) const PROPERTIES: &str = "server.properties";
 const LOGS: &str = "logs";
 
 /// The settings of every broker here: the end of a session is noticed quickly, and no topic is made
@@ -104,7 +113,7 @@ log.cleaner.dedupe.buffer.size=16777216
 ";
 
 /// What the listeners of every broker here speak.
-const PROTOCOLS: &str = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TOXIC:PLAINTEXT";
+const PROTOCOLS: &str = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT";
 
 /// Options of a Java machine that starts quickly, for tests.
 pub fn java_for_tests() -> Vec<String> {
@@ -152,25 +161,32 @@ impl KafkaConfig {
             )
             .with_context(cannot)?;
         }
+        fs::write(self.data.join(PROPERTIES), self.properties(LOGS)).with_context(cannot)
+    }
+
+    /// The broker's settings; its logs are in the folder `logs`.
+    pub(crate) fn properties(&self, logs: &str) -> String {
         let (port, controller) = (self.port, self.controller_port);
         let clients = format!("PLAINTEXT://127.0.0.1:{port}");
-        let toxic = |port| format!(",TOXIC://127.0.0.1:{port}");
-        let (behind, named) =
-            self.proxied_port.map_or_else(Default::default, |port| (toxic(port), toxic(port + 1)));
+        let proxied = |port: fn(&ProxiedListener) -> u16| {
+            let all = self.proxied.iter().map(port).enumerate();
+            let addresses = all.map(|(n, port)| format!(",PROXIED{n}://127.0.0.1:{port}"));
+            addresses.collect::<String>()
+        };
+        let (behind, named) = (proxied(|it| it.port), proxied(|it| it.proxy));
         let secure: String = self.secure.iter().map(SecureListener::address).collect();
         let protocols = self.secure.iter().map(|it| format!(",{}:{}", it.name, it.protocol));
-        let (protocols, more): (String, String) =
-            (protocols.collect(), self.secure.iter().flat_map(SecureListener::lines).collect());
-        fs::write(
-            self.data.join(PROPERTIES),
-            format!(
-                "{SETTINGS}log.dirs={LOGS}\nadvertised.listeners={clients}{named}{secure}\n\
-                 listeners={clients},CONTROLLER://127.0.0.1:{controller}{behind}{secure}\n\
-                 listener.security.protocol.map={PROTOCOLS}{protocols}\n\
-                 controller.quorum.voters=1@127.0.0.1:{controller}\n{more}"
-            ),
+        let plain = (0..self.proxied.len()).map(|n| format!(",PROXIED{n}:PLAINTEXT"));
+        let (protocols, more): (String, String) = (
+            protocols.chain(plain).collect(),
+            self.secure.iter().flat_map(SecureListener::lines).collect(),
+        );
+        format!(
+            "{SETTINGS}log.dirs={logs}\nadvertised.listeners={clients}{named}{secure}\n\
+             listeners={clients},CONTROLLER://127.0.0.1:{controller}{behind}{secure}\n\
+             listener.security.protocol.map={PROTOCOLS}{protocols}\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n{more}"
         )
-        .with_context(cannot)
     }
 }
 
@@ -193,13 +209,24 @@ pub fn answers(port: u16) -> anyhow::Result<()> {
 pub struct Kafka {
     config: KafkaConfig,
     watchdog: Arc<Watchdog>,
+    launch: Launch<KafkaConfig>,
     server: ServerSlot,
 }
 
 impl Kafka {
     /// Starts a broker and waits until it answers.
     pub async fn start(config: KafkaConfig, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
-        let kafka = Self { config, watchdog: Arc::clone(watchdog), server: ServerSlot::default() };
+        Self::start_by(process, config, watchdog).await
+    }
+
+    /// The same, by another way to start it.
+    pub(crate) async fn start_by(
+        launch: Launch<KafkaConfig>,
+        config: KafkaConfig,
+        watchdog: &Arc<Watchdog>,
+    ) -> anyhow::Result<Self> {
+        let (watchdog, server) = (Arc::clone(watchdog), ServerSlot::default());
+        let kafka = Self { config, watchdog, launch, server };
         kafka.restart().await?;
         Ok(kafka)
     }
@@ -254,10 +281,7 @@ impl Kafka {
     /// Stops the broker if it runs, starts it on the same port, and waits until it answers.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.stop().await?;
-        let config = self.config.clone();
-        let command = tokio::task::spawn_blocking(move || config.prepare()).await??;
-        let under = (&self.watchdog, Signal::KILL);
-        let mut server = Server::spawn("kafka", command, &self.config.log, under)?;
+        let mut server = (self.launch)(&self.config, &self.watchdog).await?;
         let start = Instant::now();
         loop {
             server.still_runs()?;
@@ -280,6 +304,19 @@ impl Kafka {
     }
 }
 
+/// Starts a broker as a process of this machine.
+fn process<'a>(
+    config: &'a KafkaConfig,
+    watchdog: &'a Arc<Watchdog>,
+) -> BoxFuture<'a, anyhow::Result<Server>> {
+    async move {
+        let own = config.clone();
+        let command = tokio::task::spawn_blocking(move || own.prepare()).await??;
+        Server::spawn("kafka", command, &config.log, (watchdog, Signal::KILL))
+    }
+    .boxed()
+}
+
 /// Runs a broker once, and has the Java machine write the class archive.
 fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
     let [port, controller_port] = machine::free_ports()?;
@@ -288,7 +325,7 @@ fn archive(jars: &Jars, archive: &Path, folder: &Path) -> anyhow::Result<()> {
         log: folder.join("archive.log"),
         port,
         controller_port,
-        proxied_port: None,
+        proxied: Vec::new(),
         secure: Vec::new(),
         java: java_for_tests(),
     };

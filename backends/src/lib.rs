@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod machine;
 pub mod postgres;
 pub mod server;
+#[cfg(feature = "testing")]
 pub mod testing;
 pub mod topics;
 pub mod watchdog;
@@ -18,3 +19,9 @@ pub mod watchdog;
 pub use kafka::Kafka;
 pub use postgres::Postgres;
 pub use watchdog::Watchdog;
+
+/// Whether tests run in containers, servers that stand alone and whole stacks alike: `SHOP_BACKEND`
+/// says what `shop up` starts, too.
+pub fn is_in_containers() -> bool {
+    std::env::var_os("SHOP_BACKEND").is_some_and(|backend| backend == "compose")
+}

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use futures::{FutureExt as _, future::BoxFuture};
 use rustix::process::Signal;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
     Watchdog,
     machine::{self, Account},
-    server::{LOOK, Server, ServerSlot, send},
+    server::{LOOK, Launch, Server, ServerSlot, send},
 };
 
 /// The longest start: recovery after a crash with 2 GB of WAL took 20 s on a slow disk.
@@ -91,20 +92,27 @@ impl PostgresConfig {
         }
         let compression = accepts(account, &binaries, "wal_compression=lz4")
             .then_some(("wal_compression", "lz4"));
-        let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // In PostgreSQL's file the last setting of a name wins.
         let socket = socket_folder(&self.data).and_then(Path::to_str).unwrap_or_default();
-        let socket = [("unix_socket_directories", socket)];
-        let settings = SETTINGS.into_iter().chain(socket).chain(compression).chain(own);
+        let of_this_machine = [("unix_socket_directories", socket)].into_iter().chain(compression);
+        let of_this_machine =
+            of_this_machine.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = of_this_machine.chain(self.settings());
         let lines =
             settings.map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")));
-        let text: String = lines.chain([format!("port = {}\n", self.port)]).collect();
+        let text = lines.collect::<Vec<_>>().concat();
         let file = self.data.join("postgresql.conf");
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
 
         let mut command = account.command(binaries.join("postgres"));
         command.arg("-D").arg(&self.data).current_dir("/");
         Ok(command)
+    }
+
+    /// The settings, wherever the server runs. The last of a name wins.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (String, String)> {
+        let common = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let port = [("port".to_owned(), self.port.to_string())];
+        common.into_iter().chain(self.settings.iter().cloned()).chain(port)
     }
 
     fn initialize(&self, account: Account, binaries: &Path) -> anyhow::Result<()> {
@@ -183,13 +191,24 @@ fn accepts(account: Account, binaries: &Path, setting: &str) -> bool {
 pub struct Postgres {
     config: PostgresConfig,
     watchdog: Arc<Watchdog>,
+    launch: Launch<PostgresConfig>,
     server: ServerSlot,
 }
 
 impl Postgres {
     /// Starts a server and waits until it answers.
     pub async fn start(config: PostgresConfig, watchdog: &Arc<Watchdog>) -> anyhow::Result<Self> {
-        let server = Self { config, watchdog: Arc::clone(watchdog), server: ServerSlot::default() };
+        Self::start_by(process, config, watchdog).await
+    }
+
+    /// The same, by another way to start it.
+    pub(crate) async fn start_by(
+        launch: Launch<PostgresConfig>,
+        config: PostgresConfig,
+        watchdog: &Arc<Watchdog>,
+    ) -> anyhow::Result<Self> {
+        let (watchdog, server) = (Arc::clone(watchdog), ServerSlot::default());
+        let server = Self { config, watchdog, launch, server };
         server.restart().await?;
         Ok(server)
     }
@@ -235,11 +254,8 @@ impl Postgres {
     }
 
     async fn try_start(&self, start: Instant) -> anyhow::Result<()> {
-        let config = self.config.clone();
-        let command = tokio::task::spawn_blocking(move || config.prepare()).await??;
         fs::remove_file(&self.config.log).ok();
-        let under = (&self.watchdog, Signal::QUIT);
-        let mut server = Server::spawn("postgres", command, &self.config.log, under)?;
+        let mut server = (self.launch)(&self.config, &self.watchdog).await?;
         loop {
             server.still_runs()?;
             match self.config.answers().await {
@@ -262,7 +278,7 @@ impl Postgres {
         key: &str,
         clients: Option<&str>,
     ) -> anyhow::Result<()> {
-        let account = Account::unprivileged()?;
+        let owner = fs::metadata(&self.config.data)?;
         let clientcert = if clients.is_some() { " clientcert=verify-ca" } else { "" };
         let access = format!("hostssl all all 127.0.0.1/32 scram-sha-256{clientcert}\n");
         for (name, content) in [
@@ -274,7 +290,7 @@ impl Postgres {
             let path = self.config.data.join(name);
             fs::write(&path, content)?;
             fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-            account.own(&path)?;
+            chown(&path, Some(owner.uid()), Some(owner.gid()))?;
         }
         fs::write(
             self.config.data.join("postgresql.auto.conf"),
@@ -292,6 +308,19 @@ impl Postgres {
         db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
         Ok(db.close().await?)
     }
+}
+
+/// Starts a server as a process of this machine.
+fn process<'a>(
+    config: &'a PostgresConfig,
+    watchdog: &'a Arc<Watchdog>,
+) -> BoxFuture<'a, anyhow::Result<Server>> {
+    async move {
+        let own = config.clone();
+        let command = tokio::task::spawn_blocking(move || own.prepare()).await??;
+        Server::spawn("postgres", command, &config.log, (watchdog, Signal::QUIT))
+    }
+    .boxed()
 }
 
 fn is_transient(error: &anyhow::Error) -> bool {

@@ -1,15 +1,17 @@
 //! A server process: started with a log, signalled, awaited, and never left behind.
 
 use std::{
+    fmt::Debug,
     fs,
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
+use futures::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Watchdog;
@@ -21,11 +23,43 @@ pub(crate) const LOOK: Duration = Duration::from_millis(20);
 const EXCERPT_BYTES: u64 = 4096;
 const EXCERPT_LINES: usize = 15;
 
+/// What is run: a process of this machine's, or that of a container on it.
+pub(crate) trait ServerProcess: Debug + Send {
+    /// The process id on this machine.
+    fn pid(&self) -> u32;
+
+    /// How it ended, in words, if it has.
+    fn ended(&mut self) -> anyhow::Result<Option<String>>;
+
+    /// Kills it with SIGKILL, and returns when it is gone.
+    fn kill(&mut self) -> anyhow::Result<()>;
+}
+
+impl ServerProcess for Child {
+    fn pid(&self) -> u32 {
+        self.id()
+    }
+
+    fn ended(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(self.try_wait()?.map(|status| status.to_string()))
+    }
+
+    fn kill(&mut self) -> anyhow::Result<()> {
+        Self::kill(self)?;
+        self.wait()?;
+        Ok(())
+    }
+}
+
+/// How a server is started by its configuration.
+pub(crate) type Launch<C> =
+    for<'a> fn(&'a C, &'a Arc<Watchdog>) -> BoxFuture<'a, anyhow::Result<Server>>;
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     name: &'static str,
-    child: Child,
+    running: Box<dyn ServerProcess>,
     log: PathBuf,
     watchdog: Arc<Watchdog>,
 }
@@ -37,7 +71,7 @@ impl Server {
         name: &'static str,
         mut command: Command,
         log: &Path,
-        (watchdog, last): (&Arc<Watchdog>, Signal),
+        under: (&Arc<Watchdog>, Signal),
     ) -> anyhow::Result<Self> {
         let out = open_log(log)?;
         let child = command
@@ -46,18 +80,28 @@ impl Server {
             .stderr(out)
             .spawn()
             .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-        watchdog.watch(child.id(), last);
-        Ok(Self { name, child, log: log.to_owned(), watchdog: Arc::clone(watchdog) })
+        Ok(Self::watched(name, Box::new(child), log, under))
+    }
+
+    /// A server that runs already, and writes to `log`.
+    pub(crate) fn watched(
+        name: &'static str,
+        running: Box<dyn ServerProcess>,
+        log: &Path,
+        (watchdog, last): (&Arc<Watchdog>, Signal),
+    ) -> Self {
+        watchdog.watch(running.pid(), last);
+        Self { name, running, log: log.to_owned(), watchdog: Arc::clone(watchdog) }
     }
 
     /// The server's process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.running.pid()
     }
 
-    /// How the server ended, if it has.
-    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
-        let ended = self.child.try_wait()?;
+    /// How the server ended, in words, if it has.
+    pub fn ended(&mut self) -> anyhow::Result<Option<String>> {
+        let ended = self.running.ended()?;
         if ended.is_some() {
             self.watchdog.forget(self.pid());
         }
@@ -68,7 +112,7 @@ impl Server {
     pub fn still_runs(&mut self) -> anyhow::Result<()> {
         match self.ended()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended ({status}):\n{}", self.name, excerpt(&self.log)),
+            Some(how) => bail!("{} ended ({how}):\n{}", self.name, excerpt(&self.log)),
         }
     }
 
@@ -89,8 +133,7 @@ impl Server {
     /// Kills the server with SIGKILL, and returns when the process is gone.
     pub fn kill9(&mut self) -> anyhow::Result<()> {
         if self.ended()?.is_none() {
-            self.child.kill()?;
-            self.child.wait()?;
+            self.running.kill()?;
             self.watchdog.forget(self.pid());
         }
         Ok(())

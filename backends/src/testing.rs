@@ -2,8 +2,8 @@
 //!
 //! One PostgreSQL and one Kafka serve all tests of a process; each is started by the first test
 //! that asks, and ends with the process. Each test has a database and topics of its own there. A
-//! test that kills or restarts a server takes a private one. The functions panic where a server
-//! cannot be had: a test has nothing better to do.
+//! test that kills or restarts a server takes a private one. With `SHOP_BACKEND=compose` they run in
+//! containers. The functions panic where a server cannot be had: a test has nothing better to do.
 
 use std::{
     fmt::Display,
@@ -15,13 +15,14 @@ use std::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    Kafka, Postgres, Watchdog,
+    Kafka, Postgres, Watchdog, is_in_containers,
     kafka::{self, SecureListener},
     machine, postgres,
     topics::Topic,
 };
 
 mod authority;
+mod container;
 
 pub use authority::{TestAuthority, TestCertificate};
 
@@ -127,7 +128,12 @@ pub async fn private_postgres() -> Postgres {
             password: machine::random_word(),
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         };
-        match Postgres::start(config, &place.watchdog).await {
+        let started = if is_in_containers() {
+            Postgres::start_by(container::postgres, config, &place.watchdog).await
+        } else {
+            Postgres::start(config, &place.watchdog).await
+        };
+        match started {
             Err(error) if tried < PORTS_TRIED && is_taken(&error) => {}
             started => return had(started),
         }
@@ -140,7 +146,8 @@ pub async fn private_kafka() -> Kafka {
     private_kafka_with([]).await
 }
 
-/// The same, with further listeners, whose ports are chosen here.
+/// The same, with further listeners, whose ports are chosen here. A broker that has any is always a
+/// process: users are made by one of Kafka's tools.
 pub async fn private_kafka_with<const N: usize>(listeners: [SecureListener; N]) -> Kafka {
     let place = place();
     for tried in 1.. {
@@ -154,11 +161,16 @@ pub async fn private_kafka_with<const N: usize>(listeners: [SecureListener; N]) 
             data: own,
             port,
             controller_port,
-            proxied_port: None,
+            proxied: Vec::new(),
             secure: secure.collect(),
             java: kafka::java_for_tests(),
         };
-        match Kafka::start(config, &place.watchdog).await {
+        let started = if N == 0 && is_in_containers() {
+            Kafka::start_by(container::kafka, config, &place.watchdog).await
+        } else {
+            Kafka::start(config, &place.watchdog).await
+        };
+        match started {
             Err(error) if tried < PORTS_TRIED && is_taken(&error) => {}
             started => return had(started),
         }

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     Home, Ports, Stack,
     engine::{self, ComposeProject},
+    faults,
     home::{Backend, ProcessState, StackPhase},
     keys::Passwords,
     processes::{JAEGER, OURS, PROMETHEUS},
@@ -38,15 +39,13 @@ const SECRETS: &str = "/secrets/shop/.";
 /// project.
 const PORT: u16 = 8000;
 const PROJECT: &str = "shop";
-/// `SHOP_FAULTS=on` leads every connection through a fault proxy: another file beside the first, and
-/// the profile that the proxy has.
-const FAULTS: &str = "SHOP_FAULTS";
+/// Where fault proxies are wanted: another file beside the first, and the profile that they have.
 const FAULTS_FILE: &str = "compose.faults.yaml";
 const FAULTS_PROFILE: &str = "faults";
 /// What is said to `shop`, and not to the shop.
 const NOT_SETTINGS: [&str; 8] = [
     "SHOP_BACKEND",
-    FAULTS,
+    faults::SETTING,
     IMAGE,
     "SHOP_PORTS",
     "SHOP_PRIVATE_PORTS",
@@ -134,15 +133,11 @@ pub fn take_down(project: &ComposeProject, home: &Home, fresh: bool) -> anyhow::
 fn project(home: &Home, base: u16) -> anyhow::Result<ComposeProject> {
     let name = if base == PORT { PROJECT.to_owned() } else { format!("{PROJECT}-{base}") };
     let mut files = vec![file()?];
-    if has_faults() {
+    if faults::are_wanted() {
         files.push(files[0].with_file_name(FAULTS_FILE));
     }
     files.push(home.path().join(OVERRIDE));
     Ok(ComposeProject { name, files })
-}
-
-fn has_faults() -> bool {
-    std::env::var_os(FAULTS).is_some_and(|switch| switch == "on")
 }
 
 /// The compose file of the workspace in which this folder lies.
@@ -164,7 +159,7 @@ fn bring_up(home: &Home, project: &ComposeProject, ports: Ports) -> anyhow::Resu
         ("SHOP_PRIVATE_PORTS", (ports.base() / 100 + 10).to_string()),
         ("SHOP_SETTINGS", home.path().join(SETTINGS).display().to_string()),
     ];
-    let profiles = has_faults().then(|| ("COMPOSE_PROFILES", FAULTS_PROFILE.to_owned()));
+    let profiles = faults::are_wanted().then(|| ("COMPOSE_PROFILES", FAULTS_PROFILE.to_owned()));
     let variables = variables.into_iter().chain(profiles);
     let variables: Vec<_> = variables.map(|(name, value)| (name.to_owned(), value)).collect();
     let image = std::env::var_os(IMAGE).unwrap_or_else(|| OWN_IMAGE.into());

@@ -7,7 +7,7 @@ use backends::{kafka, postgres};
 
 use crate::{
     Stack,
-    processes::{JAEGER, PROMETHEUS},
+    processes::{FAULTS, JAEGER, PROMETHEUS},
 };
 
 /// How long an answer may take: a process that takes longer is not healthy.
@@ -33,6 +33,7 @@ pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
         }
         JAEGER => answers(&format!("http://127.0.0.1:{}/status", ports.jaeger_health())).await,
         PROMETHEUS => answers(&format!("{}/-/ready", stack.service(name)?)).await,
+        FAULTS => answers(&format!("{}/proxies", stack.service(name)?)).await,
         _ => {
             let url = match name {
                 // The port of the sink speaks SMTP.

@@ -272,7 +272,11 @@ impl Stack {
 
     /// The URL of a database, for any role.
     pub fn url(&self, role: &str, database: &str) -> String {
-        let port = self.base_port + 10;
+        self.url_at(self.base_port + 10, role, database)
+    }
+
+    /// The same by another port.
+    pub fn url_at(&self, port: u16, role: &str, database: &str) -> String {
         let password = self.role_passwords.get(role).unwrap_or(&self.password);
         format!("postgres://{role}:{password}@127.0.0.1:{port}/{database}")
     }

@@ -21,6 +21,7 @@ pub mod settings;
 
 pub mod broker;
 pub mod down;
+pub mod faults;
 pub mod probe;
 pub mod provision;
 pub mod status;

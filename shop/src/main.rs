@@ -4,8 +4,8 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use shop::{
-    Home, audit, broker, consumers, demo, down, keys, load, order, parked, probe, provision,
-    replay, seed, status, supervise, tail, token, up,
+    Home, audit, broker, consumers, demo, down, faults, keys, load, order, parked, probe,
+    provision, replay, seed, status, supervise, tail, token, up,
 };
 
 /// Starts the whole shop on this machine, places orders, follows and checks them.
@@ -56,6 +56,8 @@ enum Command {
     #[command(hide = true)]
     Broker(broker::Args),
     #[command(hide = true)]
+    Faults(faults::Args),
+    #[command(hide = true)]
     Keys(keys::Args),
     #[command(hide = true)]
     Provision(provision::Args),
@@ -94,6 +96,7 @@ async fn run(command: Command, home: &Home) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args, home).await,
         Command::Supervise(args) => supervise::run(args, home).await,
         Command::Broker(args) => broker::run(args).await,
+        Command::Faults(args) => faults::run(args).await,
         Command::Keys(args) => keys::run(&args),
         Command::Provision(args) => provision::run(args).await,
         Command::Probe(args) => probe::run(args).await,

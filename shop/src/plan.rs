@@ -22,10 +22,10 @@ use backends::{
 use rustix::process::Signal;
 
 use crate::{
-    Home, Ports, Stack,
+    Home, Ports, Stack, faults,
     home::{Backend, ProcessState, StackPhase},
     process::Spec,
-    processes::{self, OURS},
+    processes::{self, FAULTS, OURS},
     settings::{self, Overrides},
     telemetry::Telemetry,
 };
@@ -92,6 +92,7 @@ impl Plan {
                 .into_iter()
                 .chain(OURS)
                 .chain(telemetry.names())
+                .chain(faults::are_wanted().then_some(FAULTS))
                 .map(process)
                 .collect(),
         };
@@ -113,7 +114,9 @@ impl Plan {
     /// An error that names which process has a port of the stack, and says what to do.
     pub fn check_ports(&self) -> anyhow::Result<()> {
         let is_taken = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_err();
-        let mut taken: Vec<_> = self.ports.all().into_iter().filter(is_taken).collect();
+        let proxies = self.has_faults().then(|| faults::ports(self.ports)).into_iter().flatten();
+        let mut taken: Vec<_> =
+            self.ports.all().into_iter().chain(proxies).filter(is_taken).collect();
         taken.sort_unstable();
         let owners = taken.iter().map(|port| match processes::listener(*port) {
             Some(owner) => format!("{port} by {owner}"),
@@ -154,7 +157,7 @@ impl Plan {
             log: self.home.log("kafka"),
             port: self.ports.kafka(),
             controller_port: self.ports.controller(),
-            proxied_port: Some(self.ports.proxied()),
+            proxied: if self.has_faults() { faults::kafka(self.ports) } else { Vec::new() },
             secure: Vec::new(),
             java,
         }
@@ -171,17 +174,34 @@ impl Plan {
     pub fn run_kafka(&self) -> Spec {
         let stop = (Signal::TERM, BACKEND_STOP_MAX);
         if self.stack.backend == Backend::Embedded {
-            let (program, home) = (self.binaries.join("shop"), self.home.path().to_owned());
             let port = self.ports.kafka().to_string();
-            let command = move || {
-                let mut command = Command::new(&program);
-                command.args(["broker", "--port", &port]).process_group(0).current_dir(&home);
-                Ok(command)
-            };
-            return Spec { name: "kafka", command: Box::new(command), stop };
+            return self.run_part("kafka", &["broker", "--port", &port], stop);
         }
         let config = self.kafka();
         Spec { name: "kafka", command: Box::new(move || config.prepare()), stop }
+    }
+
+    /// Whether every connection leads through a fault proxy.
+    pub fn has_faults(&self) -> bool {
+        self.stack.process(FAULTS).is_some()
+    }
+
+    /// How to run a command of `shop` as a process of the stack.
+    fn run_part(&self, name: &'static str, words: &[&str], stop: (Signal, Duration)) -> Spec {
+        let (program, home) = (self.binaries.join("shop"), self.home.path().to_owned());
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let command = move || {
+            let mut command = Command::new(&program);
+            command.args(&words).process_group(0).current_dir(&home);
+            Ok(command)
+        };
+        Spec { name, command: Box::new(command), stop }
+    }
+
+    /// How to run the fault proxies.
+    pub fn run_faults(&self) -> Spec {
+        let base = self.ports.base().to_string();
+        self.run_part(FAULTS, &["faults", "--base-port", &base], (Signal::TERM, DRAIN_MAX))
     }
 
     /// How to run one of the shop's own processes.

@@ -7,7 +7,7 @@ pub struct Ports {
 }
 
 /// The public ports of the processes, by their offset from the base.
-const OFFSETS: [(&str, u16); 12] = [
+const OFFSETS: [(&str, u16); 13] = [
     ("gateway", 0),
     ("order-svc", 1),
     ("payment-svc", 2),
@@ -19,6 +19,7 @@ const OFFSETS: [(&str, u16); 12] = [
     ("simulator", 40),
     ("smtp-sink", 41),
     ("prometheus", 50),
+    ("faults", 53),
     ("jaeger", 60),
 ];
 
@@ -64,20 +65,24 @@ impl Ports {
         self.base + 21
     }
 
-    /// Kafka's port for a fault proxy. Clients of this listener are told the port above it, where
-    /// the proxy then listens.
-    pub fn proxied(self) -> u16 {
-        self.base + 30
-    }
-
     /// The port on which the sink takes webhooks and shows what it took; the one below takes mails.
     pub fn messages(self) -> u16 {
         self.base + 42
     }
 
-    /// The port of the fault proxy's API, in containers.
+    /// The port of the API of fault proxies, where there are any.
     pub fn faults(self) -> u16 {
         self.base + 53
+    }
+
+    /// The port of a fault proxy of a local stack, counted from 0: there are at most 16.
+    pub fn fault_proxy(self, number: u16) -> u16 {
+        self.base + 70 + number
+    }
+
+    /// Kafka's port behind a fault proxy: at most 6 lead to Kafka, the first ones.
+    pub fn behind_fault_proxy(self, number: u16) -> u16 {
+        self.base + 86 + number
     }
 
     /// The port on which Jaeger takes traces (OTLP over gRPC); the one above is its API over gRPC.
@@ -100,7 +105,7 @@ impl Ports {
         let services = ["gateway", "order-svc", "payment-svc", "inventory-svc", "notify-svc"];
         let public = OFFSETS.iter().filter_map(|(name, _)| self.of(name));
         let private = services.iter().filter_map(|name| self.private(name));
-        let others = [self.controller(), self.proxied(), self.messages()];
+        let others = [self.controller(), self.messages()];
         let jaeger = [self.otlp(), self.otlp() + 1, self.jaeger_health()];
         public.chain(private).chain(others).chain(jaeger).collect()
     }

@@ -34,6 +34,12 @@ pub const OURS: [&str; 8] = [
 pub const PROMETHEUS: &str = "prometheus";
 pub const JAEGER: &str = "jaeger";
 
+/// The fault proxies, where they are wanted (`faults`).
+pub const FAULTS: &str = "faults";
+
+/// Commands of `shop` that are processes of a stack.
+const PARTS: [&str; 2] = [" broker ", " faults "];
+
 /// How long a process may take to end when asked: a checkpoint on a slow disk takes seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(8);
 
@@ -95,7 +101,7 @@ pub fn of_home(home: &Home) -> Vec<ProcessInfo> {
     let is_ours = |found: &ProcessInfo, folder: &Path| match found.name.as_str() {
         "postgres" => data.as_deref() == Some(folder),
         "java" => folder == kafka,
-        "shop" => folder == home && found.command.contains(" broker "),
+        "shop" => folder == home && PARTS.iter().any(|part| found.command.contains(part)),
         name => folder == home && (OURS.contains(&name) || [PROMETHEUS, JAEGER].contains(&name)),
     };
     let processes = all_processes().into_iter().flatten().flatten();

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use crate::{
     Ports, Stack,
+    faults::{self, KAFKA, POSTGRES},
     home::DATABASES,
-    processes::{JAEGER, PROMETHEUS},
+    processes::{FAULTS, JAEGER, PROMETHEUS},
     token::KEY_SET,
 };
 
@@ -78,7 +79,14 @@ impl Overrides {
 /// The environment that makes `process` part of the stack.
 pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(String, String)> {
     let file = |name: &str| home.join(name).display().to_string();
-    let url = |process| ports.of(process).map(|port| format!("http://127.0.0.1:{port}"));
+    // Where fault proxies are wanted, each connection leads through its own.
+    let proxy = |to| stack.process(FAULTS).and_then(|_| faults::port(ports, process, to));
+    let port_of = |to| proxy(to).or_else(|| ports.of(to));
+    let url = |to| port_of(to).map(|port| format!("http://127.0.0.1:{port}"));
+    let database_url = |role, database| match proxy(POSTGRES) {
+        Some(port) => stack.url_at(port, role, database),
+        None => stack.local_url(role, database),
+    };
     // Many processes share few cores, so each has one thread; wake-ups make frequent polling
     // unnecessary.
     let mut settings = vec![
@@ -93,7 +101,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
     let port = ports.of(process).map(|port| if relay { port - 1000 } else { port });
     settings.extend(port.map(|port| ("PORT", port.to_string())));
     if !["simulator", "smtp-sink"].contains(&process) {
-        settings.push(("KAFKA", stack.kafka()));
+        settings.extend(port_of(KAFKA).map(|port| ("KAFKA", format!("127.0.0.1:{port}"))));
         if stack.process(JAEGER).is_some() {
             settings.push(("OTLP_ENDPOINT", format!("http://127.0.0.1:{}", ports.otlp())));
         }
@@ -102,8 +110,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         settings.push(("JWKS", file(KEY_SET)));
     }
     let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
-    settings
-        .extend(owned.map(|(database, role)| ("DATABASE_URL", stack.local_url(role, database))));
+    settings.extend(owned.map(|(database, role)| ("DATABASE_URL", database_url(role, database))));
     match process {
         "order-svc" => settings.push(("SEAL_KEY_FILE", file("seal-key"))),
         "payment-svc" => {
@@ -127,8 +134,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
             settings.push(("SECRET_FILE", file("webhook-secret")));
         }
         "outbox-relay" => {
-            let all =
-                DATABASES.map(|(name, role)| format!("{name}={}", stack.local_url(role, name)));
+            let all = DATABASES.map(|(name, role)| format!("{name}={}", database_url(role, name)));
             settings.push(("DATABASES", all.join(",")));
             // Keeps a stack on a developer's machine below 20 GB.
             settings.push(("OUTBOX_SIZE", "1GiB".to_owned()));
@@ -140,9 +146,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
                 ("INVENTORY_URL", "inventory-svc"),
                 ("NOTIFY_URL", "notify-svc"),
             ];
-            for (setting, service) in upstreams {
-                settings.extend(url(service).map(|url| (setting, url)));
-            }
+            settings.extend(upstreams.into_iter().filter_map(|(name, to)| Some((name, url(to)?))));
             for (setting, name) in [("PROMETHEUS_URL", PROMETHEUS), ("JAEGER_URL", JAEGER)] {
                 let is_there = stack.process(name).is_some();
                 settings.extend(url(name).filter(|_| is_there).map(|url| (setting, url)));

@@ -18,7 +18,7 @@ use crate::{
     keys,
     plan::Plan,
     process::ProcessSupervisor,
-    processes::{self, OURS},
+    processes::{self, FAULTS, OURS},
     progress::ProgressStep,
     schema, status,
     terminal::note,
@@ -127,6 +127,10 @@ async fn bring_up(
     }
     for spec in telemetry {
         keeper.keep(spec, backends.clone());
+    }
+    if plan.has_faults() {
+        keeper.keep(plan.run_faults(), backends.clone());
+        keeper.healthy(FAULTS).await?;
     }
     let others = ["simulator", "smtp-sink"].map(|name| {
         keeper.keep(plan.run_ours(name), ours.clone());

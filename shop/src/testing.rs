@@ -18,6 +18,8 @@ use backends::{
 };
 use rustix::process::Signal;
 
+pub use backends::is_in_containers;
+
 use crate::{Backend, Home, Ports, Stack, health, home::StackPhase};
 
 /// The base ports that are tried, none of which shares a port with another's stack: below the range
@@ -35,19 +37,12 @@ const LOOK: Duration = Duration::from_millis(25);
 /// How much of a log is shown of a process that does not come back.
 const LINES_SHOWN: usize = 20;
 
-/// `SHOP_BACKEND` says what stacks of tests run on, too.
-const BACKEND: &str = "SHOP_BACKEND";
-
-/// Whether stacks of tests are containers.
-pub fn is_in_containers() -> bool {
-    std::env::var_os(BACKEND).is_some_and(|backend| backend == "compose")
-}
-
 /// A running stack.
 #[derive(Debug)]
 pub struct TestStack {
     home: Home,
     folder: PathBuf,
+    is_in_containers: bool,
     shop: Child,
     watchdog: Option<Watchdog>,
     /// Keeps other tests from these ports.
@@ -58,6 +53,23 @@ impl TestStack {
     /// Starts a stack of the programs in `binaries`, with settings for them (`SHOP_…`), and waits
     /// until it is healthy.
     pub async fn start(binaries: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_on(is_in_containers(), binaries, settings).await
+    }
+
+    /// The same as processes of this machine, wherever other tests run.
+    pub async fn start_processes(
+        binaries: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let here = [("SHOP_BACKEND", "kafka")];
+        Self::start_on(false, binaries, &[&here, settings].concat()).await
+    }
+
+    async fn start_on(
+        is_in_containers: bool,
+        binaries: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("shop-e2e-{}", machine::random_word()));
         fs::create_dir(&folder)?;
         // A path that no socket of PostgreSQL can have, so that services connect by TCP, as in
@@ -69,7 +81,7 @@ impl TestStack {
         let (base, ports) = free_base()?;
         let mut shop = Command::new(binaries.join("shop"));
         shop.arg("--home").arg(home.path()).args(["up", "--base-port", &base.to_string()]);
-        if is_in_containers() {
+        if is_in_containers {
             shop.arg("--ephemeral");
         }
         let shop = shop
@@ -83,7 +95,8 @@ impl TestStack {
             .spawn()
             .with_context(|| format!("no `shop` in {}", binaries.display()))?;
         watchdog.watch(shop.id(), Signal::TERM);
-        let mut stack = Self { home, folder, shop, watchdog: Some(watchdog), _ports: ports };
+        let watchdog = Some(watchdog);
+        let mut stack = Self { home, folder, is_in_containers, shop, watchdog, _ports: ports };
         stack.up().await?;
         Ok(stack)
     }
@@ -179,7 +192,7 @@ impl TestStack {
 impl Drop for TestStack {
     fn drop(&mut self) {
         let elsewhere = self.home.last().ok().flatten();
-        if is_in_containers() {
+        if self.is_in_containers {
             // Only an order to stop takes the containers down, too.
             send(self.shop.id(), Signal::INT);
             let start = Instant::now();

@@ -33,10 +33,16 @@ impl Programs {
         Self { folder }
     }
 
-    fn shop(&self, home: &Path, words: &[&str]) -> Output {
+    /// A command of `shop`, for processes of this machine, wherever other tests run.
+    fn command(&self, home: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(self.folder.join("shop"));
-        command.arg("--home").arg(home).args(words).env("SHOP_KAFKA__HEAP", "256m");
-        command.output().unwrap()
+        command.arg("--home").arg(home).args(words);
+        command.env("SHOP_KAFKA__HEAP", "256m").env_remove("SHOP_BACKEND");
+        command
+    }
+
+    fn shop(&self, home: &Path, words: &[&str]) -> Output {
+        self.command(home, words).output().unwrap()
     }
 }
 
@@ -81,7 +87,7 @@ async fn whatever_is_killed_comes_back_and_nothing_is_left_behind() {
         ("SHOP_PAYMENT_DEADLINE", "9s"),
         ("SHOP_ORDER_SVC__PAYMENT_DEADLINE", "2s"),
     ];
-    let stack = TestStack::start(&programs.folder, &settings).await.unwrap();
+    let stack = TestStack::start_processes(&programs.folder, &settings).await.unwrap();
     let home = stack.home().clone();
 
     let log = |name: &str| std::fs::read_to_string(home.log(name)).unwrap();
@@ -147,9 +153,8 @@ fn without_java_a_broker_in_memory_stands_in_and_says_that_it_forgets() {
         std::os::unix::fs::symlink(program, path.join(name)).unwrap();
     }
     let shop = |words: &[&str]| {
-        let mut command = Command::new(programs.folder.join("shop"));
-        command.arg("--home").arg(&home).args(words).env("PATH", &path).env_remove("JAVA_HOME");
-        command.output().unwrap()
+        let mut command = programs.command(&home, words);
+        command.env("PATH", &path).env_remove("JAVA_HOME").output().unwrap()
     };
 
     let up = shop(&["up", "--detach", "--base-port", &base(7).to_string()]);
@@ -171,9 +176,8 @@ async fn ctrl_c_while_it_starts_takes_down_what_has_started() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
     let base = base(0);
-    let mut up = Command::new(programs.folder.join("shop"));
-    up.arg("--home").arg(&home).args(["up", "--detach", "--base-port", &base.to_string()]);
-    up.env("SHOP_KAFKA__HEAP", "256m").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut up = programs.command(&home, &["up", "--detach", "--base-port", &base.to_string()]);
+    up.stdout(Stdio::piped()).stderr(Stdio::piped());
 
     let starting = up.spawn().unwrap();
     eventually("a stack on its way up", Duration::from_secs(10), async || {
@@ -335,11 +339,9 @@ fn a_process_that_does_not_start_is_shown_with_its_log() {
     let programs = Programs::new();
     let home = programs.folder.join("home");
     let base = base(1).to_string();
-    let mut up = Command::new(programs.folder.join("shop"));
-    up.arg("--home").arg(&home).args(["up", "--detach", "--base-port", &base]);
-    up.env("SHOP_NOTIFY_SVC__BROKEN", "1").env("SHOP_KAFKA__HEAP", "256m");
+    let mut up = programs.command(&home, &["up", "--detach", "--base-port", &base]);
 
-    let output = up.output().unwrap();
+    let output = up.env("SHOP_NOTIFY_SVC__BROKEN", "1").output().unwrap();
 
     assert!(!output.status.success());
     assert!(said(&output).contains("notify-svc ended 3 times"), "{}", said(&output));

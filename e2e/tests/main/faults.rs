@@ -1,18 +1,19 @@
 //! Bad connections, one at a time: slow, uneven, narrow, cut and silent ones, between each two that
 //! talk. No accepted order is lost, and all goes on by itself.
 //!
-//! In containers alone, where each connection leads through a proxy (deploy/compose.faults.yaml).
+//! Each connection leads through a proxy: Toxiproxy in containers (deploy/compose.faults.yaml), our
+//! own on a local stack (`shop faults`).
 
 use std::time::{Duration, Instant};
 
 use backends::testing::eventually;
 use e2e::{AnOrder, PlacedOrder, Product, Shop, TestResponse, WITHIN, in_a_shop_of_its_own};
 use serde_json::{Value, json};
-use shop::{terminal::note, testing::is_in_containers};
+use shop::terminal::note;
 use tokio::task::JoinSet;
 
 /// How long a connection is bad.
-const BAD_FOR: Duration = Duration::from_millis(1500);
+const BAD_FOR: Duration = Duration::from_secs(1);
 /// How often an order is placed meanwhile.
 const EVERY: Duration = Duration::from_millis(150);
 
@@ -47,10 +48,6 @@ fn a_bad_connection_to_the_provider_loses_no_order() {
 
 /// Spoils each of the connections whose names end so, in each manner.
 fn each_connection_is_bad(ending: &str) {
-    if !is_in_containers() {
-        note("no containers (SHOP_BACKEND=compose), and so no proxies between them: skipped");
-        return;
-    }
     in_a_shop_of_its_own(&[("SHOP_FAULTS", "on")], async |shop| {
         let proxy = Proxy::of(shop);
         let mug = shop.lists("5.00", 1_000_000).await;

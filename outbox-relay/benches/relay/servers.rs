@@ -39,7 +39,7 @@ impl Servers {
             log: folder.join("kafka.log"),
             port: broker,
             controller_port: controller,
-            proxied_port: None,
+            proxied: Vec::new(),
             secure: Vec::new(),
             java: kafka::java_for_load("1g"),
         };
