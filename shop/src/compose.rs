@@ -35,9 +35,9 @@ pub const OVERRIDE: &str = "compose.override.json";
 pub const SETTINGS: &str = "settings.env";
 /// The secrets that `shop` itself needs, as the container that made them has them.
 const SECRETS: &str = "/secrets/shop/.";
-/// The port at which plain `docker compose up` puts the gateway, and the name that it gives the
-/// project.
-const PORT: u16 = 8000;
+/// The port at which plain `docker compose up` puts the gateway, and which it has inside of its
+/// container anyway; and the name that it gives the project.
+pub const PORT: u16 = 8000;
 const PROJECT: &str = "shop";
 /// Where fault proxies are wanted: another file beside the first, and the profile that they have.
 const FAULTS_FILE: &str = "compose.faults.yaml";

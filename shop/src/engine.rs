@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsStr,
+    net::IpAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// again.
 const STATE: &str =
     r#"{{index .Config.Labels "com.docker.compose.service"}} {{.State.Pid}} {{.RestartCount}}"#;
+
+/// Its address in the one network that the stack has.
+const ADDRESS: &str = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
 
 /// The containers of one stack, by the name under which the engine knows them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,6 +97,15 @@ impl ComposeProject {
         Ok([output.stdout, output.stderr]
             .map(|it| String::from_utf8_lossy(&it).into_owned())
             .concat())
+    }
+
+    /// Where a service is on the containers' own network. The engine's forwarding takes connections
+    /// for a container that is down, too, and closes them.
+    pub fn address(&self, service: &str) -> anyhow::Result<IpAddr> {
+        let mut command = Command::new("docker");
+        command.args(["container", "inspect", "--format", ADDRESS]).arg(self.container(service));
+        let address = String::from_utf8_lossy(&said(&mut command)?.stdout).trim().to_owned();
+        address.parse().with_context(|| format!("{service} has no address: {address}"))
     }
 
     /// Copies a file or a folder out of a container, which need not run.

@@ -9,6 +9,7 @@ use std::{
 use backends::server::send;
 use e2e::{PlacedOrder, Product, SERVICES, Shop, Twin, in_a_shop_of_its_own, is_healthy};
 use rustix::process::Signal;
+use shop::{Ports, compose::PORT};
 use tokio::task::JoinSet;
 
 /// One order each: 100 a second.
@@ -54,12 +55,21 @@ fn services_are_restarted_one_by_one_without_a_failed_request_or_a_lost_order() 
 /// A gateway that knows both instances of each service.
 async fn a_gateway_before_both(shop: &Shop, twins: &[Twin]) -> Twin {
     let names = ["SHOP_ORDER_URL", "SHOP_PAYMENT_URL", "SHOP_INVENTORY_URL", "SHOP_NOTIFY_URL"];
-    let both = SERVICES.into_iter().zip(twins).map(|(service, twin)| {
-        format!("{},{}", shop.stack().service(service).unwrap(), twin.address())
-    });
+    let both = SERVICES
+        .into_iter()
+        .zip(twins)
+        .map(|(service, twin)| format!("{},{}", beside(shop, service), twin.address()));
     let both: Vec<String> = both.collect();
     let own: Vec<(&str, &str)> = names.into_iter().zip(both.iter().map(String::as_str)).collect();
     Twin::start(shop, "gateway", &own).await
+}
+
+/// Where the stack's own instance is for who runs beside it, as the stack's own gateway does.
+fn beside(shop: &Shop, service: &str) -> String {
+    let stack = shop.stack();
+    let Some(project) = &stack.project else { return stack.service(service).unwrap() };
+    let port = Ports::from(PORT).and_then(|ports| ports.of(service)).unwrap();
+    format!("{}:{port}", project.address(service).unwrap())
 }
 
 /// Restarts the stack's own instance: its supervisor starts it again.
