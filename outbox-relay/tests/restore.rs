@@ -1,8 +1,8 @@
 //! A database that wakes up in another cluster: restored from a dump, or upgraded.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
-use backends::{Postgres, testing};
+use backends::{Postgres, is_in_containers, testing};
 use outbox_relay::{
     Database, LanePhase,
     adopt::{Adoption, adopt},
@@ -25,11 +25,11 @@ fn waits_for_a_word(state: &LanePhase) -> bool {
 async fn restore(from: &str, to: &Postgres) -> String {
     to.create_database("restored").await.unwrap();
     let url = to.url("restored");
-    let mut dump = Command::new("pg_dump");
+    let mut dump = beside(to, "pg_dump");
     dump.args(["--no-owner", "--dbname", from]).stdout(Stdio::piped());
     let dumped = dump.output().await.unwrap();
     assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
-    let mut restoring = Command::new("psql")
+    let mut restoring = beside(to, "psql")
         .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", &url])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -40,6 +40,19 @@ async fn restore(from: &str, to: &Postgres) -> String {
     drop(stdin);
     assert!(restoring.wait().await.unwrap().success());
     url
+}
+
+/// A program of the same release as a server that runs, from the server's container if it is in one:
+/// an older `pg_dump` refuses a newer server.
+fn beside(server: &Postgres, program: &str) -> Command {
+    let pid = server.pid().unwrap().to_string();
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap().with_file_name(program);
+    if !is_in_containers() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &pid, "--mount"]).arg(program);
+    command
 }
 
 /// The transaction ids of the dump are far above those of the new cluster.
