@@ -55,7 +55,7 @@ e2e: build ## only the whole shop, with outages
 	SHOP_BACKEND=$$(deploy/backend) cargo test --locked --workspace --test whole_shop
 
 drill: build ## raise the alerts for real, and see them clear (Prometheus)
-	cargo test --locked -p e2e --test whole_shop -- --ignored drills
+	cargo test --locked --workspace --test whole_shop -- --ignored drills
 
 pictures: build ## take README's pictures again (Chromium, Jaeger)
 	@deploy/pictures
