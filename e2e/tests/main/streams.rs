@@ -64,12 +64,16 @@ fn an_order_is_followed_from_the_present_to_its_end() {
         let topics = [topic::ORDERS, topic::STOCK, topic::PAYMENTS, topic::NOTIFICATIONS];
         let kafka = follow::live(&shop.stack().kafka(), &topics).unwrap();
         let order = an_order(shop).await;
+        let version =
+            async || shop.get(&order.path("")).await.with(200)["version"].as_i64().unwrap();
+        let before = version().await;
         let mut stream = shop.get(&order.path("/stream")).stream().await;
 
         let first = stream.next().await.unwrap();
         assert_eq!((first.name.as_str(), &first.data["id"]), ("order", &json!(order.id)));
         // It may have moved before the stream was there.
         let present = first.data["version"].as_i64().unwrap();
+        assert!((before..=version().await).contains(&present), "{before}, {present}");
         // Between two events said about the order its saga moves: stock is reserved.
         let reserved = |event: &StreamEvent| {
             event.name == "saga" && event.data["completed_steps"] == json!(["inventory_reserved"])
@@ -86,11 +90,12 @@ fn an_order_is_followed_from_the_present_to_its_end() {
         let rest = stream.rest().await;
 
         // A look that finds both tells the saga after the order.
-        let end = rest.iter().rfind(|event| event.name == "order").unwrap();
-        assert_eq!(end.data["status"], "delivered", "the stream ends with it");
+        let end = rest.iter().rposition(|event| event.name == "order").unwrap();
+        assert_eq!(rest[end].data["status"], "delivered", "the stream ends with it");
+        assert!(rest[end + 1..].iter().all(|event| event.name == "saga"), "{:?}", &rest[end..]);
         let all = [vec![first], so_far, confirmed, rest].concat();
         let seen = versions(&all);
-        let last = shop.get(&order.path("")).await.with(200)["version"].as_i64().unwrap();
+        let last = version().await;
         assert_eq!(seen, (present..=last).collect::<Vec<_>>(), "each version once, in order");
         for event in all.iter().filter(|event| event.name == "order") {
             assert_eq!(event.id.as_deref(), Some(&*event.data["version"].to_string()));
