@@ -219,7 +219,7 @@ impl Kafka {
         Self::start_by(process, config, watchdog).await
     }
 
-    /// The same, by another way to start it.
+    /// Starts a broker by `launch`, and waits until it answers.
     pub(crate) async fn start_by(
         launch: Launch<KafkaConfig>,
         config: KafkaConfig,
@@ -305,7 +305,7 @@ impl Kafka {
 }
 
 /// Starts a broker as a process of this machine.
-fn process<'a>(
+pub(crate) fn process<'a>(
     config: &'a KafkaConfig,
     watchdog: &'a Arc<Watchdog>,
 ) -> BoxFuture<'a, anyhow::Result<Server>> {

@@ -201,7 +201,7 @@ impl Postgres {
         Self::start_by(process, config, watchdog).await
     }
 
-    /// The same, by another way to start it.
+    /// Starts a server by `launch`, and waits until it answers.
     pub(crate) async fn start_by(
         launch: Launch<PostgresConfig>,
         config: PostgresConfig,
@@ -311,7 +311,7 @@ impl Postgres {
 }
 
 /// Starts a server as a process of this machine.
-fn process<'a>(
+pub(crate) fn process<'a>(
     config: &'a PostgresConfig,
     watchdog: &'a Arc<Watchdog>,
 ) -> BoxFuture<'a, anyhow::Result<Server>> {

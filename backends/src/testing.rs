@@ -18,6 +18,7 @@ use crate::{
     Kafka, Postgres, Watchdog, is_in_containers,
     kafka::{self, SecureListener},
     machine, postgres,
+    server::Launch,
     topics::Topic,
 };
 
@@ -128,12 +129,9 @@ pub async fn private_postgres() -> Postgres {
             password: machine::random_word(),
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         };
-        let started = if is_in_containers() {
-            Postgres::start_by(container::postgres, config, &place.watchdog).await
-        } else {
-            Postgres::start(config, &place.watchdog).await
-        };
-        match started {
+        let launch: Launch<_> =
+            if is_in_containers() { container::postgres } else { postgres::process };
+        match Postgres::start_by(launch, config, &place.watchdog).await {
             Err(error) if tried < PORTS_TRIED && is_taken(&error) => {}
             started => return had(started),
         }
@@ -146,7 +144,7 @@ pub async fn private_kafka() -> Kafka {
     private_kafka_with([]).await
 }
 
-/// The same, with further listeners, whose ports are chosen here. A broker that has any is always a
+/// Such a broker with further listeners, whose ports are chosen here. One that has any is always a
 /// process: users are made by one of Kafka's tools.
 pub async fn private_kafka_with<const N: usize>(listeners: [SecureListener; N]) -> Kafka {
     let place = place();
@@ -165,12 +163,9 @@ pub async fn private_kafka_with<const N: usize>(listeners: [SecureListener; N]) 
             secure: secure.collect(),
             java: kafka::java_for_tests(),
         };
-        let started = if N == 0 && is_in_containers() {
-            Kafka::start_by(container::kafka, config, &place.watchdog).await
-        } else {
-            Kafka::start(config, &place.watchdog).await
-        };
-        match started {
+        let launch: Launch<_> =
+            if N == 0 && is_in_containers() { container::kafka } else { kafka::process };
+        match Kafka::start_by(launch, config, &place.watchdog).await {
             Err(error) if tried < PORTS_TRIED && is_taken(&error) => {}
             started => return had(started),
         }

@@ -74,7 +74,6 @@ pub(super) fn postgres<'a>(
     watchdog: &'a Arc<Watchdog>,
 ) -> BoxFuture<'a, anyhow::Result<Server>> {
     async move {
-        fs::create_dir_all(&config.data)?;
         let settings = config
             .settings()
             .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
@@ -96,20 +95,20 @@ pub(super) fn kafka<'a>(
     watchdog: &'a Arc<Watchdog>,
 ) -> BoxFuture<'a, anyhow::Result<Server>> {
     async move {
-        fs::create_dir_all(&config.data)?;
-        let properties = config.properties(&format!("{KAFKA_FOLDER}/logs"));
-        fs::write(config.data.join(PROPERTIES), properties)?;
         let wanted = request(KAFKA, &config.data, KAFKA_FOLDER, &config.log)?
             // The data folder is this user's.
             .with_user("0:0")
             .with_env_var("KAFKA_HEAP_OPTS", config.java.join(" "))
             .with_env_var("KAFKA_JVM_PERFORMANCE_OPTS", "-Djava.awt.headless=true");
+        let properties = config.properties(&format!("{KAFKA_FOLDER}/logs"));
+        fs::write(config.data.join(PROPERTIES), properties)?;
         start("kafka", wanted, &config.log, (watchdog, Signal::KILL)).await
     }
     .boxed()
 }
 
-/// A container of an image, with its data at `target`, that writes to a log.
+/// A container of an image, with its data (a folder that is made here) at `target`, that writes to a
+/// log.
 fn request(
     (name, tag): (&str, &str),
     data: &Path,
@@ -117,6 +116,7 @@ fn request(
     log: &Path,
 ) -> anyhow::Result<ContainerRequest<GenericImage>> {
     let log = open_log(log)?;
+    fs::create_dir_all(data)?;
     let data = data.to_str().context("the folder's name is no text")?;
     Ok(GenericImage::new(name, tag)
         .with_network("host")
