@@ -79,6 +79,25 @@ create table payments (
     constraint payments_version_counts check (version >= 0)
 ) with (fillfactor = 50);
 
+-- Charges that were declined: a row for each, written once under its payment's lock. The payment may
+-- go on to a later revision; who paid for this one is told of it all the same.
+create table declined_charges (
+    order_id uuid not null,
+    -- With the order it is the charge's idempotency key: a revision is charged once.
+    revision int not null,
+    amount numeric(19, 4) not null,
+    currency char(3) not null,
+    provider text not null,
+    brand text,
+    last4 text,
+    code text not null,
+    detail text not null,
+    declined_at timestamptz not null,
+    constraint declined_charges_pkey primary key (order_id, revision),
+    constraint declined_charges_payment foreign key (order_id) references payments (order_id),
+    constraint declined_charges_provider_known check (provider in ('simulator', 'stripe'))
+);
+
 -- Money that went back, or was to: a row for each refund, changed only under its payment's lock.
 create table refunds (
     order_id uuid not null,

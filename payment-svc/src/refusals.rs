@@ -17,9 +17,10 @@ impl From<Refusal> for Problem {
                 Self::new(Code::NotRefundable, detail)
             }
             Refusal::AlreadyPaid => Self::new(Code::AlreadyPaid, detail),
-            Refusal::Cancelled | Refusal::Declined | Refusal::OrderEnded => {
-                Self::new(Code::NotPayable, detail)
-            }
+            Refusal::Cancelled
+            | Refusal::Declined
+            | Refusal::OtherDeclined
+            | Refusal::OrderEnded => Self::new(Code::NotPayable, detail),
             Refusal::AccountExists => Self::new(Code::AccountExists, detail),
             Refusal::InsufficientFunds { .. } => Self::new(Code::InsufficientFunds, detail),
             Refusal::HoldExists { .. } => Self::new(Code::HoldExists, detail),

@@ -1,10 +1,11 @@
 //! Every SQL statement of this service, by table.
 //!
 //! Order of locks: payments by order id, accounts by customer id; what belongs to them (holds,
-//! ledger entries, refunds, calls) is changed only under those locks. An account's balance is written
-//! by its ledger entries alone.
+//! ledger entries, refunds, declined charges, calls) is changed only under those locks. An
+//! account's balance is written by its ledger entries alone.
 
 pub mod accounts;
+pub mod declined_charges;
 pub mod holds;
 pub mod ledger_entries;
 pub mod payments;
@@ -98,6 +99,7 @@ pub async fn save(
 ) -> sqlx::Result<()> {
     payments::insert(db, &new_rows(&world.roots), keys).await?;
     payments::update(db, &changed_rows(&world.roots), keys).await?;
+    declined_charges::insert(db, &world.declined).await?;
     refunds::insert(db, world, &new_rows(&world.refunds)).await?;
     refunds::update(db, world, &changed_rows(&world.refunds)).await?;
     accounts::insert(db, &new_rows(&world.accounts)).await?;

@@ -81,34 +81,41 @@ impl<'a> PaymentView<'a> {
     }
 }
 
-/// The answer to a request to pay, as soon as it is decided. Without an outcome yet, the 202 is not
-/// for the client: it is stored under the request's key and says whether the charge under way is
-/// the client's own ([`is_payer`]).
-pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
-    let is_payer = match (&root.payment.phase, instrument) {
-        (Phase::Charging(charge), Instrument::Card(card)) => charge.card.token == card.token,
-        (Phase::Charging(_), Instrument::Wallet | Instrument::CardWithoutToken) => false,
-        (Phase::Waiting | Phase::Declined(_) | Phase::Captured(_), _) => {
-            return outcome(root, true);
-        }
-    };
-    Answer { status: 202, headers: Vec::new(), body: is_payer.to_string().into_bytes() }
+/// What is kept of a payment that has no outcome yet, under its request's key: the charge that is
+/// under way.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct OpenCharge {
+    /// What it was begun for: an order may be amended meanwhile, and has one charge a revision.
+    pub(crate) revision: u32,
+    /// Whether it is made with the client's own card.
+    pub(crate) is_payer: bool,
 }
 
-/// Whether the charge under way belongs to the client that [`paid`] answered.
-pub(crate) fn is_payer(answer: &Answer) -> bool {
-    answer.body != b"false"
+/// The answer to a request to pay, as soon as it is decided. Without an outcome yet, the 202 is not
+/// for the client: it says which charge to wait for ([`open_charge`]).
+pub(crate) fn paid(root: &Root, instrument: &Instrument) -> Answer {
+    let Phase::Charging(charge) = &root.payment.phase else { return outcome(root, true) };
+    let is_payer = match instrument {
+        Instrument::Card(card) => charge.card.token == card.token,
+        Instrument::Wallet | Instrument::CardWithoutToken => false,
+    };
+    json_answer(202, &OpenCharge { revision: charge.revision, is_payer }, None)
+}
+
+/// The charge that a 202 of [`paid`] is about.
+pub(crate) fn open_charge(answer: &Answer) -> Option<OpenCharge> {
+    serde_json::from_slice(&answer.body).ok()
 }
 
 /// The answer to a client that pays: 201 with money, 402 without, 202 while the outcome is unknown.
 /// The payment is always shown as it stood at its outcome, so that a repeated request gets the same
-/// answer. A client with another instrument is told what became of the order instead.
+/// answer. A client with another instrument is told what became of the charge under way instead.
 pub(crate) fn outcome(root: &Root, is_payer: bool) -> Answer {
     let root = &root.at_outcome();
     let place = || Some(format!("/v1/payments/{}", payment_id(root.payment.order)));
     match &root.payment.phase {
         Phase::Captured(_) if !is_payer => service_kit::refusal(&Refusal::AlreadyPaid.into()),
-        Phase::Declined(_) if !is_payer => service_kit::refusal(&Refusal::Declined.into()),
+        Phase::Declined(_) if !is_payer => service_kit::refusal(&Refusal::OtherDeclined.into()),
         Phase::Captured(_) => json_answer(201, &PaymentView::of(root), place()),
         Phase::Declined(decline) => {
             let detail = match decline.detail.as_ref() {

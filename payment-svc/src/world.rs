@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Account, Call, CompensationState, Event, Hold, Instrument, LedgerEntry, Payment, Phase,
-        Refund, Wallet,
+        Account, Call, CompensationState, Decline, Event, Hold, Instrument, LedgerEntry, Payment,
+        Phase, Refund, Wallet,
     },
     input::{Fact, Input, Request},
 };
@@ -47,6 +47,21 @@ impl Root {
         }
         root
     }
+
+    /// The payment as it stood when one of its charges was declined, whatever became of it since.
+    #[must_use]
+    pub fn at_decline(mut self, declined: DeclinedCharge) -> Self {
+        self.payment.phase = Phase::Declined(declined.decline);
+        self.outcome_at = Some(declined.declined_at);
+        self
+    }
+}
+
+/// A charge that was declined, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclinedCharge {
+    pub decline: Decline,
+    pub declined_at: OffsetDateTime,
 }
 
 /// An account with its counters.
@@ -159,6 +174,8 @@ pub struct World {
     pub entries: Vec<EntryRow>,
     /// Refunds by order and number: the last one of each order, and those begun since.
     pub refunds: BTreeMap<(OrderId, u32), Tracked<Refund>>,
+    /// Charges that the batch ends without money, by order and revision.
+    pub declined: BTreeMap<(OrderId, u32), DeclinedCharge>,
     /// How often each call was taken over, of the orders in `RowsToLock::calls`.
     pub attempts: BTreeMap<OrderId, i32>,
     /// Calls that the batch begins.
@@ -182,6 +199,7 @@ impl World {
             holds: BTreeMap::new(),
             entries: Vec::new(),
             refunds: BTreeMap::new(),
+            declined: BTreeMap::new(),
             attempts: BTreeMap::new(),
             begun: BTreeMap::new(),
             over: BTreeSet::new(),
@@ -276,6 +294,12 @@ impl World {
     pub fn put_refund(&mut self, order: OrderId, refund: &Refund) {
         let row = self.refunds.entry((order, refund.number));
         row.or_insert_with(|| Tracked::new(refund.clone())).now.clone_from(refund);
+    }
+
+    /// Adds a charge that was declined: that stays so, whatever becomes of its payment.
+    pub fn add_declined(&mut self, order: OrderId, decline: Decline, now: OffsetDateTime) {
+        let key = (order, decline.revision);
+        self.declined.insert(key, DeclinedCharge { decline, declined_at: now });
     }
 
     /// Adds a line to an account's ledger.

@@ -26,18 +26,18 @@ use super::{
     usd,
 };
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 const SWEEP: Duration = Duration::from_millis(20);
 
 /// The part of the service that calls its provider, on a shop's database.
-struct RunningService {
+pub(super) struct RunningService {
     mailbox: Mailbox<Payments>,
-    stub: Stub,
+    pub(super) stub: Stub,
     tasks: JoinSet<anyhow::Result<()>>,
     ending: CancellationToken,
 }
 
-async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
+pub(super) async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
     let (reactor, calls) = payments(&service_kit::Waiters::default(), lease);
     let (mailbox, mut tasks) = mailbox_of(&shop.database, reactor).await;
     let pool = chassis::database::connect_pool(&shop.database.url(), 4).await.unwrap();
@@ -49,14 +49,14 @@ async fn running(shop: &Shop, stub: Stub, lease: Duration) -> RunningService {
 }
 
 impl RunningService {
-    async fn hear(&self, order: OrderId, event: Event) {
+    pub(super) async fn hear(&self, order: OrderId, event: Event) {
         let (source, customer) = (Source::Stock, Some(customer("c-1")));
         let fact = Fact { order, source, customer, event, trace: None };
         let input = Input::Heard(Box::new(fact));
         self.mailbox.submit(Command::new(input)).await.unwrap();
     }
 
-    async fn reserved(&self, order: OrderId, token: &str) {
+    pub(super) async fn reserved(&self, order: OrderId, token: &str) {
         let card =
             Card { token: Token::new(token), provider: PaymentProvider::Simulator, face: None };
         let instrument = Some(Instrument::Card(card));
@@ -74,7 +74,7 @@ impl RunningService {
     }
 }
 
-async fn becomes(shop: &mut Shop, order: OrderId, wanted: Status) {
+pub(super) async fn becomes(shop: &mut Shop, order: OrderId, wanted: Status) {
     let url = shop.database.url();
     let pool = &chassis::database::connect_pool(&url, 1).await.unwrap();
     eventually("the payment's status", SOON, || async move {

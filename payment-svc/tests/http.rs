@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use backends::testing::eventually;
-use payment_svc::domain::{Due, Event, payment_id};
+use payment_svc::domain::{Event, payment_id};
 use proto::{OrderId, limits::TEXT_CHARS_MAX};
 use serde_json::{Value, json};
 
 use super::{
-    an_order, customer,
-    server::{a_server, a_server_with},
+    an_order,
+    server::{Decisions, a_server, a_server_with},
     stub::{Stub, Trouble},
-    usd,
 };
 
 fn card(order: OrderId, token: &str) -> Value {
@@ -168,6 +167,8 @@ async fn what_is_sent_to_pay_with_is_read_strictly() {
 /// is waited for, and one that the client does not know of is no reason to charge more.
 #[tokio::test]
 async fn who_names_the_amount_pays_that_amount_or_nothing() {
+    let decisions = Decisions::default();
+    let _counted = metrics::set_default_local_recorder(&decisions);
     let server = a_server().await;
     let (early, unaware) = (an_order(), an_order());
     for order in [early, unaware] {
@@ -178,20 +179,19 @@ async fn who_names_the_amount_pays_that_amount_or_nothing() {
         body["amount"] = json!("15.00");
         body
     };
-    let amended = |order| {
-        let (customer, amount) = (customer("c-1"), usd("15.00"));
-        let due = Due { customer, revision: 2, amount, instrument: None };
-        server.hear(order, Event::StockReserved(due))
-    };
 
+    let before = decisions.count();
     let key = [("idempotency-key", "early")];
     let paying = server.http.post_with("/v1/payments", &key, named(early));
     let (paid, ()) = tokio::join!(paying, async {
-        // The request is to come first, and nothing shows that it waits.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        amended(early).await;
+        // Nothing answers a request that is to be tried again, but it was decided.
+        eventually("the request is tried", Duration::from_secs(20), || async {
+            if decisions.count() > before { Ok(()) } else { Err("not yet") }
+        })
+        .await;
+        server.waits_for_revision(early, 2, "15.00").await;
     });
-    amended(unaware).await;
+    server.waits_for_revision(unaware, 2, "15.00").await;
     let mut old = named(unaware);
     old["amount"] = json!("20.00");
     let refused = server.http.post("/v1/payments", old).await;

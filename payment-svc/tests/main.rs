@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a panic is the report")]
 
 mod accounts;
+mod amended;
 mod charges;
 mod details;
 mod expectations;
@@ -13,6 +14,7 @@ mod provider;
 mod reactions;
 mod refunds;
 mod server;
+mod silence;
 mod store;
 mod stripe;
 mod stub;

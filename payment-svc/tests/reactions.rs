@@ -24,7 +24,7 @@ fn captured(revision: u32) -> Event {
     Event::ChargeAnswered { revision, outcome }
 }
 
-fn declined(revision: u32) -> Event {
+pub(super) fn declined(revision: u32) -> Event {
     let code = DeclineCode::CardDeclined;
     let outcome = ChargeOutcome::Declined { code, detail: "the card was declined".into() };
     Event::ChargeAnswered { revision, outcome }

@@ -102,6 +102,16 @@ fn refund(cause: &str, state: &str, ends: &str) -> String {
     )
 }
 
+/// A charge of every payment there is, declined so many times.
+fn declined_charge(provider: &str, times: u32) -> String {
+    format!(
+        "insert into declined_charges (order_id, revision, amount, currency, provider, code, detail,
+            declined_at)
+        select order_id, 1, 1, currency, '{provider}', 'card_declined', '', now()
+        from payments, generate_series(1, {times})"
+    )
+}
+
 /// The ledger moves the accounts, and nothing else does: what an account has is always the sum of
 /// its entries.
 #[tokio::test]
@@ -221,6 +231,8 @@ async fn the_schema_refuses_what_no_decision_makes() {
         ("update payments set refunds = null", "payments_refunds_within"),
         (&entry("refund", "outside", "available", "1"), "ledger_entries_movement_known"),
         (&entry("deposit", "outside", "available", "0"), "ledger_entries_amount_positive"),
+        (&declined_charge("nobody", 1), "declined_charges_provider_known"),
+        (&declined_charge("simulator", 2), "declined_charges_pkey"),
         (&refund("staff", "refused", "null, now()"), "refunds_reason_of_refused"),
         (&refund("staff", "processing", "null, now()"), "refunds_ended"),
         (&refund("staff", "refunded", "null, null"), "refunds_ended"),

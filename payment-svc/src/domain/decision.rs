@@ -230,6 +230,26 @@ impl Decision {
         let (announce, entries, refunds) = (Vec::new(), Vec::new(), Vec::new());
         Self { state, announce, entries, refunds, call: None }
     }
+
+    /// The charge that ended without money; `before` is the payment that was decided about. Its
+    /// payer is told of this charge, whatever is due by then.
+    pub fn declined_charge(&self, before: &Payment) -> Option<Decline> {
+        let Phase::Charging(charge) = &before.phase else { return None };
+        self.announce.iter().find_map(|announcement| {
+            let Announcement::Declined { revision, code, detail, .. } = announcement else {
+                return None;
+            };
+            (*revision == charge.revision).then(|| Decline {
+                revision: charge.revision,
+                amount: charge.amount,
+                method: Method::Card,
+                provider: Some(charge.card.provider),
+                face: charge.card.face.clone(),
+                code: *code,
+                detail: Arc::clone(detail),
+            })
+        })
+    }
 }
 
 fn reserved(payment: &mut Payment, due: Due, next: &mut Decision) {

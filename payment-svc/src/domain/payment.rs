@@ -236,6 +236,16 @@ impl Payment {
         }
     }
 
+    /// Which revision the last attempt was for; `None` while nothing was tried for what is due.
+    pub fn tried_revision(&self) -> Option<u32> {
+        match &self.phase {
+            Phase::Waiting => None,
+            Phase::Charging(charge) => Some(charge.revision),
+            Phase::Declined(decline) => Some(decline.revision),
+            Phase::Captured(capture) => Some(capture.revision),
+        }
+    }
+
     /// Deletes the token of what is due once it will not be charged from there: whoever has a token
     /// can charge the card. A charge under way has a copy of its own.
     pub(super) fn forget_token(&mut self) {

@@ -13,6 +13,8 @@ pub enum Refusal {
     Cancelled,
     #[error("the payment was declined, and the order ends with it")]
     Declined,
+    #[error("another payment of the order was under way, and was declined")]
+    OtherDeclined,
     #[error("due are {due}")]
     OtherAmount { due: Money },
     #[error("the customer has no account")]

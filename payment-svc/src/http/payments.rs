@@ -22,7 +22,7 @@ use crate::{
     domain::{DeclineCode, Instrument, order_of},
     input::{Input, Request},
     store,
-    views::{self, PaymentView},
+    views::{self, OpenCharge, PaymentView},
     world::Root,
 };
 
@@ -51,10 +51,11 @@ pub(super) async fn post_payment(
     let mut outcome = service_kit::outcome_of(app.pay(of, command, began).await?)?;
     // There is no outcome yet, or there was none when the answer was stored: the client waits for
     // the outcome now.
-    if outcome.answer.status == StatusCode::ACCEPTED {
-        let is_payer = views::is_payer(&outcome.answer);
+    if outcome.answer.status == StatusCode::ACCEPTED
+        && let Some(charge) = views::open_charge(&outcome.answer)
+    {
         let until = began + prefer.0.unwrap_or(PATIENCE);
-        outcome.answer = app.outcome(order, is_payer, until).await?;
+        outcome.answer = app.outcome(order, charge, until).await?;
     }
     let mut response = service_kit::response(outcome);
     response.headers_mut().extend(prefer.applied());
@@ -175,23 +176,40 @@ impl AppState {
         submitted.unwrap_or(Err(CommandError::Overloaded))
     }
 
-    /// The answer to a client that pays: once the outcome is known, or as it stands at `until`.
+    /// The answer to a client that pays: once its charge has an outcome, or as that stands at
+    /// `until`.
     async fn outcome(
         &self,
         order: OrderId,
-        is_payer: bool,
+        charge: OpenCharge,
         until: Instant,
     ) -> Result<Answer, Problem> {
+        let OpenCharge { revision, is_payer } = charge;
         let within = until.saturating_duration_since(Instant::now());
         let ended = self.waiters.wait(order, within, || async move {
-            let root = self.root(order).await?;
+            let root = self.charged(order, revision).await?;
             Ok::<_, Problem>(root.filter(|root| root.payment.outcome().is_some()))
         });
         let root = match ended.await? {
             Some(root) => Some(root),
-            None => self.root(order).await?,
+            None => self.charged(order, revision).await?,
         };
         let told = root.as_ref().map(|root| views::outcome(root, is_payer));
         told.ok_or_else(Problem::internal)
+    }
+
+    /// The payment of an order as its charge for `revision` left it, or as it stands while that is
+    /// under way. A payment that has gone on to another revision was not paid by that charge, so it
+    /// was declined.
+    async fn charged(&self, order: OrderId, revision: u32) -> Result<Option<Root>, Problem> {
+        let mut db = self.pool.acquire().await?;
+        let Some(root) = store::payments::find(&mut db, order, None).await? else {
+            return Ok(None);
+        };
+        if root.payment.tried_revision() == Some(revision) {
+            return Ok(Some(root));
+        }
+        let declined = store::declined_charges::find(&mut db, order, revision).await?;
+        Ok(declined.map(|declined| root.at_decline(declined)))
     }
 }

@@ -112,11 +112,13 @@ fn after(names: &[&str]) -> State {
 }
 
 /// Every state of the table, by the shortest sequence of steps that leads to it.
-const STATES: [&[&str]; 21] = [
+const STATES: [&[&str]; 23] = [
     &[],
     &["reserved 1 deferred 20"],
     &["reserved 1 card 20"],
     &["reserved 1 card 20", "reserved 2 card 30"],
+    &["reserved 1 deferred 20", "pay card", "reserved 2 deferred 30"],
+    &["reserved 1 deferred 20", "pay card", "reserved 2 deferred 30", "charge 1 declined"],
     &["reserved 1 card 20", "cancelled"],
     &["reserved 1 wallet 60"],
     &["reserved 1 wallet 20"],

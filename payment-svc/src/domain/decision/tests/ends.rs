@@ -74,6 +74,32 @@ fn a_hold_expires_unless_its_order_can_still_be_paid_with_it() {
     assert_eq!(expire_hold(rich(), order()), None, "nothing was held");
 }
 
+/// A payer is told of their own charge, whatever is due by then.
+#[test]
+fn a_charge_that_ends_without_money_is_told_as_the_decline_that_it_is() {
+    for names in [
+        &["reserved 1 card 20"][..],
+        &["reserved 1 deferred 20", "pay card"],
+        &["reserved 1 card 20", "reserved 2 card 30"],
+        &["reserved 1 deferred 20", "pay card", "reserved 2 deferred 30"],
+        &["reserved 1 card 20", "cancelled"],
+    ] {
+        let before = after(names);
+        let payment = before.payment.clone().unwrap();
+        let told = |event| decide(order(), before.clone(), event).declined_charge(&payment);
+
+        let decline = told(refused(1)).unwrap();
+        assert_eq!((decline.revision, decline.amount), (1, usd("20.00")), "{names:?}");
+        for event in [taken(1), refused(2), Event::OrderCancelled { revision: 1 }] {
+            assert_eq!(told(event), None, "{names:?}");
+        }
+    }
+    let charging = after(&["reserved 1 card 20"]);
+    let ended = decide(order(), charging.clone(), refused(1));
+    let decline = ended.declined_charge(charging.payment.as_ref().unwrap()).unwrap();
+    assert_eq!(ended.state.payment.unwrap().phase, Phase::Declined(decline));
+}
+
 /// Whoever reads the table could charge the card with its token.
 #[test]
 fn a_token_is_kept_no_longer_than_it_takes_to_charge_it() {
