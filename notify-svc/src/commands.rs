@@ -24,7 +24,6 @@ pub fn execute(world: &mut World, request: &Request, context: &DecisionContext) 
         }
         Request::Notify(letter) => notify(world, letter, context)
             .unwrap_or_else(|refusal| told(service_kit::refusal(&refusals::problem(refusal)))),
-        Request::Preview { answer } => told(answer.clone()),
         Request::Webhook(asked) => told(webhooks::execute(world, asked, context)),
     }
 }

@@ -5,7 +5,7 @@ mod openapi;
 mod webhook_bodies;
 mod webhooks;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -14,7 +14,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use chassis::{
-    Caller, Code, Problem,
+    Caller, Problem,
     body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
@@ -38,10 +38,6 @@ pub use openapi::operations;
 /// What the cursors of lists are marked with, so that no other list takes them.
 const NOTIFICATIONS: &str = "notifications";
 const TEMPLATES: &str = "templates";
-
-/// How long an erasure waits for what was under way, and how often it looks.
-const ERASURE_PATIENCE: Duration = Duration::from_secs(5);
-const ERASURE_LOOK: Duration = Duration::from_millis(20);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -124,14 +120,11 @@ async fn preview(
     let template = Template::parse(&name)
         .ok_or_else(|| Problem::not_found(format!("there is no template {name}")))?;
     let (fields, language) = body.read_optional(bodies::preview)?;
+    // A key has to be one, but nothing is kept under it: a preview changes nothing, and no erasure
+    // would know whom its text is about.
+    asked.key(&body.0)?;
     let text = app.templates.page(template, language, &fields);
-    let answer = service_kit::json_answer(200, &text, None);
-    let input = Input::Request(Request::Preview { answer: answer.clone() });
-    let command = asked.command(input, &body.0)?;
-    if command.key.is_some() {
-        return service_kit::submit(&app.mailbox, command).await;
-    }
-    Ok(service_kit::new_response(answer))
+    Ok(service_kit::new_response(service_kit::json_answer(200, &text, None)))
 }
 
 async fn list_notifications(
@@ -211,19 +204,9 @@ async fn erase(
     let mut db = app.pool.acquire().await?;
     let addresses = store::addresses::of(&mut db, &customer).await?;
     let is_proven = caller.is_staff();
-    mailbox::erase_answers(&mut db, customer.as_str()).await?;
     let erased = store::erasure::erase(&mut db, &customer, &addresses, is_proven).await?;
-    // A batch that has read the contact before may write it into a notification afterwards.
-    let at = store::erasure::clock(&mut db).await?;
-    let give_up_at = tokio::time::Instant::now() + ERASURE_PATIENCE;
-    while store::erasure::has_writers_before(&mut db, at).await? {
-        if tokio::time::Instant::now() >= give_up_at {
-            let why = "what was under way before is not over yet";
-            return Err(Problem::new(Code::Overloaded, why).retry_after(1));
-        }
-        tokio::time::sleep(ERASURE_LOOK).await;
-    }
-    mailbox::erase_answers(&mut db, customer.as_str()).await?;
+    service_kit::finish_erasure(&mut db, &customer).await?;
+    // What was under way may have written the contact that it had read into a notification.
     let erased =
         erased.and(store::erasure::erase(&mut db, &customer, &addresses, is_proven).await?);
     Ok(http::json(axum::http::StatusCode::OK, &ErasureView::new(erased)))

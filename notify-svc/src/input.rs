@@ -65,9 +65,7 @@ impl Input {
             Self::Ended(end) => end.order,
             Self::Request(Request::Notify(letter)) => letter.order,
             Self::Overheard(_)
-            | Self::Request(
-                Request::PutContact { .. } | Request::Preview { .. } | Request::Webhook(_),
-            ) => None,
+            | Self::Request(Request::PutContact { .. } | Request::Webhook(_)) => None,
         }
     }
 }
@@ -84,8 +82,6 @@ pub enum Request {
     },
     /// Staff tell somebody something.
     Notify(Letter),
-    /// Somebody looks at a filled template: `answer` is what they see.
-    Preview { answer: mailbox::Answer },
     /// Staff look after webhooks.
     Webhook(WebhookRequest),
 }

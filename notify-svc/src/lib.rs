@@ -5,6 +5,7 @@
 //! Hears  OrderPlaced OrderAwaitingPayment OrderConfirmed OrderCancelled OrderAmended OrderShipped
 //!        OrderDelivered PaymentCaptured PaymentDeclined PaymentVoided PaymentRefunded
 //!        RefundRefused StockReserved StockRejected StockReleased ReservationExpired
+//!        ProductChanged
 //! Says   NotificationSent NotificationFailed
 //! Keeps  A customer is told each thing once; an order never waits for it, nor for a webhook.
 //! ```

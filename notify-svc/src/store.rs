@@ -95,9 +95,7 @@ async fn load_contacts(
                     root.and_then(|root| root.now.customer.as_ref()).map(ToString::to_string),
                 );
             }
-            Input::Request(Request::Preview { .. } | Request::Webhook(_))
-            | Input::Overheard(_)
-            | Input::Ended(_) => {}
+            Input::Request(Request::Webhook(_)) | Input::Overheard(_) | Input::Ended(_) => {}
         }
     }
     if !put.is_empty() {

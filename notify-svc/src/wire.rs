@@ -2,7 +2,9 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, OrderId, money, notifications,
+    CustomerId, OrderId,
+    catalogue::catalogue_event::Event as Catalogue,
+    money, notifications,
     orders::{self, CancelReason, order_event::Event as Said},
     payments::payment_event::Event as Payment,
     stock::stock_event::Event as Stock,
@@ -59,7 +61,7 @@ fn fact(message: &Message, event: proto::Event) -> Result<Option<Fact>, Park> {
             | Stock::ReservationExpired(_),
         )
         | proto::Event::Notifications(_)
-        | proto::Event::Catalogue(_) => Ok(FOR_WEBHOOKS),
+        | proto::Event::Catalogue(Catalogue::ProductChanged(_)) => Ok(FOR_WEBHOOKS),
     }
 }
 

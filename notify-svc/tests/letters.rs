@@ -1,6 +1,7 @@
 //! What staff send: notifications on request, templates, and their preview.
 
 use serde_json::{Value, json};
+use service_kit::testing::is_found;
 
 use super::{
     CUSTOMER, an_order,
@@ -212,8 +213,8 @@ async fn templates_are_listed_page_by_page_with_their_fields() {
 }
 
 #[tokio::test]
-async fn a_preview_shows_what_a_mail_would_say() {
-    let server = a_server().await;
+async fn a_preview_shows_what_a_mail_would_say_and_is_not_kept() {
+    let mut server = a_server().await;
     let path = "/v1/templates/payment_refunded/preview";
     let data = json!({"data": {"order_id": "42", "amount": "<5.00 EUR>"}, "language": "ru"});
 
@@ -231,7 +232,11 @@ async fn a_preview_shows_what_a_mail_would_say() {
     let key = [("idempotency-key", "preview-1")];
     server.http.post_with(path, &key, &data).await;
     let again = server.http.post_with(path, &key, &data).await;
-    assert_eq!((again.header("idempotency-replayed"), &again.body), ("true", &shown.body));
+    assert_eq!((again.header("idempotency-replayed"), &again.body), ("", &shown.body));
+    assert!(!is_found(&mut server.shop.mailbox, "5.00 EUR").await);
+    let no_key = [("idempotency-key", "preview 1")];
+    let refused = server.http.post_with(path, &no_key, &data).await;
+    assert_eq!(refused.code(), (400, "bad_header"));
     for (path, body, wanted) in [
         ("/v1/templates/birthday/preview", json!({}), (404, "not_found")),
         (path, json!({"data": {"amount": 5}}), (422, "invalid_value")),

@@ -184,7 +184,10 @@ async fn erase_customer(
 ) -> HttpResult {
     let customer = service_kit::parse_own_customer(&id, &caller)?;
     let mut db = app.pool.acquire().await?;
-    let orders = store::order_texts::erase(&mut db, &customer).await?;
+    let known = store::order_texts::erase(&mut db, &customer).await?;
+    service_kit::finish_erasure(&mut db, &customer).await?;
+    // What was under way may have written words about an order that had none before.
+    let orders = known + store::order_texts::erase(&mut db, &customer).await?;
     Ok(http::json(StatusCode::OK, &serde_json::json!({"erased": {"orders": orders}})))
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backends::testing::eventually;
 use mailbox::Mailbox;
 use order_svc::{
     domain::Method,
@@ -171,6 +172,40 @@ async fn a_request_may_wait_for_the_outcome() {
     assert_eq!((open.status.as_u16(), &open.body["status"]), (201, &json!("pending")));
     assert_eq!(open.header("location"), format!("/v1/orders/{}", id_of(&open)));
     assert_eq!(open.header("preference-applied"), "wait=1");
+}
+
+/// Kept is the answer at the decision, whatever the first request waited for.
+#[tokio::test]
+async fn a_repetition_tells_the_first_answer_and_one_that_waits_the_order_as_it_is() {
+    let mut server = a_server().await;
+    let (key, prefer) = (("idempotency-key", "abc"), ("prefer", "wait=20"));
+    let http = server.http.clone();
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { http.post_with("/v1/orders", &[key, prefer], two_mugs()).await });
+    let id = eventually("the order", Duration::from_secs(20), async || {
+        let list = server.http.get("/v1/orders").await.body;
+        let id = list["items"][0]["id"].as_str().and_then(|id| proto::OrderId::parse(id).ok());
+        id.ok_or(list)
+    })
+    .await;
+    let answers = [server.shop.reserved(id), server.shop.captured(id)];
+    server.shop.hear(answers).await;
+
+    let first = waiting.join_next().await.unwrap().unwrap();
+    let again = server.http.post_with("/v1/orders", &[key], two_mugs()).await;
+    let waited = server.http.post_with("/v1/orders", &[key, prefer], two_mugs()).await;
+
+    for (answer, status, replayed, applied) in [
+        (&first, "confirmed", "", "wait=20"),
+        (&again, "pending", "true", ""),
+        (&waited, "confirmed", "true", "wait=20"),
+    ] {
+        assert_eq!((answer.status.as_u16(), &answer.body["status"]), (201, &json!(status)));
+        assert_eq!(answer.header("idempotency-replayed"), replayed);
+        assert_eq!(answer.header("preference-applied"), applied);
+        assert_eq!(answer.header("location"), format!("/v1/orders/{id}"));
+    }
+    assert_eq!((waited.header("etag"), &waited.body), (first.header("etag"), &first.body));
 }
 
 #[tokio::test]

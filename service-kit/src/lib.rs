@@ -7,6 +7,7 @@
 mod bulk;
 mod consumers;
 mod desk;
+mod erasure;
 mod events;
 mod health;
 mod lanes;
@@ -23,6 +24,7 @@ mod sweep;
 pub mod testing;
 mod waiters;
 
+pub use erasure::finish_erasure;
 pub use events::{announce, decode, is_known, money_of, order_of};
 pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;

@@ -6,6 +6,7 @@ pub mod expectations;
 
 use std::{
     borrow::Borrow,
+    fmt::Write as _,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -15,7 +16,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use chassis::{Guard, Health, http::Edge, identity::GuardedHandler};
-use mailbox::{Loop, Mailbox, Reactor};
+use mailbox::{Loop, Mailbox, Reactor, testing::Fixture};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -132,4 +133,15 @@ pub async fn mailbox_without_kafka<R: Reactor>(
         }
     }
     (mailbox, tasks)
+}
+
+/// Whether a text is anywhere in the database: as text, or within bytes, which a dump writes as
+/// hexadecimals. Kept answers are bytes.
+pub async fn is_found<R: Reactor>(fixture: &mut Fixture<R>, text: &str) -> bool {
+    let bytes = text.bytes().fold(String::new(), |mut bytes, byte| {
+        write!(bytes, "{byte:02x}").expect("text takes what is written");
+        bytes
+    });
+    let dump = fixture.dump().await;
+    dump.values().flatten().any(|row| row.contains(text) || row.contains(&bytes))
 }

@@ -145,7 +145,7 @@ fn a_card_number_is_refused_wherever_people_write_and_kept_nowhere() {
 }
 
 /// What a customer wrote, and what was written to them. Each word is used in one place.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
     "canary-note",
     "canary-mail",
     "4930987654321",
@@ -155,9 +155,15 @@ const WORDS: [&str; 9] = [
     "canary-text",
     "canary-field",
     "canary-waits",
+    "canary-preview",
 ];
 /// What staff put into an order travels with its events, and so has to be nothing personal.
 const TRAVELS: [&str; 3] = ["wraps-in-blue", "carrier-pigeon", "tracked-by-42"];
+/// What staff write about goods is no customer's, and stays; each with its table.
+const STAYS: [(&str, &str); 2] = [
+    ("for-the-fair", "table stock.reservations"),
+    ("counted-anew", "table stock.stock_adjustments"),
+];
 
 #[test]
 fn after_an_erasure_nothing_is_left_of_what_a_customer_wrote() {
@@ -201,6 +207,10 @@ fn after_an_erasure_nothing_is_left_of_what_a_customer_wrote() {
             let topic = format!("topic {}", topic::ORDERS);
             assert!(at.contains(&topic.as_str()), "{word} is in {at:?}: were the topics read?");
         }
+        for (word, table) in STAYS {
+            let at = places_of(&after, word);
+            assert!(at.contains(&table), "{word} is in {at:?}, not in {table}");
+        }
     });
 }
 
@@ -214,6 +224,10 @@ async fn tells_all_there_is_to_tell(shop: &Shop, customer: &Customer) -> PlacedO
         "push_token": "canary-push", "language": "en"});
     let path = format!("/v1/customers/{}/contact", customer.id);
     with_key("PUT", &path, &contact).await.with(200);
+    let fair = json!({"reference": STAYS[0].0, "items": [{"sku": mug.sku, "quantity": 1}]});
+    with_key("POST", "/v1/reservations", &fair).await.with(201);
+    let counted = json!({"warehouse": "main", "delta": 1, "reason": STAYS[1].0});
+    with_key("POST", &format!("/v1/products/{}/stock", mug.sku), &counted).await.with(200);
     let mut orders = Vec::new();
     let extra = json!({"description": TRAVELS[0], "quantity": 1, "unit_price": "1.00"});
     for _ in 0..2 {
@@ -252,6 +266,9 @@ async fn tells_all_there_is_to_tell(shop: &Shop, customer: &Customer) -> PlacedO
         let path = format!("/v1/notifications/{}", queued["id"].as_str().unwrap());
         shop.until(&path, "sent", |it| it["status"] == "sent").await;
     }
+    let preview = json!({"data": {"carrier": "canary-preview"}});
+    let shown = with_key("POST", "/v1/templates/order_shipped/preview", &preview).await.with(200);
+    assert!(shown.to_string().contains("canary-preview"), "{shown}");
     // Nobody takes this one: it waits.
     let waits = json!({"to": "+15550100002", "text": "canary-waits", "order_id": about});
     with_key("POST", "/v1/notifications/sms", &waits).await.with(202);

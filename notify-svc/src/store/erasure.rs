@@ -4,7 +4,6 @@ use proto::CustomerId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 
 /// What one call has erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -24,39 +23,14 @@ impl ErasureCount {
     }
 }
 
-/// The database's time.
-pub async fn clock(db: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
-    sqlx::query_scalar!(
-        r#"-- erasure.clock
-        select clock_timestamp() as "clock!""#
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// Whether a transaction of this service is under way that writes and began before `at`.
-pub async fn has_writers_before(db: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"-- erasure.has_writers_before
-        select exists (
-            select from pg_stat_activity
-            where datname = current_database()
-              and usename = current_user
-              and pid <> pg_backend_pid()
-              and backend_xid is not null
-              and xact_start < $1
-        ) as "has!""#,
-        at
-    )
-    .fetch_one(db)
-    .await
-}
-
 /// Erases a customer's contact, and the addresses and texts of all notifications about the
 /// customer's orders, and of all that staff sent to an address that the customer has or had: one of
 /// `addresses`, or one noted since those were read. What was not delivered yet is due at once, and
 /// then fails for want of an address; whoever has it in hand has lost it. One statement, so that
 /// nothing is half erased; erased rows keep what the order's history needs.
+///
+/// The answers that were kept for those letters go with them: they have the address, masked, and
+/// need not name the customer, so `mailbox::erase_answers` does not find them all.
 ///
 /// Anybody may claim an address as their own. Unless staff has made sure (`is_proven`), letters
 /// about others' orders stay, and letters to an address that another customer has, too.
@@ -85,8 +59,7 @@ pub async fn erase(
             where notification_id in (
                 select notification_id
                 from notifications
-                where customer_id = $1
-                  and not erased
+                where customer_id = $1 and not erased
                 union all
                 select n.notification_id
                 from (select address from noted union select unnest($2::text[])) as a (address)
@@ -94,11 +67,8 @@ pub async fn erase(
                 where $3
                    or (coalesce(n.customer_id, $1) = $1
                        and not exists (
-                           select
-                           from addresses o
-                           where o.address = a.address
-                             and o.customer_id <> $1
-                       ))
+                           select from addresses o
+                           where o.address = a.address and o.customer_id <> $1))
             )
             order by notification_id
             for update
@@ -110,6 +80,14 @@ pub async fn erase(
                 detail = null
             from mine
             where d.notification_id = mine.notification_id
+        ),
+        answers as (
+            update idempotency_keys i
+            set body = '{}'
+            from mine
+            where i.route like 'POST /v1/notifications/%'
+              and i.headers @> jsonb_build_array(
+                  jsonb_build_array('location', '/v1/notifications/' || mine.notification_id))
         ),
         blank as (
             update notifications n

@@ -352,9 +352,16 @@ impl Order {
     pub fn held(&self, sku: &Sku) -> u32 {
         let Some(reserved) = self.stock.reserved else { return 0 };
         let rejected = self.stock.rejected.map(|it| it.revision);
-        let heard = |it: &&Revision| it.number <= reserved.revision && Some(it.number) != rejected;
-        let revisions = self.superseded.iter().chain([&self.present]).filter(heard);
-        let lines = revisions.flat_map(|it| it.lines.iter());
+        let revisions = self.superseded.iter().chain([&self.present]);
+        // Only the highest rejection is recorded; of an earlier one the amendment tells that undid
+        // it.
+        let next_causes = revisions.clone().skip(1).map(|it| it.cause).chain([None]);
+        let was_held = |(it, next_cause): &(&Revision, Option<AmendmentCause>)| {
+            let is_undone = *next_cause == Some(AmendmentCause::StockRejected);
+            it.number <= reserved.revision && Some(it.number) != rejected && !is_undone
+        };
+        let held = revisions.zip(next_causes).filter(was_held);
+        let lines = held.flat_map(|(it, _)| it.lines.iter());
         lines.filter(|line| line.sku.as_ref() == Some(sku)).map(|it| it.quantity).max().unwrap_or(0)
     }
 }

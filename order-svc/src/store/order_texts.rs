@@ -76,10 +76,9 @@ pub(super) async fn save(
     mailbox::wrote(&done, changed.len())
 }
 
-/// Erases all that was written about a customer's orders, there and in answers that are kept for
-/// repeated requests; returns about how many orders something was written.
+/// Erases all that was written about a customer's orders; returns about how many orders something
+/// was written.
 pub async fn erase(db: &mut PgConnection, customer: &CustomerId) -> sqlx::Result<u64> {
-    mailbox::erase_answers(db, customer.as_str()).await?;
     sqlx::query!(
         "-- order_texts.erase
         delete from order_texts

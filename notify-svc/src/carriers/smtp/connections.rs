@@ -141,7 +141,7 @@ fn options(
     Ok(options)
 }
 
-/// It may be otherwise the next time.
+/// The mail server may answer otherwise the next time.
 fn later(error: &Error) -> CarrierError {
     CarrierError::later(brief(&describe(error)))
 }

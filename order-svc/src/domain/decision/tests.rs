@@ -301,3 +301,23 @@ fn the_detail_of_a_rejection_says_what_is_missing() {
     let detail = order.cancellation.unwrap().detail;
     assert_eq!(&*detail, "insufficient inventory: 2 of mug wanted, 1 available");
 }
+
+/// Of rejections only the highest is recorded; the revisions of earlier ones were not held, either.
+#[test]
+fn what_was_rejected_is_not_held_however_often_that_was() {
+    let mut order = after(Method::Card, &[Input::Reserved(1)]);
+    for (wanted, rejected, undone) in [(5, 2, 3), (6, 4, 5)] {
+        order = amended_to(&order, wanted, AT).unwrap().order;
+        for input in [Input::Rejected(rejected), Input::Reserved(undone)] {
+            order = apply(&order, input).unwrap().order;
+        }
+    }
+
+    let mug = Sku::parse("mug").unwrap();
+    assert_eq!((order.present.number, order.held(&mug)), (5, 2));
+    let mut sold_out = catalogue();
+    sold_out.get_mut(&mug).unwrap().available = 0;
+    let refusal = amend(&order, &[mugs(5)], &sold_out, AT).unwrap_err();
+    let shortage = Shortage { sku: mug, wanted: 5, available: 2 };
+    assert_eq!(refusal, Refusal::InsufficientInventory(vec![(0, shortage)]));
+}
