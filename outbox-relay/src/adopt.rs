@@ -24,7 +24,8 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     config::Database,
-    leader::{ANSWER, SETTINGS, connect, within},
+    leader::SETTINGS,
+    session::{ANSWER, connect, within},
 };
 
 const NAME: &str = "outbox-relay adopt";

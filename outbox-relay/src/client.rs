@@ -143,7 +143,7 @@ impl Client {
         let is_broken = || self.deliveries.broken.is_cancelled();
         let admitted = self.contacts.lock().take_admitted();
         for message in admitted {
-            // One that cannot be sent is overtaken by none of those behind it.
+            // A message that cannot be sent is overtaken by none of those behind it.
             if is_broken() {
                 break;
             }
@@ -236,7 +236,7 @@ impl ClientContext for Callbacks {
         tracing::debug!(error = &error as &dyn std::error::Error, reason, "a broker is away");
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => self.deliveries.fail(format!("fatal: {reason}")),
-            // It has no reason of its own: that of the last broker has come before.
+            // That all brokers are down has no reason of its own: the last broker's came before.
             Some(RDKafkaErrorCode::AllBrokersDown) => {}
             _ => self.deliveries.note_away(reason),
         }

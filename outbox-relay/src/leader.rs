@@ -12,14 +12,15 @@
 //! never lose or reorder: each publishes every difference in order, and every tick that is written
 //! is true.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     config::Database,
     envelope::{EventType, Identity},
     poll::Bounds,
+    session::{ANSWER, connect, within},
 };
 
 /// The advisory lock of an outbox's leader ("outbox" in ASCII). Locks are per database.
@@ -28,13 +29,6 @@ pub const LOCK: i64 = 0x6f75_7462_6f78;
 /// How often a relay that stands by asks for the lock. If it waited for the lock inside of
 /// PostgreSQL, it would hold a snapshot all the while.
 const STAND_BY: Duration = Duration::from_millis(250);
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a statement that touches a handful of rows may take. The timeouts in [`SETTINGS`] are
-/// the server's, and a server that vanished without a word ends nothing: so every wait has one of
-/// ours.
-pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long closing a session may take; it only tells the server sooner (`Leader::close`).
 const CLOSE: Duration = Duration::from_secs(1);
@@ -95,27 +89,6 @@ pub(crate) struct Leader {
     system_id: i64,
     /// The snapshot of the last committed tick.
     pub(crate) durable: Arc<str>,
-}
-
-/// Opens a session to a database.
-pub(crate) async fn connect(
-    database: &Database,
-    settings: &[(&str, &str)],
-) -> sqlx::Result<PgConnection> {
-    let options = PgConnectOptions::from_str(database.url())?
-        .application_name("outbox-relay")
-        .statement_cache_capacity(16)
-        .options(settings.iter().copied())
-        .disable_statement_logging();
-    within(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await
-}
-
-/// The result of `work`, or after `limit` an error that costs the session.
-pub(crate) async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    tokio::time::timeout(limit, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// The source and incarnation of a database, once its service has registered them.

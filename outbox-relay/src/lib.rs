@@ -23,7 +23,7 @@
 //! database, with a producer of its own; lanes share the room in flight (`traffic`) and nothing
 //! else. `retire` drops leaves that nobody can need any more, `topics` finds out which topics were
 //! made anew, `replay` publishes once more what an operator asks for, and `adopt` takes over a
-//! database that was upgraded or restored.
+//! database that was upgraded or restored. Every wait for a database has a limit (`session`).
 
 pub mod adopt;
 pub mod config;
@@ -43,6 +43,7 @@ mod publish;
 mod replay;
 mod retire;
 mod scan;
+mod session;
 mod spans;
 mod status;
 mod stop_reason;

@@ -22,6 +22,8 @@ use sqlx::{
     postgres::{PgRow, PgValueRef},
 };
 
+use crate::session::within;
+
 /// Rows, and bytes of payload, that a poll returns at most; a larger difference is published by a
 /// scan.
 pub(crate) const ROWS_MAX: i64 = 10_000;
@@ -169,9 +171,7 @@ pub(crate) async fn poll<E: From<sqlx::Error>>(
         }
         Ok(head)
     };
-    tokio::time::timeout(TIMEOUT, polled)
-        .await
-        .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+    within(TIMEOUT, polled).await
 }
 
 fn head(row: &PgRow) -> sqlx::Result<Head> {

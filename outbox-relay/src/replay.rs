@@ -25,11 +25,12 @@ use crate::{
     config::{Database, RelayOptions},
     delivery::{End, Way},
     envelope::Envelope,
-    leader::{ANSWER, SETTINGS, connect, event_types, identity, within},
+    leader::{SETTINGS, event_types, identity},
     poll::{Row, prepared},
     producer::Producer,
     progress::OutgoingBatch,
     scan,
+    session::{ANSWER, connect, within},
     status::{LanePhase, LaneStatus},
     stop_reason::StopReason,
     topics::Topics,
@@ -248,8 +249,7 @@ impl Filter<'_> {
             }
             Ok(count >= scan::ROWS_MAX || bytes >= scan::BYTES_MAX)
         };
-        let limit = Duration::from_mins(1);
-        tokio::time::timeout(limit, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+        within(Duration::from_mins(1), read).await
     }
 }
 

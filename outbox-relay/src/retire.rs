@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Database, RelayOptions},
-    leader::{ANSWER, connect, within},
     metrics::Gauges,
+    session::{ANSWER, connect, within},
     status::LaneStatus,
 };
 

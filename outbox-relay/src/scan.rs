@@ -16,7 +16,10 @@ use std::{sync::Arc, time::Duration};
 use futures::TryStreamExt;
 use sqlx::{PgConnection, Row as _};
 
-use crate::poll::{Bounds, Row, prepared};
+use crate::{
+    poll::{Bounds, Row, prepared},
+    session::within,
+};
 
 /// Rows and bytes of payload in a window: half of what a poll may return.
 pub(crate) const ROWS_MAX: i64 = crate::poll::ROWS_MAX / 2;
@@ -145,9 +148,7 @@ pub(crate) async fn look_ahead(
         return Ok(true);
     }
     let statement = prepared(&texts.ahead).bind(&*scan.from).bind(&*scan.to).bind(scan.after);
-    let row = tokio::time::timeout(TIMEOUT, statement.fetch_one(session))
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    let row = within(TIMEOUT, statement.fetch_one(session)).await?;
     let first: Option<i64> = row.try_get(0)?;
     scan.left = row.try_get(1)?;
     scan.after = first.map_or(scan.after, |first| first - 1);
@@ -174,9 +175,7 @@ pub(crate) async fn window_of<E: From<sqlx::Error>>(
         }
         Ok(count >= ROWS_MAX || bytes >= BYTES_MAX)
     };
-    tokio::time::timeout(TIMEOUT, scanned)
-        .await
-        .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+    within(TIMEOUT, scanned).await
 }
 
 #[cfg(test)]

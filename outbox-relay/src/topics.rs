@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::RelayOptions,
-    leader::{ANSWER, within},
+    session::{ANSWER, within},
     status::LanePhase,
 };
 
