@@ -79,7 +79,7 @@ struct ClientReport {
 #[derive(Default)]
 struct StartPlan {
     begin: TopicPartitionList,
-    /// Those that were halted before, with their next offset, which is to be committed.
+    /// The partitions that were halted before, with their next offset, which is to be committed.
     resumed: TopicPartitionList,
     checks: HashMap<Partition, StartCheck>,
     unknown: BTreeSet<Partition>,

@@ -32,7 +32,7 @@ use crate::{
 /// statement (`session`) and above any command's deadline.
 pub(crate) const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Limits a transaction that no caller would hang up on: released messages, kept events.
+/// Limits a transaction that no caller would hang up on: released messages, unknown events.
 pub(crate) async fn in_time<T, E: From<Fault>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
@@ -45,9 +45,9 @@ pub(crate) struct CommittedBatch<W> {
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
     pub(crate) newly_parked: u64,
-    /// Why each message that stopped its key did so, by its place in the batch.
+    /// Why each message that stopped its key did so, by its index in the batch.
     pub(crate) reasons: HashMap<usize, Park>,
-    /// Keys with kept events (`unknown`) that are to be decided before this batch; if there are
+    /// Keys with unknown events (`unknown`) that are to be decided before this batch; if there are
     /// any, nothing else was done.
     pub(crate) first: Vec<KeyRef>,
 }
@@ -160,7 +160,7 @@ async fn work<R: Reactor>(
     Ok(CommittedBatch { outcomes, world, announced, newly_parked, reasons, first })
 }
 
-/// What came of releasing parked messages of one key, or of deciding kept events.
+/// What came of releasing parked messages of one key, or of deciding unknown events.
 pub(crate) struct ReleaseOutcome<W> {
     /// How many of the messages, from the first, were decided.
     pub(crate) decided: usize,
@@ -170,7 +170,7 @@ pub(crate) struct ReleaseOutcome<W> {
 }
 
 /// Decides messages of one key in order, within a transaction of the caller that holds the key:
-/// `operate` for parked messages, `catch_up` for kept events.
+/// `operate` for parked messages, `catch_up` for unknown events.
 pub(crate) async fn release<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
@@ -187,7 +187,7 @@ pub(crate) async fn release<R: Reactor>(
 
 impl<R: Reactor> Batch<'_, R> {
     /// Admits each id once. An id outside the inbox's range is judged later, by its version
-    /// (`decide`). Returns whether any key may be parked or have kept events.
+    /// (`decide`). Returns whether any key may be parked or have unknown events.
     async fn admit(&mut self, db: &mut PgConnection, admission: Admission) -> sqlx::Result<bool> {
         let mut first: HashMap<Uuid, usize> = HashMap::new();
         for index in 0..self.items.len() {
@@ -248,8 +248,8 @@ impl<R: Reactor> Batch<'_, R> {
         Ok(())
     }
 
-    /// Marks the messages of keys that are parked already. Returns the keys whose kept events are
-    /// to be decided first.
+    /// Marks the messages of keys that are parked already. Returns the keys whose unknown events
+    /// are to be decided first.
     async fn divert(&mut self, db: &mut PgConnection) -> sqlx::Result<Vec<KeyRef>> {
         if !self.live().any(|index| self.items[index].message().is_some()) {
             return Ok(Vec::new());
@@ -260,9 +260,9 @@ impl<R: Reactor> Batch<'_, R> {
         }
         let messages: Vec<(usize, KeyRef)> = self
             .live()
-            .filter_map(|index| Some((index, parked::place(self.items[index].message()?))))
+            .filter_map(|index| Some((index, parked::key_ref(self.items[index].message()?))))
             .collect();
-        let distinct: HashSet<&KeyRef> = messages.iter().map(|(_, place)| place).collect();
+        let distinct: HashSet<&KeyRef> = messages.iter().map(|(_, key_ref)| key_ref).collect();
         let distinct: Vec<&KeyRef> = distinct.into_iter().collect();
         let mut first = Vec::new();
         if aside.has_unknown {
@@ -271,8 +271,8 @@ impl<R: Reactor> Batch<'_, R> {
         if aside.has_parked {
             self.stopped = parked::lock(db, &distinct).await?;
         }
-        for (index, place) in messages {
-            if self.stopped.contains(&place) {
+        for (index, key_ref) in messages {
+            if self.stopped.contains(&key_ref) {
                 self.outcomes[index] = ItemOutcome::Parked;
             }
         }
@@ -288,7 +288,7 @@ impl<R: Reactor> Batch<'_, R> {
                 .reasons
                 .iter()
                 .filter_map(|(index, park)| {
-                    Some((parked::place(self.items[*index].message()?), park))
+                    Some((parked::key_ref(self.items[*index].message()?), park))
                 })
                 .collect();
             let keys: Vec<(&KeyRef, &Park)> = stopping.iter().map(|(p, park)| (p, *park)).collect();

@@ -96,7 +96,7 @@ impl ClientContext for BrokerStatus {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            // It has no reason of its own: that of the last broker has come before.
+            // That all brokers are down has no reason of its own: the last broker's came before.
             Some(RDKafkaErrorCode::AllBrokersDown) => self.lost(),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => self.refused(reason),
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {

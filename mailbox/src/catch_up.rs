@@ -29,7 +29,7 @@ const CHUNK: i64 = 500;
 /// Keys that the sweep looks up at a time.
 const KEYS: i64 = 100;
 
-/// What deciding kept events needs.
+/// What deciding unknown events needs.
 pub(crate) struct CatchUp<'a, R: Reactor> {
     pub(crate) reactor: &'a R,
     pub(crate) wake: &'a Wake,
@@ -38,63 +38,63 @@ pub(crate) struct CatchUp<'a, R: Reactor> {
     pub(crate) locking: LockPolicy,
 }
 
-/// A kept event and the id of its row.
-struct KeptEvent {
+/// An unknown event and the id of its row.
+struct UnknownEvent {
     id: i64,
     message: Message,
 }
 
 impl<R: Reactor> CatchUp<'_, R> {
-    /// Decides all kept events that this build knows by now, key by key.
+    /// Decides all unknown events that this build knows by now, key by key.
     pub(crate) async fn sweep(&self, db: &mut PgConnection) -> Result<(), Fault> {
         let known = self.known(db).await?;
         while !known.is_empty() {
-            let places = within(unknown::keys_of(db, &known, KEYS)).await?;
-            for place in &places {
-                self.take_known(db, place, &known).await?;
+            let key_refs = within(unknown::keys_of(db, &known, KEYS)).await?;
+            for key_ref in &key_refs {
+                self.take_known(db, key_ref, &known).await?;
             }
-            if places.is_empty() {
+            if key_refs.is_empty() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Decides the kept events of one key, in order, as far as this build knows their types.
-    pub(crate) async fn take(&self, db: &mut PgConnection, place: &KeyRef) -> Result<(), Fault> {
+    /// Decides the unknown events of one key, in order, as far as this build knows their types.
+    pub(crate) async fn take(&self, db: &mut PgConnection, key_ref: &KeyRef) -> Result<(), Fault> {
         let known = self.known(db).await?;
-        self.take_known(db, place, &known).await
+        self.take_known(db, key_ref, &known).await
     }
 
     async fn take_known(
         &self,
         db: &mut PgConnection,
-        place: &KeyRef,
+        key_ref: &KeyRef,
         known: &[String],
     ) -> Result<(), Fault> {
         let mut size = CHUNK;
         loop {
-            match in_time(self.take_chunk(db, place, known, size)).await {
+            match in_time(self.take_chunk(db, key_ref, known, size)).await {
                 Ok(0) => return Ok(()),
                 Ok(events) => {
                     tracing::info!(
-                        topic = place.0,
-                        key = place.1,
+                        topic = key_ref.0,
+                        key = key_ref.1,
                         events,
-                        "kept events were taken"
+                        "unknown events were taken"
                     );
                 }
                 // One event of the chunk is to blame: go on one by one, up to it.
                 Err(error) if size > 1 && is_about_one(&error) => size = 1,
                 Err(error) if is_refusal(&error) => {
-                    self.park_first(db, place, known, &fault::park(&error)).await?;
+                    self.park_first(db, key_ref, known, &fault::park(&error)).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// The types of kept events that this build knows.
+    /// The types of unknown events that this build knows.
     async fn known(&self, db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         let mut types = within(unknown::types(db)).await?;
         types.retain(|event_type| self.reactor.is_known(event_type));
@@ -105,7 +105,7 @@ impl<R: Reactor> CatchUp<'_, R> {
     async fn take_chunk(
         &self,
         db: &mut PgConnection,
-        place: &KeyRef,
+        key_ref: &KeyRef,
         known: &[String],
         size: i64,
     ) -> Result<usize, Fault> {
@@ -114,7 +114,7 @@ impl<R: Reactor> CatchUp<'_, R> {
             session::shorten_lock_timeout(&mut tx).await?;
         }
         let context = DecisionContext::new(self.clock);
-        let events = first(&mut tx, place, known, size).await?;
+        let events = first(&mut tx, key_ref, known, size).await?;
         if events.is_empty() {
             return Ok(0);
         }
@@ -136,9 +136,9 @@ impl<R: Reactor> CatchUp<'_, R> {
             batch::release(self.reactor, &mut tx, &items, &context).await?;
         remove(&mut tx, &events).await?;
         if let Some(why) = &refused {
-            park(&mut tx, place, &heard[decided..], Stop { why, is_here: true }).await?;
+            park(&mut tx, key_ref, &heard[decided..], Stop { why, is_here: true }).await?;
             let behind = Stop { why, is_here: false };
-            park_all(&mut tx, place, known, behind, &context).await?;
+            park_all(&mut tx, key_ref, known, behind, &context).await?;
         }
         tx.commit().await?;
         self.wake.poke();
@@ -148,17 +148,17 @@ impl<R: Reactor> CatchUp<'_, R> {
         Ok(events.len())
     }
 
-    /// Parks the key at its first kept event, which the database refuses.
+    /// Parks the key at its first unknown event, which the database refuses.
     async fn park_first(
         &self,
         db: &mut PgConnection,
-        place: &KeyRef,
+        key_ref: &KeyRef,
         known: &[String],
         why: &Park,
     ) -> Result<(), Fault> {
         let mut tx = db.begin().await.map_err(Fault::NotBegun)?;
         let context = DecisionContext::new(self.clock);
-        park_all(&mut tx, place, known, Stop { why, is_here: true }, &context).await?;
+        park_all(&mut tx, key_ref, known, Stop { why, is_here: true }, &context).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -172,12 +172,13 @@ struct Stop<'a> {
 
 async fn first(
     db: &mut PgConnection,
-    place: &KeyRef,
+    key_ref: &KeyRef,
     known: &[String],
     size: i64,
-) -> sqlx::Result<Vec<KeptEvent>> {
-    let rows = unknown::first(db, place, known, size).await?;
-    let event = |row: StoredMessage| KeptEvent { id: row.id, message: row.into_message(&place.0) };
+) -> sqlx::Result<Vec<UnknownEvent>> {
+    let rows = unknown::first(db, key_ref, known, size).await?;
+    let event =
+        |row: StoredMessage| UnknownEvent { id: row.id, message: row.into_message(&key_ref.0) };
     Ok(rows.into_iter().map(event).collect())
 }
 
@@ -185,35 +186,35 @@ async fn first(
 /// that knew its type. Returns the row ids of those that are new.
 async fn admit(
     db: &mut PgConnection,
-    events: &[KeptEvent],
+    events: &[UnknownEvent],
     context: &DecisionContext,
 ) -> sqlx::Result<HashSet<i64>> {
-    let in_range = |event: &&KeptEvent| inbox::in_range(event.message.event_id, context.now);
+    let in_range = |event: &&UnknownEvent| inbox::in_range(event.message.event_id, context.now);
     let mut ids: Vec<_> = events.iter().filter(in_range).map(|it| it.message.event_id).collect();
     ids.sort_unstable();
     let admitted = inbox::admit_new(db, &ids).await?;
     let is_new =
-        |event: &&KeptEvent| !in_range(event) || admitted.contains(&event.message.event_id);
+        |event: &&UnknownEvent| !in_range(event) || admitted.contains(&event.message.event_id);
     Ok(events.iter().filter(is_new).map(|event| event.id).collect())
 }
 
-/// Parks all kept events of a key that this build knows: none of them may overtake the first.
+/// Parks all unknown events of a key that this build knows: none of them may overtake the first.
 async fn park_all(
     db: &mut PgConnection,
-    place: &KeyRef,
+    key_ref: &KeyRef,
     known: &[String],
     stop: Stop<'_>,
     context: &DecisionContext,
 ) -> sqlx::Result<()> {
     let mut stop = stop;
     loop {
-        let events = first(&mut *db, place, known, CHUNK).await?;
+        let events = first(&mut *db, key_ref, known, CHUNK).await?;
         if events.is_empty() {
             return Ok(());
         }
         let new = admit(&mut *db, &events, context).await?;
         let heard: Vec<_> = events.iter().filter(|event| new.contains(&event.id)).collect();
-        park(&mut *db, place, &heard, stop).await?;
+        park(&mut *db, key_ref, &heard, stop).await?;
         remove(&mut *db, &events).await?;
         stop.is_here &= heard.is_empty();
     }
@@ -222,8 +223,8 @@ async fn park_all(
 /// Adds these events to the end of their key's queue, and parks the key if it is not parked yet.
 async fn park(
     db: &mut PgConnection,
-    place: &KeyRef,
-    events: &[&KeptEvent],
+    key_ref: &KeyRef,
+    events: &[&UnknownEvent],
     stop: Stop<'_>,
 ) -> sqlx::Result<()> {
     if events.is_empty() {
@@ -234,16 +235,22 @@ async fn park(
         Some(stopper) if is_here => log::parked(&stopper.message, why),
         _ => {
             let Park { class, reason } = why;
-            tracing::warn!(topic = place.0, key = place.1, class, reason, "kept events are parked");
+            tracing::warn!(
+                topic = key_ref.0,
+                key = key_ref.1,
+                class,
+                reason,
+                "unknown events are parked"
+            );
         }
     }
-    parked::park_keys(db, &[(place, why)]).await?;
+    parked::park_keys(db, &[(key_ref, why)]).await?;
     let reasons = std::iter::once(is_here.then_some(why)).chain(std::iter::repeat(None));
     let messages: Vec<_> = events.iter().map(|event| &event.message).zip(reasons).collect();
     parked::park_messages(db, &messages).await
 }
 
-async fn remove(db: &mut PgConnection, events: &[KeptEvent]) -> sqlx::Result<()> {
+async fn remove(db: &mut PgConnection, events: &[UnknownEvent]) -> sqlx::Result<()> {
     let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
     unknown::remove(db, &ids).await
 }

@@ -30,8 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Options,
-    assignment::CurrentConsumer,
-    assignment::Member,
+    assignment::{CurrentConsumer, Member},
     broker_status::BrokerStatus,
     consumers::{AppliedMessage, Partition},
     control::Control,

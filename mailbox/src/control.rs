@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     consumers::{self, AppliedMessage, Halt, Halts, Partition},
     metrics,
-    session::Session,
+    session::{Session, within_limit},
 };
 
 /// How soon an instance obeys what another, or an operator, has written.
@@ -139,7 +139,7 @@ impl Control {
     }
 
     async fn exchange(&self, remember: bool) -> sqlx::Result<()> {
-        let exchanged = async {
+        let ended = within_limit(ANSWER, async {
             // The name may have been lost with a session and taken by another process meanwhile:
             // then Kafka fences one of the two.
             let _has_name = self.take_name().await?;
@@ -148,9 +148,8 @@ impl Control {
                 self.remember().await?;
             }
             self.look().await
-        };
-        let exchanged = tokio::time::timeout(ANSWER, exchanged).await;
-        let ended = exchanged.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        })
+        .await;
         if ended.is_err() {
             self.hang_up().await;
         }
@@ -205,11 +204,11 @@ impl Control {
 
     /// Reads what was applied, by whichever instance: needed when partitions are assigned.
     pub(crate) async fn recall(&self) {
-        let recalled = tokio::time::timeout(ANSWER, async {
+        let recalled = within_limit(ANSWER, async {
             let mut line = self.line.lock().await;
             consumers::positions(line.session.connection().await?).await
         });
-        match recalled.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        match recalled.await {
             Ok(mut applied) => {
                 let mut known = self.known();
                 applied.extend(known.unwritten.iter().map(|(at, it)| (at.clone(), *it)));

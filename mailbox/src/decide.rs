@@ -1,6 +1,6 @@
 //! Deciding a batch in memory: what the items touch is loaded, each item decided in order, what
 //! changed saved, the announced events appended. Batches of messages and commands are decided so
-//! (`batch`), and so are released messages (`operate`) and kept events (`catch_up`).
+//! (`batch`), and so are released messages (`operate`) and unknown events (`catch_up`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -116,18 +116,18 @@ impl<'a, R: Reactor> Batch<'a, R> {
         let mut waiting = HashMap::new();
         let mut ids = Vec::new();
         for (item, outcome) in self.items.iter().zip(&mut self.outcomes) {
-            let place = item.message().map(parked::place);
+            let key_ref = item.message().map(parked::key_ref);
             let row = match (&*outcome, &item.input) {
                 (ItemOutcome::Held(row), _) => Some(row.clone()),
-                (ItemOutcome::Live, input) => place
+                (ItemOutcome::Live, input) => key_ref
                     .as_ref()
-                    .and_then(|place| waiting.get(place).cloned())
+                    .and_then(|key_ref| waiting.get(key_ref).cloned())
                     .or_else(|| self.reactor.held(world, input.as_ref()?)),
                 _ => None,
             };
             let Some(row) = row else { continue };
-            if let Some(place) = place {
-                waiting.insert(place, row.clone());
+            if let Some(key_ref) = key_ref {
+                waiting.insert(key_ref, row.clone());
             }
             if *outcome == ItemOutcome::Live {
                 ids.extend(item.id.filter(|id| inbox::in_range(*id, self.options.context.now)));
@@ -138,10 +138,10 @@ impl<'a, R: Reactor> Batch<'a, R> {
     }
 
     /// Stops a key at this item.
-    fn stop(&mut self, index: usize, place: KeyRef, park: Park) {
+    fn stop(&mut self, index: usize, key_ref: KeyRef, park: Park) {
         self.outcomes[index] = ItemOutcome::Parked;
         self.reasons.insert(index, park);
-        self.stopped.insert(place);
+        self.stopped.insert(key_ref);
     }
 
     /// Whether an item is not to be decided: its key stopped earlier in this batch; or it stops its
@@ -152,12 +152,12 @@ impl<'a, R: Reactor> Batch<'a, R> {
         let Some(message) = item.message() else { return false };
         // Nearly always nothing has stopped and nothing is wrong: then no key is written out as
         // text.
-        if !self.stopped.is_empty() && self.stopped.contains(&parked::place(message)) {
+        if !self.stopped.is_empty() && self.stopped.contains(&parked::key_ref(message)) {
             self.outcomes[index] = ItemOutcome::Parked;
             return true;
         }
         if let Some(flaw) = &item.flaw {
-            self.stop(index, parked::place(message), flaw.clone());
+            self.stop(index, parked::key_ref(message), flaw.clone());
             return true;
         }
         if item.is_unknown() {
@@ -165,7 +165,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             return true;
         }
         let heard = match (world, &item.input) {
-            (Some(world), Some(input)) => self.reactor.heard(world, input).map_or(0, |slot| *slot),
+            (Some(world), Some(input)) => self.reactor.heard(world, input).map_or(0, |last| *last),
             _ => 0,
         };
         let in_range = match item.id {
@@ -192,7 +192,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                     message.event_id, message.version
                 );
                 let park = Park { class: OUT_OF_RANGE, reason };
-                self.stop(index, parked::place(message), park);
+                self.stop(index, parked::key_ref(message), park);
                 true
             }
         }
@@ -210,8 +210,8 @@ impl<'a, R: Reactor> Batch<'a, R> {
                 self.announced.extend(decided.announced.into_iter().map(|e| (e, item.trace)));
                 self.outcomes[index] = match message {
                     Some(message) => {
-                        if let Some(slot) = self.reactor.heard(world, input) {
-                            *slot = message.version.max(*slot);
+                        if let Some(last) = self.reactor.heard(world, input) {
+                            *last = message.version.max(*last);
                         }
                         ItemOutcome::Applied
                     }
@@ -221,7 +221,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
                     None => self.first_answer(item.idempotency_key(), decided.answer),
                 };
             }
-            (Err(park), Some(message)) => self.stop(index, parked::place(message), park),
+            (Err(park), Some(message)) => self.stop(index, parked::key_ref(message), park),
             (Err(park), None) => {
                 log::gave_up(item.trace.as_ref(), &park);
                 self.outcomes[index] = ItemOutcome::Answered(Err(CommandError::Failed));

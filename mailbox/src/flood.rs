@@ -48,7 +48,7 @@ pub(crate) async fn sit_out<R: Reactor>(settler: &mut Settler<R>, stop: &Cancell
                 }
             }
             Err(error) => {
-                // It is counted each second: one line for all failures in a row.
+                // What is set aside is counted each second: one line for all failures in a row.
                 if std::mem::replace(&mut is_well, false) {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "could not count what is set aside");

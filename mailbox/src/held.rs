@@ -23,7 +23,7 @@ use crate::{
 
 /// Items that may wait. Beyond, the loop takes no more, so that a row held for long stops the loop
 /// instead of filling the memory.
-const ENTRIES: usize = 4_000;
+const ITEMS: usize = 4_000;
 /// Bytes of keys and payloads that may wait, for the same reason.
 const BYTES: usize = 16 << 20;
 /// Items of one key that are tried again at once.
@@ -134,7 +134,7 @@ impl<I> HeldBack<I> {
 
     /// Whether so much waits that the loop must take no more.
     pub(crate) fn is_full(&self) -> bool {
-        self.items >= ENTRIES || self.bytes >= BYTES
+        self.items >= ITEMS || self.bytes >= BYTES
     }
 
     /// Ends when the waiting items are to be tried again; never, if nothing waits.
@@ -153,7 +153,7 @@ impl<I> HeldBack<I> {
         }
         let mut batch = if self.retry_at <= Instant::now() { self.take_due() } else { Vec::new() };
         for mut item in came {
-            let line = item.message().map(|message| Line::Key(parked::place(message)));
+            let line = item.message().map(|message| Line::Key(parked::key_ref(message)));
             match line.and_then(|line| self.lines.get_mut(&line)) {
                 Some(waiting) => {
                     item.held = waiting.back().and_then(|last| last.held.clone());
@@ -196,7 +196,7 @@ impl<I> HeldBack<I> {
         // From the last to the first, so that each is put before the items that queue behind it.
         for item in batch.into_iter().rev().filter(|item| item.held.is_some()) {
             let line = if let Some(message) = item.message() {
-                Line::Key(parked::place(message))
+                Line::Key(parked::key_ref(message))
             } else {
                 self.commands += 1;
                 Line::Command(self.commands)

@@ -1,8 +1,10 @@
 //! Idempotency keys: the first answer to a request, given again for a day. All SQL on them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::{IdempotencyKey, reactor::Answer};
 
@@ -133,6 +135,52 @@ pub async fn erase_answers(db: &mut PgConnection, customer: &str) -> sqlx::Resul
     .execute(db)
     .await
     .map(|done| done.rows_affected())
+}
+
+/// The pause between two looks whether writers are over.
+const WRITERS_LOOK: Duration = Duration::from_millis(20);
+
+/// Waits for the transactions of this service that were under way at the call and write: what they
+/// have read, and somebody has erased since, may stand in an answer that they store. Returns
+/// whether they are over within `patience`.
+pub async fn await_writers(db: &mut PgConnection, patience: Duration) -> sqlx::Result<bool> {
+    let now = database_time(db).await?;
+    let give_up_at = Instant::now() + patience;
+    while has_writers_before(db, now).await? {
+        if Instant::now() >= give_up_at {
+            return Ok(false);
+        }
+        tokio::time::sleep(WRITERS_LOOK).await;
+    }
+    Ok(true)
+}
+
+/// The database's time: that of other machines may differ from it.
+async fn database_time(db: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
+    sqlx::query_scalar!(
+        r#"-- idempotency.database_time
+        select clock_timestamp() as "now!""#
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Whether a transaction of this service is under way that writes and began before `at`.
+async fn has_writers_before(db: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"-- idempotency.has_writers_before
+        select exists (
+            select from pg_stat_activity
+            where datname = current_database()
+              and usename = current_user
+              and pid <> pg_backend_pid()
+              and backend_xid is not null
+              and xact_start < $1
+        ) as "has!""#,
+        at
+    )
+    .fetch_one(db)
+    .await
 }
 
 fn columns(keys: &[&IdempotencyKey]) -> (Vec<String>, Vec<String>, Vec<String>) {

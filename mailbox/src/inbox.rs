@@ -14,9 +14,10 @@ pub(crate) const WEEKS_BEHIND: i32 = 3;
 pub(crate) const WEEKS_KEPT: i32 = 5;
 
 /// Admits ids of which none is expected to be known: cheap, and an error if one is known. Returns
-/// whether any key is parked or has kept events. Only here may that be asked in the same statement,
-/// whose snapshot is older than its inserts: if another transaction parks a key meanwhile, this
-/// insert collides with the ids which that transaction admitted, and the attempt fails.
+/// whether any key is parked or has unknown events. Only here may that be asked in the same
+/// statement, whose snapshot is older than its inserts: if another transaction parks a key
+/// meanwhile, this insert collides with the ids which that transaction admitted, and the attempt
+/// fails.
 pub(crate) async fn admit(db: &mut PgConnection, sorted: &[Uuid]) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"-- inbox.admit

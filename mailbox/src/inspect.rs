@@ -13,7 +13,7 @@ use crate::{
     reactor::Reactor,
 };
 
-/// The class under which keys with kept events are listed; such keys have not stopped.
+/// The class under which keys with unknown events are listed; such keys have not stopped.
 pub const UNKNOWN_EVENT: &str = "unknown_event";
 
 impl<R: Reactor> Mailbox<R> {
@@ -23,7 +23,7 @@ impl<R: Reactor> Mailbox<R> {
     }
 
     /// A page of the keys that stopped, the oldest first. With class `unknown_event`, a page of the
-    /// keys that have kept events of unknown types, and did not stop.
+    /// keys that have unknown events, and did not stop.
     pub async fn parked_page(&self, query: &ParkedQuery) -> sqlx::Result<Vec<ParkedKey>> {
         self.operators.keys(query).await
     }
@@ -83,21 +83,21 @@ impl<R: Reactor> Operators<R> {
 
     pub(crate) async fn messages(
         &self,
-        place: (&str, &str),
+        key_ref: (&str, &str),
         after: i64,
         limit: i64,
     ) -> sqlx::Result<Vec<ParkedMessage>> {
         let mut session = self.session()?;
-        list::messages(session.connection().await?, place, after, limit).await
+        list::messages(session.connection().await?, key_ref, after, limit).await
     }
 
     pub(crate) async fn message(
         &self,
-        place: (&str, &str),
+        key_ref: (&str, &str),
         parked_id: i64,
     ) -> sqlx::Result<Option<ParkedMessage>> {
         let mut session = self.session()?;
-        list::message(session.connection().await?, place, parked_id).await
+        list::message(session.connection().await?, key_ref, parked_id).await
     }
 
     /// Ends the present flood, and records that as an operation. `false` if there is none.

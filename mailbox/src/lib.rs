@@ -97,7 +97,7 @@ pub use consumed::{ConsumedPartition, ConsumerState};
 pub use fault::LockPolicy;
 pub use halts::{ConsumerError, ConsumerRequest, ResumeFrom, ResumeScope};
 pub use held::HeldSince;
-pub use idempotency::erase_answers;
+pub use idempotency::{await_writers, erase_answers};
 pub use idempotent::OperatorRequest;
 pub use inbox::made_at;
 pub use inspect::UNKNOWN_EVENT;

@@ -40,7 +40,7 @@ const SECONDS: &str = "reaction_seconds";
 const BATCH: &str = "reaction_batch";
 const RETRIED: &str = "batches_retried_total";
 const ROWS_HELD: &str = "rows_held";
-const HELD_BACK: &str = "entries_held_back";
+const HELD_BACK: &str = "items_held_back";
 const LAG: &str = "consumer_lag";
 const PAUSED: &str = "consumer_topics_paused";
 const STOPPED: &str = "consumer_partitions_stopped";
@@ -55,7 +55,7 @@ pub fn describe_metrics() {
     describe_counter!(INVERSIONS, "New messages whose version is not above the last of their key");
     describe_counter!(MESSAGES_PARKED, "Messages that were parked");
     describe_counter!(MESSAGES_UNKNOWN, "Events of unknown types that were kept");
-    describe_gauge!(UNKNOWN_EVENTS, "Kept events of types that this build does not know");
+    describe_gauge!(UNKNOWN_EVENTS, "Events of types that this build does not know");
     describe_gauge!(UNKNOWN_OLDEST, Unit::Seconds, "Age of the oldest of them");
     describe_gauge!(PARKED_KEYS, "Parked keys by the `class` of their reason, alike everywhere");
     describe_gauge!(PARKED_OLDEST, Unit::Seconds, "For how long the oldest key is parked");
@@ -64,7 +64,7 @@ pub fn describe_metrics() {
     describe_histogram!(BATCH, "Items of a batch, by `path`");
     describe_counter!(RETRIED, "Attempts at batches that failed, by `why`");
     describe_gauge!(ROWS_HELD, "Rows that other sessions hold and a batch needs, by `path`");
-    describe_gauge!(HELD_BACK, "Items that wait for such rows, by `path`");
+    describe_gauge!(HELD_BACK, "Items that wait for rows that other sessions hold, by `path`");
     describe_gauge!(LAG, "Messages of a `topic`'s `partition` that are not consumed yet");
     describe_gauge!(PAUSED, "Topics that an operator has paused");
     describe_gauge!(STOPPED, "Partitions that have stopped by themselves");
@@ -156,9 +156,9 @@ pub(crate) fn keys_parked(
 }
 
 /// One batch: how long it took, and how many items it had.
-pub(crate) fn batch(path: &'static str, seconds: f64, entries: u32) {
+pub(crate) fn batch(path: &'static str, seconds: f64, items: u32) {
     histogram!(SECONDS, "path" => path).record(seconds);
-    histogram!(BATCH, "path" => path).record(f64::from(entries));
+    histogram!(BATCH, "path" => path).record(f64::from(items));
 }
 
 /// A failed attempt at a batch, by its verdict.
@@ -167,10 +167,10 @@ pub(crate) fn retried(verdict: &'static str) {
 }
 
 /// Rows that other sessions hold, and items that wait for them.
-pub(crate) fn held(path: &'static str, rows: usize, entries: usize) {
+pub(crate) fn held(path: &'static str, rows: usize, items: usize) {
     let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     gauge!(ROWS_HELD, "path" => path).set(count(rows));
-    gauge!(HELD_BACK, "path" => path).set(count(entries));
+    gauge!(HELD_BACK, "path" => path).set(count(items));
 }
 
 /// The lag of a partition, in messages.

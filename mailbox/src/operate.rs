@@ -195,7 +195,7 @@ impl<R: Reactor> Operators<R> {
     }
 
     /// Drops a key's first message for good; the others wait for the release. If the key did not
-    /// stop, drops its first kept event of unknown type instead.
+    /// stop, drops its first unknown event instead.
     pub(crate) async fn discard(
         &self,
         session: &mut Session,

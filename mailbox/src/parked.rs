@@ -22,18 +22,18 @@ pub(crate) const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 const REASON_CHARS_MAX: usize = 1_000;
 
 /// The topic and key under which a message is parked.
-pub(crate) fn place(message: &Message) -> KeyRef {
+pub(crate) fn key_ref(message: &Message) -> KeyRef {
     (message.topic.to_string(), key_text(message.key.as_deref()))
 }
 
-/// Whether any key is parked and whether any event is kept: nearly always neither, and then no key
-/// has to be looked up.
+/// Whether any key is parked, and whether there is any unknown event: nearly always neither, and
+/// then no key has to be looked up.
 pub(crate) struct Aside {
     pub(crate) has_parked: bool,
     pub(crate) has_unknown: bool,
 }
 
-/// Asks whether any key is parked or has kept events.
+/// Asks whether any key is parked or has unknown events.
 pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
     sqlx::query_as!(
         Aside,
@@ -49,9 +49,9 @@ pub(crate) async fn aside(db: &mut PgConnection) -> sqlx::Result<Aside> {
 /// transaction ends.
 pub(crate) async fn lock(
     db: &mut PgConnection,
-    places: &[&KeyRef],
+    key_refs: &[&KeyRef],
 ) -> sqlx::Result<HashSet<KeyRef>> {
-    let (topics, keys) = columns(places);
+    let (topics, keys) = columns(key_refs);
     let rows = sqlx::query!(
         "-- parked.lock
         select p.topic, p.key
@@ -74,10 +74,10 @@ pub(crate) async fn park_keys(
     keys: &[(&KeyRef, &Park)],
 ) -> sqlx::Result<u64> {
     let mut sorted = keys.to_vec();
-    sorted.sort_by_key(|(place, _)| (*place).clone());
-    sorted.dedup_by_key(|(place, _)| (*place).clone());
-    let places: Vec<&KeyRef> = sorted.iter().map(|(place, _)| *place).collect();
-    let (topics, names) = columns(&places);
+    sorted.sort_by_key(|(key_ref, _)| (*key_ref).clone());
+    sorted.dedup_by_key(|(key_ref, _)| (*key_ref).clone());
+    let key_refs: Vec<&KeyRef> = sorted.iter().map(|(key_ref, _)| *key_ref).collect();
+    let (topics, names) = columns(&key_refs);
     let classes: Vec<String> = sorted.iter().map(|(_, park)| park.class.to_owned()).collect();
     let reasons: Vec<String> = sorted.iter().map(|(_, park)| told(&park.reason)).collect();
     let new = sqlx::query!(
@@ -94,7 +94,7 @@ pub(crate) async fn park_keys(
     .execute(&mut *db)
     .await?
     .rows_affected();
-    lock(db, &places).await?;
+    lock(db, &key_refs).await?;
     Ok(new)
 }
 
@@ -110,17 +110,17 @@ pub(crate) async fn park_messages(
     Ok(())
 }
 
-/// Splits entries, each with a message, into chunks of at most [`CHUNK_BYTES`]; a message that is
-/// larger has a chunk of its own.
+/// Splits a list of messages, with what belongs to each, into chunks of at most [`CHUNK_BYTES`]; a
+/// message that is larger has a chunk of its own.
 pub(crate) fn chunks<T>(
-    entries: &[T],
+    list: &[T],
     message: impl Fn(&T) -> &Message,
 ) -> impl Iterator<Item = &[T]> {
-    let mut rest = entries;
+    let mut rest = list;
     iter::from_fn(move || {
         let mut bytes = 0;
-        let fit = rest.iter().take_while(|entry| {
-            bytes += message(entry).size();
+        let fit = rest.iter().take_while(|it| {
+            bytes += message(it).size();
             bytes <= CHUNK_BYTES
         });
         let (chunk, later) = rest.split_at(fit.count().max(1).min(rest.len()));
@@ -186,7 +186,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn push(&mut self, message: &'a Message, park: Option<&Park>) {
         let some = |text: &str| (!text.is_empty()).then(|| told(text));
-        let (topic, key) = place(message);
+        let (topic, key) = key_ref(message);
         self.topics.push(topic);
         self.keys.push(key);
         self.partitions.push(message.partition);
@@ -351,8 +351,8 @@ pub(crate) async fn explain(
 }
 
 /// Topics and keys as two arrays.
-pub(crate) fn columns(places: &[&KeyRef]) -> (Vec<String>, Vec<String>) {
-    places.iter().map(|(topic, key)| (topic.clone(), key.clone())).unzip()
+pub(crate) fn columns(key_refs: &[&KeyRef]) -> (Vec<String>, Vec<String>) {
+    key_refs.iter().map(|(topic, key)| (topic.clone(), key.clone())).unzip()
 }
 
 #[cfg(test)]

@@ -59,9 +59,9 @@ pub trait Reactor: Send + Sync + 'static {
         None
     }
 
-    /// The slot in `world` for the last version received from this input's source on its aggregate.
-    /// `None` if there is no such row, or the input did not come as an event of an aggregate. The
-    /// mailbox compares and raises it.
+    /// The counter in `world` of the last version received from this input's source on its
+    /// aggregate. `None` if there is no such row, or the input did not come as an event of an
+    /// aggregate. The mailbox compares the counter, and raises it.
     fn heard<'w>(&self, world: &'w mut Self::World, input: &Self::Input) -> Option<&'w mut i64>;
 
     /// Applies one input through `domain`: returns the events to announce and, for a command, its

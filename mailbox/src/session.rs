@@ -74,9 +74,8 @@ impl Session {
     /// The open connection, opened now if there is none.
     pub(crate) async fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
         if self.connection.is_none() {
-            let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.options.connect())
-                .await
-                .map_err(|_| sqlx::Error::PoolTimedOut)??;
+            // In a box: opening is rare, and every future that uses a session holds this one.
+            let opened = Box::pin(within_limit(CONNECT_TIMEOUT, self.options.connect())).await?;
             self.connection = Some(opened);
         }
         self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)

@@ -30,7 +30,7 @@ use crate::{
 
 /// First pause after a failure; each equal failure in a row doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
-/// Pause after kept events, which come before a batch, could not be decided.
+/// Pause after unknown events, which come before a batch, could not be decided.
 const BACKOFF_TAKE: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -118,7 +118,7 @@ impl<R: Reactor> Settler<R> {
         mut pass: Pass,
         stop: &CancellationToken,
     ) -> Next {
-        let (mut failures, mut of_kept) = (Failures::default(), Failures::default());
+        let (mut failures, mut of_unknown) = (Failures::default(), Failures::default());
         loop {
             expire_commands(items);
             let open = items.iter().filter(|item| !item.is_over()).count();
@@ -133,7 +133,7 @@ impl<R: Reactor> Settler<R> {
                 batch::attempt(&*self.reactor, &mut self.session, items, pass, &context).await;
             let broken = match attempt {
                 Ok(done) if !done.first.is_empty() => {
-                    self.catch_up(&done.first, items, pass.locking, &mut of_kept).await;
+                    self.catch_up(&done.first, items, pass.locking, &mut of_unknown).await;
                     if stop.is_cancelled() {
                         return Next::Stopped;
                     }
@@ -190,21 +190,21 @@ impl<R: Reactor> Settler<R> {
         }
     }
 
-    /// Decides the kept events that come before this batch. A failure blames no item of the batch:
-    /// the batch is tried again, and finds the kept events again. Where a row is held, only the
+    /// Decides the unknown events that come before this batch. A failure blames no item of the
+    /// batch: the batch is tried again, and finds those events again. Where a row is held, only the
     /// items of that key wait.
     async fn catch_up(
         &mut self,
-        places: &[KeyRef],
+        key_refs: &[KeyRef],
         items: &mut [Item<R::Input>],
         locking: LockPolicy,
         failures: &mut Failures,
     ) {
         let (reactor, wake) = (&*self.reactor, &self.wake);
         let catch_up = CatchUp { reactor, wake, clock: self.clock, locking };
-        for place in places {
+        for key_ref in key_refs {
             let taken = match self.session.connection().await {
-                Ok(db) => catch_up.take(db, place).await,
+                Ok(db) => catch_up.take(db, key_ref).await,
                 Err(error) => Err(Fault::NotBegun(error)),
             };
             let Err(fault) = taken else { continue };
@@ -215,7 +215,7 @@ impl<R: Reactor> Settler<R> {
                 return tokio::time::sleep(BACKOFF_TAKE).await;
             }
             let after = |item: &&mut Item<R::Input>| {
-                item.message().is_some_and(|message| parked::place(message) == *place)
+                item.message().is_some_and(|message| parked::key_ref(message) == *key_ref)
             };
             items.iter_mut().filter(after).for_each(hold_back);
         }
@@ -306,10 +306,10 @@ fn queue_behind<I>(items: &mut [Item<I>]) {
     }
     let mut waiting = HashMap::new();
     for item in items {
-        let Some(place) = item.message().map(parked::place) else { continue };
+        let Some(key_ref) = item.message().map(parked::key_ref) else { continue };
         match &item.held {
-            Some(row) => drop(waiting.insert(place, row.clone())),
-            None => item.held = waiting.get(&place).cloned(),
+            Some(row) => drop(waiting.insert(key_ref, row.clone())),
+            None => item.held = waiting.get(&key_ref).cloned(),
         }
     }
 }
@@ -324,7 +324,7 @@ fn one_open<I>(items: &mut [Item<I>], act: impl FnOnce(&mut Item<I>)) {
 /// Holds an item back for a row that is not known by name: a row below its root, whose lock was not
 /// granted, or simply the time it takes. The item's own key stands in for the row.
 fn hold_back<I>(item: &mut Item<I>) {
-    let id = item.message().map_or_else(|| "command".to_owned(), |it| parked::place(it).1);
+    let id = item.message().map_or_else(|| "command".to_owned(), |it| parked::key_ref(it).1);
     item.held = Some(HeldRow::new("row_of", id));
 }
 

@@ -35,7 +35,7 @@ impl ItemSpan {
                 KeyValue::new("messaging.destination.name", message.topic.to_string()),
                 KeyValue::new("messaging.destination.partition.id", message.partition.to_string()),
                 KeyValue::new("messaging.kafka.offset", message.offset),
-                KeyValue::new("messaging.kafka.message.key", parked::place(message).1),
+                KeyValue::new("messaging.kafka.message.key", parked::key_ref(message).1),
                 KeyValue::new("messaging.message.id", message.event_id.to_string()),
                 KeyValue::new("cloudevents.event_type", event_type),
             ];

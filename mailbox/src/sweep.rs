@@ -1,5 +1,5 @@
 //! The sweep: makes leaves and weekly partitions before they are needed, drops old weeks, and
-//! decides kept events once this build knows their types.
+//! decides unknown events once this build knows their types.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -103,7 +103,7 @@ impl<R: Reactor> Sweep<R> {
     async fn once(&mut self, rate: &mut Rate) -> sqlx::Result<()> {
         let db = self.session.connection().await?;
         let mine = sqlx::query_scalar!(
-            r#"-- leaves.lock
+            r#"-- sweep.lock
             select pg_try_advisory_lock($1) as "mine!""#,
             SWEEP_LOCK
         );
@@ -114,7 +114,7 @@ impl<R: Reactor> Sweep<R> {
             return Ok(());
         }
         let pos = sqlx::query_scalar!(
-            "-- leaves.last_pos
+            "-- sweep.last_pos
             select last_value from outbox_pos"
         )
         .fetch_one(&mut *db)
@@ -125,7 +125,7 @@ impl<R: Reactor> Sweep<R> {
             drop_old_weeks(db, table).await?;
         }
         sqlx::query!(
-            "-- leaves.unlock
+            "-- sweep.unlock
             select pg_advisory_unlock($1)",
             SWEEP_LOCK
         )
@@ -135,7 +135,7 @@ impl<R: Reactor> Sweep<R> {
     }
 
     /// The part that every instance does, because it may know types that the others do not: decides
-    /// kept events, and counts the rest and what is parked.
+    /// unknown events, and counts the rest and what is parked.
     async fn catch_up(&mut self, classes: &mut BTreeSet<String>) -> Result<(), Fault> {
         let catch_up = CatchUp {
             reactor: &*self.reactor,
@@ -150,8 +150,8 @@ impl<R: Reactor> Sweep<R> {
         let age = stock.oldest.map(|since| now - since).unwrap_or_default();
         metrics::unknown_kept(stock.events, age);
         metrics::keys_parked(bounds::classes(db).await?, classes, now);
-        let kept = stock.oldest.map(|since| UnknownEvents { count: stock.events, since });
-        self.notices.set_unknown(kept);
+        let unknown = stock.oldest.map(|since| UnknownEvents { count: stock.events, since });
+        self.notices.set_unknown(unknown);
         Ok(())
     }
 }
@@ -163,7 +163,7 @@ pub(crate) async fn make_ahead(
     positions_per_sweep: i64,
 ) -> sqlx::Result<()> {
     let state = sqlx::query!(
-        r#"-- leaves.state
+        r#"-- sweep.state
         select (select last_value from outbox_pos) as "last_pos!",
                (select coalesce(max(end_pos), 1) from outbox_leaf) as "end_pos!""#
     )
@@ -171,7 +171,7 @@ pub(crate) async fn make_ahead(
     .await?;
     for first in leaves_to_make(state.last_pos, state.end_pos, positions_per_sweep) {
         sqlx::query!(
-            r#"-- leaves.make
+            r#"-- sweep.make
             select make_outbox_leaf($1, $2) as "made: ()""#,
             first,
             first - first % LEAF + LEAF
@@ -181,7 +181,7 @@ pub(crate) async fn make_ahead(
     }
     for table in weekly {
         sqlx::query!(
-            r#"-- leaves.make_weeks
+            r#"-- sweep.make_weeks
             select make_weeks($1, $2) as "made: ()""#,
             table.name,
             table.behind
@@ -225,7 +225,7 @@ impl Rate {
 async fn drop_old_weeks(db: &mut PgConnection, table: &WeeklyTable) -> sqlx::Result<()> {
     let Some(kept) = table.kept else { return Ok(()) };
     let old = sqlx::query!(
-        r#"-- leaves.old_weeks
+        r#"-- sweep.old_weeks
         select c.relname as "leaf!", i.inhrelid is not null as "is_attached!",
                coalesce(i.inhdetachpending, false) as "is_pending!"
         from pg_class c

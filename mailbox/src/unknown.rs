@@ -17,12 +17,12 @@ use crate::{
 pub(crate) struct UnknownBacklog {
     pub(crate) events: i64,
     pub(crate) bytes: i64,
-    /// When the oldest kept event was kept.
+    /// When the oldest of them was kept.
     pub(crate) oldest: Option<OffsetDateTime>,
 }
 
-/// A key that has a kept event of this type.
-pub(crate) struct KeptType {
+/// A key that has an unknown event of this type.
+pub(crate) struct UnknownType {
     pub(crate) topic: String,
     pub(crate) key: String,
     pub(crate) event_type: String,
@@ -37,8 +37,8 @@ pub(crate) async fn keep(db: &mut PgConnection, events: &[&Message]) -> sqlx::Re
 }
 
 async fn insert(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> {
-    let places: Vec<KeyRef> = events.iter().map(|event| parked::place(event)).collect();
-    let (topics, keys) = parked::columns(&places.iter().collect::<Vec<_>>());
+    let key_refs: Vec<KeyRef> = events.iter().map(|event| parked::key_ref(event)).collect();
+    let (topics, keys) = parked::columns(&key_refs.iter().collect::<Vec<_>>());
     let traces: Vec<_> =
         events.iter().map(|it| it.trace.as_ref().map(<[u8; 25]>::as_slice)).collect();
     sqlx::query!(
@@ -71,14 +71,14 @@ async fn insert(db: &mut PgConnection, events: &[&Message]) -> sqlx::Result<()> 
     .map(drop)
 }
 
-/// The types of which these keys have kept events.
+/// The types of these keys' unknown events, each with its key.
 pub(crate) async fn of_keys(
     db: &mut PgConnection,
-    places: &[&KeyRef],
-) -> sqlx::Result<Vec<KeptType>> {
-    let (topics, keys) = parked::columns(places);
+    key_refs: &[&KeyRef],
+) -> sqlx::Result<Vec<UnknownType>> {
+    let (topics, keys) = parked::columns(key_refs);
     sqlx::query_as!(
-        KeptType,
+        UnknownType,
         r#"-- unknown.of_keys
         select distinct u.topic, u.key, u.event_type
         from unnest($1::text[], $2::text[]) as k (topic, key)
@@ -90,7 +90,7 @@ pub(crate) async fn of_keys(
     .await
 }
 
-/// The types of all kept events.
+/// The types of all unknown events.
 pub(crate) async fn types(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "-- unknown.types
@@ -101,7 +101,7 @@ pub(crate) async fn types(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Keys that have kept events of these types, at most `limit`.
+/// Keys that have unknown events of these types, at most `limit`.
 pub(crate) async fn keys_of(
     db: &mut PgConnection,
     types: &[String],
@@ -121,7 +121,7 @@ pub(crate) async fn keys_of(
     Ok(keys.into_iter().map(|row| (row.topic, row.key)).collect())
 }
 
-/// One key's first kept events of these types in order, locked for this transaction: at most
+/// One key's first unknown events of these types in order, locked for this transaction: at most
 /// `limit`, and no more bytes than a chunk has, but one at least.
 pub(crate) async fn first(
     db: &mut PgConnection,
@@ -163,7 +163,7 @@ pub(crate) async fn first(
     .await
 }
 
-/// Removes kept events.
+/// Removes unknown events.
 pub(crate) async fn remove(db: &mut PgConnection, kept_ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         "-- unknown.remove
@@ -176,19 +176,19 @@ pub(crate) async fn remove(db: &mut PgConnection, kept_ids: &[i64]) -> sqlx::Res
     .map(drop)
 }
 
-/// Removes the first kept event of a key, whatever its type, and returns it.
+/// Removes the first unknown event of a key, whatever its type, and returns it.
 pub(crate) async fn drop_first(
     db: &mut PgConnection,
     topic: &str,
     key: &str,
 ) -> sqlx::Result<Option<StoredMessage>> {
-    let place = (topic.to_owned(), key.to_owned());
+    let key_ref = (topic.to_owned(), key.to_owned());
     let types = types(&mut *db).await?;
-    let kept = first(&mut *db, &place, &types, 1).await?.into_iter().next();
-    if let Some(first) = &kept {
+    let dropped = first(&mut *db, &key_ref, &types, 1).await?.into_iter().next();
+    if let Some(first) = &dropped {
         remove(db, &[first.id]).await?;
     }
-    Ok(kept)
+    Ok(dropped)
 }
 
 /// How many events are kept, of how many bytes, and since when.
@@ -204,14 +204,14 @@ pub(crate) async fn stock(db: &mut PgConnection) -> sqlx::Result<UnknownBacklog>
     .await
 }
 
-/// Those of the keys that have kept events of a type which this build knows.
+/// Those of the keys that have unknown events of a type which this build knows.
 pub(crate) async fn due<R: Reactor>(
     reactor: &R,
     db: &mut PgConnection,
-    places: &[&KeyRef],
+    key_refs: &[&KeyRef],
 ) -> sqlx::Result<Vec<KeyRef>> {
-    let kept = of_keys(db, places).await?;
-    let known = kept.into_iter().filter(|it| reactor.is_known(&it.event_type));
+    let unknown = of_keys(db, key_refs).await?;
+    let known = unknown.into_iter().filter(|it| reactor.is_known(&it.event_type));
     let due: HashSet<KeyRef> = known.map(|it| (it.topic, it.key)).collect();
     Ok(due.into_iter().collect())
 }

@@ -16,7 +16,7 @@ use crate::{
     toy::{Add, Toy, ask, clock, prepare, toy, words},
 };
 
-fn key(name: &str, request: u8) -> IdempotencyKey {
+pub(crate) fn key(name: &str, request: u8) -> IdempotencyKey {
     IdempotencyKey {
         caller: "anonymous".to_owned(),
         route: "POST /toys".to_owned(),
@@ -284,8 +284,46 @@ async fn fifty_identical_requests_are_one() {
     loops.join_all().await;
 }
 
+/// Its client was told that it came too late: then it must not take effect when its batch is tried
+/// again.
+#[tokio::test]
+async fn a_command_that_came_too_late_stays_undone_after_a_lost_commit() {
+    const DEADLINE: Duration = Duration::from_secs(2);
+    let database = backends::testing::database().await;
+    prepare(&database.url()).await;
+    let proxy = Proxy::before(&database.url()).await;
+    let mut options = options(proxy.url.clone(), "127.0.0.1:1".to_owned());
+    options.command_deadline = DEADLINE;
+    let (mailbox, loops) = Mailbox::<Toy>::open(options, Arc::new(Toy)).await.unwrap();
+    proxy.lose_commits(1);
+    let (stop, mut running) = (CancellationToken::new(), JoinSet::new());
+
+    let late = mailbox.submit(Command::new(ask("late", "1")));
+    let in_time = async {
+        tokio::time::sleep(DEADLINE).await;
+        mailbox.submit(Command::new(ask("in time", "1"))).await
+    };
+    let start = async {
+        // Both wait by then, so they are one batch.
+        tokio::time::sleep(DEADLINE + Duration::from_millis(100)).await;
+        for mailbox::Loop { run, .. } in loops.into_iter().filter(|it| it.name == "commands") {
+            running.spawn(run(stop.clone()));
+        }
+    };
+    let (late, in_time, ()) = tokio::join!(late, in_time, start);
+
+    assert_eq!(late, Err(CommandError::Overloaded));
+    assert_eq!((in_time.unwrap().answer.status, proxy.lost()), (201, 1));
+    let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
+    assert!(words(&mut toy, "late").await.is_empty());
+    assert_eq!(words(&mut toy, "in time").await, ["1"]);
+    stop.cancel();
+    running.join_all().await;
+}
+
 /// A mailbox whose command loop runs, without Kafka.
-async fn running() -> (String, Mailbox<Toy>, CancellationToken, JoinSet<anyhow::Result<()>>) {
+pub(crate) async fn running()
+-> (String, Mailbox<Toy>, CancellationToken, JoinSet<anyhow::Result<()>>) {
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
     let options = options(database.url(), "127.0.0.1:1".to_owned());

@@ -17,6 +17,7 @@ mod offsets;
 mod operators;
 mod parked;
 mod proxy;
+mod queue;
 mod slow;
 mod sweep;
 mod toy;

@@ -48,8 +48,7 @@ fn every_verdict_has_the_next_step_of_the_golden_table() {
         Verdict::Suspect { at_once: true },
         Verdict::Suspect { at_once: false },
     ];
-    let mut table =
-        "verdict            admission locking  entries: failures 1 2 3 4 5\n".to_owned();
+    let mut table = "verdict            admission locking  items: failures 1 2 3 4 5\n".to_owned();
     for verdict in verdicts {
         for admission in [Admission::Optimistic, Admission::Deduplicating] {
             for locking in [LockPolicy::Wait, LockPolicy::SkipHeld] {
@@ -76,7 +75,7 @@ fn every_verdict_has_the_next_step_of_the_golden_table() {
 
 /// A failure before the transaction has touched no item.
 #[test]
-fn nothing_before_the_transaction_is_an_entrys_fault() {
+fn nothing_before_the_transaction_is_an_items_fault() {
     for code in CODES {
         let verdict = not_begun(code);
         assert!(matches!(verdict, Verdict::Wait | Verdict::WaitForOperator), "{code}");

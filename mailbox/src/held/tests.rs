@@ -94,10 +94,7 @@ async fn what_was_taken_away_is_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_bounded_by_count_and_by_bytes() {
     let mut held = held();
-    held.keep(
-        (1..i64::try_from(ENTRIES).unwrap()).map(|offset| waiting("a", offset)).collect(),
-        NOW,
-    );
+    held.keep((1..i64::try_from(ITEMS).unwrap()).map(|offset| waiting("a", offset)).collect(), NOW);
     assert!(!held.is_full());
     assert!(held.join(vec![item("a", 5_000)]).is_empty());
     assert!(held.is_full());

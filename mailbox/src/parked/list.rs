@@ -10,7 +10,7 @@ use super::REASON_CHARS_MAX;
 /// Bytes of a payload that the list of a key's messages shows.
 pub const PAYLOAD_SHOWN_MAX: i32 = 16 * 1024;
 
-/// A key that stopped, or one that has kept events of unknown types.
+/// A key that stopped, or one that has unknown events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedKey {
     pub topic: String,
@@ -140,7 +140,7 @@ pub async fn parked_after(
     .await
 }
 
-/// Keys that have kept events of unknown types, by topic and key; these keys did not stop.
+/// Keys that have unknown events, by topic and key; these keys did not stop.
 pub(crate) async fn unknown_keys(
     db: &mut PgConnection,
     query: &ParkedQuery,
