@@ -152,7 +152,7 @@ pub(crate) async fn look(
     ))
 }
 
-/// So many of a hundred took no longer than this, by stage.
+/// By stage, the seconds that `percent` of a hundred orders or events took at most.
 async fn latencies(prometheus: &Observer, percent: u8) -> Result<BTreeMap<String, f64>, Problem> {
     let promql = format!(
         "histogram_quantile(0.{percent}, sum by (stage, le) (stage:latency_seconds_bucket:rate5m))"

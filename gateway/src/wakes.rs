@@ -114,7 +114,7 @@ pub(crate) struct OrderWatch {
 impl Drop for OrderWatch {
     fn drop(&mut self) {
         let mut watched = self.wakes.watched();
-        // This receiver is still counted.
+        // `receiver_count` still counts this receiver.
         if watched.get(&self.order).is_some_and(|sender| sender.receiver_count() <= 1) {
             watched.remove(&self.order);
         }
@@ -151,7 +151,7 @@ impl Wakes {
         stop.cancelled().await;
         self.0.is_over.store(true, Ordering::Release);
         self.0.changed.notify_all();
-        // It ends within one poll; the drain does not wait for it.
+        // The thread ends within one poll; the drain does not wait for it.
         drop(thread);
         Ok(())
     }
@@ -278,7 +278,7 @@ struct BrokerFaults(Mutex<String>);
 /// What the client has to say about brokers that it does not reach.
 fn why_away(consumer: &BaseConsumer<BrokerFaults>) -> String {
     let said = || consumer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    // It says so only when it is polled, among other things, and it was only asked so far.
+    // librdkafka tells of brokers only while it is polled, and so far it was only asked.
     let until = Instant::now() + POLL;
     while said().is_empty() && Instant::now() < until {
         drop(consumer.poll(Duration::from_millis(5)));
@@ -290,7 +290,7 @@ fn why_away(consumer: &BaseConsumer<BrokerFaults>) -> String {
 impl ClientContext for BrokerFaults {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(error = &error as &dyn std::error::Error, reason, "a broker is away");
-        // That all brokers are away has no reason of its own.
+        // librdkafka's error that all brokers are down has no reason of its own.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
         }

@@ -156,7 +156,7 @@ async fn pages_of_the_origins_that_are_set_may_call() {
     let shown = answered.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap();
     assert!(shown.contains("retry-after") && shown.contains("etag"), "{shown}");
 
-    // Also what is refused before anything is forwarded.
+    // What is refused before anything is forwarded names the allowed origin, too.
     let mut long = ask("GET", "https://shop.example");
     *long.uri_mut() = format!("/v1/orders?note={}", "n".repeat(20_000)).parse().unwrap();
     let mut large = ask("POST", "https://shop.example");

@@ -72,7 +72,7 @@ async fn connect(
     connect_with(address, authority, (ALL_VERSIONS, &[])).await
 }
 
-/// The same, with these versions of TLS, and offering these protocols.
+/// Such a connection with these versions of TLS, and offering these protocols.
 async fn connect_with(
     address: SocketAddr,
     authority: &TestAuthority,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 const STATE: &str =
     r#"{{index .Config.Labels "com.docker.compose.service"}} {{.State.Pid}} {{.RestartCount}}"#;
 
-/// Its address in the one network that the stack has.
+/// What is asked for a container's address in the one network that the stack has.
 const ADDRESS: &str = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
 
 /// The containers of one stack, by the name under which the engine knows them.
@@ -83,7 +83,7 @@ impl ComposeProject {
         let names = services.map(|service| self.container(service));
         let mut command = Command::new("docker");
         command.args(["container", "inspect", "--format", STATE]).args(names);
-        // It fails when one of them is not there, and tells of the others.
+        // The command fails when one of them is not there, and tells of the others.
         let output = output(&mut command)?;
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         let found: Vec<_> = lines.lines().filter_map(parse).collect();

@@ -67,7 +67,7 @@ pub struct Stack {
     pub data: PathBuf,
     /// The password of every role in PostgreSQL: it keeps other users of this machine out.
     pub password: String,
-    /// Those of roles that have one of their own.
+    /// The passwords of roles that have one of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub role_passwords: BTreeMap<String, String>,
     /// The containers, where it runs in containers.
@@ -275,7 +275,7 @@ impl Stack {
         self.url_at(self.base_port + 10, role, database)
     }
 
-    /// The same by another port.
+    /// The URL of a database at another port, for any role.
     pub fn url_at(&self, port: u16, role: &str, database: &str) -> String {
         let password = self.role_passwords.get(role).unwrap_or(&self.password);
         format!("postgres://{role}:{password}@127.0.0.1:{port}/{database}")

@@ -105,7 +105,7 @@ impl Passwords {
         Self { postgres, roles: roles.into(), grafana }
     }
 
-    /// Those in the folder of what `shop` itself needs.
+    /// Reads the passwords in the folder of what `shop` itself needs.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join(PASSWORDS);
         let text = fs::read(&file).with_context(|| format!("no {}", file.display()))?;

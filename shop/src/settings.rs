@@ -32,7 +32,7 @@ impl Overrides {
         }))
     }
 
-    /// Those of the variables that are for one process.
+    /// The overrides among these variables.
     pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Self {
         let (mut set, mut shared, mut has_own_issuer) = (Vec::new(), Vec::new(), false);
         for (name, value) in variables.filter(|(name, _)| name.starts_with("SHOP_")) {
@@ -93,7 +93,7 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
         ("BIND", "127.0.0.1".to_owned()),
         ("THREADS", "1".to_owned()),
         ("POLL_HOT", "5ms".to_owned()),
-        // There is one instance of each, so nobody can go elsewhere meanwhile.
+        // There is one instance of each program, so nobody can go elsewhere meanwhile.
         ("LAME_DUCK", "0s".to_owned()),
     ];
     // The relay has only its private listener, which is a thousand above the port that it is given.

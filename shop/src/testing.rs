@@ -56,7 +56,7 @@ impl TestStack {
         Self::start_on(is_in_containers(), binaries, settings).await
     }
 
-    /// The same as processes of this machine, wherever other tests run.
+    /// Starts such a stack as processes of this machine, wherever other tests run.
     pub async fn start_processes(
         binaries: &Path,
         settings: &[(&str, &str)],

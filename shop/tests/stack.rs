@@ -242,9 +242,12 @@ async fn down_ends_what_somebody_has_stopped() {
     backends::server::send(kafka, rustix::process::Signal::STOP);
     backends::server::send(stack.supervisor, rustix::process::Signal::STOP);
 
+    let began = Instant::now();
     let down = programs.shop(&home, &["down"]);
+    let took = began.elapsed();
 
     assert!(down.status.success(), "{}", said(&down));
+    assert!(took < Duration::from_secs(45), "{took:?}");
     assert!(said(&down).contains("nothing is left running"), "{}", said(&down));
     assert_eq!(left_in(&home), Vec::<String>::new());
     let again = programs.shop(&home, &up);

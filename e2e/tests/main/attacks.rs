@@ -72,7 +72,7 @@ fn orders_beside_attacks_are_all_confirmed_and_memory_is_bounded() {
 
             let grown = orders(shop, &mug).await - before;
 
-            // It goes on for ever unless it could not.
+            // An attack that has ended could not go on, and says why.
             if let Some(ended) = attacking.try_join_next() {
                 ended.unwrap();
             }

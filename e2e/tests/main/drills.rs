@@ -83,7 +83,7 @@ async fn a_service_stands_still(shop: &Shop, mug: &Product, alerts: &Alerts) {
     let inventory = stand(shop, "inventory-svc", Signal::STOP);
     let ask = async || {
         wants(shop, mug).await;
-        // Its circuit opens by what is asked of it.
+        // The service's circuit opens by what is asked of it.
         drop(shop.get("/v1/products").send().await);
     };
     asking_until(ask, async {

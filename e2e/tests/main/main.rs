@@ -23,5 +23,6 @@ mod storms;
 mod streams;
 mod subscribers;
 mod telemetry;
+mod topics;
 mod traces;
 mod webhooks;

@@ -120,7 +120,7 @@ fn many_keys_go_on_together_at_the_gateway() {
             for service in HEAR_PAYMENTS {
                 parked(shop, service, topic::PAYMENTS, &order, 1).await;
             }
-            // That its money is back waits behind the parked message.
+            // The event that the order's money is back waits behind the parked message.
             shop.delete(&order.path("")).await.with(200);
             parked(shop, "order-svc", topic::PAYMENTS, &order, 2).await;
             orders.push(order);

@@ -35,7 +35,7 @@ fn versions(events: &[StreamEvent]) -> Vec<i64> {
     orders.map(|order| order.data["version"].as_i64().unwrap()).collect()
 }
 
-/// So many versions after the one that an event's id names.
+/// The `count` versions after the one that an event's id names.
 fn after(id: &str, count: usize) -> Vec<i64> {
     let seen: i64 = id.parse().unwrap();
     (seen + 1..).take(count).collect()
@@ -71,7 +71,7 @@ fn an_order_is_followed_from_the_present_to_its_end() {
 
         let first = stream.next().await.unwrap();
         assert_eq!((first.name.as_str(), &first.data["id"]), ("order", &json!(order.id)));
-        // It may have moved before the stream was there.
+        // The order may have moved before the stream was there.
         let present = first.data["version"].as_i64().unwrap();
         assert!((before..=version().await).contains(&present), "{before}, {present}");
         // Between two events said about the order its saga moves: stock is reserved.

@@ -66,7 +66,7 @@ fn the_events_of_an_order_arrive_signed_at_a_webhook_and_again_when_asked_for() 
             if mine.len() >= wanted.len() { Ok(mine) } else { Err(format!("{mine:?}")) }
         })
         .await;
-        // They come on several topics, so in no order but that of each.
+        // The events come on several topics, so in no order but that of each topic.
         let names: BTreeSet<_> = told.iter().map(|(_, _, event)| name(event)).collect();
         assert_eq!(names, BTreeSet::from(wanted));
         for (headers, body, event) in &told {

@@ -10,6 +10,7 @@ mod diagram;
 mod docs;
 mod documents;
 mod expectations;
+mod gists;
 mod metrics;
 mod names;
 mod rooms;

@@ -7,8 +7,8 @@ use crate::{
 
 pub(crate) const SERVICES: [&str; 4] = ["order-svc", "payment-svc", "inventory-svc", "notify-svc"];
 
-/// The files of every service, in reading order; `refusals` only where a rule refuses something.
-const ROOMS: [&str; 12] = [
+/// The files of every service, in reading order.
+const ROOMS: [&str; 13] = [
     "lib",
     "config",
     "input",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 12] = [
     "store",
     "commands",
     "reactions",
+    "refusals",
     "views",
     "http",
     "http/openapi",

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, fs, path::Path};
 
 /// Files besides Rust's that a rule reads.
-const READ: [&str; 4] = ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden"];
+const READ: [&str; 5] = ["Cargo.toml", "Cargo.lock", "topics.json", "decision.golden", "story.js"];
 
 /// The folder of what services expect of each other.
 pub(crate) const EXPECTATIONS: &str = "proto/expectations/";

@@ -10,7 +10,7 @@ pub(super) fn of(code: Code) -> Option<Text> {
     Some(Text { cause, fix, detail })
 }
 
-/// One entry for each code.
+/// A row for each code.
 const TEXTS: &[(Code, &str, &str, &str)] = &[
     (
         Code::MalformedJson,
@@ -186,7 +186,8 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::UriTooLong,
-        "Path and query together are longer than 8 KiB.",
+        "Path and query together are longer than the gateway takes: 8 KiB, unless it is set \
+         otherwise.",
         "Send a shorter query; a cursor goes back unchanged.",
         "path and query are longer than 8192 bytes",
     ),
@@ -277,7 +278,8 @@ const TEXTS: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::HeadersTooLarge,
-        "The request has more than 64 headers, or more than 16 KiB of them.",
+        "The request has more headers, or more bytes of them, than the gateway takes: 64 and \
+         16 KiB, unless it is set otherwise.",
         "Send fewer or shorter headers.",
         "there are more than 64 headers, or 16384 bytes of them",
     ),

@@ -195,7 +195,7 @@ pub(super) fn number_of_name(name: &[u8]) -> u128 {
 pub(super) enum Publication {
     NotYet,
     Yes,
-    /// It has, and Kafka may have deleted it since.
+    /// The row has reached Kafka, which may have deleted it since.
     LongAgo,
 }
 

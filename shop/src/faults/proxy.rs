@@ -31,16 +31,16 @@ pub(super) enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", content = "attributes", rename_all = "lowercase")]
 pub(super) enum Fault {
-    /// They come later, by so many milliseconds, give or take the jitter.
+    /// Answers come later, by so many milliseconds, give or take the jitter.
     Latency {
         latency: u64,
         #[serde(default)]
         jitter: u64,
     },
-    /// So many KiB of them come a second.
+    /// `rate` KiB of answers come a second.
     Bandwidth { rate: u64 },
-    /// They are lost, and the connection stays: at its end it is closed, as a gap in a stream of
-    /// bytes would be worse.
+    /// Answers are lost, and the connection stays: at the fault's end it is closed, as a gap in a
+    /// stream of bytes would be worse.
     Timeout {},
 }
 

@@ -50,7 +50,7 @@ impl Connection {
         Self { address, token: String::new(), stream: None, read, used: Instant::now() }
     }
 
-    /// The same, whose errands are done with this token.
+    /// This connection, with requests that carry `token`.
     pub(super) fn with_token(self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self }
     }

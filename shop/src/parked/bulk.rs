@@ -97,7 +97,7 @@ pub async fn run(args: &Args, api: &Api, as_json: bool) -> anyhow::Result<ExitCo
     let begun = api.post("/v1/parked/bulk", &args.body(Some(expected))).await?.ok()?;
     let id = begun.get("id").and_then(Value::as_str).context("the operation has no id")?;
     let path = format!("/v1/parked/bulk/{id}");
-    // It goes on without this command, and can be found again.
+    // The operation goes on without this command, and can be found again.
     terminal::note(format_args!("begun: {path}"));
     let progress =
         |bulk: &Value| format!("{} of {} keys", count(bulk, "done"), count(bulk, "keys"));

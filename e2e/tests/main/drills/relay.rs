@@ -1,17 +1,14 @@
 //! Triggers of the relay's alerts.
 
-use backends::{server::send, testing::eventually, topics};
-use e2e::{Product, Shop, WITHIN};
+use backends::server::send;
+use e2e::{Product, Shop};
 use futures::future::join_all;
 use proto::topic;
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions},
-};
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Alerts, stand, wants};
+use crate::topics::{bring_back, make_anew};
 
 pub(super) async fn a_lane_is_paused(shop: &Shop, mug: &Product, alerts: &Alerts) {
     let reason = json!({"reason": "a drill"});
@@ -64,28 +61,6 @@ pub(super) async fn a_topic_is_made_anew(shop: &Shop, mug: &Product, alerts: &Al
     make_anew(shop, topic::PAYMENTS).await;
     wants(shop, mug).await;
     alerts.raised(&["RelayStopped", "ConsumerStopped"]).await;
-    let reason = "the topic was made anew";
-    let replay = json!({
-        "service": "payment-svc", "topic": topic::PAYMENTS, "dry_run": false, "reason": reason,
-    });
-    shop.post("/v1/replays", &replay).await.with(202);
-    for service in ["order-svc", "notify-svc"] {
-        let from = json!({"topic": topic::PAYMENTS, "from": "beginning", "reason": reason});
-        eventually("the partitions go on", WITHIN, async || {
-            let told = shop.post(&format!("/v1/consumers/{service}/resume"), &from).await;
-            if told.status == 200 { Ok(()) } else { Err(told) }
-        })
-        .await;
-    }
+    bring_back(shop, topic::PAYMENTS).await;
     alerts.none(&["RelayStopped", "ConsumerStopped"]).await;
-}
-
-async fn make_anew(shop: &Shop, name: &str) {
-    let kafka = shop.stack().kafka();
-    let mut config = ClientConfig::new();
-    let admin: AdminClient<_> = config.set("bootstrap.servers", &kafka).create().unwrap();
-    admin.delete_topics(&[name], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
-    let mut topics = topics::of_the_shop().unwrap();
-    topics.retain(|topic| topic.name == name);
-    topics::create(&kafka, &topics).await.unwrap();
 }

@@ -75,7 +75,7 @@ async fn a_relay_with_a_wrong_password_says_why_it_waits() {
     let kafka = a_kafka(&authority).await;
     let postgres = a_postgres().await;
     let database = postgres.config().url_as("order_svc", "orders");
-    // It brings the tables.
+    // The service brings the tables.
     let service = LoneProcess::start(
         "order-svc",
         &[order_svc(&database), vec![("SHOP_KAFKA", kafka.bootstrap())]].concat(),

@@ -33,7 +33,7 @@ pub(super) async fn the_provider_agrees(shop: &Shop, ended: &[OrderEnd], pieces:
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // One more is the first order of every shop.
+    // One capture more is that of the first order, which every shop has.
     let captures: u64 = books.values().map(|entry| entry["captures"].as_u64().unwrap()).sum();
     assert_eq!(captures, u64::from(charged) + 1);
 }
