@@ -48,7 +48,7 @@ check: build ## format, lints, tidy, .sqlx, events, dependencies: no network ser
 	deploy/bill-of-materials target/bill-of-materials
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
-test: build ## every test there is: in containers, where an engine answers (SHOP_BACKEND=kafka: not there)
+test: build ## all tests but the drill: in containers, where an engine answers (SHOP_BACKEND=kafka: not there)
 	SHOP_BACKEND=$$(deploy/backend) cargo test --locked --workspace
 
 e2e: build ## only the whole shop, with outages
