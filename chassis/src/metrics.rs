@@ -64,7 +64,7 @@ pub fn describe_metrics() {
     }
 }
 
-/// The same for a process that has a pool of connections to its database.
+/// Describes the metrics of a process that has a pool of connections to its database.
 pub fn describe_pool_metrics() {
     describe_gauge!(CONNECTIONS, "Connections of the pool for reading, by `state`: busy or idle");
     describe_gauge!(CONNECTIONS_MAX, "As many connections as that pool may have");

@@ -32,7 +32,7 @@ pub(crate) const REQUESTS: &str = "shop::request";
 /// and two more for what is fast.
 const BUCKETS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The same of histograms that count the items of a batch: their names end in `_batch`.
+/// Buckets of histograms that count the items of a batch: their names end in `_batch`.
 const SIZES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
 /// Limit of the last flush: a collector that is away holds the end of the process up no longer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);

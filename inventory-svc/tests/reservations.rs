@@ -201,7 +201,7 @@ async fn a_reservation_takes_other_pieces_and_another_time() {
     let made = server.reserve(json!([{"sku": "mug", "quantity": 2}])).await;
     let path = path_of(&made);
 
-    // Its own pieces are at its disposal, and those that it does not want any more go back.
+    // The reservation may use its own pieces, and those that it does not want any more go back.
     let change = json!({"items": [{"sku": "mug", "quantity": 5}]});
     let told = server.amend(&path, &[("if-match", made.header("etag"))], change).await;
     assert_eq!((told.status.as_u16(), &told.body["items"][0]["quantity"]), (200, &json!(5)));

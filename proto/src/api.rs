@@ -238,7 +238,7 @@ mod tests {
         let changes = calls.filter(|(_, (method, _))| *method != GET);
         let permitted = changes.filter(|(_, (_, access))| access.permits(viewer, false));
         let permitted: Vec<_> = permitted.map(|(route, _)| route.path).collect();
-        // One only counts, the other is for a payment provider, by its signature.
+        // A webhook is for a payment provider, by its signature; availability is only asked.
         assert_eq!(permitted, ["/v1/providers/stripe/webhook", "/v1/availability"]);
     }
 

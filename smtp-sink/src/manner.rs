@@ -3,13 +3,13 @@
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// It is taken.
+    /// The message is taken.
     Takes,
-    /// It is refused for good.
+    /// The message is refused for good.
     Refuses,
-    /// It is refused for now, always.
+    /// The message is refused for now, always.
     Later,
-    /// It is refused for now at the first attempt, and taken at the next.
+    /// The message is refused for now at the first attempt, and taken at the next.
     Once,
     /// There is no answer.
     Hangs,

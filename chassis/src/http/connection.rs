@@ -45,7 +45,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that was accepted just before the end may take to send something.
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// The same for its handshake, which takes two ways to the client and back.
+/// How long the handshake of such a connection may take: two ways to the client and back.
 const LAST_HANDSHAKE: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {

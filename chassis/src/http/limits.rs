@@ -71,7 +71,7 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// The same for a listener behind a gateway, which adds some headers of its own.
+    /// These limits for a listener behind a gateway, which adds some headers of its own.
     #[must_use]
     pub fn behind_a_gateway(self) -> Self {
         let headers_max = self.headers_max + 8;

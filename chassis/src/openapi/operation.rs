@@ -156,13 +156,13 @@ impl ApiOperation {
         self.header("Idempotency-Key")
     }
 
-    /// It takes effect only on what the client has seen (`If-Match`).
+    /// The operation takes effect only on what the client has seen (`If-Match`).
     #[must_use]
     pub fn if_match(self) -> Self {
         self.header("If-Match").refuses(&[Code::Stale])
     }
 
-    /// It waits for an outcome for as long as the client wishes (`Prefer`).
+    /// The operation waits for an outcome for as long as the client wishes (`Prefer`).
     #[must_use]
     pub fn waits(self) -> Self {
         self.header("Prefer")
@@ -194,7 +194,7 @@ impl ApiOperation {
         self
     }
 
-    /// It is no request of a client of ours, who repeats it under a key.
+    /// The operation takes no `Idempotency-Key`: who calls it is no client of ours, and has none.
     #[must_use]
     pub fn without_key(mut self) -> Self {
         self.headers.retain(|name| *name != "Idempotency-Key");

@@ -33,7 +33,7 @@ pub struct ManualDecision {
 /// Why a reservation without an order is not made or not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManualRefusal {
-    /// It has ended, or its time is over.
+    /// The reservation has ended, or its time is over.
     Over,
     /// More is wanted than there is.
     Insufficient(Vec<Shortage>),

@@ -23,7 +23,7 @@ pub(super) struct StripeError {
 impl IntoResponse for StripeError {
     fn into_response(self) -> Response {
         let mut response = chassis::http::json(self.status, &json!({ "error": self.error }));
-        // It has Stripe's form, not that of a problem.
+        // The answer has Stripe's form, not that of a problem.
         response.extensions_mut().insert(FinishedResponse);
         response
     }
