@@ -4,7 +4,10 @@
 //! Every request has the order's id as its idempotency key, so that it may be repeated after a lost
 //! answer.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{Mutex, mpsc},
@@ -17,8 +20,6 @@ use crate::seed;
 
 /// How many errands are done at once: a payment waits for its outcome.
 const WORKERS: usize = 16;
-/// How often a payment is tried that waits two seconds each time for its order to be heard of.
-const HEARD_TRIES: u32 = 5;
 
 type ToDo = mpsc::UnboundedReceiver<(u128, Errand)>;
 
@@ -41,7 +42,7 @@ async fn work(run: Arc<LoadRun>, to_do: Arc<Mutex<ToDo>>) {
         match errand {
             Errand::Amend => {
                 let sku = seed::sku(run.plan.products.pick(rand::random()));
-                amend(&mut connection, order, &sku).await;
+                amend(&mut connection, order, &sku, run.plan.grace).await;
             }
             Errand::Cancel => cancel(&mut connection, order).await,
             Errand::Refund => refund(&mut connection, order).await,
@@ -56,16 +57,19 @@ async fn cancel(connection: &mut Connection, order: Uuid) {
     connection.insist(&line, order, r#"{"reason":"changed my mind"}"#).await;
 }
 
-/// One to three amendments, then the payment.
-async fn amend(connection: &mut Connection, order: Uuid, sku: &str) {
+/// One to three amendments, then the payment, which is tried for as long as the run would wait for the
+/// order's end.
+async fn amend(connection: &mut Connection, order: Uuid, sku: &str, patience: Duration) {
     let line = format!("PUT /v1/orders/{order}");
     for quantity in 2..=rand::random_range(2..=4) {
         let body = format!(r#"{{"items":[{{"sku":"{sku}","quantity":{quantity}}}]}}"#);
         connection.insist(&line, order, &body).await;
     }
     let body = format!(r#"{{"order_id":"{order}","payment_method":{{"type":"wallet"}}}}"#);
-    // An order is not found as long as payment-svc has not heard of its stock.
-    for _ in 0..HEARD_TRIES {
+    // An order is not found as long as payment-svc has not heard of its stock, for which each try
+    // waits two seconds.
+    let patience = Instant::now() + patience;
+    while Instant::now() < patience {
         let answer = connection.insist("POST /v1/payments", order, &body).await;
         if answer.is_none_or(|reply| reply.status != 404) {
             return;
