@@ -186,11 +186,15 @@ async fn for_a_day_after_a_rotation_both_secrets_sign() {
     }
 
     server.shop.run("update webhooks set old_secret_until = clock_timestamp()").await;
-    let captured = server.shop.captured(an_order());
-    server.shop.hear([captured]).await;
-    let call = &receiver.got(2).await[1];
-    keys[0].verify(&call.body, &call.headers).unwrap();
-    assert!(keys[1].verify(&call.body, &call.headers).is_err());
+    // A look that was under way may have read the secrets before: it can tell the next event, and none
+    // after that.
+    for count in 2..=3 {
+        let captured = server.shop.captured(an_order());
+        server.shop.hear([captured]).await;
+        let call = &receiver.got(count).await[count - 1];
+        keys[0].verify(&call.body, &call.headers).unwrap();
+        assert!(count == 2 || keys[1].verify(&call.body, &call.headers).is_err());
+    }
     tellers.end().await;
 }
 
