@@ -31,7 +31,8 @@ export const launch = () => puppeteer.launch({
 
 /**
  * A tab of its own session. `tab.faults` collects errors of the console, exceptions and violations
- * of the policy; `mayFail` excuses the answers that the test provokes.
+ * of the policy; `mayFail` excuses the answers that the test provokes. `tab.waiting` has the
+ * requests that have no answer yet.
  */
 export async function newTab(browser, { size = WIDE, scheme = 'light', mayFail = [] } = {}) {
   const context = await browser.createBrowserContext();
@@ -49,6 +50,11 @@ export async function newTab(browser, { size = WIDE, scheme = 'light', mayFail =
     if (isAnswer && excused.some((it) => it.test(path))) return;
     faults.push(`console: ${message.text()} ${url}`);
   });
+  const waiting = new Set();
+  page.on('request', (it) => waiting.add(it.url()));
+  for (const end of ['requestfinished', 'requestfailed']) {
+    page.on(end, (it) => waiting.delete(it.url()));
+  }
   page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
   await page.exposeFunction('noteViolation', (text) => faults.push(`policy: ${text}`));
   await page.evaluateOnNewDocument(() => {
@@ -56,14 +62,19 @@ export async function newTab(browser, { size = WIDE, scheme = 'light', mayFail =
       window.noteViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
     });
   });
-  return { page, faults, close: () => context.close() };
+  return { page, faults, waiting, close: () => context.close() };
 }
 
 /** A tab that signed in by the link that `shop demo` prints. */
 export async function signedIn(browser, options = {}) {
   const tab = await newTab(browser, options);
   await tab.page.goto(`${base}/console#token=${options.token ?? token}`);
-  await tab.page.waitForSelector('#caller .who');
+  try {
+    await tab.page.waitForSelector('#caller .who');
+  } catch (error) {
+    const seen = `no answer from ${[...tab.waiting]}; ${tab.faults}`;
+    throw new Error(`nobody is signed in; ${seen}`, { cause: error });
+  }
   return tab;
 }
 
