@@ -77,8 +77,8 @@ create index notifications_to on notifications (recipient) where requested;
 
 -- A notification to be delivered. Its row is leased from the start to the process that queued it;
 -- when the lease is over, any process may take it over. After a failed attempt, the lease lasts
--- until the next one. The row goes once the notification has ended, so the table stays so small
--- that the sweep may read all of it.
+-- until the next one. The row goes once the notification has ended. Usually few are left; while a
+-- mail server is away, or slower than orders come, they pile up.
 create table deliveries (
     notification_id uuid not null,
     channel text not null,
@@ -90,3 +90,5 @@ create table deliveries (
     detail text,
     constraint deliveries_pkey primary key (notification_id)
 );
+
+create index deliveries_due on deliveries (channel, leased_until);

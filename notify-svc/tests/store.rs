@@ -2,6 +2,7 @@
 
 use mailbox::testing::Fixture;
 use notify_svc::{domain::Channel::Email, store};
+use sqlx::Connection as _;
 use time::OffsetDateTime;
 
 use super::{Shop, a_shop, an_order};
@@ -51,6 +52,26 @@ async fn a_delivery_is_taken_over_only_when_its_lease_is_over_and_then_leased_ag
         jobs.iter().map(|job| (job.id, job.template, job.fields.clone(), job.attempts)).collect()
     };
     assert_eq!(ids(&taken), ids(&born));
+}
+
+/// While a mail server is away, what is to be sent piles up.
+#[tokio::test]
+async fn what_is_taken_over_costs_no_look_at_all_that_waits() {
+    let mut shop = a_shop().await;
+    let db = shop.mailbox.db().await;
+    let many = "insert into deliveries (notification_id, channel, leased_until, attempts)
+                select gen_random_uuid(), 'email', clock_timestamp() - n * interval '1 second', 1
+                from generate_series(1, 20000) as n";
+    sqlx::raw_sql(many).execute(&mut *db).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+
+    store::deliveries::take_over(&mut tx, Email, 32).await.unwrap();
+
+    let read = "select seq_tup_read + idx_tup_fetch
+                from pg_stat_xact_user_tables
+                where relname = 'deliveries'";
+    let read: i64 = sqlx::query_scalar(read).fetch_one(&mut *tx).await.unwrap();
+    assert!((32..1_000).contains(&read), "{read} rows were read");
 }
 
 fn an_hour_ago() -> OffsetDateTime {
