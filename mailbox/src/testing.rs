@@ -27,6 +27,10 @@ use crate::{
     wake::Wake,
 };
 
+mod counter;
+
+pub use counter::CounterRecorder;
+
 /// The rows of every table as text, sorted.
 pub type Dump = BTreeMap<String, Vec<String>>;
 

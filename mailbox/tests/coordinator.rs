@@ -1,16 +1,10 @@
 //! A group coordinator that refuses to answer: librdkafka's mock broker, whose answers a test can
 //! choose.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use backends::testing::eventually;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use mailbox::testing::CounterRecorder;
 use rdkafka::{
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -55,46 +49,18 @@ async fn a_group_whose_offsets_cannot_be_read_for_a_while_reads_as_soon_as_they_
     member.end().await;
 }
 
-/// Counts how often a consumer was replaced.
-#[derive(Default)]
-struct Renewals(Arc<AtomicU64>);
-
-impl Recorder for Renewals {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == "consumer_renewed_total" {
-            Counter::from_arc(Arc::clone(&self.0))
-        } else {
-            Counter::noop()
-        }
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
 /// Runs on one thread, so that the thread-local recorder sees every metric. Takes the watchdog's
 /// minute.
 #[tokio::test]
 async fn a_consumer_that_stands_still_is_made_anew_in_place_and_then_reads() {
     let (broker, stage) = refused_offsets(10_000).await;
-    let renewals = Renewals::default();
+    let renewals = CounterRecorder::of("consumer_renewed_total");
     let _heard = metrics::set_default_local_recorder(&renewals);
 
     let member = stage.start("").await;
     eventually("the consumer to be made anew", Duration::from_mins(3), async || {
         assert!(member.listener.heard().is_empty(), "its offsets were to be unknown");
-        if renewals.0.load(Ordering::Relaxed) > 0 { Ok(()) } else { Err("it is the first") }
+        if renewals.count() > 0 { Ok(()) } else { Err("it is the first") }
     })
     .await;
     broker.clear_request_errors(RDKafkaApiKey::OffsetFetch);

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use backends::testing::eventually;
+use mailbox::testing::CounterRecorder;
 use payment_svc::domain::{Event, payment_id};
 use proto::{OrderId, limits::TEXT_CHARS_MAX};
 use serde_json::{Value, json};
 
 use super::{
     an_order,
-    server::{Decisions, a_server, a_server_with},
+    server::{a_server, a_server_with},
     stub::{Stub, Trouble},
 };
 
@@ -167,7 +168,7 @@ async fn what_is_sent_to_pay_with_is_read_strictly() {
 /// is waited for, and one that the client does not know of is no reason to charge more.
 #[tokio::test]
 async fn who_names_the_amount_pays_that_amount_or_nothing() {
-    let decisions = Decisions::default();
+    let decisions = CounterRecorder::of("reactions_total");
     let _counted = metrics::set_default_local_recorder(&decisions);
     let server = a_server().await;
     let (early, unaware) = (an_order(), an_order());

@@ -1,15 +1,8 @@
 //! The service's HTTP side for tests.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use mailbox::{Command, Mailbox};
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use payment_svc::{
     charges::{CallLimits, Charges},
     domain::{Due, Event},
@@ -115,40 +108,5 @@ impl Server {
         let fact = Fact { order, source, customer, event, trace: None };
         let input = Input::Heard(Box::new(fact));
         self.mailbox.submit(Command::new(input)).await.unwrap();
-    }
-}
-
-/// Counts the commands that were decided, on the thread whose recorder it is: there all tasks of a
-/// test run.
-#[derive(Default)]
-pub(super) struct Decisions(Arc<AtomicU64>);
-
-impl Decisions {
-    pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Recorder for Decisions {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == "reactions_total" {
-            Counter::from_arc(Arc::clone(&self.0))
-        } else {
-            Counter::noop()
-        }
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
     }
 }
