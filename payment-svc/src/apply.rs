@@ -27,11 +27,10 @@ pub fn keep(
     trace: Option<Trace>,
     context: &DecisionContext,
 ) -> Vec<OutboxEvent> {
-    let declined = world.root(order).and_then(|root| decision.declined_charge(&root.payment));
+    let Decision { state, announce, declined, entries, refunds, call } = decision;
     if let Some(decline) = declined {
         world.add_declined(order, decline, context.now);
     }
-    let Decision { state, announce, entries, refunds, call } = decision;
     world.put_wallet(order, state.wallet);
     for entry in entries {
         add_entry(world, entry, context);

@@ -21,7 +21,7 @@ fn a_topic_that_was_made_anew_is_filled_from_the_outbox() {
         let mug = shop.lists("5.00", 10).await;
         let before = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;
         shop.expect(&before, "confirmed").await;
-        until_its_end_is_noted(shop, topic::PAYMENTS).await;
+        until_its_end_is_noted(shop).await;
 
         make_anew(shop, topic::PAYMENTS).await;
         eventually("the lane and the consumers to stop", WITHIN, async || {
@@ -33,7 +33,7 @@ fn a_topic_that_was_made_anew_is_filled_from_the_outbox() {
         .await;
         let after = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;
 
-        bring_back(shop, topic::PAYMENTS).await;
+        bring_back(shop).await;
         shop.expect(&after, "confirmed").await;
     });
 }
@@ -75,20 +75,20 @@ fn what_kafka_dropped_before_it_was_read_is_brought_back() {
         .await;
         assert_ne!(shop.get(&order.path("")).await.with(200)["status"], "confirmed");
 
-        bring_back(shop, topic::PAYMENTS).await;
+        bring_back(shop).await;
         shop.expect(&order, "confirmed").await;
     });
 }
 
 /// Publishes all payment events once more, and lets their readers begin anew.
-pub(crate) async fn bring_back(shop: &Shop, topic: &str) {
+pub(crate) async fn bring_back(shop: &Shop) {
     let reason = "Kafka has lost it";
     let replay = json!({
-        "service": "payment-svc", "topic": topic, "dry_run": false, "reason": reason,
+        "service": "payment-svc", "topic": topic::PAYMENTS, "dry_run": false, "reason": reason,
     });
     shop.post("/v1/replays", &replay).await.with(202);
     for service in READERS {
-        let from = json!({"topic": topic, "from": "beginning", "reason": reason});
+        let from = json!({"topic": topic::PAYMENTS, "from": "beginning", "reason": reason});
         eventually("the partitions go on", WITHIN, async || {
             let told = shop.post(&format!("/v1/consumers/{service}/resume"), &from).await;
             if told.status == 200 { Ok(()) } else { Err(told) }
@@ -106,12 +106,13 @@ pub(crate) async fn make_anew(shop: &Shop, name: &str) {
 }
 
 /// The relay tells a topic that was made anew by where it ended, and looks once a second.
-async fn until_its_end_is_noted(shop: &Shop, topic: &str) {
+async fn until_its_end_is_noted(shop: &Shop) {
     let url = shop.stack().database_as_superuser("payments");
     let noted = "select exists (select from relay_topics where topic = $1 and 0 < any(ends))";
     eventually("the relay to have noted where the topic ends", WITHIN, async || {
         let mut db = PgConnection::connect(&url).await.unwrap();
-        let noted = sqlx::query_scalar(noted).bind(topic).fetch_one(&mut db).await.unwrap();
+        let noted =
+            sqlx::query_scalar(noted).bind(topic::PAYMENTS).fetch_one(&mut db).await.unwrap();
         if noted { Ok(()) } else { Err("not noted yet") }
     })
     .await;

@@ -130,8 +130,7 @@ pub(super) fn deaf_during_charge(
     event: payments::Event,
 ) -> payments::Decision {
     if is_cancel(&event) && charging(&state).is_some() {
-        let (announce, entries, refunds) = (Vec::new(), Vec::new(), Vec::new());
-        return payments::Decision { state, announce, entries, refunds, call: None };
+        return payments::Decision::unchanged(state);
     }
     payments::decide(order, state, event)
 }

@@ -84,6 +84,8 @@ pub enum ChargeOutcome {
 pub struct Decision {
     pub state: State,
     pub announce: Vec<Announcement>,
+    /// The charge that ended without money. Its payer is told of it, whatever is due by then.
+    pub declined: Option<Decline>,
     pub entries: Vec<LedgerEntry>,
     /// Refunds as they stand now.
     pub refunds: Vec<Refund>,
@@ -226,29 +228,10 @@ pub fn expire_hold(state: State, order: OrderId) -> Option<(Wallet, LedgerEntry)
 }
 
 impl Decision {
-    pub(super) fn unchanged(state: State) -> Self {
+    /// The decision that changes nothing.
+    pub fn unchanged(state: State) -> Self {
         let (announce, entries, refunds) = (Vec::new(), Vec::new(), Vec::new());
-        Self { state, announce, entries, refunds, call: None }
-    }
-
-    /// The charge that ended without money; `before` is the payment that was decided about. Its
-    /// payer is told of this charge, whatever is due by then.
-    pub fn declined_charge(&self, before: &Payment) -> Option<Decline> {
-        let Phase::Charging(charge) = &before.phase else { return None };
-        self.announce.iter().find_map(|announcement| {
-            let Announcement::Declined { revision, code, detail, .. } = announcement else {
-                return None;
-            };
-            (*revision == charge.revision).then(|| Decline {
-                revision: charge.revision,
-                amount: charge.amount,
-                method: Method::Card,
-                provider: Some(charge.card.provider),
-                face: charge.card.face.clone(),
-                code: *code,
-                detail: Arc::clone(detail),
-            })
-        })
+        Self { state, announce, declined: None, entries, refunds, call: None }
     }
 }
 
@@ -331,6 +314,7 @@ fn charge_answered(
         ChargeOutcome::Declined { code, detail } => {
             let (method, provider, face) = (Method::Card, Some(provider), known);
             let decline = Decline { revision, amount, method, provider, face, code, detail };
+            next.declined = Some(decline.clone());
             declined(payment, decline, next);
             if payment.compensation == CompensationState::NotAsked {
                 charge_due(payment, next);

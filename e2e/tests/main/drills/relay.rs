@@ -61,6 +61,6 @@ pub(super) async fn a_topic_is_made_anew(shop: &Shop, mug: &Product, alerts: &Al
     make_anew(shop, topic::PAYMENTS).await;
     wants(shop, mug).await;
     alerts.raised(&["RelayStopped", "ConsumerStopped"]).await;
-    bring_back(shop, topic::PAYMENTS).await;
+    bring_back(shop).await;
     alerts.none(&["RelayStopped", "ConsumerStopped"]).await;
 }

@@ -168,8 +168,7 @@ pub(crate) fn forgets_during_charge(
     let is_charging =
         state.payment.as_ref().is_some_and(|it| matches!(it.phase, Money::Charging(_)));
     if is_charging && matches!(event, payments::Event::StockReserved(_)) {
-        let (announce, entries, refunds) = (Vec::new(), Vec::new(), Vec::new());
-        return payments::Decision { state, announce, entries, refunds, call: None };
+        return payments::Decision::unchanged(state);
     }
     payments::decide(order, state, event)
 }

@@ -85,8 +85,7 @@ fn a_charge_that_ends_without_money_is_told_as_the_decline_that_it_is() {
         &["reserved 1 card 20", "cancelled"],
     ] {
         let before = after(names);
-        let payment = before.payment.clone().unwrap();
-        let told = |event| decide(order(), before.clone(), event).declined_charge(&payment);
+        let told = |event| decide(order(), before.clone(), event).declined;
 
         let decline = told(refused(1)).unwrap();
         assert_eq!((decline.revision, decline.amount), (1, usd("20.00")), "{names:?}");
@@ -95,9 +94,8 @@ fn a_charge_that_ends_without_money_is_told_as_the_decline_that_it_is() {
         }
     }
     let charging = after(&["reserved 1 card 20"]);
-    let ended = decide(order(), charging.clone(), refused(1));
-    let decline = ended.declined_charge(charging.payment.as_ref().unwrap()).unwrap();
-    assert_eq!(ended.state.payment.unwrap().phase, Phase::Declined(decline));
+    let ended = decide(order(), charging, refused(1));
+    assert_eq!(ended.state.payment.unwrap().phase, Phase::Declined(ended.declined.unwrap()));
 }
 
 /// Whoever reads the table could charge the card with its token.
