@@ -100,7 +100,7 @@ pub(crate) fn text(bounds: &Bounds) -> Arc<str> {
     let Bounds { low, high, .. } = bounds;
     let limit = ROWS_MAX + 1;
     format!(
-        "-- poll
+        "-- poll.rows
 with
   cursor as (select $1::text::pg_snapshot as snap),
   found as materialized (

@@ -4,6 +4,7 @@
 
 mod cards;
 mod circles;
+mod commits;
 mod configuration;
 mod dependencies;
 mod diagram;
@@ -15,6 +16,7 @@ mod metrics;
 mod names;
 mod rooms;
 mod routes;
+mod statements;
 mod workspace;
 
 use std::collections::BTreeSet;

@@ -32,6 +32,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
             }
         } else if is_rust(&name)
             || is_page(&name)
+            || is_migration(&path)
             || READ.contains(&name.as_str())
             || folder.ends_with(EXPECTATIONS)
         {
@@ -51,6 +52,12 @@ pub(crate) fn rust(files: &[File]) -> impl Iterator<Item = &File> {
 
 fn is_rust(path: &str) -> bool {
     Path::new(path).extension() == Some(OsStr::new("rs"))
+}
+
+/// Whether a file makes tables.
+fn is_migration(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("sql"))
+        && path.parent().is_some_and(|folder| folder.ends_with("migrations"))
 }
 
 /// Whether a file is a document.

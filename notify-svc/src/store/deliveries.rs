@@ -52,7 +52,7 @@ pub async fn take_over(
     let ids: Vec<Uuid> = leased.iter().map(|row| row.notification_id).collect();
     let attempts: Vec<i32> = leased.iter().map(|row| row.attempts).collect();
     let rows = sqlx::query!(
-        r#"-- notifications.jobs
+        r#"-- deliveries.jobs
         select n.notification_id, n.order_id, n.channel, n.template, n.language, n.recipient,
             n.fields as "fields: Json<TemplateFields>", n.created_at, u.attempts as "attempts!"
         from unnest($1::uuid[], $2::int[]) as u (id, attempts)
