@@ -251,7 +251,9 @@ impl ProducerContext for Callbacks {
             Ok(message) => {
                 self.deliveries.acknowledged.fetch_add(1, Ordering::Relaxed);
                 self.deliveries.traffic.acknowledge();
-                if self.contacts.acknowledge(message.topic(), message.partition()) {
+                let (topic, partition) = (message.topic(), message.partition());
+                self.deliveries.ends.note(topic, partition, message.offset(), batch.opened_at);
+                if self.contacts.acknowledge(topic, partition) {
                     batch.wake.notify_one();
                 }
             }

@@ -14,13 +14,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::traffic::Traffic;
+use crate::{acknowledged::AcknowledgedEnds, traffic::Traffic};
 
 /// What a producer knows of its messages.
 pub(crate) struct Deliveries {
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) in_flight: AtomicUsize,
     pub(crate) acknowledged: AtomicU64,
+    pub(crate) ends: Arc<AcknowledgedEnds>,
     /// Why librdkafka sends nothing more.
     failure: OnceLock<String>,
     /// Kafka's error for the message that it refused, which says more than `failure`.
@@ -31,11 +32,12 @@ pub(crate) struct Deliveries {
 }
 
 impl Deliveries {
-    pub(crate) fn new(traffic: &Arc<Traffic>) -> Arc<Self> {
+    pub(crate) fn new(traffic: &Arc<Traffic>, ends: Arc<AcknowledgedEnds>) -> Arc<Self> {
         Arc::new(Self {
             traffic: Arc::clone(traffic),
             in_flight: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
+            ends,
             failure: OnceLock::new(),
             refusal: OnceLock::new(),
             away: Mutex::new("no broker is known to be away".to_owned()),

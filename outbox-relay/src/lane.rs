@@ -76,6 +76,7 @@ impl Lane {
             Some(Err(error)) => return error.into(),
         };
         *pause = PAUSE.0;
+        self.topics.acknowledged.forget_all();
         self.status.set_leads(true);
         #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
         self.meters.epoch.set(leader.epoch as f64);
@@ -195,8 +196,12 @@ impl Lane {
     ) -> Result<Producer, LanePhase> {
         let mut producer = match made.take() {
             Some(producer) => producer,
-            None => Producer::create(&self.options, &self.traffic)
-                .map_err(|error| LanePhase::Stopped(format!("no producer can be made: {error}")))?,
+            None => {
+                let ends = Arc::clone(&self.topics.acknowledged);
+                Producer::create(&self.options, &self.traffic, ends).map_err(|error| {
+                    LanePhase::Stopped(format!("no producer can be made: {error}"))
+                })?
+            }
         };
         let missing = match producer.find_topics(&envelope.topics()).await {
             Ok(none) if none.is_empty() => return Ok(producer),

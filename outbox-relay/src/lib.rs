@@ -28,6 +28,7 @@
 pub mod adopt;
 pub mod config;
 
+mod acknowledged;
 mod cadence;
 mod client;
 mod delivery;

@@ -22,6 +22,7 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use crate::{
+    acknowledged::AcknowledgedEnds,
     client::{Client, PartitionCounts},
     config::RelayOptions,
     delivery::{Batch, Deliveries, Receipt, Way},
@@ -49,7 +50,12 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn create(options: &RelayOptions, traffic: &Arc<Traffic>) -> KafkaResult<Self> {
+    /// Makes a producer, which notes in `ends` what Kafka acknowledges.
+    pub(crate) fn create(
+        options: &RelayOptions,
+        traffic: &Arc<Traffic>,
+        ends: Arc<AcknowledgedEnds>,
+    ) -> KafkaResult<Self> {
         let mut config: ClientConfig = options.kafka.properties().collect();
         config
             .set("client.id", "outbox-relay")
@@ -69,7 +75,7 @@ impl Producer {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "60000");
-        let deliveries = Deliveries::new(traffic);
+        let deliveries = Deliveries::new(traffic, ends);
         // A poll's rows are the batch: waiting for more would only add latency.
         config.set("linger.ms", "0");
         let polls = Arc::new(Client::create(&config, &deliveries)?);

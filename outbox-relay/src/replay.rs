@@ -95,8 +95,8 @@ impl Replayer {
 
     /// Publishes a replay from its position to its end, with a producer of its own.
     async fn replay(&self, session: &mut PgConnection, replay: Replay) -> Result<(), StopReason> {
-        let mut producer =
-            Producer::create(&self.options, &self.traffic).map_err(|error| no_producer(&error))?;
+        let mut producer = Producer::create(&self.options, &self.traffic, Arc::default())
+            .map_err(|error| no_producer(&error))?;
         let ended = self.publish(session, &mut producer, &replay).await;
         producer.close().await;
         ended

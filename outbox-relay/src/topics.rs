@@ -5,9 +5,11 @@
 //! one would come before those that it lost. librdkafka does not hand topic ids on to us, so the
 //! sign is a partition that ends below where it ended before. The sign is sound: a leader that is
 //! not sure of its end yet tells none rather than a lower one (KIP-207), and a replay is right as
-//! well where Kafka lost its newest messages in an accident. It misses a topic that grew beyond its
-//! former ends, in every partition, before the next look: that comes a second later while the relay
-//! runs, and while the relay does not run nobody writes to the topic.
+//! well where Kafka lost its newest messages in an accident. Looks come once a second; what was
+//! published since the last one, acknowledgements tell (`acknowledged`): a topic that was made anew
+//! right after its first event ends below that one, and if it grew meanwhile, what it took lies
+//! below it. While the relay does not run nobody writes to the topic; one that is killed within a
+//! second of a topic's first event knows no end of it.
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +27,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    acknowledged::AcknowledgedEnds,
     config::RelayOptions,
     session::{ANSWER, within},
     status::LanePhase,
@@ -111,18 +114,27 @@ fn latest(before: &[i64], now: &[i64]) -> Vec<i64> {
     now.iter().zip(before).map(|(now, before)| if *now == UNTOLD { before } else { *now }).collect()
 }
 
+/// The higher end of each partition that both know, and the one that is known of others.
+fn highest(one: &[i64], other: &[i64]) -> Vec<i64> {
+    let of = |ends: &[i64], partition| ends.get(partition).copied().unwrap_or_default();
+    (0..one.len().max(other.len())).map(|it| of(one, it).max(of(other, it))).collect()
+}
+
 /// The topics of one database, and the means to stop publishing to them.
 pub(crate) struct Topics {
     ends: Arc<Ends>,
     label: Arc<str>,
     /// Ends the stretch of publishing that is under way.
     stretch: watch::Sender<CancellationToken>,
+    /// What Kafka acknowledged to the lane while it led.
+    pub(crate) acknowledged: Arc<AcknowledgedEnds>,
 }
 
 impl Topics {
     pub(crate) fn new(ends: &Arc<Ends>, label: &Arc<str>) -> Self {
         let stretch = watch::Sender::new(CancellationToken::new());
-        Self { ends: Arc::clone(ends), label: Arc::clone(label), stretch }
+        let acknowledged = Arc::default();
+        Self { ends: Arc::clone(ends), label: Arc::clone(label), stretch, acknowledged }
     }
 
     /// The token that ends a stretch of publishing: when the process stops, or a topic was made
@@ -136,6 +148,8 @@ impl Topics {
     /// Asks where the topics end, and notes it. Returns why nothing may be published, if so.
     pub(crate) async fn look(&self, session: &mut PgConnection) -> sqlx::Result<Option<LanePhase>> {
         let known = topics(session).await?;
+        // Taken before Kafka is asked: what comes later may lie above its answer.
+        let mut acknowledged = self.acknowledged.told();
         let names = known.iter().map(|topic| topic.name.clone()).collect();
         let ends = match self.ends.of(names).await {
             Ok(ends) => ends,
@@ -147,14 +161,18 @@ impl Topics {
         for topic in known {
             let before = topic.ends.unwrap_or_default();
             let Some(now) = ends.get(&topic.name) else { continue };
-            let fell = is_anew(&before, now);
+            let told = acknowledged.remove(&topic.name).unwrap_or_default();
+            let fell = told.has_fallen || is_anew(&highest(&before, &told.ends()), now);
             let now = if fell { now.clone() } else { latest(&before, now) };
             if fell {
                 let (database, topic) = (&*self.label, &topic.name);
                 tracing::error!(database, topic, ?before, ?now, "a topic was made anew");
             }
-            if now != before {
+            if now != before || fell {
                 note(session, &topic.name, &now, fell).await?;
+            }
+            if fell {
+                self.acknowledged.forget(&topic.name);
             }
             if fell || topic.is_anew {
                 anew.push(topic.name);
@@ -225,6 +243,13 @@ mod tests {
         assert!(!is_anew(&[10, 20], &[12, 25, 3]), "partitions may be added");
         assert!(!is_anew(&[10, 20], &[UNTOLD, 20]), "an end that is not told says nothing");
         assert!(!is_anew(&[], &[5]), "a topic that is seen for the first time");
+    }
+
+    #[test]
+    fn what_was_acknowledged_counts_beside_what_was_noted() {
+        assert_eq!(highest(&[10, 20], &[0, 21, 1]), [10, 21, 1]);
+        assert_eq!(highest(&[10, 20], &[11]), [11, 20]);
+        assert!(is_anew(&highest(&[], &[0, 1]), &[0, 0]), "made anew before it was looked at");
     }
 
     #[test]

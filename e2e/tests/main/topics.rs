@@ -10,7 +10,6 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
 
 /// Who hears the topic of payments.
 const READERS: [&str; 2] = ["order-svc", "notify-svc"];
@@ -21,7 +20,6 @@ fn a_topic_that_was_made_anew_is_filled_from_the_outbox() {
         let mug = shop.lists("5.00", 10).await;
         let before = shop.place(shop.a_stranger().wants(1, &mug).by_card("tok_visa")).await;
         shop.expect(&before, "confirmed").await;
-        until_its_end_is_noted(shop).await;
 
         make_anew(shop, topic::PAYMENTS).await;
         eventually("the lane and the consumers to stop", WITHIN, async || {
@@ -103,19 +101,6 @@ pub(crate) async fn make_anew(shop: &Shop, name: &str) {
     let mut topics = topics::of_the_shop().unwrap();
     topics.retain(|topic| topic.name == name);
     topics::create(&shop.stack().kafka(), &topics).await.unwrap();
-}
-
-/// The relay tells a topic that was made anew by where it ended, and looks once a second.
-async fn until_its_end_is_noted(shop: &Shop) {
-    let url = shop.stack().database_as_superuser("payments");
-    let noted = "select exists (select from relay_topics where topic = $1 and 0 < any(ends))";
-    eventually("the relay to have noted where the topic ends", WITHIN, async || {
-        let mut db = PgConnection::connect(&url).await.unwrap();
-        let noted =
-            sqlx::query_scalar(noted).bind(topic::PAYMENTS).fetch_one(&mut db).await.unwrap();
-        if noted { Ok(()) } else { Err("not noted yet") }
-    })
-    .await;
 }
 
 /// Deletes all messages of a topic.
