@@ -6,7 +6,8 @@ use order_svc::domain::Method;
 
 pub(crate) use self::changed::{
     AMENDED, CARD_LATE, CARD_THRICE, CHANGED_CARD, CHANGED_DEFERRED, CHANGED_LATE,
-    CHANGED_REFUNDED, DEFERRED_THRICE, DEFERRED_TWICE, LATE_THRICE, TOO_MUCH,
+    CHANGED_REFUNDED, DEFERRED_THRICE, DEFERRED_TWICE, LATE_THRICE, REFUNDED_TWICE_CHANGED,
+    TOO_MUCH,
 };
 
 /// A world to start from, and the orders that may be placed in it.
@@ -265,6 +266,7 @@ pub(crate) const SCENES: &[&Scene] = &[
     &LATE_THRICE,
     &REFUNDS,
     &CHANGED_REFUNDED,
+    &REFUNDED_TWICE_CHANGED,
 ];
 
 impl Scene {

@@ -135,7 +135,7 @@ pub(crate) const LATE_THRICE: Scene = Scene {
 /// of what it has paid staff give back all or a part, which the provider may refuse.
 pub(crate) const CHANGED_REFUNDED: Scene = Scene {
     name: "changed, refunded",
-    orders: &[Wish { refunds: 2, ..fickle(Method::Card, TWO_MUGS, (&[A_POT, A_MUG], 2)) }, RIVAL],
+    orders: &[Wish { refunds: 2, ..fickle(Method::Card, TWO_MUGS, (&[A_POT, A_MUG], 1)) }, RIVAL],
     shelves: &[(Product::Mug, &[2])],
     accounts: &[0, 2],
     covers: &[
@@ -147,5 +147,22 @@ pub(crate) const CHANGED_REFUNDED: Scene = Scene {
         "a refund is refused, and staff have to settle it",
         "a refund is refused, and staff have settled it",
         "released pieces go to the rival",
+    ],
+};
+
+/// The same, amended twice and refunded once, without a rival: all three together are ten times as
+/// many states as both scenes.
+pub(crate) const REFUNDED_TWICE_CHANGED: Scene = Scene {
+    name: "twice changed",
+    orders: &[Wish { refunds: 1, ..fickle(Method::Card, TWO_MUGS, (&[A_POT, A_MUG], 2)) }],
+    shelves: &[(Product::Mug, &[2])],
+    accounts: &[0],
+    covers: &[
+        "confirmed as amended",
+        "an amendment is rejected and undone",
+        "the payment of an earlier revision is first, and the amendment undone",
+        "cancelled when confirmed",
+        "staff gave all of it back before the cancel",
+        "a refund is refused, and staff have to settle it",
     ],
 };
