@@ -6,7 +6,7 @@ use mailbox::{
     DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, OutboxEvent, Park,
     Reactor, Tracked,
 };
-use proto::{ReservationId, topic};
+use proto::{EventType, ReservationId, topic};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
@@ -35,6 +35,11 @@ impl Reactor for Inventory {
 
     fn is_known(&self, event_type: &str) -> bool {
         service_kit::is_known(event_type)
+    }
+
+    /// Nobody waits for what is held to be sold.
+    fn may_linger(&self, event_type: &str) -> bool {
+        EventType::named(event_type).is_some_and(|it| it.name == "OrderConfirmed")
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {

@@ -36,6 +36,7 @@ use crate::{
     control::Control,
     flood, held,
     item::{Item, item},
+    linger::linger,
     metrics,
     pace::Pace,
     polling::{self, Delivery, Poller, PollingEnd},
@@ -232,6 +233,12 @@ impl ConsumerRun {
                     }
                 }
                 () = settler.held.due() => {}
+            }
+            let reactor = Arc::clone(&settler.reactor);
+            let may_linger = |it: &Delivery| reactor.may_linger(&it.received.0.event_type);
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = linger(&mut self.taken, &mut received, options.batch, may_linger) => {}
             }
             pace.start();
             let present = self.consumer.context().generation();

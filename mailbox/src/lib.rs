@@ -39,6 +39,7 @@ mod inbox;
 mod inspect;
 mod item;
 mod lanes;
+mod linger;
 mod log;
 mod message;
 mod message_key;

@@ -38,6 +38,12 @@ pub trait Reactor: Send + Sync + 'static {
     /// stop its key.
     fn is_known(&self, event_type: &str) -> bool;
 
+    /// Whether an event of `event_type` may linger for a tenth of a second, so that others come
+    /// into its batch: where nobody waits for its effect, a transaction of its own is wasted.
+    fn may_linger(&self, _event_type: &str) -> bool {
+        false
+    }
+
     /// What `message`, whose type is known, means here: `None` when this service does not care (no
     /// inbox row then).
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Self::Input>>, Park>;

@@ -44,6 +44,11 @@ impl Reactor for Notify {
         service_kit::is_known(event_type)
     }
 
+    /// Nobody waits for what is only kept.
+    fn may_linger(&self, event_type: &str) -> bool {
+        wire::is_only_kept(event_type)
+    }
+
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
         // What is only kept needs no row in the inbox: its own row tells a repetition. So nothing
         // that is only for webhooks can stop a key for its age.

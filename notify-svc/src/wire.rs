@@ -2,7 +2,7 @@
 
 use mailbox::{Message, Park};
 use proto::{
-    CustomerId, OrderId,
+    CustomerId, EventType, OrderId,
     catalogue::catalogue_event::Event as Catalogue,
     money, notifications,
     orders::{self, CancelReason, order_event::Event as Said},
@@ -18,6 +18,15 @@ use crate::{
 
 /// The longest keys are SKUs, of fewer characters.
 const KEY_BYTES_MAX: usize = 256;
+/// The events that customers are told of.
+const TOLD: [&str; 6] = [
+    "OrderAwaitingPayment",
+    "OrderCancelled",
+    "OrderConfirmed",
+    "OrderDelivered",
+    "OrderShipped",
+    "PaymentRefunded",
+];
 /// No customer is told of the event.
 const FOR_WEBHOOKS: Option<Fact> = None;
 
@@ -31,6 +40,11 @@ pub fn decode(message: &Message) -> Result<Option<Input>, Park> {
         (None, Some(event)) => Some(Input::Overheard(Box::new(event))),
         (None, None) => None,
     })
+}
+
+/// Whether events of this type are only kept for webhooks.
+pub fn is_only_kept(event_type: &str) -> bool {
+    EventType::named(event_type).is_some_and(|it| !TOLD.contains(&it.name))
 }
 
 /// The event as it is kept for webhooks; `None` if its key is none that our services have.

@@ -1,6 +1,9 @@
 //! What other services expect of this one, and this one of them: shown without them.
 
-use notify_svc::input::{DeliveryEnd, Input};
+use notify_svc::{
+    input::{DeliveryEnd, Input},
+    wire::{decode, is_only_kept},
+};
 use service_kit::testing::{
     answers::assert_answered,
     expectations::{assert_met, assert_sufficient, of},
@@ -23,6 +26,15 @@ async fn what_is_said_is_what_others_expect() {
     shop.mailbox.tell(Input::Ended(Box::new(end))).await;
 
     assert_met(notify_svc::NAME, &shop.mailbox.outbox().await);
+}
+
+#[test]
+fn only_what_customers_are_told_of_is_in_a_hurry() {
+    for expected in of(notify_svc::NAME) {
+        let sample = expected.message(&an_order().to_string(), 1);
+        let is_told = matches!(decode(&sample), Ok(Some(Input::Heard(_))));
+        assert_eq!(is_only_kept(&sample.event_type), !is_told, "{}", sample.event_type);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use mailbox::{
     DecisionContext, DecodedMessage, Effects, HeldRow, LockPolicy, Message, Park, Reactor,
 };
-use proto::topic;
+use proto::{EventType, topic};
 use service_kit::Waiters;
 use sqlx::PgConnection;
 
@@ -37,6 +37,11 @@ impl Reactor for Orders {
 
     fn is_known(&self, event_type: &str) -> bool {
         service_kit::is_known(event_type)
+    }
+
+    /// Nobody waits for the note that a mail was sent.
+    fn may_linger(&self, event_type: &str) -> bool {
+        EventType::named(event_type).is_some_and(|it| it.topic == topic::NOTIFICATIONS)
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Input>>, Park> {
