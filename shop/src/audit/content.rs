@@ -8,7 +8,7 @@
 
 mod stored;
 
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::hash::Hash;
 
 use proto::{
     Event,
@@ -23,7 +23,7 @@ use proto::{
 };
 use serde::Deserialize;
 
-use super::tag;
+use super::{hash, tag};
 
 pub(in crate::audit) use self::stored::in_history;
 
@@ -78,10 +78,7 @@ pub(super) struct PieceRow {
 
 /// Any value as a number that is not 0.
 pub(super) fn digest(parts: impl Hash) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
-    let hash = hasher.finish();
-    u32::try_from(hash >> 32).unwrap_or_default().max(1)
+    u32::try_from(hash(parts) >> 32).unwrap_or_default().max(1)
 }
 
 /// A number for how many pieces of each SKU there are, on whichever lines or in whichever

@@ -269,9 +269,9 @@ impl Orders {
         self.table.get(at as usize).map(|(_, facts)| facts)
     }
 
-    /// The ids of all orders.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u128> {
-        self.table.iter().map(|(order, _)| *order)
+    /// All orders, each by its id.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u128, &Facts)> {
+        self.table.iter().map(|(order, facts)| (*order, facts))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -123,7 +123,7 @@ fn take(
             row = content::in_history(decoded);
         }
         if !interventions.is_other_in_history(at, order, version) {
-            let row = history::hash(event.id, event.number, event.version, &row);
+            let row = history::row_hash(event.id, event.number, event.version, &row);
             facts.told_history = facts.told_history.wrapping_add(row);
         }
     }
