@@ -102,12 +102,8 @@ pub(super) fn lines<'a>(lines: impl Iterator<Item = (&'a str, &'a str, u32, Amou
 pub(super) fn lines_of(rows: &[LineRow], currency: &str) -> u32 {
     lines(rows.iter().map(|row| {
         let sku = row.sku.as_deref().unwrap_or_default();
-        (
-            sku,
-            row.name.as_str(),
-            row.quantity,
-            Amount::new(ten_thousandths(row.unit_price), currency),
-        )
+        let price = Amount::new(ten_thousandths(row.unit_price), currency);
+        (sku, row.name.as_str(), row.quantity, price)
     }))
 }
 
@@ -166,14 +162,10 @@ pub(super) fn reserved(revision: u32, pieces: u32) -> u32 {
     digest((revision, pieces))
 }
 
-/// A number for `PaymentCaptured` by method, and for `PaymentDeclined` by code.
+/// A number for `PaymentCaptured` by method, for `PaymentDeclined` by code, and for
+/// `PaymentRefunded` and `RefundRefused` by cause.
 pub(super) fn paid(customer: &str, revision: u32, amount: Amount, how: &str) -> u32 {
     digest((customer, revision, amount, how))
-}
-
-/// A number for `PaymentRefunded`, and for `RefundRefused`.
-pub(super) fn refunded(customer: &str, revision: u32, amount: Amount, cause: &str) -> u32 {
-    digest((customer, revision, amount, cause))
 }
 
 /// A number for `NotificationSent`, and with a failure for `NotificationFailed`.
@@ -228,19 +220,18 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
             (ordered(&it.customer_id, it.revision, total, said_lines(&it.lines)), 0)
         }
         TopicContents::OrderAwaitingPayment(it) => {
-            let pay_by = chassis::clock::parse(&it.pay_by);
-            let pay_by = pay_by.map_or(0, micros);
+            let pay_by = chassis::clock::parse(&it.pay_by).map_or(0, micros);
             (awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by), 0)
         }
         TopicContents::OrderCancelled(it) => {
             let total = Amount::from(&it.total);
-            (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
+            (cancelled(&it.customer_id, it.revision, total, &reason(it.reason())), 0)
         }
         TopicContents::OrderAmended(it) => {
             let (total, lines) = (Amount::from(&it.total), said_lines(&it.lines));
             let ordered = ordered(&it.customer_id, it.revision, total, lines);
             let terms = terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref());
-            (amended(ordered, cause(it.cause())), terms)
+            (amended(ordered, &cause(it.cause())), terms)
         }
         TopicContents::OrderShipped(it) => {
             let how = (it.carrier.as_str(), it.tracking_number.as_str());
@@ -253,18 +244,16 @@ fn of_order(event: &order_event::Event) -> (u32, u32) {
 fn of_payment(event: &Payment) -> u32 {
     match event {
         Payment::PaymentCaptured(it) => {
-            paid(&it.customer_id, it.revision, Amount::from(&it.amount), method(it.method()))
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &method(it.method()))
         }
         Payment::PaymentDeclined(it) => {
-            paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &decline(it.code()))
         }
         Payment::PaymentRefunded(it) => {
-            let cause = refund_cause(it.cause());
-            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause)
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &refund_cause(it.cause()))
         }
         Payment::RefundRefused(it) => {
-            let cause = refund_cause(it.cause());
-            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause)
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &refund_cause(it.cause()))
         }
         Payment::PaymentVoided(_) => 0,
     }
@@ -291,61 +280,37 @@ fn said_basket(said: &[Line]) -> u32 {
 fn terms_of(revision: u32, basket: u32, said: Option<&Terms>) -> u32 {
     said.map_or(1, |it| {
         let amount = Amount::from(&it.amount);
-        terms(revision, basket, &it.customer_id, amount, method(it.method()))
+        terms(revision, basket, &it.customer_id, amount, &method(it.method()))
     })
 }
 
-fn refund_cause(cause: RefundCause) -> &'static str {
-    match cause {
-        RefundCause::Unspecified => "",
-        RefundCause::OrderCancelled => "order_cancelled",
-        RefundCause::Staff => "staff",
-    }
-}
-
 /// The word for how an order is to be paid.
-pub(super) fn method_of(terms: &Terms) -> &'static str {
-    method(terms.method())
+pub(super) fn method(method: PaymentMethod) -> String {
+    word(method.as_str_name(), "PAYMENT_METHOD_")
 }
 
-fn method(method: PaymentMethod) -> &'static str {
-    match method {
-        PaymentMethod::Unspecified => "",
-        PaymentMethod::Wallet => "wallet",
-        PaymentMethod::Card => "card",
-        PaymentMethod::Deferred => "deferred",
-    }
+pub(super) fn reason(reason: CancelReason) -> String {
+    word(reason.as_str_name(), "CANCEL_REASON_")
 }
 
-pub(super) fn reason(reason: CancelReason) -> &'static str {
-    match reason {
-        CancelReason::Unspecified => "",
-        CancelReason::InsufficientInventory => "insufficient_inventory",
-        CancelReason::PaymentDeclined => "payment_declined",
-        CancelReason::PaymentTimeout => "payment_timeout",
-        CancelReason::ReservationExpired => "reservation_expired",
-        CancelReason::CustomerRequest => "customer_request",
-        CancelReason::StaffRequest => "staff_request",
-    }
+pub(super) fn decline(code: DeclineCode) -> String {
+    word(code.as_str_name(), "DECLINE_CODE_")
 }
 
-pub(super) fn decline(code: DeclineCode) -> &'static str {
-    match code {
-        DeclineCode::Unspecified => "",
-        DeclineCode::CardDeclined => "card_declined",
-        DeclineCode::InsufficientFunds => "insufficient_funds",
-        DeclineCode::ExpiredCard => "expired_card",
-        DeclineCode::NoAccount => "no_account",
-        DeclineCode::CurrencyMismatch => "currency_mismatch",
-    }
+pub(super) fn cause(cause: AmendmentCause) -> String {
+    word(cause.as_str_name(), "AMENDMENT_CAUSE_")
 }
 
-pub(super) fn cause(cause: AmendmentCause) -> &'static str {
-    match cause {
-        AmendmentCause::Unspecified => "",
-        AmendmentCause::Requested => "requested",
-        AmendmentCause::StockRejected => "stock_rejected",
-        AmendmentCause::CapturedFirst => "captured_first",
+fn refund_cause(cause: RefundCause) -> String {
+    word(cause.as_str_name(), "REFUND_CAUSE_")
+}
+
+/// The word that services store for an enum's value: the value's name in the schema, without the
+/// enum's own name before it. A value that is not specified has none.
+fn word(name: &str, prefix: &str) -> String {
+    match name.strip_prefix(prefix) {
+        Some("UNSPECIFIED") | None => String::new(),
+        Some(word) => word.to_ascii_lowercase(),
     }
 }
 

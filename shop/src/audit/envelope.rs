@@ -1,6 +1,6 @@
 //! A message's envelope: the headers that the relay wrote.
 
-use proto::{EventType, cloud_events};
+use proto::{EventType, cloud_events, trace_context};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use uuid::Uuid;
 
@@ -77,20 +77,12 @@ impl<'a> Envelope<'a> {
                 self.time = chassis::clock::parse(value).map_or(0, content::micros);
             }
             cloud_events::INCARNATION => self.incarnation = value.parse().ok(),
-            "traceparent" => self.trace = Some(trace(value).unwrap_or_default()),
+            cloud_events::TRACEPARENT => {
+                self.trace = Some(trace_context::parse(value).unwrap_or_default());
+            }
             _ => {}
         }
     }
-}
-
-/// `00-<trace id>-<span id>-<flags>` as the 25 bytes of an outbox row.
-fn trace(text: &str) -> Option<[u8; 25]> {
-    let digits = text.strip_prefix("00-")?.bytes().filter(|byte| *byte != b'-');
-    let digits: Vec<u8> = digits
-        .map(|digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    bytes.try_into().ok()
 }
 
 #[cfg(test)]
@@ -99,10 +91,14 @@ mod tests {
 
     #[test]
     fn a_trace_is_read_as_the_outbox_keeps_it() {
-        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let trace = trace(text).unwrap();
-        assert_eq!((trace[0], trace[15], trace[16], trace[24]), (0x4b, 0x36, 0x00, 0x01));
-        assert_eq!(super::trace("00-4bf9-00f0-01"), None);
-        assert_eq!(super::trace("4bf92f3577b34da6a3ce929d0e0e4736"), None);
+        let trace = |text| {
+            let mut envelope = Envelope::default();
+            envelope.take("traceparent", text);
+            envelope.trace.unwrap()
+        };
+        let kept = trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        assert_eq!((kept[0], kept[15], kept[16], kept[24]), (0x4b, 0x36, 0x00, 0x01));
+        assert_eq!(trace("00-4bf9-00f0-01"), [0; 25]);
+        assert_eq!(trace("4bf92f3577b34da6a3ce929d0e0e4736"), [0; 25]);
     }
 }

@@ -61,7 +61,11 @@ impl OrderFold {
     fn said(&mut self, said: &Said, at: i64) {
         match said {
             Said::OrderPlaced(it) => {
-                self.method = it.terms.as_ref().map(content::method_of).unwrap_or_default().into();
+                self.method = it
+                    .terms
+                    .as_ref()
+                    .map(|terms| content::method(terms.method()))
+                    .unwrap_or_default();
                 self.pay_within = it.pay_within_seconds;
                 let total = Amount::from(&it.total);
                 self.revise((it.revision, &it.lines, total), None, at);
@@ -78,7 +82,7 @@ impl OrderFold {
             }
             Said::OrderDelivered(_) => self.delivered_at = Some(at),
             Said::OrderCancelled(it) => {
-                self.cancelled = Some((content::reason(it.reason()).to_owned(), at));
+                self.cancelled = Some((content::reason(it.reason()), at));
             }
         }
     }
@@ -86,11 +90,11 @@ impl OrderFold {
     fn revise(
         &mut self,
         (revision, lines, total): (u32, &[Line], Amount),
-        cause: Option<&str>,
+        cause: Option<String>,
         at: i64,
     ) {
         (self.revision, self.lines, self.total) = (revision, content::said_lines(lines), total);
-        (self.cause, self.revised_at) = (cause.map(ToOwned::to_owned), at);
+        (self.cause, self.revised_at) = (cause, at);
     }
 
     fn stock(&mut self, stock: &Stock, at: i64) {
@@ -122,8 +126,7 @@ impl OrderFold {
             }
             Payment::PaymentDeclined(it) => {
                 if self.declined.as_ref().is_none_or(|known| known.0 < it.revision) {
-                    let code = content::decline(it.code()).to_owned();
-                    self.declined = Some((it.revision, code, at));
+                    self.declined = Some((it.revision, content::decline(it.code()), at));
                 }
             }
             Payment::PaymentVoided(_) => self.compensate(None, at),

@@ -63,18 +63,13 @@ pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Findings) {
     };
     expect("OrderPlaced", tag::PLACED, 1);
     expect("OrderCancelled", tag::CANCELLED, u8::from(order.ending == OrderEnd::Cancelled));
-    match order.ending {
-        OrderEnd::Open => expect("OrderConfirmed", tag::CONFIRMED, 0),
-        OrderEnd::Confirmed => expect("OrderConfirmed", tag::CONFIRMED, 1),
+    let confirmed = match order.ending {
+        OrderEnd::Open => 0,
+        OrderEnd::Confirmed => 1,
         // A confirmed order may be cancelled afterwards.
-        OrderEnd::Cancelled => {
-            expect(
-                "OrderConfirmed",
-                tag::CONFIRMED,
-                facts.said[ORDERS].times[tag::CONFIRMED].min(1),
-            );
-        }
-    }
+        OrderEnd::Cancelled => facts.said[ORDERS].times[tag::CONFIRMED].min(1),
+    };
+    expect("OrderConfirmed", tag::CONFIRMED, confirmed);
 }
 
 /// Each service has announced what it has done, no more and no less.
@@ -106,17 +101,16 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
             Hold::Rejected | Hold::Sold | Hold::Released => {}
         }
     }
-    let voided =
-        facts.payment.is_some_and(|payment| payment.compensation == CompensationState::Voided);
+    let payment = facts.payment;
+    let voided = payment.is_some_and(|it| it.compensation == CompensationState::Voided);
     expect(both, "PaymentVoided", times(PAYMENTS, tag::VOIDED).into(), voided.into());
-    let refunds = facts.payment.map_or(0, |payment| payment.refunds);
+    let refunds = payment.map_or(0, |it| it.refunds);
     expect(both, "PaymentRefunded", times(PAYMENTS, tag::REFUNDED).into(), refunds);
-    let refused = facts.payment.map_or(0, |payment| payment.refused);
-    let found = times(PAYMENTS, tag::REFUND_REFUSED).into();
-    expect(both, "RefundRefused", found, refused);
-    let captured = facts.payment.is_some_and(|payment| payment.captured.is_some());
+    let refused = payment.map_or(0, |it| it.refused);
+    expect(both, "RefundRefused", times(PAYMENTS, tag::REFUND_REFUSED).into(), refused);
+    let captured = payment.is_some_and(|it| it.captured.is_some()).into();
     let found = times(PAYMENTS, tag::CAPTURED).into();
-    expect(Promise::MoneyAgrees, "PaymentCaptured", found, captured.into());
+    expect(Promise::MoneyAgrees, "PaymentCaptured", found, captured);
 
     let notices = facts.notices.unwrap_or_default();
     let customers = Promise::CustomersTold;

@@ -140,7 +140,7 @@ impl PaymentRow {
             }
             let back = |amount, cause: &Option<String>| {
                 let (amount, cause) = (Amount::new(amount, currency), cause.as_deref());
-                content::refunded(customer, revision, amount, cause.unwrap_or_default())
+                content::paid(customer, revision, amount, cause.unwrap_or_default())
             };
             if self.refunds == 1 {
                 foretold[tag::REFUNDED] = back(self.refunded, &self.cause);
