@@ -174,8 +174,6 @@ pub(super) struct MessageFacts {
     pub(super) at: u32,
     pub(super) content: u32,
     pub(super) terms: u32,
-    /// The message as a row of the order's history, as a number.
-    pub(super) history: u64,
 }
 
 /// What one topic holds about an order.
