@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     Home,
     api::Api,
+    members::{cell, number},
     terminal::{self, Paint},
 };
 
@@ -146,23 +147,21 @@ async fn list(api: &Api, filter: &ParkedFilter, as_json: bool) -> anyhow::Result
         terminal::say("nothing is parked");
     } else {
         let paint = Paint::of_stdout();
-        for key in &keys {
-            terminal::say(line(key, paint));
-        }
+        keys.iter().map(|key| line(key, paint)).for_each(terminal::say);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn line(key: &Value, paint: Paint) -> String {
-    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-    let messages = key.get("messages").and_then(Value::as_i64).unwrap_or_default();
+    let cell = |member| cell(key, member);
     format!(
-        "{} {} {} {messages} waiting since {}: {}",
-        paint.bold(text("service")),
-        text("topic"),
-        paint.cyan(text("key")),
-        text("since"),
-        paint.red(text("reason")),
+        "{} {} {} {} waiting since {}: {}",
+        paint.bold(cell("service")),
+        cell("topic"),
+        paint.cyan(cell("key")),
+        number(key, "messages"),
+        cell("since"),
+        paint.red(cell("reason")),
     )
 }
 

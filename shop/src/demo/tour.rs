@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     api::{Api, ApiAnswer},
     follow::TopicEvent,
+    members::{items, number, text},
     seed, story,
     terminal::{self, Paint},
 };
@@ -100,10 +101,10 @@ impl Tour {
         self.api.put("/v1/warehouses/attic", &attic).await?.ok()?;
         let path = format!("/v1/products/{}/stock", seed::TWO_SHELVES);
         let stock = self.api.get(&path).await?.ok()?;
-        let shelves = stock.get("warehouses").and_then(Value::as_array);
         for (warehouse, pieces) in [("main", 3), ("attic", 2)] {
-            let known = shelves.into_iter().flatten().find(|it| it["warehouse"] == warehouse);
-            let there = known.and_then(|it| it.get("available")?.as_i64()).unwrap_or_default();
+            let mut shelves = items(&stock, "warehouses").iter();
+            let known = shelves.find(|it| it["warehouse"] == warehouse);
+            let there = known.map_or(0, |it| number(it, "available"));
             if there < pieces {
                 let delta = pieces - there;
                 let body = json!({"warehouse": warehouse, "delta": delta, "reason": "received"});
@@ -189,8 +190,8 @@ impl Tour {
     /// Says what `POST /v1/orders` answered; returns the order's id if it was accepted.
     fn placed(&self, answer: ApiAnswer) -> anyhow::Result<Option<String>> {
         if answer.status == 409 {
-            let detail = answer.body.get("detail").and_then(Value::as_str).unwrap_or_default();
-            terminal::say(format_args!("  POST /v1/orders: 409 {}", self.paint.red(detail)));
+            let detail = self.paint.red(text(&answer.body, "detail"));
+            terminal::say(format_args!("  POST /v1/orders: 409 {detail}"));
             return Ok(None);
         }
         let order = answer.ok().context("the order was not taken")?;
@@ -205,9 +206,9 @@ impl Tour {
     async fn show_mail(&self, order: &str) -> anyhow::Result<()> {
         let list = self.mail.get(&format!("/messages?q={order}&limit=1")).await?.ok()?;
         let mail = list.pointer("/items/0").context("the mail is not in the sink")?;
-        let text = |member: &str| mail.get(member).and_then(Value::as_str).unwrap_or_default();
-        terminal::say(format_args!("  to {}: {}", text("to"), self.paint.bold(text("subject"))));
-        for line in text("text").lines().filter(|line| !line.trim().is_empty()) {
+        let [to, subject, text] = ["to", "subject", "text"].map(|member| text(mail, member));
+        terminal::say(format_args!("  to {to}: {}", self.paint.bold(subject)));
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
             terminal::say(format_args!("    {}", self.paint.dim(line)));
         }
         Ok(())
