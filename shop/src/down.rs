@@ -1,7 +1,8 @@
 //! `shop down`: stops a stack and keeps its data.
 
 use std::{
-    fs,
+    fs, io,
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -108,30 +109,27 @@ fn is_there(pid: u32) -> bool {
 /// Removes what a stack has written, and nothing else in the home.
 pub fn forget(home: &Home) -> anyhow::Result<()> {
     if let Some(stack) = home.last()?.filter(|stack| stack.project.is_none()) {
-        remove(&stack.data)?;
+        unless_absent(fs::remove_dir_all(&stack.data), &stack.data)?;
         // The folder that was made for the data elsewhere. A home is not empty, so it stays.
         if let Some(parent) = stack.data.parent().filter(|parent| *parent != home.path()) {
             fs::remove_dir(parent).ok();
         }
     }
     for name in ["kafka", "log", "run"] {
-        remove(&home.path().join(name))?;
+        let folder = home.path().join(name);
+        unless_absent(fs::remove_dir_all(&folder), &folder)?;
     }
     for name in WRITTEN {
-        match fs::remove_file(home.path().join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {name}"));
-            }
-            _ => {}
-        }
+        unless_absent(fs::remove_file(home.path().join(name)), Path::new(name))?;
     }
     Ok(())
 }
 
-fn remove(folder: &std::path::Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+/// What was not there is removed, too.
+fn unless_absent(removed: io::Result<()>, what: &Path) -> anyhow::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", what.display()))
         }
         _ => Ok(()),
     }

@@ -1,9 +1,10 @@
 //! Whether a process of the stack works: the answer of its own health endpoint.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use backends::{kafka, postgres};
+use backends::kafka;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     Stack,
@@ -18,14 +19,9 @@ pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
     let ports = stack.ports()?;
     match name {
         "postgres" => {
-            let config = postgres::PostgresConfig {
-                data: stack.data.clone(),
-                log: PathBuf::new(),
-                port: ports.postgres(),
-                password: stack.password.clone(),
-                settings: Vec::new(),
-            };
-            Ok(tokio::time::timeout(ANSWER_MAX, config.answers()).await??)
+            let url = stack.database_as_superuser("postgres");
+            let answers = async { PgConnection::connect(&url).await?.close().await };
+            Ok(tokio::time::timeout(ANSWER_MAX, answers).await??)
         }
         "kafka" => {
             let port = ports.kafka();
