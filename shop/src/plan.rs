@@ -73,12 +73,6 @@ impl Plan {
             None => (data_folder(home)?, machine::random_word()),
         };
         let telemetry = Telemetry::find()?;
-        let process = |name: &str| ProcessState {
-            name: name.to_owned(),
-            pid: None,
-            port: ports.of(name).unwrap_or_default(),
-            restarts: 0,
-        };
         let stack = Stack {
             phase: StackPhase::Starting,
             backend,
@@ -93,7 +87,7 @@ impl Plan {
                 .chain(OURS)
                 .chain(telemetry.names())
                 .chain(faults::are_wanted().then_some(FAULTS))
-                .map(process)
+                .map(|name| ProcessState::new(name, ports))
                 .collect(),
         };
         let program = std::env::current_exe().context("cannot find this program")?;

@@ -75,15 +75,14 @@ impl Telemetry {
 
     /// How to run those that are there, for a stack in `home`.
     pub fn specs(&self, home: &Path, ports: Ports) -> Vec<Spec> {
-        let prometheus = self.prometheus.clone().map(|program| {
-            let home = home.to_owned();
-            spec(PROMETHEUS, Box::new(move || prometheus(&program, &home, ports)))
-        });
-        let jaeger = self.jaeger.clone().map(|program| {
-            let home = home.to_owned();
-            spec(JAEGER, Box::new(move || jaeger(&program, &home, ports)))
-        });
-        prometheus.into_iter().chain(jaeger).collect()
+        let programs: [(_, _, MakeCommand); 2] =
+            [(PROMETHEUS, &self.prometheus, prometheus), (JAEGER, &self.jaeger, jaeger)];
+        let spec = |(name, program, command): (_, &Option<PathBuf>, MakeCommand)| {
+            let (program, home) = (program.clone()?, home.to_owned());
+            let command = Box::new(move || command(&program, &home, ports));
+            Some(Spec { name, command, stop: (Signal::TERM, STOP_MAX) })
+        };
+        programs.into_iter().filter_map(spec).collect()
     }
 }
 
@@ -96,11 +95,8 @@ pub fn is_wanted() -> anyhow::Result<bool> {
     }
 }
 
-type MakeCommand = Box<dyn Fn() -> anyhow::Result<Command> + Send + Sync>;
-
-fn spec(name: &'static str, command: MakeCommand) -> Spec {
-    Spec { name, command, stop: (Signal::TERM, STOP_MAX) }
-}
+/// Makes the command of a program, for a stack in a home.
+type MakeCommand = fn(&Path, &Path, Ports) -> anyhow::Result<Command>;
 
 /// The folder of Prometheus in a home: its configuration, its rules and its data.
 pub fn prometheus_folder(home: &Path) -> PathBuf {
