@@ -62,15 +62,11 @@ impl Telemetry {
     }
 
     /// What is not there, and how to get it.
-    pub fn lacks(&self) -> Vec<&'static str> {
-        let mut lacks = Vec::new();
-        if self.is_wanted && self.prometheus.is_none() {
-            lacks.push("no Prometheus: metrics are kept nowhere (apt-get install prometheus)");
-        }
-        if self.is_wanted && self.jaeger.is_none() {
-            lacks.push("no Jaeger: traces go nowhere (make jaeger builds it, with Go)");
-        }
-        lacks
+    pub fn lacks(&self) -> impl Iterator<Item = &'static str> {
+        let prometheus = "no Prometheus: metrics are kept nowhere (apt-get install prometheus)";
+        let jaeger = "no Jaeger: traces go nowhere (make jaeger builds it, with Go)";
+        let all = [(prometheus, &self.prometheus), (jaeger, &self.jaeger)].into_iter();
+        all.filter(|(_, program)| self.is_wanted && program.is_none()).map(|(lack, _)| lack)
     }
 
     /// How to run those that are there, for a stack in `home`.
