@@ -140,16 +140,11 @@ impl Story {
             lines.push(format!("{head} {id}  {status}  {amount} by {method}, refunded {refunded}"));
         }
         for reservation in &self.reservations {
-            let goods: Vec<String> = items(reservation, "items")
-                .iter()
-                .map(|item| {
-                    let [sku, warehouse] = ["sku", "warehouse"].map(|member| text(item, member));
-                    format!("{} × {sku} in {warehouse}", cell(item, "quantity"))
-                })
-                .collect();
+            let goods = items(reservation, "items").iter().map(story::an_allocation);
+            let goods = goods.collect::<Vec<_>>().join(", ");
             let (head, status) = (paint.bold("reservation"), text(reservation, "status"));
             let id = text(reservation, "id");
-            lines.push(format!("{head} {id}  {}  {}", mood(status, paint), goods.join(", ")));
+            lines.push(format!("{head} {id}  {}  {}", mood(status, paint), goods));
         }
         for notification in &self.notifications {
             let [template, channel, to] =

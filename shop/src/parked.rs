@@ -112,6 +112,9 @@ impl Key {
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::of(home)?;
+    let post = async |key: &Key, action: &str, body: Value| {
+        api.post(&format!("{}/{action}", key.path()), &body).await?.ok()
+    };
     let told = match args.action.unwrap_or_else(|| ParkedAction::List(ParkedFilter::default())) {
         ParkedAction::List(filter) => return list(&api, &filter, args.json).await,
         ParkedAction::Bulk(wanted) => return bulk::run(&wanted, &api, args.json).await,
@@ -119,12 +122,9 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
             api.get(&format!("{}/{id}", key.path())).await?.ok()?
         }
         ParkedAction::Show { key, id: None } => json!({ "items": api.list(&key.path()).await? }),
-        ParkedAction::Release(key) => {
-            api.post(&format!("{}/release", key.path()), &json!({})).await?.ok()?
-        }
+        ParkedAction::Release(key) => post(&key, "release", json!({})).await?,
         ParkedAction::Discard { key, reason } => {
-            let body = json!({ "reason": reason });
-            api.post(&format!("{}/discard", key.path()), &body).await?.ok()?
+            post(&key, "discard", json!({ "reason": reason })).await?
         }
         ParkedAction::Replace { key, payload, event_type, version, reason } => {
             let bytes = std::fs::read(&payload)
@@ -132,7 +132,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
             let payload = STANDARD.encode(bytes);
             let body = json!({ "payload": payload, "reason": reason, "event_type": event_type,
                 "version": version });
-            api.post(&format!("{}/replace", key.path()), &body).await?.ok()?
+            post(&key, "replace", body).await?
         }
     };
     terminal::say(if args.json { told.to_string() } else { format!("{told:#}") });

@@ -58,7 +58,8 @@ fn a_line(line: &Value) -> String {
     format!("{} × {}", number(line, "quantity"), text(line, "name"))
 }
 
-fn an_allocation(allocation: &Value) -> String {
+/// `3 × mug in main`.
+pub(crate) fn an_allocation(allocation: &Value) -> String {
     let (sku, warehouse) = (text(allocation, "sku"), text(allocation, "warehouse"));
     format!("{} × {sku} in {warehouse}", number(allocation, "quantity"))
 }

@@ -4,18 +4,14 @@ use proto::{EventType, cloud_events, trace_context};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use uuid::Uuid;
 
-use super::{content, said::Event};
+use super::{content, facts::MessageFacts, said::Event};
 
 /// A message that is an event of the shop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventMessage<'a> {
     pub(super) event: Event<'a>,
-    /// Which member of the topic's message it is: the member's number is in the first byte.
-    pub(super) tag: usize,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-    /// When Kafka received it, in seconds since 1970.
-    pub(super) at: u32,
+    /// What the envelope tells of it: its content is not read yet.
+    pub(super) facts: MessageFacts,
     /// Whether its headers name a source, key or incarnation that cannot be.
     pub(super) is_flawed: bool,
 }
@@ -44,21 +40,27 @@ pub(super) fn read<'a>(
     }
     let kind = envelope.kind.filter(|kind| kind.topic == message.topic())?;
     let (key, payload) = (message.key()?, message.payload()?);
+    let version = envelope.version.filter(|it| *it > 0)?;
     let millis = message.timestamp().to_millis().unwrap_or_default();
     Some(EventMessage {
         event: Event {
             key,
-            version: envelope.version.filter(|it| *it > 0)?,
+            version,
             id: envelope.id?,
             number: kind.number,
             at: envelope.time,
             trace: envelope.trace,
             payload,
         },
-        tag: payload.first().map(|byte| usize::from(byte >> 3))?,
-        partition: message.partition(),
-        offset: message.offset(),
-        at: u32::try_from(millis / 1_000).unwrap_or_default(),
+        facts: MessageFacts {
+            // The member's number is in the first byte.
+            tag: payload.first().map(|byte| usize::from(byte >> 3))?,
+            version: u32::try_from(version).unwrap_or(u32::MAX),
+            partition: message.partition(),
+            offset: message.offset(),
+            at: u32::try_from(millis / 1_000).unwrap_or_default(),
+            ..MessageFacts::default()
+        },
         is_flawed: envelope.source != kind.source()
             || envelope.subject.as_bytes() != key
             || envelope.incarnation.is_none_or(|it| !(1..=incarnations).contains(&it)),

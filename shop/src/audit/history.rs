@@ -177,29 +177,29 @@ impl Rows {
         }
         let is_captured = self.folded.captured.is_some();
         match (topic, tag) {
-            (ORDERS, tag::PLACED) => return self.count == 1,
-            (ORDERS, tag::AWAITING) => return self.is_reserved() && !self.has_ended,
-            (ORDERS, tag::AMENDED) => return self.count > 1 && !self.has_ended,
+            (ORDERS, tag::PLACED) => self.count == 1,
+            (ORDERS, tag::AWAITING) => self.is_reserved() && !self.has_ended,
+            (ORDERS, tag::AMENDED) => self.count > 1 && !self.has_ended,
             (ORDERS, tag::CONFIRMED) => {
                 let was_open = !std::mem::replace(&mut self.has_ended, true);
-                return self.is_reserved() && is_captured && was_open;
+                self.is_reserved() && is_captured && was_open
             }
             (ORDERS, tag::SHIPPED | tag::DELIVERED) => {
                 let is_shipped = self.folded.shipped.is_some();
                 let is_cancelled = self.folded.cancelled.is_some();
-                return self.folded.confirmed_at.is_some() && is_shipped && !is_cancelled;
+                self.folded.confirmed_at.is_some() && is_shipped && !is_cancelled
             }
             (ORDERS, tag::CANCELLED) => {
                 self.has_ended = true;
-                return self.count > 1 && self.folded.shipped.is_none();
+                self.count > 1 && self.folded.shipped.is_none()
             }
             (STOCK, tag::RESERVED) => {
                 let is_new = self.is_reserved() && !was_reserved;
                 self.asks = is_deferred && is_new && !self.has_ended && !is_captured;
+                self.count > 1
             }
-            _ => {}
+            _ => self.count > 1,
         }
-        self.count > 1
     }
 
     /// Whether the present revision is reserved.
