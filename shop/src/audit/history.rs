@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::{
     birth,
     check::{Checks, Promise},
-    content,
     facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK, TOPICS},
     fold::OrderFold,
     hash,
@@ -173,7 +172,7 @@ impl Rows {
         let was_reserved = self.is_reserved();
         let topic_name = TOPICS.get(topic).copied().unwrap_or_default();
         if let Ok(Some(event)) = proto::Event::decode(topic_name, &row.payload) {
-            self.folded.take(&event, content::micros(row.at));
+            self.folded.take(&event, row.at);
         }
         let is_captured = self.folded.captured.is_some();
         match (topic, tag) {
