@@ -15,7 +15,7 @@ use proto::{
     money::Money,
     notifications::notification_event::Event as Notification,
     orders::{
-        AmendmentCause, CancelReason, Line, PaymentMethod, Terms,
+        AmendmentCause, CancelReason, Line, PaymentMethod,
         order_event::{self, Event as TopicContents},
     },
     payments::{DeclineCode, RefundCause, payment_event::Event as Payment},
@@ -117,10 +117,6 @@ pub(super) fn pieces<'a>(pieces: impl Iterator<Item = (&'a str, &'a str, u32)>) 
     digest(pieces.collect::<Vec<_>>())
 }
 
-pub(super) fn pieces_of(rows: &[PieceRow]) -> u32 {
-    pieces(rows.iter().map(|row| (row.sku.as_str(), row.warehouse.as_str(), row.quantity)))
-}
-
 /// A number for the terms of a revision: what stock is asked for (a [`basket`]), and who pays how
 /// much, and how, which stock passes on.
 pub(super) fn terms(revision: u32, basket: u32, payer: &str, amount: Amount, method: &str) -> u32 {
@@ -183,61 +179,71 @@ pub(super) fn product(name: &str, price: Amount, available: i64) -> u32 {
     digest((name, price, available))
 }
 
-/// The number of an event's content and, for what is ordered or reserved, that of its terms; 0 for content that no state foretells.
-pub(super) fn of(event: &Event) -> (u32, u32) {
+/// The number of an event's content; 0 for content that no state foretells.
+pub(super) fn of(event: &Event) -> u32 {
     match event {
         Event::Orders(event) => of_order(event),
-        Event::Stock(Stock::StockReserved(it)) => {
-            let pieces = basket(it.lines.iter().map(|it| (it.sku.as_str(), it.quantity)));
-            let terms = terms_of(it.revision, pieces, it.terms.as_ref());
-            (reserved(it.revision, allocations(&it.lines)), terms)
-        }
-        Event::Stock(Stock::StockReleased(it)) => (allocations(&it.lines), 0),
-        Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => (0, 0),
-        Event::Payments(event) => (of_payment(event), 0),
+        Event::Stock(Stock::StockReserved(it)) => reserved(it.revision, allocations(&it.lines)),
+        Event::Stock(Stock::StockReleased(it)) => allocations(&it.lines),
+        Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => 0,
+        Event::Payments(event) => of_payment(event),
         Event::Notifications(Notification::NotificationSent(it)) => {
-            (notified(&it.notification_id, (&it.channel, &it.template), it.revision, ""), 0)
+            notified(&it.notification_id, (&it.channel, &it.template), it.revision, "")
         }
-        Event::Notifications(Notification::NotificationFailed(it)) => (
-            notified(&it.notification_id, (&it.channel, &it.template), it.revision, &it.failure),
-            0,
-        ),
+        Event::Notifications(Notification::NotificationFailed(it)) => {
+            notified(&it.notification_id, (&it.channel, &it.template), it.revision, &it.failure)
+        }
         Event::Catalogue(proto::catalogue::catalogue_event::Event::ProductChanged(it)) => {
-            (product(&it.name, Amount::from(&it.price), it.available), 0)
+            product(&it.name, Amount::from(&it.price), it.available)
         }
     }
 }
 
-fn of_order(event: &order_event::Event) -> (u32, u32) {
+/// The number of the terms that an event passes on; 0 for an event without any.
+pub(super) fn terms_of(event: &Event) -> u32 {
+    let (revision, pieces, said) = match event {
+        Event::Orders(TopicContents::OrderPlaced(it)) => {
+            (it.revision, said_basket(&it.lines), &it.terms)
+        }
+        Event::Orders(TopicContents::OrderAmended(it)) => {
+            (it.revision, said_basket(&it.lines), &it.terms)
+        }
+        Event::Stock(Stock::StockReserved(it)) => {
+            let pieces = it.lines.iter().map(|it| (it.sku.as_str(), it.quantity));
+            (it.revision, basket(pieces), &it.terms)
+        }
+        _ => return 0,
+    };
+    said.as_ref().map_or(1, |it| {
+        let amount = Amount::from(&it.amount);
+        terms(revision, pieces, &it.customer_id, amount, &method(it.method()))
+    })
+}
+
+fn of_order(event: &order_event::Event) -> u32 {
     match event {
         TopicContents::OrderPlaced(it) => {
-            let total = Amount::from(&it.total);
-            let placed = ordered(&it.customer_id, it.revision, total, said_lines(&it.lines));
-            (placed, terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref()))
+            ordered(&it.customer_id, it.revision, Amount::from(&it.total), said_lines(&it.lines))
         }
         TopicContents::OrderConfirmed(it) => {
-            let total = Amount::from(&it.total);
-            (ordered(&it.customer_id, it.revision, total, said_lines(&it.lines)), 0)
+            ordered(&it.customer_id, it.revision, Amount::from(&it.total), said_lines(&it.lines))
         }
         TopicContents::OrderAwaitingPayment(it) => {
             let pay_by = chassis::clock::parse(&it.pay_by).map_or(0, micros);
-            (awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by), 0)
+            awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by)
         }
         TopicContents::OrderCancelled(it) => {
             let total = Amount::from(&it.total);
-            (cancelled(&it.customer_id, it.revision, total, &reason(it.reason())), 0)
+            cancelled(&it.customer_id, it.revision, total, &reason(it.reason()))
         }
         TopicContents::OrderAmended(it) => {
             let (total, lines) = (Amount::from(&it.total), said_lines(&it.lines));
-            let ordered = ordered(&it.customer_id, it.revision, total, lines);
-            let terms = terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref());
-            (amended(ordered, &cause(it.cause())), terms)
+            amended(ordered(&it.customer_id, it.revision, total, lines), &cause(it.cause()))
         }
         TopicContents::OrderShipped(it) => {
-            let how = (it.carrier.as_str(), it.tracking_number.as_str());
-            (shipped(&it.customer_id, it.revision, how), 0)
+            shipped(&it.customer_id, it.revision, (&it.carrier, &it.tracking_number))
         }
-        TopicContents::OrderDelivered(it) => (delivered(&it.customer_id, it.revision), 0),
+        TopicContents::OrderDelivered(it) => delivered(&it.customer_id, it.revision),
     }
 }
 
@@ -275,13 +281,6 @@ fn allocations(said: &[Allocation]) -> u32 {
 fn said_basket(said: &[Line]) -> u32 {
     let goods = said.iter().filter(|it| !it.sku.is_empty());
     basket(goods.map(|it| (it.sku.as_str(), it.quantity)))
-}
-
-fn terms_of(revision: u32, basket: u32, said: Option<&Terms>) -> u32 {
-    said.map_or(1, |it| {
-        let amount = Amount::from(&it.amount);
-        terms(revision, basket, &it.customer_id, amount, &method(it.method()))
-    })
 }
 
 /// The word for how an order is to be paid.

@@ -12,7 +12,7 @@ mod waits;
 use super::{
     birth,
     check::Promise,
-    facts::{Facts, ORDERS, OrderEnd, TOPICS, TopicFacts},
+    facts::{CompensationState, Facts, ORDERS, OrderEnd, TOPICS, TopicFacts},
     interventions::Interventions,
 };
 
@@ -110,12 +110,13 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
         broken.push((Promise::VersionsAgree, "order-svc does not have it".into()));
         return broken;
     };
-    let is_undone = order.is_stock_undone && agree::is_answered(order.compensation);
+    let is_paid_back =
+        matches!(order.compensation, CompensationState::Voided | CompensationState::Refunded);
     match order.ending {
         OrderEnd::Open => {
             broken.push((Promise::NothingStuck, "open, and nothing is under way".into()));
         }
-        OrderEnd::Cancelled if !is_undone => {
+        OrderEnd::Cancelled if !(order.is_stock_undone && is_paid_back) => {
             let is_refused = facts.payment.is_some_and(|payment| payment.refused > 0);
             let why = if is_refused { "its refund was refused" } else { "nothing is under way" };
             broken.push((Promise::NothingStuck, format!("compensating, and {why}")));

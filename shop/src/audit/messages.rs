@@ -109,7 +109,7 @@ fn take(
         let decoded = proto::Event::decode(TOPICS[at], event.payload).ok().flatten();
         let mut row = Vec::new();
         if let Some(decoded) = decoded {
-            (heard.content, heard.terms) = content::of(&decoded);
+            (heard.content, heard.terms) = (content::of(&decoded), content::terms_of(&decoded));
             row = content::in_history(decoded);
         }
         if !interventions.is_other_in_history(at, order, heard.version) {
@@ -159,7 +159,7 @@ pub(super) fn catalogue(
         let place = Place { partition: message.partition(), is_trimmed: false };
         said.message(event, place, checks);
         let decoded = proto::Event::decode(message.topic(), event.payload).ok().flatten();
-        let content = decoded.map_or(0, |decoded| content::of(&decoded).0);
+        let content = decoded.map_or(0, |decoded| content::of(&decoded));
         let number = super::said::number_of_name(event.key);
         let known = last.entry(number).or_default();
         if known.0 < event.version {

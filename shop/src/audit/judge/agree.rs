@@ -15,10 +15,6 @@ use super::{
     Findings, View,
 };
 
-pub(super) fn is_answered(compensation: CompensationState) -> bool {
-    matches!(compensation, CompensationState::Voided | CompensationState::Refunded)
-}
-
 /// Every service has heard the last event that it had to hear.
 pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Findings) {
     let last = |topic: usize, tags: &[usize]| {

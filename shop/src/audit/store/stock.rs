@@ -44,7 +44,8 @@ pub(in crate::audit) async fn reservations(
             other => anyhow::bail!("inventory-svc knows a status {other}, the audit does not"),
         };
         let revision = u32::try_from(row.revision).unwrap_or_default();
-        let pieces = content::pieces_of(&row.allocations);
+        let pieces = row.allocations.iter().map(|it| (&*it.sku, &*it.warehouse, it.quantity));
+        let pieces = content::pieces(pieces);
         let mut foretold = Contents::default();
         foretold[tag::RESERVED] = content::reserved(revision, pieces);
         foretold[tag::RELEASED] = pieces;
