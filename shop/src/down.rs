@@ -79,7 +79,7 @@ async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut asked = 0;
     // The lock goes before the process that held it, so both are waited for.
-    while home.is_supervised() || is_there(asked) {
+    while home.is_supervised() || processes::is_there(asked) {
         // A supervisor may have the lock before its record says which process it is.
         let pid = home.last()?.map_or(0, |stack| stack.supervisor);
         if pid != asked && pid != 0 {
@@ -99,11 +99,6 @@ async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     }
     step.done("stopped");
     Ok(())
-}
-
-/// Whether the process lives; a zombie has no command line any more.
-fn is_there(pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 /// Removes what a stack has written, and nothing else in the home.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
     os::unix::{
         fs::{DirBuilderExt as _, MetadataExt as _},
         process::CommandExt as _,
@@ -230,15 +230,10 @@ fn data_folder(home: &Home) -> anyhow::Result<PathBuf> {
     if Account::unprivileged()?.can_enter(home.path()) {
         return Ok(home.path().join("postgres"));
     }
-    let mut hasher = DefaultHasher::new();
-    home.path().hash(&mut hasher);
-    let folder = Path::new("/var/tmp").join(format!("shop-{:016x}", hasher.finish()));
-    match fs::DirBuilder::new().mode(0o711).create(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make {}", folder.display()));
-        }
-        _ => {}
-    }
+    let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(home.path());
+    let folder = Path::new("/var/tmp").join(format!("shop-{hash:016x}"));
+    let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(&folder);
+    made.with_context(|| format!("cannot make {}", folder.display()))?;
     // Anybody may make folders there, so a folder of this name has to be checked for its owner.
     let owner = fs::symlink_metadata(&folder)?.uid();
     let ours = rustix::process::geteuid().as_raw() == owner;
