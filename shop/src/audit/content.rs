@@ -8,7 +8,7 @@
 
 mod stored;
 
-use std::hash::Hash;
+use std::{collections::BTreeMap, hash::Hash};
 
 use proto::{
     Event,
@@ -84,14 +84,11 @@ pub(super) fn digest(parts: impl Hash) -> u32 {
 /// A number for how many pieces of each SKU there are, on whichever lines or in whichever
 /// warehouses.
 pub(super) fn basket<'a>(pieces: impl Iterator<Item = (&'a str, u32)>) -> u32 {
-    let mut pieces: Vec<(&str, u64)> = pieces.map(|(sku, count)| (sku, count.into())).collect();
-    pieces.sort_unstable();
-    pieces.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        kept.1 += if same { next.1 } else { 0 };
-        same
-    });
-    digest(pieces)
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for (sku, count) in pieces {
+        *counts.entry(sku).or_default() += u64::from(count);
+    }
+    digest(counts)
 }
 
 /// A number for the lines of an order, in their order.

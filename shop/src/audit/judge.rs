@@ -105,11 +105,10 @@ pub(super) fn judge(id: u128, facts: &Facts, view: &View) -> Verdict {
 }
 
 fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
-    let mut broken = Findings::new();
     let Some(order) = facts.order else {
-        broken.push((Promise::VersionsAgree, "order-svc does not have it".into()));
-        return broken;
+        return vec![(Promise::VersionsAgree, "order-svc does not have it".into())];
     };
+    let mut broken = Findings::new();
     let is_paid_back =
         matches!(order.compensation, CompensationState::Voided | CompensationState::Refunded);
     match order.ending {

@@ -78,9 +78,8 @@ pub(super) async fn everything(
         }
         let is_whole = outbox.is_whole;
         let listener = Listener { view, inboxes: &inboxes, incarnations, is_whole };
-        let gone_before =
+        view.gone_before[at] =
             messages::read(&mut topics[at], &mut outbox.said, orders, &listener, checks)?;
-        view.gone_before[at] = gone_before;
         if at == STOCK {
             let last = messages::catalogue(stack, &mut outbox.catalogue, incarnations, checks)?;
             catalogue::said(&products, &outbox.catalogue, &last, checks);

@@ -153,11 +153,10 @@ impl TopicContents {
         }
     }
 
-    /// The highest version in the outbox, and the highest in Kafka.
+    /// How far the outbox has come with a key.
     pub(super) fn reached(&self, key: u128) -> KeyProgress {
         self.chains.get(&key).map_or_else(KeyProgress::default, |chain| KeyProgress {
             outbox: if chain.first == 0 { 0 } else { chain.end() - 1 },
-            kafka: (chain.next - 1).max(0),
             outbox_at: chain.outbox_at,
         })
     }
@@ -198,8 +197,8 @@ pub(super) enum Publication {
 /// How far the events of a key have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyProgress {
+    /// The highest version in the outbox.
     pub(super) outbox: i64,
-    pub(super) kafka: i64,
     /// When the last row of the outbox was written, in seconds since 1970; 0 if there is none.
     pub(super) outbox_at: u32,
 }
