@@ -111,12 +111,8 @@ impl Tour {
                 self.api.post(&path, &body).await?.ok()?;
             }
         }
-        let body = json!({"customer_id": seed::customer(9),
-            "items": [{"sku": seed::TWO_SHELVES, "quantity": 5}],
-            "payment": {"method": "wallet"}});
-        self.last = Some(Instant::now());
-        let answer = self.api.post("/v1/orders", &body).await?;
-        let order = self.placed(answer)?.context("the order was refused")?;
+        let body = order_of(9, seed::TWO_SHELVES, 5, &json!({"method": "wallet"}));
+        let order = self.order(&body).await?;
         self.show(&order, &[is_notified(CONFIRMATION)]).await
     }
 
@@ -145,12 +141,8 @@ impl Tour {
     /// decides.
     async fn two_want_the_last_piece(&mut self) -> anyhow::Result<()> {
         self.title("two customers want the last piece");
-        let body = |customer| {
-            json!({"customer_id": seed::customer(customer),
-                "items": [{"sku": seed::LAST_PIECE, "quantity": 1}],
-                "payment": {"method": "wallet"}})
-        };
-        let (first, second) = (body(6), body(7));
+        let [first, second] = [6, 7]
+            .map(|customer| order_of(customer, seed::LAST_PIECE, 1, &json!({"method": "wallet"})));
         let began = Instant::now();
         let answers =
             tokio::join!(self.api.post("/v1/orders", &first), self.api.post("/v1/orders", &second));
@@ -180,10 +172,13 @@ impl Tour {
         product: u32,
         payment: Value,
     ) -> anyhow::Result<String> {
-        let body = json!({"customer_id": seed::customer(customer),
-            "items": [{"sku": seed::sku(product), "quantity": 2}], "payment": payment});
+        self.order(&order_of(customer, &seed::sku(product), 2, &payment)).await
+    }
+
+    /// Posts an order; the events that follow are timed from here.
+    async fn order(&mut self, body: &Value) -> anyhow::Result<String> {
         self.last = Some(Instant::now());
-        let answer = self.api.post("/v1/orders", &body).await?;
+        let answer = self.api.post("/v1/orders", body).await?;
         self.placed(answer)?.context("the order was refused")
     }
 
@@ -269,6 +264,12 @@ impl Tour {
             self.early.push_back(event);
         }
     }
+}
+
+/// The body of an order of one product.
+fn order_of(customer: u32, sku: &str, quantity: u32, payment: &Value) -> Value {
+    json!({"customer_id": seed::customer(customer),
+        "items": [{"sku": sku, "quantity": quantity}], "payment": payment})
 }
 
 /// An event's name, and the template for an event about a notification.

@@ -103,19 +103,19 @@ pub async fn run(args: &Args, api: &Api, as_json: bool) -> anyhow::Result<ExitCo
         |bulk: &Value| format!("{} of {} keys", number(bulk, "done"), number(bulk, "keys"));
     let ended = until_ended(api, &path, progress).await?;
     let outcomes = outcomes(&ended);
-    let is_well = outcomes.iter().all(|(outcome, _)| WELL.contains(&outcome.as_str()));
+    let is_ill = |(outcome, _): &&(String, i64)| !WELL.contains(&outcome.as_str());
+    let ill: Vec<_> = outcomes.iter().filter(is_ill).collect();
     if as_json {
         terminal::say(&ended);
     } else {
         terminal::say(summary(&outcomes));
-        for (outcome, _) in outcomes.iter().filter(|(outcome, _)| !WELL.contains(&outcome.as_str()))
-        {
+        for (outcome, _) in &ill {
             for key in api.list(&format!("{path}/keys?outcome={outcome}")).await? {
                 terminal::say(line(&key, Paint::of_stdout()));
             }
         }
     }
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ill.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Asks the person at the terminal for the number of keys.
