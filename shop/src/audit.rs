@@ -62,8 +62,8 @@ pub struct Args {
     pub port: Option<u16>,
 }
 
-/// How often an order that looks wrong is read again, and how long after. Services commit their
-/// offsets five times a second.
+/// How often what looks wrong is read again, and how long after. Services commit their offsets five
+/// times a second.
 const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
