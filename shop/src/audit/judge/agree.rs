@@ -9,6 +9,7 @@ use super::{
             NOTIFICATIONS, ORDERS, Order, OrderEnd, PAYMENTS, Payment, REFUND, Reservation,
             SERVICES, SHIPMENT, STOCK, TOPICS,
         },
+        inbox,
         interventions::MessageRef,
         tag,
     },
@@ -17,35 +18,30 @@ use super::{
 
 /// Every service has heard the last event that it had to hear.
 pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Findings) {
-    let last = |topic: usize, tags: &[usize]| {
-        let versions = tags.iter().map(|tag| u32::from(facts.said[topic].last[*tag]));
-        versions.max().unwrap_or_default()
-    };
-    let whole = |topic: usize| facts.said[topic].version;
-    let mut expect = |service: usize, heard: u32, topic: usize, said: u32| {
+    let [stock, payments, notifications] = order.heard;
+    let reservation = facts.reservation.map_or(0, |it| it.heard_orders);
+    let payment = facts.payment.map_or([0; 2], |it| [it.heard_orders, it.heard_stock]);
+    let notices = facts.notices.map_or([0; 2], |it| [it.heard_orders, it.heard_payments]);
+    for (service, topic, heard) in [
+        (ORDERS, STOCK, stock),
+        (ORDERS, PAYMENTS, payments),
+        (ORDERS, NOTIFICATIONS, notifications),
+        (STOCK, ORDERS, reservation),
+        (PAYMENTS, ORDERS, payment[0]),
+        (PAYMENTS, STOCK, payment[1]),
+        (NOTIFICATIONS, ORDERS, notices[0]),
+        (NOTIFICATIONS, PAYMENTS, notices[1]),
+    ] {
+        let events = facts.said[topic].last.into_iter().enumerate();
+        let to_hear = events.filter(|(tag, _)| inbox::hearers(topic, *tag).contains(&service));
+        let said = to_hear.map(|(_, version)| u32::from(version)).max().unwrap_or_default();
         let message = MessageRef { service, topic, order: id, version: said };
         if heard < said && !view.interventions.is_discarded(&message) {
             let (who, name) = (SERVICES[service], TOPICS[topic]);
             let what = format!("{who} has heard {name} up to {heard}, not {said}");
             broken.push((Promise::NothingMissed, what));
         }
-    };
-    for (heard, topic) in order.heard.into_iter().zip([STOCK, PAYMENTS, NOTIFICATIONS]) {
-        expect(ORDERS, heard, topic, whole(topic));
     }
-    let reservation = facts.reservation.map_or(0, |found| found.heard_orders);
-    let for_stock = last(ORDERS, &[tag::PLACED, tag::AMENDED, tag::CONFIRMED, tag::CANCELLED]);
-    expect(STOCK, reservation, ORDERS, for_stock);
-    let (orders, stock) =
-        facts.payment.map_or((0, 0), |found| (found.heard_orders, found.heard_stock));
-    expect(PAYMENTS, orders, ORDERS, last(ORDERS, &[tag::CANCELLED]));
-    expect(PAYMENTS, stock, STOCK, last(STOCK, &[tag::RESERVED]));
-    let (orders, payments) =
-        facts.notices.map_or((0, 0), |found| (found.heard_orders, found.heard_payments));
-    let told = [tag::AWAITING, tag::CONFIRMED, tag::CANCELLED, tag::SHIPPED, tag::DELIVERED];
-    let for_customers = last(ORDERS, &told);
-    expect(NOTIFICATIONS, orders, ORDERS, for_customers);
-    expect(NOTIFICATIONS, payments, PAYMENTS, last(PAYMENTS, &[tag::REFUNDED]));
 }
 
 /// The ending was announced once.
