@@ -120,7 +120,8 @@ impl SupervisedStack {
         let all = ProgressStep::begin("all");
         let plan = &self.plan;
         plan.check_programs()?;
-        // Processes of a supervisor that was killed: they hold this stack's ports and shared memory.
+        // Processes of a supervisor that was killed: they hold this stack's ports and shared
+        // memory.
         let left = processes::end(&plan.home).await?;
         if !left.is_empty() {
             note(format!("  ended what an earlier run had left: {}", processes::names(&left)));

@@ -55,7 +55,8 @@ pub enum Action {
 impl Args {
     fn body(&self, expected: Option<i64>) -> Value {
         let filter = json!({"service": self.service, "topic": self.topic, "class": self.class});
-        json!({"action": self.action, "filter": filter, "expected": expected, "reason": self.reason})
+        let (action, reason) = (self.action, &self.reason);
+        json!({"action": action, "filter": filter, "expected": expected, "reason": reason})
     }
 
     /// What is about to be done, in words.
