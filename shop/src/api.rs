@@ -7,7 +7,7 @@ use chassis::TraceParent;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{Home, token};
+use crate::{Home, members::text, token};
 
 /// A client of the gateway, a service or the simulator, by its address.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ impl ApiAnswer {
 
     /// The problem's stable code; empty if there is none.
     pub fn code(&self) -> &str {
-        self.body.get("code").and_then(Value::as_str).unwrap_or_default()
+        text(&self.body, "code")
     }
 
     /// The body of a successful answer; otherwise an error with the problem's own words.

@@ -25,15 +25,20 @@ mod topics;
 pub mod watch;
 mod whole;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash},
+    process::ExitCode,
+    time::Duration,
+};
 
 use chassis::config::duration;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use self::check::{AuditReport, Check, Promise};
 use self::{
     check::{Checks, UnderWay},
-    facts::{Orders, TOPICS},
+    facts::{Facts, Orders, TOPICS},
     judge::{Findings, PER_ORDER, Verdict, View},
     topics::Topic,
 };
@@ -57,8 +62,8 @@ pub struct Args {
     pub port: Option<u16>,
 }
 
-/// How often an order that looks wrong is read again, and how long after. Services commit their
-/// offsets five times a second.
+/// How often what looks wrong is read again, and how long after. Services commit their offsets five
+/// times a second.
 const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
@@ -74,9 +79,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     if args.json {
         terminal::say(serde_json::to_string(&report)?);
     } else {
-        for line in report.lines(Paint::of_stdout()) {
-            terminal::say(line);
-        }
+        report.lines(Paint::of_stdout()).iter().for_each(terminal::say);
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -98,7 +101,7 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<AuditReport> 
     let consumed = topics::consumed(&kafka, &topics)?;
     let mut view = View { consumed, now: now(), ..View::default() };
     read::everything((home, &stack), &mut topics, &mut orders, &mut view, &mut checks).await?;
-    let mut looked = OrderFindings::at(&orders, &view, orders.ids());
+    let mut looked = OrderFindings::of(orders.iter(), &view);
     for _ in 0..looks {
         if looked.wrong.is_empty() {
             break;
@@ -109,7 +112,8 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<AuditReport> 
         view.now = now();
         let which: Vec<Uuid> = looked.wrong.iter().map(|(id, _)| Uuid::from_u128(*id)).collect();
         read::again(&stack, &mut topics, &mut orders, &mut view, &which).await?;
-        let once_more = OrderFindings::at(&orders, &view, which.iter().map(Uuid::as_u128));
+        let read = which.iter().map(Uuid::as_u128).filter_map(|id| Some((id, orders.get(id)?)));
+        let once_more = OrderFindings::of(read, &view);
         looked.add_under_way(once_more.under_way);
         looked.wrong = once_more.wrong;
     }
@@ -118,7 +122,17 @@ pub async fn audit_with(home: &Home, looks: u32) -> anyhow::Result<AuditReport> 
 
 /// The present time in seconds since 1970.
 fn now() -> u32 {
-    u32::try_from(chassis::clock::now().unix_timestamp()).unwrap_or_default()
+    seconds(chassis::clock::now())
+}
+
+/// An instant in seconds since 1970.
+fn seconds(at: OffsetDateTime) -> u32 {
+    u32::try_from(at.unix_timestamp()).unwrap_or_default()
+}
+
+/// Any value as a number.
+fn hash(value: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
 }
 
 /// The time in a UUIDv7, in seconds since 1970.
@@ -133,9 +147,9 @@ struct OrderFindings {
 }
 
 impl OrderFindings {
-    fn at(orders: &Orders, view: &View, which: impl Iterator<Item = u128>) -> Self {
+    fn of<'a>(orders: impl Iterator<Item = (u128, &'a Facts)>, view: &View) -> Self {
         let mut looked = Self { under_way: UnderWay::default(), wrong: Vec::new() };
-        for (order, facts) in which.filter_map(|order| Some((order, orders.get(order)?))) {
+        for (order, facts) in orders {
             match judge::judge(order, facts, view) {
                 Verdict::UnderWay { since } => {
                     let oldest_seconds = view.now.saturating_sub(since).into();

@@ -4,7 +4,7 @@ use std::{fmt::Display, time::Duration};
 
 use serde_json::Value;
 
-use crate::{api::Api, terminal};
+use crate::{api::Api, members::text, terminal};
 
 /// How often it is asked how far it is.
 const LOOK: Duration = Duration::from_millis(300);
@@ -18,7 +18,7 @@ pub(crate) async fn until_ended<D: Display>(
 ) -> anyhow::Result<Value> {
     let ended = loop {
         let begun = api.get(path).await?.ok()?;
-        if begun.get("state").and_then(Value::as_str) == Some("ended") {
+        if text(&begun, "state") == "ended" {
             break begun;
         }
         terminal::renew(progress(&begun));
@@ -26,9 +26,4 @@ pub(crate) async fn until_ended<D: Display>(
     };
     terminal::renew("");
     Ok(ended)
-}
-
-/// A number in an answer; 0 if it is not there.
-pub(crate) fn count(of: &Value, name: &str) -> i64 {
-    of.get(name).and_then(Value::as_i64).unwrap_or_default()
 }

@@ -185,12 +185,6 @@ fn record(
     let passwords = Passwords::read(home.path())?;
     let telemetry = [PROMETHEUS, JAEGER].into_iter().filter(|_| has_telemetry);
     let names = ["postgres", "kafka"].into_iter().chain(OURS).chain(telemetry);
-    let process = |name: &str| ProcessState {
-        name: name.to_owned(),
-        pid: None,
-        port: ports.of(name).unwrap_or_default(),
-        restarts: 0,
-    };
     Ok(Stack {
         phase: StackPhase::Ready,
         backend: Backend::Compose,
@@ -200,7 +194,7 @@ fn record(
         password: passwords.postgres,
         role_passwords: passwords.roles,
         project: Some(project.clone()),
-        processes: names.map(process).collect(),
+        processes: names.map(|name| ProcessState::new(name, ports)).collect(),
     })
 }
 

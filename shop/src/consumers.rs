@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     Home,
     api::Api,
+    members::cell,
     terminal::{self, Paint},
 };
 
@@ -91,33 +92,20 @@ async fn list(api: &Api, service: Option<&str>, as_json: bool) -> anyhow::Result
         terminal::say(json!({ "items": partitions }));
     } else {
         let paint = Paint::of_stdout();
-        for partition in &partitions {
-            terminal::say(line(partition, paint));
-        }
+        partitions.iter().map(|partition| line(partition, paint)).for_each(terminal::say);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn line(partition: &Value, paint: Paint) -> String {
-    let text = |name: &str| partition.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-    let number = |name: &str| partition.get(name).and_then(Value::as_i64);
-    let or_none = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
-    let head = format!(
-        "{} {} {}",
-        paint.bold(text("service")),
-        text("topic"),
-        or_none(number("partition"))
-    );
-    let lag = or_none(number("lag"));
-    match text("state").as_str() {
-        "reading" => format!("{head} reading, {lag} to read"),
-        state => format!(
-            "{head} {} since {}, {lag} to read: {}",
-            paint.red(state.to_owned()),
-            text("since"),
-            text("reason")
-        ),
+    let [service, topic, number, lag, state, since, reason] =
+        ["service", "topic", "partition", "lag", "state", "since", "reason"]
+            .map(|member| cell(partition, member));
+    let head = format!("{} {topic} {number}", paint.bold(service));
+    if state == "reading" {
+        return format!("{head} reading, {lag} to read");
     }
+    format!("{head} {} since {since}, {lag} to read: {reason}", paint.red(state))
 }
 
 #[cfg(test)]

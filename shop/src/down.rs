@@ -1,7 +1,8 @@
 //! `shop down`: stops a stack and keeps its data.
 
 use std::{
-    fs,
+    fs, io,
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -78,7 +79,7 @@ async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut asked = 0;
     // The lock goes before the process that held it, so both are waited for.
-    while home.is_supervised() || is_there(asked) {
+    while home.is_supervised() || processes::is_there(asked) {
         // A supervisor may have the lock before its record says which process it is.
         let pid = home.last()?.map_or(0, |stack| stack.supervisor);
         if pid != asked && pid != 0 {
@@ -100,38 +101,30 @@ async fn stop_supervisor(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the process lives; a zombie has no command line any more.
-fn is_there(pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
-}
-
 /// Removes what a stack has written, and nothing else in the home.
 pub fn forget(home: &Home) -> anyhow::Result<()> {
     if let Some(stack) = home.last()?.filter(|stack| stack.project.is_none()) {
-        remove(&stack.data)?;
+        unless_absent(fs::remove_dir_all(&stack.data), &stack.data)?;
         // The folder that was made for the data elsewhere. A home is not empty, so it stays.
         if let Some(parent) = stack.data.parent().filter(|parent| *parent != home.path()) {
             fs::remove_dir(parent).ok();
         }
     }
     for name in ["kafka", "log", "run"] {
-        remove(&home.path().join(name))?;
+        let folder = home.path().join(name);
+        unless_absent(fs::remove_dir_all(&folder), &folder)?;
     }
     for name in WRITTEN {
-        match fs::remove_file(home.path().join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {name}"));
-            }
-            _ => {}
-        }
+        unless_absent(fs::remove_file(home.path().join(name)), Path::new(name))?;
     }
     Ok(())
 }
 
-fn remove(folder: &std::path::Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+/// What was not there is removed, too.
+fn unless_absent(removed: io::Result<()>, what: &Path) -> anyhow::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", what.display()))
         }
         _ => Ok(()),
     }

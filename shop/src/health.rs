@@ -1,9 +1,10 @@
 //! Whether a process of the stack works: the answer of its own health endpoint.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use backends::{kafka, postgres};
+use backends::kafka;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     Stack,
@@ -16,33 +17,24 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// `Ok` if the process is healthy; otherwise what is wrong.
 pub async fn check(name: &str, stack: &Stack) -> anyhow::Result<()> {
     let ports = stack.ports()?;
-    match name {
+    let url = match name {
         "postgres" => {
-            let config = postgres::PostgresConfig {
-                data: stack.data.clone(),
-                log: PathBuf::new(),
-                port: ports.postgres(),
-                password: stack.password.clone(),
-                settings: Vec::new(),
-            };
-            Ok(tokio::time::timeout(ANSWER_MAX, config.answers()).await??)
+            let url = stack.database_as_superuser("postgres");
+            let answers = async { PgConnection::connect(&url).await?.close().await };
+            return Ok(tokio::time::timeout(ANSWER_MAX, answers).await??);
         }
         "kafka" => {
             let port = ports.kafka();
-            tokio::task::spawn_blocking(move || kafka::answers(port)).await?
+            return tokio::task::spawn_blocking(move || kafka::answers(port)).await?;
         }
-        JAEGER => answers(&format!("http://127.0.0.1:{}/status", ports.jaeger_health())).await,
-        PROMETHEUS => answers(&format!("{}/-/ready", stack.service(name)?)).await,
-        FAULTS => answers(&format!("{}/proxies", stack.service(name)?)).await,
-        _ => {
-            let url = match name {
-                // The port of the sink speaks SMTP.
-                "outbox-relay" | "smtp-sink" => format!("{}/readyz", stack.private(name)?),
-                _ => format!("{}/health", stack.service(name)?),
-            };
-            answers(&url).await
-        }
-    }
+        JAEGER => format!("http://127.0.0.1:{}/status", ports.jaeger_health()),
+        PROMETHEUS => format!("{}/-/ready", stack.service(name)?),
+        FAULTS => format!("{}/proxies", stack.service(name)?),
+        // The port of the sink speaks SMTP.
+        "outbox-relay" | "smtp-sink" => format!("{}/readyz", stack.private(name)?),
+        _ => format!("{}/health", stack.service(name)?),
+    };
+    answers(&url).await
 }
 
 /// `Ok` if the URL answers well.

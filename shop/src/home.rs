@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{Ports, engine::ComposeProject};
@@ -84,13 +85,18 @@ pub const DATABASES: [(&str, &str); 4] = [
     ("notify", "notify_svc"),
 ];
 
+impl ProcessState {
+    /// A process that does not run yet.
+    pub fn new(name: &str, ports: Ports) -> Self {
+        let port = ports.of(name).unwrap_or_default();
+        Self { name: name.to_owned(), pid: None, port, restarts: 0 }
+    }
+}
+
 impl std::fmt::Display for Backend {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Kafka => "kafka",
-            Self::Embedded => "embedded",
-            Self::Compose => "compose",
-        })
+        let word = self.to_possible_value().expect("no backend is hidden");
+        out.write_str(word.get_name())
     }
 }
 

@@ -32,6 +32,7 @@ pub mod api;
 mod begun;
 mod by_id;
 pub mod follow;
+mod members;
 pub mod story;
 pub mod telemetry;
 pub mod terminal;

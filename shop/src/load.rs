@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::Parser as _;
 use proto::topic;
 use rdkafka::{
     consumer::BaseConsumer,
@@ -34,7 +35,7 @@ use self::{book::OrderEnd, place::LoadRun, streams::IdleStreams};
 use crate::{Home, Stack, follow, seed, terminal, token};
 
 /// The arguments of `shop load`.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Parser)]
 pub struct Args {
     /// Orders a second, at fixed times, however slow the answers (20 without --concurrency).
     #[arg(long, value_name = "N", conflicts_with = "concurrency", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -77,20 +78,7 @@ pub struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self {
-            rate: None,
-            concurrency: None,
-            orders: None,
-            duration: None,
-            warmup: Duration::ZERO,
-            grace: Duration::from_secs(30),
-            mix: Mix::happy(),
-            skus: None,
-            zipf: 0.0,
-            streams: 0,
-            seed: 1,
-            json: false,
-        }
+        Self::parse_from(["load"])
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     Home,
     api::Api,
+    members::{cell, items, text},
     story,
     terminal::{self, Paint},
 };
@@ -28,17 +30,15 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::of(home)?;
     let story = Story::read(&api, args.id).await?;
     if args.json {
-        terminal::say(story.object());
+        terminal::say(serde_json::to_value(&story)?);
     } else {
-        for line in story.lines(Paint::of_stdout()) {
-            terminal::say(line);
-        }
+        story.lines(Paint::of_stdout()).iter().for_each(terminal::say);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Everything that the services show about one order.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Story {
     order: Value,
     saga: Value,
@@ -62,17 +62,6 @@ impl Story {
         })
     }
 
-    fn object(&self) -> Value {
-        json!({
-            "order": self.order,
-            "saga": self.saga,
-            "events": self.events,
-            "payments": self.payments,
-            "reservations": self.reservations,
-            "notifications": self.notifications,
-        })
-    }
-
     fn lines(&self, paint: Paint) -> Vec<String> {
         let mut lines = vec![format!(
             "{} {}  {}  {}  revision {}, version {}",
@@ -80,8 +69,8 @@ impl Story {
             paint.cyan(text(&self.order, "id")),
             mood(text(&self.order, "status"), paint),
             story::money(&self.order, "total_amount"),
-            text_or_number(&self.order, "revision"),
-            text_or_number(&self.order, "version"),
+            cell(&self.order, "revision"),
+            cell(&self.order, "version"),
         )];
         lines.push(format!(
             "  for {}, placed {}",
@@ -89,8 +78,8 @@ impl Story {
             text(&self.order, "created_at")
         ));
         for item in items(&self.order, "items") {
-            let (quantity, name) = (text_or_number(item, "quantity"), text(item, "name"));
-            let (sku, total) = (text_or_number(item, "sku"), story::money(item, "total"));
+            let (quantity, name) = (cell(item, "quantity"), text(item, "name"));
+            let (sku, total) = (cell(item, "sku"), story::money(item, "total"));
             lines.push(format!("  {quantity} × {name} ({sku}), {total}"));
         }
         let amendment = text(&self.order, "amendment");
@@ -100,7 +89,7 @@ impl Story {
         if let Some(shipment) = self.order.get("shipment").filter(|it| it.is_object()) {
             let [carrier, number, shipped, delivered] =
                 ["carrier", "tracking_number", "shipped_at", "delivered_at"]
-                    .map(|member| text_or_number(shipment, member));
+                    .map(|member| cell(shipment, member));
             lines.push(format!(
                 "  shipped by {carrier} as {number} at {shipped}, delivered {delivered}"
             ));
@@ -136,7 +125,7 @@ impl Story {
         let gist = story::gist(name, event.get("data").unwrap_or(&nothing));
         let after = paint.dim(format_args!("{:>12}", self.after(text(event, "at"))));
         let source = text(event, "source").trim_start_matches("/shop/").to_owned();
-        let version = paint.bold(format_args!("v{}", text_or_number(event, "version")));
+        let version = paint.bold(format_args!("v{}", cell(event, "version")));
         format!("{after} {source:<14} {name:<20} {version} {gist}")
     }
 
@@ -151,16 +140,11 @@ impl Story {
             lines.push(format!("{head} {id}  {status}  {amount} by {method}, refunded {refunded}"));
         }
         for reservation in &self.reservations {
-            let goods: Vec<String> = items(reservation, "items")
-                .iter()
-                .map(|item| {
-                    let [sku, warehouse] = ["sku", "warehouse"].map(|member| text(item, member));
-                    format!("{} × {sku} in {warehouse}", text_or_number(item, "quantity"))
-                })
-                .collect();
+            let goods = items(reservation, "items").iter().map(story::an_allocation);
+            let goods = goods.collect::<Vec<_>>().join(", ");
             let (head, status) = (paint.bold("reservation"), text(reservation, "status"));
             let id = text(reservation, "id");
-            lines.push(format!("{head} {id}  {}  {}", mood(status, paint), goods.join(", ")));
+            lines.push(format!("{head} {id}  {}  {}", mood(status, paint), goods));
         }
         for notification in &self.notifications {
             let [template, channel, to] =
@@ -174,8 +158,8 @@ impl Story {
 
     /// How long after the order was placed: `+12.3 ms`.
     fn after(&self, at: &str) -> String {
-        let read = |text: &str| chassis::clock::parse(text);
-        match (read(text(&self.order, "created_at")), read(at)) {
+        let placed = chassis::clock::parse(text(&self.order, "created_at"));
+        match (placed, chassis::clock::parse(at)) {
             (Some(placed), Some(at)) => since(placed, at),
             _ => String::new(),
         }
@@ -200,24 +184,10 @@ fn mood(status: &str, paint: Paint) -> String {
     }
 }
 
-fn text<'a>(value: &'a Value, member: &str) -> &'a str {
-    value.get(member).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn text_or_number(value: &Value, member: &str) -> String {
-    match value.get(member) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => "-".into(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn items<'a>(value: &'a Value, member: &str) -> &'a [Value] {
-    value.get(member).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     Home,
     api::Api,
+    members::{cell, number},
     terminal::{self, Paint},
 };
 
@@ -111,6 +112,9 @@ impl Key {
 /// Runs the command.
 pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let api = Api::of(home)?;
+    let post = async |key: &Key, action: &str, body: Value| {
+        api.post(&format!("{}/{action}", key.path()), &body).await?.ok()
+    };
     let told = match args.action.unwrap_or_else(|| ParkedAction::List(ParkedFilter::default())) {
         ParkedAction::List(filter) => return list(&api, &filter, args.json).await,
         ParkedAction::Bulk(wanted) => return bulk::run(&wanted, &api, args.json).await,
@@ -118,12 +122,9 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
             api.get(&format!("{}/{id}", key.path())).await?.ok()?
         }
         ParkedAction::Show { key, id: None } => json!({ "items": api.list(&key.path()).await? }),
-        ParkedAction::Release(key) => {
-            api.post(&format!("{}/release", key.path()), &json!({})).await?.ok()?
-        }
+        ParkedAction::Release(key) => post(&key, "release", json!({})).await?,
         ParkedAction::Discard { key, reason } => {
-            let body = json!({ "reason": reason });
-            api.post(&format!("{}/discard", key.path()), &body).await?.ok()?
+            post(&key, "discard", json!({ "reason": reason })).await?
         }
         ParkedAction::Replace { key, payload, event_type, version, reason } => {
             let bytes = std::fs::read(&payload)
@@ -131,7 +132,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
             let payload = STANDARD.encode(bytes);
             let body = json!({ "payload": payload, "reason": reason, "event_type": event_type,
                 "version": version });
-            api.post(&format!("{}/replace", key.path()), &body).await?.ok()?
+            post(&key, "replace", body).await?
         }
     };
     terminal::say(if args.json { told.to_string() } else { format!("{told:#}") });
@@ -146,23 +147,21 @@ async fn list(api: &Api, filter: &ParkedFilter, as_json: bool) -> anyhow::Result
         terminal::say("nothing is parked");
     } else {
         let paint = Paint::of_stdout();
-        for key in &keys {
-            terminal::say(line(key, paint));
-        }
+        keys.iter().map(|key| line(key, paint)).for_each(terminal::say);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn line(key: &Value, paint: Paint) -> String {
-    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-    let messages = key.get("messages").and_then(Value::as_i64).unwrap_or_default();
+    let cell = |member| cell(key, member);
     format!(
-        "{} {} {} {messages} waiting since {}: {}",
-        paint.bold(text("service")),
-        text("topic"),
-        paint.cyan(text("key")),
-        text("since"),
-        paint.red(text("reason")),
+        "{} {} {} {} waiting since {}: {}",
+        paint.bold(cell("service")),
+        cell("topic"),
+        paint.cyan(cell("key")),
+        number(key, "messages"),
+        cell("since"),
+        paint.red(cell("reason")),
     )
 }
 

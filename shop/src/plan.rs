@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
     os::unix::{
         fs::{DirBuilderExt as _, MetadataExt as _},
         process::CommandExt as _,
@@ -73,12 +73,6 @@ impl Plan {
             None => (data_folder(home)?, machine::random_word()),
         };
         let telemetry = Telemetry::find()?;
-        let process = |name: &str| ProcessState {
-            name: name.to_owned(),
-            pid: None,
-            port: ports.of(name).unwrap_or_default(),
-            restarts: 0,
-        };
         let stack = Stack {
             phase: StackPhase::Starting,
             backend,
@@ -93,7 +87,7 @@ impl Plan {
                 .chain(OURS)
                 .chain(telemetry.names())
                 .chain(faults::are_wanted().then_some(FAULTS))
-                .map(process)
+                .map(|name| ProcessState::new(name, ports))
                 .collect(),
         };
         let program = std::env::current_exe().context("cannot find this program")?;
@@ -236,15 +230,10 @@ fn data_folder(home: &Home) -> anyhow::Result<PathBuf> {
     if Account::unprivileged()?.can_enter(home.path()) {
         return Ok(home.path().join("postgres"));
     }
-    let mut hasher = DefaultHasher::new();
-    home.path().hash(&mut hasher);
-    let folder = Path::new("/var/tmp").join(format!("shop-{:016x}", hasher.finish()));
-    match fs::DirBuilder::new().mode(0o711).create(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make {}", folder.display()));
-        }
-        _ => {}
-    }
+    let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(home.path());
+    let folder = Path::new("/var/tmp").join(format!("shop-{hash:016x}"));
+    let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(&folder);
+    made.with_context(|| format!("cannot make {}", folder.display()))?;
     // Anybody may make folders there, so a folder of this name has to be checked for its owner.
     let owner = fs::symlink_metadata(&folder)?.uid();
     let ours = rustix::process::geteuid().as_raw() == owner;

@@ -89,7 +89,7 @@ impl ProcessSupervisor {
                 if start.elapsed() > PAUSE_FORGOTTEN {
                     pause = PAUSE_MIN;
                 }
-                if keeper.phase() == StackPhase::Ready {
+                if keeper.stack().phase == StackPhase::Ready {
                     let name = spec.name;
                     note(format!("  {name} ended ({why}); starting it again in {pause:?}"));
                 }
@@ -118,7 +118,7 @@ impl ProcessSupervisor {
                 send(pid, spec.stop.0);
                 tokio::select! {
                     ended = child.wait() => ended,
-                    () = self.patience_ends(spec.stop.1) => {
+                    _ = tokio::time::timeout(spec.stop.1, self.hurry.cancelled()) => {
                         child.start_kill()?;
                         child.wait().await
                     }
@@ -127,13 +127,6 @@ impl ProcessSupervisor {
         };
         self.watchdog.forget(pid);
         Ok(ended?.to_string())
-    }
-
-    async fn patience_ends(&self, patience: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(patience) => {}
-            () = self.hurry.cancelled() => {}
-        }
     }
 
     /// Waits until the process is healthy; the error shows the end of its log.
@@ -166,10 +159,6 @@ impl ProcessSupervisor {
         lock(&self.stack).clone()
     }
 
-    fn phase(&self) -> StackPhase {
-        lock(&self.stack).phase
-    }
-
     /// Changes the record, in memory and in the home.
     pub fn record(&self, change: impl FnOnce(&mut Stack)) {
         let mut stack = lock(&self.stack);
@@ -181,13 +170,8 @@ impl ProcessSupervisor {
 }
 
 fn running<'a>(stack: &'a mut Stack, name: &str) -> &'a mut ProcessState {
-    let found = stack.processes.iter().position(|process| process.name == name);
-    let at = found.unwrap_or_else(|| {
-        let name = name.to_owned();
-        stack.processes.push(ProcessState { name, pid: None, port: 0, restarts: 0 });
-        stack.processes.len() - 1
-    });
-    &mut stack.processes[at]
+    let found = stack.processes.iter_mut().find(|process| process.name == name);
+    found.expect("the plan's record has every process that the plan runs")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

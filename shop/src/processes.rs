@@ -148,15 +148,18 @@ async fn reaped(ended: &[ProcessInfo]) {
     }
 }
 
+/// Whether a process has not ended.
+pub fn is_there(pid: u32) -> bool {
+    let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+    process.is_some_and(|process| ProcessInfo::of(&process).is_some())
+}
+
 /// Waits until all have ended; returns those that have not ended in time.
 async fn those_still_there(left: &[ProcessInfo], within: Duration) -> Vec<ProcessInfo> {
-    let is_there = |found: &&ProcessInfo| {
-        let process = i32::try_from(found.pid).ok().and_then(|pid| Process::new(pid).ok());
-        process.is_some_and(|process| ProcessInfo::of(&process).is_some())
-    };
     let start = Instant::now();
     loop {
-        let stay: Vec<ProcessInfo> = left.iter().filter(is_there).cloned().collect();
+        let stay: Vec<ProcessInfo> =
+            left.iter().filter(|found| is_there(found.pid)).cloned().collect();
         if stay.is_empty() || start.elapsed() > within {
             return stay;
         }

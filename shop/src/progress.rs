@@ -16,11 +16,6 @@ impl ProgressStep {
         Self { name, start: Instant::now() }
     }
 
-    /// How long it has taken so far.
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
     /// Says that the step is done, how long it took, and what came of it.
     pub fn done(self, what: &str) {
         let Self { name, start } = self;
@@ -34,7 +29,7 @@ impl ProgressStep {
 }
 
 /// A duration with a tenth of a second: `1.3 s`.
-pub fn seconds(elapsed: Duration) -> String {
+fn seconds(elapsed: Duration) -> String {
     format!("{}.{} s", elapsed.as_secs(), elapsed.subsec_millis() / 100)
 }
 

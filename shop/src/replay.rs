@@ -5,12 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::{
-    Home,
-    api::Api,
-    begun::{count, until_ended},
-    terminal,
-};
+use crate::{Home, api::Api, begun::until_ended, members::number, terminal};
 
 /// The arguments of `shop replay`.
 #[derive(Debug, clap::Args)]
@@ -62,18 +57,18 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
     let started = api.post("/v1/replays", &args.body(false)).await?.ok()?;
     let id = started.get("id").and_then(Value::as_str).context("the replay has no id")?;
     let path = format!("/v1/replays/{id}");
-    let progress = |replay: &Value| format!("{} of {}", count(replay, "done"), words(replay));
+    let progress = |replay: &Value| format!("{} of {}", number(replay, "done"), words(replay));
     let ended = until_ended(&api, &path, progress).await?;
     terminal::say(if args.json {
         ended.to_string()
     } else {
-        format!("{} events were published once more (replay {id})", count(&ended, "done"))
+        format!("{} events were published once more (replay {id})", number(&ended, "done"))
     });
     Ok(ExitCode::SUCCESS)
 }
 
 fn words(counted: &Value) -> String {
-    format!("{} events of {} keys", count(counted, "events"), count(counted, "keys"))
+    format!("{} events of {} keys", number(counted, "events"), number(counted, "keys"))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 /// What was seeded: `seed.json` in the home, from which `load` knows what can be ordered.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct SeedRecord {
     pub products: u32,
     pub customers: u32,
@@ -80,7 +80,7 @@ pub async fn run(args: Args, home: &Home) -> anyhow::Result<ExitCode> {
 pub fn seeded(home: &Home) -> anyhow::Result<SeedRecord> {
     match std::fs::read(home.path().join("seed.json")) {
         Ok(bytes) => serde_json::from_slice(&bytes).context("seed.json is not what shop wrote"),
-        Err(_) => Ok(SeedRecord { products: 0, customers: 0 }),
+        Err(_) => Ok(SeedRecord::default()),
     }
 }
 
@@ -93,25 +93,16 @@ pub async fn seed(api: &Api, args: &Args) -> anyhow::Result<()> {
         .filter_map(|product| Some((product.get("sku")?.as_str()?.to_owned(), product)))
         .collect();
     let magic = [
-        Product {
-            sku: SOLD_OUT.into(),
-            name: "Unicorn, white".into(),
-            price: "999.00".into(),
-            pieces: Pieces::Exactly(0),
-        },
-        Product {
-            sku: LAST_PIECE.into(),
-            name: "Signed first edition".into(),
-            price: "249.00".into(),
-            pieces: Pieces::Exactly(1),
-        },
-        Product {
-            sku: TWO_SHELVES.into(),
-            name: "Atlas in five volumes, one volume".into(),
-            price: "12.00".into(),
-            pieces: Pieces::About(0),
-        },
+        (SOLD_OUT, "Unicorn, white", "999.00", Pieces::Exactly(0)),
+        (LAST_PIECE, "Signed first edition", "249.00", Pieces::Exactly(1)),
+        (TWO_SHELVES, "Atlas in five volumes, one volume", "12.00", Pieces::About(0)),
     ];
+    let magic = magic.map(|(sku, name, price, pieces)| Product {
+        sku: sku.into(),
+        name: name.into(),
+        price: price.into(),
+        pieces,
+    });
     let products = (1..=args.products).map(|n| Product::nth(n, args.stock)).chain(magic);
     let there = &there;
     let listed = futures::stream::iter(products)

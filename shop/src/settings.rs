@@ -21,7 +21,6 @@ pub struct Overrides {
     set: Vec<(String, String)>,
     /// For all: `SHOP_PAYMENT_DEADLINE`.
     shared: Vec<(String, String)>,
-    has_own_issuer: bool,
 }
 
 impl Overrides {
@@ -34,21 +33,14 @@ impl Overrides {
 
     /// The overrides among these variables.
     pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Self {
-        let (mut set, mut shared, mut has_own_issuer) = (Vec::new(), Vec::new(), false);
-        for (name, value) in variables.filter(|(name, _)| name.starts_with("SHOP_")) {
-            has_own_issuer |= name == "SHOP_JWKS";
-            if name.contains("__") {
-                set.push((name, value));
-            } else {
-                shared.push((name, value));
-            }
-        }
-        Self { set, shared, has_own_issuer }
+        let ours = variables.filter(|(name, _)| name.starts_with("SHOP_"));
+        let (set, shared) = ours.partition(|(name, _)| name.contains("__"));
+        Self { set, shared }
     }
 
     /// Whether `SHOP_JWKS` says where the keys of tokens are, instead of the stack's own issuer.
     pub fn has_own_issuer(&self) -> bool {
-        self.has_own_issuer
+        self.shared.iter().any(|(name, _)| name == "SHOP_JWKS")
     }
 
     /// The settings for one process: `PAYMENT_DEADLINE` and its value.
@@ -106,10 +98,10 @@ pub fn of(process: &str, stack: &Stack, ports: Ports, home: &Path) -> Vec<(Strin
             settings.push(("OTLP_ENDPOINT", format!("http://127.0.0.1:{}", ports.otlp())));
         }
     }
-    if process == "gateway" || DATABASES.iter().any(|(_, role)| role.replace('_', "-") == process) {
+    let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
+    if process == "gateway" || owned.is_some() {
         settings.push(("JWKS", file(KEY_SET)));
     }
-    let owned = DATABASES.iter().find(|(_, role)| role.replace('_', "-") == process);
     settings.extend(owned.map(|(database, role)| ("DATABASE_URL", database_url(role, database))));
     match process {
         "order-svc" => settings.push(("SEAL_KEY_FILE", file("seal-key"))),

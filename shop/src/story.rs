@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
+use crate::members::{items, number, text};
+
 /// The main point of an event's content: `59.98 USD by card`, `payment_declined: card_declined`.
 pub fn gist(name: &str, content: &Value) -> String {
-    let text = |member: &str| content.get(member).and_then(Value::as_str).unwrap_or_default();
+    let text = |member| text(content, member);
     match name {
         "OrderPlaced" | "OrderAmended" => {
             format!("{} for {}", money(content, "total"), list(content, "lines", a_line))
@@ -36,13 +38,13 @@ pub fn money(content: &Value, member: &str) -> String {
     }
 }
 
-fn with_detail(what: &str, detail: &str) -> String {
+/// `what` with its detail, if there is one.
+pub(crate) fn with_detail(what: &str, detail: &str) -> String {
     if detail.is_empty() { what.to_owned() } else { format!("{what}: {detail}") }
 }
 
 fn list(content: &Value, member: &str, show: impl Fn(&Value) -> String) -> String {
-    let items =
-        content.get(member).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let items = items(content, member);
     let mut shown: Vec<String> = items.iter().take(4).map(show).collect();
     match items.len() {
         0 => return "nothing".into(),
@@ -53,25 +55,18 @@ fn list(content: &Value, member: &str, show: impl Fn(&Value) -> String) -> Strin
 }
 
 fn a_line(line: &Value) -> String {
-    format!("{} × {}", number(line, "quantity"), words(line, "name"))
+    format!("{} × {}", number(line, "quantity"), text(line, "name"))
 }
 
-fn an_allocation(allocation: &Value) -> String {
-    let (sku, warehouse) = (words(allocation, "sku"), words(allocation, "warehouse"));
+/// `3 × mug in main`.
+pub(crate) fn an_allocation(allocation: &Value) -> String {
+    let (sku, warehouse) = (text(allocation, "sku"), text(allocation, "warehouse"));
     format!("{} × {sku} in {warehouse}", number(allocation, "quantity"))
 }
 
 fn a_shortage(shortage: &Value) -> String {
     let (wanted, available) = (number(shortage, "wanted"), number(shortage, "available"));
-    format!("{wanted} × {} wanted, {available} available", words(shortage, "sku"))
-}
-
-fn number(value: &Value, member: &str) -> i64 {
-    value.get(member).and_then(Value::as_i64).unwrap_or_default()
-}
-
-fn words<'a>(value: &'a Value, member: &str) -> &'a str {
-    value.get(member).and_then(Value::as_str).unwrap_or_default()
+    format!("{wanted} × {} wanted, {available} available", text(shortage, "sku"))
 }
 
 #[cfg(test)]

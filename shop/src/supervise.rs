@@ -17,8 +17,8 @@ use crate::{
     home::{Backend, DATABASES, ProcessState, StackPhase},
     keys,
     plan::Plan,
-    process::ProcessSupervisor,
-    processes::{self, FAULTS, OURS},
+    process::{ProcessSupervisor, Spec},
+    processes::{self, OURS},
     progress::ProgressStep,
     schema, status,
     terminal::note,
@@ -72,9 +72,10 @@ pub async fn supervise(
     let plan = Plan::of(home, base_port, backend)?;
     let keeper = ProcessSupervisor::new(home.clone(), plan.stack.clone(), asked.second.clone())?;
     let (ours, backends) = (CancellationToken::new(), CancellationToken::new());
+    let stack = SupervisedStack { plan, keeper: Arc::clone(&keeper), ours, backends };
 
     let up = tokio::select! {
-        up = bring_up(&plan, &keeper, &ours, &backends) => up,
+        up = stack.bring_up() => up,
         () = asked.first.cancelled() => Ok(()),
     };
     let ended = match up {
@@ -93,7 +94,7 @@ pub async fn supervise(
     };
     keeper.record(|stack| stack.phase = StackPhase::Stopping);
     let step = ProgressStep::begin("down");
-    take_down(home, &keeper, &ours, &backends).await;
+    stack.take_down().await;
     let left = processes::end(home).await?;
     if left.is_empty() {
         step.done("nothing is left running");
@@ -104,143 +105,128 @@ pub async fn supervise(
     up.map(|()| ExitCode::SUCCESS)
 }
 
-async fn bring_up(
-    plan: &Plan,
-    keeper: &Arc<ProcessSupervisor>,
-    ours: &CancellationToken,
-    backends: &CancellationToken,
-) -> anyhow::Result<()> {
-    let all = ProgressStep::begin("all");
-    plan.check_programs()?;
-    // Processes of a supervisor that was killed: they hold this stack's ports and shared memory.
-    let left = processes::end(&plan.home).await?;
-    if !left.is_empty() {
-        note(format!("  ended what an earlier run had left: {}", processes::names(&left)));
-    }
-    plan.check_ports()?;
-    keys::make(&plan.home)?;
-    let telemetry = plan.telemetry.specs(plan.home.path(), plan.ports);
-    let names = ["postgres", "kafka"].into_iter().chain(OURS);
-    for name in names.chain(telemetry.iter().map(|spec| spec.name)) {
-        // A log is about one run; lines of an earlier run would confuse.
-        std::fs::remove_file(plan.home.log(name)).ok();
-    }
-    for spec in telemetry {
-        keeper.keep(spec, backends.clone());
-    }
-    if plan.has_faults() {
-        keeper.keep(plan.run_faults(), backends.clone());
-        keeper.healthy(FAULTS).await?;
-    }
-    let others = ["simulator", "smtp-sink"].map(|name| {
-        keeper.keep(plan.run_ours(name), ours.clone());
-        healthy(keeper, plan, name)
-    });
-    let others = futures::future::try_join_all(others);
-    let (postgres, kafka) =
-        (start_postgres(plan, keeper, backends), start_kafka(plan, keeper, backends));
-    tokio::try_join!(others, postgres, kafka)?;
-    let rest = OURS.into_iter().filter(|name| !["simulator", "smtp-sink"].contains(name));
-    futures::future::try_join_all(rest.map(|name| async move {
-        keeper.keep(plan.run_ours(name), ours.clone());
-        healthy(keeper, plan, name).await
-    }))
-    .await?;
-    telemetry_is_up(plan, keeper).await;
-    all.done("is up");
-    Ok(())
+/// A stack while it is supervised.
+struct SupervisedStack {
+    plan: Plan,
+    keeper: Arc<ProcessSupervisor>,
+    /// Ends the shop's own processes.
+    ours: CancellationToken,
+    /// Ends what they need, and what looks at them.
+    backends: CancellationToken,
 }
 
-async fn start_postgres(
-    plan: &Plan,
-    keeper: &Arc<ProcessSupervisor>,
-    until: &CancellationToken,
-) -> anyhow::Result<()> {
-    let step = ProgressStep::begin("postgres");
-    let config = plan.postgres();
-    // The first time outside of the keeper, so that a missing program is reported at once, and
-    // once.
-    let first = config.clone();
-    tokio::task::spawn_blocking(move || first.prepare()).await??;
-    keeper.keep(plan.run_postgres(), until.clone());
-    keeper.healthy("postgres").await?;
-    postgres::create_owned(&config.url("postgres"), &config.owned(&DATABASES))
-        .await
-        .context("cannot make the databases")?;
-    let place = plan.home.path().display().to_string();
-    schema::check(&place, |database| config.url(database)).await?;
-    step.done(&format!("127.0.0.1:{}, four databases", config.port));
-    Ok(())
-}
-
-async fn start_kafka(
-    plan: &Plan,
-    keeper: &Arc<ProcessSupervisor>,
-    until: &CancellationToken,
-) -> anyhow::Result<()> {
-    let step = ProgressStep::begin("kafka");
-    if plan.stack.backend == Backend::Embedded {
-        keeper.keep(plan.run_kafka(), until.clone());
-        keeper.healthy("kafka").await?;
-        step.done(&format!("{}, in memory alone", plan.stack.kafka()));
-        return Ok(());
+impl SupervisedStack {
+    async fn bring_up(&self) -> anyhow::Result<()> {
+        let all = ProgressStep::begin("all");
+        let plan = &self.plan;
+        plan.check_programs()?;
+        // Processes of a supervisor that was killed: they hold this stack's ports and shared
+        // memory.
+        let left = processes::end(&plan.home).await?;
+        if !left.is_empty() {
+            note(format!("  ended what an earlier run had left: {}", processes::names(&left)));
+        }
+        plan.check_ports()?;
+        keys::make(&plan.home)?;
+        for process in &plan.stack.processes {
+            // A log is about one run; lines of an earlier run would confuse.
+            std::fs::remove_file(plan.home.log(&process.name)).ok();
+        }
+        for spec in plan.telemetry.specs(plan.home.path(), plan.ports) {
+            self.keeper.keep(spec, self.backends.clone());
+        }
+        if plan.has_faults() {
+            self.start_backend(plan.run_faults()).await?;
+        }
+        let others = ["simulator", "smtp-sink"].map(|name| self.start_ours(name));
+        let others = futures::future::try_join_all(others);
+        tokio::try_join!(others, self.start_postgres(), self.start_kafka())?;
+        let rest = OURS.into_iter().filter(|name| !["simulator", "smtp-sink"].contains(name));
+        futures::future::try_join_all(rest.map(|name| self.start_ours(name))).await?;
+        self.telemetry_is_up().await;
+        all.done("is up");
+        Ok(())
     }
-    if !jars::are_ready()? {
-        step.note("fetching its jars with Maven: once on this machine, 44 MB");
+
+    async fn start_postgres(&self) -> anyhow::Result<()> {
+        let step = ProgressStep::begin("postgres");
+        let config = self.plan.postgres();
+        self.start_backend(self.plan.run_postgres()).await?;
+        postgres::create_owned(&config.url("postgres"), &config.owned(&DATABASES))
+            .await
+            .context("cannot make the databases")?;
+        let place = self.plan.home.path().display().to_string();
+        schema::check(&place, |database| config.url(database)).await?;
+        step.done(&format!("127.0.0.1:{}, four databases", config.port));
+        Ok(())
     }
-    let config = plan.kafka();
-    let first = config.clone();
-    tokio::task::spawn_blocking(move || first.prepare()).await??;
-    keeper.keep(plan.run_kafka(), until.clone());
-    keeper.healthy("kafka").await?;
-    let topics = topics::of_the_shop()?;
-    topics::create(&config.bootstrap(), &topics).await?;
-    step.done(&format!("127.0.0.1:{}, {} topics", config.port, topics.len()));
-    Ok(())
-}
 
-async fn healthy(
-    keeper: &ProcessSupervisor,
-    plan: &Plan,
-    name: &'static str,
-) -> anyhow::Result<()> {
-    let step = ProgressStep::begin(name);
-    keeper.healthy(name).await?;
-    step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
-    Ok(())
-}
+    async fn start_kafka(&self) -> anyhow::Result<()> {
+        let step = ProgressStep::begin("kafka");
+        let address = self.plan.stack.kafka();
+        let is_embedded = self.plan.stack.backend == Backend::Embedded;
+        if !is_embedded && !jars::are_ready()? {
+            step.note("fetching its jars with Maven: once on this machine, 44 MB");
+        }
+        self.start_backend(self.plan.run_kafka()).await?;
+        if is_embedded {
+            step.done(&format!("{address}, in memory alone"));
+            return Ok(());
+        }
+        let topics = topics::of_the_shop()?;
+        topics::create(&address, &topics).await?;
+        step.done(&format!("{address}, {} topics", topics.len()));
+        Ok(())
+    }
 
-/// Says where Prometheus and Jaeger are. The shop is up without them.
-async fn telemetry_is_up(plan: &Plan, keeper: &ProcessSupervisor) {
-    for name in plan.telemetry.names() {
+    /// Starts what the shop's processes need, and waits until it is healthy. The first time its
+    /// command is made outside of the keeper, so that a missing program is reported at once, and
+    /// once.
+    async fn start_backend(&self, spec: Spec) -> anyhow::Result<()> {
+        let name = spec.name;
+        let spec = tokio::task::spawn_blocking(move || (spec.command)().map(|_| spec)).await??;
+        self.keeper.keep(spec, self.backends.clone());
+        self.keeper.healthy(name).await
+    }
+
+    async fn start_ours(&self, name: &'static str) -> anyhow::Result<()> {
+        self.keeper.keep(self.plan.run_ours(name), self.ours.clone());
         let step = ProgressStep::begin(name);
-        match tokio::time::timeout(TELEMETRY_START_MAX, keeper.healthy(name)).await {
-            Ok(Ok(())) => {
-                step.done(&format!("127.0.0.1:{}", plan.ports.of(name).unwrap_or_default()));
+        self.keeper.healthy(name).await?;
+        step.done(&self.address(name));
+        Ok(())
+    }
+
+    /// Says where Prometheus and Jaeger are. The shop is up without them.
+    async fn telemetry_is_up(&self) {
+        for name in self.plan.telemetry.names() {
+            let step = ProgressStep::begin(name);
+            match tokio::time::timeout(TELEMETRY_START_MAX, self.keeper.healthy(name)).await {
+                Ok(Ok(())) => step.done(&self.address(name)),
+                Ok(Err(error)) => step.done(&format!("does not start: {error:#}")),
+                Err(_) => step.done(&format!("is not ready after {TELEMETRY_START_MAX:?}")),
             }
-            Ok(Err(error)) => step.done(&format!("does not start: {error:#}")),
-            Err(_) => step.done(&format!("is not ready after {TELEMETRY_START_MAX:?}")),
+        }
+        for lack in self.plan.telemetry.lacks() {
+            note(format!("  {lack}"));
         }
     }
-    for lack in plan.telemetry.lacks() {
-        note(format!("  {lack}"));
-    }
-}
 
-async fn take_down(
-    home: &Home,
-    keeper: &ProcessSupervisor,
-    ours: &CancellationToken,
-    backends: &CancellationToken,
-) {
-    processes::wake(home);
-    ours.cancel();
-    let is_ours = |process: &&ProcessState| OURS.contains(&process.name.as_str());
-    while keeper.stack().processes.iter().filter(is_ours).any(|process| process.pid.is_some()) {
-        tokio::time::sleep(LOOK).await;
+    fn address(&self, name: &str) -> String {
+        format!("127.0.0.1:{}", self.plan.ports.of(name).unwrap_or_default())
     }
-    backends.cancel();
-    keeper.all_ended().await;
+
+    async fn take_down(&self) {
+        processes::wake(&self.plan.home);
+        self.ours.cancel();
+        let is_ours = |process: &&ProcessState| OURS.contains(&process.name.as_str());
+        let runs = |process: &ProcessState| process.pid.is_some();
+        while self.keeper.stack().processes.iter().filter(is_ours).any(runs) {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.backends.cancel();
+        self.keeper.all_ended().await;
+    }
 }
 
 /// Cancelled by the first and by the second signal that asks the supervisor to stop.

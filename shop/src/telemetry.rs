@@ -62,28 +62,23 @@ impl Telemetry {
     }
 
     /// What is not there, and how to get it.
-    pub fn lacks(&self) -> Vec<&'static str> {
-        let mut lacks = Vec::new();
-        if self.is_wanted && self.prometheus.is_none() {
-            lacks.push("no Prometheus: metrics are kept nowhere (apt-get install prometheus)");
-        }
-        if self.is_wanted && self.jaeger.is_none() {
-            lacks.push("no Jaeger: traces go nowhere (make jaeger builds it, with Go)");
-        }
-        lacks
+    pub fn lacks(&self) -> impl Iterator<Item = &'static str> {
+        let prometheus = "no Prometheus: metrics are kept nowhere (apt-get install prometheus)";
+        let jaeger = "no Jaeger: traces go nowhere (make jaeger builds it, with Go)";
+        let all = [(prometheus, &self.prometheus), (jaeger, &self.jaeger)].into_iter();
+        all.filter(|(_, program)| self.is_wanted && program.is_none()).map(|(lack, _)| lack)
     }
 
     /// How to run those that are there, for a stack in `home`.
     pub fn specs(&self, home: &Path, ports: Ports) -> Vec<Spec> {
-        let prometheus = self.prometheus.clone().map(|program| {
-            let home = home.to_owned();
-            spec(PROMETHEUS, Box::new(move || prometheus(&program, &home, ports)))
-        });
-        let jaeger = self.jaeger.clone().map(|program| {
-            let home = home.to_owned();
-            spec(JAEGER, Box::new(move || jaeger(&program, &home, ports)))
-        });
-        prometheus.into_iter().chain(jaeger).collect()
+        let programs: [(_, _, MakeCommand); 2] =
+            [(PROMETHEUS, &self.prometheus, prometheus), (JAEGER, &self.jaeger, jaeger)];
+        let spec = |(name, program, command): (_, &Option<PathBuf>, MakeCommand)| {
+            let (program, home) = (program.clone()?, home.to_owned());
+            let command = Box::new(move || command(&program, &home, ports));
+            Some(Spec { name, command, stop: (Signal::TERM, STOP_MAX) })
+        };
+        programs.into_iter().filter_map(spec).collect()
     }
 }
 
@@ -96,11 +91,8 @@ pub fn is_wanted() -> anyhow::Result<bool> {
     }
 }
 
-type MakeCommand = Box<dyn Fn() -> anyhow::Result<Command> + Send + Sync>;
-
-fn spec(name: &'static str, command: MakeCommand) -> Spec {
-    Spec { name, command, stop: (Signal::TERM, STOP_MAX) }
-}
+/// Makes the command of a program, for a stack in a home.
+type MakeCommand = fn(&Path, &Path, Ports) -> anyhow::Result<Command>;
 
 /// The folder of Prometheus in a home: its configuration, its rules and its data.
 pub fn prometheus_folder(home: &Path) -> PathBuf {

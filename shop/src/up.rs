@@ -13,9 +13,8 @@ use backends::{jars, machine, server::send};
 use rustix::process::Signal;
 
 use crate::{
-    Home, Stack,
+    Home,
     compose::{self, ComposeStart},
-    health,
     home::{Backend, StackPhase},
     status,
     supervise::{self, Terminal},
@@ -143,7 +142,9 @@ async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
             let runs = stack.base_port;
             ensure!(port == runs, "it runs already, from base port {runs}: `shop down` first");
         }
-        let sick = sick(&stack).await;
+        let status = status::of(&stack).await;
+        let sick = status.processes.iter().filter(|it| !it.healthy).map(|it| it.name);
+        let sick: Vec<_> = sick.collect();
         if stack.phase == StackPhase::Ready && sick.is_empty() {
             note(format!("runs already in {}", home.path().display()));
             status::show(&stack)?;
@@ -154,14 +155,4 @@ async fn already(args: &Args, home: &Home) -> anyhow::Result<Option<ExitCode>> {
         }
         tokio::time::sleep(LOOK * 4).await;
     }
-}
-
-async fn sick(stack: &Stack) -> Vec<String> {
-    let mut sick = Vec::new();
-    for process in &stack.processes {
-        if health::check(&process.name, stack).await.is_err() {
-            sick.push(process.name.clone());
-        }
-    }
-    sick
 }

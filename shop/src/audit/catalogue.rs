@@ -1,9 +1,10 @@
 //! The catalogue: the products of inventory-svc, what it published of them, and what order-svc
 //! checks orders against.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use super::{
+    LOOKS, PAUSE,
     check::{Checks, Promise},
     messages::Last,
     now,
@@ -14,10 +15,6 @@ use crate::Stack;
 
 /// How long order-svc may take to hear of a published change.
 const HEARD_SECONDS: u32 = 60;
-
-/// How often the two are compared before they are called different, and how long after.
-const LOOKS: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(700);
 
 /// Checks each product against the outbox of its own snapshot, and against its last message.
 pub(super) fn said(

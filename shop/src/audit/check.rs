@@ -77,10 +77,10 @@ impl Checks {
     /// Takes over what a statement in the database has counted: how many rows, how many of them
     /// wrong, and one of the wrong ones.
     pub(super) fn counted(&mut self, promise: Promise, what: &str, found: CountResult) {
-        self.looked(promise, found.checked);
-        if found.wrong > 0 {
+        self.looked(promise, u64::try_from(found.checked).unwrap_or_default());
+        if let Ok(wrong @ 1..) = u64::try_from(found.wrong) {
             let which = found.first.unwrap_or_default();
-            self.add(promise, found.wrong, || format!("{what}: {which}"));
+            self.add(promise, wrong, || format!("{what}: {which}"));
         }
     }
 
@@ -118,11 +118,12 @@ impl Checks {
     }
 }
 
-/// The result of a counting statement.
+/// The result of a counting statement: how many rows were compared with what they have to agree
+/// with, how many of them do not agree, and the id of one of those.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CountResult {
-    pub(super) checked: u64,
-    pub(super) wrong: u64,
+    pub(super) checked: i64,
+    pub(super) wrong: i64,
     pub(super) first: Option<String>,
 }
 

@@ -8,14 +8,14 @@
 
 mod stored;
 
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::{collections::BTreeMap, hash::Hash};
 
 use proto::{
     Event,
     money::Money,
     notifications::notification_event::Event as Notification,
     orders::{
-        AmendmentCause, CancelReason, Line, PaymentMethod, Terms,
+        AmendmentCause, CancelReason, Line, PaymentMethod,
         order_event::{self, Event as TopicContents},
     },
     payments::{DeclineCode, RefundCause, payment_event::Event as Payment},
@@ -23,7 +23,7 @@ use proto::{
 };
 use serde::Deserialize;
 
-use super::tag;
+use super::{hash, tag};
 
 pub(in crate::audit) use self::stored::in_history;
 
@@ -78,23 +78,17 @@ pub(super) struct PieceRow {
 
 /// Any value as a number that is not 0.
 pub(super) fn digest(parts: impl Hash) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
-    let hash = hasher.finish();
-    u32::try_from(hash >> 32).unwrap_or_default().max(1)
+    u32::try_from(hash(parts) >> 32).unwrap_or_default().max(1)
 }
 
 /// A number for how many pieces of each SKU there are, on whichever lines or in whichever
 /// warehouses.
 pub(super) fn basket<'a>(pieces: impl Iterator<Item = (&'a str, u32)>) -> u32 {
-    let mut pieces: Vec<(&str, u64)> = pieces.map(|(sku, count)| (sku, count.into())).collect();
-    pieces.sort_unstable();
-    pieces.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        kept.1 += if same { next.1 } else { 0 };
-        same
-    });
-    digest(pieces)
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for (sku, count) in pieces {
+        *counts.entry(sku).or_default() += u64::from(count);
+    }
+    digest(counts)
 }
 
 /// A number for the lines of an order, in their order.
@@ -105,12 +99,8 @@ pub(super) fn lines<'a>(lines: impl Iterator<Item = (&'a str, &'a str, u32, Amou
 pub(super) fn lines_of(rows: &[LineRow], currency: &str) -> u32 {
     lines(rows.iter().map(|row| {
         let sku = row.sku.as_deref().unwrap_or_default();
-        (
-            sku,
-            row.name.as_str(),
-            row.quantity,
-            Amount::new(ten_thousandths(row.unit_price), currency),
-        )
+        let price = Amount::new(ten_thousandths(row.unit_price), currency);
+        (sku, row.name.as_str(), row.quantity, price)
     }))
 }
 
@@ -122,10 +112,6 @@ pub(super) fn ten_thousandths(amount: rust_decimal::Decimal) -> i64 {
 
 pub(super) fn pieces<'a>(pieces: impl Iterator<Item = (&'a str, &'a str, u32)>) -> u32 {
     digest(pieces.collect::<Vec<_>>())
-}
-
-pub(super) fn pieces_of(rows: &[PieceRow]) -> u32 {
-    pieces(rows.iter().map(|row| (row.sku.as_str(), row.warehouse.as_str(), row.quantity)))
 }
 
 /// A number for the terms of a revision: what stock is asked for (a [`basket`]), and who pays how
@@ -169,14 +155,10 @@ pub(super) fn reserved(revision: u32, pieces: u32) -> u32 {
     digest((revision, pieces))
 }
 
-/// A number for `PaymentCaptured` by method, and for `PaymentDeclined` by code.
+/// A number for `PaymentCaptured` by method, for `PaymentDeclined` by code, and for
+/// `PaymentRefunded` and `RefundRefused` by cause.
 pub(super) fn paid(customer: &str, revision: u32, amount: Amount, how: &str) -> u32 {
     digest((customer, revision, amount, how))
-}
-
-/// A number for `PaymentRefunded`, and for `RefundRefused`.
-pub(super) fn refunded(customer: &str, revision: u32, amount: Amount, cause: &str) -> u32 {
-    digest((customer, revision, amount, cause))
 }
 
 /// A number for `NotificationSent`, and with a failure for `NotificationFailed`.
@@ -194,80 +176,87 @@ pub(super) fn product(name: &str, price: Amount, available: i64) -> u32 {
     digest((name, price, available))
 }
 
-/// The number of an event's content and, for what is ordered or reserved, that of its terms; 0 for content that no state foretells.
-pub(super) fn of(event: &Event) -> (u32, u32) {
+/// The number of an event's content; 0 for content that no state foretells.
+pub(super) fn of(event: &Event) -> u32 {
     match event {
         Event::Orders(event) => of_order(event),
-        Event::Stock(Stock::StockReserved(it)) => {
-            let pieces = basket(it.lines.iter().map(|it| (it.sku.as_str(), it.quantity)));
-            let terms = terms_of(it.revision, pieces, it.terms.as_ref());
-            (reserved(it.revision, allocations(&it.lines)), terms)
-        }
-        Event::Stock(Stock::StockReleased(it)) => (allocations(&it.lines), 0),
-        Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => (0, 0),
-        Event::Payments(event) => (of_payment(event), 0),
+        Event::Stock(Stock::StockReserved(it)) => reserved(it.revision, allocations(&it.lines)),
+        Event::Stock(Stock::StockReleased(it)) => allocations(&it.lines),
+        Event::Stock(Stock::StockRejected(_) | Stock::ReservationExpired(_)) => 0,
+        Event::Payments(event) => of_payment(event),
         Event::Notifications(Notification::NotificationSent(it)) => {
-            (notified(&it.notification_id, (&it.channel, &it.template), it.revision, ""), 0)
+            notified(&it.notification_id, (&it.channel, &it.template), it.revision, "")
         }
-        Event::Notifications(Notification::NotificationFailed(it)) => (
-            notified(&it.notification_id, (&it.channel, &it.template), it.revision, &it.failure),
-            0,
-        ),
+        Event::Notifications(Notification::NotificationFailed(it)) => {
+            notified(&it.notification_id, (&it.channel, &it.template), it.revision, &it.failure)
+        }
         Event::Catalogue(proto::catalogue::catalogue_event::Event::ProductChanged(it)) => {
-            (product(&it.name, Amount::from(&it.price), it.available), 0)
+            product(&it.name, Amount::from(&it.price), it.available)
         }
     }
 }
 
-fn of_order(event: &order_event::Event) -> (u32, u32) {
+/// The number of the terms that an event passes on; 0 for an event without any.
+pub(super) fn terms_of(event: &Event) -> u32 {
+    let (revision, pieces, said) = match event {
+        Event::Orders(TopicContents::OrderPlaced(it)) => {
+            (it.revision, said_basket(&it.lines), &it.terms)
+        }
+        Event::Orders(TopicContents::OrderAmended(it)) => {
+            (it.revision, said_basket(&it.lines), &it.terms)
+        }
+        Event::Stock(Stock::StockReserved(it)) => {
+            let pieces = it.lines.iter().map(|it| (it.sku.as_str(), it.quantity));
+            (it.revision, basket(pieces), &it.terms)
+        }
+        _ => return 0,
+    };
+    said.as_ref().map_or(1, |it| {
+        let amount = Amount::from(&it.amount);
+        terms(revision, pieces, &it.customer_id, amount, &method(it.method()))
+    })
+}
+
+fn of_order(event: &order_event::Event) -> u32 {
     match event {
         TopicContents::OrderPlaced(it) => {
-            let total = Amount::from(&it.total);
-            let placed = ordered(&it.customer_id, it.revision, total, said_lines(&it.lines));
-            (placed, terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref()))
+            ordered(&it.customer_id, it.revision, Amount::from(&it.total), said_lines(&it.lines))
         }
         TopicContents::OrderConfirmed(it) => {
-            let total = Amount::from(&it.total);
-            (ordered(&it.customer_id, it.revision, total, said_lines(&it.lines)), 0)
+            ordered(&it.customer_id, it.revision, Amount::from(&it.total), said_lines(&it.lines))
         }
         TopicContents::OrderAwaitingPayment(it) => {
-            let pay_by = chassis::clock::parse(&it.pay_by);
-            let pay_by = pay_by.map_or(0, micros);
-            (awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by), 0)
+            let pay_by = chassis::clock::parse(&it.pay_by).map_or(0, micros);
+            awaiting(&it.customer_id, it.revision, Amount::from(&it.amount), pay_by)
         }
         TopicContents::OrderCancelled(it) => {
             let total = Amount::from(&it.total);
-            (cancelled(&it.customer_id, it.revision, total, reason(it.reason())), 0)
+            cancelled(&it.customer_id, it.revision, total, &reason(it.reason()))
         }
         TopicContents::OrderAmended(it) => {
             let (total, lines) = (Amount::from(&it.total), said_lines(&it.lines));
-            let ordered = ordered(&it.customer_id, it.revision, total, lines);
-            let terms = terms_of(it.revision, said_basket(&it.lines), it.terms.as_ref());
-            (amended(ordered, cause(it.cause())), terms)
+            amended(ordered(&it.customer_id, it.revision, total, lines), &cause(it.cause()))
         }
         TopicContents::OrderShipped(it) => {
-            let how = (it.carrier.as_str(), it.tracking_number.as_str());
-            (shipped(&it.customer_id, it.revision, how), 0)
+            shipped(&it.customer_id, it.revision, (&it.carrier, &it.tracking_number))
         }
-        TopicContents::OrderDelivered(it) => (delivered(&it.customer_id, it.revision), 0),
+        TopicContents::OrderDelivered(it) => delivered(&it.customer_id, it.revision),
     }
 }
 
 fn of_payment(event: &Payment) -> u32 {
     match event {
         Payment::PaymentCaptured(it) => {
-            paid(&it.customer_id, it.revision, Amount::from(&it.amount), method(it.method()))
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &method(it.method()))
         }
         Payment::PaymentDeclined(it) => {
-            paid(&it.customer_id, it.revision, Amount::from(&it.amount), decline(it.code()))
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &decline(it.code()))
         }
         Payment::PaymentRefunded(it) => {
-            let cause = refund_cause(it.cause());
-            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause)
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &refund_cause(it.cause()))
         }
         Payment::RefundRefused(it) => {
-            let cause = refund_cause(it.cause());
-            refunded(&it.customer_id, it.revision, Amount::from(&it.amount), cause)
+            paid(&it.customer_id, it.revision, Amount::from(&it.amount), &refund_cause(it.cause()))
         }
         Payment::PaymentVoided(_) => 0,
     }
@@ -291,64 +280,33 @@ fn said_basket(said: &[Line]) -> u32 {
     basket(goods.map(|it| (it.sku.as_str(), it.quantity)))
 }
 
-fn terms_of(revision: u32, basket: u32, said: Option<&Terms>) -> u32 {
-    said.map_or(1, |it| {
-        let amount = Amount::from(&it.amount);
-        terms(revision, basket, &it.customer_id, amount, method(it.method()))
-    })
-}
-
-fn refund_cause(cause: RefundCause) -> &'static str {
-    match cause {
-        RefundCause::Unspecified => "",
-        RefundCause::OrderCancelled => "order_cancelled",
-        RefundCause::Staff => "staff",
-    }
-}
-
 /// The word for how an order is to be paid.
-pub(super) fn method_of(terms: &Terms) -> &'static str {
-    method(terms.method())
+pub(super) fn method(method: PaymentMethod) -> String {
+    word(method.as_str_name(), "PAYMENT_METHOD_")
 }
 
-fn method(method: PaymentMethod) -> &'static str {
-    match method {
-        PaymentMethod::Unspecified => "",
-        PaymentMethod::Wallet => "wallet",
-        PaymentMethod::Card => "card",
-        PaymentMethod::Deferred => "deferred",
-    }
+pub(super) fn reason(reason: CancelReason) -> String {
+    word(reason.as_str_name(), "CANCEL_REASON_")
 }
 
-pub(super) fn reason(reason: CancelReason) -> &'static str {
-    match reason {
-        CancelReason::Unspecified => "",
-        CancelReason::InsufficientInventory => "insufficient_inventory",
-        CancelReason::PaymentDeclined => "payment_declined",
-        CancelReason::PaymentTimeout => "payment_timeout",
-        CancelReason::ReservationExpired => "reservation_expired",
-        CancelReason::CustomerRequest => "customer_request",
-        CancelReason::StaffRequest => "staff_request",
-    }
+pub(super) fn decline(code: DeclineCode) -> String {
+    word(code.as_str_name(), "DECLINE_CODE_")
 }
 
-pub(super) fn decline(code: DeclineCode) -> &'static str {
-    match code {
-        DeclineCode::Unspecified => "",
-        DeclineCode::CardDeclined => "card_declined",
-        DeclineCode::InsufficientFunds => "insufficient_funds",
-        DeclineCode::ExpiredCard => "expired_card",
-        DeclineCode::NoAccount => "no_account",
-        DeclineCode::CurrencyMismatch => "currency_mismatch",
-    }
+pub(super) fn cause(cause: AmendmentCause) -> String {
+    word(cause.as_str_name(), "AMENDMENT_CAUSE_")
 }
 
-pub(super) fn cause(cause: AmendmentCause) -> &'static str {
-    match cause {
-        AmendmentCause::Unspecified => "",
-        AmendmentCause::Requested => "requested",
-        AmendmentCause::StockRejected => "stock_rejected",
-        AmendmentCause::CapturedFirst => "captured_first",
+fn refund_cause(cause: RefundCause) -> String {
+    word(cause.as_str_name(), "REFUND_CAUSE_")
+}
+
+/// The word that services store for an enum's value: the value's name in the schema, without the
+/// enum's own name before it. A value that is not specified has none.
+fn word(name: &str, prefix: &str) -> String {
+    match name.strip_prefix(prefix) {
+        Some("UNSPECIFIED") | None => String::new(),
+        Some(word) => word.to_ascii_lowercase(),
     }
 }
 

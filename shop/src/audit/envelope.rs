@@ -1,21 +1,17 @@
 //! A message's envelope: the headers that the relay wrote.
 
-use proto::{EventType, cloud_events};
+use proto::{EventType, cloud_events, trace_context};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use uuid::Uuid;
 
-use super::{content, said::Event};
+use super::{content, facts::MessageFacts, said::Event};
 
 /// A message that is an event of the shop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventMessage<'a> {
     pub(super) event: Event<'a>,
-    /// Which member of the topic's message it is: the member's number is in the first byte.
-    pub(super) tag: usize,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-    /// When Kafka received it, in seconds since 1970.
-    pub(super) at: u32,
+    /// What the envelope tells of it: its content is not read yet.
+    pub(super) facts: MessageFacts,
     /// Whether its headers name a source, key or incarnation that cannot be.
     pub(super) is_flawed: bool,
 }
@@ -44,21 +40,27 @@ pub(super) fn read<'a>(
     }
     let kind = envelope.kind.filter(|kind| kind.topic == message.topic())?;
     let (key, payload) = (message.key()?, message.payload()?);
+    let version = envelope.version.filter(|it| *it > 0)?;
     let millis = message.timestamp().to_millis().unwrap_or_default();
     Some(EventMessage {
         event: Event {
             key,
-            version: envelope.version.filter(|it| *it > 0)?,
+            version,
             id: envelope.id?,
             number: kind.number,
             at: envelope.time,
             trace: envelope.trace,
             payload,
         },
-        tag: payload.first().map(|byte| usize::from(byte >> 3))?,
-        partition: message.partition(),
-        offset: message.offset(),
-        at: u32::try_from(millis / 1_000).unwrap_or_default(),
+        facts: MessageFacts {
+            // The member's number is in the first byte.
+            tag: payload.first().map(|byte| usize::from(byte >> 3))?,
+            version: u32::try_from(version).unwrap_or(u32::MAX),
+            partition: message.partition(),
+            offset: message.offset(),
+            at: u32::try_from(millis / 1_000).unwrap_or_default(),
+            ..MessageFacts::default()
+        },
         is_flawed: envelope.source != kind.source()
             || envelope.subject.as_bytes() != key
             || envelope.incarnation.is_none_or(|it| !(1..=incarnations).contains(&it)),
@@ -77,20 +79,12 @@ impl<'a> Envelope<'a> {
                 self.time = chassis::clock::parse(value).map_or(0, content::micros);
             }
             cloud_events::INCARNATION => self.incarnation = value.parse().ok(),
-            "traceparent" => self.trace = Some(trace(value).unwrap_or_default()),
+            cloud_events::TRACEPARENT => {
+                self.trace = Some(trace_context::parse(value).unwrap_or_default());
+            }
             _ => {}
         }
     }
-}
-
-/// `00-<trace id>-<span id>-<flags>` as the 25 bytes of an outbox row.
-fn trace(text: &str) -> Option<[u8; 25]> {
-    let digits = text.strip_prefix("00-")?.bytes().filter(|byte| *byte != b'-');
-    let digits: Vec<u8> = digits
-        .map(|digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    bytes.try_into().ok()
 }
 
 #[cfg(test)]
@@ -99,10 +93,14 @@ mod tests {
 
     #[test]
     fn a_trace_is_read_as_the_outbox_keeps_it() {
-        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let trace = trace(text).unwrap();
-        assert_eq!((trace[0], trace[15], trace[16], trace[24]), (0x4b, 0x36, 0x00, 0x01));
-        assert_eq!(super::trace("00-4bf9-00f0-01"), None);
-        assert_eq!(super::trace("4bf92f3577b34da6a3ce929d0e0e4736"), None);
+        let trace = |text| {
+            let mut envelope = Envelope::default();
+            envelope.take("traceparent", text);
+            envelope.trace.unwrap()
+        };
+        let kept = trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        assert_eq!((kept[0], kept[15], kept[16], kept[24]), (0x4b, 0x36, 0x00, 0x01));
+        assert_eq!(trace("00-4bf9-00f0-01"), [0; 25]);
+        assert_eq!(trace("4bf92f3577b34da6a3ce929d0e0e4736"), [0; 25]);
     }
 }

@@ -174,8 +174,6 @@ pub(super) struct MessageFacts {
     pub(super) at: u32,
     pub(super) content: u32,
     pub(super) terms: u32,
-    /// The message as a row of the order's history, as a number.
-    pub(super) history: u64,
 }
 
 /// What one topic holds about an order.
@@ -269,9 +267,9 @@ impl Orders {
         self.table.get(at as usize).map(|(_, facts)| facts)
     }
 
-    /// The ids of all orders.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u128> {
-        self.table.iter().map(|(order, _)| *order)
+    /// All orders, each by its id.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u128, &Facts)> {
+        self.table.iter().map(|(order, facts)| (*order, facts))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -10,13 +10,14 @@ use proto::{
     payments::{RefundCause, payment_event::Event as Payment},
     stock::stock_event::Event as Stock,
 };
+use time::OffsetDateTime;
 
 use super::content::{self, Amount};
 
 /// The template of the notification that is a step of the order.
 const CONFIRMATION: &str = "order_confirmation";
 
-/// An order, as its row and its history both have it. Times are in microseconds since 1970.
+/// An order, as its row and its history both have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct OrderFold {
     pub(super) method: String,
@@ -25,20 +26,20 @@ pub(super) struct OrderFold {
     pub(super) lines: u32,
     pub(super) total: Amount,
     pub(super) cause: Option<String>,
-    pub(super) revised_at: i64,
-    pub(super) reserved: Option<(u32, i64)>,
-    pub(super) rejected: Option<(u32, i64)>,
-    pub(super) released_at: Option<i64>,
-    pub(super) captured: Option<(u32, i64, i64)>,
-    pub(super) declined: Option<(u32, String, i64)>,
+    pub(super) revised_at: Option<OffsetDateTime>,
+    pub(super) reserved: Option<(u32, OffsetDateTime)>,
+    pub(super) rejected: Option<(u32, OffsetDateTime)>,
+    pub(super) released_at: Option<OffsetDateTime>,
+    pub(super) captured: Option<(u32, i64, OffsetDateTime)>,
+    pub(super) declined: Option<(u32, String, OffsetDateTime)>,
     /// What was refunded, nothing where the payment was voided, and when.
-    pub(super) compensated: Option<(Option<i64>, i64)>,
-    pub(super) refund_refused_at: Option<i64>,
-    pub(super) confirmed_at: Option<i64>,
-    pub(super) cancelled: Option<(String, i64)>,
-    pub(super) shipped: Option<(String, String, i64)>,
-    pub(super) delivered_at: Option<i64>,
-    pub(super) notified: Option<(Option<String>, i64)>,
+    pub(super) compensated: Option<(Option<i64>, OffsetDateTime)>,
+    pub(super) refund_refused_at: Option<OffsetDateTime>,
+    pub(super) confirmed_at: Option<OffsetDateTime>,
+    pub(super) cancelled: Option<(String, OffsetDateTime)>,
+    pub(super) shipped: Option<(String, String, OffsetDateTime)>,
+    pub(super) delivered_at: Option<OffsetDateTime>,
+    pub(super) notified: Option<(Option<String>, OffsetDateTime)>,
 }
 
 impl OrderFold {
@@ -48,7 +49,7 @@ impl OrderFold {
     }
 
     /// Takes in the next event of the history.
-    pub(super) fn take(&mut self, event: &Event, at: i64) {
+    pub(super) fn take(&mut self, event: &Event, at: OffsetDateTime) {
         match event {
             Event::Orders(said) => self.said(said, at),
             Event::Stock(stock) => self.stock(stock, at),
@@ -58,10 +59,14 @@ impl OrderFold {
         }
     }
 
-    fn said(&mut self, said: &Said, at: i64) {
+    fn said(&mut self, said: &Said, at: OffsetDateTime) {
         match said {
             Said::OrderPlaced(it) => {
-                self.method = it.terms.as_ref().map(content::method_of).unwrap_or_default().into();
+                self.method = it
+                    .terms
+                    .as_ref()
+                    .map(|terms| content::method(terms.method()))
+                    .unwrap_or_default();
                 self.pay_within = it.pay_within_seconds;
                 let total = Amount::from(&it.total);
                 self.revise((it.revision, &it.lines, total), None, at);
@@ -78,7 +83,7 @@ impl OrderFold {
             }
             Said::OrderDelivered(_) => self.delivered_at = Some(at),
             Said::OrderCancelled(it) => {
-                self.cancelled = Some((content::reason(it.reason()).to_owned(), at));
+                self.cancelled = Some((content::reason(it.reason()), at));
             }
         }
     }
@@ -86,15 +91,15 @@ impl OrderFold {
     fn revise(
         &mut self,
         (revision, lines, total): (u32, &[Line], Amount),
-        cause: Option<&str>,
-        at: i64,
+        cause: Option<String>,
+        at: OffsetDateTime,
     ) {
         (self.revision, self.lines, self.total) = (revision, content::said_lines(lines), total);
-        (self.cause, self.revised_at) = (cause.map(ToOwned::to_owned), at);
+        (self.cause, self.revised_at) = (cause, Some(at));
     }
 
-    fn stock(&mut self, stock: &Stock, at: i64) {
-        let is_higher = |known: Option<(u32, i64)>, revision| {
+    fn stock(&mut self, stock: &Stock, at: OffsetDateTime) {
+        let is_higher = |known: Option<(u32, OffsetDateTime)>, revision| {
             known.is_none_or(|(highest, _)| highest < revision)
         };
         match stock {
@@ -114,7 +119,7 @@ impl OrderFold {
         }
     }
 
-    fn payment(&mut self, payment: &Payment, at: i64) {
+    fn payment(&mut self, payment: &Payment, at: OffsetDateTime) {
         match payment {
             Payment::PaymentCaptured(it) => {
                 let amount = Amount::from(&it.amount).sum;
@@ -122,8 +127,7 @@ impl OrderFold {
             }
             Payment::PaymentDeclined(it) => {
                 if self.declined.as_ref().is_none_or(|known| known.0 < it.revision) {
-                    let code = content::decline(it.code()).to_owned();
-                    self.declined = Some((it.revision, code, at));
+                    self.declined = Some((it.revision, content::decline(it.code()), at));
                 }
             }
             Payment::PaymentVoided(_) => self.compensate(None, at),
@@ -139,13 +143,13 @@ impl OrderFold {
         }
     }
 
-    fn compensate(&mut self, refunded: Option<i64>, at: i64) {
+    fn compensate(&mut self, refunded: Option<i64>, at: OffsetDateTime) {
         if self.cancelled.is_some() {
             self.compensated.get_or_insert((refunded, at));
         }
     }
 
-    fn notified(&mut self, told: &Notification, at: i64) {
+    fn notified(&mut self, told: &Notification, at: OffsetDateTime) {
         let (template, failure) = match told {
             Notification::NotificationSent(it) => (&it.template, None),
             Notification::NotificationFailed(it) => (&it.template, Some(it.failure.clone())),

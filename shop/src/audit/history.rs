@@ -1,8 +1,7 @@
 //! The history of each order, row by row: without a gap, in a possible order, as the topics say, and
 //! come to what the order is.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -10,8 +9,9 @@ use super::{
     check::{Checks, Promise},
     facts::{NOTIFICATIONS, ORDERS, Order, Orders, PAYMENTS, STOCK, TOPICS},
     fold::OrderFold,
+    hash,
     interventions::Interventions,
-    tag,
+    seconds, tag,
 };
 
 /// How far the times of rows may be out of order: a batch may wait for a lock, and clocks differ.
@@ -20,22 +20,19 @@ const SKEW_SECONDS: u32 = 60;
 /// A row of an order's history.
 #[derive(Clone, Debug)]
 pub(super) struct HistoryRow {
-    pub(super) order: u128,
+    pub(super) order_id: Uuid,
     pub(super) seq: i32,
     pub(super) event_id: Uuid,
     pub(super) event_type: i16,
     pub(super) version: i64,
-    /// When the row was written, in seconds and in microseconds since 1970.
-    pub(super) at: u32,
-    pub(super) micros: i64,
+    /// When the row was written.
+    pub(super) at: OffsetDateTime,
     pub(super) payload: Vec<u8>,
 }
 
 /// A row as a number; the numbers of an order's rows are summed.
-pub(super) fn hash(event_id: Uuid, event_type: i16, version: i64, payload: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (event_id, event_type, version, payload).hash(&mut hasher);
-    hasher.finish()
+pub(super) fn row_hash(event_id: Uuid, event_type: i16, version: i64, payload: &[u8]) -> u64 {
+    hash((event_id, event_type, version, payload))
 }
 
 /// Reads the rows of all orders; each order's rows come together and in order.
@@ -79,17 +76,18 @@ impl<'a> Walk<'a> {
 
     /// Takes in the next row.
     pub(super) fn row(&mut self, row: &HistoryRow) {
-        if self.present.as_ref().is_none_or(|(order, _)| *order != row.order) {
+        let id = row.order_id.as_u128();
+        if self.present.as_ref().is_none_or(|(order, _)| *order != id) {
             self.end();
-            self.present = Some((row.order, Rows::default()));
+            self.present = Some((id, Rows::default()));
         }
         let Some((_, rows)) = &mut self.present else { return };
-        let order = self.orders.get(row.order).and_then(|facts| facts.order);
+        let order = self.orders.get(id).and_then(|facts| facts.order);
         let fault = rows.take(row, order.as_ref(), self.interventions, self.now);
         if let Some(fault) = fault.filter(|_| !rows.is_broken) {
             rows.is_broken = true;
             self.checks.broken(Promise::HistoryAgrees, || {
-                format!("{}: row {} {fault}", Uuid::from_u128(row.order), row.seq)
+                format!("{}: row {} {fault}", row.order_id, row.seq)
             });
         }
     }
@@ -133,23 +131,24 @@ impl Rows {
         now: u32,
     ) -> Option<&'static str> {
         self.count += 1;
+        let (order_id, at) = (row.order_id.as_u128(), seconds(row.at));
         let (topic, tag) = source(row.event_type);
         let expected = self.versions.get(topic).map_or(0, |last| last + 1);
         let version = u32::try_from(row.version).unwrap_or(u32::MAX);
         let is_skipped = (expected..row.version).all(|version| {
             let version = u32::try_from(version).unwrap_or(u32::MAX);
-            interventions.is_other_in_history(topic, row.order, version)
+            interventions.is_other_in_history(topic, order_id, version)
         });
-        let last_at = std::mem::replace(&mut self.last_at, row.at);
+        let last_at = std::mem::replace(&mut self.last_at, at);
         if let Some(last) = self.versions.get_mut(topic) {
             *last = row.version;
         }
-        if !interventions.is_other_in_history(topic, row.order, version) {
-            let sum = hash(row.event_id, row.event_type, row.version, &row.payload);
+        if !interventions.is_other_in_history(topic, order_id, version) {
+            let sum = row_hash(row.event_id, row.event_type, row.version, &row.payload);
             self.sum = self.sum.wrapping_add(sum);
         }
-        let earliest = last_at.max(birth(row.order)).saturating_sub(SKEW_SECONDS);
-        let is_in_time = (earliest..=now.saturating_add(SKEW_SECONDS)).contains(&row.at);
+        let earliest = last_at.max(birth(order_id)).saturating_sub(SKEW_SECONDS);
+        let is_in_time = (earliest..=now.saturating_add(SKEW_SECONDS)).contains(&at);
         let is_deferred = order.is_some_and(|order| order.is_deferred);
         let fits_cause = self.follows(topic, tag, is_deferred, row);
         match () {
@@ -173,33 +172,33 @@ impl Rows {
         let was_reserved = self.is_reserved();
         let topic_name = TOPICS.get(topic).copied().unwrap_or_default();
         if let Ok(Some(event)) = proto::Event::decode(topic_name, &row.payload) {
-            self.folded.take(&event, row.micros);
+            self.folded.take(&event, row.at);
         }
         let is_captured = self.folded.captured.is_some();
         match (topic, tag) {
-            (ORDERS, tag::PLACED) => return self.count == 1,
-            (ORDERS, tag::AWAITING) => return self.is_reserved() && !self.has_ended,
-            (ORDERS, tag::AMENDED) => return self.count > 1 && !self.has_ended,
+            (ORDERS, tag::PLACED) => self.count == 1,
+            (ORDERS, tag::AWAITING) => self.is_reserved() && !self.has_ended,
+            (ORDERS, tag::AMENDED) => self.count > 1 && !self.has_ended,
             (ORDERS, tag::CONFIRMED) => {
                 let was_open = !std::mem::replace(&mut self.has_ended, true);
-                return self.is_reserved() && is_captured && was_open;
+                self.is_reserved() && is_captured && was_open
             }
             (ORDERS, tag::SHIPPED | tag::DELIVERED) => {
                 let is_shipped = self.folded.shipped.is_some();
                 let is_cancelled = self.folded.cancelled.is_some();
-                return self.folded.confirmed_at.is_some() && is_shipped && !is_cancelled;
+                self.folded.confirmed_at.is_some() && is_shipped && !is_cancelled
             }
             (ORDERS, tag::CANCELLED) => {
                 self.has_ended = true;
-                return self.count > 1 && self.folded.shipped.is_none();
+                self.count > 1 && self.folded.shipped.is_none()
             }
             (STOCK, tag::RESERVED) => {
                 let is_new = self.is_reserved() && !was_reserved;
                 self.asks = is_deferred && is_new && !self.has_ended && !is_captured;
+                self.count > 1
             }
-            _ => {}
+            _ => self.count > 1,
         }
-        self.count > 1
     }
 
     /// Whether the present revision is reserved.

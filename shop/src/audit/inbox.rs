@@ -47,7 +47,8 @@ pub(super) fn half(id: u128) -> u64 {
     u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default()
 }
 
-fn hearers(topic: usize, tag: usize) -> &'static [usize] {
+/// The services that have to hear an event.
+pub(super) fn hearers(topic: usize, tag: usize) -> &'static [usize] {
     match (topic, tag) {
         (ORDERS, tag::PLACED | tag::AMENDED) => &[STOCK],
         (ORDERS, tag::AWAITING | tag::SHIPPED | tag::DELIVERED) => &[NOTIFICATIONS],

@@ -12,7 +12,7 @@ mod waits;
 use super::{
     birth,
     check::Promise,
-    facts::{Facts, ORDERS, OrderEnd, TOPICS, TopicFacts},
+    facts::{CompensationState, Facts, ORDERS, OrderEnd, TOPICS, TopicFacts},
     interventions::Interventions,
 };
 
@@ -105,17 +105,17 @@ pub(super) fn judge(id: u128, facts: &Facts, view: &View) -> Verdict {
 }
 
 fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
-    let mut broken = Findings::new();
     let Some(order) = facts.order else {
-        broken.push((Promise::VersionsAgree, "order-svc does not have it".into()));
-        return broken;
+        return vec![(Promise::VersionsAgree, "order-svc does not have it".into())];
     };
-    let is_undone = order.is_stock_undone && agree::is_answered(order.compensation);
+    let mut broken = Findings::new();
+    let is_paid_back =
+        matches!(order.compensation, CompensationState::Voided | CompensationState::Refunded);
     match order.ending {
         OrderEnd::Open => {
             broken.push((Promise::NothingStuck, "open, and nothing is under way".into()));
         }
-        OrderEnd::Cancelled if !is_undone => {
+        OrderEnd::Cancelled if !(order.is_stock_undone && is_paid_back) => {
             let is_refused = facts.payment.is_some_and(|payment| payment.refused > 0);
             let why = if is_refused { "its refund was refused" } else { "nothing is under way" };
             broken.push((Promise::NothingStuck, format!("compensating, and {why}")));
@@ -126,7 +126,7 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
             agree::told(facts, &order, &mut broken);
         }
     }
-    versions(facts, &mut broken);
+    published(facts, &mut broken);
     agree::heard(id, facts, &order, view, &mut broken);
     let has_all = (0..TOPICS.len()).all(|topic| {
         let told = &facts.said[topic];
@@ -140,18 +140,23 @@ fn settled(id: u128, facts: &Facts, view: &View) -> Findings {
     broken
 }
 
-/// How many events each state says that it has announced about the order.
-pub(super) fn counted(facts: &Facts) -> [u32; 4] {
+/// How many events each state, if there is one, says that it has announced about the order.
+pub(super) fn versions(facts: &Facts) -> [Option<u32>; 4] {
     [
-        facts.order.map_or(0, |order| order.version),
-        facts.reservation.map_or(0, |reservation| reservation.version),
-        facts.payment.map_or(0, |payment| payment.version),
-        facts.notices.map_or(0, |notices| notices.version),
+        facts.order.map(|order| order.version),
+        facts.reservation.map(|reservation| reservation.version),
+        facts.payment.map(|payment| payment.version),
+        facts.notices.map(|notices| notices.version),
     ]
 }
 
+/// The [`versions`], 0 where there is no state.
+pub(super) fn counted(facts: &Facts) -> [u32; 4] {
+    versions(facts).map(Option::unwrap_or_default)
+}
+
 /// No topic has more events than its state has counted. With fewer, something is still to arrive.
-fn versions(facts: &Facts, broken: &mut Findings) {
+fn published(facts: &Facts, broken: &mut Findings) {
     for ((state, told), topic) in counted(facts).into_iter().zip(&facts.said).zip(TOPICS) {
         if told.version > state {
             let what = format!("{} events on {topic}, the state counts {state}", told.version);

@@ -9,7 +9,7 @@ use super::{
     check::{Checks, Promise},
     content,
     envelope::{self, EventMessage},
-    facts::{MessageFacts, Orders, SERVICES, TOPICS},
+    facts::{Orders, SERVICES, TOPICS},
     history,
     inbox::{self, Inboxes},
     interventions::Interventions,
@@ -48,7 +48,7 @@ pub(super) fn read(
             foreign += 1;
             return;
         };
-        first[partition].get_or_insert(received.at);
+        first[partition].get_or_insert(received.facts.at);
         let event = received.event;
         let order = Uuid::try_parse_ascii(event.key).map(|id| id.as_u128()).ok();
         let order_or_none = order.unwrap_or_default();
@@ -89,8 +89,7 @@ pub(super) fn read_on(
         let Some(received) = envelope::read(message, i32::MAX) else { return };
         let order = Uuid::try_parse_ascii(received.event.key).map_or(0, |id| id.as_u128());
         if let Some(facts) = orders.get(order) {
-            let version = u32::try_from(received.event.version).unwrap_or(u32::MAX);
-            let is_new = version > facts.said[at].version;
+            let is_new = received.facts.version > facts.said[at].version;
             take(at, &received, is_new, (order, orders), interventions);
         }
     })
@@ -104,26 +103,17 @@ fn take(
     (order, orders): (u128, &mut Orders),
     interventions: &Interventions,
 ) {
-    let event = received.event;
-    let version = u32::try_from(event.version).unwrap_or(u32::MAX);
-    let mut heard = MessageFacts {
-        tag: received.tag,
-        version,
-        partition: received.partition,
-        offset: received.offset,
-        at: received.at,
-        ..MessageFacts::default()
-    };
+    let (event, mut heard) = (received.event, received.facts);
     let facts = orders.of(order);
     if is_new {
         let decoded = proto::Event::decode(TOPICS[at], event.payload).ok().flatten();
         let mut row = Vec::new();
         if let Some(decoded) = decoded {
-            (heard.content, heard.terms) = content::of(&decoded);
+            (heard.content, heard.terms) = (content::of(&decoded), content::terms_of(&decoded));
             row = content::in_history(decoded);
         }
-        if !interventions.is_other_in_history(at, order, version) {
-            let row = history::hash(event.id, event.number, event.version, &row);
+        if !interventions.is_other_in_history(at, order, heard.version) {
+            let row = history::row_hash(event.id, event.number, event.version, &row);
             facts.told_history = facts.told_history.wrapping_add(row);
         }
     }
@@ -132,14 +122,14 @@ fn take(
 
 /// A service that has consumed a message that it has to hear must have taken it in.
 fn heard(at: usize, received: &EventMessage<'_>, listener: &Listener<'_>, checks: &mut Checks) {
-    let view = listener.view;
-    let is_consumed = view.consumed.is_past(at, received.partition, received.offset);
-    if !is_consumed || !inbox::is_kept(received.at, view.now) {
+    let (view, facts) = (listener.view, received.facts);
+    let is_consumed = view.consumed.is_past(at, facts.partition, facts.offset);
+    if !is_consumed || !inbox::is_kept(facts.at, view.now) {
         return;
     }
     checks.looked(Promise::NothingMissed, 1);
     let id = received.event.id;
-    for service in listener.inboxes.missing(at, received.tag, id.as_u128()) {
+    for service in listener.inboxes.missing(at, facts.tag, id.as_u128()) {
         checks.broken(Promise::NothingMissed, || {
             format!(
                 "{} has passed over version {} of {} on {}, event {id}",
@@ -169,7 +159,7 @@ pub(super) fn catalogue(
         let place = Place { partition: message.partition(), is_trimmed: false };
         said.message(event, place, checks);
         let decoded = proto::Event::decode(message.topic(), event.payload).ok().flatten();
-        let content = decoded.map_or(0, |decoded| content::of(&decoded).0);
+        let content = decoded.map_or(0, |decoded| content::of(&decoded));
         let number = super::said::number_of_name(event.key);
         let known = last.entry(number).or_default();
         if known.0 < event.version {

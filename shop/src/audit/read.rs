@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use futures::{TryStreamExt as _, future::BoxFuture};
+use futures::TryStreamExt as _;
 use proto::{EventType, topic, trace_context};
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -14,14 +14,15 @@ use super::{
     birth, catalogue,
     check::{Checks, Promise},
     content::{self, Amount},
-    facts::{NOTIFICATIONS, ORDERS, Orders, Provider, STOCK, TOPICS},
+    facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, Provider, STOCK, TOPICS},
     history::Walk,
     inbox::Inboxes,
     interventions::{Interventions, MessageRef},
     judge::{self, View},
     messages::{self, Listener},
     said::{Event, Publication, TopicContents},
-    store::{self, Each, Which},
+    seconds,
+    store::{self, Which},
     topics::Topic,
     whole,
 };
@@ -48,24 +49,22 @@ pub(super) async fn everything(
 ) -> anyhow::Result<()> {
     terminal::renew("reading inboxes");
     let mut inboxes = Inboxes::default();
-    for (service, (database, _)) in DATABASES.into_iter().enumerate() {
+    for (service, database) in DATABASES.into_iter().enumerate() {
         let mut db = store::connect(stack, database).await?;
         inboxes.put(service, store::mailbox::inbox(&mut db).await?);
     }
     view.interventions = interventions(stack).await?;
-    for (at, (database, read)) in DATABASES.into_iter().enumerate() {
+    for (at, database) in DATABASES.into_iter().enumerate() {
         terminal::renew(format_args!("reading {database} and {}", TOPICS[at]));
         let mut db = store::connect(stack, database).await?;
         let mut tx = store::snapshot(&mut db).await?;
         let mut outbox = outbox(&mut tx, at, topics[at].is_trimmed(), orders, checks).await?;
-        let mut counts = Counts { outbox: &outbox, checks, states: 0 };
-        let mut each = |order, version| counts.compare(order, version);
-        read(&mut tx, None, orders, &mut each).await?;
-        let states = counts.states;
+        states(&mut tx, at, None, orders).await?;
+        let count = outbox.compare(at, orders, checks);
         if at == ORDERS {
             let mut walk = Walk::new(orders, checks, &view.interventions, view.now);
             store::orders::history(&mut tx, None, |row| walk.row(row)).await?;
-            walk.finish(states);
+            walk.finish(count);
         }
         whole::database(&mut tx, at, orders, view.now, checks).await?;
         whole::stops(&mut tx, database, orders, checks).await?;
@@ -79,9 +78,8 @@ pub(super) async fn everything(
         }
         let is_whole = outbox.is_whole;
         let listener = Listener { view, inboxes: &inboxes, incarnations, is_whole };
-        let gone_before =
+        view.gone_before[at] =
             messages::read(&mut topics[at], &mut outbox.said, orders, &listener, checks)?;
-        view.gone_before[at] = gone_before;
         if at == STOCK {
             let last = messages::catalogue(stack, &mut outbox.catalogue, incarnations, checks)?;
             catalogue::said(&products, &outbox.catalogue, &last, checks);
@@ -110,11 +108,11 @@ pub(super) async fn again(
         })
         .collect();
     let mut unheeded = Checks::default();
-    for (at, (database, read)) in DATABASES.into_iter().enumerate() {
+    for (at, database) in DATABASES.into_iter().enumerate() {
         let mut db = store::connect(stack, database).await?;
         let mut tx = store::snapshot(&mut db).await?;
         for some in which.chunks(10_000) {
-            read(&mut tx, Some(some), orders, &mut |_, _| {}).await?;
+            states(&mut tx, at, Some(some), orders).await?;
             if at == ORDERS {
                 let mut walk = Walk::new(orders, &mut unheeded, &view.interventions, view.now);
                 store::orders::history(&mut tx, Some(some), |row| walk.row(row)).await?;
@@ -140,47 +138,44 @@ pub(super) async fn again(
     provider(stack, orders, &mut unheeded).await
 }
 
-/// The databases in the order of [`TOPICS`], and the function that reads the states of each.
-const DATABASES: [(&str, ReadFn); 4] = [
-    ("orders", |db, which, orders, each| Box::pin(store::orders::orders(db, which, orders, each))),
-    ("stock", |db, which, orders, each| {
-        Box::pin(store::stock::reservations(db, which, orders, each))
-    }),
-    ("payments", |db, which, orders, each| {
-        Box::pin(store::payments::payments(db, which, orders, each))
-    }),
-    ("notify", |db, which, orders, each| {
-        Box::pin(store::notices::notices(db, which, orders, each))
-    }),
-];
+/// The databases in the order of [`TOPICS`].
+const DATABASES: [&str; 4] = ["orders", "stock", "payments", "notify"];
 
-type ReadFn = for<'a> fn(
-    &'a mut PgConnection,
-    Which<'a>,
-    &'a mut Orders,
-    &'a mut Each<'_>,
-) -> BoxFuture<'a, anyhow::Result<()>>;
-
-/// Compares each state's count of events with the outbox of the same snapshot.
-struct Counts<'a> {
-    outbox: &'a Outbox,
-    checks: &'a mut Checks,
-    /// How many states there were.
-    states: u64,
+/// Reads the states of orders in one of the [`DATABASES`].
+async fn states(
+    db: &mut PgConnection,
+    at: usize,
+    which: Which<'_>,
+    orders: &mut Orders,
+) -> anyhow::Result<()> {
+    match at {
+        ORDERS => store::orders::orders(db, which, orders).await,
+        STOCK => store::stock::reservations(db, which, orders).await,
+        PAYMENTS => store::payments::payments(db, which, orders).await,
+        _ => store::notices::notices(db, which, orders).await,
+    }
 }
 
-impl Counts<'_> {
-    fn compare(&mut self, order: u128, version: i64) {
-        self.states += 1;
-        let reached = self.outbox.said.reached(order).outbox;
-        // Events that were announced before the oldest row may have been dropped with their leaf.
-        let must_be_there = self.outbox.is_whole || birth(order) > self.outbox.oldest;
-        if reached != version && (reached != 0 || must_be_there) {
-            self.checks.broken(Promise::VersionsAgree, || {
-                let order = Uuid::from_u128(order);
-                format!("{order} counts {version} events, its outbox ends with {reached}")
-            });
+impl Outbox {
+    /// Compares each state's count of events with the outbox of the same snapshot; returns how many
+    /// states there are.
+    fn compare(&self, at: usize, orders: &Orders, checks: &mut Checks) -> u64 {
+        let mut states = 0;
+        for (order, facts) in orders.iter() {
+            let Some(version) = judge::versions(facts)[at].map(i64::from) else { continue };
+            states += 1;
+            let reached = self.said.reached(order).outbox;
+            // Events that were announced before the oldest row may have been dropped with their
+            // leaf.
+            let must_be_there = self.is_whole || birth(order) > self.oldest;
+            if reached != version && (reached != 0 || must_be_there) {
+                checks.broken(Promise::VersionsAgree, || {
+                    let order = Uuid::from_u128(order);
+                    format!("{order} counts {version} events, its outbox ends with {reached}")
+                });
+            }
         }
+        states
     }
 }
 
@@ -208,7 +203,7 @@ async fn outbox(
             true if is_trimmed && !is_catalogue => Publication::LongAgo,
             true => Publication::Yes,
         };
-        let written = u32::try_from(row.created_at.unix_timestamp()).unwrap_or_default();
+        let written = seconds(row.created_at);
         outbox.oldest = outbox.oldest.min(written);
         let event = Event {
             key: &row.key,
@@ -237,7 +232,7 @@ async fn outbox(
 /// What operators did to parked messages, in all services.
 async fn interventions(stack: &Stack) -> anyhow::Result<Interventions> {
     let mut interventions = Interventions::default();
-    for (service, (database, _)) in DATABASES.into_iter().enumerate() {
+    for (service, database) in DATABASES.into_iter().enumerate() {
         let mut db = store::connect(stack, database).await?;
         for done in store::mailbox::mended(&mut db).await? {
             let message = || {

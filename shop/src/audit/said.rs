@@ -9,14 +9,14 @@
 //! A topic is judged by what it holds now: an event that came twice must be the same twice, and in
 //! a topic that was made anew a key begins with the first row that its outbox still has.
 
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::check::{Checks, Promise};
+use super::{
+    check::{Checks, Promise},
+    hash,
+};
 use crate::by_id::ById;
 
 /// An event, from its outbox row or its message.
@@ -97,7 +97,7 @@ impl TopicContents {
         if chain.first == 0 {
             chain.first = event.version;
         }
-        chain.hashes.push(hash(event));
+        chain.hashes.push(event_hash(event));
         chain.outbox_at = u32::try_from(event.at / 1_000_000).unwrap_or_default();
         if published != Publication::NotYet {
             chain.published = event.version;
@@ -153,11 +153,10 @@ impl TopicContents {
         }
     }
 
-    /// The highest version in the outbox, and the highest in Kafka.
+    /// How far the outbox has come with a key.
     pub(super) fn reached(&self, key: u128) -> KeyProgress {
         self.chains.get(&key).map_or_else(KeyProgress::default, |chain| KeyProgress {
             outbox: if chain.first == 0 { 0 } else { chain.end() - 1 },
-            kafka: (chain.next - 1).max(0),
             outbox_at: chain.outbox_at,
         })
     }
@@ -166,7 +165,7 @@ impl TopicContents {
     /// known.
     pub(super) fn is_genuine(&self, order: u128, event: Event<'_>) -> bool {
         let known = self.chains.get(&order).and_then(|chain| chain.known(event.version));
-        known.is_none_or(|known| known == hash(event))
+        known.is_none_or(|known| known == event_hash(event))
     }
 
     /// The number that stands for a key; for a UUID its own.
@@ -182,11 +181,7 @@ impl TopicContents {
 
 /// A number for a name that is no UUID: two hashes side by side, because 128 bits do not collide.
 pub(super) fn number_of_name(name: &[u8]) -> u128 {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, name).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
+    let half = |salt: u8| u128::from(hash((salt, name)));
     half(0) << 64 | half(1)
 }
 
@@ -202,8 +197,8 @@ pub(super) enum Publication {
 /// How far the events of a key have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyProgress {
+    /// The highest version in the outbox.
     pub(super) outbox: i64,
-    pub(super) kafka: i64,
     /// When the last row of the outbox was written, in seconds since 1970; 0 if there is none.
     pub(super) outbox_at: u32,
 }
@@ -216,7 +211,7 @@ impl Chain {
     /// Compares an event with what is known of its version: its outbox row, or the message that
     /// came first.
     fn compare(&mut self, event: Event<'_>, checks: &mut Checks, name: impl Fn() -> String) {
-        let hash = hash(event);
+        let hash = event_hash(event);
         if self.first == 0 {
             self.first = event.version;
             self.hashes.push(hash);
@@ -251,10 +246,8 @@ impl Chain {
     }
 }
 
-fn hash(event: Event<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (event.id, event.number, event.at, event.trace, event.payload).hash(&mut hasher);
-    hasher.finish()
+fn event_hash(event: Event<'_>) -> u64 {
+    hash((event.id, event.number, event.at, event.trace, event.payload))
 }
 
 fn text(key: &[u8]) -> String {

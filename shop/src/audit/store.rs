@@ -10,7 +10,7 @@
 macro_rules! counted {
     ($db:expr, $compared:literal) => {
         sqlx::query_as!(
-            super::CountedRow,
+            $crate::audit::check::CountResult,
             $compared
                 + r#"
         select
@@ -21,7 +21,6 @@ macro_rules! counted {
         )
         .fetch_one($db)
         .await
-        .map($crate::audit::check::CountResult::from)
     };
 }
 
@@ -39,7 +38,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction, postgres::PgCon
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{check::CountResult, facts::Orders};
+use super::facts::{Facts, Orders};
 use crate::Stack;
 
 /// A transaction that sees one moment of the database and can change nothing.
@@ -50,17 +49,9 @@ pub(super) async fn snapshot(db: &mut PgConnection) -> sqlx::Result<Transaction<
 /// Which orders to read: all, or those that are read again.
 pub(super) type Which<'a> = Option<&'a [Uuid]>;
 
-/// Called with each order and its state's count of events.
-pub(super) type Each<'a> = dyn FnMut(u128, i64) + Send + 'a;
-
-/// A count from PostgreSQL.
-fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
-}
-
 /// A time in seconds since 1970; 0 for none.
 fn seconds(at: Option<OffsetDateTime>) -> u32 {
-    at.map_or(0, |at| u32::try_from(at.unix_timestamp()).unwrap_or_default())
+    at.map_or(0, super::seconds)
 }
 
 /// A version, which is never negative.
@@ -68,23 +59,9 @@ fn version(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// How many rows were compared with what they have to agree with, and how many do not.
-struct CountedRow {
-    checked: i64,
-    wrong: i64,
-    /// The id of one of the rows that do not agree.
-    first: Option<String>,
-}
-
-impl From<CountedRow> for CountResult {
-    fn from(CountedRow { checked, wrong, first }: CountedRow) -> Self {
-        Self { checked: count(checked), wrong: count(wrong), first }
-    }
-}
-
 /// Clears what is known from a database about these orders: rows that are gone must not be
 /// remembered.
-fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut super::facts::Facts)) {
+fn forget(orders: &mut Orders, which: Which<'_>, clear: impl Fn(&mut Facts)) {
     for order in which.unwrap_or_default() {
         clear(orders.of(order.as_u128()));
     }

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use proto::topic;
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
@@ -47,7 +46,7 @@ impl Topic {
 
     /// Whether retention has removed messages from the topic.
     pub(super) fn is_trimmed(&self) -> bool {
-        self.name != topic::CATALOGUE && self.bounds.iter().any(|bound| bound.low > 0)
+        self.bounds.iter().any(|bound| bound.low > 0)
     }
 
     /// Whether retention has removed messages, for each partition.
@@ -106,10 +105,8 @@ pub(super) fn consumed(kafka: &str, topics: &[Topic]) -> anyhow::Result<Consumer
         let committed = client
             .committed_offsets(list, SILENCE)
             .with_context(|| format!("Kafka does not tell how far {group} has read"))?;
-        for (at, name) in TOPICS.iter().enumerate() {
-            if !HEARERS[at].contains(&group) {
-                continue;
-            }
+        let heard = TOPICS.iter().enumerate().filter(|(at, _)| HEARERS[*at].contains(&group));
+        for (at, name) in heard {
             for element in committed.elements_for_topic(name) {
                 let read = match element.offset() {
                     Offset::Offset(offset) => offset,

@@ -13,9 +13,12 @@ use uuid::Uuid;
 use super::{
     birth,
     check::{Checks, Promise},
-    facts::{NOTIFICATIONS, ORDERS, Orders, PAYMENTS, STOCK},
+    facts::{ORDERS, Orders, PAYMENTS, STOCK},
     inbox,
-    store::{self, mailbox::Stop},
+    store::{
+        mailbox::{self, Stop},
+        money, notices, orders, payments, stock,
+    },
 };
 
 /// How old a hold for an order that never came may be: payment-svc releases it after a day.
@@ -29,49 +32,39 @@ pub(super) async fn database(
     now: u32,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    match at {
-        ORDERS => {
-            let sums = store::orders::sums(db).await?;
-            checks.counted(Promise::OrdersAgree, "sum, status or reason does not fit", sums);
-            let deadlines = store::orders::deadlines(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a deadline does not fit", deadlines);
-            let answers = store::orders::answers(db).await?;
-            checks.counted(Promise::AnswersKept, "an order was promised, and is not", answers);
-        }
-        STOCK => {
-            let shelves = store::stock::shelves(db).await?;
-            checks.counted(Promise::StockConserved, "pieces do not add up", shelves);
-            let waits = store::stock::waits(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a hold's time does not fit", waits);
-            let availability = store::stock::availability(db).await?;
-            checks.counted(
-                Promise::ReadModelAgrees,
-                "what is available was not said",
-                availability,
-            );
-        }
-        PAYMENTS => {
-            let accounts = store::money::accounts(db).await?;
-            checks.counted(Promise::LedgerBalances, "an account is not its entries", accounts);
-            let captures = store::money::captures(db).await?;
-            checks.counted(Promise::LedgerBalances, "a payment is not its entries", captures);
-            let refunds = store::money::refunds(db).await?;
-            checks.counted(Promise::LedgerBalances, "a payment is not its refunds", refunds);
-            let held = store::money::held(db).await?;
-            checks.counted(Promise::HoldsEnd, "a hold is not its entries", held);
-            holds(db, orders, now, checks).await?;
-            let calls = store::money::calls(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a call to the provider does not fit", calls);
-            let answers = store::money::answers(db).await?;
-            checks.counted(Promise::AnswersKept, "money was told of, and is not there", answers);
-        }
-        NOTIFICATIONS => {
-            let deliveries = store::notices::deliveries(db).await?;
-            checks.counted(Promise::NothingLeftOver, "a delivery does not fit", deliveries);
-            let notifications = store::notices::notifications(db).await?;
-            checks.counted(Promise::CustomersTold, "a notification does not fit", notifications);
-        }
-        _ => {}
+    use Promise::{
+        AnswersKept, CustomersTold, HoldsEnd, LedgerBalances, NothingLeftOver, OrdersAgree,
+        ReadModelAgrees, StockConserved,
+    };
+    let counts = match at {
+        ORDERS => vec![
+            (OrdersAgree, "sum, status or reason does not fit", orders::sums(db).await?),
+            (NothingLeftOver, "a deadline does not fit", orders::deadlines(db).await?),
+            (AnswersKept, "an order was promised, and is not", orders::answers(db).await?),
+        ],
+        STOCK => vec![
+            (StockConserved, "pieces do not add up", stock::shelves(db).await?),
+            (NothingLeftOver, "a hold's time does not fit", stock::waits(db).await?),
+            (ReadModelAgrees, "what is available was not said", stock::availability(db).await?),
+        ],
+        PAYMENTS => vec![
+            (LedgerBalances, "an account is not its entries", money::accounts(db).await?),
+            (LedgerBalances, "a payment is not its entries", money::captures(db).await?),
+            (LedgerBalances, "a payment is not its refunds", money::refunds(db).await?),
+            (HoldsEnd, "a hold is not its entries", money::held(db).await?),
+            (NothingLeftOver, "a call to the provider does not fit", money::calls(db).await?),
+            (AnswersKept, "money was told of, and is not there", money::answers(db).await?),
+        ],
+        _ => vec![
+            (NothingLeftOver, "a delivery does not fit", notices::deliveries(db).await?),
+            (CustomersTold, "a notification does not fit", notices::notifications(db).await?),
+        ],
+    };
+    for (promise, what, found) in counts {
+        checks.counted(promise, what, found);
+    }
+    if at == PAYMENTS {
+        holds(db, orders, now, checks).await?;
     }
     Ok(())
 }
@@ -83,7 +76,7 @@ async fn holds(
     now: u32,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    for (order, held_at) in store::payments::holds(db).await? {
+    for (order, held_at) in payments::holds(db).await? {
         let is_known = orders.get(order).is_some_and(|facts| facts.order.is_some());
         let held_for = now.saturating_sub(held_at.max(birth(order).min(now)));
         if !is_known && held_for > HOLD_SECONDS {
@@ -103,11 +96,11 @@ pub(super) async fn stops(
     orders: &mut Orders,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    let stopped = store::mailbox::stopped(db).await?;
+    let stopped = mailbox::stopped(db).await?;
     tell(Promise::NothingStopped, "partition", database, &stopped, checks);
-    let unknown = store::mailbox::unknown(db).await?;
+    let unknown = mailbox::unknown(db).await?;
     tell(Promise::NothingUnknown, "events", database, &unknown, checks);
-    let parked = store::mailbox::parked(db).await?;
+    let parked = mailbox::parked(db).await?;
     tell(Promise::NothingParked, "key", database, &parked, checks);
     for key in parked {
         let order = Uuid::try_parse(&key.what).map_or(0, |id| id.as_u128());
@@ -134,7 +127,7 @@ pub(super) async fn messages(
     file: impl FnOnce() -> anyhow::Result<PathBuf>,
     checks: &mut Checks,
 ) -> anyhow::Result<()> {
-    let sent = store::notices::sent(db).await?;
+    let sent = notices::sent(db).await?;
     // The file is read after the rows, so it has everything recorded by then. A service may deliver
     // elsewhere.
     let file = file()?;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     api::{Api, ApiAnswer},
     follow::TopicEvent,
+    members::{items, number, text},
     seed, story,
     terminal::{self, Paint},
 };
@@ -100,22 +101,18 @@ impl Tour {
         self.api.put("/v1/warehouses/attic", &attic).await?.ok()?;
         let path = format!("/v1/products/{}/stock", seed::TWO_SHELVES);
         let stock = self.api.get(&path).await?.ok()?;
-        let shelves = stock.get("warehouses").and_then(Value::as_array);
         for (warehouse, pieces) in [("main", 3), ("attic", 2)] {
-            let known = shelves.into_iter().flatten().find(|it| it["warehouse"] == warehouse);
-            let there = known.and_then(|it| it.get("available")?.as_i64()).unwrap_or_default();
+            let mut shelves = items(&stock, "warehouses").iter();
+            let known = shelves.find(|it| it["warehouse"] == warehouse);
+            let there = known.map_or(0, |it| number(it, "available"));
             if there < pieces {
                 let delta = pieces - there;
                 let body = json!({"warehouse": warehouse, "delta": delta, "reason": "received"});
                 self.api.post(&path, &body).await?.ok()?;
             }
         }
-        let body = json!({"customer_id": seed::customer(9),
-            "items": [{"sku": seed::TWO_SHELVES, "quantity": 5}],
-            "payment": {"method": "wallet"}});
-        self.last = Some(Instant::now());
-        let answer = self.api.post("/v1/orders", &body).await?;
-        let order = self.placed(answer)?.context("the order was refused")?;
+        let body = order_of(9, seed::TWO_SHELVES, 5, &json!({"method": "wallet"}));
+        let order = self.order(&body).await?;
         self.show(&order, &[is_notified(CONFIRMATION)]).await
     }
 
@@ -144,12 +141,8 @@ impl Tour {
     /// decides.
     async fn two_want_the_last_piece(&mut self) -> anyhow::Result<()> {
         self.title("two customers want the last piece");
-        let body = |customer| {
-            json!({"customer_id": seed::customer(customer),
-                "items": [{"sku": seed::LAST_PIECE, "quantity": 1}],
-                "payment": {"method": "wallet"}})
-        };
-        let (first, second) = (body(6), body(7));
+        let [first, second] = [6, 7]
+            .map(|customer| order_of(customer, seed::LAST_PIECE, 1, &json!({"method": "wallet"})));
         let began = Instant::now();
         let answers =
             tokio::join!(self.api.post("/v1/orders", &first), self.api.post("/v1/orders", &second));
@@ -179,18 +172,21 @@ impl Tour {
         product: u32,
         payment: Value,
     ) -> anyhow::Result<String> {
-        let body = json!({"customer_id": seed::customer(customer),
-            "items": [{"sku": seed::sku(product), "quantity": 2}], "payment": payment});
+        self.order(&order_of(customer, &seed::sku(product), 2, &payment)).await
+    }
+
+    /// Posts an order; the events that follow are timed from here.
+    async fn order(&mut self, body: &Value) -> anyhow::Result<String> {
         self.last = Some(Instant::now());
-        let answer = self.api.post("/v1/orders", &body).await?;
+        let answer = self.api.post("/v1/orders", body).await?;
         self.placed(answer)?.context("the order was refused")
     }
 
     /// Says what `POST /v1/orders` answered; returns the order's id if it was accepted.
     fn placed(&self, answer: ApiAnswer) -> anyhow::Result<Option<String>> {
         if answer.status == 409 {
-            let detail = answer.body.get("detail").and_then(Value::as_str).unwrap_or_default();
-            terminal::say(format_args!("  POST /v1/orders: 409 {}", self.paint.red(detail)));
+            let detail = self.paint.red(text(&answer.body, "detail"));
+            terminal::say(format_args!("  POST /v1/orders: 409 {detail}"));
             return Ok(None);
         }
         let order = answer.ok().context("the order was not taken")?;
@@ -205,9 +201,9 @@ impl Tour {
     async fn show_mail(&self, order: &str) -> anyhow::Result<()> {
         let list = self.mail.get(&format!("/messages?q={order}&limit=1")).await?.ok()?;
         let mail = list.pointer("/items/0").context("the mail is not in the sink")?;
-        let text = |member: &str| mail.get(member).and_then(Value::as_str).unwrap_or_default();
-        terminal::say(format_args!("  to {}: {}", text("to"), self.paint.bold(text("subject"))));
-        for line in text("text").lines().filter(|line| !line.trim().is_empty()) {
+        let [to, subject, text] = ["to", "subject", "text"].map(|member| text(mail, member));
+        terminal::say(format_args!("  to {to}: {}", self.paint.bold(subject)));
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
             terminal::say(format_args!("    {}", self.paint.dim(line)));
         }
         Ok(())
@@ -268,6 +264,12 @@ impl Tour {
             self.early.push_back(event);
         }
     }
+}
+
+/// The body of an order of one product.
+fn order_of(customer: u32, sku: &str, quantity: u32, payment: &Value) -> Value {
+    json!({"customer_id": seed::customer(customer),
+        "items": [{"sku": sku, "quantity": quantity}], "payment": payment})
 }
 
 /// An event's name, and the template for an event about a notification.

@@ -156,14 +156,11 @@ impl Book {
     }
 
     fn settle(&mut self, order: u128, placed: PlacedOrder, ending: OrderEnd, at: Instant) -> Next {
-        match (placed.kind, ending) {
+        let errand = match (placed.kind, ending) {
             (Kind::CancelledAtOnce, OrderEnd::Confirmed) => return Next::WAIT,
             (Kind::CancelledLater, OrderEnd::Confirmed) => {
                 return Next { is_over: false, errand: Some(Errand::Cancel) };
             }
-            _ => {}
-        }
-        let errand = match (placed.kind, ending) {
             (Kind::Refunded, OrderEnd::Confirmed) => Some(Errand::Refund),
             (Kind::Shipped, OrderEnd::Confirmed) => Some(Errand::Ship),
             _ => None,

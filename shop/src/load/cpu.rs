@@ -1,9 +1,8 @@
 //! How much processor time each process of the stack has used, from `/proc`.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-};
+use std::collections::{BTreeMap, HashMap};
+
+use procfs::process::{Stat, all_processes};
 
 use crate::Stack;
 
@@ -44,23 +43,14 @@ struct Process {
 }
 
 fn processes() -> HashMap<u32, Process> {
-    let Ok(folder) = fs::read_dir("/proc") else { return HashMap::new() };
-    folder
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            Some((pid, parse(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
-        })
-        .collect()
+    let stats = all_processes().into_iter().flatten().flatten().filter_map(|it| it.stat().ok());
+    stats.filter_map(|stat| Some((u32::try_from(stat.pid).ok()?, of(&stat)?))).collect()
 }
 
-/// Reads a line of `/proc/<pid>/stat`. The process name may contain anything, so fields are counted
-/// after its end.
-fn parse(stat: &str) -> Option<Process> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
-    Some(Process { parent: u32::try_from(number(1)?).ok()?, ticks })
+fn of(stat: &Stat) -> Option<Process> {
+    let reaped = u64::try_from(stat.cutime + stat.cstime).ok()?;
+    let ticks = stat.utime + stat.stime + reaped;
+    Some(Process { parent: u32::try_from(stat.ppid).ok()?, ticks })
 }
 
 /// The time of a process and of everything below it.
@@ -72,12 +62,16 @@ fn tree(all: &HashMap<u32, Process>, root: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use procfs::FromRead as _;
+
     use super::*;
 
     #[test]
     fn a_name_with_brackets_does_not_shift_the_fields() {
-        let stat = "42 (a) (b) S 7 42 42 0 -1 4194560 1 2 3 4 10 20 3 4 20 0 1 0 100";
-        assert_eq!(parse(stat), Some(Process { parent: 7, ticks: 37 }));
+        let stat = "42 (a) (b) S 7 42 42 0 -1 4194560 1 2 3 4 10 20 3 4 20 0 1 0 100".to_owned();
+        let stat = stat + &" 0".repeat(15);
+        let stat = Stat::from_read(stat.as_bytes()).unwrap();
+        assert_eq!(of(&stat), Some(Process { parent: 7, ticks: 37 }));
     }
 
     #[test]

@@ -195,7 +195,8 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
                 Ok(_) | Err(_) => run.book().failed(placed),
             }
             run.free(1);
-            pause(&mut rng).await;
+            // A client that was refused does not come back within the same millisecond.
+            tokio::time::sleep(Duration::from_millis(rng.random_range(1..10))).await;
             continue;
         };
         let next = run.book().accepted(order.as_u128(), placed, Instant::now());
@@ -207,11 +208,6 @@ async fn work(run: Arc<LoadRun>, worker: u64) {
 /// Whether the answer says that the order was certainly not accepted.
 fn is_refusal(status: u16) -> bool {
     (400..500).contains(&status) || status == 503
-}
-
-/// A client that was refused does not come back within the same millisecond.
-async fn pause(rng: &mut StdRng) {
-    tokio::time::sleep(Duration::from_millis(rng.random_range(1..10))).await;
 }
 
 fn write_order(body: &mut String, plan: &LoadPlan, kind: Kind, customer: &str, rng: &mut StdRng) {

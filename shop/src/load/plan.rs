@@ -58,11 +58,6 @@ impl FromStr for Mix {
 }
 
 impl Mix {
-    /// Only orders that are confirmed.
-    pub fn happy() -> Self {
-        "happy=1".parse().expect("a mix")
-    }
-
     /// The sum of the weights.
     pub fn total(&self) -> u32 {
         self.weights.iter().sum()

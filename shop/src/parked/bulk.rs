@@ -7,11 +7,14 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    begun::{count, until_ended},
+    begun::until_ended,
+    members::{cell, number, text},
+    story::with_detail,
     terminal::{self, Paint},
 };
 
@@ -40,7 +43,8 @@ pub struct Args {
 }
 
 /// What to do with all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Hand their messages over again, in order.
     Release,
@@ -50,17 +54,14 @@ pub enum Action {
 
 impl Args {
     fn body(&self, expected: Option<i64>) -> Value {
-        let action = match self.action {
-            Action::Release => "release",
-            Action::Discard => "discard",
-        };
         let filter = json!({"service": self.service, "topic": self.topic, "class": self.class});
-        json!({"action": action, "filter": filter, "expected": expected, "reason": self.reason})
+        let (action, reason) = (self.action, &self.reason);
+        json!({"action": action, "filter": filter, "expected": expected, "reason": reason})
     }
 
     /// What is about to be done, in words.
     fn words(&self, counted: &Value) -> String {
-        let (keys, messages) = (count(counted, "keys"), count(counted, "messages"));
+        let (keys, messages) = (number(counted, "keys"), number(counted, "messages"));
         let service = &self.service;
         let more = counted.get("has_more").and_then(Value::as_bool).unwrap_or_default();
         let more = if more { "; there are more than one operation takes" } else { "" };
@@ -78,7 +79,7 @@ impl Args {
 /// Runs the command.
 pub async fn run(args: &Args, api: &Api, as_json: bool) -> anyhow::Result<ExitCode> {
     let counted = api.post("/v1/parked/bulk", &args.body(None)).await?.ok()?;
-    let keys = count(&counted, "keys");
+    let keys = number(&counted, "keys");
     let expected = match args.expected {
         Some(expected) => expected,
         None if keys == 0 => {
@@ -100,22 +101,22 @@ pub async fn run(args: &Args, api: &Api, as_json: bool) -> anyhow::Result<ExitCo
     // The operation goes on without this command, and can be found again.
     terminal::note(format_args!("begun: {path}"));
     let progress =
-        |bulk: &Value| format!("{} of {} keys", count(bulk, "done"), count(bulk, "keys"));
+        |bulk: &Value| format!("{} of {} keys", number(bulk, "done"), number(bulk, "keys"));
     let ended = until_ended(api, &path, progress).await?;
     let outcomes = outcomes(&ended);
-    let is_well = outcomes.iter().all(|(outcome, _)| WELL.contains(&outcome.as_str()));
+    let is_ill = |(outcome, _): &&(String, i64)| !WELL.contains(&outcome.as_str());
+    let ill: Vec<_> = outcomes.iter().filter(is_ill).collect();
     if as_json {
         terminal::say(&ended);
     } else {
         terminal::say(summary(&outcomes));
-        for (outcome, _) in outcomes.iter().filter(|(outcome, _)| !WELL.contains(&outcome.as_str()))
-        {
+        for (outcome, _) in &ill {
             for key in api.list(&format!("{path}/keys?outcome={outcome}")).await? {
                 terminal::say(line(&key, Paint::of_stdout()));
             }
         }
     }
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ill.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Asks the person at the terminal for the number of keys.
@@ -140,17 +141,14 @@ fn summary(outcomes: &[(String, i64)]) -> String {
     if outcomes.is_empty() {
         return "nothing is parked there".to_owned();
     }
-    let parts: Vec<_> =
-        outcomes.iter().map(|(outcome, keys)| format!("{keys} {outcome}")).collect();
-    parts.join(", ")
+    let parts = outcomes.iter().map(|(outcome, keys)| format!("{keys} {outcome}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn line(key: &Value, paint: Paint) -> String {
-    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-    let detail = key.get("detail").and_then(Value::as_str);
-    let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-    let outcome = paint.red(text("outcome"));
-    format!("{} {} {outcome}{detail}", text("topic"), paint.cyan(text("key")))
+    let [topic, name] = ["topic", "key"].map(|member| cell(key, member));
+    let outcome = with_detail(&paint.red(cell(key, "outcome")), text(key, "detail"));
+    format!("{topic} {} {outcome}", paint.cyan(name))
 }
 
 #[cfg(test)]

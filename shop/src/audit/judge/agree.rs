@@ -9,47 +9,39 @@ use super::{
             NOTIFICATIONS, ORDERS, Order, OrderEnd, PAYMENTS, Payment, REFUND, Reservation,
             SERVICES, SHIPMENT, STOCK, TOPICS,
         },
+        inbox,
         interventions::MessageRef,
         tag,
     },
     Findings, View,
 };
 
-pub(super) fn is_answered(compensation: CompensationState) -> bool {
-    matches!(compensation, CompensationState::Voided | CompensationState::Refunded)
-}
-
 /// Every service has heard the last event that it had to hear.
 pub(super) fn heard(id: u128, facts: &Facts, order: &Order, view: &View, broken: &mut Findings) {
-    let last = |topic: usize, tags: &[usize]| {
-        let versions = tags.iter().map(|tag| u32::from(facts.said[topic].last[*tag]));
-        versions.max().unwrap_or_default()
-    };
-    let whole = |topic: usize| facts.said[topic].version;
-    let mut expect = |service: usize, heard: u32, topic: usize, said: u32| {
+    let [stock, payments, notifications] = order.heard;
+    let reservation = facts.reservation.map_or(0, |it| it.heard_orders);
+    let payment = facts.payment.map_or([0; 2], |it| [it.heard_orders, it.heard_stock]);
+    let notices = facts.notices.map_or([0; 2], |it| [it.heard_orders, it.heard_payments]);
+    for (service, topic, heard) in [
+        (ORDERS, STOCK, stock),
+        (ORDERS, PAYMENTS, payments),
+        (ORDERS, NOTIFICATIONS, notifications),
+        (STOCK, ORDERS, reservation),
+        (PAYMENTS, ORDERS, payment[0]),
+        (PAYMENTS, STOCK, payment[1]),
+        (NOTIFICATIONS, ORDERS, notices[0]),
+        (NOTIFICATIONS, PAYMENTS, notices[1]),
+    ] {
+        let events = facts.said[topic].last.into_iter().enumerate();
+        let to_hear = events.filter(|(tag, _)| inbox::hearers(topic, *tag).contains(&service));
+        let said = to_hear.map(|(_, version)| u32::from(version)).max().unwrap_or_default();
         let message = MessageRef { service, topic, order: id, version: said };
         if heard < said && !view.interventions.is_discarded(&message) {
             let (who, name) = (SERVICES[service], TOPICS[topic]);
             let what = format!("{who} has heard {name} up to {heard}, not {said}");
             broken.push((Promise::NothingMissed, what));
         }
-    };
-    for (heard, topic) in order.heard.into_iter().zip([STOCK, PAYMENTS, NOTIFICATIONS]) {
-        expect(ORDERS, heard, topic, whole(topic));
     }
-    let reservation = facts.reservation.map_or(0, |found| found.heard_orders);
-    let for_stock = last(ORDERS, &[tag::PLACED, tag::AMENDED, tag::CONFIRMED, tag::CANCELLED]);
-    expect(STOCK, reservation, ORDERS, for_stock);
-    let (orders, stock) =
-        facts.payment.map_or((0, 0), |found| (found.heard_orders, found.heard_stock));
-    expect(PAYMENTS, orders, ORDERS, last(ORDERS, &[tag::CANCELLED]));
-    expect(PAYMENTS, stock, STOCK, last(STOCK, &[tag::RESERVED]));
-    let (orders, payments) =
-        facts.notices.map_or((0, 0), |found| (found.heard_orders, found.heard_payments));
-    let told = [tag::AWAITING, tag::CONFIRMED, tag::CANCELLED, tag::SHIPPED, tag::DELIVERED];
-    let for_customers = last(ORDERS, &told);
-    expect(NOTIFICATIONS, orders, ORDERS, for_customers);
-    expect(NOTIFICATIONS, payments, PAYMENTS, last(PAYMENTS, &[tag::REFUNDED]));
 }
 
 /// The ending was announced once.
@@ -63,18 +55,13 @@ pub(super) fn said(facts: &Facts, order: &Order, broken: &mut Findings) {
     };
     expect("OrderPlaced", tag::PLACED, 1);
     expect("OrderCancelled", tag::CANCELLED, u8::from(order.ending == OrderEnd::Cancelled));
-    match order.ending {
-        OrderEnd::Open => expect("OrderConfirmed", tag::CONFIRMED, 0),
-        OrderEnd::Confirmed => expect("OrderConfirmed", tag::CONFIRMED, 1),
+    let confirmed = match order.ending {
+        OrderEnd::Open => 0,
+        OrderEnd::Confirmed => 1,
         // A confirmed order may be cancelled afterwards.
-        OrderEnd::Cancelled => {
-            expect(
-                "OrderConfirmed",
-                tag::CONFIRMED,
-                facts.said[ORDERS].times[tag::CONFIRMED].min(1),
-            );
-        }
-    }
+        OrderEnd::Cancelled => facts.said[ORDERS].times[tag::CONFIRMED].min(1),
+    };
+    expect("OrderConfirmed", tag::CONFIRMED, confirmed);
 }
 
 /// Each service has announced what it has done, no more and no less.
@@ -94,29 +81,25 @@ pub(super) fn answers(facts: &Facts, order: &Order, broken: &mut Findings) {
         let what = "StockReserved or StockRejected";
         expect(Promise::StockAgrees, what, answers.into(), order.revision);
         let expired = u32::from(times(STOCK, tag::EXPIRED));
-        match reservation.hold {
-            Hold::Held => {
-                let this_one = u32::from(reservation.is_expired);
-                // The time of an earlier revision may have run out, too.
-                let is_first = reservation.revision <= 1;
-                let wanted = if is_first { this_one } else { expired.max(this_one) };
-                expect(Promise::StockAgrees, "ReservationExpired", expired, wanted);
-            }
-            // A reservation that has ended does not say whether it had expired before.
-            Hold::Rejected | Hold::Sold | Hold::Released => {}
+        // A reservation that has ended does not say whether it had expired before.
+        if reservation.hold == Hold::Held {
+            let this_one = u32::from(reservation.is_expired);
+            // The time of an earlier revision may have run out, too.
+            let is_first = reservation.revision <= 1;
+            let wanted = if is_first { this_one } else { expired.max(this_one) };
+            expect(Promise::StockAgrees, "ReservationExpired", expired, wanted);
         }
     }
-    let voided =
-        facts.payment.is_some_and(|payment| payment.compensation == CompensationState::Voided);
+    let payment = facts.payment;
+    let voided = payment.is_some_and(|it| it.compensation == CompensationState::Voided);
     expect(both, "PaymentVoided", times(PAYMENTS, tag::VOIDED).into(), voided.into());
-    let refunds = facts.payment.map_or(0, |payment| payment.refunds);
+    let refunds = payment.map_or(0, |it| it.refunds);
     expect(both, "PaymentRefunded", times(PAYMENTS, tag::REFUNDED).into(), refunds);
-    let refused = facts.payment.map_or(0, |payment| payment.refused);
-    let found = times(PAYMENTS, tag::REFUND_REFUSED).into();
-    expect(both, "RefundRefused", found, refused);
-    let captured = facts.payment.is_some_and(|payment| payment.captured.is_some());
+    let refused = payment.map_or(0, |it| it.refused);
+    expect(both, "RefundRefused", times(PAYMENTS, tag::REFUND_REFUSED).into(), refused);
+    let captured = payment.is_some_and(|it| it.captured.is_some()).into();
     let found = times(PAYMENTS, tag::CAPTURED).into();
-    expect(Promise::MoneyAgrees, "PaymentCaptured", found, captured.into());
+    expect(Promise::MoneyAgrees, "PaymentCaptured", found, captured);
 
     let notices = facts.notices.unwrap_or_default();
     let customers = Promise::CustomersTold;

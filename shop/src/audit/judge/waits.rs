@@ -60,8 +60,8 @@ pub(super) fn overdue(id: u128, facts: &Facts, view: &View) -> Waits {
         let what = || "nobody delivers a notification: begun".to_owned();
         waits.take(since(until), until.saturating_add(LEASE_SECONDS), now, what);
     }
-    let is_held = |it: &&super::super::facts::Reservation| it.hold == Hold::Held && !it.is_expired;
-    if let Some(reservation) = facts.reservation.as_ref().filter(is_held) {
+    let held = facts.reservation.filter(|it| it.hold == Hold::Held && !it.is_expired);
+    if let Some(reservation) = held {
         let until = reservation.expires_at;
         if now > until.saturating_add(SWEEP_SECONDS) {
             let what = || "its hold ran out, and inventory-svc has not said so".to_owned();

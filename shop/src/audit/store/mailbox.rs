@@ -180,5 +180,5 @@ pub(in crate::audit) async fn parked_arrivals(db: &mut PgConnection) -> sqlx::Re
         r#"-- audit.parked_arrivals
         select coalesce(pg_sequence_last_value(pg_get_serial_sequence('parked', 'parked_id')), 0) as "last!""#
     );
-    last.fetch_one(db).await.map(super::count)
+    Ok(u64::try_from(last.fetch_one(db).await?).unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use futures::TryStreamExt as _;
 use serde::Deserialize;
 use sqlx::{PgConnection, types::Json};
 
-use super::{Each, Which, forget, seconds, version};
+use super::{Which, forget, seconds, version};
 use crate::audit::{
     check::CountResult,
     content,
@@ -12,13 +12,11 @@ use crate::audit::{
     inbox, tag,
 };
 
-/// Reads what the customers of orders were told; `each` is called with every order's count of
-/// events.
+/// Reads what the customers of orders were told.
 pub(in crate::audit) async fn notices(
     db: &mut PgConnection,
     which: Which<'_>,
     orders: &mut Orders,
-    each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     forget(orders, which, |facts| facts.notices = None);
     let mut rows = sqlx::query!(
@@ -43,8 +41,6 @@ pub(in crate::audit) async fn notices(
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let order = row.order_id.as_u128();
-        each(order, row.version);
         let mut notices = Notices {
             version: version(row.version),
             heard_orders: version(row.heard_orders),
@@ -53,7 +49,7 @@ pub(in crate::audit) async fn notices(
         };
         let is_queued = row.told.iter().any(|news| news.status == "queued");
         notices.delivery_until = if is_queued { seconds(row.until).max(1) } else { 0 };
-        orders.of(order).notices = Some(notices);
+        orders.of(row.order_id.as_u128()).notices = Some(notices);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use sqlx::{PgConnection, types::Json};
 
 use self::row::{OrderRow, RevisionRow};
-use super::{Each, Which, forget, seconds, version};
+use super::{Which, forget, seconds, version};
 use crate::audit::{
     check::CountResult,
     content::{self, Amount, LineRow},
@@ -14,12 +14,11 @@ use crate::audit::{
     history::HistoryRow,
 };
 
-/// Reads the orders; `each` is called with every order's count of events.
+/// Reads the orders.
 pub(in crate::audit) async fn orders(
     db: &mut PgConnection,
     which: Which<'_>,
     orders: &mut Orders,
-    each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     forget(orders, which, |facts| facts.order = None);
     let mut rows = sqlx::query_as!(
@@ -62,9 +61,7 @@ pub(in crate::audit) async fn orders(
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let order = row.order_id.as_u128();
-        each(order, row.version);
-        orders.of(order).order = Some(row.order()?);
+        orders.of(row.order_id.as_u128()).order = Some(row.order()?);
     }
     Ok(())
 }
@@ -75,7 +72,8 @@ pub(in crate::audit) async fn history(
     which: Which<'_>,
     mut each: impl FnMut(&HistoryRow),
 ) -> sqlx::Result<()> {
-    let mut rows = sqlx::query!(
+    let mut rows = sqlx::query_as!(
+        HistoryRow,
         r#"-- audit.history
         select
             order_id,
@@ -92,16 +90,7 @@ pub(in crate::audit) async fn history(
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        each(&HistoryRow {
-            order: row.order_id.as_u128(),
-            seq: row.seq,
-            event_id: row.event_id,
-            event_type: row.event_type,
-            version: row.version,
-            at: seconds(Some(row.at)),
-            micros: content::micros(row.at),
-            payload: row.payload,
-        });
+        each(&row);
     }
     Ok(())
 }
@@ -194,14 +183,10 @@ pub(in crate::audit) async fn products_seen(
         from products_seen"#
     );
     rows.fetch(db)
-        .map_ok(|row| ProductRow {
-            content: content::product(
-                &row.name,
-                Amount::new(row.price, &row.currency),
-                row.available,
-            ),
-            sku: row.sku,
-            version: row.version,
+        .map_ok(|row| {
+            let price = Amount::new(row.price, &row.currency);
+            let content = content::product(&row.name, price, row.available);
+            ProductRow { sku: row.sku, version: row.version, content }
         })
         .try_collect()
         .await

@@ -5,19 +5,18 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Each, Which, forget, seconds, version};
+use super::{Which, forget, seconds, version};
 use crate::audit::{
     content::{self, Amount, Contents},
     facts::{CompensationState, Orders, Payment},
     tag,
 };
 
-/// Reads the payments of orders; `each` is called with every order's count of events.
+/// Reads the payments of orders.
 pub(in crate::audit) async fn payments(
     db: &mut PgConnection,
     which: Which<'_>,
     orders: &mut Orders,
-    each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     forget(orders, which, |facts| facts.payment = None);
     let mut rows = sqlx::query_as!(
@@ -67,9 +66,7 @@ pub(in crate::audit) async fn payments(
     )
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let order = row.order_id.as_u128();
-        each(order, row.version);
-        orders.of(order).payment = Some(row.payment()?);
+        orders.of(row.order_id.as_u128()).payment = Some(row.payment()?);
     }
     Ok(())
 }
@@ -143,7 +140,7 @@ impl PaymentRow {
             }
             let back = |amount, cause: &Option<String>| {
                 let (amount, cause) = (Amount::new(amount, currency), cause.as_deref());
-                content::refunded(customer, revision, amount, cause.unwrap_or_default())
+                content::paid(customer, revision, amount, cause.unwrap_or_default())
             };
             if self.refunds == 1 {
                 foretold[tag::REFUNDED] = back(self.refunded, &self.cause);

@@ -3,7 +3,7 @@
 use futures::TryStreamExt as _;
 use sqlx::{PgConnection, types::Json};
 
-use super::{Each, Which, forget, orders::ProductRow, seconds, version};
+use super::{Which, forget, orders::ProductRow, seconds, version};
 use crate::audit::{
     check::CountResult,
     content::{self, Amount, Contents, PieceRow},
@@ -11,12 +11,11 @@ use crate::audit::{
     tag,
 };
 
-/// Reads the reservations of orders; `each` is called with every order's count of events.
+/// Reads the reservations of orders.
 pub(in crate::audit) async fn reservations(
     db: &mut PgConnection,
     which: Which<'_>,
     orders: &mut Orders,
-    each: &mut Each<'_>,
 ) -> anyhow::Result<()> {
     forget(orders, which, |facts| facts.reservation = None);
     let mut rows = sqlx::query!(
@@ -45,7 +44,8 @@ pub(in crate::audit) async fn reservations(
             other => anyhow::bail!("inventory-svc knows a status {other}, the audit does not"),
         };
         let revision = u32::try_from(row.revision).unwrap_or_default();
-        let pieces = content::pieces_of(&row.allocations);
+        let pieces = row.allocations.iter().map(|it| (&*it.sku, &*it.warehouse, it.quantity));
+        let pieces = content::pieces(pieces);
         let mut foretold = Contents::default();
         foretold[tag::RESERVED] = content::reserved(revision, pieces);
         foretold[tag::RELEASED] = pieces;
@@ -53,9 +53,7 @@ pub(in crate::audit) async fn reservations(
             [] => 0,
             some => content::basket(some.iter().map(|it| (it.sku.as_str(), it.quantity))),
         };
-        let order = row.order_id.as_u128();
-        each(order, row.version);
-        orders.of(order).reservation = Some(Reservation {
+        orders.of(row.order_id.as_u128()).reservation = Some(Reservation {
             hold,
             is_expired: row.expired,
             expires_at: seconds(row.expires_at),

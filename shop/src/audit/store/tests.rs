@@ -170,7 +170,7 @@ async fn what_customers_were_told_is_read_and_deliveries_that_do_not_fit_are_fou
         )
         .await;
     let mut orders = Orders::default();
-    notices::notices(&mut tables.db, None, &mut orders, &mut |_, _| {}).await.unwrap();
+    notices::notices(&mut tables.db, None, &mut orders).await.unwrap();
     let told = orders.of(id()).notices.unwrap();
     assert_eq!((told.told, told.is_confused), ([0, 1, 0, 1, 0, 0], false));
     assert_eq!((told.sent, told.failed, told.delivery_until > 0), (1, 1, true));

@@ -165,11 +165,11 @@ impl OrderRow {
 
     /// What the order's history has to come to.
     fn folded(&self) -> OrderFold {
-        let micros = |at: Option<OffsetDateTime>| at.map(content::micros);
         let of = |revision: Option<i32>| revision.map(number);
-        let captured = of(self.captured_revision).zip(self.captured).zip(micros(self.captured_at));
+        let captured = of(self.captured_revision).zip(self.captured).zip(self.captured_at);
         let declined = of(self.declined_revision).zip(self.decline_code.clone());
-        let shipped = self.carrier.clone().zip(self.tracking_number.clone());
+        let declined = declined.zip(self.declined_at);
+        let shipped = self.carrier.clone().zip(self.tracking_number.clone()).zip(self.shipped_at);
         OrderFold {
             method: self.method.clone(),
             pay_within: number(self.pay_within),
@@ -177,23 +177,19 @@ impl OrderRow {
             lines: self.lines(),
             total: self.total(),
             cause: self.cause.clone(),
-            revised_at: content::micros(self.revised_at),
-            reserved: of(self.reserved_revision).zip(micros(self.reserved_at)),
-            rejected: of(self.rejected_revision).zip(micros(self.rejected_at)),
-            released_at: micros(self.released_at),
+            revised_at: Some(self.revised_at),
+            reserved: of(self.reserved_revision).zip(self.reserved_at),
+            rejected: of(self.rejected_revision).zip(self.rejected_at),
+            released_at: self.released_at,
             captured: captured.map(|((revision, amount), at)| (revision, amount, at)),
-            declined: declined
-                .zip(micros(self.declined_at))
-                .map(|((revision, code), at)| (revision, code, at)),
-            compensated: micros(self.compensated_at).map(|at| (self.refunded, at)),
-            refund_refused_at: micros(self.refund_refused_at),
-            confirmed_at: micros(self.confirmed_at),
-            cancelled: self.cancel_reason.clone().zip(micros(self.cancelled_at)),
-            shipped: shipped
-                .zip(micros(self.shipped_at))
-                .map(|((carrier, number), at)| (carrier, number, at)),
-            delivered_at: micros(self.delivered_at),
-            notified: micros(self.notified_at).map(|at| (self.notify_failure.clone(), at)),
+            declined: declined.map(|((revision, code), at)| (revision, code, at)),
+            compensated: self.compensated_at.map(|at| (self.refunded, at)),
+            refund_refused_at: self.refund_refused_at,
+            confirmed_at: self.confirmed_at,
+            cancelled: self.cancel_reason.clone().zip(self.cancelled_at),
+            shipped: shipped.map(|((carrier, number), at)| (carrier, number, at)),
+            delivered_at: self.delivered_at,
+            notified: self.notified_at.map(|at| (self.notify_failure.clone(), at)),
         }
     }
 }

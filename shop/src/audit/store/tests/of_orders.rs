@@ -93,9 +93,8 @@ fn amendment(cause: AmendmentCause) -> &'static str {
 async fn has_a_good_history(tables: &mut Tables) -> bool {
     let (mut orders, mut checks, interventions) =
         (Orders::default(), Checks::default(), Interventions::default());
-    let mut states = 0;
-    let mut each = |_, _| states += 1;
-    orders::orders(&mut tables.db, None, &mut orders, &mut each).await.unwrap();
+    orders::orders(&mut tables.db, None, &mut orders).await.unwrap();
+    let states = u64::try_from(orders.len()).unwrap();
     let mut walk = Walk::new(&mut orders, &mut checks, &interventions, crate::audit::now());
     orders::history(&mut tables.db, None, |row| walk.row(row)).await.unwrap();
     walk.finish(states);
@@ -154,7 +153,7 @@ async fn an_amended_order_is_what_its_history_comes_to() {
         assert_eq!(wrong_after!(tables, orders::sums, change), 1, "{change}");
     }
     let mut read = Orders::default();
-    orders::orders(&mut tables.db, None, &mut read, &mut |_, _| {}).await.unwrap();
+    orders::orders(&mut tables.db, None, &mut read).await.unwrap();
     let foretold = read.of(id()).order.unwrap().foretold;
     assert!(foretold[tag::PLACED] != 0 && foretold[tag::AMENDED] != 0);
 }
@@ -231,7 +230,7 @@ async fn deadlines_that_do_not_fit_are_found() {
 async fn orders_are_read_with_their_ending() {
     let mut tables = some_orders().await;
     let mut read = Orders::default();
-    orders::orders(&mut tables.db, None, &mut read, &mut |_, _| {}).await.unwrap();
+    orders::orders(&mut tables.db, None, &mut read).await.unwrap();
     let order = read.of(id()).order.unwrap();
     assert_eq!((order.ending, order.total.sum, order.due_at > 0), (OrderEnd::Open, 599_800, true));
     assert_eq!((order.version, order.heard, order.events), (2, [1, 0, 0], 3));

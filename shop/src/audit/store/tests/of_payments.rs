@@ -108,7 +108,7 @@ async fn calls_that_nobody_waits_for_are_found_and_the_reverse() {
 async fn payments_are_read_in_ten_thousandths() {
     let mut tables = some_money().await;
     let mut orders = Orders::default();
-    payments::payments(&mut tables.db, None, &mut orders, &mut |_, _| {}).await.unwrap();
+    payments::payments(&mut tables.db, None, &mut orders).await.unwrap();
     let paid = orders.of(id()).payment.unwrap();
     assert_eq!((paid.captured, paid.refunded), (Some(300_000), 200_000));
     assert_eq!(
