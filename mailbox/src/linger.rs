@@ -45,7 +45,7 @@ mod tests {
     async fn turn(first: &[u32], sent: &[(u64, u32)]) -> (Vec<u32>, u128) {
         let (sender, mut taken) = mpsc::unbounded_channel();
         let (mut received, start) = (first.to_vec(), Instant::now());
-        let send = async {
+        let come = async {
             for (after, message) in sent {
                 tokio::time::sleep_until(start + Duration::from_millis(*after)).await;
                 sender.send(*message).unwrap();
@@ -53,7 +53,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = send => {}
+            () = come => {}
             () = linger(&mut taken, &mut received, 4, |message| message % 2 == 0) => {}
         }
         (received, start.elapsed().as_millis())

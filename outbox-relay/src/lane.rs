@@ -194,14 +194,12 @@ impl Lane {
         made: &mut Option<Producer>,
         envelope: &Envelope,
     ) -> Result<Producer, LanePhase> {
-        let mut producer = match made.take() {
-            Some(producer) => producer,
-            None => {
-                let ends = Arc::clone(&self.topics.acknowledged);
-                Producer::create(&self.options, &self.traffic, ends).map_err(|error| {
-                    LanePhase::Stopped(format!("no producer can be made: {error}"))
-                })?
-            }
+        let mut producer = if let Some(producer) = made.take() {
+            producer
+        } else {
+            let ends = Arc::clone(&self.topics.acknowledged);
+            Producer::create(&self.options, &self.traffic, ends)
+                .map_err(|error| LanePhase::Stopped(format!("no producer can be made: {error}")))?
         };
         let missing = match producer.find_topics(&envelope.topics()).await {
             Ok(none) if none.is_empty() => return Ok(producer),

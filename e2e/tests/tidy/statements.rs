@@ -1,12 +1,15 @@
 //! The names of SQL statements: each begins with `-- table.verb`, or with its file's name where a
 //! file owns several tables, and is another in each crate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use crate::{
     holds,
     rooms::SQL_MAY_BE_IN,
-    workspace::{File, code, is_test, rust},
+    workspace::{File, code, is_migration, is_test, rust},
 };
 
 /// How a statement's text begins in the source.
@@ -89,7 +92,7 @@ fn is_in(path: &str, name: &str) -> bool {
 
 /// What the migrations make: tables, sequences, views.
 fn tables(files: &[File]) -> BTreeSet<&str> {
-    let migrations = files.iter().filter(|file| file.path.ends_with(".sql"));
+    let migrations = files.iter().filter(|file| is_migration(Path::new(&file.path)));
     let made = migrations.flat_map(|file| file.text.lines()).filter_map(|line| {
         let rest = line.trim_start().strip_prefix("create ")?;
         let rest = rest.strip_prefix("unlogged ").unwrap_or(rest);

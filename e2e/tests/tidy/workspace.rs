@@ -55,7 +55,7 @@ fn is_rust(path: &str) -> bool {
 }
 
 /// Whether a file makes tables.
-fn is_migration(path: &Path) -> bool {
+pub(crate) fn is_migration(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("sql"))
         && path.parent().is_some_and(|folder| folder.ends_with("migrations"))
 }
