@@ -12,5 +12,5 @@ mod parameters;
 mod problems;
 
 pub use document::document;
-pub use operation::{ApiOperation, View};
+pub use operation::{ApiOperation, View, delete, get, post, put};
 pub use parameters::DateTime;

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View},
+    openapi::{ApiOperation, View, delete, get},
 };
 use proto::{CustomerId, OrderId};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::{erasure::Erasure, order_trace::OrderTrace, pipeline::Pipeline};
 pub fn operations() -> Vec<ApiOperation> {
     let event = json!({"event": "order", "id": "2", "data": "{\"status\":\"confirmed\"}"});
     vec![
-        ApiOperation::get("/v1/orders/{id}/stream", "stream_order", "An order, live")
+        get("/v1/orders/{id}/stream", "stream_order", "An order, live")
             .path::<OrderId>("id", "The order.")
             .about(
                 "Server-sent events: `order` with the order as JSON after each event said about \
@@ -22,16 +22,16 @@ pub fn operations() -> Vec<ApiOperation> {
             )
             .header("Last-Event-ID")
             .events("The present, and then what follows.", event),
-        ApiOperation::get("/v1/orders/{id}/trace", "get_trace", "The trace of an order's way")
+        get("/v1/orders/{id}/trace", "get_trace", "The trace of an order's way")
             .path::<OrderId>("id", "The order.")
             .about("For pages: Jaeger tells. Where it has none, `missing` says why.")
             .tells::<OrderTrace>(200, "What was recorded, in no order.")
             .refuses(&[Code::Overloaded]),
-        ApiOperation::get("/v1/pipeline", "get_pipeline", "How orders go through the shop now")
+        get("/v1/pipeline", "get_pipeline", "How orders go through the shop now")
             .about("For pages: Prometheus tells. 404 where there is none.")
             .tells::<Pipeline>(200, "What it knows.")
             .refuses(&[Code::NotFound, Code::Overloaded]),
-        ApiOperation::delete("/v1/customers/{id}", "erase_customer", "Erases a customer's data")
+        delete("/v1/customers/{id}", "erase_customer", "Erases a customer's data")
             .path::<CustomerId>("id", "The customer.")
             .about("Contact, addresses and words; orders, money and stock stay under the bare id.")
             .tells::<Erasure>(200, "What this call has erased.")

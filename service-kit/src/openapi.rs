@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View},
+    openapi::{ApiOperation, View, get, post},
 };
 use mailbox::KeyOutcome;
 use proto::api::Service;
@@ -29,7 +29,7 @@ const WHY: &str = "the database was restored";
 /// Every operation of operators.
 pub fn operations() -> Vec<ApiOperation> {
     let mut all = vec![
-        of_all(ApiOperation::get("/v1/operations", "list_operations", "What operators did"))
+        of_all(get("/v1/operations", "list_operations", "What operators did"))
             .list::<OperationView<'_>>("Who did what, when and why, the newest first."),
     ];
     all.extend(parked_keys());
@@ -44,20 +44,20 @@ fn parked_keys() -> Vec<ApiOperation> {
     let key = "/v1/parked/{service}/{topic}/{key}";
     let replacement = json!({"payload": "CgA=", "reason": "the price was missing"});
     vec![
-        of_all(ApiOperation::get("/v1/parked", "list_keys", "Keys that stopped"))
+        of_all(get("/v1/parked", "list_keys", "Keys that stopped"))
             .query::<String>("class", "Only those of this class.")
             .query::<String>("topic", "Only those of this topic.")
             .list::<ParkedKeyView>("The keys, those that stopped first at the beginning."),
-        of_key(ApiOperation::get(key, "get_key", "What waits behind a key"))
+        of_key(get(key, "get_key", "What waits behind a key"))
             .list::<ParkedMessageView<'_>>("Its messages, decoded as far as possible, in order."),
-        of_key(ApiOperation::get(
+        of_key(get(
             "/v1/parked/{service}/{topic}/{key}/{parked_id}",
             "get_message",
             "A parked message",
         ))
         .path::<i64>("parked_id", "The message.")
         .resource::<ParkedMessageView<'_>>("The message, whole."),
-        of_key(ApiOperation::post(
+        of_key(post(
             "/v1/parked/{service}/{topic}/{key}/release",
             "release",
             "Processes a key's messages",
@@ -66,7 +66,7 @@ fn parked_keys() -> Vec<ApiOperation> {
         .optional_body(vec![("nothing", json!({}))], |_nothing| Some(()))
         .answers::<ReleaseCount>(200, "How many were processed.")
         .refuses(&[Code::InvalidValue]),
-        of_key(ApiOperation::post(
+        of_key(post(
             "/v1/parked/{service}/{topic}/{key}/discard",
             "discard",
             "Drops a key's first message",
@@ -74,7 +74,7 @@ fn parked_keys() -> Vec<ApiOperation> {
         .about("The one that failed. The others wait for the release.")
         .body(vec![("for a reason", json!({"reason": WHY}))], desk::read_reason)
         .answers::<DiscardCount>(200, "It was dropped."),
-        of_key(ApiOperation::post(
+        of_key(post(
             "/v1/parked/{service}/{topic}/{key}/replace",
             "replace",
             "Gives a key's first message another payload",
@@ -93,7 +93,7 @@ fn bulk_operations() -> Vec<ApiOperation> {
     let of_one =
         |operation: ApiOperation| operation.path::<uuid::Uuid>("id", "The bulk operation.");
     vec![
-        ApiOperation::post("/v1/parked/bulk", "start_bulk", "Releases or discards many keys")
+        post("/v1/parked/bulk", "start_bulk", "Releases or discards many keys")
             .about(
                 "Without `expected` the keys are only counted. With it the operation begins if \
                  there are as many, and goes on by itself.",
@@ -102,9 +102,9 @@ fn bulk_operations() -> Vec<ApiOperation> {
             .answers::<BulkSizeView>(200, "How many there are.")
             .places::<BulkView<'_>>(202, "The operation has begun.")
             .refuses(&[Code::InvalidValue, Code::UnexpectedCount]),
-        of_one(ApiOperation::get("/v1/parked/bulk/{id}", "get_bulk", "A bulk operation"))
+        of_one(get("/v1/parked/bulk/{id}", "get_bulk", "A bulk operation"))
             .resource::<BulkView<'_>>("The operation, and how far it is."),
-        of_one(ApiOperation::get("/v1/parked/bulk/{id}/keys", "list_bulk_keys", "Its keys"))
+        of_one(get("/v1/parked/bulk/{id}/keys", "list_bulk_keys", "Its keys"))
             .query::<KeyOutcome>("outcome", "Only those that ended so.")
             .list::<BulkKeyView<'_>>("The keys, in the order of their turns."),
     ]
@@ -124,25 +124,19 @@ fn consumers() -> Vec<ApiOperation> {
         ("everything", json!({"reason": WHY})),
     ];
     vec![
-        of_all(ApiOperation::get("/v1/consumers", "list_consumers", "What services read"))
+        of_all(get("/v1/consumers", "list_consumers", "What services read"))
             .list::<ConsumerView>("Their partitions."),
-        of_service(ApiOperation::post(
-            "/v1/consumers/{service}/pause",
-            "pause_consumer",
-            "Stops reading",
-        ))
-        .body(pause, consumers::read_pause)
-        .answers::<ConsumerChangeView<'_>>(200, "It is paused, for all instances.")
-        .refuses(&[Code::InvalidValue]),
-        of_service(ApiOperation::post(
-            "/v1/consumers/{service}/resume",
-            "resume_consumer",
-            "Goes on reading",
-        ))
-        .about("Without `from`, what is paused goes on where it was; what has stopped needs one.")
-        .body(resume, consumers::read_resume)
-        .answers::<ConsumerChangeView<'_>>(200, "It is read again.")
-        .refuses(&[Code::InvalidValue, Code::MissingField]),
+        of_service(post("/v1/consumers/{service}/pause", "pause_consumer", "Stops reading"))
+            .body(pause, consumers::read_pause)
+            .answers::<ConsumerChangeView<'_>>(200, "It is paused, for all instances.")
+            .refuses(&[Code::InvalidValue]),
+        of_service(post("/v1/consumers/{service}/resume", "resume_consumer", "Goes on reading"))
+            .about(
+                "Without `from`, what is paused goes on where it was; what has stopped needs one.",
+            )
+            .body(resume, consumers::read_resume)
+            .answers::<ConsumerChangeView<'_>>(200, "It is read again.")
+            .refuses(&[Code::InvalidValue, Code::MissingField]),
     ]
 }
 
@@ -152,24 +146,16 @@ fn lanes() -> Vec<ApiOperation> {
         ("with what the outbox has", json!({"from": "beginning", "reason": WHY})),
     ];
     vec![
-        of_all(ApiOperation::get("/v1/lanes", "list_lanes", "What the relay publishes"))
+        of_all(get("/v1/lanes", "list_lanes", "What the relay publishes"))
             .list::<LaneView>("The lanes, one for each service."),
-        of_service(ApiOperation::post(
-            "/v1/lanes/{service}/pause",
-            "pause_lane",
-            "Stops publishing",
-        ))
-        .body(vec![("for a reason", json!({"reason": WHY}))], desk::read_reason)
-        .answers::<LaneView>(200, "The lane."),
-        of_service(ApiOperation::post(
-            "/v1/lanes/{service}/resume",
-            "resume_lane",
-            "Goes on publishing",
-        ))
-        .about("A lane that has stopped has to be told from where it goes on.")
-        .body(resume, lanes::read_resume)
-        .answers::<LaneView>(200, "The lane.")
-        .refuses(&[Code::MissingField]),
+        of_service(post("/v1/lanes/{service}/pause", "pause_lane", "Stops publishing"))
+            .body(vec![("for a reason", json!({"reason": WHY}))], desk::read_reason)
+            .answers::<LaneView>(200, "The lane."),
+        of_service(post("/v1/lanes/{service}/resume", "resume_lane", "Goes on publishing"))
+            .about("A lane that has stopped has to be told from where it goes on.")
+            .body(resume, lanes::read_resume)
+            .answers::<LaneView>(200, "The lane.")
+            .refuses(&[Code::MissingField]),
     ]
 }
 
@@ -180,13 +166,13 @@ fn replays() -> Vec<ApiOperation> {
         "dry_run": false, "reason": WHY,
     });
     vec![
-        ApiOperation::post("/v1/replays", "start_replay", "Publishes events once more")
+        post("/v1/replays", "start_replay", "Publishes events once more")
             .about("With their ids, so nothing happens twice. `dry_run` is the default.")
             .body(vec![("only counted", dry), ("published", real)], replays::read)
             .answers::<ReplaySizeView>(200, "How many there are.")
             .places::<StartedReplayView>(202, "The replay has begun.")
             .refuses(&[Code::InvalidValue]),
-        ApiOperation::get("/v1/replays/{id}", "get_replay", "A replay")
+        get("/v1/replays/{id}", "get_replay", "A replay")
             .path::<uuid::Uuid>("id", "The replay.")
             .resource::<ReplayView<'_>>("The replay, and how far it is."),
     ]
