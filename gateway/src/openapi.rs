@@ -2,10 +2,10 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View, delete, get},
+    openapi::{AT, ApiOperation, delete, get},
 };
 use proto::{CustomerId, OrderId};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{erasure::Erasure, order_trace::OrderTrace, pipeline::Pipeline};
 
@@ -39,34 +39,22 @@ pub fn operations() -> Vec<ApiOperation> {
     ]
 }
 
-impl View for Erasure {
-    fn example() -> Value {
-        json!({"erased": {"contacts": 1, "notifications": 12, "orders": 3}})
-    }
-}
-
-impl View for OrderTrace {
-    fn example() -> Value {
-        json!({
-            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-            "spans": [{
-                "span_id": "00f067aa0ba902b7", "parent_span_id": null, "service": "gateway",
-                "operation": "POST /v1/orders", "started_at": "2026-11-20T10:00:00.000250Z",
-                "duration_us": 2300, "error": false,
-            }],
-            "missing": null,
-        })
-    }
-}
-
-impl View for Pipeline {
-    fn example() -> Value {
-        json!({
-            "at": "2026-11-20T10:00:00.000000Z", "orders_per_second": 12.5, "success_ratio": 0.93,
-            "in_flight": 3.0,
-            "outbox": [{"database": "orders", "pending": 0.0, "oldest_seconds": 0.0}],
-            "consumers": [{"service": "order-svc", "topic": "shop.stock.v1", "lag": 0.0}],
-            "stages": [{"stage": "accepted", "p50": 0.003, "p95": 0.008, "p99": null}],
-        })
-    }
+chassis::examples! {
+    Erasure => {"erased": {"contacts": 1, "notifications": 12, "orders": 3}},
+    OrderTrace => {
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "spans": [{
+            "span_id": "00f067aa0ba902b7", "parent_span_id": null, "service": "gateway",
+            "operation": "POST /v1/orders", "started_at": "2026-11-20T10:00:00.000250Z",
+            "duration_us": 2300, "error": false,
+        }],
+        "missing": null,
+    },
+    Pipeline => {
+        "at": AT, "orders_per_second": 12.5, "success_ratio": 0.93,
+        "in_flight": 3.0,
+        "outbox": [{"database": "orders", "pending": 0.0, "oldest_seconds": 0.0}],
+        "consumers": [{"service": "order-svc", "topic": "shop.stock.v1", "lag": 0.0}],
+        "stages": [{"stage": "accepted", "p50": 0.003, "p95": 0.008, "p99": null}],
+    },
 }

@@ -1,7 +1,7 @@
 //! Bulk operations over HTTP: all parked keys of a kind are counted, then released or discarded,
 //! and what became of each can be read.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use axum::{
     Router,
@@ -20,7 +20,7 @@ use mailbox::{
     Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, BulkSize,
     KeyOutcome, Mailbox, OperatorRequest, Reactor,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -97,19 +97,10 @@ const PENDING: &str = "pending";
 /// What became of a key, or that its turn has not come.
 struct OutcomeWord;
 
-impl JsonSchema for OutcomeWord {
-    fn inline_schema() -> bool {
-        true
-    }
+chassis::inline_schema! { OutcomeWord => {"type": "string", "enum": outcome_words()} }
 
-    fn schema_name() -> Cow<'static, str> {
-        "OutcomeWord".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words = [PENDING].into_iter().chain(KeyOutcome::ALL.map(KeyOutcome::as_str));
-        json_schema!({"type": "string", "enum": words.collect::<Vec<_>>()})
-    }
+fn outcome_words() -> Vec<&'static str> {
+    [PENDING].into_iter().chain(KeyOutcome::ALL.map(KeyOutcome::as_str)).collect()
 }
 
 /// The body of a request for a bulk operation.

@@ -1,14 +1,11 @@
 //! The operators' operations, which all services have, described to machines.
 
-use std::borrow::Cow;
-
 use chassis::{
     Code,
-    openapi::{ApiOperation, View, get, post},
+    openapi::{AT, ApiOperation, ID, get, post},
 };
 use mailbox::KeyOutcome;
 use proto::api::Service;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,23 +18,15 @@ use crate::{
     replays::{self, ReplaySizeView, ReplayView, StartedReplayView},
 };
 
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
 const TOPIC: &str = "shop.orders.v1";
 const WHY: &str = "the database was restored";
 
 /// Every operation of operators.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = vec![
-        of_all(get("/v1/operations", "list_operations", "What operators did"))
-            .list::<OperationView<'_>>("Who did what, when and why, the newest first."),
-    ];
-    all.extend(parked_keys());
-    all.extend(bulk_operations());
-    all.extend(consumers());
-    all.extend(lanes());
-    all.extend(replays());
-    all
+    let what_was_done = of_all(get("/v1/operations", "list_operations", "What operators did"))
+        .list::<OperationView<'_>>("Who did what, when and why, the newest first.");
+    let groups = [parked_keys(), bulk_operations(), consumers(), lanes(), replays()];
+    [what_was_done].into_iter().chain(groups.into_iter().flatten()).collect()
 }
 
 fn parked_keys() -> Vec<ApiOperation> {
@@ -195,139 +184,61 @@ fn of_key(operation: ApiOperation) -> ApiOperation {
 /// A service, by its name.
 struct ServiceName;
 
-impl JsonSchema for ServiceName {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "ServiceName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": Service::ALL.map(Service::name)})
-    }
+chassis::inline_schema! {
+    ServiceName => {"type": "string", "enum": Service::ALL.map(Service::name)}
 }
 
-impl View for ReleaseCount {
-    fn example() -> Value {
-        json!({"released": 1})
-    }
-}
-
-impl View for DiscardCount {
-    fn example() -> Value {
-        json!({"discarded": 1})
-    }
-}
-
-impl View for ReplaceCount {
-    fn example() -> Value {
-        json!({"replaced": 1})
-    }
-}
-
-impl View for OperationView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": 7, "service": "order-svc", "at": AT, "caller": "ann", "action": "parked.discard",
-            "reason": WHY, "topic": TOPIC, "partition": 3, "key": ID,
-            "event_id": "01932c1e-7a4c-7000-8000-0123456789ab", "source": "/shop/payment-svc",
-            "version": 2,
-        })
-    }
-}
-
-impl View for ParkedKeyView {
-    fn example() -> Value {
-        json!({
-            "service": "order-svc", "topic": "shop.payments.v1", "key": ID, "messages": 2,
-            "since": AT, "class": "undecodable", "reason": "the payload is no event",
-            "order_id": ID,
-        })
-    }
-}
-
-impl View for ParkedMessageView<'_> {
-    fn example() -> Value {
-        json!({
-            "parked_id": 7, "event_id": "01932c1e-7a4c-7000-8000-0123456789ab",
-            "type": "shop.payments.v1.PaymentCaptured", "source": "/shop/payment-svc",
-            "version": 2, "partition": 3, "offset": 42, "reason": "the payload is no event",
-            "parked_at": AT, "data": null, "not_decoded": "an event that this build does not know",
-            "payload": "CgA=", "payload_bytes": 2, "truncated": false,
-        })
-    }
-}
-
-impl View for BulkSizeView {
-    fn example() -> Value {
-        json!({"keys": 12, "messages": 30, "has_more": false})
-    }
-}
-
-impl View for BulkView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "action": "discard",
-            "filter": {"service": "order-svc", "topic": null, "class": "undecodable"},
-            "reason": WHY, "caller": "ann", "keys": 12, "messages": 30, "done": 12,
-            "outcomes": {"discarded": 11, "changed": 1}, "state": "ended", "started_at": AT,
-            "ended_at": AT,
-        })
-    }
-}
-
-impl View for BulkKeyView<'_> {
-    fn example() -> Value {
-        json!({
-            "topic": TOPIC, "key": ID, "outcome": "discarded", "messages": 1, "detail": null,
-            "ended_at": AT,
-        })
-    }
-}
-
-impl View for ConsumerView {
-    fn example() -> Value {
-        json!({
-            "service": "order-svc", "topic": TOPIC, "partition": 3, "state": "reading",
-            "reason": null, "lag": 0, "since": null,
-        })
-    }
-}
-
-impl View for ConsumerChangeView<'_> {
-    fn example() -> Value {
-        json!({"service": "order-svc", "topic": TOPIC, "state": "paused", "reason": WHY})
-    }
-}
-
-impl View for LaneView {
-    fn example() -> Value {
-        json!({
-            "service": "order-svc", "state": "publishing", "reason": null, "lag": 0, "since": null,
-        })
-    }
-}
-
-impl View for ReplaySizeView {
-    fn example() -> Value {
-        json!({"events": 12, "keys": 3})
-    }
-}
-
-impl View for StartedReplayView {
-    fn example() -> Value {
-        json!({"id": "01932c1e-7a4c-7000-8000-0123456789ab", "events": 12, "keys": 3, "done": 0})
-    }
-}
-
-impl View for ReplayView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "service": "order-svc",
-            "topics": [TOPIC], "key": null, "reason": WHY, "events": 12, "keys": 3, "done": 12,
-            "state": "ended", "started_at": AT, "ended_at": AT,
-        })
-    }
+chassis::examples! {
+    ReleaseCount => {"released": 1},
+    DiscardCount => {"discarded": 1},
+    ReplaceCount => {"replaced": 1},
+    OperationView<'_> => {
+        "id": 7, "service": "order-svc", "at": AT, "caller": "ann", "action": "parked.discard",
+        "reason": WHY, "topic": TOPIC, "partition": 3, "key": ID,
+        "event_id": "01932c1e-7a4c-7000-8000-0123456789ab", "source": "/shop/payment-svc",
+        "version": 2,
+    },
+    ParkedKeyView => {
+        "service": "order-svc", "topic": "shop.payments.v1", "key": ID, "messages": 2,
+        "since": AT, "class": "undecodable", "reason": "the payload is no event",
+        "order_id": ID,
+    },
+    ParkedMessageView<'_> => {
+        "parked_id": 7, "event_id": "01932c1e-7a4c-7000-8000-0123456789ab",
+        "type": "shop.payments.v1.PaymentCaptured", "source": "/shop/payment-svc",
+        "version": 2, "partition": 3, "offset": 42, "reason": "the payload is no event",
+        "parked_at": AT, "data": null, "not_decoded": "an event that this build does not know",
+        "payload": "CgA=", "payload_bytes": 2, "truncated": false,
+    },
+    BulkSizeView => {"keys": 12, "messages": 30, "has_more": false},
+    BulkView<'_> => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "action": "discard",
+        "filter": {"service": "order-svc", "topic": null, "class": "undecodable"},
+        "reason": WHY, "caller": "ann", "keys": 12, "messages": 30, "done": 12,
+        "outcomes": {"discarded": 11, "changed": 1}, "state": "ended", "started_at": AT,
+        "ended_at": AT,
+    },
+    BulkKeyView<'_> => {
+        "topic": TOPIC, "key": ID, "outcome": "discarded", "messages": 1, "detail": null,
+        "ended_at": AT,
+    },
+    ConsumerView => {
+        "service": "order-svc", "topic": TOPIC, "partition": 3, "state": "reading",
+        "reason": null, "lag": 0, "since": null,
+    },
+    ConsumerChangeView<'_> => {
+        "service": "order-svc", "topic": TOPIC, "state": "paused", "reason": WHY,
+    },
+    LaneView => {
+        "service": "order-svc", "state": "publishing", "reason": null, "lag": 0, "since": null,
+    },
+    ReplaySizeView => {"events": 12, "keys": 3},
+    StartedReplayView => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "events": 12, "keys": 3, "done": 0,
+    },
+    ReplayView<'_> => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "service": "order-svc",
+        "topics": [TOPIC], "key": null, "reason": WHY, "events": 12, "keys": 3, "done": 12,
+        "state": "ended", "started_at": AT, "ended_at": AT,
+    },
 }

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View, delete, get, post, put},
+    openapi::{AT, ApiOperation, ID, delete, get, post, put},
 };
 use proto::{OrderId, ReservationId, Sku, WarehouseId};
 use serde_json::{Value, json};
@@ -12,15 +12,9 @@ use crate::views::{
     AdjustmentView, AvailabilityView, ProductView, ReservationView, StockView, WarehouseView,
 };
 
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
-
 /// Every operation of this service but the operators'.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = products();
-    all.extend(warehouses());
-    all.extend(reservations());
-    all
+    [products(), warehouses(), reservations()].into_iter().flatten().collect()
 }
 
 fn products() -> Vec<ApiOperation> {
@@ -129,54 +123,27 @@ fn mugs(quantity: u32) -> Value {
     json!({"sku": "product-123", "quantity": quantity})
 }
 
-impl View for ProductView<'_> {
-    fn example() -> Value {
-        json!({
-            "sku": "product-123", "name": "Blue mug",
-            "price": {"amount": "29.99", "currency": "USD"}, "available": 48, "version": 3,
-        })
-    }
-}
-
-impl View for StockView<'_> {
-    fn example() -> Value {
-        json!({
-            "sku": "product-123", "on_hand": 50, "reserved": 2, "available": 48, "sold": 0,
-            "warehouses": [
-                {"warehouse": "main", "on_hand": 50, "reserved": 2, "available": 48},
-            ],
-        })
-    }
-}
-
-impl View for AdjustmentView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": ID, "warehouse": "main", "delta": 50, "reason": "received", "by": "ann", "at": AT,
-        })
-    }
-}
-
-impl View for WarehouseView<'_> {
-    fn example() -> Value {
-        json!({"id": "main", "name": "Main", "priority": 1})
-    }
-}
-
-impl View for AvailabilityView<'_> {
-    fn example() -> Value {
-        json!({
-            "available": true, "items": [{"sku": "product-123", "wanted": 2, "available": 48}],
-        })
-    }
-}
-
-impl View for ReservationView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": ID, "order_id": null, "reference": "counter 3", "status": "held",
-            "items": [{"sku": "product-123", "quantity": 2, "warehouse": "main"}],
-            "expires_at": AT,
-        })
-    }
+chassis::examples! {
+    ProductView<'_> => {
+        "sku": "product-123", "name": "Blue mug",
+        "price": {"amount": "29.99", "currency": "USD"}, "available": 48, "version": 3,
+    },
+    StockView<'_> => {
+        "sku": "product-123", "on_hand": 50, "reserved": 2, "available": 48, "sold": 0,
+        "warehouses": [
+            {"warehouse": "main", "on_hand": 50, "reserved": 2, "available": 48},
+        ],
+    },
+    AdjustmentView<'_> => {
+        "id": ID, "warehouse": "main", "delta": 50, "reason": "received", "by": "ann", "at": AT,
+    },
+    WarehouseView<'_> => {"id": "main", "name": "Main", "priority": 1},
+    AvailabilityView<'_> => {
+        "available": true, "items": [{"sku": "product-123", "wanted": 2, "available": 48}],
+    },
+    ReservationView<'_> => {
+        "id": ID, "order_id": null, "reference": "counter 3", "status": "held",
+        "items": [{"sku": "product-123", "quantity": 2, "warehouse": "main"}],
+        "expires_at": AT,
+    },
 }

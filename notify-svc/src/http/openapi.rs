@@ -2,10 +2,10 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View, delete, get, post, put},
+    openapi::{AT, ApiOperation, ID, delete, get, post, put},
 };
 use proto::{CustomerId, NotificationId, OrderId, WebhookId};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{bodies, webhook_bodies};
 use crate::{
@@ -18,16 +18,9 @@ use crate::{
     },
 };
 
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
-
 /// Every operation of this service but the operators', and the erasure, which is the gateway's.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = notifications();
-    all.extend(templates());
-    all.extend(contacts());
-    all.extend(webhooks());
-    all
+    [notifications(), templates(), contacts(), webhooks()].into_iter().flatten().collect()
 }
 
 fn notifications() -> Vec<ApiOperation> {
@@ -168,64 +161,32 @@ fn of_customer(operation: ApiOperation) -> ApiOperation {
     operation.path::<CustomerId>("id", "The customer.")
 }
 
-impl View for NotificationView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "order_id": ID,
-            "customer_id": "customer-456", "channel": "email", "template": "order_confirmation",
-            "to": "c***@example.com", "status": "sent", "attempts": 1, "provider_id": null,
-            "created_at": AT, "sent_at": AT, "failure": null, "detail": null,
-        })
-    }
-}
-
-impl View for TemplateView {
-    fn example() -> Value {
-        json!({
-            "name": "payment_due", "channels": ["email", "sms", "push"],
-            "fields": ["order_id", "amount", "pay_by"],
-        })
-    }
-}
-
-impl View for Text {
-    fn example() -> Value {
-        json!({"subject": "Your order", "text": "It is on its way.", "html": null})
-    }
-}
-
-impl View for ContactView<'_> {
-    fn example() -> Value {
-        json!({
-            "customer_id": "customer-456", "email": "customer@example.com",
-            "phone": "+15550100001", "push_token": null, "language": "en",
-        })
-    }
-}
-
-impl View for WebhookView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "url": "https://erp.example/hook",
-            "events": ["OrderConfirmed", "OrderCancelled"], "description": "the ERP",
-            "status": "enabled", "disabled_reason": null, "secret": null, "created_at": AT,
-        })
-    }
-}
-
-impl View for DeliveryView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "7", "event_id": "01932c1e-7a4c-7000-8000-0123456789ab",
-            "type": "OrderConfirmed", "status": "delivered",
-            "attempts": [{"at": AT, "status": 204, "error": null, "ms": 12}],
-            "next_attempt_at": null,
-        })
-    }
-}
-
-impl View for ReplayView {
-    fn example() -> Value {
-        json!({"events": 12})
-    }
+chassis::examples! {
+    NotificationView<'_> => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "order_id": ID,
+        "customer_id": "customer-456", "channel": "email", "template": "order_confirmation",
+        "to": "c***@example.com", "status": "sent", "attempts": 1, "provider_id": null,
+        "created_at": AT, "sent_at": AT, "failure": null, "detail": null,
+    },
+    TemplateView => {
+        "name": "payment_due", "channels": ["email", "sms", "push"],
+        "fields": ["order_id", "amount", "pay_by"],
+    },
+    Text => {"subject": "Your order", "text": "It is on its way.", "html": null},
+    ContactView<'_> => {
+        "customer_id": "customer-456", "email": "customer@example.com",
+        "phone": "+15550100001", "push_token": null, "language": "en",
+    },
+    WebhookView<'_> => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "url": "https://erp.example/hook",
+        "events": ["OrderConfirmed", "OrderCancelled"], "description": "the ERP",
+        "status": "enabled", "disabled_reason": null, "secret": null, "created_at": AT,
+    },
+    DeliveryView<'_> => {
+        "id": "7", "event_id": "01932c1e-7a4c-7000-8000-0123456789ab",
+        "type": "OrderConfirmed", "status": "delivered",
+        "attempts": [{"at": AT, "status": 204, "error": null, "ms": 12}],
+        "next_attempt_at": null,
+    },
+    ReplayView => {"events": 12},
 }

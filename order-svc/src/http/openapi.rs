@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, DateTime, View, delete, get, post, put},
+    openapi::{AT, ApiOperation, DateTime, ID, delete, get, post, put},
 };
 use proto::{CustomerId, OrderId};
 use serde_json::{Value, json};
@@ -12,9 +12,6 @@ use crate::{
     domain::Status,
     views::{EventView, OrderView, SagaView, StatusView},
 };
-
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
 
 /// What a request for lines may meet in the catalogue.
 const LINES: &[Code] = &[
@@ -28,11 +25,10 @@ const LINES: &[Code] = &[
 
 /// Every operation of this service but the operators'.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = vec![place_order(), amend_order()];
-    all.extend(changes());
-    all.extend(reads());
-    all.extend(lists());
-    all
+    [vec![place_order(), amend_order()], changes(), reads(), lists()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn place_order() -> ApiOperation {
@@ -156,58 +152,41 @@ fn filtered(operation: ApiOperation) -> ApiOperation {
         .query::<DateTime>("created_to", "Only those placed before.")
 }
 
-impl View for OrderView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": ID, "customer_id": "customer-456", "status": "pending",
-            "revision": 1, "version": 1,
-            "items": [{
-                "line": 1, "sku": "product-123", "name": "Blue mug", "quantity": 2,
-                "unit_price": {"amount": "29.99", "currency": "USD"},
-                "total": {"amount": "59.98", "currency": "USD"},
-            }],
-            "total_amount": {"amount": "59.98", "currency": "USD"},
-            "payment": {"method": "card", "payment_id": null},
-            "cancellation": null, "shipment": null, "amendment": null,
-            "note": "leave at the door", "created_at": AT, "updated_at": AT,
-        })
-    }
-}
-
-impl View for StatusView {
-    fn example() -> Value {
-        json!({"id": ID, "status": "confirmed", "revision": 1, "updated_at": AT})
-    }
-}
-
-impl View for EventView {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "type": "shop.orders.v1.OrderConfirmed",
-            "source": "/shop/order-svc", "version": 2, "at": AT, "data": {"orderId": ID},
-        })
-    }
-}
-
-impl View for SagaView {
-    fn example() -> Value {
-        json!({
-            "order_id": ID, "status": "compensating",
-            "steps": [
-                {"step": "inventory_reserved", "state": "compensated", "at": AT,
-                    "compensated_at": AT},
-                {"step": "payment_processed", "state": "failed", "at": AT,
-                    "detail": "card_declined"},
-                {"step": "order_confirmed", "state": "failed", "at": AT,
-                    "detail": "order_cancelled"},
-                {"step": "notification_sent", "state": "failed", "at": AT,
-                    "detail": "order_cancelled"},
-            ],
-            "completed_steps": ["inventory_reserved"], "compensated_steps": ["inventory_reserved"],
-            "expected": {"step": "payment_undone", "from": "payment-svc", "by": AT, "late": false},
-            "parked": false, "version": 2,
-            "heard": {"inventory-svc": 2, "payment-svc": 1, "notify-svc": 0},
-            "started_at": AT, "updated_at": AT, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-        })
-    }
+chassis::examples! {
+    OrderView<'_> => {
+        "id": ID, "customer_id": "customer-456", "status": "pending",
+        "revision": 1, "version": 1,
+        "items": [{
+            "line": 1, "sku": "product-123", "name": "Blue mug", "quantity": 2,
+            "unit_price": {"amount": "29.99", "currency": "USD"},
+            "total": {"amount": "59.98", "currency": "USD"},
+        }],
+        "total_amount": {"amount": "59.98", "currency": "USD"},
+        "payment": {"method": "card", "payment_id": null},
+        "cancellation": null, "shipment": null, "amendment": null,
+        "note": "leave at the door", "created_at": AT, "updated_at": AT,
+    },
+    StatusView => {"id": ID, "status": "confirmed", "revision": 1, "updated_at": AT},
+    EventView => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "type": "shop.orders.v1.OrderConfirmed",
+        "source": "/shop/order-svc", "version": 2, "at": AT, "data": {"orderId": ID},
+    },
+    SagaView => {
+        "order_id": ID, "status": "compensating",
+        "steps": [
+            {"step": "inventory_reserved", "state": "compensated", "at": AT,
+                "compensated_at": AT},
+            {"step": "payment_processed", "state": "failed", "at": AT,
+                "detail": "card_declined"},
+            {"step": "order_confirmed", "state": "failed", "at": AT,
+                "detail": "order_cancelled"},
+            {"step": "notification_sent", "state": "failed", "at": AT,
+                "detail": "order_cancelled"},
+        ],
+        "completed_steps": ["inventory_reserved"], "compensated_steps": ["inventory_reserved"],
+        "expected": {"step": "payment_undone", "from": "payment-svc", "by": AT, "late": false},
+        "parked": false, "version": 2,
+        "heard": {"inventory-svc": 2, "payment-svc": 1, "notify-svc": 0},
+        "started_at": AT, "updated_at": AT, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    },
 }

@@ -1,7 +1,5 @@
 //! Sagas: how far orders have come, and which of them are stuck.
 
-use std::borrow::Cow;
-
 use axum::{
     extract::{Path, State},
     http::HeaderMap,
@@ -11,7 +9,6 @@ use chassis::{
     http::{self, HttpResult, NoParams, PageBody, Params, write_cursor},
 };
 use proto::OrderId;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -39,19 +36,10 @@ enum SagaFilter {
 /// What a list may be asked for: the word `stuck`, or a status.
 pub(super) struct SagaState;
 
-impl JsonSchema for SagaState {
-    fn inline_schema() -> bool {
-        true
-    }
+chassis::inline_schema! { SagaState => {"type": "string", "enum": filter_words()} }
 
-    fn schema_name() -> Cow<'static, str> {
-        "SagaState".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words = ["stuck"].into_iter().chain(SagaStatus::ALL.map(SagaStatus::as_str));
-        json_schema!({"type": "string", "enum": words.collect::<Vec<_>>()})
-    }
+fn filter_words() -> Vec<&'static str> {
+    ["stuck"].into_iter().chain(SagaStatus::ALL.map(SagaStatus::as_str)).collect()
 }
 
 pub(super) async fn get_saga(

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View, get, post},
+    openapi::{AT, ApiOperation, ID, get, post},
 };
 use proto::{CustomerId, OrderId, PaymentId};
 use serde_json::{Value, json};
@@ -15,17 +15,12 @@ use crate::{
     views::{AccountView, DepositView, EntryView, HoldView, PaymentView, ValidationView},
 };
 
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
 const RULES: CardRules =
     CardRules { today: date!(2026 - 11 - 20), routing: CardRouting { stripe: false } };
 
 /// Every operation of this service but the operators'.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = payments();
-    all.extend(accounts());
-    all.extend(movements());
-    all
+    [payments(), accounts(), movements()].into_iter().flatten().collect()
 }
 
 /// Each way to pay, with its name.
@@ -142,54 +137,27 @@ fn of_customer(operation: ApiOperation) -> ApiOperation {
     operation.path::<CustomerId>("customer", "The customer.")
 }
 
-impl View for PaymentView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "order_id": ID,
-            "customer_id": "customer-456", "method": "card", "provider": "simulator",
-            "status": "captured", "amount": {"amount": "59.98", "currency": "USD"},
-            "refunded": {"amount": "0.00", "currency": "USD"},
-            "card": {"brand": "visa", "last4": "1111"}, "decline": null,
-            "created_at": AT, "updated_at": AT,
-        })
-    }
-}
-
-impl View for ValidationView<'_> {
-    fn example() -> Value {
-        json!({"valid": true, "brand": "visa", "last4": "1111", "reason": null})
-    }
-}
-
-impl View for AccountView<'_> {
-    fn example() -> Value {
-        json!({
-            "customer_id": "customer-456", "currency": "USD",
-            "balance": {"amount": "100.00", "currency": "USD"},
-            "held": {"amount": "59.98", "currency": "USD"},
-            "available": {"amount": "40.02", "currency": "USD"}, "created_at": AT,
-        })
-    }
-}
-
-impl View for DepositView<'_> {
-    fn example() -> Value {
-        json!({"entry_id": ID, "account": AccountView::example()})
-    }
-}
-
-impl View for HoldView<'_> {
-    fn example() -> Value {
-        json!({"order_id": ID, "account": AccountView::example()})
-    }
-}
-
-impl View for EntryView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "kind": "hold", "debit": "available",
-            "credit": "held", "amount": {"amount": "59.98", "currency": "USD"}, "order_id": ID,
-            "at": AT,
-        })
-    }
+chassis::examples! {
+    PaymentView<'_> => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "order_id": ID,
+        "customer_id": "customer-456", "method": "card", "provider": "simulator",
+        "status": "captured", "amount": {"amount": "59.98", "currency": "USD"},
+        "refunded": {"amount": "0.00", "currency": "USD"},
+        "card": {"brand": "visa", "last4": "1111"}, "decline": null,
+        "created_at": AT, "updated_at": AT,
+    },
+    ValidationView<'_> => {"valid": true, "brand": "visa", "last4": "1111", "reason": null},
+    AccountView<'_> => {
+        "customer_id": "customer-456", "currency": "USD",
+        "balance": {"amount": "100.00", "currency": "USD"},
+        "held": {"amount": "59.98", "currency": "USD"},
+        "available": {"amount": "40.02", "currency": "USD"}, "created_at": AT,
+    },
+    DepositView<'_> => {"entry_id": ID, "account": AccountView::example()},
+    HoldView<'_> => {"order_id": ID, "account": AccountView::example()},
+    EntryView<'_> => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "kind": "hold", "debit": "available",
+        "credit": "held", "amount": {"amount": "59.98", "currency": "USD"}, "order_id": ID,
+        "at": AT,
+    },
 }
