@@ -78,12 +78,10 @@ pub fn router(app: AppState) -> Router {
 
 async fn list_products(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let search = params.take("q").map(|text| Search::new(&text));
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<Sku> = page.place(PRODUCTS)?;
+    let (limit, after) = params.into_page::<Sku>(PRODUCTS)?;
     let mut db = app.pool.acquire().await?;
     // Only a search looks through more than it shows.
-    let stretch = if search.is_some() { STRETCH } else { page.limit };
+    let stretch = if search.is_some() { STRETCH } else { limit };
     let names =
         store::products::names(&mut db, after.as_ref().map(Sku::as_str), stretch + 1).await?;
     let more = i64::try_from(names.len()).is_ok_and(|found| found > stretch);
@@ -95,10 +93,10 @@ async fn list_products(State(app): State<AppState>, mut params: Params) -> HttpR
         .map(|it| it.sku)
         .collect();
     // One more than is shown tells whether there is another page.
-    skus.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_add(1));
+    skus.truncate(usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1));
     let found = store::products::find_all(&mut db, &skus).await?;
     let items = found.iter().map(|(p, available)| (&p.sku, ProductView::new(p, *available)));
-    Ok(http::page(PRODUCTS, page.limit, items, end.as_ref()))
+    Ok(http::page(PRODUCTS, limit, items, end.as_ref()))
 }
 
 async fn get_product(
@@ -156,29 +154,25 @@ async fn adjust_stock(
 async fn list_adjustments(
     State(app): State<AppState>,
     Path(sku): Path<String>,
-    mut params: Params,
+    params: Params,
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<Uuid> = page.place(ADJUSTMENTS)?;
+    let (limit, after) = params.into_page::<Uuid>(ADJUSTMENTS)?;
     let mut db = app.pool.acquire().await?;
     store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
     // One more than is shown tells whether there is another page.
-    let found = store::stock_adjustments::of(&mut db, &sku, after, page.limit + 1).await?;
+    let found = store::stock_adjustments::of(&mut db, &sku, after, limit + 1).await?;
     let items = found.iter().map(|it| (it.id, AdjustmentView::new(it)));
-    Ok(http::page(ADJUSTMENTS, page.limit, items, None))
+    Ok(http::page(ADJUSTMENTS, limit, items, None))
 }
 
-async fn list_warehouses(State(app): State<AppState>, mut params: Params) -> HttpResult {
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<WarehouseId> = page.place(WAREHOUSES)?;
+async fn list_warehouses(State(app): State<AppState>, params: Params) -> HttpResult {
+    let (limit, after) = params.into_page::<WarehouseId>(WAREHOUSES)?;
     let mut db = app.pool.acquire().await?;
     let found = store::warehouses::all(&mut db).await?;
     let rest = found.iter().filter(|(id, _)| after.as_ref().is_none_or(|after| id > after));
     let items = rest.map(|(id, row)| (id, WarehouseView::new(id, row)));
-    Ok(http::page(WAREHOUSES, page.limit, items, None))
+    Ok(http::page(WAREHOUSES, limit, items, None))
 }
 
 async fn put_warehouse(

@@ -98,17 +98,15 @@ async fn send(
     app.submit(&asked, Request::Notify(letter), &body).await
 }
 
-async fn list_templates(mut params: Params) -> HttpResult {
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<String> = page.place(TEMPLATES)?;
+async fn list_templates(params: Params) -> HttpResult {
+    let (limit, after) = params.into_page::<String>(TEMPLATES)?;
     let rest = Template::ALL.into_iter().skip_while(|template| {
         // The cursor names the last template shown.
         after.as_deref().is_some_and(|after| template.as_str() != after)
     });
     let rest = rest.skip(usize::from(after.is_some()));
     let items = rest.map(|template| (template.as_str(), TemplateView::new(template)));
-    Ok(http::page(TEMPLATES, page.limit, items, None))
+    Ok(http::page(TEMPLATES, limit, items, None))
 }
 
 async fn preview(
@@ -133,15 +131,13 @@ async fn list_notifications(
     mut params: Params,
 ) -> HttpResult {
     let order = service_kit::required_order(&mut params)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<NotificationId> = page.place(NOTIFICATIONS)?;
+    let (limit, after) = params.into_page::<NotificationId>(NOTIFICATIONS)?;
     let mut db = app.pool.acquire().await?;
     // One more than asked for tells whether there is another page.
-    let (of, limit) = ((order, caller.sees()), page.limit + 1);
-    let found = store::notifications::of_order(&mut db, of, after, limit).await?;
+    let of = (order, caller.sees());
+    let found = store::notifications::of_order(&mut db, of, after, limit + 1).await?;
     let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it, &caller)));
-    Ok(http::page(NOTIFICATIONS, page.limit, items, None))
+    Ok(http::page(NOTIFICATIONS, limit, items, None))
 }
 
 async fn get_notification(

@@ -110,21 +110,18 @@ async fn list_events(
     State(app): State<AppState>,
     Path(id): Path<String>,
     caller: Caller,
-    mut params: Params,
+    params: Params,
 ) -> HttpResult {
     let id = parse_order(&id)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i32> = page.place(EVENTS)?;
+    let (limit, after) = params.into_page::<i32>(EVENTS)?;
     let order = app.find(id, &caller).await?.order;
     let mut db = app.pool.acquire().await?;
-    let rows =
-        store::order_events::of_order(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
-    let more = i64::try_from(rows.len()).is_ok_and(|found| found > page.limit);
+    let rows = store::order_events::of_order(&mut db, id, after.unwrap_or(0), limit + 1).await?;
+    let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
     // Events that this build does not know are left out, so a page may be shorter than its limit.
     let rest = rows.last().filter(|_| more).map(|row| row.seq);
     let items = rows.iter().filter_map(|row| Some((row.seq, EventView::new(&order, row)?)));
-    Ok(http::page(EVENTS, page.limit, items, rest))
+    Ok(http::page(EVENTS, limit, items, rest))
 }
 
 async fn delete_order(

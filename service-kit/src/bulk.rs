@@ -197,16 +197,14 @@ async fn list_keys<R: Reactor>(
     let outcome = params.take_parsed("outcome", |word| {
         KeyOutcome::parse(word).ok_or("has to be an outcome, such as stopped")
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i64> = page.place(CURSOR)?;
+    let (limit, after) = params.into_page::<i64>(CURSOR)?;
     let bulk = desk.bulk(&id).await?;
     // One more than the limit, to find out whether there is another page.
-    let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
-    let keys = desk.mailbox.bulk_keys(bulk.id, outcome, from, limit).await;
+    let from = after.unwrap_or_default();
+    let keys = desk.mailbox.bulk_keys(bulk.id, outcome, from, limit + 1).await;
     let keys = keys.map_err(|error| unanswered(&error))?;
     let items = keys.iter().map(|key| (key.place, item(key)));
-    Ok(http::page(CURSOR, page.limit, items, None))
+    Ok(http::page(CURSOR, limit, items, None))
 }
 
 impl<R: Reactor> Desk<R> {

@@ -93,21 +93,19 @@ async fn get_key<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
     caller: Caller,
-    mut params: http::Params,
+    params: http::Params,
 ) -> Result<Response, Problem> {
     let (topic, key) = desk.place(place)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i64> = page.place(MESSAGES_CURSOR)?;
+    let (limit, after) = params.into_page::<i64>(MESSAGES_CURSOR)?;
     // One more than the limit, to find out whether there is another page.
-    let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
-    let messages = desk.mailbox.parked_messages(&topic, &key, from, limit).await;
+    let from = after.unwrap_or_default();
+    let messages = desk.mailbox.parked_messages(&topic, &key, from, limit + 1).await;
     let messages = messages.map_err(|error| unanswered(&error))?;
     if messages.is_empty() && after.is_none() {
         return Err(not_parked());
     }
     let items = messages.iter().map(|it| (it.parked_id, view(&topic, it, &caller)));
-    Ok(http::page(MESSAGES_CURSOR, page.limit, items, None))
+    Ok(http::page(MESSAGES_CURSOR, limit, items, None))
 }
 
 async fn get_message<R: Reactor>(

@@ -91,15 +91,13 @@ async fn delete(
     Ok(service_kit::response(outcome(&app, command).await?))
 }
 
-async fn list(State(app): State<AppState>, caller: Caller, mut params: Params) -> HttpResult {
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<WebhookId> = page.place(WEBHOOKS)?;
+async fn list(State(app): State<AppState>, caller: Caller, params: Params) -> HttpResult {
+    let (limit, after) = params.into_page::<WebhookId>(WEBHOOKS)?;
     let mut db = app.pool.acquire().await?;
-    let found = webhooks::list(&mut db, after, page.limit + 1).await?;
+    let found = webhooks::list(&mut db, after, limit + 1).await?;
     let is_whole = caller.is_staff();
     let items = found.iter().map(|(id, it)| (*id, WebhookView::new(*id, it, is_whole)));
-    Ok(http::page(WEBHOOKS, page.limit, items, None))
+    Ok(http::page(WEBHOOKS, limit, items, None))
 }
 
 async fn show(
@@ -125,17 +123,15 @@ async fn list_deliveries(
     let status = params.take_parsed("status", |word| {
         WebhookDeliveryStatus::parse(word).ok_or("has to be pending, delivered or failed")
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let before: Option<i64> = page.place(DELIVERIES)?;
+    let (limit, before) = params.into_page::<i64>(DELIVERIES)?;
     let statuses = status.map_or(WebhookDeliveryStatus::ALL.to_vec(), |status| vec![status]);
     let mut db = app.pool.acquire().await?;
     if webhooks::find_all(&mut db, &[id.uuid()]).await?.is_empty() {
         return Err(no_webhook(id));
     }
-    let found = webhook_deliveries::list(&mut db, id, &statuses, before, page.limit + 1).await?;
+    let found = webhook_deliveries::list(&mut db, id, &statuses, before, limit + 1).await?;
     let items = found.iter().map(|it| (it.id, DeliveryView::new(it)));
-    Ok(http::page(DELIVERIES, page.limit, items, None))
+    Ok(http::page(DELIVERIES, limit, items, None))
 }
 
 async fn resend(

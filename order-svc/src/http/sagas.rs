@@ -64,16 +64,14 @@ pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) 
         None if word == "stuck" => Ok(SagaFilter::Stuck),
         None => Err("has to be stuck, started, completed, failed, compensating or compensated"),
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
     let shown = shown.unwrap_or(SagaFilter::All);
     let kind = shown.cursors();
-    let from: Option<OrderId> = page.place(kind)?;
+    let (limit, from) = params.into_page::<OrderId>(kind)?;
     let mut db = app.pool.acquire().await?;
     let ids = shown.ids(&mut db, from).await?;
     let rest = ids.last().filter(|_| i64::try_from(ids.len()).is_ok_and(|found| found >= WINDOW));
     let rest = rest.copied().map(OrderId::new);
-    let (mut body, mut last, now) = (PageBody::new(page.limit), from, chassis::clock::now());
+    let (mut body, mut last, now) = (PageBody::new(limit), from, chassis::clock::now());
     for piece in ids.chunks(store::orders::READ_AT_ONCE) {
         let mut roots = store::orders::find_all(&mut db, piece, None).await?;
         if !shown.is_newest_first() {

@@ -93,25 +93,23 @@ pub(super) async fn list_entries(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     caller: Caller,
-    mut params: Params,
+    params: Params,
 ) -> HttpResult {
     let customer = visible(&customer, &caller)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i64> = page.place(ENTRIES)?;
+    let (limit, after) = params.into_page::<i64>(ENTRIES)?;
     let mut db = app.pool.acquire().await?;
     store::accounts::find(&mut db, &customer).await?.ok_or_else(|| unknown(customer.as_str()))?;
     // Two entries more than are shown: the last tells whether there is another page, and the first
     // whether the cursor was given by this service, since a shown entry never disappears.
     let before = after.unwrap_or_default().saturating_sub(1);
-    let found = store::ledger_entries::page(&mut db, &customer, before, page.limit + 2).await?;
+    let found = store::ledger_entries::page(&mut db, &customer, before, limit + 2).await?;
     let shown = match (after, &found[..]) {
         (None, all) => all,
         (Some(after), [first, rest @ ..]) if first.seq == after => rest,
         (Some(_), _) => return Err(http::bad_cursor()),
     };
     let items = shown.iter().map(|entry| (entry.seq, EntryView::from(entry)));
-    Ok(http::page(ENTRIES, page.limit, items, None))
+    Ok(http::page(ENTRIES, limit, items, None))
 }
 
 /// The customer whose account the caller may see; somebody else's is not there.
