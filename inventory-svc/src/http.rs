@@ -12,12 +12,11 @@ use axum::{
 };
 use chassis::{
     Caller, Problem,
-    body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::Mailbox;
 use proto::{ReservationId, Sku, WarehouseId};
-use service_kit::RequestInfo;
+use service_kit::{CommandRequest, RequestInfo};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -51,8 +50,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
-        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    async fn submit(&self, asked: &CommandRequest, request: Request) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request))?).await
     }
 }
 
@@ -116,13 +115,12 @@ async fn put_product(
     State(app): State<AppState>,
     Path(sku): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
-    let (name, price) = body.read(bodies::product)?;
+    let (name, price) = asked.read(bodies::product)?;
     let request = Request::PutProduct { sku, name, price, conditions: headers };
-    app.submit(&asked, request, &body).await
+    app.submit(&asked, request).await
 }
 
 async fn get_stock(
@@ -141,14 +139,13 @@ async fn get_stock(
 async fn adjust_stock(
     State(app): State<AppState>,
     Path(sku): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
-    let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
+    let (warehouse, delta, reason) = asked.read(bodies::adjustment)?;
     let caller = asked.caller().subject().to_owned();
     let request = Request::AdjustStock { sku, warehouse, delta, reason, caller };
-    app.submit(&asked, request, &body).await
+    app.submit(&asked, request).await
 }
 
 async fn list_adjustments(
@@ -179,24 +176,19 @@ async fn put_warehouse(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id =
         WarehouseId::parse(&id).map_err(|_| Problem::not_found(format!("no warehouse {id}")))?;
-    let warehouse = body.read(bodies::warehouse)?;
+    let warehouse = asked.read(bodies::warehouse)?;
     let request = Request::PutWarehouse { id, warehouse, conditions: headers };
-    app.submit(&asked, request, &body).await
+    app.submit(&asked, request).await
 }
 
-async fn availability(
-    State(app): State<AppState>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> HttpResult {
-    let items = body.read(bodies::items)?;
+async fn availability(State(app): State<AppState>, asked: CommandRequest) -> HttpResult {
+    let items = asked.read(bodies::items)?;
     let request = Request::AskAvailability { items: items.clone() };
-    let command = asked.command(Input::Request(request), &body.0)?;
+    let command = asked.command(Input::Request(request))?;
     if command.key.is_some() {
         return service_kit::submit(&app.mailbox, command).await;
     }
@@ -247,22 +239,20 @@ async fn get_reservation(
     Ok(http::resource(&headers, &view))
 }
 
-async fn reserve(State(app): State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    let (reference, items, hold) = body.read(bodies::reservation)?;
-    app.submit(&asked, Request::Reserve { reference, items, hold }, &body).await
+async fn reserve(State(app): State<AppState>, asked: CommandRequest) -> HttpResult {
+    let (reference, items, hold) = asked.read(bodies::reservation)?;
+    app.submit(&asked, Request::Reserve { reference, items, hold }).await
 }
 
 async fn amend_reservation(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = parse_reservation(&id)?;
-    let (items, hold) = body.read(bodies::reservation_change)?;
-    app.submit(&asked, Request::AmendReservation { id, items, hold, conditions: headers }, &body)
-        .await
+    let (items, hold) = asked.read(bodies::reservation_change)?;
+    app.submit(&asked, Request::AmendReservation { id, items, hold, conditions: headers }).await
 }
 
 async fn release_reservation(

@@ -15,12 +15,11 @@ use axum::{
 };
 use chassis::{
     Caller, Problem,
-    body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::Mailbox;
 use proto::NotificationId;
-use service_kit::RequestInfo;
+use service_kit::CommandRequest;
 use sqlx::PgPool;
 
 use crate::{
@@ -53,8 +52,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
-        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    async fn submit(&self, asked: &CommandRequest, request: Request) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request))?).await
     }
 }
 
@@ -76,26 +75,21 @@ pub fn router(app: AppState) -> Router {
         .merge(operators)
 }
 
-async fn send_email(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    send(app, Channel::Email, asked, body).await
+async fn send_email(app: State<AppState>, asked: CommandRequest) -> HttpResult {
+    send(app, Channel::Email, asked).await
 }
 
-async fn send_sms(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    send(app, Channel::Sms, asked, body).await
+async fn send_sms(app: State<AppState>, asked: CommandRequest) -> HttpResult {
+    send(app, Channel::Sms, asked).await
 }
 
-async fn send_push(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    send(app, Channel::Push, asked, body).await
+async fn send_push(app: State<AppState>, asked: CommandRequest) -> HttpResult {
+    send(app, Channel::Push, asked).await
 }
 
-async fn send(
-    State(app): State<AppState>,
-    channel: Channel,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> HttpResult {
-    let letter = body.read(|fields| bodies::letter(channel, fields))?;
-    app.submit(&asked, Request::Notify(letter), &body).await
+async fn send(State(app): State<AppState>, channel: Channel, asked: CommandRequest) -> HttpResult {
+    let letter = asked.read(|fields| bodies::letter(channel, fields))?;
+    app.submit(&asked, Request::Notify(letter)).await
 }
 
 async fn list_templates(params: Params) -> HttpResult {
@@ -112,15 +106,14 @@ async fn list_templates(params: Params) -> HttpResult {
 async fn preview(
     State(app): State<AppState>,
     Path(name): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let template = Template::parse(&name)
         .ok_or_else(|| Problem::not_found(format!("there is no template {name}")))?;
-    let (fields, language) = body.read_optional(bodies::preview)?;
+    let (fields, language) = asked.read_optional(bodies::preview)?;
     // A key has to be one, but nothing is kept under it: a preview changes nothing, and no erasure
     // would know whom its text is about.
-    asked.key(&body.0)?;
+    asked.key()?;
     let text = app.templates.page(template, language, &fields);
     Ok(service_kit::new_response(service_kit::json_answer(200, &text, None)))
 }
@@ -178,15 +171,14 @@ async fn put_contact(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
     if !asked.caller().may_act_for(&customer) {
         return Err(no_contact(&id));
     }
-    let contact = body.read(|fields| Some(bodies::contact(fields)))?;
-    app.submit(&asked, Request::PutContact { customer, contact, conditions: headers }, &body).await
+    let contact = asked.read(|fields| Some(bodies::contact(fields)))?;
+    app.submit(&asked, Request::PutContact { customer, contact, conditions: headers }).await
 }
 
 /// Erases what this service holds of a customer.

@@ -7,18 +7,17 @@ use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
     routing::{get, post},
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, JsonBody},
+    body::Fields,
     clock::Timestamp,
-    http,
+    http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{
     Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, BulkSize,
-    KeyOutcome, Mailbox, OperatorRequest, Reactor,
+    KeyOutcome, Mailbox, Reactor,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, RunState, answered, fault, unanswered},
-    requests::{RequestInfo, json_answer, new_response, refusal},
+    requests::{CommandRequest, json_answer, new_response, refusal},
 };
 
 const CURSOR: &str = "bulk-keys";
@@ -139,25 +138,20 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     Some(Wish { action: action?, service, filter, expected, reason: reason? })
 }
 
-async fn start<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
-    let Wish { action, service, filter, expected, reason } = body.read(read)?;
+async fn start<R: Reactor>(State(desk): State<Desk<R>>, asked: CommandRequest) -> HttpResult {
+    let Wish { action, service, filter, expected, reason } = asked.read(read)?;
     if service != desk.service {
         let wrong = format!("this is {}", desk.service);
         return Err(fault("/filter/service", Code::InvalidValue, wrong));
     }
-    let key = asked.key(&body.0)?;
+    let key = asked.key()?;
     let (Some(expected), Some(reason)) = (expected, reason) else {
         let size = desk.mailbox.size_bulk(&filter).await.map_err(|error| unanswered(&error))?;
         let BulkSize { keys, messages, has_more } = size;
         let counted = BulkSizeView { keys, messages, has_more };
         return Ok(new_response(json_answer(200, &counted, None)));
     };
-    let request =
-        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
+    let request = asked.operator(&reason, key.as_ref());
     let wanted = BulkRequest { action, filter, expected };
     let tell = |end: Result<&BulkOperation, i64>| begun(desk.service, expected, end);
     answered(desk.mailbox.start_bulk(&wanted, request, tell).await)
@@ -181,10 +175,10 @@ fn none() -> Problem {
 
 async fn get_bulk<R: Reactor>(
     State(desk): State<Desk<R>>,
-    _: http::NoParams,
+    _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     let bulk = desk.bulk(&id).await?;
     Ok(http::resource(&headers, &view(desk.service, &bulk)))
 }
@@ -192,8 +186,8 @@ async fn get_bulk<R: Reactor>(
 async fn list_keys<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(id): Path<String>,
-    mut params: http::Params,
-) -> Result<Response, Problem> {
+    mut params: Params,
+) -> HttpResult {
     let outcome = params.take_parsed("outcome", |word| {
         KeyOutcome::parse(word).ok_or("has to be an outcome, such as stopped")
     })?;

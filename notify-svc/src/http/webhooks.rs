@@ -10,14 +10,14 @@ use axum::{
 };
 use chassis::{
     Caller, Code, Problem,
-    body::{Fields, JsonBody},
+    body::Fields,
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{Command, Outcome};
 use proto::WebhookId;
 use reqwest::Url;
 use serde_json::{Map, Value};
-use service_kit::RequestInfo;
+use service_kit::{CommandRequest, RequestInfo};
 
 use super::{AppState, webhook_bodies as bodies};
 use crate::{
@@ -46,38 +46,36 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/v1/webhooks/{id}/replay", post(replay))
 }
 
-async fn create(State(app): State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    let (settings, url) = body.read(|fields| bodies::settings(fields, app.addresses))?;
+async fn create(State(app): State<AppState>, asked: CommandRequest) -> HttpResult {
+    let (settings, url) = asked.read(|fields| bodies::settings(fields, app.addresses))?;
     require_public(&app, &url).await?;
     let secret = SigningSecret::random();
     let request = WebhookRequest::Create { settings, secret: secret.clone() };
-    Ok(with_secret(outcome(&app, asked.command(input(request), &body.0)?).await?, &secret))
+    Ok(with_secret(outcome(&app, asked.command(input(request))?).await?, &secret))
 }
 
 async fn rotate_secret(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
-    body.read_optional(|_: &mut Fields<'_>| Some(()))?;
+    asked.read_optional(|_: &mut Fields<'_>| Some(()))?;
     let secret = SigningSecret::random();
     let request = WebhookRequest::RotateSecret { id: parse(&id)?, secret: secret.clone() };
-    Ok(with_secret(outcome(&app, asked.command(input(request), &body.0)?).await?, &secret))
+    Ok(with_secret(outcome(&app, asked.command(input(request))?).await?, &secret))
 }
 
 async fn replace(
     State(app): State<AppState>,
     Path(id): Path<String>,
     conditions: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = parse(&id)?;
-    let (settings, url) = body.read(|fields| bodies::settings(fields, app.addresses))?;
+    let (settings, url) = asked.read(|fields| bodies::settings(fields, app.addresses))?;
     require_public(&app, &url).await?;
     let request = WebhookRequest::Replace { id, settings, conditions };
-    app.submit(&asked, Request::Webhook(request), &body).await
+    app.submit(&asked, Request::Webhook(request)).await
 }
 
 async fn delete(
@@ -137,31 +135,29 @@ async fn list_deliveries(
 async fn resend(
     State(app): State<AppState>,
     Path((id, delivery)): Path<(String, String)>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
-    body.read_optional(|_: &mut Fields<'_>| Some(()))?;
+    asked.read_optional(|_: &mut Fields<'_>| Some(()))?;
     let id = parse(&id)?;
     let unknown = || Problem::not_found(format!("the webhook has no delivery {delivery}"));
     let delivery = delivery.parse().ok().filter(|known: &i64| known.to_string() == delivery);
     let request = WebhookRequest::Resend { id, delivery: delivery.ok_or_else(unknown)? };
-    app.submit(&asked, Request::Webhook(request), &body).await
+    app.submit(&asked, Request::Webhook(request)).await
 }
 
 async fn replay(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = parse(&id)?;
-    let (after, before) = body.read(bodies::period)?;
+    let (after, before) = asked.read(bodies::period)?;
     let events = count(&app, id, (after, before)).await?.ok_or_else(|| {
         let why = "there are more events than can be counted in time: ask for a shorter period";
         Problem::new(Code::Overloaded, why).retry_after(1)
     })?;
     let request = WebhookRequest::Replay { id, after, before, events };
-    app.submit(&asked, Request::Webhook(request), &body).await
+    app.submit(&asked, Request::Webhook(request)).await
 }
 
 /// How many of the events between two ids the webhook is told of; `None` if they are too many.
