@@ -62,9 +62,9 @@ pub fn router(app: AppState) -> Router {
     let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/notifications", get(list_notifications))
-        .route("/v1/notifications/email", post(send_email))
-        .route("/v1/notifications/sms", post(send_sms))
-        .route("/v1/notifications/push", post(send_push))
+        .route("/v1/notifications/email", post(|app, asked| send(app, Channel::Email, asked)))
+        .route("/v1/notifications/sms", post(|app, asked| send(app, Channel::Sms, asked)))
+        .route("/v1/notifications/push", post(|app, asked| send(app, Channel::Push, asked)))
         .route("/v1/notifications/{id}", get(get_notification))
         .route("/v1/templates", get(list_templates))
         .route("/v1/templates/{name}/preview", post(preview))
@@ -73,18 +73,6 @@ pub fn router(app: AppState) -> Router {
         .merge(webhooks::routes())
         .with_state(app)
         .merge(operators)
-}
-
-async fn send_email(app: State<AppState>, asked: CommandRequest) -> HttpResult {
-    send(app, Channel::Email, asked).await
-}
-
-async fn send_sms(app: State<AppState>, asked: CommandRequest) -> HttpResult {
-    send(app, Channel::Sms, asked).await
-}
-
-async fn send_push(app: State<AppState>, asked: CommandRequest) -> HttpResult {
-    send(app, Channel::Push, asked).await
 }
 
 async fn send(State(app): State<AppState>, channel: Channel, asked: CommandRequest) -> HttpResult {
