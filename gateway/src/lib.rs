@@ -153,13 +153,10 @@ impl Gateway {
     pub fn watch(&self, health: &Health) {
         for service in Service::ALL {
             let gateway = self.clone();
-            health.notice(service.name(), move || {
-                let problem = gateway.upstreams().problem(service).map_or(Ok(()), Err);
-                async move { problem }
-            });
+            health.notice_known(service.name(), move || gateway.upstreams().problem(service));
         }
         let wakes = self.0.streams.wakes.clone();
-        health.notice("streams", move || std::future::ready(wakes.fault().map_or(Ok(()), Err)));
+        health.notice_known("streams", move || wakes.fault());
         let gateway = self.clone();
         health.probe("services", move || {
             let none = Service::ALL.into_iter().all(|it| gateway.upstreams().is_away(it));

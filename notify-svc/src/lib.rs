@@ -100,10 +100,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         attempt_timeout: webhooks::ATTEMPT_MAX,
         standing: standing.clone(),
     };
-    chassis.health.notice("webhooks", move || {
-        let standing = standing.clone();
-        async move { standing.told().map_or(Ok(()), Err) }
-    });
+    chassis.health.notice_known("webhooks", move || standing.told());
     tasks.spawn("webhooks", |stop| webhooks::tell(webhooks, stop));
     let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
     let counting = database::connect_pool(config.backing.database_url.expose(), 1).await?;
