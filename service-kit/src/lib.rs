@@ -33,6 +33,6 @@ pub use requests::{
     parse_customer, parse_own_customer, refusal, required_order, response, submit,
     submit_patiently,
 };
-pub use start::{BackingServices, SealSettings, ServiceSpec, options, start};
+pub use start::{SealSettings, ServiceSettings, ServiceSpec, options, start};
 pub use sweep::{SWEEP_MAX, decide_all, sweep};
 pub use waiters::Waiters;
