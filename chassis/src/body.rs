@@ -12,7 +12,7 @@
 //! assert_eq!(order.unwrap(), ("mug".to_owned(), 2));
 //! ```
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt::Display, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -33,12 +33,17 @@ mod place;
 mod recording;
 
 pub use asked::Format;
-pub use fields::{Amount, Fields, read_object};
+pub use fields::{Amount, Fields, ParseResult, read_object};
 pub use json::{Json, parse};
 pub use recording::{BodyRecording, record};
 
 /// Limit for the arrival of a body: slow senders would hold their handlers.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is wrong with a text that `error` says cannot be parsed.
+pub fn invalid(error: impl Display) -> (Code, Cow<'static, str>) {
+    (Code::InvalidValue, error.to_string().into())
+}
 
 /// Reads a body that has to be an object: `read` asks for its fields, and returns `None` after it
 /// noted a fault. A field that `read` does not ask for is refused, with 422 `unknown_field`.

@@ -1,6 +1,7 @@
 //! The health of the process: whether it can do its work, and what is wrong if it cannot.
 
 use std::{
+    future::ready,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -82,6 +83,15 @@ impl Health {
         R: Future<Output = Result<(), String>> + Send + 'static,
     {
         self.add(Probe { name, check: Arc::new(move || Box::pin(check())), notice: true });
+    }
+
+    /// As [`Health::notice`], of what is known at once: what is wrong, if anything is.
+    pub fn notice_known(
+        &self,
+        name: &'static str,
+        fault: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.notice(name, move || ready(fault().map_or(Ok(()), Err)));
     }
 
     fn add(&self, probe: Probe) {

@@ -13,6 +13,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_process::Collector;
+use proto::words;
 use sqlx::PgPool;
 
 const BUILD_INFO: &str = "build_info";
@@ -25,25 +26,13 @@ const CONNECTIONS_MAX: &str = "db_connections_max";
 /// What a request to no known path is counted under.
 const NO_ROUTE: &str = "none";
 
-/// Why nobody is let in, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IdentityRefusal {
-    Expired,
-    Forbidden,
-    Invalid,
-    NoKeys,
-}
-
-impl IdentityRefusal {
-    const ALL: [Self; 4] = [Self::Expired, Self::Forbidden, Self::Invalid, Self::NoKeys];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Forbidden => "forbidden",
-            Self::Invalid => "invalid",
-            Self::NoKeys => "no_keys",
-        }
+words! {
+    /// Why nobody is let in, as a label.
+    pub(crate) enum IdentityRefusal {
+        Expired = "expired",
+        Forbidden = "forbidden",
+        Invalid = "invalid",
+        NoKeys = "no_keys",
     }
 }
 
@@ -60,7 +49,7 @@ pub fn describe_metrics() {
     Collector::default().describe();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
     for refusal in IdentityRefusal::ALL {
-        let _shown = counter!(REFUSALS, "reason" => refusal.name());
+        let _shown = counter!(REFUSALS, "reason" => refusal.as_str());
     }
 }
 
@@ -100,7 +89,7 @@ fn name_of(method: &Method) -> &'static str {
 
 /// A request of somebody who may not make it.
 pub(crate) fn refused(refusal: IdentityRefusal) {
-    counter!(REFUSALS, "reason" => refusal.name()).increment(1);
+    counter!(REFUSALS, "reason" => refusal.as_str()).increment(1);
 }
 
 type Probe = Box<dyn Fn() + Send>;

@@ -7,10 +7,19 @@
 
 mod answers;
 mod document;
+mod macros;
 mod operation;
 mod parameters;
 mod problems;
 
 pub use document::document;
-pub use operation::{ApiOperation, View};
+pub use operation::{ApiOperation, View, delete, get, post, put};
 pub use parameters::DateTime;
+// For the macros' expansions, in crates that may not have them.
+#[doc(hidden)]
+pub use {schemars, serde_json};
+
+/// An id, for examples.
+pub const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
+/// An instant, for examples.
+pub const AT: &str = "2026-11-20T10:00:00.000000Z";

@@ -75,9 +75,7 @@ impl Chassis {
         if let Some(tls) = &server.tls {
             let (fresh, seen) = (tls.clone(), tls.clone());
             self.tasks.spawn("certificate", |stop| fresh.keep_fresh(stop));
-            self.health.notice("certificate", move || {
-                std::future::ready(seen.fault().map_or(Ok(()), Err))
-            });
+            self.health.notice_known("certificate", move || seen.fault());
         }
         let scheme = if server.tls.is_some() { "https" } else { "http" };
         let service = self.health.service();

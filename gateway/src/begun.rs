@@ -1,10 +1,11 @@
 //! What one service alone has begun, a replay or a bulk operation: the body of a `POST` names the
 //! service; only that one knows the id afterwards.
 
-use axum::{http::StatusCode, response::Response};
+use axum::http::StatusCode;
 use chassis::{
     Code, Problem,
     body::{Json, parse},
+    http::HttpResult,
     problem::FieldError,
 };
 
@@ -18,7 +19,7 @@ pub(crate) async fn pass(
     forwarder: &Forwarder,
     asked: &UpstreamRequest,
     pointer: &'static str,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     if let Some(body) = asked.posted() {
         return forwarder.forward(named(body, pointer)?, asked).await;
     }

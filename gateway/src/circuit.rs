@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use proto::words;
+
 /// How many outcomes are remembered.
 const WINDOW: u32 = 10;
 /// How many of a hundred remembered outcomes have to be failures.
@@ -27,29 +29,18 @@ pub struct Rule {
     pub pause: Duration,
 }
 
-/// What a circuit does with requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CircuitState {
-    Closed,
-    Open,
-    HalfOpen,
-}
-
-impl CircuitState {
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
+words! {
+    /// What a circuit does with requests.
+    pub enum CircuitState {
+        Closed = "closed",
+        Open = "open",
+        HalfOpen = "half_open",
     }
 }
 
 impl fmt::Display for CircuitState {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
+        out.write_str(self.as_str())
     }
 }
 

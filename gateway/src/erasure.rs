@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
-use chassis::{Code, Problem};
+use axum::{Json, response::IntoResponse};
+use chassis::{Code, Problem, http::HttpResult};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +27,7 @@ pub(crate) struct Erasure {
 
 /// Asks every keeper, also when one of them fails: what can be erased now is erased now. The counts
 /// are added up; without those of one service the answer is 503, and the caller asks again.
-pub(crate) async fn erase(
-    forwarder: &Forwarder,
-    asked: &UpstreamRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn erase(forwarder: &Forwarder, asked: &UpstreamRequest) -> HttpResult {
     let (mut all, mut failure) = (Erasure::default(), None);
     for service in KEEPERS {
         let unclear = |_| unclear(service);

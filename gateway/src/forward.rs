@@ -16,7 +16,7 @@ use axum::{
 };
 use chassis::{
     Problem, TraceParent, body,
-    http::{FinishedResponse, RequestId, prefer_wait},
+    http::{FinishedResponse, HttpResult, RequestId, prefer_wait},
     problem,
 };
 use http_body_util::Full;
@@ -129,11 +129,7 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// The service's answer, ready for the caller.
-    pub async fn forward(
-        &self,
-        service: Service,
-        asked: &UpstreamRequest,
-    ) -> Result<Response, Problem> {
+    pub async fn forward(&self, service: Service, asked: &UpstreamRequest) -> HttpResult {
         Ok(Self::pass_on(self.ask(service, asked).await?))
     }
 

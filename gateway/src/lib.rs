@@ -41,7 +41,7 @@ use axum::{
 };
 use chassis::{
     Caller, Chassis, Guard, Health, Problem,
-    http::{ClientAddress, Edge, Handler, HttpServer, raw_json},
+    http::{ClientAddress, Edge, Handler, HttpResult, HttpServer, raw_json},
 };
 use rdkafka::ClientConfig;
 use reqwest::Url;
@@ -153,13 +153,10 @@ impl Gateway {
     pub fn watch(&self, health: &Health) {
         for service in Service::ALL {
             let gateway = self.clone();
-            health.notice(service.name(), move || {
-                let problem = gateway.upstreams().problem(service).map_or(Ok(()), Err);
-                async move { problem }
-            });
+            health.notice_known(service.name(), move || gateway.upstreams().problem(service));
         }
         let wakes = self.0.streams.wakes.clone();
-        health.notice("streams", move || std::future::ready(wakes.fault().map_or(Ok(()), Err)));
+        health.notice_known("streams", move || wakes.fault());
         let gateway = self.clone();
         health.probe("services", move || {
             let none = Service::ALL.into_iter().all(|it| gateway.upstreams().is_away(it));
@@ -208,7 +205,7 @@ impl Gateway {
     }
 
     /// Lets a request through that its address may send, whose caller is known and may send it.
-    async fn admit(&self, request: Request, client: Option<IpAddr>) -> Result<Response, Problem> {
+    async fn admit(&self, request: Request, client: Option<IpAddr>) -> HttpResult {
         let Inner { guard, rates, .. } = &*self.0;
         rates.check_address(client)?;
         let request = guard.admit(request).await?;
@@ -216,7 +213,7 @@ impl Gateway {
         self.route(request).await
     }
 
-    async fn route(&self, request: Request) -> Result<Response, Problem> {
+    async fn route(&self, request: Request) -> HttpResult {
         let Inner { forwarder, streams, proxies, console, .. } = &*self.0;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix("/problems")
@@ -268,7 +265,7 @@ impl Gateway {
 
 impl Gateway {
     /// The public keys of tokens, for who verifies them by this shop's address.
-    fn key_set(&self, method: &Method) -> Result<Response, Problem> {
+    fn key_set(&self, method: &Method) -> HttpResult {
         reading(method)?;
         let keys = self.0.guard.key_set();
         let keys = keys.ok_or_else(|| Problem::not_found("no keys of tokens are known here"))?;
@@ -293,7 +290,7 @@ impl Handler for Gateway {
     }
 }
 
-fn page(method: &Method, code: &str) -> Result<Response, Problem> {
+fn page(method: &Method, code: &str) -> HttpResult {
     let page = problems::page(code.trim_matches('/'))
         .ok_or_else(|| Problem::not_found("there is no such problem"))?;
     reading(method)?;

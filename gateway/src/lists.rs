@@ -4,7 +4,7 @@
 use axum::{http::uri::PathAndQuery, response::Response};
 use chassis::{
     Code, Problem,
-    http::{self, Params},
+    http::{self, HttpResult, Params},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,10 +40,7 @@ struct Question<'a> {
 }
 
 /// Answers a `GET` of a list of which every service has a part.
-pub(crate) async fn list(
-    forwarder: &Forwarder,
-    asked: &UpstreamRequest,
-) -> Result<Response, Problem> {
+pub(crate) async fn list(forwarder: &Forwarder, asked: &UpstreamRequest) -> HttpResult {
     let mut params = Params::parse(asked.path.query().unwrap_or_default())?;
     let only = params.take_parsed("service", |name| {
         Service::parse(name).ok_or("has to name a service, such as order-svc")
@@ -77,7 +74,7 @@ impl Question<'_> {
         Service::ALL.into_iter().filter(move |it| only.is_none_or(|only| only == *it))
     }
 
-    async fn one_by_one(&self) -> Result<Response, Problem> {
+    async fn one_by_one(&self) -> HttpResult {
         let (first, mut inner) = match &self.cursor {
             None => (self.only.unwrap_or(Service::Order), None),
             Some(cursor) => self.place(cursor)?,
@@ -119,7 +116,7 @@ impl Question<'_> {
 
     /// Merges the services' lists by `at`, the newest item first. Each service's own list is the
     /// newest first, too, and its cursors are the `id` of the last item shown.
-    async fn by_time(&self) -> Result<Response, Problem> {
+    async fn by_time(&self) -> HttpResult {
         let mut last: Vec<Option<i64>> = match &self.cursor {
             None => self.services().map(|_| None).collect(),
             Some(cursor) => http::read_cursor(self.name, cursor)?,

@@ -58,7 +58,7 @@ impl UpstreamMeters {
 pub(crate) fn circuit(service: Service, address: SocketAddr) -> [Gauge; 3] {
     CircuitState::ALL.map(|state| {
         gauge!(CIRCUIT, "service" => service.name(), "address" => address.to_string(),
-            "state" => state.name())
+            "state" => state.as_str())
     })
 }
 

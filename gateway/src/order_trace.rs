@@ -2,14 +2,11 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    http::{StatusCode, uri::PathAndQuery},
-    response::Response,
-};
+use axum::http::{StatusCode, uri::PathAndQuery};
 use chassis::{
     Code, Problem,
     clock::Timestamp,
-    http::{Params, json},
+    http::{HttpResult, Params, json},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,7 +103,7 @@ pub(crate) async fn find(
     jaeger: Option<&Observer>,
     forwarder: &Forwarder,
     asked: &UpstreamRequest,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     Params::parse(asked.path.query().unwrap_or_default())?.finish()?;
     let order = asked.path.path().trim_end_matches("/trace");
     let path = PathAndQuery::try_from(format!("{order}/saga")).map_err(|_| Problem::internal())?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::{http::StatusCode, response::Response};
+use axum::http::StatusCode;
 use chassis::{
     Problem,
     clock::{self, Timestamp},
-    http::{Params, json},
+    http::{HttpResult, Params, json},
 };
 use futures::future::{join_all, try_join_all};
 use schemars::JsonSchema;
@@ -101,10 +101,7 @@ impl Sample {
 }
 
 /// What Prometheus knows now.
-pub(crate) async fn look(
-    prometheus: Option<&Observer>,
-    query: Option<&str>,
-) -> Result<Response, Problem> {
+pub(crate) async fn look(prometheus: Option<&Observer>, query: Option<&str>) -> HttpResult {
     Params::parse(query.unwrap_or_default())?.finish()?;
     let prometheus = prometheus
         .ok_or_else(|| Problem::not_found("nobody measures here: there is no Prometheus"))?;

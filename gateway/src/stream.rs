@@ -14,7 +14,10 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use chassis::{Caller, Code, Problem, clock, http::Params};
+use chassis::{
+    Caller, Code, Problem, clock,
+    http::{HttpResult, Params},
+};
 use futures::stream;
 use proto::{OrderId, topic};
 use serde_json::{Value, json};
@@ -79,11 +82,7 @@ struct OrderStream {
 
 impl Streams {
     /// The stream of an order; or what order-svc answers to who may not see it.
-    pub(crate) async fn open(
-        &self,
-        asked: UpstreamRequest,
-        caller: Option<&Caller>,
-    ) -> Result<Response, Problem> {
+    pub(crate) async fn open(&self, asked: UpstreamRequest, caller: Option<&Caller>) -> HttpResult {
         let unknown = || Problem::not_found("there is no such order");
         Params::parse(asked.path.query().unwrap_or_default())?.finish()?;
         let text = asked.path.path().split('/').nth(3).unwrap_or_default();

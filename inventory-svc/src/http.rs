@@ -12,12 +12,11 @@ use axum::{
 };
 use chassis::{
     Caller, Problem,
-    body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::Mailbox;
 use proto::{ReservationId, Sku, WarehouseId};
-use service_kit::RequestInfo;
+use service_kit::{CommandRequest, RequestInfo};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -51,8 +50,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
-        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    async fn submit(&self, asked: &CommandRequest, request: Request) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request))?).await
     }
 }
 
@@ -78,12 +77,10 @@ pub fn router(app: AppState) -> Router {
 
 async fn list_products(State(app): State<AppState>, mut params: Params) -> HttpResult {
     let search = params.take("q").map(|text| Search::new(&text));
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<Sku> = page.place(PRODUCTS)?;
+    let (limit, after) = params.into_page::<Sku>(PRODUCTS)?;
     let mut db = app.pool.acquire().await?;
     // Only a search looks through more than it shows.
-    let stretch = if search.is_some() { STRETCH } else { page.limit };
+    let stretch = if search.is_some() { STRETCH } else { limit };
     let names =
         store::products::names(&mut db, after.as_ref().map(Sku::as_str), stretch + 1).await?;
     let more = i64::try_from(names.len()).is_ok_and(|found| found > stretch);
@@ -95,10 +92,10 @@ async fn list_products(State(app): State<AppState>, mut params: Params) -> HttpR
         .map(|it| it.sku)
         .collect();
     // One more than is shown tells whether there is another page.
-    skus.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_add(1));
+    skus.truncate(usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1));
     let found = store::products::find_all(&mut db, &skus).await?;
     let items = found.iter().map(|(p, available)| (&p.sku, ProductView::new(p, *available)));
-    Ok(http::page(PRODUCTS, page.limit, items, end.as_ref()))
+    Ok(http::page(PRODUCTS, limit, items, end.as_ref()))
 }
 
 async fn get_product(
@@ -118,13 +115,12 @@ async fn put_product(
     State(app): State<AppState>,
     Path(sku): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
-    let (name, price) = body.read(bodies::product)?;
+    let (name, price) = asked.read(bodies::product)?;
     let request = Request::PutProduct { sku, name, price, conditions: headers };
-    app.submit(&asked, request, &body).await
+    app.submit(&asked, request).await
 }
 
 async fn get_stock(
@@ -143,66 +139,56 @@ async fn get_stock(
 async fn adjust_stock(
     State(app): State<AppState>,
     Path(sku): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
-    let (warehouse, delta, reason) = body.read(bodies::adjustment)?;
+    let (warehouse, delta, reason) = asked.read(bodies::adjustment)?;
     let caller = asked.caller().subject().to_owned();
     let request = Request::AdjustStock { sku, warehouse, delta, reason, caller };
-    app.submit(&asked, request, &body).await
+    app.submit(&asked, request).await
 }
 
 async fn list_adjustments(
     State(app): State<AppState>,
     Path(sku): Path<String>,
-    mut params: Params,
+    params: Params,
 ) -> HttpResult {
     let sku = parse_sku(&sku)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<Uuid> = page.place(ADJUSTMENTS)?;
+    let (limit, after) = params.into_page::<Uuid>(ADJUSTMENTS)?;
     let mut db = app.pool.acquire().await?;
     store::products::find(&mut db, &sku).await?.ok_or_else(|| no_product(&sku))?;
     // One more than is shown tells whether there is another page.
-    let found = store::stock_adjustments::of(&mut db, &sku, after, page.limit + 1).await?;
+    let found = store::stock_adjustments::of(&mut db, &sku, after, limit + 1).await?;
     let items = found.iter().map(|it| (it.id, AdjustmentView::new(it)));
-    Ok(http::page(ADJUSTMENTS, page.limit, items, None))
+    Ok(http::page(ADJUSTMENTS, limit, items, None))
 }
 
-async fn list_warehouses(State(app): State<AppState>, mut params: Params) -> HttpResult {
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<WarehouseId> = page.place(WAREHOUSES)?;
+async fn list_warehouses(State(app): State<AppState>, params: Params) -> HttpResult {
+    let (limit, after) = params.into_page::<WarehouseId>(WAREHOUSES)?;
     let mut db = app.pool.acquire().await?;
     let found = store::warehouses::all(&mut db).await?;
     let rest = found.iter().filter(|(id, _)| after.as_ref().is_none_or(|after| id > after));
     let items = rest.map(|(id, row)| (id, WarehouseView::new(id, row)));
-    Ok(http::page(WAREHOUSES, page.limit, items, None))
+    Ok(http::page(WAREHOUSES, limit, items, None))
 }
 
 async fn put_warehouse(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id =
         WarehouseId::parse(&id).map_err(|_| Problem::not_found(format!("no warehouse {id}")))?;
-    let warehouse = body.read(bodies::warehouse)?;
+    let warehouse = asked.read(bodies::warehouse)?;
     let request = Request::PutWarehouse { id, warehouse, conditions: headers };
-    app.submit(&asked, request, &body).await
+    app.submit(&asked, request).await
 }
 
-async fn availability(
-    State(app): State<AppState>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> HttpResult {
-    let items = body.read(bodies::items)?;
+async fn availability(State(app): State<AppState>, asked: CommandRequest) -> HttpResult {
+    let items = asked.read(bodies::items)?;
     let request = Request::AskAvailability { items: items.clone() };
-    let command = asked.command(Input::Request(request), &body.0)?;
+    let command = asked.command(Input::Request(request))?;
     if command.key.is_some() {
         return service_kit::submit(&app.mailbox, command).await;
     }
@@ -253,22 +239,20 @@ async fn get_reservation(
     Ok(http::resource(&headers, &view))
 }
 
-async fn reserve(State(app): State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    let (reference, items, hold) = body.read(bodies::reservation)?;
-    app.submit(&asked, Request::Reserve { reference, items, hold }, &body).await
+async fn reserve(State(app): State<AppState>, asked: CommandRequest) -> HttpResult {
+    let (reference, items, hold) = asked.read(bodies::reservation)?;
+    app.submit(&asked, Request::Reserve { reference, items, hold }).await
 }
 
 async fn amend_reservation(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = parse_reservation(&id)?;
-    let (items, hold) = body.read(bodies::reservation_change)?;
-    app.submit(&asked, Request::AmendReservation { id, items, hold, conditions: headers }, &body)
-        .await
+    let (items, hold) = asked.read(bodies::reservation_change)?;
+    app.submit(&asked, Request::AmendReservation { id, items, hold, conditions: headers }).await
 }
 
 async fn release_reservation(

@@ -44,8 +44,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         weekly: &[],
     };
     let (pool, mailbox) =
-        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
-            .await?;
+        service_kit::start(&mut chassis, &config.service, service, reactor).await?;
     chassis.tasks.spawn("deadlines", {
         let (pool, mailbox) = (pool.clone(), mailbox.clone());
         |stop| deadlines::sweep(pool, mailbox, stop)
@@ -54,7 +53,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         let (pool, mailbox) = (pool.clone(), mailbox.clone());
         |stop| relisting::watch(pool, mailbox, stop)
     });
-    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
+    let guard = Guard::start(&config.service.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(AppState { pool, mailbox }))).await?;
     chassis.wait().await
 }

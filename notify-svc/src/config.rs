@@ -4,12 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use chassis::{
-    IdentitySettings, ProcessConfig, Secret, Settings,
+    ProcessConfig, Secret, Settings,
     config::{SecretFault, duration},
 };
 use lettre::message::Mailbox;
 use reqwest::Url;
-use service_kit::BackingServices;
+use service_kit::ServiceSettings;
 
 use crate::{
     carriers::{
@@ -26,11 +26,7 @@ use crate::{
 #[command(version, about)]
 pub struct Config {
     #[command(flatten)]
-    pub chassis: Settings,
-    #[command(flatten)]
-    pub identity: IdentitySettings,
-    #[command(flatten)]
-    pub backing: BackingServices,
+    pub service: ServiceSettings,
     #[command(flatten)]
     pub mail: MailSettings,
     #[command(flatten)]
@@ -95,7 +91,7 @@ impl ProcessConfig for Config {
     const PORT: &'static str = "8004";
 
     fn settings(&self) -> &Settings {
-        &self.chassis
+        &self.service.chassis
     }
 
     fn contradictions(&self) -> Vec<String> {
@@ -112,7 +108,7 @@ impl ProcessConfig for Config {
         ];
         let halves = pairs.into_iter().filter(|(one, other, ..)| one != other);
         let halves = halves.map(|(_, _, a, b)| format!("SHOP_{a} and SHOP_{b} are set together"));
-        self.backing.contradictions().into_iter().chain(halves).collect()
+        self.service.contradictions().into_iter().chain(halves).collect()
     }
 }
 

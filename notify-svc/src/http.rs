@@ -15,12 +15,11 @@ use axum::{
 };
 use chassis::{
     Caller, Problem,
-    body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::Mailbox;
 use proto::NotificationId;
-use service_kit::RequestInfo;
+use service_kit::CommandRequest;
 use sqlx::PgPool;
 
 use crate::{
@@ -53,8 +52,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
-        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    async fn submit(&self, asked: &CommandRequest, request: Request) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request))?).await
     }
 }
 
@@ -63,9 +62,9 @@ pub fn router(app: AppState) -> Router {
     let operators = service_kit::operators(&app.mailbox, crate::NAME);
     Router::new()
         .route("/v1/notifications", get(list_notifications))
-        .route("/v1/notifications/email", post(send_email))
-        .route("/v1/notifications/sms", post(send_sms))
-        .route("/v1/notifications/push", post(send_push))
+        .route("/v1/notifications/email", post(|app, asked| send(app, Channel::Email, asked)))
+        .route("/v1/notifications/sms", post(|app, asked| send(app, Channel::Sms, asked)))
+        .route("/v1/notifications/push", post(|app, asked| send(app, Channel::Push, asked)))
         .route("/v1/notifications/{id}", get(get_notification))
         .route("/v1/templates", get(list_templates))
         .route("/v1/templates/{name}/preview", post(preview))
@@ -76,53 +75,33 @@ pub fn router(app: AppState) -> Router {
         .merge(operators)
 }
 
-async fn send_email(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    send(app, Channel::Email, asked, body).await
+async fn send(State(app): State<AppState>, channel: Channel, asked: CommandRequest) -> HttpResult {
+    let letter = asked.read(|fields| bodies::letter(channel, fields))?;
+    app.submit(&asked, Request::Notify(letter)).await
 }
 
-async fn send_sms(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    send(app, Channel::Sms, asked, body).await
-}
-
-async fn send_push(app: State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    send(app, Channel::Push, asked, body).await
-}
-
-async fn send(
-    State(app): State<AppState>,
-    channel: Channel,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> HttpResult {
-    let letter = body.read(|fields| bodies::letter(channel, fields))?;
-    app.submit(&asked, Request::Notify(letter), &body).await
-}
-
-async fn list_templates(mut params: Params) -> HttpResult {
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<String> = page.place(TEMPLATES)?;
+async fn list_templates(params: Params) -> HttpResult {
+    let (limit, after) = params.into_page::<String>(TEMPLATES)?;
     let rest = Template::ALL.into_iter().skip_while(|template| {
         // The cursor names the last template shown.
         after.as_deref().is_some_and(|after| template.as_str() != after)
     });
     let rest = rest.skip(usize::from(after.is_some()));
     let items = rest.map(|template| (template.as_str(), TemplateView::new(template)));
-    Ok(http::page(TEMPLATES, page.limit, items, None))
+    Ok(http::page(TEMPLATES, limit, items, None))
 }
 
 async fn preview(
     State(app): State<AppState>,
     Path(name): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let template = Template::parse(&name)
         .ok_or_else(|| Problem::not_found(format!("there is no template {name}")))?;
-    let (fields, language) = body.read_optional(bodies::preview)?;
+    let (fields, language) = asked.read_optional(bodies::preview)?;
     // A key has to be one, but nothing is kept under it: a preview changes nothing, and no erasure
     // would know whom its text is about.
-    asked.key(&body.0)?;
+    asked.key()?;
     let text = app.templates.page(template, language, &fields);
     Ok(service_kit::new_response(service_kit::json_answer(200, &text, None)))
 }
@@ -133,15 +112,13 @@ async fn list_notifications(
     mut params: Params,
 ) -> HttpResult {
     let order = service_kit::required_order(&mut params)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<NotificationId> = page.place(NOTIFICATIONS)?;
+    let (limit, after) = params.into_page::<NotificationId>(NOTIFICATIONS)?;
     let mut db = app.pool.acquire().await?;
     // One more than asked for tells whether there is another page.
-    let (of, limit) = ((order, caller.sees()), page.limit + 1);
-    let found = store::notifications::of_order(&mut db, of, after, limit).await?;
+    let of = (order, caller.sees());
+    let found = store::notifications::of_order(&mut db, of, after, limit + 1).await?;
     let items = found.iter().map(|it| (it.notification_id, NotificationView::new(it, &caller)));
-    Ok(http::page(NOTIFICATIONS, page.limit, items, None))
+    Ok(http::page(NOTIFICATIONS, limit, items, None))
 }
 
 async fn get_notification(
@@ -182,15 +159,14 @@ async fn put_contact(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let customer = service_kit::parse_customer(&id)?;
     if !asked.caller().may_act_for(&customer) {
         return Err(no_contact(&id));
     }
-    let contact = body.read(|fields| Some(bodies::contact(fields)))?;
-    app.submit(&asked, Request::PutContact { customer, contact, conditions: headers }, &body).await
+    let contact = asked.read(|fields| Some(bodies::contact(fields)))?;
+    app.submit(&asked, Request::PutContact { customer, contact, conditions: headers }).await
 }
 
 /// Erases what this service holds of a customer.

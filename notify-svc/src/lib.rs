@@ -72,8 +72,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let (webhooks, fresh) = watch::channel(());
     let reactor = Notify { jobs, webhooks };
     let (pool, mailbox) =
-        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
-            .await?;
+        service_kit::start(&mut chassis, &config.service, service, reactor).await?;
     let templates = Arc::new(Templates::default());
     let room = DeliveryRoom {
         mailbox: mailbox.clone(),
@@ -92,7 +91,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     let addresses = config.addresses();
     let standing = WebhookStanding::default();
     let webhooks = WebhookRoom {
-        pool: database::connect_pool(config.backing.database_url.expose(), WEBHOOK_CONNECTIONS)
+        pool: database::connect_pool(config.service.database_url.expose(), WEBHOOK_CONNECTIONS)
             .await?,
         client: SigningClient::new(addresses, webhooks::ATTEMPT_MAX)?,
         fresh,
@@ -100,13 +99,10 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         attempt_timeout: webhooks::ATTEMPT_MAX,
         standing: standing.clone(),
     };
-    chassis.health.notice("webhooks", move || {
-        let standing = standing.clone();
-        async move { standing.told().map_or(Ok(()), Err) }
-    });
+    chassis.health.notice_known("webhooks", move || standing.told());
     tasks.spawn("webhooks", |stop| webhooks::tell(webhooks, stop));
-    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
-    let counting = database::connect_pool(config.backing.database_url.expose(), 1).await?;
+    let guard = Guard::start(&config.service.identity, &mut chassis.tasks, &chassis.health).await?;
+    let counting = database::connect_pool(config.service.database_url.expose(), 1).await?;
     let state = AppState { pool, mailbox, templates, addresses, counting };
     chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await

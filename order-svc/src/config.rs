@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chassis::{
-    IdentitySettings, ProcessConfig, Settings,
+    ProcessConfig, Settings,
     config::{duration, period},
 };
-use service_kit::{BackingServices, SealSettings};
+use service_kit::{SealSettings, ServiceSettings};
 
 use crate::pressure::Limits;
 
@@ -15,11 +15,7 @@ use crate::pressure::Limits;
 #[command(version, about)]
 pub struct Config {
     #[command(flatten)]
-    pub chassis: Settings,
-    #[command(flatten)]
-    pub identity: IdentitySettings,
-    #[command(flatten)]
-    pub backing: BackingServices,
+    pub service: ServiceSettings,
     #[command(flatten)]
     pub seal: SealSettings,
     /// How long an order may wait for its payment once its stock is reserved
@@ -54,10 +50,10 @@ impl ProcessConfig for Config {
     const PORT: &'static str = "8001";
 
     fn settings(&self) -> &Settings {
-        &self.chassis
+        &self.service.chassis
     }
 
     fn contradictions(&self) -> Vec<String> {
-        self.backing.contradictions()
+        self.service.contradictions()
     }
 }

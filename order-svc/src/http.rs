@@ -17,12 +17,11 @@ use axum::{
 };
 use chassis::{
     Caller, Problem,
-    body::JsonBody,
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::Mailbox;
 use proto::{OrderId, SealKeyRing};
-use service_kit::{RequestInfo, Waiters};
+use service_kit::{CommandRequest, RequestInfo, Waiters};
 use sqlx::PgPool;
 
 use crate::{
@@ -53,8 +52,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
-        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    async fn submit(&self, asked: &CommandRequest, request: Request) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request))?).await
     }
 }
 
@@ -110,21 +109,18 @@ async fn list_events(
     State(app): State<AppState>,
     Path(id): Path<String>,
     caller: Caller,
-    mut params: Params,
+    params: Params,
 ) -> HttpResult {
     let id = parse_order(&id)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i32> = page.place(EVENTS)?;
+    let (limit, after) = params.into_page::<i32>(EVENTS)?;
     let order = app.find(id, &caller).await?.order;
     let mut db = app.pool.acquire().await?;
-    let rows =
-        store::order_events::of_order(&mut db, id, after.unwrap_or(0), page.limit + 1).await?;
-    let more = i64::try_from(rows.len()).is_ok_and(|found| found > page.limit);
+    let rows = store::order_events::of_order(&mut db, id, after.unwrap_or(0), limit + 1).await?;
+    let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
     // Events that this build does not know are left out, so a page may be shorter than its limit.
     let rest = rows.last().filter(|_| more).map(|row| row.seq);
     let items = rows.iter().filter_map(|row| Some((row.seq, EventView::new(&order, row)?)));
-    Ok(http::page(EVENTS, page.limit, items, rest))
+    Ok(http::page(EVENTS, limit, items, rest))
 }
 
 async fn delete_order(
@@ -144,35 +140,32 @@ async fn delete_order(
 async fn cancel_order(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let order = parse_order(&id)?;
-    let words: Arc<str> = body.read_optional(bodies::reason)?;
-    app.submit(&asked, changing(order, Change::Cancel { words }, &asked), &body).await
+    let words: Arc<str> = asked.read_optional(bodies::reason)?;
+    app.submit(&asked, changing(order, Change::Cancel { words }, &asked)).await
 }
 
 async fn ship_order(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let order = parse_order(&id)?;
-    let (carrier, tracking_number) = body.read(bodies::shipment)?;
+    let (carrier, tracking_number) = asked.read(bodies::shipment)?;
     let change = Change::Ship { carrier, tracking_number };
-    app.submit(&asked, changing(order, change, &asked), &body).await
+    app.submit(&asked, changing(order, change, &asked)).await
 }
 
 async fn deliver_order(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let order = parse_order(&id)?;
-    body.read_optional(|_nothing| Some(()))?;
-    app.submit(&asked, changing(order, Change::Deliver, &asked), &body).await
+    asked.read_optional(|_nothing| Some(()))?;
+    app.submit(&asked, changing(order, Change::Deliver, &asked)).await
 }
 
 /// Erases what this service holds of a customer: words; the orders stay under the bare id.
@@ -222,7 +215,7 @@ impl AppState {
 }
 
 /// A change for which the request makes no conditions.
-fn changing(order: OrderId, change: Change, asked: &RequestInfo) -> Request {
+fn changing(order: OrderId, change: Change, asked: &CommandRequest) -> Request {
     let (caller, conditions) = (asked.caller().clone(), HeaderMap::new());
     Request::Change(ChangeOrder { order, caller, change, conditions })
 }

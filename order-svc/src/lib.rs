@@ -52,8 +52,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         weekly: &[WeeklyTable { name: "order_events", behind: 0, kept: None }],
     };
     let (pool, mailbox) =
-        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
-            .await?;
+        service_kit::start(&mut chassis, &config.service, service, reactor).await?;
     chassis.tasks.spawn("deadlines", {
         let (pool, mailbox, every) = (pool.clone(), mailbox.clone(), config.deadline_sweep);
         move |stop| deadlines::sweep(pool, mailbox, every, stop)
@@ -73,7 +72,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     });
     let seal_key = config.seal.seal_key.expose().clone();
     let state = AppState { pool, mailbox, waiters, pressure, seal_key, pay_within };
-    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
+    let guard = Guard::start(&config.service.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

@@ -31,7 +31,7 @@ use crate::{
     domain::{ChargeOutcome, DeclineCode, Event, Operation, Token},
     input::Input,
     metrics,
-    provider::{Provider, ProviderError},
+    provider::{Provider, ProviderError, ProviderResult},
     reactions::Payments,
     store::{self, provider_calls::UnansweredCalls, refunds::RefusedRefunds},
     world::CallRow,
@@ -212,7 +212,7 @@ impl<P: Provider> Caller<P> {
 
     /// Asks the provider. Providers do not keep idempotency keys for ever, so what may have been
     /// asked before is looked up first, in the provider's own way.
-    async fn ask(&self, row: &CallRow) -> Result<Event, ProviderError> {
+    async fn ask(&self, row: &CallRow) -> ProviderResult<Event> {
         let call = &row.call;
         let key = call.key();
         let is_first = row.attempts == 0;

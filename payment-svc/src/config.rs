@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chassis::{
-    IdentitySettings, ProcessConfig, Secret, Settings,
+    ProcessConfig, Secret, Settings,
     config::{duration, period},
 };
-use service_kit::{BackingServices, SealSettings};
+use service_kit::{SealSettings, ServiceSettings};
 
 use crate::provider::{Providers, Simulator, Stripe, stripe::webhook::WebhookSecrets};
 
@@ -15,11 +15,7 @@ use crate::provider::{Providers, Simulator, Stripe, stripe::webhook::WebhookSecr
 #[command(version, about)]
 pub struct Config {
     #[command(flatten)]
-    pub chassis: Settings,
-    #[command(flatten)]
-    pub identity: IdentitySettings,
-    #[command(flatten)]
-    pub backing: BackingServices,
+    pub service: ServiceSettings,
     #[command(flatten)]
     pub seal: SealSettings,
     #[command(flatten)]
@@ -74,11 +70,11 @@ impl ProcessConfig for Config {
     const PORT: &'static str = "8002";
 
     fn settings(&self) -> &Settings {
-        &self.chassis
+        &self.service.chassis
     }
 
     fn contradictions(&self) -> Vec<String> {
-        let mut wrong = self.backing.contradictions();
+        let mut wrong = self.service.contradictions();
         // A look-up, a charge and the commit of its answer fit into a lease. Otherwise the sweep
         // would take over calls that are well under way.
         if self.call_lease < self.longest_call() + mailbox::COMMAND_DEADLINE {

@@ -11,9 +11,9 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use chassis::{body::JsonBody, http::HttpResult};
+use chassis::http::HttpResult;
 use mailbox::Mailbox;
-use service_kit::{RequestInfo, Waiters};
+use service_kit::{CommandRequest, Waiters};
 use sqlx::PgPool;
 
 use crate::{
@@ -36,8 +36,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    async fn submit(&self, asked: &RequestInfo, request: Request, body: &JsonBody) -> HttpResult {
-        service_kit::submit(&self.mailbox, asked.command(Input::Request(request), &body.0)?).await
+    async fn submit(&self, asked: &CommandRequest, request: Request) -> HttpResult {
+        service_kit::submit(&self.mailbox, asked.command(Input::Request(request))?).await
     }
 }
 

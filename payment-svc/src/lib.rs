@@ -65,8 +65,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
         weekly: &[],
     };
     let (pool, mailbox) =
-        service_kit::start(&mut chassis, &config.chassis, &config.backing, service, reactor)
-            .await?;
+        service_kit::start(&mut chassis, &config.service, service, reactor).await?;
     let limits = CallLimits {
         lease: config.call_lease,
         longest: config.longest_call(),
@@ -81,7 +80,7 @@ pub async fn start(config: Config, mut chassis: Chassis) -> anyhow::Result<()> {
     charges::watch(&chassis.health, &pool);
     let stripe_webhook = config.stripe.stripe_webhook_secret.map(|it| it.expose().clone());
     let state = AppState { pool, mailbox, waiters, routing, stripe_webhook };
-    let guard = Guard::start(&config.identity, &mut chassis.tasks, &chassis.health).await?;
+    let guard = Guard::start(&config.service.identity, &mut chassis.tasks, &chassis.health).await?;
     chassis.serve(guard.protect(http::router(state))).await?;
     chassis.wait().await
 }

@@ -27,6 +27,9 @@ pub enum ProviderError {
     Refused(String),
 }
 
+/// What the provider did or told, or why there is nothing of it.
+pub type ProviderResult<T> = Result<T, ProviderError>;
+
 /// A provider, which moves money outside of the shop. `key` is the operation's idempotency key:
 /// asked twice, the operation is done once and answered twice.
 pub trait Provider: Send + Sync + 'static {
@@ -36,7 +39,7 @@ pub trait Provider: Send + Sync + 'static {
         key: &str,
         call: &Call,
         token: &str,
-    ) -> impl Future<Output = Result<ChargeOutcome, ProviderError>> + Send;
+    ) -> impl Future<Output = ProviderResult<ChargeOutcome>> + Send;
 
     /// What became of a charge that may have been asked for before, `age` after it was begun. `None`
     /// says that asking for it, perhaps again, takes the money once: the provider never got the
@@ -46,7 +49,7 @@ pub trait Provider: Send + Sync + 'static {
         key: &str,
         call: &Call,
         age: Duration,
-    ) -> impl Future<Output = Result<Option<ChargeOutcome>, ProviderError>> + Send;
+    ) -> impl Future<Output = ProviderResult<Option<ChargeOutcome>>> + Send;
 
     /// Gives money of the charge `reference` back to its card.
     fn refund(
@@ -54,7 +57,7 @@ pub trait Provider: Send + Sync + 'static {
         key: &str,
         call: &Call,
         reference: &str,
-    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    ) -> impl Future<Output = ProviderResult<()>> + Send;
 
     /// Whether a refund of the charge `reference` that may have been asked for before has been
     /// carried out.
@@ -63,7 +66,7 @@ pub trait Provider: Send + Sync + 'static {
         key: &str,
         call: &Call,
         reference: &str,
-    ) -> impl Future<Output = Result<bool, ProviderError>> + Send;
+    ) -> impl Future<Output = ProviderResult<bool>> + Send;
 }
 
 /// Which provider a new card is charged through.
@@ -99,19 +102,14 @@ impl Providers {
     }
 
     /// Calls outlive the key with which they were begun: without one they wait for the next.
-    fn stripe(&self) -> Result<&Stripe, ProviderError> {
+    fn stripe(&self) -> ProviderResult<&Stripe> {
         let no_key = || ProviderError::Unknown("there is no key for Stripe".to_owned());
         self.stripe.as_ref().ok_or_else(no_key)
     }
 }
 
 impl Provider for Providers {
-    async fn charge(
-        &self,
-        key: &str,
-        call: &Call,
-        token: &str,
-    ) -> Result<ChargeOutcome, ProviderError> {
+    async fn charge(&self, key: &str, call: &Call, token: &str) -> ProviderResult<ChargeOutcome> {
         match call.provider {
             PaymentProvider::Simulator => self.simulator.charge(key, call, token).await,
             PaymentProvider::Stripe => self.stripe()?.charge(key, call, token).await,
@@ -123,26 +121,21 @@ impl Provider for Providers {
         key: &str,
         call: &Call,
         age: Duration,
-    ) -> Result<Option<ChargeOutcome>, ProviderError> {
+    ) -> ProviderResult<Option<ChargeOutcome>> {
         match call.provider {
             PaymentProvider::Simulator => self.simulator.charge_of(key, call, age).await,
             PaymentProvider::Stripe => self.stripe()?.charge_of(key, call, age).await,
         }
     }
 
-    async fn refund(&self, key: &str, call: &Call, reference: &str) -> Result<(), ProviderError> {
+    async fn refund(&self, key: &str, call: &Call, reference: &str) -> ProviderResult<()> {
         match call.provider {
             PaymentProvider::Simulator => self.simulator.refund(key, call, reference).await,
             PaymentProvider::Stripe => self.stripe()?.refund(key, call, reference).await,
         }
     }
 
-    async fn refund_of(
-        &self,
-        key: &str,
-        call: &Call,
-        reference: &str,
-    ) -> Result<bool, ProviderError> {
+    async fn refund_of(&self, key: &str, call: &Call, reference: &str) -> ProviderResult<bool> {
         match call.provider {
             PaymentProvider::Simulator => self.simulator.refund_of(key, call, reference).await,
             PaymentProvider::Stripe => self.stripe()?.refund_of(key, call, reference).await,

@@ -9,7 +9,7 @@ use std::{
 
 use payment_svc::{
     domain::{Call, ChargeOutcome, DeclineCode},
-    provider::{Provider, ProviderError},
+    provider::{Provider, ProviderError, ProviderResult},
 };
 use tokio::time::sleep;
 
@@ -83,7 +83,7 @@ impl Stub {
         &self,
         (verb, key): (&str, &str),
         act: impl FnOnce(&mut Book) -> T,
-    ) -> Result<T, ProviderError> {
+    ) -> ProviderResult<T> {
         let (trouble, answer) = {
             let mut book = self.book();
             book.asked.push(format!("{verb} {key}"));
@@ -118,12 +118,7 @@ impl Stub {
 }
 
 impl Provider for Stub {
-    async fn charge(
-        &self,
-        key: &str,
-        _: &Call,
-        token: &str,
-    ) -> Result<ChargeOutcome, ProviderError> {
+    async fn charge(&self, key: &str, _: &Call, token: &str) -> ProviderResult<ChargeOutcome> {
         let outcome = match token {
             "tok_declined" => ChargeOutcome::Declined {
                 code: DeclineCode::CardDeclined,
@@ -142,18 +137,18 @@ impl Provider for Stub {
         key: &str,
         _: &Call,
         _: Duration,
-    ) -> Result<Option<ChargeOutcome>, ProviderError> {
+    ) -> ProviderResult<Option<ChargeOutcome>> {
         self.answer(("look", key), |book| book.charges.get(key).cloned()).await
     }
 
-    async fn refund(&self, key: &str, _: &Call, reference: &str) -> Result<(), ProviderError> {
+    async fn refund(&self, key: &str, _: &Call, reference: &str) -> ProviderResult<()> {
         self.answer(("refund", key), |book| {
             book.refunds.insert(key.to_owned(), reference.to_owned());
         })
         .await
     }
 
-    async fn refund_of(&self, key: &str, _: &Call, _: &str) -> Result<bool, ProviderError> {
+    async fn refund_of(&self, key: &str, _: &Call, _: &str) -> ProviderResult<bool> {
         self.answer(("look", key), |book| book.refunds.contains_key(key)).await
     }
 }

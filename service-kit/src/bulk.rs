@@ -1,32 +1,31 @@
 //! Bulk operations over HTTP: all parked keys of a kind are counted, then released or discarded,
 //! and what became of each can be read.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
     routing::{get, post},
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, JsonBody},
+    body::Fields,
     clock::Timestamp,
-    http,
+    http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{
     Answer, BULK_KEYS_MAX, BulkAction, BulkFilter, BulkKey, BulkOperation, BulkRequest, BulkSize,
-    KeyOutcome, Mailbox, OperatorRequest, Reactor,
+    KeyOutcome, Mailbox, Reactor,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, RunState, answered, fault, unanswered},
-    requests::{RequestInfo, json_answer, new_response, refusal},
+    requests::{CommandRequest, json_answer, new_response, refusal},
 };
 
 const CURSOR: &str = "bulk-keys";
@@ -97,19 +96,10 @@ const PENDING: &str = "pending";
 /// What became of a key, or that its turn has not come.
 struct OutcomeWord;
 
-impl JsonSchema for OutcomeWord {
-    fn inline_schema() -> bool {
-        true
-    }
+chassis::inline_schema! { OutcomeWord => {"type": "string", "enum": outcome_words()} }
 
-    fn schema_name() -> Cow<'static, str> {
-        "OutcomeWord".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words = [PENDING].into_iter().chain(KeyOutcome::ALL.map(KeyOutcome::as_str));
-        json_schema!({"type": "string", "enum": words.collect::<Vec<_>>()})
-    }
+fn outcome_words() -> Vec<&'static str> {
+    [PENDING].into_iter().chain(KeyOutcome::ALL.map(KeyOutcome::as_str)).collect()
 }
 
 /// The body of a request for a bulk operation.
@@ -148,25 +138,20 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     Some(Wish { action: action?, service, filter, expected, reason: reason? })
 }
 
-async fn start<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
-    let Wish { action, service, filter, expected, reason } = body.read(read)?;
+async fn start<R: Reactor>(State(desk): State<Desk<R>>, asked: CommandRequest) -> HttpResult {
+    let Wish { action, service, filter, expected, reason } = asked.read(read)?;
     if service != desk.service {
         let wrong = format!("this is {}", desk.service);
         return Err(fault("/filter/service", Code::InvalidValue, wrong));
     }
-    let key = asked.key(&body.0)?;
+    let key = asked.key()?;
     let (Some(expected), Some(reason)) = (expected, reason) else {
         let size = desk.mailbox.size_bulk(&filter).await.map_err(|error| unanswered(&error))?;
         let BulkSize { keys, messages, has_more } = size;
         let counted = BulkSizeView { keys, messages, has_more };
         return Ok(new_response(json_answer(200, &counted, None)));
     };
-    let request =
-        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
+    let request = asked.operator(&reason, key.as_ref());
     let wanted = BulkRequest { action, filter, expected };
     let tell = |end: Result<&BulkOperation, i64>| begun(desk.service, expected, end);
     answered(desk.mailbox.start_bulk(&wanted, request, tell).await)
@@ -190,10 +175,10 @@ fn none() -> Problem {
 
 async fn get_bulk<R: Reactor>(
     State(desk): State<Desk<R>>,
-    _: http::NoParams,
+    _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     let bulk = desk.bulk(&id).await?;
     Ok(http::resource(&headers, &view(desk.service, &bulk)))
 }
@@ -201,21 +186,19 @@ async fn get_bulk<R: Reactor>(
 async fn list_keys<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(id): Path<String>,
-    mut params: http::Params,
-) -> Result<Response, Problem> {
+    mut params: Params,
+) -> HttpResult {
     let outcome = params.take_parsed("outcome", |word| {
         KeyOutcome::parse(word).ok_or("has to be an outcome, such as stopped")
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i64> = page.place(CURSOR)?;
+    let (limit, after) = params.into_page::<i64>(CURSOR)?;
     let bulk = desk.bulk(&id).await?;
     // One more than the limit, to find out whether there is another page.
-    let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
-    let keys = desk.mailbox.bulk_keys(bulk.id, outcome, from, limit).await;
+    let from = after.unwrap_or_default();
+    let keys = desk.mailbox.bulk_keys(bulk.id, outcome, from, limit + 1).await;
     let keys = keys.map_err(|error| unanswered(&error))?;
     let items = keys.iter().map(|key| (key.place, item(key)));
-    Ok(http::page(CURSOR, page.limit, items, None))
+    Ok(http::page(CURSOR, limit, items, None))
 }
 
 impl<R: Reactor> Desk<R> {

@@ -3,14 +3,13 @@
 use axum::{
     Router,
     extract::{Path, State},
-    response::Response,
     routing::{get, post},
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, Format, JsonBody},
+    body::{Fields, Format},
     clock::Timestamp,
-    http,
+    http::{self, HttpResult, Params},
 };
 use mailbox::{
     ConsumedPartition, ConsumerError, ConsumerRequest, ConsumerState, Mailbox, Outcome, Reactor,
@@ -21,7 +20,7 @@ use serde::Serialize;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, unanswered},
-    requests::{RequestInfo, json_answer, key_reused, response},
+    requests::{CommandRequest, json_answer, key_reused, response},
 };
 
 const CURSOR: &str = "consumers";
@@ -75,10 +74,7 @@ pub(crate) struct ResumeBody {
     reason: String,
 }
 
-async fn list_consumers<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    params: http::Params,
-) -> Result<Response, Problem> {
+async fn list_consumers<R: Reactor>(State(desk): State<Desk<R>>, params: Params) -> HttpResult {
     let page = desk.page(params)?;
     // A service's partitions are few: a page is the part of their whole list after a place.
     let after: Option<(String, Option<i32>)> = page.place(CURSOR)?;
@@ -92,26 +88,24 @@ async fn list_consumers<R: Reactor>(
 async fn pause<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     desk.check_path(&service)?;
-    let PauseBody { topic, reason } = body.read(read_pause)?;
+    let PauseBody { topic, reason } = asked.read(read_pause)?;
     let to = (topic.as_deref(), ConsumerState::Paused);
-    let request = desk.request(&asked, &body, &reason, to)?;
+    let request = desk.request(&asked, &reason, to)?;
     respond(desk.mailbox.pause(topic.as_deref(), &request).await)
 }
 
 async fn resume<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     desk.check_path(&service)?;
-    let ResumeBody { topic, partition, from, reason } = body.read(read_resume)?;
+    let ResumeBody { topic, partition, from, reason } = asked.read(read_resume)?;
     let to = (topic.as_deref(), ConsumerState::Reading);
-    let request = desk.request(&asked, &body, &reason, to)?;
+    let request = desk.request(&asked, &reason, to)?;
     let scope = ResumeScope { topic: topic.as_deref(), partition, from };
     respond(desk.mailbox.resume(scope, &request).await)
 }
@@ -156,7 +150,7 @@ fn read_from(fields: &mut Fields<'_>) -> Option<ResumeFrom> {
     })
 }
 
-fn respond(end: Result<Outcome, ConsumerError>) -> Result<Response, Problem> {
+fn respond(end: Result<Outcome, ConsumerError>) -> HttpResult {
     let invalid = |error: &ConsumerError, pointer: &'static str, code: Code| {
         let detail = error.to_string();
         Problem::new(code, detail.clone()).at(pointer, code, detail)
@@ -201,18 +195,12 @@ impl<R: Reactor> Desk<R> {
 
     fn request<'a>(
         &self,
-        asked: &'a RequestInfo,
-        body: &JsonBody,
+        asked: &'a CommandRequest,
         reason: &'a str,
         (topic, state): (Option<&str>, ConsumerState),
     ) -> Result<ConsumerRequest<'a>, Problem> {
         let said = ConsumerChangeView { service: self.service, topic, state, reason };
         let answer = json_answer(200, &said, None);
-        Ok(ConsumerRequest {
-            caller: asked.caller().subject(),
-            reason,
-            key: asked.key(&body.0)?,
-            answer,
-        })
+        Ok(ConsumerRequest { caller: asked.caller().subject(), reason, key: asked.key()?, answer })
     }
 }

@@ -2,11 +2,10 @@
 
 use std::{borrow::Cow, error::Error};
 
-use axum::response::Response;
 use chassis::{
     Code, Problem,
     body::Fields,
-    http::{Page, Params},
+    http::{HttpResult, Page, Params},
     problem::FieldError,
 };
 use mailbox::{Answer, Mailbox, OperatorError, Outcome, Reactor};
@@ -64,7 +63,7 @@ pub(crate) fn read_reason(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// The response to an operator's request.
-pub(crate) fn answered(end: Result<Answer, OperatorError>) -> Result<Response, Problem> {
+pub(crate) fn answered(end: Result<Answer, OperatorError>) -> HttpResult {
     match end {
         Ok(answer) => Ok(new_response(answer)),
         Err(OperatorError::Answered(answer)) => Ok(response(Outcome { answer, replayed: true })),

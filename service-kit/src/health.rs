@@ -1,5 +1,7 @@
 //! What a service's health check says of its mailbox.
 
+use std::future::ready;
+
 use chassis::{Health, clock::rfc3339};
 use mailbox::{HeldRow, HeldSince, Mailbox, Reactor, UnknownEvents};
 
@@ -25,40 +27,28 @@ fn said_of(held: &[HeldSince]) -> String {
 /// service that has not joined its consumer group is not ready.
 pub(crate) fn watch<R: Reactor>(health: &Health, mailbox: &Mailbox<R>) {
     let seen = mailbox.clone();
-    health.notice("kafka", move || {
-        let fault = seen.kafka_fault();
-        async move {
-            fault.map_or(Ok(()), |why| Err(format!("away: events wait in the outbox ({why})")))
-        }
+    health.notice_known("kafka", move || {
+        seen.kafka_fault().map(|why| format!("away: events wait in the outbox ({why})"))
     });
     let consumed = mailbox.clone();
-    health.notice("consumers", move || {
-        let halted = consumed.not_consumed();
-        async move { halted.map_or(Ok(()), Err) }
-    });
+    health.notice_known("consumers", move || consumed.not_consumed());
     let flooded = mailbox.clone();
-    health.notice("parked_flood", move || {
-        let why = flooded.flood();
-        async move { why.map_or(Ok(()), |why| Err(format!("nothing is heard: {why}"))) }
+    health.notice_known("parked_flood", move || {
+        flooded.flood().map(|why| format!("nothing is heard: {why}"))
     });
     let keeping = mailbox.clone();
-    health.notice("unknown_events", move || {
-        let kept = keeping.unknown_events();
-        async move {
-            kept.map_or(Ok(()), |UnknownEvents { count, since }| {
-                let since = rfc3339(since);
-                Err(format!("{count} events of unknown types are kept, the oldest since {since}"))
-            })
-        }
+    health.notice_known("unknown_events", move || {
+        let UnknownEvents { count, since } = keeping.unknown_events()?;
+        let since = rfc3339(since);
+        Some(format!("{count} events of unknown types are kept, the oldest since {since}"))
     });
     let joining = mailbox.clone();
     health.probe("messages", move || {
-        let joined = joining.has_joined();
-        async move { joined.then_some(()).ok_or_else(|| "joining the consumer group".to_owned()) }
+        ready(joining.has_joined().then_some(()).ok_or_else(|| "joining the consumer group".into()))
     });
     let waiting = mailbox.clone();
-    health.notice("held_rows", move || {
+    health.notice_known("held_rows", move || {
         let held = waiting.held_rows();
-        async move { if held.is_empty() { Ok(()) } else { Err(said_of(&held)) } }
+        (!held.is_empty()).then(|| said_of(&held))
     });
 }

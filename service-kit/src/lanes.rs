@@ -3,22 +3,21 @@
 use axum::{
     Router,
     extract::{Path, State},
-    response::Response,
     routing::{get, post},
 };
 use chassis::{
-    Code, Problem,
-    body::{Fields, Format, JsonBody},
+    Code,
+    body::{Fields, Format},
     clock::Timestamp,
-    http,
+    http::{self, HttpResult, Params},
 };
-use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, OperatorRequest, Reactor};
+use mailbox::{Answer, Lane, LaneChange, LaneStart, LaneState, Mailbox, Reactor};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     desk::{Desk, answered, fault, read_reason, unanswered},
-    requests::{RequestInfo, json_answer, refusal},
+    requests::{CommandRequest, json_answer, refusal},
 };
 
 /// The routes of `/v1/lanes` in one service.
@@ -47,10 +46,7 @@ fn view(service: &'static str, lane: Lane) -> LaneView {
     LaneView { service, state, reason, lag, since: since.map(Timestamp::from) }
 }
 
-async fn list_lanes<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    params: http::Params,
-) -> Result<Response, Problem> {
+async fn list_lanes<R: Reactor>(State(desk): State<Desk<R>>, params: Params) -> HttpResult {
     desk.page(params)?.first_only()?;
     let lane = desk.mailbox.lane().await.map_err(|error| unanswered(&error))?;
     Ok(http::list(&[view(desk.service, lane)], None))
@@ -59,28 +55,24 @@ async fn list_lanes<R: Reactor>(
 async fn pause<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     desk.check_path(&service)?;
-    let reason = body.read(read_reason)?;
-    let key = asked.key(&body.0)?;
-    let request =
-        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
+    let reason = asked.read(read_reason)?;
+    let key = asked.key()?;
+    let request = asked.operator(&reason, key.as_ref());
     answered(desk.mailbox.pause_lane(request, |change| desk.tell(change)).await)
 }
 
 async fn resume<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(service): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     desk.check_path(&service)?;
-    let (reason, from) = body.read(read_resume)?;
-    let key = asked.key(&body.0)?;
-    let request =
-        OperatorRequest { caller: asked.caller().subject(), reason: &reason, key: key.as_ref() };
+    let (reason, from) = asked.read(read_resume)?;
+    let key = asked.key()?;
+    let request = asked.operator(&reason, key.as_ref());
     answered(desk.mailbox.resume_lane(request, from, |change| desk.tell(change)).await)
 }
 

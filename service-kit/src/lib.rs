@@ -29,9 +29,10 @@ pub use events::{announce, decode, is_known, money_of, order_of};
 pub use money::{AmountFault, AmountRequest};
 pub use operators::router as operators;
 pub use requests::{
-    RequestInfo, etag, json_answer, new_response, no_customer, outcome_of, parse_customer,
-    parse_own_customer, refusal, required_order, response, submit, submit_patiently,
+    CommandRequest, RequestInfo, etag, json_answer, new_response, no_customer, outcome_of,
+    parse_customer, parse_own_customer, refusal, required_order, response, submit,
+    submit_patiently,
 };
-pub use start::{BackingServices, SealSettings, ServiceSpec, options, start};
+pub use start::{SealSettings, ServiceSettings, ServiceSpec, options, start};
 pub use sweep::{SWEEP_MAX, decide_all, sweep};
 pub use waiters::Waiters;

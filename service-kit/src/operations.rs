@@ -1,7 +1,10 @@
 //! What operators did, over HTTP: the newest first.
 
-use axum::{Router, extract::State, response::Response, routing::get};
-use chassis::{Problem, clock::Timestamp, http};
+use axum::{Router, extract::State, routing::get};
+use chassis::{
+    clock::Timestamp,
+    http::{self, HttpResult, Params},
+};
 use mailbox::{Mailbox, OperationRecord, Reactor};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,10 +43,7 @@ pub(crate) struct OperationView<'a> {
     version: Option<i64>,
 }
 
-async fn list_operations<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    params: http::Params,
-) -> Result<Response, Problem> {
+async fn list_operations<R: Reactor>(State(desk): State<Desk<R>>, params: Params) -> HttpResult {
     let page = desk.page(params)?;
     let before = page.place(CURSOR)?.unwrap_or(i64::MAX);
     // One more than the limit, to find out whether there is another page.

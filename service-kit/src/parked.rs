@@ -5,14 +5,13 @@ use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chassis::{
     Caller, Code, Problem,
-    body::{Fields, JsonBody},
-    http,
+    body::Fields,
+    http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{
     Answer, IdempotentRequest, Mailbox, OperatorError, Park, ParkedKey, ParkedPlace, ParkedQuery,
@@ -24,7 +23,7 @@ use time::OffsetDateTime;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, answered, not_parked, read_reason, unanswered},
-    requests::{RequestInfo, json_answer, refusal},
+    requests::{CommandRequest, json_answer, refusal},
 };
 
 mod views;
@@ -57,10 +56,7 @@ pub(crate) fn router<R: Reactor>(mailbox: Mailbox<R>, service: &'static str) -> 
 /// A place in the list of keys: when the key stopped, in microseconds, then its topic and its key.
 type Cursor = (i64, String, String);
 
-async fn list_keys<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    mut params: http::Params,
-) -> Result<Response, Problem> {
+async fn list_keys<R: Reactor>(State(desk): State<Desk<R>>, mut params: Params) -> HttpResult {
     let (class, topic) = (params.take("class"), params.take("topic"));
     let page = desk.page(params)?;
     let after = page.cursor.map(|cursor| place_after(&cursor)).transpose()?;
@@ -93,30 +89,28 @@ async fn get_key<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
     caller: Caller,
-    mut params: http::Params,
-) -> Result<Response, Problem> {
+    params: Params,
+) -> HttpResult {
     let (topic, key) = desk.place(place)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i64> = page.place(MESSAGES_CURSOR)?;
+    let (limit, after) = params.into_page::<i64>(MESSAGES_CURSOR)?;
     // One more than the limit, to find out whether there is another page.
-    let (from, limit) = (after.unwrap_or_default(), page.limit + 1);
-    let messages = desk.mailbox.parked_messages(&topic, &key, from, limit).await;
+    let from = after.unwrap_or_default();
+    let messages = desk.mailbox.parked_messages(&topic, &key, from, limit + 1).await;
     let messages = messages.map_err(|error| unanswered(&error))?;
     if messages.is_empty() && after.is_none() {
         return Err(not_parked());
     }
     let items = messages.iter().map(|it| (it.parked_id, view(&topic, it, &caller)));
-    Ok(http::page(MESSAGES_CURSOR, page.limit, items, None))
+    Ok(http::page(MESSAGES_CURSOR, limit, items, None))
 }
 
 async fn get_message<R: Reactor>(
     State(desk): State<Desk<R>>,
-    _: http::NoParams,
+    _: NoParams,
     Path((service, topic, key, parked_id)): Path<(String, String, String, String)>,
     caller: Caller,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     let (topic, key) = desk.place((service, topic, key))?;
     let parked_id: i64 = parked_id.parse().map_err(|_| not_parked())?;
     let message = desk.mailbox.parked_message(&topic, &key, parked_id).await;
@@ -127,24 +121,22 @@ async fn get_message<R: Reactor>(
 async fn release<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     let (topic, key) = desk.place(place)?;
-    body.read_optional(|_nothing| Some(()))?;
-    let once = once(&asked, &body, released)?;
+    asked.read_optional(|_nothing| Some(()))?;
+    let once = once(&asked, released)?;
     respond(desk.mailbox.release(&topic, &key, once).await, released)
 }
 
 async fn discard<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     let (topic, key) = desk.place(place)?;
-    let reason = body.read(read_reason)?;
-    let once = once(&asked, &body, discarded)?;
+    let reason = asked.read(read_reason)?;
+    let once = once(&asked, discarded)?;
     let end = desk.mailbox.discard(&topic, &key, &reason, once).await;
     respond(end.map(|()| 1), discarded)
 }
@@ -152,11 +144,10 @@ async fn discard<R: Reactor>(
 async fn replace<R: Reactor>(
     State(desk): State<Desk<R>>,
     Path(place): KeyRef,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
+    asked: CommandRequest,
+) -> HttpResult {
     let (topic, key) = desk.place(place)?;
-    let read = body.read(read_replacement)?;
+    let read = asked.read(read_replacement)?;
     // Unless the operator names another type, it is that of the new payload.
     let event_type = read.event_type.or_else(|| {
         let event = Event::decode(&topic, &read.payload).ok().flatten();
@@ -168,7 +159,7 @@ async fn replace<R: Reactor>(
         version: read.version,
         reason: &read.reason,
     };
-    let once = once(&asked, &body, replaced)?;
+    let once = once(&asked, replaced)?;
     let end = desk.mailbox.replace(&topic, &key, replacement, once).await;
     respond(end.map(|()| 1), replaced)
 }
@@ -222,12 +213,12 @@ fn tell<V: Serialize>(end: Result<u64, &Park>, view: fn(u64) -> V) -> Answer {
 }
 
 /// Makes a request take effect once, if it came with an idempotency key.
-fn once(asked: &RequestInfo, body: &JsonBody, tell: Tell) -> Result<IdempotentRequest, Problem> {
-    let (caller, key) = (asked.caller().subject().to_owned(), asked.key(&body.0)?);
+fn once(asked: &CommandRequest, tell: Tell) -> Result<IdempotentRequest, Problem> {
+    let (caller, key) = (asked.caller().subject().to_owned(), asked.key()?);
     Ok(IdempotentRequest { caller, key, tell })
 }
 
-fn respond(end: Result<u64, OperatorError>, tell: Tell) -> Result<Response, Problem> {
+fn respond(end: Result<u64, OperatorError>, tell: Tell) -> HttpResult {
     answered(match end {
         Ok(messages) => Ok(tell(Ok(messages))),
         Err(OperatorError::StillStopped(park)) => Ok(tell(Err(&park))),

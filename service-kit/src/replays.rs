@@ -4,16 +4,15 @@ use axum::{
     Router,
     extract::{Path, State},
     http::HeaderMap,
-    response::Response,
     routing::{get, post},
 };
 use chassis::{
     Code, Problem,
-    body::{Fields, Format, JsonBody},
+    body::{Fields, Format},
     clock::{Timestamp, parse},
-    http::{self, NoParams},
+    http::{self, HttpResult, NoParams},
 };
-use mailbox::{Answer, Mailbox, OperatorRequest, Reactor, Replay, ReplayScope};
+use mailbox::{Answer, Mailbox, Reactor, Replay, ReplayScope};
 use proto::topic;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     desk::{Desk, REASON_CHARS_MAX, RunState, answered, fault, unanswered},
-    requests::{RequestInfo, json_answer, new_response},
+    requests::{CommandRequest, json_answer, new_response},
 };
 
 const KEY_CHARS_MAX: usize = 200;
@@ -105,29 +104,21 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Wish> {
     })
 }
 
-async fn start<R: Reactor>(
-    State(desk): State<Desk<R>>,
-    asked: RequestInfo,
-    body: JsonBody,
-) -> Result<Response, Problem> {
-    let mut wish = body.read(read)?;
+async fn start<R: Reactor>(State(desk): State<Desk<R>>, asked: CommandRequest) -> HttpResult {
+    let mut wish = asked.read(read)?;
     if wish.service != desk.service {
         return Err(fault("/service", Code::InvalidValue, format!("this is {}", desk.service)));
     }
     let said = desk.mailbox.topics().await.map_err(|error| unanswered(&error))?;
     wish.scope.topics = topics(said, wish.topic)?;
-    let key = asked.key(&body.0)?;
+    let key = asked.key()?;
     if wish.is_dry_run {
         let size = desk.mailbox.size_replay(&wish.scope).await;
         let size = size.map_err(|error| unanswered(&error))?;
         let counted = ReplaySizeView { events: size.events, keys: size.keys };
         return Ok(new_response(json_answer(200, &counted, None)));
     }
-    let request = OperatorRequest {
-        caller: asked.caller().subject(),
-        reason: &wish.reason,
-        key: key.as_ref(),
-    };
+    let request = asked.operator(&wish.reason, key.as_ref());
     answered(desk.mailbox.start_replay(&wish.scope, request, started).await)
 }
 
@@ -160,7 +151,7 @@ async fn get_replay<R: Reactor>(
     _: NoParams,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     let none = || Problem::not_found("there is no such replay");
     let id = id.parse().map_err(|_| none())?;
     let replay = desk.mailbox.replay(id).await.map_err(|error| unanswered(&error))?;

@@ -3,15 +3,18 @@
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderName, HeaderValue, Method, header, request::Parts},
     response::Response,
 };
 use chassis::{
     Caller, Code, Problem, TraceParent,
-    http::{self, NoParams, Params},
+    body::{Fields, JsonBody},
+    http::{self, HttpResult, NoParams, Params},
 };
-use mailbox::{Answer, Command, CommandError, Mailbox, Outcome, Reactor};
+use mailbox::{
+    Answer, Command, CommandError, IdempotencyKey, Mailbox, OperatorRequest, Outcome, Reactor,
+};
 use proto::{CustomerId, OrderId};
 use serde::Serialize;
 
@@ -55,31 +58,78 @@ impl RequestInfo {
         &self.caller
     }
 
-    /// The command for `input`, under the request's idempotency key if it has one; `body` goes into
-    /// the key's fingerprint.
-    pub fn command<I>(&self, input: I, body: &[u8]) -> Result<Command<I>, Problem> {
-        let trace = self.trace.map(TraceParent::to_bytes);
-        Ok(Command { key: self.key(body)?, trace, ..Command::new(input) })
-    }
-
     /// The command for `input`, whatever key the request has: for methods that keep no answer.
     pub fn command_without_key<I>(&self, input: I) -> Command<I> {
         Command { trace: self.trace.map(TraceParent::to_bytes), ..Command::new(input) }
     }
+}
+
+/// A request with a body, which becomes a command.
+#[derive(Clone, Debug)]
+pub struct CommandRequest {
+    /// Who sent it, and for what.
+    pub head: RequestInfo,
+    body: JsonBody,
+}
+
+impl<S: Sync> FromRequest<S> for CommandRequest {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let head = RequestInfo::from_request_parts(&mut parts, state).await?;
+        let body = JsonBody::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(Self { head, body })
+    }
+}
+
+impl CommandRequest {
+    /// Who sent the request.
+    pub fn caller(&self) -> &Caller {
+        &self.head.caller
+    }
+
+    /// Reads the body; see [`chassis::body::read`].
+    pub fn read<T>(&self, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, Problem> {
+        self.body.read(read)
+    }
+
+    /// Reads the body; a missing one counts as `{}`.
+    pub fn read_optional<T>(
+        &self,
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+    ) -> Result<T, Problem> {
+        self.body.read_optional(read)
+    }
+
+    /// The command for `input`, under the request's idempotency key if it has one.
+    pub fn command<I>(&self, input: I) -> Result<Command<I>, Problem> {
+        Ok(Command { key: self.key()?, ..self.head.command_without_key(input) })
+    }
+
+    /// What an operator asks for with this request.
+    pub(crate) fn operator<'a>(
+        &'a self,
+        reason: &'a str,
+        key: Option<&'a IdempotencyKey>,
+    ) -> OperatorRequest<'a> {
+        OperatorRequest { caller: self.caller().subject(), reason, key }
+    }
 
     /// The request's idempotency key, if it has one, with the fingerprint of the request.
-    pub fn key(&self, body: &[u8]) -> Result<Option<mailbox::IdempotencyKey>, Problem> {
-        let key = self.key.clone().map_err(|code| {
+    pub fn key(&self) -> Result<Option<IdempotencyKey>, Problem> {
+        let RequestInfo { method, path, caller, key, .. } = &self.head;
+        let key = key.clone().map_err(|code| {
             Problem::new(
                 code,
                 "an Idempotency-Key has 1 to 255 visible ASCII characters, and there is one",
             )
         })?;
-        Ok(key.map(|key| mailbox::IdempotencyKey {
-            caller: self.caller.subject().to_owned(),
-            route: route(&self.method, &self.path),
+        Ok(key.map(|key| IdempotencyKey {
+            caller: caller.subject().to_owned(),
+            route: route(method, path),
             key,
-            fingerprint: http::fingerprint(&self.method, &self.path, body),
+            fingerprint: http::fingerprint(method, path, &self.body.0),
         }))
     }
 }
@@ -101,10 +151,7 @@ fn route(method: &Method, path: &str) -> String {
 }
 
 /// Submits a command and turns its outcome into a response.
-pub async fn submit<R: Reactor>(
-    mailbox: &Mailbox<R>,
-    command: Command<R::Input>,
-) -> Result<Response, Problem> {
+pub async fn submit<R: Reactor>(mailbox: &Mailbox<R>, command: Command<R::Input>) -> HttpResult {
     Ok(response(outcome_of(mailbox.submit(command).await)?))
 }
 

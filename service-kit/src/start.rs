@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chassis::{Chassis, KafkaSettings, Secret, SecretFault, Settings, database};
+use chassis::{Chassis, IdentitySettings, KafkaSettings, Secret, SecretFault, Settings, database};
 use mailbox::{BATCH, COMMAND_DEADLINE, Clock, Mailbox, Options, Reactor, WeeklyTable};
 use proto::{EVENT_TYPES, EventType, SealKeyRing};
 use sqlx::{PgPool, migrate::Migrator};
@@ -12,9 +12,13 @@ use crate::health;
 /// Connections of the pool for reading; batches have connections of their own.
 const POOL_MAX: u32 = 8;
 
-/// What every service stands on.
+/// The settings that every service has: its process, who may call it, what it stands on.
 #[derive(Clone, Debug, clap::Args)]
-pub struct BackingServices {
+pub struct ServiceSettings {
+    #[command(flatten)]
+    pub chassis: Settings,
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     /// PostgreSQL, as postgres://user:password@host:port/database, with
     /// ?sslmode=verify-full&sslrootcert=FILE where connections are to be protected; also sslcert and
     /// sslkey
@@ -25,7 +29,7 @@ pub struct BackingServices {
     pub kafka: KafkaSettings,
 }
 
-impl BackingServices {
+impl ServiceSettings {
     /// Settings that do not go together.
     pub fn contradictions(&self) -> Vec<String> {
         self.kafka.security.contradictions()
@@ -61,22 +65,21 @@ pub struct ServiceSpec<'a> {
 /// pool for reading, and the mailbox.
 pub async fn start<R: Reactor>(
     chassis: &mut Chassis,
-    settings: &Settings,
-    backing: &BackingServices,
+    settings: &ServiceSettings,
     service: ServiceSpec<'_>,
     reactor: R,
 ) -> anyhow::Result<(PgPool, Mailbox<R>)> {
     mailbox::describe_metrics();
-    let url = backing.database_url.expose();
+    let url = settings.database_url.expose();
     // First of all, so that `/readyz` says what a start waits for.
     database::watch(&chassis.health, url)?;
     database::migrate(url, service.migrator).await?;
     let pool = database::connect_pool(url, POOL_MAX).await?;
     chassis.probes.add_pool(pool.clone());
     let options = Options {
-        instance: settings.instance(),
+        instance: settings.chassis.instance(),
         weekly: service.weekly,
-        ..options(service.name, service.says, url, backing.kafka.properties())
+        ..options(service.name, service.says, url, settings.kafka.properties())
     };
     let (mailbox, loops) = Mailbox::open(options, Arc::new(reactor)).await?;
     health::watch(&chassis.health, &mailbox);

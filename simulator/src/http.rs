@@ -12,9 +12,9 @@ use axum::{
 };
 use chassis::{
     Code, DetachedRunner, Problem,
-    body::{Amount, Fields, JsonBody},
-    clock, http,
-    http::{IdempotencyKeyHeader, Params},
+    body::{Amount, Fields, JsonBody, invalid},
+    clock,
+    http::{self, HttpResult, IdempotencyKeyHeader, Params},
 };
 use proto::{
     Currency, Money, MoneyError, OrderId,
@@ -142,7 +142,7 @@ async fn charge(
     State(provider): State<AppState>,
     IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     let mut wanted = body.read(|fields| read_charge(fields, header))?;
     let manner = tokens::manner(&wanted.token);
     let AppState { ledger, detached, slow, knobs, began } = provider;
@@ -173,10 +173,7 @@ async fn charge_with(
     ledger.record(|book| book.charge(wanted)).await
 }
 
-async fn charge_of(
-    State(provider): State<AppState>,
-    Path(key): Path<String>,
-) -> Result<Response, Problem> {
+async fn charge_of(State(provider): State<AppState>, Path(key): Path<String>) -> HttpResult {
     let found = provider.ledger.look(|book| book.charge_of(&key).cloned()).await;
     let charge = found.map_err(unwritable)?.ok_or_else(|| refused(Refusal::NoSuchCharge))?;
     Ok(http::json(StatusCode::OK, &ChargeBody::from(&charge)))
@@ -186,7 +183,7 @@ async fn refund(
     State(provider): State<AppState>,
     IdempotencyKeyHeader(header): IdempotencyKeyHeader,
     body: JsonBody,
-) -> Result<Response, Problem> {
+) -> HttpResult {
     let (key, charge, amount) = body.read(|fields| {
         let key = read_key(fields, header);
         let charge = fields.text("charge", KEY_CHARS_MAX).map(ToOwned::to_owned);
@@ -221,10 +218,7 @@ async fn refund(
     Ok(answer(&recorded, &RefundBody::from(&recorded.entry)))
 }
 
-async fn refund_of(
-    State(provider): State<AppState>,
-    Path(key): Path<String>,
-) -> Result<Response, Problem> {
+async fn refund_of(State(provider): State<AppState>, Path(key): Path<String>) -> HttpResult {
     let found = provider.ledger.look(|book| book.refund_of(&key).cloned()).await;
     let refund = found.map_err(unwritable)?;
     let refund = refund.ok_or_else(|| Problem::new(Code::NotFound, "there is no such refund"))?;
@@ -232,10 +226,7 @@ async fn refund_of(
 }
 
 /// Every order's account, or one order's; in pages if the request has a `limit`.
-async fn accounts(
-    State(provider): State<AppState>,
-    mut params: Params,
-) -> Result<Response, Problem> {
+async fn accounts(State(provider): State<AppState>, mut params: Params) -> HttpResult {
     let order = params.take_parsed("order_id", |text| {
         OrderId::parse(text).map_err(|_| "has to be the id of an order")
     })?;
@@ -261,9 +252,7 @@ async fn accounts(
 
 fn read_charge(fields: &mut Fields<'_>, header: Option<String>) -> Option<Charge> {
     let key = read_key(fields, header);
-    let order_id = fields.parsed("order_id", |text| {
-        OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
-    });
+    let order_id = fields.parsed("order_id", |text| OrderId::parse(text).map_err(invalid));
     let amount = fields.amount("amount");
     let outer = fields.optional_text("currency", TEXT_CHARS_MAX).map(ToOwned::to_owned);
     let token = fields.text("token", TOKEN_CHARS_MAX).map(ToOwned::to_owned);

@@ -35,7 +35,7 @@ struct BodyNotes<'a> {
 }
 
 /// What a text means, or what is wrong with it.
-type ParseResult<T> = Result<T, (Code, Cow<'static, str>)>;
+pub type ParseResult<T> = Result<T, (Code, Cow<'static, str>)>;
 
 /// Reads an object; see [`super::read`].
 pub fn read_object<'a, T>(

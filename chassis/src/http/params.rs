@@ -83,6 +83,17 @@ impl Params {
         Ok(Page { limit: limit.unwrap_or(LIMIT_DEFAULT), cursor: self.take("cursor") })
     }
 
+    /// Takes `limit` and `cursor` out of a list's last parameters: how many items the page has at
+    /// most, and the place after which it begins, for the list `kind`.
+    pub fn into_page<T: Serialize + DeserializeOwned>(
+        mut self,
+        kind: &str,
+    ) -> Result<(i64, Option<T>), Problem> {
+        let page = self.take_page()?;
+        self.finish()?;
+        Ok((page.limit, page.place(kind)?))
+    }
+
     /// Refuses parameters that were not taken out.
     pub fn finish(self) -> Result<(), Problem> {
         match self.0.first() {

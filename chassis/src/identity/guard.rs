@@ -55,7 +55,7 @@ impl Guard {
         // A shop that starts while its issuer is away begins to work when that is back.
         let is_fetched = source.fetch().await;
         let watched = Arc::clone(&source);
-        health.notice("identity", move || std::future::ready(watched.fault().map_or(Ok(()), Err)));
+        health.notice_known("identity", move || watched.fault());
         tasks.spawn("identity", {
             let source = Arc::clone(&source);
             move |stop| source.run(is_fetched, stop)

@@ -51,7 +51,28 @@ pub(super) struct Success {
     pub(super) headers: Vec<&'static str>,
 }
 
-/// A method of a path, as its service describes it.
+/// A GET; `id` is the name of its handler.
+pub fn get(path: &'static str, id: &'static str, summary: &'static str) -> ApiOperation {
+    ApiOperation::new("GET", path, id, summary)
+}
+
+/// A POST; `id` is the name of its handler.
+pub fn post(path: &'static str, id: &'static str, summary: &'static str) -> ApiOperation {
+    ApiOperation::new("POST", path, id, summary).keyed()
+}
+
+/// A PUT; `id` is the name of its handler.
+pub fn put(path: &'static str, id: &'static str, summary: &'static str) -> ApiOperation {
+    ApiOperation::new("PUT", path, id, summary)
+}
+
+/// A DELETE; `id` is the name of its handler.
+pub fn delete(path: &'static str, id: &'static str, summary: &'static str) -> ApiOperation {
+    ApiOperation::new("DELETE", path, id, summary)
+}
+
+/// A method of a path, as its service describes it; it begins with [`get`], [`post`], [`put`] or
+/// [`delete`].
 pub struct ApiOperation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
@@ -84,26 +105,6 @@ impl ApiOperation {
             successes: Vec::new(),
             refusals: Vec::new(),
         }
-    }
-
-    /// A GET; `id` is the name of its handler.
-    pub fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new("GET", path, id, summary)
-    }
-
-    /// A POST; `id` is the name of its handler.
-    pub fn post(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self { headers: vec!["Idempotency-Key"], ..Self::new("POST", path, id, summary) }
-    }
-
-    /// A PUT; `id` is the name of its handler.
-    pub fn put(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new("PUT", path, id, summary)
-    }
-
-    /// A DELETE; `id` is the name of its handler.
-    pub fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new("DELETE", path, id, summary)
     }
 
     /// What its summary has no room for.

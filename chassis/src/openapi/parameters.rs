@@ -1,43 +1,16 @@
 //! The headers of requests and answers, and the parameters that all lists have.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 /// How many items a page has at most.
 pub(super) struct Limit;
 
-impl JsonSchema for Limit {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Limit".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50})
-    }
-}
+crate::inline_schema! { Limit => {"type": "integer", "minimum": 1, "maximum": 200, "default": 50} }
 
 /// An instant, with any offset, as requests write it.
 pub struct DateTime;
 
-impl JsonSchema for DateTime {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "DateTime".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "date-time"})
-    }
-}
+crate::inline_schema! { DateTime => {"type": "string", "format": "date-time"} }
 
 /// The headers of requests that have a meaning: their name, what they are for, their schema.
 fn requested() -> Vec<(&'static str, &'static str, Value)> {

@@ -1,8 +1,11 @@
 //! The bodies of requests, field by field.
 
-use std::{borrow::Cow, collections::BTreeSet, ops::RangeInclusive};
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
-use chassis::{Code, body::Fields};
+use chassis::{
+    Code,
+    body::{Fields, invalid},
+};
 use proto::{
     Sku, WarehouseId,
     limits::{LINES_MAX, QUANTITY_MAX, TEXT_CHARS_MAX},
@@ -28,9 +31,7 @@ pub(super) fn product(fields: &mut Fields<'_>) -> Option<(String, AmountRequest)
 
 /// `{"warehouse","delta","reason"}`
 pub(super) fn adjustment(fields: &mut Fields<'_>) -> Option<(WarehouseId, i64, String)> {
-    let warehouse = fields.parsed("warehouse", |text| {
-        WarehouseId::parse(text).map_err(|error| invalid(error.to_string()))
-    });
+    let warehouse = fields.parsed("warehouse", |text| WarehouseId::parse(text).map_err(invalid));
     let delta = fields.integer("delta", -ON_HAND_MAX..=ON_HAND_MAX);
     let reason = fields.optional_words("reason", TEXT_CHARS_MAX).unwrap_or_default().to_owned();
     Some((warehouse?, delta?, reason))
@@ -94,12 +95,7 @@ pub(super) fn items(fields: &mut Fields<'_>) -> Option<Vec<SkuQuantity>> {
 }
 
 fn item(fields: &mut Fields<'_>) -> Option<SkuQuantity> {
-    let sku =
-        fields.parsed("sku", |text| Sku::parse(text).map_err(|error| invalid(error.to_string())));
+    let sku = fields.parsed("sku", |text| Sku::parse(text).map_err(invalid));
     let quantity = fields.integer("quantity", 1..=QUANTITY_MAX.into());
     Some(SkuQuantity { sku: sku?, quantity: u32::try_from(quantity?).ok()? })
-}
-
-fn invalid(detail: String) -> (Code, Cow<'static, str>) {
-    (Code::InvalidValue, detail.into())
 }

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, View},
+    openapi::{AT, ApiOperation, ID, delete, get, post, put},
 };
 use proto::{OrderId, ReservationId, Sku, WarehouseId};
 use serde_json::{Value, json};
@@ -12,54 +12,40 @@ use crate::views::{
     AdjustmentView, AvailabilityView, ProductView, ReservationView, StockView, WarehouseView,
 };
 
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
-
 /// Every operation of this service but the operators'.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = products();
-    all.extend(warehouses());
-    all.extend(reservations());
-    all
+    [products(), warehouses(), reservations()].into_iter().flatten().collect()
 }
 
 fn products() -> Vec<ApiOperation> {
     let mug = json!({"name": "Blue mug", "price": {"amount": "29.99", "currency": "USD"}});
     let received = json!({"warehouse": "main", "delta": 50, "reason": "received"});
     vec![
-        ApiOperation::get("/v1/products", "list_products", "Products")
+        get("/v1/products", "list_products", "Products")
             .query::<String>("q", "Only those whose name or SKU has this in it.")
             .list::<ProductView<'_>>("Products, by SKU."),
-        of_sku(ApiOperation::get("/v1/products/{sku}", "get_product", "A product"))
+        of_sku(get("/v1/products/{sku}", "get_product", "A product"))
             .resource::<ProductView<'_>>("The product."),
-        of_sku(ApiOperation::put(
-            "/v1/products/{sku}",
-            "put_product",
-            "Lists or changes a product",
-        ))
-        .about("A product keeps its currency.")
-        .keyed()
-        .if_match()
-        .body(vec![("a mug", mug)], bodies::product)
-        .answers::<ProductView<'_>>(201, "Listed.")
-        .answers::<ProductView<'_>>(200, "Changed."),
-        of_sku(ApiOperation::get("/v1/products/{sku}/stock", "get_stock", "A product's pieces"))
+        of_sku(put("/v1/products/{sku}", "put_product", "Lists or changes a product"))
+            .about("A product keeps its currency.")
+            .keyed()
+            .if_match()
+            .body(vec![("a mug", mug)], bodies::product)
+            .answers::<ProductView<'_>>(201, "Listed.")
+            .answers::<ProductView<'_>>(200, "Changed."),
+        of_sku(get("/v1/products/{sku}/stock", "get_stock", "A product's pieces"))
             .resource::<StockView<'_>>("What lies there, shelf by shelf."),
-        of_sku(ApiOperation::post(
-            "/v1/products/{sku}/stock",
-            "adjust_stock",
-            "Receives or writes off pieces",
-        ))
-        .body(vec![("received", received)], bodies::adjustment)
-        .answers::<StockView<'_>>(200, "What lies there now.")
-        .refuses(&[Code::StockReserved, Code::InvalidValue]),
-        of_sku(ApiOperation::get(
+        of_sku(post("/v1/products/{sku}/stock", "adjust_stock", "Receives or writes off pieces"))
+            .body(vec![("received", received)], bodies::adjustment)
+            .answers::<StockView<'_>>(200, "What lies there now.")
+            .refuses(&[Code::StockReserved, Code::InvalidValue]),
+        of_sku(get(
             "/v1/products/{sku}/stock/adjustments",
             "list_adjustments",
             "What was received and written off",
         ))
         .list::<AdjustmentView<'_>>("Adjustments, the oldest first."),
-        ApiOperation::post("/v1/availability", "availability", "Whether items are there")
+        post("/v1/availability", "availability", "Whether items are there")
             .body(vec![("some", json!({"items": [mugs(2)]}))], bodies::items)
             .answers::<AvailabilityView<'_>>(200, "Whether all of them are there together."),
     ]
@@ -67,9 +53,9 @@ fn products() -> Vec<ApiOperation> {
 
 fn warehouses() -> Vec<ApiOperation> {
     vec![
-        ApiOperation::get("/v1/warehouses", "list_warehouses", "Warehouses")
+        get("/v1/warehouses", "list_warehouses", "Warehouses")
             .list::<WarehouseView<'_>>("Warehouses, by id."),
-        ApiOperation::put("/v1/warehouses/{id}", "put_warehouse", "Makes or changes a warehouse")
+        put("/v1/warehouses/{id}", "put_warehouse", "Makes or changes a warehouse")
             .path::<WarehouseId>("id", "The warehouse.")
             .about("Stock is taken from the lowest priority number first.")
             .keyed()
@@ -97,17 +83,17 @@ fn reservations() -> Vec<ApiOperation> {
         ("both", json!({"items": [mugs(1)], "expires_in_s": 3600})),
     ];
     vec![
-        ApiOperation::get("/v1/reservations", "list_reservations", "The reservation of an order")
+        get("/v1/reservations", "list_reservations", "The reservation of an order")
             .required_query::<OrderId>("order_id", "The order.")
             .list::<ReservationView<'_>>("Its reservation, or none."),
-        ApiOperation::post("/v1/reservations", "reserve", "Reserves pieces for no order")
+        post("/v1/reservations", "reserve", "Reserves pieces for no order")
             .about("All of them or none.")
             .body(new, bodies::reservation)
             .places::<ReservationView<'_>>(201, "Held.")
             .refuses(&[Code::InsufficientInventory, Code::UnknownProduct, Code::DuplicateLine]),
-        of_reservation(ApiOperation::get(path, "get_reservation", "A reservation"))
+        of_reservation(get(path, "get_reservation", "A reservation"))
             .resource::<ReservationView<'_>>("The reservation."),
-        of_reservation(ApiOperation::put(path, "amend_reservation", "Changes a reservation"))
+        of_reservation(put(path, "amend_reservation", "Changes a reservation"))
             .keyed()
             .if_match()
             .body(changes, bodies::reservation_change)
@@ -118,7 +104,7 @@ fn reservations() -> Vec<ApiOperation> {
                 Code::UnknownProduct,
                 Code::DuplicateLine,
             ]),
-        of_reservation(ApiOperation::delete(path, "release_reservation", "Lets a reservation go"))
+        of_reservation(delete(path, "release_reservation", "Lets a reservation go"))
             .if_match()
             .answers::<ReservationView<'_>>(200, "Released.")
             .refuses(&[Code::NotAmendable]),
@@ -137,54 +123,27 @@ fn mugs(quantity: u32) -> Value {
     json!({"sku": "product-123", "quantity": quantity})
 }
 
-impl View for ProductView<'_> {
-    fn example() -> Value {
-        json!({
-            "sku": "product-123", "name": "Blue mug",
-            "price": {"amount": "29.99", "currency": "USD"}, "available": 48, "version": 3,
-        })
-    }
-}
-
-impl View for StockView<'_> {
-    fn example() -> Value {
-        json!({
-            "sku": "product-123", "on_hand": 50, "reserved": 2, "available": 48, "sold": 0,
-            "warehouses": [
-                {"warehouse": "main", "on_hand": 50, "reserved": 2, "available": 48},
-            ],
-        })
-    }
-}
-
-impl View for AdjustmentView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": ID, "warehouse": "main", "delta": 50, "reason": "received", "by": "ann", "at": AT,
-        })
-    }
-}
-
-impl View for WarehouseView<'_> {
-    fn example() -> Value {
-        json!({"id": "main", "name": "Main", "priority": 1})
-    }
-}
-
-impl View for AvailabilityView<'_> {
-    fn example() -> Value {
-        json!({
-            "available": true, "items": [{"sku": "product-123", "wanted": 2, "available": 48}],
-        })
-    }
-}
-
-impl View for ReservationView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": ID, "order_id": null, "reference": "counter 3", "status": "held",
-            "items": [{"sku": "product-123", "quantity": 2, "warehouse": "main"}],
-            "expires_at": AT,
-        })
-    }
+chassis::examples! {
+    ProductView<'_> => {
+        "sku": "product-123", "name": "Blue mug",
+        "price": {"amount": "29.99", "currency": "USD"}, "available": 48, "version": 3,
+    },
+    StockView<'_> => {
+        "sku": "product-123", "on_hand": 50, "reserved": 2, "available": 48, "sold": 0,
+        "warehouses": [
+            {"warehouse": "main", "on_hand": 50, "reserved": 2, "available": 48},
+        ],
+    },
+    AdjustmentView<'_> => {
+        "id": ID, "warehouse": "main", "delta": 50, "reason": "received", "by": "ann", "at": AT,
+    },
+    WarehouseView<'_> => {"id": "main", "name": "Main", "priority": 1},
+    AvailabilityView<'_> => {
+        "available": true, "items": [{"sku": "product-123", "wanted": 2, "available": 48}],
+    },
+    ReservationView<'_> => {
+        "id": ID, "order_id": null, "reference": "counter 3", "status": "held",
+        "items": [{"sku": "product-123", "quantity": 2, "warehouse": "main"}],
+        "expires_at": AT,
+    },
 }

@@ -1,10 +1,8 @@
 //! The bodies of requests, read into what the domain knows.
 
-use std::borrow::Cow;
-
 use chassis::{
     Code,
-    body::{Fields, Format},
+    body::{Fields, Format, ParseResult, invalid},
 };
 use lettre::Address;
 use proto::{OrderId, limits::TEXT_CHARS_MAX};
@@ -27,8 +25,6 @@ const EMAIL: Format = Format::Named("email");
 const PHONE: Format = Format::Pattern(r"^\+?[ .()/-]*([0-9][ .()/-]*){3,15}$");
 const PUSH_TOKEN: Format = Format::Pattern(r"^\S{1,200}$");
 
-type Parse<T> = Result<T, (Code, Cow<'static, str>)>;
-
 /// `{"email","phone","push_token","language"}`, each of which may be absent.
 pub(super) fn contact(fields: &mut Fields<'_>) -> Contact {
     // What has a fault is noted by its getter, and so never becomes a contact.
@@ -47,9 +43,7 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
         Channel::Sms => fields.parsed_as("to", PHONE, phone),
         Channel::Push => fields.parsed_as("to", PUSH_TOKEN, push_token),
     };
-    let order = fields.optional_parsed("order_id", |text| {
-        OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
-    });
+    let order = fields.optional_parsed("order_id", |text| OrderId::parse(text).map_err(invalid));
     let written = ["subject", "text"].into_iter().find(|name| fields.has(name));
     let content = if !fields.has("template") {
         fields.absent("template");
@@ -104,7 +98,7 @@ pub(super) fn preview(fields: &mut Fields<'_>) -> Option<(TemplateFields, Langua
 }
 
 /// Checks an address as far as its writing goes. Whether it exists, only a mail can tell.
-fn email(text: &str) -> Parse<String> {
+fn email(text: &str) -> ParseResult<String> {
     // Legal within quotes, but it could forge a header.
     let is_odd = |c: char| c.is_whitespace() || c.is_control() || "<>,;:\"()[]\\".contains(c);
     let address = text.parse::<Address>().ok().filter(|_| !text.contains(is_odd));
@@ -112,7 +106,7 @@ fn email(text: &str) -> Parse<String> {
 }
 
 /// A telephone number, as people write it.
-fn phone(text: &str) -> Parse<String> {
+fn phone(text: &str) -> ParseResult<String> {
     let number = text.strip_prefix('+').unwrap_or(text);
     let digits = number.chars().filter(char::is_ascii_digit).count();
     let is_number = number.chars().all(|c| c.is_ascii_digit() || " -.()/".contains(c));
@@ -121,7 +115,7 @@ fn phone(text: &str) -> Parse<String> {
 }
 
 /// A device's token: whatever its provider made, in one piece.
-fn push_token(text: &str) -> Parse<String> {
+fn push_token(text: &str) -> ParseResult<String> {
     let wrong = (Code::InvalidValue, "has to be in one piece, without white space".into());
     let is_odd = |c: char| c.is_whitespace() || c.is_control();
     if text.contains(is_odd) { Err(wrong) } else { Ok(text.to_owned()) }

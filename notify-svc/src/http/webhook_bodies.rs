@@ -1,10 +1,8 @@
 //! The bodies of requests about webhooks.
 
-use std::borrow::Cow;
-
 use chassis::{
     Code,
-    body::{Fields, Format},
+    body::{Fields, Format, ParseResult},
     clock,
 };
 use proto::limits::TEXT_CHARS_MAX;
@@ -20,8 +18,6 @@ use crate::{
 
 /// Names in a filter: there are fewer events.
 const NAMES_MAX: usize = 100;
-
-type Parse<T> = Result<T, (Code, Cow<'static, str>)>;
 
 /// `{"url","events","description","status"}`, the last two of which may be absent.
 pub(super) fn settings(
@@ -41,7 +37,7 @@ pub(super) fn settings(
 
 /// Where a webhook leads, as far as its writing goes: an address that is not public is refused
 /// unless a setting allows it, so is one over which everyone can read.
-fn url(text: &str, addresses: AddressPolicy) -> Parse<Url> {
+fn url(text: &str, addresses: AddressPolicy) -> ParseResult<Url> {
     let wrong = |why: &'static str| (Code::InvalidValue, why.into());
     let url = Url::parse(text).map_err(|_| wrong("write https://…"))?;
     let is_open = url.scheme() == "http" && addresses == AddressPolicy::Any;

@@ -10,14 +10,14 @@ use axum::{
 };
 use chassis::{
     Caller, Code, Problem,
-    body::{Fields, JsonBody},
+    body::Fields,
     http::{self, HttpResult, NoParams, Params},
 };
 use mailbox::{Command, Outcome};
 use proto::WebhookId;
 use reqwest::Url;
 use serde_json::{Map, Value};
-use service_kit::RequestInfo;
+use service_kit::{CommandRequest, RequestInfo};
 
 use super::{AppState, webhook_bodies as bodies};
 use crate::{
@@ -46,38 +46,36 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/v1/webhooks/{id}/replay", post(replay))
 }
 
-async fn create(State(app): State<AppState>, asked: RequestInfo, body: JsonBody) -> HttpResult {
-    let (settings, url) = body.read(|fields| bodies::settings(fields, app.addresses))?;
+async fn create(State(app): State<AppState>, asked: CommandRequest) -> HttpResult {
+    let (settings, url) = asked.read(|fields| bodies::settings(fields, app.addresses))?;
     require_public(&app, &url).await?;
     let secret = SigningSecret::random();
     let request = WebhookRequest::Create { settings, secret: secret.clone() };
-    Ok(with_secret(outcome(&app, asked.command(input(request), &body.0)?).await?, &secret))
+    Ok(with_secret(outcome(&app, asked.command(input(request))?).await?, &secret))
 }
 
 async fn rotate_secret(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
-    body.read_optional(|_: &mut Fields<'_>| Some(()))?;
+    asked.read_optional(|_: &mut Fields<'_>| Some(()))?;
     let secret = SigningSecret::random();
     let request = WebhookRequest::RotateSecret { id: parse(&id)?, secret: secret.clone() };
-    Ok(with_secret(outcome(&app, asked.command(input(request), &body.0)?).await?, &secret))
+    Ok(with_secret(outcome(&app, asked.command(input(request))?).await?, &secret))
 }
 
 async fn replace(
     State(app): State<AppState>,
     Path(id): Path<String>,
     conditions: HeaderMap,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = parse(&id)?;
-    let (settings, url) = body.read(|fields| bodies::settings(fields, app.addresses))?;
+    let (settings, url) = asked.read(|fields| bodies::settings(fields, app.addresses))?;
     require_public(&app, &url).await?;
     let request = WebhookRequest::Replace { id, settings, conditions };
-    app.submit(&asked, Request::Webhook(request), &body).await
+    app.submit(&asked, Request::Webhook(request)).await
 }
 
 async fn delete(
@@ -91,15 +89,13 @@ async fn delete(
     Ok(service_kit::response(outcome(&app, command).await?))
 }
 
-async fn list(State(app): State<AppState>, caller: Caller, mut params: Params) -> HttpResult {
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<WebhookId> = page.place(WEBHOOKS)?;
+async fn list(State(app): State<AppState>, caller: Caller, params: Params) -> HttpResult {
+    let (limit, after) = params.into_page::<WebhookId>(WEBHOOKS)?;
     let mut db = app.pool.acquire().await?;
-    let found = webhooks::list(&mut db, after, page.limit + 1).await?;
+    let found = webhooks::list(&mut db, after, limit + 1).await?;
     let is_whole = caller.is_staff();
     let items = found.iter().map(|(id, it)| (*id, WebhookView::new(*id, it, is_whole)));
-    Ok(http::page(WEBHOOKS, page.limit, items, None))
+    Ok(http::page(WEBHOOKS, limit, items, None))
 }
 
 async fn show(
@@ -125,47 +121,43 @@ async fn list_deliveries(
     let status = params.take_parsed("status", |word| {
         WebhookDeliveryStatus::parse(word).ok_or("has to be pending, delivered or failed")
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let before: Option<i64> = page.place(DELIVERIES)?;
+    let (limit, before) = params.into_page::<i64>(DELIVERIES)?;
     let statuses = status.map_or(WebhookDeliveryStatus::ALL.to_vec(), |status| vec![status]);
     let mut db = app.pool.acquire().await?;
     if webhooks::find_all(&mut db, &[id.uuid()]).await?.is_empty() {
         return Err(no_webhook(id));
     }
-    let found = webhook_deliveries::list(&mut db, id, &statuses, before, page.limit + 1).await?;
+    let found = webhook_deliveries::list(&mut db, id, &statuses, before, limit + 1).await?;
     let items = found.iter().map(|it| (it.id, DeliveryView::new(it)));
-    Ok(http::page(DELIVERIES, page.limit, items, None))
+    Ok(http::page(DELIVERIES, limit, items, None))
 }
 
 async fn resend(
     State(app): State<AppState>,
     Path((id, delivery)): Path<(String, String)>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
-    body.read_optional(|_: &mut Fields<'_>| Some(()))?;
+    asked.read_optional(|_: &mut Fields<'_>| Some(()))?;
     let id = parse(&id)?;
     let unknown = || Problem::not_found(format!("the webhook has no delivery {delivery}"));
     let delivery = delivery.parse().ok().filter(|known: &i64| known.to_string() == delivery);
     let request = WebhookRequest::Resend { id, delivery: delivery.ok_or_else(unknown)? };
-    app.submit(&asked, Request::Webhook(request), &body).await
+    app.submit(&asked, Request::Webhook(request)).await
 }
 
 async fn replay(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = parse(&id)?;
-    let (after, before) = body.read(bodies::period)?;
+    let (after, before) = asked.read(bodies::period)?;
     let events = count(&app, id, (after, before)).await?.ok_or_else(|| {
         let why = "there are more events than can be counted in time: ask for a shorter period";
         Problem::new(Code::Overloaded, why).retry_after(1)
     })?;
     let request = WebhookRequest::Replay { id, after, before, events };
-    app.submit(&asked, Request::Webhook(request), &body).await
+    app.submit(&asked, Request::Webhook(request)).await
 }
 
 /// How many of the events between two ids the webhook is told of; `None` if they are too many.

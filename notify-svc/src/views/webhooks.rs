@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chassis::clock::Timestamp;
 use proto::{EventType, WebhookId};
 use reqwest::Url;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -94,19 +94,7 @@ pub struct ReplayView {
 /// An event that webhooks are told of, or `*` for all of them.
 pub struct EventName;
 
-impl JsonSchema for EventName {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "EventName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": EventFilter::known()})
-    }
-}
+chassis::inline_schema! { EventName => {"type": "string", "enum": EventFilter::known()} }
 
 #[cfg(test)]
 mod tests {

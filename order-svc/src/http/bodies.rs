@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chassis::{Code, body::Fields};
+use chassis::{
+    Code,
+    body::{Fields, invalid},
+};
 use proto::{
     Currency, CustomerId, Money, OrderId, Sku,
     limits::{LINES_MAX, NOTE_CHARS_MAX, QUANTITY_MAX, TEXT_CHARS_MAX, TOKEN_CHARS_MAX},
@@ -36,9 +39,7 @@ pub(super) struct OrderTerms<'a> {
 /// Reads an order; `None` when faults were noted.
 pub(super) fn order(fields: &mut Fields<'_>, terms: &OrderTerms<'_>) -> Option<Body> {
     let OrderTerms { id, pay_within, buyer } = *terms;
-    let parse = |text: &str| {
-        CustomerId::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
-    };
+    let parse = |text: &str| CustomerId::parse(text).map_err(invalid);
     let own = buyer.filter(|_| !fields.has("customer_id"));
     let named = match buyer {
         Some(_) => fields.optional_parsed("customer_id", parse),
@@ -111,9 +112,7 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<LineRequest> {
         let (description, quantity) = (description?, u32::try_from(quantity?).ok()?);
         return Some(LineRequest::Extra { description, quantity, unit_price });
     }
-    let sku = item.parsed(name, |text| {
-        Sku::parse(text).map_err(|wrong| (Code::InvalidValue, wrong.to_string().into()))
-    });
+    let sku = item.parsed(name, |text| Sku::parse(text).map_err(invalid));
     let seen = price(item, currency)?;
     Some(LineRequest::Product { sku: sku?, quantity: u32::try_from(quantity?).ok()?, seen })
 }

@@ -34,12 +34,10 @@ pub(super) async fn list_history(
         // A number beyond all versions is one that nothing follows.
         if digits { Ok(text.parse().unwrap_or(i64::MAX)) } else { Err("has to be a version") }
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let shown: Option<i64> = page.place(HISTORY)?;
+    let (limit, shown) = params.into_page::<i64>(HISTORY)?;
     let (root, texts) = app.shown(id, &caller).await?;
     let mut last = after.unwrap_or(0).max(shown.unwrap_or(0));
-    let (mut body, mut order, mut seq) = (PageBody::new(page.limit), None, 0);
+    let (mut body, mut order, mut seq) = (PageBody::new(limit), None, 0);
     let mut db = app.pool.acquire().await?;
     loop {
         let rows = order_events::of_order(&mut db, id, seq, PIECE).await?;

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    openapi::{ApiOperation, DateTime, View},
+    openapi::{AT, ApiOperation, DateTime, ID, delete, get, post, put},
 };
 use proto::{CustomerId, OrderId};
 use serde_json::{Value, json};
@@ -12,9 +12,6 @@ use crate::{
     domain::Status,
     views::{EventView, OrderView, SagaView, StatusView},
 };
-
-const ID: &str = "01932c1e-7a4b-7c3d-9e5f-0123456789ab";
-const AT: &str = "2026-11-20T10:00:00.000000Z";
 
 /// What a request for lines may meet in the catalogue.
 const LINES: &[Code] = &[
@@ -28,11 +25,10 @@ const LINES: &[Code] = &[
 
 /// Every operation of this service but the operators'.
 pub fn operations() -> Vec<ApiOperation> {
-    let mut all = vec![place_order(), amend_order()];
-    all.extend(changes());
-    all.extend(reads());
-    all.extend(lists());
-    all
+    [vec![place_order(), amend_order()], changes(), reads(), lists()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn place_order() -> ApiOperation {
@@ -54,7 +50,7 @@ fn place_order() -> ApiOperation {
         ("with a line without stock", json!({"customer_id": "customer-456", "items": [mug, wrap]})),
     ];
     let buyer = CustomerId::parse("customer-456").ok();
-    ApiOperation::post("/v1/orders", "place_order", "Places an order")
+    post("/v1/orders", "place_order", "Places an order")
         .about(
             "`customer_id` is the caller unless staff say whose order it is. `unit_price` is what \
              the client saw: if it is not the price of the catalogue, the order is refused. Lines \
@@ -74,7 +70,7 @@ fn place_order() -> ApiOperation {
 fn amend_order() -> ApiOperation {
     let examples = vec![("fewer", json!({"items": [{"sku": "product-123", "quantity": 1}]}))];
     // The lines themselves are described where an order is placed.
-    of_order(ApiOperation::put("/v1/orders/{id}", "amend_order", "Changes what is ordered"))
+    of_order(put("/v1/orders/{id}", "amend_order", "Changes what is ordered"))
         .about("While nothing is paid. All lines take today's price.")
         .if_match()
         .body(examples, |fields| bodies::items(fields, proto::Currency::USD))
@@ -88,74 +84,58 @@ fn changes() -> Vec<ApiOperation> {
     let shipment = json!({"carrier": "DHL", "tracking_number": "00340434161094042557"});
     let cancelled = "The cancelled order, also the second time.";
     vec![
-        of_order(ApiOperation::delete("/v1/orders/{id}", "delete_order", "Cancels an order"))
+        of_order(delete("/v1/orders/{id}", "delete_order", "Cancels an order"))
             .if_match()
             .answers::<OrderView<'_>>(200, cancelled)
             .refuses(&[Code::NotCancellable]),
-        of_order(ApiOperation::post("/v1/orders/{id}/cancel", "cancel_order", "Cancels an order"))
+        of_order(post("/v1/orders/{id}/cancel", "cancel_order", "Cancels an order"))
             .about("Until it is shipped: money and stock go back.")
             .optional_body(reason, bodies::reason)
             .answers::<OrderView<'_>>(200, cancelled)
             .refuses(&[Code::NotCancellable]),
-        of_order(ApiOperation::post(
-            "/v1/orders/{id}/ship",
-            "ship_order",
-            "Says that it was shipped",
-        ))
-        .body(vec![("by parcel", shipment)], bodies::shipment)
-        .answers::<OrderView<'_>>(200, "The order, shipped.")
-        .refuses(&[Code::NotShippable]),
-        of_order(ApiOperation::post(
-            "/v1/orders/{id}/deliver",
-            "deliver_order",
-            "Says that it was delivered",
-        ))
-        .optional_body(vec![("nothing", json!({}))], |_nothing| Some(()))
-        .answers::<OrderView<'_>>(200, "The order, delivered.")
-        .refuses(&[Code::NotShippable]),
+        of_order(post("/v1/orders/{id}/ship", "ship_order", "Says that it was shipped"))
+            .body(vec![("by parcel", shipment)], bodies::shipment)
+            .answers::<OrderView<'_>>(200, "The order, shipped.")
+            .refuses(&[Code::NotShippable]),
+        of_order(post("/v1/orders/{id}/deliver", "deliver_order", "Says that it was delivered"))
+            .optional_body(vec![("nothing", json!({}))], |_nothing| Some(()))
+            .answers::<OrderView<'_>>(200, "The order, delivered.")
+            .refuses(&[Code::NotShippable]),
     ]
 }
 
 fn reads() -> Vec<ApiOperation> {
     vec![
-        of_order(ApiOperation::get("/v1/orders/{id}", "get_order", "An order"))
+        of_order(get("/v1/orders/{id}", "get_order", "An order"))
             .waits()
             .resource::<OrderView<'_>>("The order."),
-        of_order(ApiOperation::get("/v1/orders/{id}/status", "get_status", "An order's status"))
+        of_order(get("/v1/orders/{id}/status", "get_status", "An order's status"))
             .resource::<StatusView>("The order's status."),
-        of_order(ApiOperation::get(
-            "/v1/orders/{id}/saga",
-            "get_saga",
-            "How far an order has come",
-        ))
-        .resource::<SagaView>("The order, seen as steps."),
+        of_order(get("/v1/orders/{id}/saga", "get_saga", "How far an order has come"))
+            .resource::<SagaView>("The order, seen as steps."),
     ]
 }
 
 fn lists() -> Vec<ApiOperation> {
     let newest = "Orders, the newest first.";
     vec![
-        filtered(ApiOperation::get("/v1/orders", "list_orders", "Orders"))
+        filtered(get("/v1/orders", "list_orders", "Orders"))
             .about("A customer's are their own.")
             .query::<CustomerId>("customer_id", "Whose.")
             .list::<OrderView<'_>>(newest),
-        filtered(ApiOperation::get(
+        filtered(get(
             "/v1/customers/{id}/orders",
             "list_orders_of_customer",
             "A customer's orders",
         ))
         .path::<CustomerId>("id", "The customer.")
         .list::<OrderView<'_>>(newest),
-        of_order(ApiOperation::get(
-            "/v1/orders/{id}/events",
-            "list_events",
-            "What was said of an order",
-        ))
-        .list::<EventView>("All that was said or heard about it, the oldest first."),
-        of_order(ApiOperation::get("/v1/orders/{id}/history", "list_history", "An order's past"))
+        of_order(get("/v1/orders/{id}/events", "list_events", "What was said of an order"))
+            .list::<EventView>("All that was said or heard about it, the oldest first."),
+        of_order(get("/v1/orders/{id}/history", "list_history", "An order's past"))
             .query::<u32>("after", "Only what followed this version.")
             .list::<OrderView<'_>>("The order as it stood after each event, the oldest first."),
-        ApiOperation::get("/v1/sagas", "list_sagas", "How far orders have come")
+        get("/v1/sagas", "list_sagas", "How far orders have come")
             .query::<SagaState>("state", "`stuck`: late, to be settled by staff, or parked.")
             .list::<SagaView>("Orders, seen as steps; of what is not finished, the oldest first."),
     ]
@@ -172,58 +152,41 @@ fn filtered(operation: ApiOperation) -> ApiOperation {
         .query::<DateTime>("created_to", "Only those placed before.")
 }
 
-impl View for OrderView<'_> {
-    fn example() -> Value {
-        json!({
-            "id": ID, "customer_id": "customer-456", "status": "pending",
-            "revision": 1, "version": 1,
-            "items": [{
-                "line": 1, "sku": "product-123", "name": "Blue mug", "quantity": 2,
-                "unit_price": {"amount": "29.99", "currency": "USD"},
-                "total": {"amount": "59.98", "currency": "USD"},
-            }],
-            "total_amount": {"amount": "59.98", "currency": "USD"},
-            "payment": {"method": "card", "payment_id": null},
-            "cancellation": null, "shipment": null, "amendment": null,
-            "note": "leave at the door", "created_at": AT, "updated_at": AT,
-        })
-    }
-}
-
-impl View for StatusView {
-    fn example() -> Value {
-        json!({"id": ID, "status": "confirmed", "revision": 1, "updated_at": AT})
-    }
-}
-
-impl View for EventView {
-    fn example() -> Value {
-        json!({
-            "id": "01932c1e-7a4c-7000-8000-0123456789ab", "type": "shop.orders.v1.OrderConfirmed",
-            "source": "/shop/order-svc", "version": 2, "at": AT, "data": {"orderId": ID},
-        })
-    }
-}
-
-impl View for SagaView {
-    fn example() -> Value {
-        json!({
-            "order_id": ID, "status": "compensating",
-            "steps": [
-                {"step": "inventory_reserved", "state": "compensated", "at": AT,
-                    "compensated_at": AT},
-                {"step": "payment_processed", "state": "failed", "at": AT,
-                    "detail": "card_declined"},
-                {"step": "order_confirmed", "state": "failed", "at": AT,
-                    "detail": "order_cancelled"},
-                {"step": "notification_sent", "state": "failed", "at": AT,
-                    "detail": "order_cancelled"},
-            ],
-            "completed_steps": ["inventory_reserved"], "compensated_steps": ["inventory_reserved"],
-            "expected": {"step": "payment_undone", "from": "payment-svc", "by": AT, "late": false},
-            "parked": false, "version": 2,
-            "heard": {"inventory-svc": 2, "payment-svc": 1, "notify-svc": 0},
-            "started_at": AT, "updated_at": AT, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-        })
-    }
+chassis::examples! {
+    OrderView<'_> => {
+        "id": ID, "customer_id": "customer-456", "status": "pending",
+        "revision": 1, "version": 1,
+        "items": [{
+            "line": 1, "sku": "product-123", "name": "Blue mug", "quantity": 2,
+            "unit_price": {"amount": "29.99", "currency": "USD"},
+            "total": {"amount": "59.98", "currency": "USD"},
+        }],
+        "total_amount": {"amount": "59.98", "currency": "USD"},
+        "payment": {"method": "card", "payment_id": null},
+        "cancellation": null, "shipment": null, "amendment": null,
+        "note": "leave at the door", "created_at": AT, "updated_at": AT,
+    },
+    StatusView => {"id": ID, "status": "confirmed", "revision": 1, "updated_at": AT},
+    EventView => {
+        "id": "01932c1e-7a4c-7000-8000-0123456789ab", "type": "shop.orders.v1.OrderConfirmed",
+        "source": "/shop/order-svc", "version": 2, "at": AT, "data": {"orderId": ID},
+    },
+    SagaView => {
+        "order_id": ID, "status": "compensating",
+        "steps": [
+            {"step": "inventory_reserved", "state": "compensated", "at": AT,
+                "compensated_at": AT},
+            {"step": "payment_processed", "state": "failed", "at": AT,
+                "detail": "card_declined"},
+            {"step": "order_confirmed", "state": "failed", "at": AT,
+                "detail": "order_cancelled"},
+            {"step": "notification_sent", "state": "failed", "at": AT,
+                "detail": "order_cancelled"},
+        ],
+        "completed_steps": ["inventory_reserved"], "compensated_steps": ["inventory_reserved"],
+        "expected": {"step": "payment_undone", "from": "payment-svc", "by": AT, "late": false},
+        "parked": false, "version": 2,
+        "heard": {"inventory-svc": 2, "payment-svc": 1, "notify-svc": 0},
+        "started_at": AT, "updated_at": AT, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    },
 }

@@ -9,12 +9,11 @@ use axum::{
 };
 use chassis::{
     Caller, Code, Problem, TraceParent,
-    body::JsonBody,
     http::{HttpResult, Prefer},
 };
 use mailbox::{Command, Outcome};
 use proto::{Currency, OrderId};
-use service_kit::RequestInfo;
+use service_kit::CommandRequest;
 
 use super::{AppState, bodies};
 use crate::{
@@ -34,14 +33,13 @@ const LOOKS: [Duration; 4] = [
 
 pub(super) async fn place_order(
     State(app): State<AppState>,
-    asked: RequestInfo,
     trace: TraceParent,
     prefer: Prefer,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let id = OrderId::new(chassis::clock::new_id());
     let caller = asked.caller();
-    let read = body.read(|fields| {
+    let read = asked.read(|fields| {
         let terms = bodies::OrderTerms { id, pay_within: app.pay_within, buyer: caller.customer() };
         bodies::order(fields, &terms)
     })?;
@@ -56,7 +54,7 @@ pub(super) async fn place_order(
         is_admitted: admitted.is_ok(),
     };
     let input = Input::Request(Request::Place(placing));
-    let command = asked.command(input, &body.0)?;
+    let command = asked.command(input)?;
     // With an idempotency key the request goes on even while new orders are refused: its order may
     // have been accepted before, and then the stored answer is given again.
     if command.key.is_none() {
@@ -75,9 +73,8 @@ pub(super) async fn place_order(
 pub(super) async fn amend_order(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    asked: RequestInfo,
     headers: HeaderMap,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let order = super::parse_order(&id)?;
     let caller = asked.caller();
@@ -85,14 +82,14 @@ pub(super) async fn amend_order(
     // Bare amounts are in the order's currency. Whatever the order is, the shape of the body is
     // refused first.
     let currency = known.as_ref().map_or(Currency::USD, |it| it.order.present.total.currency());
-    let lines = body.read(|fields| bodies::items(fields, currency))?;
+    let lines = asked.read(|fields| bodies::items(fields, currency))?;
     known?;
     may_add(caller, &lines.lines)?;
     let conditions = super::if_match(&headers);
     let (caller, change) = (caller.clone(), Change::Amend(lines));
     let changing = ChangeOrder { order, caller, change, conditions };
     // Idempotency keys are for POST: the answer to a PUT is not stored.
-    let command = asked.command_without_key(Input::Request(Request::Change(changing)));
+    let command = asked.head.command_without_key(Input::Request(Request::Change(changing)));
     Ok(service_kit::response(app.submit_lines(command).await?))
 }
 

@@ -1,7 +1,5 @@
 //! Sagas: how far orders have come, and which of them are stuck.
 
-use std::borrow::Cow;
-
 use axum::{
     extract::{Path, State},
     http::HeaderMap,
@@ -11,7 +9,6 @@ use chassis::{
     http::{self, HttpResult, NoParams, PageBody, Params, write_cursor},
 };
 use proto::OrderId;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -39,19 +36,10 @@ enum SagaFilter {
 /// What a list may be asked for: the word `stuck`, or a status.
 pub(super) struct SagaState;
 
-impl JsonSchema for SagaState {
-    fn inline_schema() -> bool {
-        true
-    }
+chassis::inline_schema! { SagaState => {"type": "string", "enum": filter_words()} }
 
-    fn schema_name() -> Cow<'static, str> {
-        "SagaState".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words = ["stuck"].into_iter().chain(SagaStatus::ALL.map(SagaStatus::as_str));
-        json_schema!({"type": "string", "enum": words.collect::<Vec<_>>()})
-    }
+fn filter_words() -> Vec<&'static str> {
+    ["stuck"].into_iter().chain(SagaStatus::ALL.map(SagaStatus::as_str)).collect()
 }
 
 pub(super) async fn get_saga(
@@ -76,16 +64,14 @@ pub(super) async fn list_sagas(State(app): State<AppState>, mut params: Params) 
         None if word == "stuck" => Ok(SagaFilter::Stuck),
         None => Err("has to be stuck, started, completed, failed, compensating or compensated"),
     })?;
-    let page = params.take_page()?;
-    params.finish()?;
     let shown = shown.unwrap_or(SagaFilter::All);
     let kind = shown.cursors();
-    let from: Option<OrderId> = page.place(kind)?;
+    let (limit, from) = params.into_page::<OrderId>(kind)?;
     let mut db = app.pool.acquire().await?;
     let ids = shown.ids(&mut db, from).await?;
     let rest = ids.last().filter(|_| i64::try_from(ids.len()).is_ok_and(|found| found >= WINDOW));
     let rest = rest.copied().map(OrderId::new);
-    let (mut body, mut last, now) = (PageBody::new(page.limit), from, chassis::clock::now());
+    let (mut body, mut last, now) = (PageBody::new(limit), from, chassis::clock::now());
     for piece in ids.chunks(store::orders::READ_AT_ONCE) {
         let mut roots = store::orders::find_all(&mut db, piece, None).await?;
         if !shown.is_newest_first() {

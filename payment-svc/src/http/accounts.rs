@@ -6,11 +6,10 @@ use axum::{
 };
 use chassis::{
     Caller, Problem,
-    body::JsonBody,
     http::{self, HttpResult, NoParams, Params},
 };
 use proto::CustomerId;
-use service_kit::{AmountRequest, RequestInfo};
+use service_kit::{AmountRequest, CommandRequest};
 
 use super::{AppState, bodies};
 use crate::{
@@ -25,12 +24,11 @@ const ENTRIES: &str = "entries";
 pub(super) async fn open_account(
     State(app): State<AppState>,
     Path(customer): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let customer = changeable(&customer, asked.caller())?;
-    let currency = body.read_optional(bodies::currency)?;
-    app.submit(&asked, Request::OpenAccount { customer, currency }, &body).await
+    let currency = asked.read_optional(bodies::currency)?;
+    app.submit(&asked, Request::OpenAccount { customer, currency }).await
 }
 
 pub(super) async fn get_account(
@@ -51,22 +49,20 @@ pub(super) async fn get_account(
 pub(super) async fn deposit_money(
     State(app): State<AppState>,
     Path(customer): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let customer = changeable(&customer, asked.caller())?;
-    let amount = body.read(|fields| AmountRequest::read(fields, "amount"))?;
-    app.submit(&asked, Request::Deposit { customer, amount }, &body).await
+    let amount = asked.read(|fields| AmountRequest::read(fields, "amount"))?;
+    app.submit(&asked, Request::Deposit { customer, amount }).await
 }
 
 pub(super) async fn hold_money(
     State(app): State<AppState>,
     Path(customer): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let customer = changeable(&customer, asked.caller())?;
-    let (order, amount) = body.read(bodies::hold)?;
+    let (order, amount) = asked.read(bodies::hold)?;
     // An order that nobody knows yet may be the caller's; one that is known to be another's is not
     // there.
     if let Some(owner) = asked.caller().acts_for()
@@ -75,43 +71,40 @@ pub(super) async fn hold_money(
     {
         return Err(Problem::not_found(format!("there is no order {order}")));
     }
-    app.submit(&asked, Request::Hold { customer, order, amount }, &body).await
+    app.submit(&asked, Request::Hold { customer, order, amount }).await
 }
 
 pub(super) async fn release_money(
     State(app): State<AppState>,
     Path(customer): Path<String>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let customer = changeable(&customer, asked.caller())?;
-    let order = body.read(bodies::any_order)?;
-    app.submit(&asked, Request::Release { customer, order }, &body).await
+    let order = asked.read(bodies::any_order)?;
+    app.submit(&asked, Request::Release { customer, order }).await
 }
 
 pub(super) async fn list_entries(
     State(app): State<AppState>,
     Path(customer): Path<String>,
     caller: Caller,
-    mut params: Params,
+    params: Params,
 ) -> HttpResult {
     let customer = visible(&customer, &caller)?;
-    let page = params.take_page()?;
-    params.finish()?;
-    let after: Option<i64> = page.place(ENTRIES)?;
+    let (limit, after) = params.into_page::<i64>(ENTRIES)?;
     let mut db = app.pool.acquire().await?;
     store::accounts::find(&mut db, &customer).await?.ok_or_else(|| unknown(customer.as_str()))?;
     // Two entries more than are shown: the last tells whether there is another page, and the first
     // whether the cursor was given by this service, since a shown entry never disappears.
     let before = after.unwrap_or_default().saturating_sub(1);
-    let found = store::ledger_entries::page(&mut db, &customer, before, page.limit + 2).await?;
+    let found = store::ledger_entries::page(&mut db, &customer, before, limit + 2).await?;
     let shown = match (after, &found[..]) {
         (None, all) => all,
         (Some(after), [first, rest @ ..]) if first.seq == after => rest,
         (Some(_), _) => return Err(http::bad_cursor()),
     };
     let items = shown.iter().map(|entry| (entry.seq, EntryView::from(entry)));
-    Ok(http::page(ENTRIES, page.limit, items, None))
+    Ok(http::page(ENTRIES, limit, items, None))
 }
 
 /// The customer whose account the caller may see; somebody else's is not there.

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    body::{Fields, Format},
+    body::{Fields, Format, invalid},
 };
 use proto::{Currency, OrderId, limits};
 use service_kit::AmountRequest;
@@ -34,9 +34,7 @@ pub(super) struct Payment {
 }
 
 pub(super) fn payment(fields: &mut Fields<'_>, rules: CardRules) -> Option<Payment> {
-    let order = fields.parsed("order_id", |text| {
-        OrderId::parse(text).map_err(|error| (Code::InvalidValue, error.to_string().into()))
-    });
+    let order = fields.parsed("order_id", |text| OrderId::parse(text).map_err(invalid));
     let amount = AmountRequest::read_optional(fields, "amount");
     let instrument = instrument(fields, rules);
     Some(Payment { order: order?, amount: amount?, instrument: instrument? })

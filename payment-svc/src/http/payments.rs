@@ -7,14 +7,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use chassis::{
-    Caller, Problem, TraceParent,
-    body::JsonBody,
-    clock,
+    Caller, Problem, TraceParent, clock,
     http::{self, HttpResult, NoParams, Params, Prefer},
 };
 use mailbox::{Answer, Command, CommandError, Outcome};
 use proto::{CustomerId, OrderId, PaymentId};
-use service_kit::RequestInfo;
+use service_kit::CommandRequest;
 use tokio::time::{Instant, timeout_at};
 
 use super::{AppState, bodies};
@@ -38,15 +36,14 @@ pub(super) async fn post_payment(
     State(app): State<AppState>,
     prefer: Prefer,
     trace: TraceParent,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let began = Instant::now();
     let rules = app.card_rules();
     let bodies::Payment { order, amount, instrument } =
-        body.read(|fields| bodies::payment(fields, rules))?;
+        asked.read(|fields| bodies::payment(fields, rules))?;
     let request = Request::Pay { order, instrument, amount, trace: Some(trace.to_bytes()) };
-    let command = asked.command(Input::Request(request), &body.0)?;
+    let command = asked.command(Input::Request(request))?;
     let of = (order, asked.caller().acts_for());
     let mut outcome = service_kit::outcome_of(app.pay(of, command, began).await?)?;
     // There is no outcome yet, or there was none when the answer was stored: the client waits for
@@ -93,11 +90,10 @@ pub(super) async fn list_payments(
 /// Says whether an instrument could be paid with, as far as that is known without charging it.
 pub(super) async fn validate_method(
     State(app): State<AppState>,
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let rules = app.card_rules();
-    let instrument = body.read(|fields| bodies::any_instrument(fields, rules))?;
+    let instrument = asked.read(|fields| bodies::any_instrument(fields, rules))?;
     let answer = match &instrument {
         Ok(Instrument::Wallet) if !app.has_account(asked.caller()).await? => {
             views::unusable(DeclineCode::NoAccount.as_str())
@@ -105,7 +101,7 @@ pub(super) async fn validate_method(
         Ok(instrument) => views::validated(instrument),
         Err(unusable) => views::unusable(unusable.code.as_str()),
     };
-    let command = asked.command(Input::Request(Request::Keep(answer.clone())), &body.0)?;
+    let command = asked.command(Input::Request(Request::Keep(answer.clone())))?;
     if command.key.is_some() {
         return service_kit::submit(&app.mailbox, command).await;
     }

@@ -6,12 +6,11 @@ use axum::{
 };
 use chassis::{
     Problem, TraceParent,
-    body::JsonBody,
     http::{HttpResult, Prefer},
 };
 use mailbox::{Answer, Command, CommandError};
 use proto::{OrderId, PaymentId};
-use service_kit::{AmountRequest, RequestInfo};
+use service_kit::{AmountRequest, CommandRequest};
 use tokio::time::Instant;
 
 use super::{AppState, payments::PATIENCE};
@@ -26,15 +25,14 @@ pub(super) async fn refund_payment(
     State(app): State<AppState>,
     Path(id): Path<String>,
     (prefer, trace): (Prefer, TraceParent),
-    asked: RequestInfo,
-    body: JsonBody,
+    asked: CommandRequest,
 ) -> HttpResult {
     let until = Instant::now() + prefer.0.unwrap_or(PATIENCE);
     let unknown = || Problem::not_found(format!("there is no payment {id}"));
     let order = PaymentId::parse(&id).map(order_of).map_err(|_| unknown())?;
-    let amount = body.read_optional(|fields| AmountRequest::read_optional(fields, "amount"))?;
+    let amount = asked.read_optional(|fields| AmountRequest::read_optional(fields, "amount"))?;
     let request = Request::Refund { order, amount, trace: Some(trace.to_bytes()) };
-    let command = asked.command(Input::Request(request), &body.0)?;
+    let command = asked.command(Input::Request(request))?;
     let mut outcome = service_kit::outcome_of(app.refund(order, command, until).await?)?;
     if outcome.answer.status == StatusCode::ACCEPTED
         && let Some(number) = views::open_refund(&outcome.answer)

@@ -6,7 +6,7 @@ use anyhow::Context;
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Provider, ProviderError, brief, unknown};
+use super::{Provider, ProviderError, ProviderResult, brief, unknown};
 use crate::domain::{Call, CardDisplay, ChargeOutcome, DeclineCode};
 
 /// The simulator, over HTTP.
@@ -81,14 +81,14 @@ impl Simulator {
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ProviderError> {
+    ) -> ProviderResult<T> {
         let sent = self.client.post(format!("{}{path}", self.url)).json(body).send().await;
         accepted(sent.map_err(unknown)?).await?.json().await.map_err(unknown)
     }
 
     /// Reads what the provider has at `path`; `None` if it has nothing. An error of this look-up
     /// says nothing about the money, so it is never a refusal.
-    async fn look<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ProviderError> {
+    async fn look<T: DeserializeOwned>(&self, path: &str) -> ProviderResult<Option<T>> {
         let asked = self.client.get(format!("{}{path}", self.url)).send().await.map_err(unknown)?;
         match asked.status() {
             StatusCode::NOT_FOUND => Ok(None),
@@ -99,12 +99,7 @@ impl Simulator {
 }
 
 impl Provider for Simulator {
-    async fn charge(
-        &self,
-        key: &str,
-        call: &Call,
-        token: &str,
-    ) -> Result<ChargeOutcome, ProviderError> {
+    async fn charge(&self, key: &str, call: &Call, token: &str) -> ProviderResult<ChargeOutcome> {
         let request = ChargeRequest {
             idempotency_key: key,
             order_id: call.order.to_string(),
@@ -121,11 +116,11 @@ impl Provider for Simulator {
         key: &str,
         _: &Call,
         _: Duration,
-    ) -> Result<Option<ChargeOutcome>, ProviderError> {
+    ) -> ProviderResult<Option<ChargeOutcome>> {
         self.look(&format!("/charges/{key}")).await?.map(charged).transpose()
     }
 
-    async fn refund(&self, key: &str, call: &Call, reference: &str) -> Result<(), ProviderError> {
+    async fn refund(&self, key: &str, call: &Call, reference: &str) -> ProviderResult<()> {
         let request = RefundRequest {
             idempotency_key: key,
             charge: reference,
@@ -135,13 +130,13 @@ impl Provider for Simulator {
         refunded(&self.post("/refunds", &request).await?)
     }
 
-    async fn refund_of(&self, key: &str, _: &Call, _: &str) -> Result<bool, ProviderError> {
+    async fn refund_of(&self, key: &str, _: &Call, _: &str) -> ProviderResult<bool> {
         let known: Option<RefundAnswer> = self.look(&format!("/refunds/{key}")).await?;
         known.as_ref().map(refunded).transpose().map(|known| known.is_some())
     }
 }
 
-async fn accepted(response: Response) -> Result<Response, ProviderError> {
+async fn accepted(response: Response) -> ProviderResult<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -169,7 +164,7 @@ fn verdict(status: StatusCode, said: &ProblemAnswer) -> ProviderError {
     }
 }
 
-fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
+fn charged(answer: ChargeAnswer) -> ProviderResult<ChargeOutcome> {
     match (answer.status.as_str(), answer.code.as_deref()) {
         ("captured", _) => {
             let face = answer.card.map(|card| CardDisplay {
@@ -187,7 +182,7 @@ fn charged(answer: ChargeAnswer) -> Result<ChargeOutcome, ProviderError> {
     }
 }
 
-fn refunded(answer: &RefundAnswer) -> Result<(), ProviderError> {
+fn refunded(answer: &RefundAnswer) -> ProviderResult<()> {
     match answer.status.as_str() {
         "refunded" => Ok(()),
         other => Err(ProviderError::Unknown(brief(&format!("a refund that is {other}")))),

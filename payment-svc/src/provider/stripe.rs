@@ -30,7 +30,7 @@ use self::{
     client::{Client, Failure},
     objects::{Intent, Page, RefundObject},
 };
-use super::{Provider, ProviderError};
+use super::{Provider, ProviderError, ProviderResult};
 use crate::domain::{Call, ChargeOutcome, DeclineCode};
 
 /// How long after its beginning a charge may be repeated under its key: half of the time for which
@@ -68,14 +68,14 @@ impl Stripe {
 
     async fn within<T>(
         &self,
-        asked: impl Future<Output = Result<T, ProviderError>> + Send,
-    ) -> Result<T, ProviderError> {
+        asked: impl Future<Output = ProviderResult<T>> + Send,
+    ) -> ProviderResult<T> {
         let late = || Err(ProviderError::Unknown("its answers take too long".to_owned()));
         timeout(self.patience, asked).await.unwrap_or_else(|_| late())
     }
 
     /// The intent of a charge as it is now, if the search knows it.
-    async fn find(&self, key: &str) -> Result<Option<Intent>, ProviderError> {
+    async fn find(&self, key: &str) -> ProviderResult<Option<Intent>> {
         let query = format!("metadata['payment_key']:'{key}'");
         let found: Page<Intent> =
             self.client.get("/v1/payment_intents/search", &[("query", &query)]).await?;
@@ -87,17 +87,13 @@ impl Stripe {
         }
     }
 
-    async fn intent(&self, id: &str) -> Result<Intent, ProviderError> {
+    async fn intent(&self, id: &str) -> ProviderResult<Intent> {
         let path = format!("/v1/payment_intents/{id}");
         self.client.get(&path, &[("expand[]", "latest_charge")]).await
     }
 
     /// What an intent comes to. One that waits for its customer is cancelled: nobody is there.
-    async fn conclude(
-        &self,
-        mut intent: Intent,
-        call: &Call,
-    ) -> Result<ChargeOutcome, ProviderError> {
+    async fn conclude(&self, mut intent: Intent, call: &Call) -> ProviderResult<ChargeOutcome> {
         intent.verify(call)?;
         if intent.outcome().is_none() {
             intent = self.intent(&intent.id).await?;
@@ -113,12 +109,7 @@ impl Stripe {
         intent.outcome().ok_or_else(open)
     }
 
-    async fn ask(
-        &self,
-        key: &str,
-        call: &Call,
-        token: &str,
-    ) -> Result<ChargeOutcome, ProviderError> {
+    async fn ask(&self, key: &str, call: &Call, token: &str) -> ProviderResult<ChargeOutcome> {
         let order = call.order.to_string();
         let form = [
             ("amount", &*units(call)?),
@@ -151,7 +142,7 @@ impl Stripe {
         key: &str,
         call: &Call,
         age: Duration,
-    ) -> Result<Option<ChargeOutcome>, ProviderError> {
+    ) -> ProviderResult<Option<ChargeOutcome>> {
         match self.find(key).await? {
             Some(intent) => self.conclude(intent, call).await.map(Some),
             None if age >= NEVER_MADE_AFTER => Ok(Some(ChargeOutcome::Declined {
@@ -166,11 +157,7 @@ impl Stripe {
     }
 
     /// The refund of an intent that has our key.
-    async fn refund_under(
-        &self,
-        key: &str,
-        intent: &str,
-    ) -> Result<Option<RefundObject>, ProviderError> {
+    async fn refund_under(&self, key: &str, intent: &str) -> ProviderResult<Option<RefundObject>> {
         let mut after: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let mut query = vec![("payment_intent", intent), ("limit", "100")];
@@ -187,12 +174,7 @@ impl Stripe {
 }
 
 impl Provider for Stripe {
-    async fn charge(
-        &self,
-        key: &str,
-        call: &Call,
-        token: &str,
-    ) -> Result<ChargeOutcome, ProviderError> {
+    async fn charge(&self, key: &str, call: &Call, token: &str) -> ProviderResult<ChargeOutcome> {
         self.within(self.ask(key, call, token)).await
     }
 
@@ -201,14 +183,14 @@ impl Provider for Stripe {
         key: &str,
         call: &Call,
         age: Duration,
-    ) -> Result<Option<ChargeOutcome>, ProviderError> {
+    ) -> ProviderResult<Option<ChargeOutcome>> {
         if age < REPEAT_WITHIN {
             return Ok(None);
         }
         self.within(self.look(key, call, age)).await
     }
 
-    async fn refund(&self, key: &str, call: &Call, reference: &str) -> Result<(), ProviderError> {
+    async fn refund(&self, key: &str, call: &Call, reference: &str) -> ProviderResult<()> {
         let order = call.order.to_string();
         let form = [
             ("payment_intent", reference),
@@ -224,12 +206,7 @@ impl Provider for Stripe {
 
     /// Stripe knows a refund by its key while it is young, and lists it long before it forgets the
     /// key: so a refund that is not listed may be asked for, however old its call is.
-    async fn refund_of(
-        &self,
-        key: &str,
-        call: &Call,
-        reference: &str,
-    ) -> Result<bool, ProviderError> {
+    async fn refund_of(&self, key: &str, call: &Call, reference: &str) -> ProviderResult<bool> {
         let Some(refund) = self.within(self.refund_under(key, reference)).await? else {
             return Ok(false);
         };
@@ -238,7 +215,7 @@ impl Provider for Stripe {
     }
 }
 
-fn units(call: &Call) -> Result<String, ProviderError> {
+fn units(call: &Call) -> ProviderResult<String> {
     let refused = || {
         let why = format!("Stripe cannot count {} exactly", call.amount);
         ProviderError::Refused(why)

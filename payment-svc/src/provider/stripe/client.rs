@@ -13,7 +13,7 @@ use reqwest::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    super::{ProviderError, brief, unknown},
+    super::{ProviderError, ProviderResult, brief, unknown},
     objects::ErrorObject,
 };
 use crate::domain::DeclineCode;
@@ -115,7 +115,7 @@ impl Client {
         &self,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, ProviderError> {
+    ) -> ProviderResult<T> {
         let query = Serializer::new(String::new()).extend_pairs(query).finish();
         let answer = send(self.client.get(format!("{}{path}?{query}", self.url))).await?;
         if answer.status.is_success() {
@@ -125,7 +125,7 @@ impl Client {
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<Answer, ProviderError> {
+async fn send(request: RequestBuilder) -> ProviderResult<Answer> {
     let mut response: Response = request.send().await.map_err(unknown)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unknown)? {
@@ -138,7 +138,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, ProviderError> {
     Ok(Answer { status: response.status(), is_replayed, body })
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProviderError> {
+fn read<T: DeserializeOwned>(body: &[u8]) -> ProviderResult<T> {
     // What cannot be read may hold anything, so the error tells the place alone.
     serde_json::from_slice(body).map_err(|error| {
         ProviderError::Unknown(format!("its answer cannot be read from byte {}", error.column()))

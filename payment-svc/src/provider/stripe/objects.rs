@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::{ProviderError, brief},
+    super::{ProviderError, ProviderResult, brief},
     amounts::minor_units,
 };
 use crate::domain::{Call, CardDisplay, ChargeOutcome, DeclineCode};
@@ -90,7 +90,7 @@ impl Claim<'_> {
     }
 
     /// An answer about something else is none: whoever looks after it has to see it.
-    fn verify(&self, call: &Call) -> Result<(), ProviderError> {
+    fn verify(&self, call: &Call) -> ProviderResult<()> {
         if self.fits(&call.key(), call.amount) {
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl Intent {
         Claim { key, units: self.amount, currency: &self.currency }
     }
 
-    pub(super) fn verify(&self, call: &Call) -> Result<(), ProviderError> {
+    pub(super) fn verify(&self, call: &Call) -> ProviderResult<()> {
         self.claim().verify(call)?;
         if self.is_taken() && self.amount_received != self.amount {
             let why = "another amount was taken than was asked for";
@@ -214,12 +214,12 @@ impl RefundObject {
         Claim { key: self.key(), units: self.amount, currency: &self.currency }
     }
 
-    pub(super) fn verify(&self, call: &Call) -> Result<(), ProviderError> {
+    pub(super) fn verify(&self, call: &Call) -> ProviderResult<()> {
         self.claim().verify(call)
     }
 
     /// Whether the money went back, once that is known: a pending refund is asked about again.
-    pub(super) fn outcome(&self) -> Option<Result<(), ProviderError>> {
+    pub(super) fn outcome(&self) -> Option<ProviderResult<()>> {
         match self.status.as_deref() {
             Some("succeeded") => Some(Ok(())),
             Some("failed" | "canceled") => {
