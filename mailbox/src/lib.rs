@@ -39,7 +39,6 @@ mod inbox;
 mod inspect;
 mod item;
 mod lanes;
-mod linger;
 mod log;
 mod message;
 mod message_key;

@@ -4,9 +4,13 @@
 //! a second already keep two cores busy with batches of one, and every batch waits for the others:
 //! pausing makes each of them quicker.
 
+mod linger;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(crate) use self::linger::linger;
 
 /// Shortest time from the start of one batch to the start of the next. The four batches that an
 /// order passes through add four of these, far below what a person notices; a batch of one takes
