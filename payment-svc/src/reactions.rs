@@ -129,6 +129,6 @@ fn react(
     trace: Option<Trace>,
     context: &DecisionContext,
 ) -> Vec<OutboxEvent> {
-    let decision = domain::decide(order, state, event.clone());
+    let decision = domain::decide(state, event, order);
     keep(world, order, decision, trace, context)
 }

@@ -96,12 +96,12 @@ pub(super) fn mute_without_stock(
 }
 
 pub(super) fn no_tombstone(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
-    let unknown = state.payment.is_none() && is_cancel(&event);
-    let mut decision = payments::decide(order, state, event);
+    let unknown = state.payment.is_none() && is_cancel(event);
+    let mut decision = payments::decide(state, event, order);
     if unknown {
         decision.state.payment = None;
     }
@@ -109,15 +109,15 @@ pub(super) fn no_tombstone(
 }
 
 pub(super) fn answers_at_once(
-    order: OrderId,
     mut state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
-    let charging = charging(&state).filter(|_| is_cancel(&event));
+    let charging = charging(&state).filter(|_| is_cancel(event));
     if let (Some(payment), Some(_)) = (&mut state.payment, &charging) {
         payment.phase = Phase::Waiting;
     }
-    let mut decision = payments::decide(order, state, event);
+    let mut decision = payments::decide(state, event, order);
     if let (Some(payment), Some(charging)) = (&mut decision.state.payment, charging) {
         payment.phase = charging;
     }
@@ -125,20 +125,20 @@ pub(super) fn answers_at_once(
 }
 
 pub(super) fn deaf_during_charge(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
-    if is_cancel(&event) && charging(&state).is_some() {
+    if is_cancel(event) && charging(&state).is_some() {
         return payments::Decision::unchanged(state);
     }
-    payments::decide(order, state, event)
+    payments::decide(state, event, order)
 }
 
 pub(super) fn keeps_late_money(
-    order: OrderId,
     mut state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
     let captured = matches!(
         event,
@@ -150,7 +150,7 @@ pub(super) fn keeps_late_money(
             && matches!(payment.phase, Phase::Charging(_))
     });
     let is_late = late.map(|payment| payment.compensation = CompensationState::NotAsked).is_some();
-    let mut decision = payments::decide(order, state, event);
+    let mut decision = payments::decide(state, event, order);
     if let (Some(payment), true) = (&mut decision.state.payment, is_late) {
         payment.compensation = CompensationState::Voided;
         decision.announce.push(payments::Announcement::Voided { known: true, revision: 1 });
@@ -217,12 +217,12 @@ pub(super) fn leaves_out_what_is_missing(
 }
 
 pub(super) fn repeats_refunds(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
     let is_answer = matches!(event, payments::Event::RefundAnswered { .. });
-    let mut decision = payments::decide(order, state, event);
+    let mut decision = payments::decide(state, event, order);
     let due =
         decision.state.payment.as_ref().filter(|it| it.compensation == CompensationState::Refunded);
     if let Some(Due { customer, amount, revision, .. }) =
@@ -237,12 +237,12 @@ pub(super) fn repeats_refunds(
 }
 
 pub(super) fn asks_again(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
-    let charging = charging(&state).filter(|_| is_cancel(&event));
-    let mut decision = payments::decide(order, state, event);
+    let charging = charging(&state).filter(|_| is_cancel(event));
+    let mut decision = payments::decide(state, event, order);
     if let Some(Phase::Charging(charge)) = charging {
         let (revision, provider, token) =
             (charge.revision, charge.card.provider, charge.card.token);
@@ -253,23 +253,23 @@ pub(super) fn asks_again(
 }
 
 pub(super) fn says_no_capture(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
-    let mut decision = payments::decide(order, state, event);
+    let mut decision = payments::decide(state, event, order);
     decision.announce.retain(|said| !matches!(said, payments::Announcement::Captured { .. }));
     decision
 }
 
 pub(super) fn keeps_holds(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
     let wallet = state.wallet.clone();
-    let is_cancel = is_cancel(&event);
-    let mut decision = payments::decide(order, state, event);
+    let is_cancel = is_cancel(event);
+    let mut decision = payments::decide(state, event, order);
     let is_release = |entry: &LedgerEntry| entry.movement == Movement::Release;
     if is_cancel && decision.entries.iter().any(is_release) {
         decision.state.wallet = wallet;

@@ -10,7 +10,7 @@ use crate::world::Service;
 
 type OrderRule = fn(&Order, &orders::Event, OffsetDateTime) -> orders::Decision;
 type StockRule = fn(Reservation, &inventory::Event, &Stock, OffsetDateTime) -> inventory::Decision;
-type MoneyRule = fn(OrderId, payments::State, payments::Event) -> payments::Decision;
+type MoneyRule = fn(payments::State, &payments::Event, OrderId) -> payments::Decision;
 /// The idempotency key of a call, given how many calls the provider has performed for the order.
 type KeyRule = fn(&Call, usize) -> String;
 

@@ -90,7 +90,7 @@ impl Shop {
                             self.tell_inventory(world, at, event);
                         }
                         Some(ServiceEvent::Payment(event)) => {
-                            self.tell_payment(world, at, event.clone());
+                            self.tell_payment(world, at, event);
                         }
                         None => {}
                     }
@@ -137,9 +137,9 @@ impl Shop {
         }
     }
 
-    fn tell_payment(&self, world: &mut World, at: usize, event: payments::Event) {
+    fn tell_payment(&self, world: &mut World, at: usize, event: &payments::Event) {
         let state = self.money(world, at);
-        let decision = (self.rules.money)(self.placed[at].id, state, event);
+        let decision = (self.rules.money)(state, event, self.placed[at].id);
         self.paid(world, at, decision);
     }
 
@@ -211,7 +211,7 @@ impl Shop {
                 payments::Event::RefundRefused { number, reason: "".into() }
             }
         };
-        self.tell_payment(world, at, event);
+        self.tell_payment(world, at, &event);
     }
 
     /// Lets everything happen to an order at once that will happen by itself.

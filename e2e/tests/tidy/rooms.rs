@@ -24,13 +24,15 @@ const ROOMS: [&str; 13] = [
     "http/openapi",
 ];
 /// What each of them has to define.
-const DOORS: [(&str, &str); 15] = [
+const DOORS: [(&str, &str); 17] = [
     ("lib", "pub async fn start("),
     ("input", "pub enum Input {"),
     ("input", "    Heard(Box<Fact>),"),
     ("input", "    Request(Request),"),
     ("input", "pub enum Request {"),
     ("domain", "pub use decision::"),
+    ("domain/decision", "pub fn decide("),
+    ("domain/decision", ", event: &Event"),
     ("wire", "pub fn decode("),
     ("wire", "pub fn encode("),
     ("world", "pub struct World {"),

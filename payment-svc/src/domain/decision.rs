@@ -149,24 +149,24 @@ impl Announcement {
 }
 
 /// Records a fact, and answers it. Repeated, late and contradicting facts change nothing.
-pub fn decide(order: OrderId, state: State, event: Event) -> Decision {
+pub fn decide(state: State, event: &Event, order: OrderId) -> Decision {
     let known = state.payment.is_some();
     let mut next = Decision::unchanged(state);
     let mut payment = next.state.payment.take().unwrap_or_else(|| Payment::of(order));
     match event {
-        Event::StockReserved(due) => reserved(&mut payment, due, &mut next),
+        Event::StockReserved(due) => reserved(&mut payment, due.clone(), &mut next),
         Event::OrderCancelled { revision } => {
             if payment.compensation == CompensationState::NotAsked {
-                payment.compensation = CompensationState::Owed { revision };
+                payment.compensation = CompensationState::Owed { revision: *revision };
             }
             release_hold(order, &mut next);
         }
         Event::ChargeAnswered { revision, outcome } => {
-            charge_answered(&mut payment, revision, outcome, &mut next);
+            charge_answered(&mut payment, *revision, outcome.clone(), &mut next);
         }
-        Event::RefundAnswered { number } => refund_answered(&mut payment, number, &mut next),
+        Event::RefundAnswered { number } => refund_answered(&mut payment, *number, &mut next),
         Event::RefundRefused { number, reason } => {
-            refund_refused(&mut payment, number, reason, &mut next);
+            refund_refused(&mut payment, *number, Arc::clone(reason), &mut next);
         }
     }
     undo(&mut payment, &mut next);

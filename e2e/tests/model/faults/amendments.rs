@@ -147,40 +147,40 @@ pub(crate) fn surplus_goes_back(
 
 /// Each reservation is charged.
 pub(crate) fn charges_each_reservation(
-    order: OrderId,
     mut state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
-    if let (Some(payment), payments::Event::StockReserved(due)) = (&mut state.payment, &event)
+    if let (Some(payment), payments::Event::StockReserved(due)) = (&mut state.payment, event)
         && payment.due.as_ref().is_some_and(|before| before.revision < due.revision)
     {
         payment.phase = Money::Waiting;
     }
-    payments::decide(order, state, event)
+    payments::decide(state, event, order)
 }
 
 /// A revision that is reserved during a charge is forgotten.
 pub(crate) fn forgets_during_charge(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
     let is_charging =
         state.payment.as_ref().is_some_and(|it| matches!(it.phase, Money::Charging(_)));
     if is_charging && matches!(event, payments::Event::StockReserved(_)) {
         return payments::Decision::unchanged(state);
     }
-    payments::decide(order, state, event)
+    payments::decide(state, event, order)
 }
 
 /// A cancel after staff have given back everything is not answered.
 pub(crate) fn mute_after_full_refund(
-    order: OrderId,
     state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
     let before = state.payment.as_ref().map(|payment| payment.compensation);
-    let mut decision = payments::decide(order, state, event);
+    let mut decision = payments::decide(state, event, order);
     if let Some(payment) = &mut decision.state.payment
         && let Money::Captured(capture) = &payment.phase
         && capture.left().is_zero()
@@ -197,9 +197,9 @@ pub(crate) fn mute_after_full_refund(
 
 /// A cancel does not wait for the refund of staff that is under way.
 pub(crate) fn cancels_during_refund(
-    order: OrderId,
     mut state: payments::State,
-    event: payments::Event,
+    event: &payments::Event,
+    order: OrderId,
 ) -> payments::Decision {
     if let Some(payment) = &mut state.payment
         && let Money::Captured(capture) = &mut payment.phase
@@ -208,5 +208,5 @@ pub(crate) fn cancels_during_refund(
     {
         capture.refund = None;
     }
-    payments::decide(order, state, event)
+    payments::decide(state, event, order)
 }

@@ -70,7 +70,7 @@ enum Step {
 impl Step {
     fn take(&self, state: State) -> Result<Decision, Refusal> {
         match self {
-            Self::Fact(event) => Ok(decide(order(), state, event.clone())),
+            Self::Fact(event) => Ok(decide(state, event, order())),
             Self::Pay(instrument) => pay(state, instrument, None),
             Self::Refund(amount) => refund(state, amount.map(usd)),
         }

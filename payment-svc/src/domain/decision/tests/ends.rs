@@ -85,7 +85,7 @@ fn a_charge_that_ends_without_money_is_told_as_the_decline_that_it_is() {
         &["reserved 1 card 20", "cancelled"],
     ] {
         let before = after(names);
-        let told = |event| decide(order(), before.clone(), event).declined;
+        let told = |event| decide(before.clone(), &event, order()).declined;
 
         let decline = told(refused(1)).unwrap();
         assert_eq!((decline.revision, decline.amount), (1, usd("20.00")), "{names:?}");
@@ -94,7 +94,7 @@ fn a_charge_that_ends_without_money_is_told_as_the_decline_that_it_is() {
         }
     }
     let charging = after(&["reserved 1 card 20"]);
-    let ended = decide(order(), charging, refused(1));
+    let ended = decide(charging, &refused(1), order());
     assert_eq!(ended.state.payment.unwrap().phase, Phase::Declined(ended.declined.unwrap()));
 }
 

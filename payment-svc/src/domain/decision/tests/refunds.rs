@@ -20,7 +20,7 @@ fn staff_give_back_parts_until_nothing_is_left() {
     let nothing = refund(rest.state.clone(), None);
     assert_eq!(nothing, Err(Refusal::NotRefundable { left: usd("0.00") }));
 
-    let cancelled = decide(order(), rest.state, Event::OrderCancelled { revision: 3 });
+    let cancelled = decide(rest.state, &Event::OrderCancelled { revision: 3 }, order());
     assert_eq!(names(&cancelled), ["PaymentVoided 3 known=true"], "all of it was refunded before");
 }
 
@@ -48,11 +48,11 @@ fn a_cancel_waits_for_the_refund_of_staff_and_gives_back_the_rest() {
         (back(1), "PaymentRefunded 1 5.00 USD of 1 Staff", "15.00"),
         (stays(1), "RefundRefused 1 5.00 USD Staff", "20.00"),
     ] {
-        let ended = decide(order(), open.clone(), answer);
+        let ended = decide(open.clone(), &answer, order());
         assert_eq!(names(&ended), [first]);
         assert_eq!(ended.call.as_ref().unwrap().amount, usd(rest));
 
-        let answered = decide(order(), ended.state, back(2));
+        let answered = decide(ended.state, &back(2), order());
         let said = format!("PaymentRefunded 2 {rest} USD of 1 OrderCancelled");
         assert_eq!(names(&answered), [said]);
     }
@@ -67,20 +67,20 @@ fn a_refused_refund_keeps_the_money_until_staff_ask_again() {
         stuck.payment.as_ref().unwrap().compensation,
         CompensationState::Owed { revision: 1 }
     ));
-    let again = decide(order(), stuck.clone(), Event::OrderCancelled { revision: 1 });
+    let again = decide(stuck.clone(), &Event::OrderCancelled { revision: 1 }, order());
     assert_eq!(again.call, None);
 
     let asked = refund(stuck.clone(), None).unwrap();
     assert_eq!(asked.call.as_ref().unwrap().key(), format!("{}.refund.2", order()));
-    let settled = decide(order(), asked.state.clone(), back(2));
+    let settled = decide(asked.state.clone(), &back(2), order());
     assert_eq!(names(&settled), ["PaymentRefunded 2 20.00 USD of 1 OrderCancelled"]);
-    let refused = decide(order(), asked.state, stays(2));
+    let refused = decide(asked.state, &stays(2), order());
     assert_eq!(names(&refused), ["RefundRefused 2 20.00 USD OrderCancelled"]);
     assert_eq!(refused.call, None, "it waits for staff once more");
 
     // A part is a refund of its own; what is left is then asked for, to answer the cancel.
     let part = refund(stuck, Some(usd("5.00"))).unwrap();
-    let part = decide(order(), part.state, back(2));
+    let part = decide(part.state, &back(2), order());
     assert_eq!(names(&part), ["PaymentRefunded 2 5.00 USD of 1 Staff"]);
     assert_eq!(part.call.unwrap().amount, usd("15.00"));
 }
@@ -91,7 +91,7 @@ fn money_that_an_account_cannot_take_back_waits_for_staff() {
     let account = paid.wallet.account.as_mut().unwrap();
     account.balance = Money::new("999999999999999".parse().unwrap(), Currency::USD).unwrap();
 
-    let cancelled = decide(order(), paid, Event::OrderCancelled { revision: 1 });
+    let cancelled = decide(paid, &Event::OrderCancelled { revision: 1 }, order());
 
     assert_eq!(names(&cancelled), ["RefundRefused 1 20.00 USD OrderCancelled"]);
     assert!(cancelled.entries.is_empty());
