@@ -14,6 +14,8 @@ create table orders (
     pay_within int not null,
     -- The trace of the request that placed the order.
     trace_id bytea,
+    -- A digest of who placed the order and of their Idempotency-Key, if there was one: a key makes one order a day.
+    request_digest bytea,
     placed_at timestamptz not null,
     -- The present revision: its number (1, then one more for each amendment), what it asks for, why it followed the one
     -- before, and when it was said. Lines in order: [{"sku", "name", "quantity", "unit_price"}]; no SKU for a line

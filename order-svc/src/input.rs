@@ -62,6 +62,8 @@ pub struct PlaceOrder {
     /// The card's details, sealed: only payment-svc opens them.
     pub details: Option<Sealed>,
     pub trace_id: Option<[u8; 16]>,
+    /// Who asks, and the idempotency key of the request, if it has one.
+    pub request_key: Option<Arc<str>>,
     /// For each line, the JSON member that named its product, so that a refusal can point at it.
     pub names: Arc<[&'static str]>,
     /// False while new orders are refused (`pressure.rs`). Then only a stored answer to the same

@@ -108,7 +108,7 @@ fn changed(input: &Input) -> Option<OrderId> {
 
 /// Writes all that changed, in the order of locks.
 pub async fn save(db: &mut PgConnection, world: &World) -> sqlx::Result<()> {
-    orders::insert(db, &new_rows(&world.roots)).await?;
+    orders::insert(db, &new_rows(&world.roots), &world.request_keys).await?;
     orders::update(db, &world.roots).await?;
     orders::add_revisions(db, &world.superseded).await?;
     order_texts::save(db, &world.texts).await?;

@@ -77,6 +77,8 @@ pub struct World {
     pub texts: BTreeMap<OrderId, Tracked<Texts>>,
     /// The sealed card details of the orders that this batch places or may amend.
     pub details: BTreeMap<OrderId, Sealed>,
+    /// Under which idempotency keys orders of this batch are placed (`PlaceOrder::request_key`).
+    pub request_keys: BTreeMap<OrderId, Arc<str>>,
     /// The products that the batch's orders name, as this service knows them.
     pub catalogue: Catalogue,
     /// The products whose changes this batch heard, each in its highest version: `save` writes
@@ -131,6 +133,7 @@ impl World {
         self.roots.insert(id, Tracked::new(root));
         self.placed += 1;
         self.details.extend(asked.details.clone().map(|details| (id, details)));
+        self.request_keys.extend(asked.request_key.clone().map(|key| (id, key)));
         if !asked.note.is_empty() {
             let texts = Texts { note: Arc::clone(&asked.note), ..Texts::default() };
             self.texts.insert(id, Tracked::new(texts));

@@ -39,7 +39,7 @@ async fn orders_over_a_minute(server: &mut Server, count: i32) {
         all.push(stored);
     }
     let rows: Vec<_> = all.iter().map(|root| (&root.order.id, root)).collect();
-    store::orders::insert(server.shop.db().await, &rows).await.unwrap();
+    store::orders::insert(server.shop.db().await, &rows, &BTreeMap::new()).await.unwrap();
 }
 
 /// All items of a list, page by page, and how many pages there were.
@@ -123,7 +123,7 @@ async fn a_page_of_large_orders_ends_before_a_mebibyte() {
     }
     all.sort_by_key(|stored| stored.order.id);
     let rows: Vec<_> = all.iter().map(|root| (&root.order.id, root)).collect();
-    store::orders::insert(server.shop.db().await, &rows).await.unwrap();
+    store::orders::insert(server.shop.db().await, &rows, &BTreeMap::new()).await.unwrap();
 
     let (mut found, mut cursor) = (0, String::new());
     loop {

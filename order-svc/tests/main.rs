@@ -317,6 +317,7 @@ fn asked(id: OrderId, method: Method) -> Input {
         note: "leave at the door".into(),
         details,
         trace_id: Some([7; 16]),
+        request_key: Some("ann\nkey".into()),
         names: ["sku"].into(),
         is_admitted: true,
     }))

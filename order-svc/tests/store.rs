@@ -1,6 +1,6 @@
 //! Each statement, its constraints, and the order of locks.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mailbox::Tracked;
 use order_svc::{
@@ -43,7 +43,9 @@ async fn an_order_is_read_as_it_was_written() {
     ];
     for path in paths {
         let mut stored = an_order(Method::Card);
-        store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
+        store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)], &BTreeMap::new())
+            .await
+            .unwrap();
         let fresh =
             store::orders::find(shop.db().await, stored.order.id, None).await.unwrap().unwrap();
         assert_eq!(fresh, stored);
@@ -81,7 +83,9 @@ async fn writing_fewer_rows_than_asked_is_an_error() {
 async fn the_schema_defends_what_the_rules_say() {
     let mut shop = a_shop().await;
     let stored = an_order(Method::Card);
-    store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
+    store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)], &BTreeMap::new())
+        .await
+        .unwrap();
     for wrong in [
         "confirmed_at = now()",
         "confirmed_at = now(), reserved_at = now()",
@@ -96,7 +100,9 @@ async fn the_schema_defends_what_the_rules_say() {
         assert_eq!(constraint, Some("orders_sound"), "{wrong}");
     }
     let again =
-        store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap_err();
+        store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)], &BTreeMap::new())
+            .await
+            .unwrap_err();
     assert_eq!(again.as_database_error().unwrap().constraint(), Some("orders_pkey"));
 }
 
@@ -191,7 +197,9 @@ async fn what_waits_is_counted() {
 async fn a_cancelled_order_keeps_who_and_why() {
     let mut shop = a_shop().await;
     let mut stored = an_order(Method::Wallet);
-    store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)]).await.unwrap();
+    store::orders::insert(shop.db().await, &[(&stored.order.id, &stored)], &BTreeMap::new())
+        .await
+        .unwrap();
     let was = stored.clone();
     stored.order =
         cancel(&stored.order, Reason::CustomerRequest, "anonymous".into(), now()).unwrap().order;

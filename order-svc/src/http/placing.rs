@@ -50,6 +50,7 @@ pub(super) async fn place_order(
         note: read.note,
         details: read.token.map(|token| app.seal_key.seal(id, token.as_bytes())),
         trace_id: Some(trace.trace()),
+        request_key: asked.key()?.map(|key| format!("{}\n{}", key.caller, key.key).into()),
         names: read.names,
         is_admitted: admitted.is_ok(),
     };

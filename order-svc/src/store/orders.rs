@@ -5,6 +5,8 @@ mod revisions;
 mod row;
 mod update;
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use proto::OrderId;
 use rust_decimal::Decimal;
 use sqlx::{PgConnection, types::Json};
@@ -101,8 +103,13 @@ pub async fn find(
     Ok(find_all(db, &[id.uuid()], owner).await?.pop())
 }
 
-/// Adds new orders, sorted by id: as they were placed, before any answer.
-pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx::Result<()> {
+/// Adds new orders, sorted by id: as they were placed, before any answer; of the keys under which
+/// they were, a digest.
+pub async fn insert(
+    db: &mut PgConnection,
+    orders: &[(&OrderId, &Root)],
+    keys: &BTreeMap<OrderId, Arc<str>>,
+) -> sqlx::Result<()> {
     if orders.is_empty() {
         return Ok(());
     }
@@ -114,6 +121,8 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
     let totals: Vec<Decimal> = orders.iter().map(|(_, s)| s.order.present.total.amount()).collect();
     let traces: Vec<Option<&[u8]>> =
         orders.iter().map(|(_, s)| s.trace_id.as_ref().map(<[u8; 16]>::as_slice)).collect();
+    let keys: Vec<Option<&[u8]>> =
+        orders.iter().map(|(id, _)| keys.get(id).map(|key| key.as_bytes())).collect();
     let placed: Vec<OffsetDateTime> = orders.iter().map(|(_, s)| s.order.placed_at).collect();
     let pay_within: Vec<i32> =
         orders.iter().map(|(_, s)| stored_seconds(s.order.pay_within)).collect();
@@ -121,12 +130,13 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
         "-- orders.insert
         insert into orders
             (order_id, customer_id, method, currency, pay_within, trace_id, placed_at,
-             revision, total, lines, revised_at, status, version, events, updated_at)
+             revision, total, lines, revised_at, status, version, events, updated_at, request_digest)
         select order_id, customer_id, method, currency, pay_within, trace_id, placed_at,
-               1, total, lines, placed_at, 'pending', 1, 1, placed_at
+               1, total, lines, placed_at, 'pending', 1, 1, placed_at, sha256(request_key)
         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bytea[], $7::timestamptz[],
-                    $8::numeric[], $9::jsonb[])
-            as o (order_id, customer_id, method, currency, pay_within, trace_id, placed_at, total, lines)",
+                    $8::numeric[], $9::jsonb[], $10::bytea[])
+            as o (order_id, customer_id, method, currency, pay_within, trace_id, placed_at, total, lines,
+                  request_key)",
         &ids,
         &texts(|order| order.customer.as_str()) as &[&str],
         &texts(|order| order.method.as_str()) as &[&str],
@@ -135,7 +145,8 @@ pub async fn insert(db: &mut PgConnection, orders: &[(&OrderId, &Root)]) -> sqlx
         &traces as &[Option<&[u8]>],
         &placed,
         &totals,
-        &lines as &[Json<Vec<LineRow>>]
+        &lines as &[Json<Vec<LineRow>>],
+        &keys as &[Option<&[u8]>]
     )
     .execute(db)
     .await?;

@@ -65,7 +65,7 @@ promises! {
     HoldsEnd "holds_end"
         "money held for an order is held no longer than it",
     AnswersKept "answers_kept"
-        "what a kept answer says was done is there",
+        "what a kept answer says was done is there, and once",
     NothingStopped "nothing_stopped"
         "no partition waits for somebody to say where to go on",
     NothingUnknown "nothing_unknown"

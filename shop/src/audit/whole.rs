@@ -41,6 +41,7 @@ pub(super) async fn database(
             (OrdersAgree, "sum, status or reason does not fit", orders::sums(db).await?),
             (NothingLeftOver, "a deadline does not fit", orders::deadlines(db).await?),
             (AnswersKept, "an order was promised, and is not", orders::answers(db).await?),
+            (AnswersKept, "an idempotency key made two orders", orders::keys(db).await?),
         ],
         STOCK => vec![
             (StockConserved, "pieces do not add up", stock::shelves(db).await?),

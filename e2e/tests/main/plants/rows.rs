@@ -349,6 +349,12 @@ pub(super) const PLANTS: &[Plant] = &[
         "answers_kept",
     ),
     plant(
+        "an idempotency key was executed twice",
+        ("orders", ORDERS),
+        "update orders set request_digest = '\\x01' where order_id in ('$card', '$wallet')",
+        "answers_kept",
+    ),
+    plant(
         "an order was cancelled for another reason than it says",
         ("orders", ORDERS),
         "update orders set cancel_reason = 'payment_declined', cancelled_by = null

@@ -165,6 +165,26 @@ pub(in crate::audit) async fn answers(db: &mut PgConnection) -> sqlx::Result<Cou
     )
 }
 
+/// Compares orders that were placed under the same idempotency key, which may be used again after a
+/// day.
+pub(in crate::audit) async fn keys(db: &mut PgConnection) -> sqlx::Result<CountResult> {
+    counted!(
+        db,
+        "-- audit.keys_of_orders
+        with keyed as (
+            select
+                order_id::text as id,
+                placed_at - lag(placed_at) over (partition by request_digest order by placed_at) as pause
+            from orders
+            where request_digest is not null
+        ),
+        compared as (
+            select id, pause is null or pause > interval '23 hours' as fits
+            from keyed
+        )"
+    )
+}
+
 /// A product, as inventory-svc or order-svc has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::audit) struct ProductRow {

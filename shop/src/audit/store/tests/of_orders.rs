@@ -212,6 +212,22 @@ async fn orders_that_were_promised_and_are_not_there_are_found() {
 }
 
 #[tokio::test]
+async fn keys_that_made_two_orders_within_a_day_are_found() {
+    let mut tables = some_orders().await;
+    tables.run("update orders set request_digest = 'a digest'").await;
+    let found = orders::keys(&mut tables.db).await.unwrap();
+    assert_eq!((found.checked, found.wrong), (1, 0));
+    for (pause, wrong) in [("1 second", 1), ("25 hours", 0)] {
+        let again = format!(
+            "create temporary table again as select * from orders;
+            update again set order_id = gen_random_uuid(), placed_at = placed_at + interval '{pause}';
+            insert into orders select * from again"
+        );
+        assert_eq!(wrong_after!(tables, orders::keys, again.leak()), wrong, "{pause}");
+    }
+}
+
+#[tokio::test]
 async fn deadlines_that_do_not_fit_are_found() {
     let mut tables = some_orders().await;
     let found = orders::deadlines(&mut tables.db).await.unwrap();
