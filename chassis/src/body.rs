@@ -41,7 +41,7 @@ pub use recording::{BodyRecording, record};
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is wrong with a text that `error` says cannot be parsed.
-pub fn invalid(error: impl Display) -> (Code, Cow<'static, str>) {
+pub fn invalid_value(error: impl Display) -> (Code, Cow<'static, str>) {
     (Code::InvalidValue, error.to_string().into())
 }
 

@@ -85,7 +85,7 @@ impl Health {
         self.add(Probe { name, check: Arc::new(move || Box::pin(check())), notice: true });
     }
 
-    /// As [`Health::notice`], of what is known at once: what is wrong, if anything is.
+    /// As [`Health::notice`], for a fault that is known without waiting.
     pub fn notice_known(
         &self,
         name: &'static str,

@@ -37,7 +37,7 @@ impl Reactor for Inventory {
         service_kit::is_known(event_type)
     }
 
-    /// Nobody waits for what is held to be sold.
+    /// Nobody waits until held pieces count as sold.
     fn may_linger(&self, event_type: &str) -> bool {
         EventType::named(event_type).is_some_and(|it| it.name == "OrderConfirmed")
     }

@@ -1,6 +1,7 @@
 //! What other services expect of this one, and this one of them: shown without them.
 
-use inventory_svc::input::Input;
+use inventory_svc::{domain::Event, input::Input, reactions::Inventory, wire::decode};
+use mailbox::Reactor as _;
 use service_kit::testing::{
     answers::assert_answered,
     expectations::{assert_met, assert_sufficient, of},
@@ -22,6 +23,20 @@ async fn what_is_said_is_what_others_expect() {
     shop.hear(messages).await;
 
     assert_met(inventory_svc::NAME, &shop.mailbox.outbox().await);
+}
+
+#[test]
+fn only_the_sale_of_held_pieces_may_linger() {
+    let hold = time::Duration::HOUR;
+    for expected in of(inventory_svc::NAME) {
+        let sample = expected.message(&an_order().to_string(), 1);
+        let is_sale = matches!(
+            decode(&sample, hold),
+            Ok(Some(Input::Heard(fact))) if matches!(fact.event, Event::OrderConfirmed { .. })
+        );
+        let may_linger = Inventory { hold }.may_linger(&sample.event_type);
+        assert_eq!(may_linger, is_sale, "{}", sample.event_type);
+    }
 }
 
 #[tokio::test]

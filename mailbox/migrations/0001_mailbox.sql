@@ -100,8 +100,8 @@ create table lane_pause (
     constraint lane_pause_one_row check (only_row)
 );
 
--- Where each topic ended when the relay last looked. An end that moved back shows that the topic
--- was made anew, or that it lost its newest events.
+-- Where each topic ended when the relay last looked. An end that moved back is a sign that the
+-- topic was made anew, or that it lost its newest events.
 create table relay_topics (
     topic text not null,
     -- For each partition, the offset after its last message.

@@ -237,6 +237,7 @@ impl ConsumerRun {
             let may_linger = |it: &Delivery| reactor.may_linger(&it.received.0.event_type);
             tokio::select! {
                 () = stop.cancelled() => return None,
+                () = settler.held.due() => {}
                 () = linger(&mut self.taken, &mut received, options.batch, may_linger) => {}
             }
             pace.start();

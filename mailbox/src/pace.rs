@@ -1,4 +1,5 @@
-//! Pace: a busy loop starts a batch every few milliseconds, an idle one at once.
+//! Pace: a busy loop starts a batch every few milliseconds, an idle one at once, unless all that
+//! came may linger (`linger`).
 //!
 //! A batch of one item costs nearly as much as a batch of ten. Without a pace, a few hundred orders
 //! a second already keep two cores busy with batches of one, and every batch waits for the others:

@@ -1,7 +1,10 @@
 //! The consume loop on a real Kafka: offsets follow commits, an undecodable message stops its key
 //! only, and a restart goes on where it was.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use backends::{
     Kafka,
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     operators::options,
-    toy::{ADDED, TOPIC, Toy, clock, prepare, words},
+    toy::{ADDED, NOTED, TOPIC, Toy, clock, prepare, words},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,7 +105,7 @@ impl Sender {
 }
 
 async fn until_words(toy: &mut Fixture<Toy>, key: &str, count: usize) -> Vec<String> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         let found = words(toy, key).await;
         if found.len() >= count {
@@ -122,6 +125,31 @@ async fn a_stage() -> (Kafka, TestDatabase) {
     let database = backends::testing::database().await;
     prepare(&database.url()).await;
     (server, database)
+}
+
+/// A batch is one transaction, and each row tells which one wrote it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_may_linger_are_applied_with_what_comes_soon_after() {
+    let (server, database) = a_stage().await;
+    let kafka = server.bootstrap();
+    let mut toy = Fixture::new(&database.url(), Arc::new(Toy), clock);
+    let (sender, running) = (Sender::new(&kafka), start(&database.url(), &kafka).await);
+    let started = Instant::now();
+    for version in 1_u8.. {
+        sender.send_as("early", version.into(), b"noted", Some(NOTED)).await;
+        // Longer than a message that is in a hurry waits for its batch.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        sender.send_as("late", version.into(), b"noted", Some(NOTED)).await;
+        for key in ["early", "late"] {
+            until_words(&mut toy, key, version.into()).await;
+        }
+        let shared = "select count(distinct xmin::text) < count(*) from effects";
+        if sqlx::query_scalar(shared).fetch_one(toy.db().await).await.unwrap() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "each has a transaction of its own");
+    }
+    running.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,8 @@ use time::OffsetDateTime;
 
 pub(crate) const TOPIC: &str = "toy.v1";
 pub(crate) const ADDED: &str = "toy.v1.Added";
+/// The same, and nobody waits for it.
+pub(crate) const NOTED: &str = "toy.v1.Noted";
 const SAID: i16 = 1;
 
 const TABLES: &str = "
@@ -101,7 +103,11 @@ impl Reactor for Toy {
     }
 
     fn is_known(&self, event_type: &str) -> bool {
-        event_type == ADDED
+        [ADDED, NOTED].contains(&event_type)
+    }
+
+    fn may_linger(&self, event_type: &str) -> bool {
+        event_type == NOTED
     }
 
     fn read(&self, message: &Message) -> Result<Option<DecodedMessage<Add>>, Park> {

@@ -1,7 +1,13 @@
 //! What other services expect of this one, and this one of them: shown without them.
 
-use order_svc::{domain::Method, input::Change};
-use proto::topic;
+use mailbox::{Reactor as _, testing::new_id};
+use order_svc::{
+    domain::Method,
+    input::{Change, Input, Source},
+    reactions::Orders,
+    wire::decode,
+};
+use proto::{OrderId, topic};
 use service_kit::testing::{
     answers::assert_answered,
     expectations::{assert_met, assert_sufficient, of},
@@ -27,6 +33,19 @@ async fn what_is_said_is_what_others_expect() {
     assert_eq!(shop.cancel(deferred).await.status, 200);
 
     assert_met(order_svc::NAME, &shop.mailbox.outbox().await);
+}
+
+#[test]
+fn only_the_notes_of_mails_may_linger() {
+    for expected in of(order_svc::NAME) {
+        let sample = expected.message(&OrderId::new(new_id()).to_string(), 1);
+        let is_note = matches!(
+            decode(&sample),
+            Ok(Some(Input::Heard(fact))) if fact.source == Source::Notifications
+        );
+        let may_linger = Orders::default().may_linger(&sample.event_type);
+        assert_eq!(may_linger, is_note, "{}", sample.event_type);
+    }
 }
 
 #[tokio::test]

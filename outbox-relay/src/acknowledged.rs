@@ -6,54 +6,74 @@ use std::{
     time::Instant,
 };
 
-/// The ends that a lane was told.
+/// The ends that a lane was told while it led.
 #[derive(Default)]
 pub(crate) struct AcknowledgedEnds {
-    topics: Mutex<HashMap<String, TopicEnds>>,
+    told: Mutex<LaneEnds>,
+}
+
+#[derive(Default)]
+struct LaneEnds {
+    /// The epoch in which the lane led last.
+    epoch: i64,
+    topics: HashMap<String, TopicEnds>,
 }
 
 /// What acknowledgements told of a topic.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TopicEnds {
-    partitions: Vec<Option<PartitionEnd>>,
+    partitions: Vec<PartitionEnd>,
     /// Whether a partition took a message below its end: then the topic was made anew.
     pub(crate) has_fallen: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct PartitionEnd {
-    /// The offset after the last message.
+    /// The offset after the last message, zero if none was told.
     end: i64,
-    told_at: Instant,
+    told_at: Option<Instant>,
+    /// The number that the next message of a request without an offset has.
+    unnumbered: Option<i64>,
+}
+
+impl PartitionEnd {
+    /// Takes note of an offset; returns whether it lies below the end although its message was sent
+    /// after that end was told.
+    fn note(&mut self, offset: i64, sent_at: Instant) -> bool {
+        // librdkafka numbers the messages of a request from its first offset on, which a broker
+        // leaves out (-1) where it had the request before.
+        self.unnumbered = (offset < 0 || self.unnumbered == Some(offset)).then_some(offset + 1);
+        if self.unnumbered.is_some() {
+            return false;
+        }
+        if offset < self.end {
+            // A message that was sent before may be acknowledged late, or once more.
+            return self.told_at.is_some_and(|told_at| sent_at > told_at);
+        }
+        (self.end, self.told_at) = (offset + 1, Some(Instant::now()));
+        false
+    }
 }
 
 impl TopicEnds {
     /// Where each partition ends; zero where that was not told.
     pub(crate) fn ends(&self) -> Vec<i64> {
-        self.partitions.iter().map(|known| known.map_or(0, |known| known.end)).collect()
+        self.partitions.iter().map(|known| known.end).collect()
     }
 
     fn note(&mut self, partition: usize, offset: i64, sent_at: Instant) {
         if self.partitions.len() <= partition {
-            self.partitions.resize(partition + 1, None);
+            self.partitions.resize(partition + 1, PartitionEnd::default());
         }
-        let known = &mut self.partitions[partition];
-        match known {
-            // A message that was sent before may be acknowledged late, or once more.
-            Some(it) if offset < it.end => self.has_fallen |= sent_at > it.told_at,
-            _ => *known = Some(PartitionEnd { end: offset + 1, told_at: Instant::now() }),
-        }
+        self.has_fallen |= self.partitions[partition].note(offset, sent_at);
     }
 }
 
 impl AcknowledgedEnds {
     /// Takes note of the offset of a message that was sent at `sent_at` or later.
     pub(crate) fn note(&self, topic: &str, partition: i32, offset: i64, sent_at: Instant) {
-        // Where Kafka had a message before, it may tell no offset.
-        let Some(partition) = usize::try_from(partition).ok().filter(|_| offset >= 0) else {
-            return;
-        };
-        let mut topics = self.lock();
+        let Ok(partition) = usize::try_from(partition) else { return };
+        let LaneEnds { topics, .. } = &mut *self.lock();
         match topics.get_mut(topic) {
             Some(known) => known.note(partition, offset, sent_at),
             None => topics.entry(topic.to_owned()).or_default().note(partition, offset, sent_at),
@@ -62,21 +82,25 @@ impl AcknowledgedEnds {
 
     /// All that was told so far.
     pub(crate) fn told(&self) -> HashMap<String, TopicEnds> {
-        self.lock().clone()
+        self.lock().topics.clone()
     }
 
     /// Forgets a topic that was made anew.
     pub(crate) fn forget(&self, topic: &str) {
-        self.lock().remove(topic);
+        self.lock().topics.remove(topic);
     }
 
-    /// Forgets all topics: another process may have led since.
-    pub(crate) fn forget_all(&self) {
-        self.lock().clear();
+    /// The lane leads, in this epoch. Forgets all topics, unless nobody else has led since.
+    pub(crate) fn lead(&self, epoch: i64) {
+        let LaneEnds { epoch: last, topics } = &mut *self.lock();
+        if epoch != *last + 1 {
+            topics.clear();
+        }
+        *last = epoch;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, TopicEnds>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LaneEnds> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,6 +120,29 @@ mod tests {
         }
         assert_eq!(told(&acknowledged).ends(), [9, 0, 1]);
         assert!(!told(&acknowledged).has_fallen);
+    }
+
+    #[test]
+    fn messages_that_kafka_had_before_say_nothing() {
+        let acknowledged = AcknowledgedEnds::default();
+        acknowledged.note("topic", 0, 7, Instant::now());
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        for offset in [-1, 0, 1, 2, 8] {
+            acknowledged.note("topic", 0, offset, Instant::now());
+        }
+        assert_eq!(told(&acknowledged).ends(), [9]);
+        assert!(!told(&acknowledged).has_fallen);
+    }
+
+    #[test]
+    fn what_was_told_counts_until_somebody_else_leads() {
+        let acknowledged = AcknowledgedEnds::default();
+        acknowledged.lead(5);
+        acknowledged.note("topic", 0, 7, Instant::now());
+        acknowledged.lead(6);
+        assert_eq!(told(&acknowledged).ends(), [8]);
+        acknowledged.lead(8);
+        assert!(told(&acknowledged).ends().is_empty());
     }
 
     #[test]

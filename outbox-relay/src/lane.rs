@@ -76,7 +76,7 @@ impl Lane {
             Some(Err(error)) => return error.into(),
         };
         *pause = PAUSE.0;
-        self.topics.acknowledged.forget_all();
+        self.topics.acknowledged.lead(leader.epoch);
         self.status.set_leads(true);
         #[expect(clippy::cast_precision_loss, reason = "a gauge, not a count anybody sums")]
         self.meters.epoch.set(leader.epoch as f64);

@@ -21,8 +21,8 @@
 //! Kafka has acknowledged everything that is visible in it (`producer`, `client`, `delivery`). The
 //! first message to a partition goes alone (`partitions`). One lane (`lane`, `publish`) serves one
 //! database, with a producer of its own; lanes share the room in flight (`traffic`) and nothing
-//! else. `retire` drops leaves that nobody can need any more, `topics` finds out which topics were
-//! made anew, `replay` publishes once more what an operator asks for, and `adopt` takes over a
+//! else. `retire` drops leaves that nobody can need any more, `topics` and `acknowledged` find out
+//! which topics were made anew, `replay` publishes once more what an operator asks for, and `adopt` takes over a
 //! database that was upgraded or restored. Every wait for a database has a limit (`session`).
 
 pub mod adopt;

@@ -7,13 +7,14 @@
 //! not sure of its end yet tells none rather than a lower one (KIP-207), and a replay is right as
 //! well where Kafka lost its newest messages in an accident. Looks come once a second; what was
 //! published since the last one, acknowledgements tell (`acknowledged`): a topic that was made anew
-//! right after its first event ends below that one, and if it grew meanwhile, what it took lies
-//! below it. While the relay does not run nobody writes to the topic; one that is killed within a
-//! second of a topic's first event knows no end of it.
+//! right after its first event ends below that one, in two looks, since another broker may answer
+//! late; and if it grew meanwhile, what it took lies below it. While the relay does not run nobody
+//! writes to the topic; one that is killed within a second of a topic's first event knows no end of
+//! it.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -114,12 +115,6 @@ fn latest(before: &[i64], now: &[i64]) -> Vec<i64> {
     now.iter().zip(before).map(|(now, before)| if *now == UNTOLD { before } else { *now }).collect()
 }
 
-/// The higher end of each partition that both know, and the one that is known of others.
-fn highest(one: &[i64], other: &[i64]) -> Vec<i64> {
-    let of = |ends: &[i64], partition| ends.get(partition).copied().unwrap_or_default();
-    (0..one.len().max(other.len())).map(|it| of(one, it).max(of(other, it))).collect()
-}
-
 /// The topics of one database, and the means to stop publishing to them.
 pub(crate) struct Topics {
     ends: Arc<Ends>,
@@ -128,13 +123,25 @@ pub(crate) struct Topics {
     stretch: watch::Sender<CancellationToken>,
     /// What Kafka acknowledged to the lane while it led.
     pub(crate) acknowledged: Arc<AcknowledgedEnds>,
+    /// Topics that ended below what was acknowledged when somebody last looked.
+    suspects: Mutex<BTreeSet<String>>,
 }
 
 impl Topics {
     pub(crate) fn new(ends: &Arc<Ends>, label: &Arc<str>) -> Self {
         let stretch = watch::Sender::new(CancellationToken::new());
-        let acknowledged = Arc::default();
-        Self { ends: Arc::clone(ends), label: Arc::clone(label), stretch, acknowledged }
+        let (ends, label) = (Arc::clone(ends), Arc::clone(label));
+        Self { ends, label, stretch, acknowledged: Arc::default(), suspects: Mutex::default() }
+    }
+
+    /// Takes note of whether a topic ends below what was acknowledged; true if it did at the last
+    /// look, too.
+    fn is_suspect_again(&self, topic: &str, is_below: bool) -> bool {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_below {
+            suspects.remove(topic);
+        }
+        is_below && !suspects.insert(topic.to_owned())
     }
 
     /// The token that ends a stretch of publishing: when the process stops, or a topic was made
@@ -162,7 +169,9 @@ impl Topics {
             let before = topic.ends.unwrap_or_default();
             let Some(now) = ends.get(&topic.name) else { continue };
             let told = acknowledged.remove(&topic.name).unwrap_or_default();
-            let fell = told.has_fallen || is_anew(&highest(&before, &told.ends()), now);
+            let is_below = is_anew(&told.ends(), now);
+            let is_suspect = self.is_suspect_again(&topic.name, is_below);
+            let fell = told.has_fallen || is_suspect || is_anew(&before, now);
             let now = if fell { now.clone() } else { latest(&before, now) };
             if fell {
                 let (database, topic) = (&*self.label, &topic.name);
@@ -243,13 +252,6 @@ mod tests {
         assert!(!is_anew(&[10, 20], &[12, 25, 3]), "partitions may be added");
         assert!(!is_anew(&[10, 20], &[UNTOLD, 20]), "an end that is not told says nothing");
         assert!(!is_anew(&[], &[5]), "a topic that is seen for the first time");
-    }
-
-    #[test]
-    fn what_was_acknowledged_counts_beside_what_was_noted() {
-        assert_eq!(highest(&[10, 20], &[0, 21, 1]), [10, 21, 1]);
-        assert_eq!(highest(&[10, 20], &[11]), [11, 20]);
-        assert!(is_anew(&highest(&[], &[0, 1]), &[0, 0]), "made anew before it was looked at");
     }
 
     #[test]

@@ -67,8 +67,7 @@ impl RequestInfo {
 /// A request with a body, which becomes a command.
 #[derive(Clone, Debug)]
 pub struct CommandRequest {
-    /// Who sent it, and for what.
-    pub head: RequestInfo,
+    head: RequestInfo,
     body: JsonBody,
 }
 
@@ -102,9 +101,14 @@ impl CommandRequest {
         self.body.read_optional(read)
     }
 
+    /// The command for `input`, whatever key the request has: for methods that keep no answer.
+    pub fn command_without_key<I>(&self, input: I) -> Command<I> {
+        self.head.command_without_key(input)
+    }
+
     /// The command for `input`, under the request's idempotency key if it has one.
     pub fn command<I>(&self, input: I) -> Result<Command<I>, Problem> {
-        Ok(Command { key: self.key()?, ..self.head.command_without_key(input) })
+        Ok(Command { key: self.key()?, ..self.command_without_key(input) })
     }
 
     /// What an operator asks for with this request.

@@ -120,7 +120,7 @@ pub fn forget(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was not there is removed, too.
+/// An error, unless it says that there was nothing to remove.
 fn unless_absent(removed: io::Result<()>, what: &Path) -> anyhow::Result<()> {
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

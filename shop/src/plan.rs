@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    io,
     os::unix::{
         fs::{DirBuilderExt as _, MetadataExt as _},
         process::CommandExt as _,
@@ -232,8 +233,11 @@ fn data_folder(home: &Home) -> anyhow::Result<PathBuf> {
     }
     let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(home.path());
     let folder = Path::new("/var/tmp").join(format!("shop-{hash:016x}"));
-    let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(&folder);
-    made.with_context(|| format!("cannot make {}", folder.display()))?;
+    if let Err(error) = fs::DirBuilder::new().mode(0o711).create(&folder)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error).with_context(|| format!("cannot make {}", folder.display()));
+    }
     // Anybody may make folders there, so a folder of this name has to be checked for its owner.
     let owner = fs::symlink_metadata(&folder)?.uid();
     let ours = rustix::process::geteuid().as_raw() == owner;

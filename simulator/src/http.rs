@@ -12,7 +12,7 @@ use axum::{
 };
 use chassis::{
     Code, DetachedRunner, Problem,
-    body::{Amount, Fields, JsonBody, invalid},
+    body::{Amount, Fields, JsonBody, invalid_value},
     clock,
     http::{self, HttpResult, IdempotencyKeyHeader, Params},
 };
@@ -252,7 +252,7 @@ async fn accounts(State(provider): State<AppState>, mut params: Params) -> HttpR
 
 fn read_charge(fields: &mut Fields<'_>, header: Option<String>) -> Option<Charge> {
     let key = read_key(fields, header);
-    let order_id = fields.parsed("order_id", |text| OrderId::parse(text).map_err(invalid));
+    let order_id = fields.parsed("order_id", |text| OrderId::parse(text).map_err(invalid_value));
     let amount = fields.amount("amount");
     let outer = fields.optional_text("currency", TEXT_CHARS_MAX).map(ToOwned::to_owned);
     let token = fields.text("token", TOKEN_CHARS_MAX).map(ToOwned::to_owned);

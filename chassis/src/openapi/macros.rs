@@ -1,4 +1,4 @@
-//! What would be written in the same lines for every view and every type in a description.
+//! Macros for what a description has of each type: examples, and schemas that stand inline.
 
 /// Gives views their examples: `examples! { StatusView => {"status": "confirmed"}, }`.
 #[macro_export]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use chassis::{
     Code,
-    body::{Fields, invalid},
+    body::{Fields, invalid_value},
 };
 use proto::{
     Sku, WarehouseId,
@@ -31,7 +31,8 @@ pub(super) fn product(fields: &mut Fields<'_>) -> Option<(String, AmountRequest)
 
 /// `{"warehouse","delta","reason"}`
 pub(super) fn adjustment(fields: &mut Fields<'_>) -> Option<(WarehouseId, i64, String)> {
-    let warehouse = fields.parsed("warehouse", |text| WarehouseId::parse(text).map_err(invalid));
+    let warehouse =
+        fields.parsed("warehouse", |text| WarehouseId::parse(text).map_err(invalid_value));
     let delta = fields.integer("delta", -ON_HAND_MAX..=ON_HAND_MAX);
     let reason = fields.optional_words("reason", TEXT_CHARS_MAX).unwrap_or_default().to_owned();
     Some((warehouse?, delta?, reason))
@@ -95,7 +96,7 @@ pub(super) fn items(fields: &mut Fields<'_>) -> Option<Vec<SkuQuantity>> {
 }
 
 fn item(fields: &mut Fields<'_>) -> Option<SkuQuantity> {
-    let sku = fields.parsed("sku", |text| Sku::parse(text).map_err(invalid));
+    let sku = fields.parsed("sku", |text| Sku::parse(text).map_err(invalid_value));
     let quantity = fields.integer("quantity", 1..=QUANTITY_MAX.into());
     Some(SkuQuantity { sku: sku?, quantity: u32::try_from(quantity?).ok()? })
 }

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    body::{Fields, Format, ParseResult, invalid},
+    body::{Fields, Format, ParseResult, invalid_value},
 };
 use lettre::Address;
 use proto::{OrderId, limits::TEXT_CHARS_MAX};
@@ -43,7 +43,8 @@ pub(super) fn letter(channel: Channel, fields: &mut Fields<'_>) -> Option<Letter
         Channel::Sms => fields.parsed_as("to", PHONE, phone),
         Channel::Push => fields.parsed_as("to", PUSH_TOKEN, push_token),
     };
-    let order = fields.optional_parsed("order_id", |text| OrderId::parse(text).map_err(invalid));
+    let order =
+        fields.optional_parsed("order_id", |text| OrderId::parse(text).map_err(invalid_value));
     let written = ["subject", "text"].into_iter().find(|name| fields.has(name));
     let content = if !fields.has("template") {
         fields.absent("template");

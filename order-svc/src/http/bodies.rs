@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chassis::{
     Code,
-    body::{Fields, invalid},
+    body::{Fields, invalid_value},
 };
 use proto::{
     Currency, CustomerId, Money, OrderId, Sku,
@@ -39,7 +39,7 @@ pub(super) struct OrderTerms<'a> {
 /// Reads an order; `None` when faults were noted.
 pub(super) fn order(fields: &mut Fields<'_>, terms: &OrderTerms<'_>) -> Option<Body> {
     let OrderTerms { id, pay_within, buyer } = *terms;
-    let parse = |text: &str| CustomerId::parse(text).map_err(invalid);
+    let parse = |text: &str| CustomerId::parse(text).map_err(invalid_value);
     let own = buyer.filter(|_| !fields.has("customer_id"));
     let named = match buyer {
         Some(_) => fields.optional_parsed("customer_id", parse),
@@ -112,7 +112,7 @@ fn line(item: &mut Fields<'_>, currency: Currency) -> Option<LineRequest> {
         let (description, quantity) = (description?, u32::try_from(quantity?).ok()?);
         return Some(LineRequest::Extra { description, quantity, unit_price });
     }
-    let sku = item.parsed(name, |text| Sku::parse(text).map_err(invalid));
+    let sku = item.parsed(name, |text| Sku::parse(text).map_err(invalid_value));
     let seen = price(item, currency)?;
     Some(LineRequest::Product { sku: sku?, quantity: u32::try_from(quantity?).ok()?, seen })
 }

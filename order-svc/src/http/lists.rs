@@ -66,9 +66,9 @@ async fn list(
     })?;
     let from = params.take_parsed("created_from", instant)?;
     let to = params.take_parsed("created_to", instant)?;
-    let (page_limit, from_here) = params.into_page::<OrderId>(ORDERS)?;
+    let (limit, after) = params.into_page::<OrderId>(ORDERS)?;
     if customer.as_ref().is_some_and(|customer| !caller.may_see(customer)) {
-        return Ok(PageBody::new(page_limit).finish(None));
+        return Ok(PageBody::new(limit).finish(None));
     }
     // An order placed just before `to` may have an id of that same millisecond.
     let before_to = to.map(|to| first_id(to.saturating_add(Duration::MILLISECOND)));
@@ -78,15 +78,15 @@ async fn list(
         status,
         from: from.unwrap_or(OffsetDateTime::UNIX_EPOCH),
         to: to.unwrap_or_else(|| chassis::clock::now().saturating_add(Duration::DAY)),
-        before: from_here.map(OrderId::uuid).or(before_to).unwrap_or(Uuid::max()),
+        before: after.map(OrderId::uuid).or(before_to).unwrap_or(Uuid::max()),
         floor: from.map_or(Uuid::nil(), |from| first_id(from.saturating_sub(DECIDED_WITHIN))),
         // One more than is shown tells whether there is another page.
-        limit: page_limit + 1,
+        limit: limit + 1,
     };
     let mut db = app.pool.acquire().await?;
     let (ids, rest) = store::lists::ids(&mut db, &filter).await?;
     let cursor = |id: OrderId| http::write_cursor(ORDERS, &id);
-    let (mut body, mut last) = (PageBody::new(page_limit), None);
+    let (mut body, mut last) = (PageBody::new(limit), None);
     for piece in ids.chunks(PIECE) {
         for (crate::world::Root { order, .. }, texts) in
             store::shown(&mut db, piece, caller.sees()).await?

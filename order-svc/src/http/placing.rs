@@ -90,7 +90,7 @@ pub(super) async fn amend_order(
     let (caller, change) = (caller.clone(), Change::Amend(lines));
     let changing = ChangeOrder { order, caller, change, conditions };
     // Idempotency keys are for POST: the answer to a PUT is not stored.
-    let command = asked.head.command_without_key(Input::Request(Request::Change(changing)));
+    let command = asked.command_without_key(Input::Request(Request::Change(changing)));
     Ok(service_kit::response(app.submit_lines(command).await?))
 }
 

@@ -103,8 +103,8 @@ pub async fn find(
     Ok(find_all(db, &[id.uuid()], owner).await?.pop())
 }
 
-/// Adds new orders, sorted by id: as they were placed, before any answer; of the keys under which
-/// they were, a digest.
+/// Adds new orders, sorted by id: as they were placed, before any answer, and a digest of the
+/// idempotency key of each, if it had one.
 pub async fn insert(
     db: &mut PgConnection,
     orders: &[(&OrderId, &Root)],

@@ -2,7 +2,7 @@
 
 use chassis::{
     Code,
-    body::{Fields, Format, invalid},
+    body::{Fields, Format, invalid_value},
 };
 use proto::{Currency, OrderId, limits};
 use service_kit::AmountRequest;
@@ -34,7 +34,7 @@ pub(super) struct Payment {
 }
 
 pub(super) fn payment(fields: &mut Fields<'_>, rules: CardRules) -> Option<Payment> {
-    let order = fields.parsed("order_id", |text| OrderId::parse(text).map_err(invalid));
+    let order = fields.parsed("order_id", |text| OrderId::parse(text).map_err(invalid_value));
     let amount = AmountRequest::read_optional(fields, "amount");
     let instrument = instrument(fields, rules);
     Some(Payment { order: order?, amount: amount?, instrument: instrument? })
