@@ -268,7 +268,7 @@ async fn parked_keys(toy: &mut Fixture<Toy>) -> i64 {
 
 /// Waits until so many keys are parked.
 async fn until_parked(toy: &mut Fixture<Toy>, keys: i64) {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     while parked_keys(toy).await != keys {
         assert!(started.elapsed() < PATIENCE, "{} of {keys}", parked_keys(toy).await);
         tokio::task::yield_now().await;

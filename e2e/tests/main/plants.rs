@@ -176,7 +176,8 @@ impl<'a> Scene<'a> {
         std::fs::write(&file, b"").unwrap();
         turns_red("mails are recorded as sent and never taken", "customers_told").await;
         std::fs::write(&file, messages).unwrap();
-        assert!(red(&self.audit(0).await).is_empty());
+        let left = red(&self.audit(0).await);
+        assert!(left.is_empty(), "after all was taken back: {left:#?}");
 
         let provider = self.shop.stack().service("simulator").unwrap();
         let charge = json!({"order_id": card, "amount": "10.00", "currency": "USD",
