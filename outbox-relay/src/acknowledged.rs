@@ -106,10 +106,17 @@ impl AcknowledgedEnds {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn told(acknowledged: &AcknowledgedEnds) -> TopicEnds {
         acknowledged.told().remove("topic").unwrap_or_default()
+    }
+
+    /// After all that was told so far.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(1)
     }
 
     #[test]
@@ -126,9 +133,8 @@ mod tests {
     fn messages_that_kafka_had_before_say_nothing() {
         let acknowledged = AcknowledgedEnds::default();
         acknowledged.note("topic", 0, 7, Instant::now());
-        std::thread::sleep(std::time::Duration::from_millis(1));
         for offset in [-1, 0, 1, 2, 8] {
-            acknowledged.note("topic", 0, offset, Instant::now());
+            acknowledged.note("topic", 0, offset, later());
         }
         assert_eq!(told(&acknowledged).ends(), [9]);
         assert!(!told(&acknowledged).has_fallen);
@@ -151,8 +157,7 @@ mod tests {
         acknowledged.note("topic", 0, 5, before);
         acknowledged.note("topic", 0, 4, before);
         assert!(!told(&acknowledged).has_fallen, "it was sent before, and told once more");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        acknowledged.note("topic", 0, 0, Instant::now());
+        acknowledged.note("topic", 0, 0, later());
         assert!(told(&acknowledged).has_fallen);
         acknowledged.forget("topic");
         acknowledged.note("topic", 0, 0, Instant::now());

@@ -136,7 +136,7 @@ impl Topics {
 
     /// Takes note of whether a topic ends below what was acknowledged; true if it did at the last
     /// look, too.
-    fn is_suspect_again(&self, topic: &str, is_below: bool) -> bool {
+    fn note_suspect(&self, topic: &str, is_below: bool) -> bool {
         let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_below {
             suspects.remove(topic);
@@ -170,7 +170,7 @@ impl Topics {
             let Some(now) = ends.get(&topic.name) else { continue };
             let told = acknowledged.remove(&topic.name).unwrap_or_default();
             let is_below = is_anew(&told.ends(), now);
-            let is_suspect = self.is_suspect_again(&topic.name, is_below);
+            let is_suspect = self.note_suspect(&topic.name, is_below);
             let fell = told.has_fallen || is_suspect || is_anew(&before, now);
             let now = if fell { now.clone() } else { latest(&before, now) };
             if fell {
