@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     net::TcpListener,
+    ops::Range,
     os::unix::{
         fs::{MetadataExt as _, chown},
         process::CommandExt as _,
@@ -14,6 +15,10 @@ use std::{
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+/// Where free ports are looked for: below those that the system gives to outgoing connections, of
+/// which thousands are made beside a server that is about to start.
+const PORTS: Range<u16> = 10_000..20_000;
 
 /// The user that PostgreSQL runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +97,14 @@ pub fn cache() -> anyhow::Result<PathBuf> {
 
 /// As many free ports of the loopback as asked for, each a different one.
 ///
-/// Another process may take a port before it is used: the caller then tries again with others.
+/// Another process that looks for one may take a port before it is used: the caller then tries
+/// again with others.
 pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+        let any = || TcpListener::bind(("127.0.0.1", rand::random_range(PORTS))).ok();
+        let listener = (0..200).find_map(|_| any()).context("no free port")?;
         *port = listener.local_addr()?.port();
         held.push(listener);
     }
@@ -114,6 +121,16 @@ pub fn random_word() -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn no_outgoing_connection_takes_a_free_port() {
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let lowest: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+        let mut ports: [u16; 100] = super::free_ports().unwrap();
+        ports.sort_unstable();
+        assert!(ports[99] < lowest, "{ports:?}, but connections have those from {lowest}");
+        assert!(ports.is_sorted_by(|one, next| one < next), "one port twice: {ports:?}");
+    }
+
     #[test]
     fn a_random_word_is_no_option() {
         // One word in 64 began with a dash.

@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use backends::{Watchdog, testing::eventually};
+use backends::{Watchdog, machine::free_ports, testing::eventually};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{WITHIN, programs, twin::free_port};
+use crate::{WITHIN, programs};
 
 /// A process that runs until it is dropped.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct LoneProcess {
 impl LoneProcess {
     /// Starts a program; it need not become ready.
     pub fn start(name: &'static str, settings: &[(&str, String)]) -> Self {
-        let (port, admin) = (free_port(), free_port());
+        let [port, admin] = free_ports().unwrap();
         let log = backends::testing::file("");
         let own = [("SHOP_PORT", port.to_string()), ("SHOP_ADMIN_PORT", admin.to_string())];
         let all = settings.iter().cloned().chain(own);

@@ -1,8 +1,8 @@
 //! Second instances of a shop's services, and a gateway before both.
 
-use std::{net::TcpListener, process::Child, time::Duration};
+use std::{process::Child, time::Duration};
 
-use backends::{Watchdog, server::send, testing::eventually};
+use backends::{Watchdog, machine::free_ports, server::send, testing::eventually};
 use rustix::process::Signal;
 use shop::settings;
 
@@ -27,11 +27,11 @@ impl Twin {
     pub async fn start(shop: &Shop, name: &'static str, own: &[(&str, &str)]) -> Self {
         let stack = shop.stack();
         let mut settings = settings::of(name, &stack, stack.ports().unwrap(), shop.home().path());
-        let port = free_port();
+        let [port, admin] = free_ports().unwrap();
         let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         settings.extend(own);
         settings.push(("SHOP_PORT".to_owned(), port.to_string()));
-        settings.push(("SHOP_ADMIN_PORT".to_owned(), free_port().to_string()));
+        settings.push(("SHOP_ADMIN_PORT".to_owned(), admin.to_string()));
         let folder = shop.home().path().to_owned();
         let watchdog = Watchdog::start(None).unwrap();
         let mut twin = Self { name, port, settings, folder, child: None, watchdog };
@@ -84,8 +84,4 @@ pub async fn is_healthy(name: &str, url: &str) {
         }
     })
     .await;
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::body::{Body, to_bytes};
-use backends::testing::eventually;
+use backends::{machine::free_ports, testing::eventually};
 use chassis::http::HttpServer;
 use hyper::{Request, StatusCode};
 use hyper_util::{
@@ -88,14 +88,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a gateway before `services`, on a port that is free.
     pub(crate) async fn start(services: &[SocketAddr], settings: &[&str]) -> Self {
-        Self::start_at(free_port().await, services, settings).await
+        let [port] = free_ports().unwrap();
+        Self::start_at(port, services, settings).await
     }
 
     pub(crate) async fn start_at(port: u16, services: &[SocketAddr], settings: &[&str]) -> Self {
         let list: Vec<String> = services.iter().map(ToString::to_string).collect();
         let urls = ["order", "payment", "inventory", "notify"]
             .map(|service| format!("--{service}-url={}", list.join(",")));
-        let admin = free_port().await;
+        let [admin] = free_ports().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .args(urls)
             .args([format!("--port={port}"), format!("--admin-port={admin}")])
@@ -159,8 +160,4 @@ impl Drop for Process {
             drop(child.wait());
         }
     }
-}
-
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
