@@ -28,9 +28,9 @@ const LEAVES_AHEAD: i64 = 3;
 const AHEAD: Duration = Duration::from_mins(30);
 /// Pause between two sweeps.
 const EVERY: Duration = Duration::from_secs(10);
-/// Limit of one round. One that takes longer has lost its database host, or is continued by the
-/// next round: each statement is a step of its own.
-const ROUND: Duration = Duration::from_mins(1);
+/// Limit of one round, longer than any one statement may take (`session`). One that takes longer has
+/// lost its database host, or is continued by the next round: each statement is a step of its own.
+const ROUND: Duration = Duration::from_secs(20);
 /// How long a drop waits for the readers of an old week: while it waits for its lock on the parent,
 /// nobody else can make a partition.
 const DROP_PATIENCE: &str = "1s";

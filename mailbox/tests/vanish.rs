@@ -67,7 +67,7 @@ async fn commands_are_refused_in_time_and_taken_within_seconds_after_their_datab
     };
     tokio::time::timeout(SECONDS, woken).await.expect("the relay is woken again");
     stop.cancel();
-    // The sweep is among them: it has met the vanished host, too.
+    // The sweep is among them: it has met the vanished host, too, perhaps in the middle of a round.
     tokio::time::timeout(SECONDS, loops.join_all()).await.expect("all loops end");
 }
 
