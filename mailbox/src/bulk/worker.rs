@@ -33,15 +33,18 @@ pub(crate) struct BulkWorker<R: Reactor>(pub(crate) Arc<Operators<R>>);
 impl<R: Reactor> BulkWorker<R> {
     /// Works until stopped. What is under way then is rolled back, or committed with its outcome.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        // Kept from look to look: logging in costs a hundred times what a look does.
+        let mut lock = self.0.session()?;
         let working = async {
             let mut is_well = true;
             loop {
-                let pause = match self.work().await {
+                let pause = match self.work(&mut lock).await {
                     Ok(()) => {
                         is_well = true;
                         EVERY
                     }
                     Err(error) => {
+                        lock.close().await;
                         // One line for all failures in a row.
                         if std::mem::replace(&mut is_well, false) {
                             let error = &error as &dyn Error;
@@ -59,9 +62,9 @@ impl<R: Reactor> BulkWorker<R> {
         Ok(())
     }
 
-    /// Carries out all operations there are, unless another instance does.
-    async fn work(&self) -> sqlx::Result<()> {
-        let mut lock = self.0.session()?;
+    /// Carries out all operations there are, unless another instance does: `lock` is the session
+    /// that says so, and closed after a failure.
+    async fn work(&self, lock: &mut Session) -> sqlx::Result<()> {
         if within(next(lock.connection().await?)).await?.is_none() {
             return Ok(());
         }
