@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
@@ -26,6 +26,7 @@ use crate::{
     reactor::{DecisionContext, Reactor},
     session::{self, Session, within},
     unknown,
+    wake::WakeUp,
 };
 
 /// Limit of one attempt: a batch that takes longer is halved. It is above the limit of one
@@ -44,6 +45,8 @@ pub(crate) struct CommittedBatch<W> {
     pub(crate) outcomes: Vec<ItemOutcome>,
     pub(crate) world: Option<W>,
     pub(crate) announced: usize,
+    /// How long the commit took.
+    pub(crate) commit_took: Duration,
     pub(crate) newly_parked: u64,
     /// Why each message that stopped its key did so, by its index in the batch.
     pub(crate) reasons: HashMap<usize, Park>,
@@ -93,8 +96,9 @@ pub(crate) async fn attempt<R: Reactor>(
         Ok(Err(fault)) => return Err(fault.into()),
         Err(_elapsed) => return Err(Fault::TooSlow.into()),
     };
+    let started = Instant::now();
     match within(tx.commit()).await {
-        Ok(()) => Ok(done),
+        Ok(()) => Ok(CommittedBatch { commit_took: started.elapsed(), ..done }),
         Err(error) => Err(FailedAttempt {
             fault: error.into(),
             unsure: Some(done.outcomes),
@@ -129,21 +133,23 @@ async fn work<R: Reactor>(
     pass: Pass,
     context: &DecisionContext,
 ) -> Result<CommittedBatch<R::World>, Fault> {
-    let options = DecideOptions { context, locking: pass.locking, on_park: OnPark::SetAside };
+    let Pass { admission, locking, wake_up } = pass;
+    let options = DecideOptions { context, locking, on_park: OnPark::SetAside, wake_up };
     let mut batch = Batch::new(reactor, items, options);
-    if pass.locking == LockPolicy::SkipHeld {
+    if locking == LockPolicy::SkipHeld {
         session::shorten_lock_timeout(db).await?;
     }
-    let some_aside = batch.admit(db, pass.admission).await?;
+    let some_aside = batch.admit(db, admission).await?;
     batch.answer_known(db).await?;
     let first = if some_aside { batch.divert(db).await? } else { Vec::new() };
     if !first.is_empty() {
-        let outcomes = batch.outcomes;
+        let (outcomes, commit_took) = (batch.outcomes, Duration::ZERO);
         let (announced, newly_parked, reasons) = (0, 0, HashMap::new());
         return Ok(CommittedBatch {
             outcomes,
             world: None,
             announced,
+            commit_took,
             newly_parked,
             reasons,
             first,
@@ -156,8 +162,8 @@ async fn work<R: Reactor>(
         return Err(Fault::KeyTaken);
     }
     let Batch { outcomes, announced, reasons, .. } = batch;
-    let announced = announced.len();
-    Ok(CommittedBatch { outcomes, world, announced, newly_parked, reasons, first })
+    let (announced, commit_took) = (announced.len(), Duration::ZERO);
+    Ok(CommittedBatch { outcomes, world, announced, commit_took, newly_parked, reasons, first })
 }
 
 /// What came of releasing parked messages of one key, or of deciding unknown events.
@@ -177,7 +183,8 @@ pub(crate) async fn release<R: Reactor>(
     items: &[Item<R::Input>],
     context: &DecisionContext,
 ) -> Result<ReleaseOutcome<R::World>, Fault> {
-    let options = DecideOptions { context, locking: LockPolicy::Wait, on_park: OnPark::Stop };
+    let (locking, wake_up) = (LockPolicy::Wait, WakeUp::AfterCommit);
+    let options = DecideOptions { context, locking, on_park: OnPark::Stop, wake_up };
     let mut batch = Batch::new(reactor, items, options);
     let world = unpanicked(async { Ok(batch.decide(db).await?) }).await?;
     let decided =

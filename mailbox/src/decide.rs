@@ -18,6 +18,7 @@ use crate::{
     metrics, outbox,
     parked::{self, KeyRef},
     reactor::{Answer, DecisionContext, OutboxEvent, Reactor},
+    wake::WakeUp,
 };
 
 /// What to do with the messages after one that cannot be decided.
@@ -36,6 +37,7 @@ pub(crate) struct DecideOptions<'a> {
     pub(crate) context: &'a DecisionContext,
     pub(crate) locking: LockPolicy,
     pub(crate) on_park: OnPark,
+    pub(crate) wake_up: WakeUp,
 }
 
 /// The items of a batch, and what becomes of them in one transaction.
@@ -105,7 +107,7 @@ impl<'a, R: Reactor> Batch<'a, R> {
             self.reactor.save(&mut *db, world).await?;
         }
         if !self.announced.is_empty() {
-            outbox::append(db, &self.announced).await?;
+            outbox::append(db, &self.announced, self.options.wake_up).await?;
         }
         Ok(world)
     }

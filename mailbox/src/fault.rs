@@ -5,7 +5,10 @@ use std::{any::Any, borrow::Cow};
 
 use sqlx::error::DatabaseError;
 
-use crate::message::{PANICKED, Park, REFUSED_BY_DATABASE};
+use crate::{
+    message::{PANICKED, Park, REFUSED_BY_DATABASE},
+    wake::WakeUp,
+};
 
 /// Equal failures of several items before one of them is suspected, where the machine might be to
 /// blame as well.
@@ -74,6 +77,7 @@ pub enum LockPolicy {
 pub(crate) struct Pass {
     pub(crate) admission: Admission,
     pub(crate) locking: LockPolicy,
+    pub(crate) wake_up: WakeUp,
 }
 
 /// What to do after a failed attempt. Whatever is tried again is tried with the deduplicating

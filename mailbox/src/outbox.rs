@@ -4,13 +4,14 @@
 use anyhow::{Context, ensure};
 use sqlx::PgConnection;
 
-use crate::{message::Trace, reactor::OutboxEvent};
+use crate::{message::Trace, reactor::OutboxEvent, wake::WakeUp};
 
 /// Appends events in the order given. For one key that is the order of its versions, because the
-/// writer holds the lock on the key's root.
+/// writer holds the lock on the key's root. The relay is woken by the commit, if that is `wake_up`.
 pub(crate) async fn append(
     db: &mut PgConnection,
     events: &[(OutboxEvent, Option<Trace>)],
+    wake_up: WakeUp,
 ) -> sqlx::Result<()> {
     let mut columns = Columns::default();
     for (event, trace) in events {
@@ -23,17 +24,22 @@ pub(crate) async fn append(
     }
     sqlx::query!(
         "-- outbox.append
-        insert into outbox (event_id, key, version, type, trace, payload)
-        select event_id, key, version, type, trace, payload
-        from unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bytea[])
-            with ordinality as e (event_id, key, version, type, trace, payload, place)
-        order by place",
+        with appended as (
+            insert into outbox (event_id, key, version, type, trace, payload)
+            select event_id, key, version, type, trace, payload
+            from unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bytea[])
+                with ordinality as e (event_id, key, version, type, trace, payload, place)
+            order by place
+        )
+        select pg_notify('outbox', '')
+        where $7",
         &columns.ids,
         &columns.keys as &[&[u8]],
         &columns.versions,
         &columns.types,
         &columns.traces as &[Option<&[u8]>],
-        &columns.payloads as &[&[u8]]
+        &columns.payloads as &[&[u8]],
+        wake_up == WakeUp::InCommit
     )
     .execute(db)
     .await
@@ -50,9 +56,7 @@ struct Columns<'a> {
     payloads: Vec<&'a [u8]>,
 }
 
-/// Tells a listening relay that something was committed. Only ever in a transaction of its own: at
-/// commit a NOTIFY takes a lock that all sessions share, so in a business transaction it would make
-/// all commits wait for one another.
+/// Tells a listening relay that something was committed, in a transaction of its own.
 pub(crate) async fn wake_relay(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "-- outbox.wake_relay

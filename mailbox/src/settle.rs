@@ -25,7 +25,7 @@ use crate::{
     session::{Session, within},
     spans::BatchSpan,
     sweep::{self, WeeklyTable},
-    wake::Wake,
+    wake::{Wake, WakeUp},
 };
 
 /// First pause after a failure; each equal failure in a row doubles it, up to [`BACKOFF_MAX`].
@@ -94,7 +94,7 @@ impl<R: Reactor> Settler<R> {
                 Admission::Deduplicating
             };
             queue_behind(&mut items);
-            let pass = Pass { admission, locking };
+            let pass = Pass { admission, locking, wake_up: self.wake.best_way() };
             match self.settle_part(&mut items[part.clone()], pass, stop).await {
                 Next::CommittedBatch(done) => {
                     settled.newly_parked += done.newly_parked;
@@ -142,7 +142,7 @@ impl<R: Reactor> Settler<R> {
                 Ok(done) => {
                     let size = u32::try_from(open).unwrap_or(u32::MAX);
                     metrics::batch(self.path, started.elapsed().as_secs_f64(), size);
-                    return Next::CommittedBatch(self.finish(items, done, &span));
+                    return Next::CommittedBatch(self.finish(items, done, pass.wake_up, &span));
                 }
                 Err(broken) => broken,
             };
@@ -155,6 +155,8 @@ impl<R: Reactor> Settler<R> {
             log::failed(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
             pass.admission = Admission::Deduplicating;
+            // A queue of notifications that is full refuses the whole transaction.
+            pass.wake_up = WakeUp::AfterCommit;
             match next {
                 Step::Retry => {}
                 Step::RetryNow => continue,
@@ -226,10 +228,11 @@ impl<R: Reactor> Settler<R> {
         &mut self,
         items: &mut [Item<R::Input>],
         done: CommittedBatch<R::World>,
+        wake_up: WakeUp,
         span: &BatchSpan,
     ) -> SettleCounts {
         if done.announced > 0 {
-            self.wake.poke();
+            self.wake.committed(wake_up, done.commit_took);
         }
         if let Some(world) = done.world {
             batch::committed(&*self.reactor, world);

@@ -24,7 +24,7 @@ use crate::{
     session::Session,
     settle::{SettleCounts, Settler},
     sweep::WeeklyTable,
-    wake::Wake,
+    wake::{Wake, WakeUp},
 };
 
 mod counter;
@@ -184,7 +184,11 @@ impl<R: Reactor> Fixture<R> {
         let context = DecisionContext::new(self.settler.clock);
         let reactor = Arc::clone(&self.settler.reactor);
         let items: Vec<_> = item(&*reactor, (message.clone(), None)).into_iter().collect();
-        let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
+        let pass = Pass {
+            admission: Admission::Deduplicating,
+            locking: LockPolicy::Wait,
+            wake_up: WakeUp::AfterCommit,
+        };
         let session = &mut self.settler.session;
         match batch::attempt(&*reactor, session, &items, pass, &context).await {
             Ok(_) => "nothing".to_owned(),

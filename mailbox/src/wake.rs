@@ -1,7 +1,12 @@
-//! Wakes the relay after commits: one NOTIFY for however many commits, at most one in a
-//! millisecond.
+//! Wakes the relay when events were committed. Where commits are swift, the commit itself does, with
+//! a NOTIFY in its transaction. From then until the log is flushed a NOTIFY holds a lock that all
+//! sessions of the server share, so that slow commits would wait for one another: after a slow one,
+//! a NOTIFY on a session of its own speaks for however many commits, at most once in a millisecond.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +22,42 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(1);
 /// Pause after a failure: a lost wake-up costs one poll interval, so there is no hurry.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// A commit that takes longer has waited for a slow disk, or for others.
+const SWIFT: Duration = Duration::from_millis(2);
+
+/// How the relay is told of what an attempt commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WakeUp {
+    /// By a NOTIFY in the attempt's own transaction.
+    InCommit,
+    /// By [`Wake::poke`], after the commit.
+    AfterCommit,
+}
+
 /// A signal that something was committed. Cheap to clone, cheap to raise.
 #[derive(Clone, Default)]
 pub(crate) struct Wake {
     something: Arc<Notify>,
+    /// How long this process's last commit of events took.
+    last: Arc<Mutex<Duration>>,
 }
 
 impl Wake {
+    /// How the next attempt had best tell the relay.
+    pub(crate) fn best_way(&self) -> WakeUp {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last < SWIFT { WakeUp::InCommit } else { WakeUp::AfterCommit }
+    }
+
+    /// Notes how long a commit of events took, and signals it if it has not woken the relay itself.
+    pub(crate) fn committed(&self, way: WakeUp, took: Duration) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = took;
+        if way == WakeUp::AfterCommit {
+            self.poke();
+        }
+    }
+
+    /// Signals that events were committed.
     pub(crate) fn poke(&self) {
         self.something.notify_one();
     }
@@ -54,5 +88,38 @@ impl Wake {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_wakes_the_relay_itself_after_a_swift_one() {
+        let wake = Wake::default();
+        assert_eq!(wake.best_way(), WakeUp::InCommit, "nothing was committed yet");
+        for way in [WakeUp::InCommit, WakeUp::AfterCommit] {
+            wake.committed(way, SWIFT);
+            assert_eq!(wake.best_way(), WakeUp::AfterCommit, "it would hold up others");
+            wake.committed(way, SWIFT / 2);
+            assert_eq!(wake.best_way(), WakeUp::InCommit);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_commit_that_did_not_wake_the_relay_raises_the_signal() {
+        let is_raised = async |wake: &Wake| {
+            tokio::select! {
+                biased;
+                () = wake.something.notified() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        let wake = Wake::default();
+        wake.committed(WakeUp::InCommit, SWIFT);
+        assert!(!is_raised(&wake).await);
+        wake.committed(WakeUp::AfterCommit, SWIFT);
+        assert!(is_raised(&wake).await);
     }
 }

@@ -23,3 +23,4 @@ mod sweep;
 mod toy;
 mod unknown;
 mod vanish;
+mod wake;

@@ -53,7 +53,7 @@ fn every_verdict_has_the_next_step_of_the_golden_table() {
         for admission in [Admission::Optimistic, Admission::Deduplicating] {
             for locking in [LockPolicy::Wait, LockPolicy::SkipHeld] {
                 for (open, size) in [(1, "one"), (2, "many")] {
-                    let pass = Pass { admission, locking };
+                    let pass = Pass { admission, locking, wake_up: WakeUp::AfterCommit };
                     let steps: Vec<String> = (1..=5)
                         .map(|failures| format!("{:?}", next_step(verdict, pass, open, failures)))
                         .collect();
@@ -81,7 +81,11 @@ fn nothing_before_the_transaction_is_an_items_fault() {
         assert!(matches!(verdict, Verdict::Wait | Verdict::WaitForOperator), "{code}");
         for open in [1, 2] {
             for failures in [1, 5, 1_000] {
-                let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::Wait };
+                let pass = Pass {
+                    admission: Admission::Deduplicating,
+                    locking: LockPolicy::Wait,
+                    wake_up: WakeUp::AfterCommit,
+                };
                 assert_eq!(next_step(verdict, pass, open, failures), Step::Retry, "{code}");
             }
         }
@@ -91,7 +95,11 @@ fn nothing_before_the_transaction_is_an_items_fault() {
 /// A failure that keeps others from going on is not tried in the same way for ever.
 #[test]
 fn every_fault_of_one_entry_ends() {
-    let pass = Pass { admission: Admission::Deduplicating, locking: LockPolicy::SkipHeld };
+    let pass = Pass {
+        admission: Admission::Deduplicating,
+        locking: LockPolicy::SkipHeld,
+        wake_up: WakeUp::AfterCommit,
+    };
     for verdict in [
         Verdict::RowHeld,
         Verdict::TooSlow,
