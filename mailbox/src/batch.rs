@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     CommandError, Outcome,
     decide::{Batch, DecideOptions, OnPark},
-    fault::{self, Admission, Fault, LockPolicy, Pass},
+    fault::{self, Admission, Fault, LockPolicy, Pass, WakeUp},
     idempotency, inbox,
     item::{Item, ItemOutcome},
     message::{Message, Park},
@@ -26,7 +26,6 @@ use crate::{
     reactor::{DecisionContext, Reactor},
     session::{self, Session, within},
     unknown,
-    wake::WakeUp,
 };
 
 /// Limit of one attempt: a batch that takes longer is halved. It is above the limit of one

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     CommandError, IdempotencyKey, Outcome,
-    fault::LockPolicy,
+    fault::{LockPolicy, WakeUp},
     idempotency::{self, Name},
     inbox,
     item::{Item, ItemOutcome},
@@ -18,7 +18,6 @@ use crate::{
     metrics, outbox,
     parked::{self, KeyRef},
     reactor::{Answer, DecisionContext, OutboxEvent, Reactor},
-    wake::WakeUp,
 };
 
 /// What to do with the messages after one that cannot be decided.

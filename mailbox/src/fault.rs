@@ -5,10 +5,7 @@ use std::{any::Any, borrow::Cow};
 
 use sqlx::error::DatabaseError;
 
-use crate::{
-    message::{PANICKED, Park, REFUSED_BY_DATABASE},
-    wake::WakeUp,
-};
+use crate::message::{PANICKED, Park, REFUSED_BY_DATABASE};
 
 /// Equal failures of several items before one of them is suspected, where the machine might be to
 /// blame as well.
@@ -70,6 +67,15 @@ pub enum LockPolicy {
     Wait,
     /// It leaves them out: `Reactor::held` names the items that need one.
     SkipHeld,
+}
+
+/// How the relay is told of what an attempt commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WakeUp {
+    /// By a NOTIFY in the attempt's own transaction.
+    InCommit,
+    /// By `Wake::poke`, after the commit.
+    AfterCommit,
 }
 
 /// How an attempt is made.

@@ -4,7 +4,7 @@
 use anyhow::{Context, ensure};
 use sqlx::PgConnection;
 
-use crate::{message::Trace, reactor::OutboxEvent, wake::WakeUp};
+use crate::{fault::WakeUp, message::Trace, reactor::OutboxEvent};
 
 /// Appends events in the order given. For one key that is the order of its versions, because the
 /// writer holds the lock on the key's root. The relay is woken by the commit, if that is `wake_up`.

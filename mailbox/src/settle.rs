@@ -14,7 +14,7 @@ use crate::{
     Clock, CommandError,
     batch::{self, CommittedBatch, FailedAttempt},
     catch_up::CatchUp,
-    fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict},
+    fault::{self, Admission, Fault, LockPolicy, Pass, Step, Verdict, WakeUp},
     held::HeldBack,
     item::{Item, ItemOutcome, Origin},
     log,
@@ -25,7 +25,7 @@ use crate::{
     session::{Session, within},
     spans::BatchSpan,
     sweep::{self, WeeklyTable},
-    wake::{Wake, WakeUp},
+    wake::Wake,
 };
 
 /// First pause after a failure; each equal failure in a row doubles it, up to [`BACKOFF_MAX`].
@@ -93,8 +93,11 @@ impl<R: Reactor> Settler<R> {
             } else {
                 Admission::Deduplicating
             };
+            // A wait for the lock of a NOTIFY would be taken for one for a row.
+            let is_free = part == whole && locking == LockPolicy::Wait;
+            let wake_up = if is_free { self.wake.best_way() } else { WakeUp::AfterCommit };
             queue_behind(&mut items);
-            let pass = Pass { admission, locking, wake_up: self.wake.best_way() };
+            let pass = Pass { admission, locking, wake_up };
             match self.settle_part(&mut items[part.clone()], pass, stop).await {
                 Next::CommittedBatch(done) => {
                     settled.newly_parked += done.newly_parked;
@@ -155,7 +158,7 @@ impl<R: Reactor> Settler<R> {
             log::failed(self.path, verdict, &broken.fault, count);
             metrics::retried(verdict.name());
             pass.admission = Admission::Deduplicating;
-            // A queue of notifications that is full refuses the whole transaction.
+            self.wake.failed(pass.wake_up, broken.unsure.is_some());
             pass.wake_up = WakeUp::AfterCommit;
             match next {
                 Step::Retry => {}

@@ -31,6 +31,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Limit of one round, longer than any one statement may take (`session`). One that takes longer has
 /// lost its database host, or is continued by the next round: each statement is a step of its own.
 const ROUND: Duration = Duration::from_secs(20);
+/// Limit of a look after what is set aside, longer than one transaction of it may take (`batch`).
+const CATCH_UP: Duration = Duration::from_secs(30);
 /// How long a drop waits for the readers of an old week: while it waits for its lock on the parent,
 /// nobody else can make a partition.
 const DROP_PATIENCE: &str = "1s";
@@ -81,7 +83,7 @@ impl<R: Reactor> Sweep<R> {
                 }
                 self.session.close().await;
             }
-            let caught_up = tokio::time::timeout(ROUND, self.catch_up(&mut classes)).await;
+            let caught_up = tokio::time::timeout(CATCH_UP, self.catch_up(&mut classes)).await;
             let caught_up = caught_up.unwrap_or(Err(Fault::TooSlow));
             let was_seen_to = std::mem::replace(&mut is_seen_to, caught_up.is_ok());
             if let Err(error) = caught_up {

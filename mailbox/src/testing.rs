@@ -17,14 +17,14 @@ use uuid::Uuid;
 use crate::{
     Answer, Clock, CommandError, IdempotencyKey, Message, Outcome, batch,
     commands::Commands,
-    fault::{Admission, Fault, LockPolicy, Pass},
+    fault::{Admission, Fault, LockPolicy, Pass, WakeUp},
     held::{HeldBack, HeldRows, HeldSince},
     item::item,
     reactor::{DecisionContext, Reactor},
     session::Session,
     settle::{SettleCounts, Settler},
     sweep::WeeklyTable,
-    wake::{Wake, WakeUp},
+    wake::Wake,
 };
 
 mod counter;

@@ -1,10 +1,13 @@
 //! Wakes the relay when events were committed. Where commits are swift, the commit itself does, with
-//! a NOTIFY in its transaction. From then until the log is flushed a NOTIFY holds a lock that all
-//! sessions of the server share, so that slow commits would wait for one another: after a slow one,
-//! a NOTIFY on a session of its own speaks for however many commits, at most once in a millisecond.
+//! a NOTIFY in its transaction. Such a commit holds a lock of the whole server from before its log is
+//! flushed until after it, so slow ones would wait for one another: after a slow one, a NOTIFY on a
+//! session of its own speaks for however many commits, at most once in a millisecond.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    fault::WakeUp,
     outbox,
     session::{Session, within},
 };
@@ -22,17 +26,9 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(1);
 /// Pause after a failure: a lost wake-up costs one poll interval, so there is no hurry.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// A commit that takes longer has waited for a slow disk, or for others.
+/// A flush takes a fraction of this on a good disk: a commit that takes as long has waited for a slow
+/// one, or for others.
 const SWIFT: Duration = Duration::from_millis(2);
-
-/// How the relay is told of what an attempt commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WakeUp {
-    /// By a NOTIFY in the attempt's own transaction.
-    InCommit,
-    /// By [`Wake::poke`], after the commit.
-    AfterCommit,
-}
 
 /// A signal that something was committed. Cheap to clone, cheap to raise.
 #[derive(Clone, Default)]
@@ -40,13 +36,24 @@ pub(crate) struct Wake {
     something: Arc<Notify>,
     /// How long this process's last commit of events took.
     last: Arc<Mutex<Duration>>,
+    /// Whether a commit with a NOTIFY failed, and no NOTIFY of its own has succeeded since: the
+    /// queue of notifications may be full.
+    is_refused: Arc<AtomicBool>,
 }
 
 impl Wake {
     /// How the next attempt had best tell the relay.
     pub(crate) fn best_way(&self) -> WakeUp {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last < SWIFT { WakeUp::InCommit } else { WakeUp::AfterCommit }
+        let may_ride = last < SWIFT && !self.is_refused.load(Ordering::Relaxed);
+        if may_ride { WakeUp::InCommit } else { WakeUp::AfterCommit }
+    }
+
+    /// Notes that an attempt failed: in its commit, or before.
+    pub(crate) fn failed(&self, way: WakeUp, in_commit: bool) {
+        if way == WakeUp::InCommit && in_commit {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Notes how long a commit of events took, and signals it if it has not woken the relay itself.
@@ -78,6 +85,7 @@ impl Wake {
                 Err(error) => Err(error),
             };
             let pause = if woken.is_ok() {
+                self.is_refused.store(false, Ordering::Relaxed);
                 AT_MOST_EVERY
             } else {
                 session.close().await;
@@ -105,6 +113,18 @@ mod tests {
             wake.committed(way, SWIFT / 2);
             assert_eq!(wake.best_way(), WakeUp::InCommit);
         }
+    }
+
+    #[test]
+    fn after_a_commit_with_a_wake_up_failed_the_next_goes_without() {
+        let wake = Wake::default();
+        wake.failed(WakeUp::InCommit, false);
+        wake.failed(WakeUp::AfterCommit, true);
+        assert_eq!(wake.best_way(), WakeUp::InCommit, "no NOTIFY was refused");
+        wake.failed(WakeUp::InCommit, true);
+        assert_eq!(wake.best_way(), WakeUp::AfterCommit);
+        wake.committed(WakeUp::AfterCommit, SWIFT / 2);
+        assert_eq!(wake.best_way(), WakeUp::AfterCommit, "no NOTIFY was taken since");
     }
 
     #[tokio::test]

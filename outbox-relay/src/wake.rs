@@ -1,4 +1,4 @@
-//! Wake-up: services NOTIFY after their commits, on a connection of their own.
+//! Wake-up: services NOTIFY in their commits, or after them on a connection of their own.
 //!
 //! A notification only shortens a pause between polls. One that is lost costs that pause and
 //! nothing else, because the lane polls anyway.
