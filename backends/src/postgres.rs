@@ -40,7 +40,7 @@ pub struct PostgresConfig {
 }
 
 /// The settings of every server here. Sizes differ, so the caller sets them.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("listen_addresses", "127.0.0.1"),
     ("fsync", "on"),
     ("synchronous_commit", "on"),
@@ -49,6 +49,7 @@ const SETTINGS: [(&str, &str); 13] = [
     ("checkpoint_timeout", "15min"),
     ("checkpoint_completion_target", "0.9"),
     ("jit", "off"),
+    ("autovacuum_naptime", "20s"),
     // The services' plans do not depend on statistics, and gathering them took a third of
     // autovacuum's time.
     ("default_statistics_target", "10"),
