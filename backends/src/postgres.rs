@@ -60,8 +60,9 @@ const SETTINGS: [(&str, &str); 14] = [
     ("lc_messages", "C"),
 ];
 
-/// The environment of every server that is a process. By default the allocator gives memory back after nearly
-/// every statement, to ask for it again at the next: a tenth of a server's time in a quiet hour.
+/// The environment of every server that is a process. By default the allocator gives memory back
+/// after nearly every statement, to ask for it again at the next: a tenth of a server's time in a
+/// quiet hour.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("MALLOC_TOP_PAD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "8388608")];
 
